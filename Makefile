@@ -1,0 +1,30 @@
+# What a person types daily. Each line calls a script, which says at its top why it exists.
+.DEFAULT_GOAL := help
+.PHONY: help demo test ci fmt lint sqlx audit clean
+
+help: ## list the commands
+	@sed -n 's/^\([a-z]*\): ## /\1\t/p' Makefile | expand -t 8
+
+demo: ## start everything with a simulated Stripe and show its revenue (STRIPE_API_KEY: a real account)
+	@scripts/demo
+
+test: ## run every test against a private PostgreSQL and a private RabbitMQ
+	@scripts/test
+
+ci: ## everything a change must pass
+	@scripts/ci
+
+fmt: ## format the code
+	@cargo fmt --all
+
+lint: ## clippy, as strict as CI
+	@SQLX_OFFLINE=true cargo clippy --workspace --all-targets -- -D warnings
+
+sqlx: ## refresh the query data in .sqlx after changing a query or a migration
+	@scripts/sqlx-prepare
+
+audit: ## ask the RustSec database about known vulnerabilities (needs the network)
+	@scripts/tool cargo-deny check advisories
+
+clean: ## stop the demo and remove what was built and everything under .local
+	@scripts/clean

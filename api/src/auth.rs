@@ -1,0 +1,137 @@
+//! Who asks: the bearer token of everything under `/v1`, its role, and how often it may ask.
+//!
+//! The check is a layer around the whole router, so a new route cannot forget it, and runs before a
+//! body is read. A role is decided by method: an analyst may use every GET, and the preview of a
+//! rule, which is a POST only because a rule does not fit into a query.
+//!
+//! A token that is wrong, revoked, expired or missing gives one and the same answer.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use axum::extract::{FromRequestParts, MatchedPath, Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, Method, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use common::tenant::{self, OrganizationId, TokenRole};
+use governor::clock::Clock as _;
+use uuid::Uuid;
+
+use crate::problem::ApiError;
+use crate::state::ApiState;
+
+/// The path of the one POST that an analyst may use.
+const PREVIEW: &str = "/v1/connectors/{id}/filters/preview";
+
+/// The live token behind a request.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    /// Whose token it is; nothing of another organization exists for it.
+    pub organization: OrganizationId,
+    /// Names the token.
+    pub token_id: Uuid,
+    /// What it may do.
+    pub role: TokenRole,
+}
+
+impl<S: Sync> FromRequestParts<S> for Caller {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        parts.extensions.get::<Arc<Self>>().map(|caller| Self::clone(caller)).ok_or(ApiError::Unauthenticated)
+    }
+}
+
+/// The layer that lets nothing under `/v1` pass without a token that may do it.
+pub(crate) async fn guard(State(state): State<ApiState>, request: Request, next: Next) -> Response {
+    let path = request.uri().path();
+    if path != "/v1" && !path.starts_with("/v1/") {
+        return next.run(request).await;
+    }
+    let (mut parts, body) = request.into_parts();
+    match admit(&state, &parts).await {
+        Ok(caller) => {
+            parts.extensions.insert(Arc::new(caller));
+            next.run(Request::from_parts(parts, body)).await
+        }
+        Err(error) => error.into_response(),
+    }
+}
+
+async fn admit(state: &ApiState, request: &Parts) -> Result<Caller, ApiError> {
+    if !state.ready.load(Ordering::Relaxed) {
+        return Err(ApiError::Unavailable(None));
+    }
+    let token = bearer(&request.headers).ok_or(ApiError::Unauthenticated)?;
+    let found = tenant::queries::authenticate(&state.pool, tenant::token_hash(token), state.clock.now());
+    let token = found.await?.ok_or(ApiError::Unauthenticated)?;
+    let caller =
+        Caller { organization: token.organization_id, token_id: token.token_id, role: token.role };
+    if let Err(refusal) = state.limiter.check_key(&caller.token_id) {
+        let wait = refusal.wait_time_from(governor::clock::DefaultClock::default().now());
+        return Err(ApiError::RateLimited { retry_after_secs: wait.as_secs() + 1 });
+    }
+    let route = request.extensions.get::<MatchedPath>().map(MatchedPath::as_str);
+    if allowed(caller.role, &request.method, route) {
+        return Ok(caller);
+    }
+    Err(ApiError::Forbidden {
+        detail: "The token's role is analyst, which reads only; this needs a token of role admin.".to_owned(),
+    })
+}
+
+/// Whether a role may use a method of a route; a path that does not exist is no secret.
+fn allowed(role: TokenRole, method: &Method, route: Option<&str>) -> bool {
+    match role {
+        TokenRole::Admin => true,
+        TokenRole::Analyst => {
+            matches!(*method, Method::GET | Method::HEAD)
+                || route.is_none()
+                || (*method == Method::POST && route == Some(PREVIEW))
+        }
+    }
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    let token = token.trim();
+    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_read_from_the_bearer_scheme_only() {
+        for (header, token) in [
+            ("Bearer sst_1", Some("sst_1")),
+            ("bearer sst_1", Some("sst_1")),
+            ("Basic sst_1", None),
+            ("Bearer ", None),
+            ("sst_1", None),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::AUTHORIZATION, header.parse().unwrap());
+            assert_eq!(bearer(&headers), token, "{header:?}");
+        }
+        assert_eq!(bearer(&HeaderMap::new()), None);
+    }
+
+    #[test]
+    fn an_analyst_reads_and_previews() {
+        let filters = "/v1/connectors/{id}/filters";
+        for (method, route, may) in [
+            (Method::GET, filters, true),
+            (Method::HEAD, filters, true),
+            (Method::POST, PREVIEW, true),
+            (Method::POST, filters, false),
+            (Method::DELETE, PREVIEW, false),
+            (Method::PATCH, "/v1/connectors/{id}", false),
+        ] {
+            assert_eq!(allowed(TokenRole::Analyst, &method, Some(route)), may, "{method} {route}");
+            assert!(allowed(TokenRole::Admin, &method, Some(route)));
+        }
+    }
+}

@@ -1,0 +1,258 @@
+//! JSON bodies.
+
+use std::ops::RangeInclusive;
+
+use axum::extract::{FromRequest, Request};
+use axum::http::{HeaderMap, header};
+use bytes::Bytes;
+use serde_json::{Map, Value};
+
+use crate::problem::{ApiError, FieldError};
+
+/// The longest body that is read. 50 conditions of 1,000 values of 500 characters would be longer; a
+/// rule that long belongs into metadata.
+pub(crate) const MAX_BODY_BYTES: usize = 1024 * 1024;
+
+/// A body of any JSON.
+#[derive(Debug)]
+pub(crate) struct JsonBody(pub(crate) Value);
+
+impl<S: Send + Sync> FromRequest<S> for JsonBody {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        if !is_json(request.headers()) {
+            return Err(ApiError::UnsupportedMediaType);
+        }
+        parse(&bytes(request, state).await?).map(Self)
+    }
+}
+
+async fn bytes<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, ApiError> {
+    Bytes::from_request(request, state).await.map_err(|rejection| match rejection.status() {
+        axum::http::StatusCode::PAYLOAD_TOO_LARGE => {
+            ApiError::TooLarge { limit_bytes: MAX_BODY_BYTES }
+        }
+        _ => ApiError::MalformedJson { detail: "the body broke off".to_owned() },
+    })
+}
+
+fn parse(body: &[u8]) -> Result<Value, ApiError> {
+    serde_json::from_slice(body)
+        .map_err(|cause| ApiError::MalformedJson { detail: cause.to_string() })
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let Some(value) = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()) else {
+        return false;
+    };
+    let essence = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"))
+}
+
+/// Reads the members of a body that is an object, collecting what is wrong with them.
+#[derive(Debug)]
+#[must_use = "problems are told by `finish`"]
+pub(crate) struct Fields {
+    members: Map<String, Value>,
+    problems: Vec<FieldError>,
+}
+
+impl<S: Send + Sync> FromRequest<S> for Fields {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        let JsonBody(value) = JsonBody::from_request(request, state).await?;
+        Ok(Self::of(value))
+    }
+}
+
+/// The same, where no body at all means an empty object.
+#[derive(Debug)]
+pub(crate) struct OptionalFields(pub(crate) Fields);
+
+impl<S: Send + Sync> FromRequest<S> for OptionalFields {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        let json = is_json(request.headers());
+        let body = bytes(request, state).await?;
+        if body.is_empty() {
+            return Ok(Self(Fields::of(Value::Object(Map::new()))));
+        }
+        if !json {
+            return Err(ApiError::UnsupportedMediaType);
+        }
+        parse(&body).map(|value| Self(Fields::of(value)))
+    }
+}
+
+impl Fields {
+    /// The members of a value.
+    pub(crate) fn of(value: Value) -> Self {
+        match value {
+            Value::Object(members) => Self { members, problems: Vec::new() },
+            _ => Self {
+                members: Map::new(),
+                problems: vec![FieldError::at("", "must be an object")],
+            },
+        }
+    }
+
+    /// Notes a problem with a member.
+    pub(crate) fn refuse(&mut self, name: &str, detail: impl Into<String>) {
+        let name = name.replace('~', "~0").replace('/', "~1");
+        self.problems.push(FieldError::at(format!("/{name}"), detail));
+    }
+
+    /// Takes a member; null is as good as missing.
+    fn take(&mut self, name: &str) -> Option<Value> {
+        self.members.remove(name).filter(|value| !value.is_null())
+    }
+
+    /// Takes a text of 1 to `max_chars` characters.
+    pub(crate) fn text(&mut self, name: &str, max_chars: usize) -> Option<String> {
+        let value = self.take(name)?;
+        let Value::String(text) = value else {
+            self.refuse(name, "must be a string");
+            return None;
+        };
+        let chars = text.chars().count();
+        if chars == 0 || chars > max_chars || text.contains('\0') {
+            self.refuse(name, format!("must have 1 to {max_chars} characters, none of them U+0000"));
+            return None;
+        }
+        Some(text)
+    }
+
+    /// Takes a text that may be cleared: the outer option says whether it was given.
+    #[expect(clippy::option_option, reason = "missing, cleared and given are three answers")]
+    pub(crate) fn text_or_null(&mut self, name: &str, max_chars: usize) -> Option<Option<String>> {
+        if self.members.get(name).is_some_and(Value::is_null) {
+            self.members.remove(name);
+            return Some(None);
+        }
+        self.text(name, max_chars).map(Some)
+    }
+
+    /// Takes a text that must be given.
+    pub(crate) fn required_text(&mut self, name: &str, max_chars: usize) -> Option<String> {
+        if self.members.get(name).is_none_or(Value::is_null) {
+            self.members.remove(name);
+            self.refuse(name, "is missing");
+            return None;
+        }
+        self.text(name, max_chars)
+    }
+
+    /// Takes a whole number within a range.
+    pub(crate) fn integer(&mut self, name: &str, range: RangeInclusive<i32>) -> Option<i32> {
+        let value = self.take(name)?;
+        let number =
+            value.as_i64().and_then(|n| i32::try_from(n).ok()).filter(|n| range.contains(n));
+        if number.is_none() {
+            let (min, max) = (range.start(), range.end());
+            self.refuse(name, format!("must be a whole number from {min} to {max}"));
+        }
+        number
+    }
+
+    /// Takes a number above 0, to 1.
+    pub(crate) fn share(&mut self, name: &str) -> Option<f64> {
+        let value = self.take(name)?;
+        let share = value.as_f64().filter(|share| *share > 0.0 && *share <= 1.0);
+        if share.is_none() {
+            self.refuse(name, "must be a number above 0, to 1");
+        }
+        share
+    }
+
+    /// Takes a boolean.
+    pub(crate) fn boolean(&mut self, name: &str) -> Option<bool> {
+        let value = self.take(name)?;
+        if value.as_bool().is_none() {
+            self.refuse(name, "must be true or false");
+        }
+        value.as_bool()
+    }
+
+    /// Takes one of several names.
+    pub(crate) fn choice<T: Copy>(&mut self, name: &str, choices: &[(&str, T)]) -> Option<T> {
+        let value = self.take(name)?;
+        let found = choices.iter().find(|(text, _)| value.as_str() == Some(text));
+        if found.is_none() {
+            let names: Vec<&str> = choices.iter().map(|(text, _)| *text).collect();
+            self.refuse(name, format!("must be one of {}", names.join(", ")));
+        }
+        found.map(|(_, choice)| *choice)
+    }
+
+    /// Takes the name of a time zone.
+    pub(crate) fn timezone(&mut self, name: &str) -> Option<chrono_tz::Tz> {
+        let text = self.text(name, 64)?;
+        let zone = text.parse().ok();
+        if zone.is_none() {
+            self.refuse(name, "must be the name of an IANA time zone, such as Europe/Berlin");
+        }
+        zone
+    }
+
+    /// Tells all problems; what nobody took is unknown.
+    pub(crate) fn finish(mut self) -> Result<(), ApiError> {
+        let unknown: Vec<String> = self.members.keys().cloned().collect();
+        for name in unknown {
+            self.refuse(&name, "unknown field");
+        }
+        if self.problems.is_empty() { Ok(()) } else { Err(ApiError::invalid(self.problems)) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn everything_wrong_is_told_at_once_with_its_place() {
+        let mut fields = Fields::of(json!({
+            "days": 0, "zone": "Mars/Base", "on": "yes", "share": 0, "kind": "c", "a/b~": 1, "name": ""
+        }));
+        fields.integer("days", 1..=3650);
+        fields.timezone("zone");
+        fields.boolean("on");
+        fields.share("share");
+        fields.choice("kind", &[("a", 1), ("b", 2)]);
+        fields.text("name", 10);
+        fields.required_text("key", 10);
+        let Err(ApiError::Invalid { errors, .. }) = fields.finish() else { panic!("must be invalid") };
+        let places: Vec<_> = errors.iter().filter_map(|e| e.pointer.as_deref()).collect();
+        assert_eq!(
+            places,
+            ["/days", "/zone", "/on", "/share", "/kind", "/name", "/key", "/a~1b~0"]
+        );
+    }
+
+    #[test]
+    fn null_is_as_good_as_missing_where_it_clears_nothing() {
+        let mut fields = Fields::of(json!({"days": null, "name": null}));
+        assert_eq!(fields.integer("days", 1..=2), None);
+        assert_eq!(fields.text_or_null("name", 5), Some(None));
+        assert!(fields.finish().is_ok());
+    }
+
+    #[test]
+    fn json_is_known_by_its_media_type() {
+        for (value, json) in [
+            ("application/json", true),
+            ("application/json; charset=utf-8", true),
+            ("application/merge-patch+json", true),
+            ("text/plain", false),
+            ("application/jsonp", false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::CONTENT_TYPE, value.parse().unwrap());
+            assert_eq!(is_json(&headers), json, "{value}");
+        }
+        assert!(!is_json(&HeaderMap::new()));
+    }
+}

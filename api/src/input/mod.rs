@@ -1,0 +1,38 @@
+//! What callers send: bodies, query parameters, path parameters and cursors.
+//!
+//! Read by hand rather than by derive, so that everything that is wrong is told at once, each with its
+//! place, and unknown names are refused. A reader collects problems; `finish` turns them into one
+//! answer, and a handler that forgot it would be left with a reader that is never consumed.
+
+mod body;
+mod cursor;
+mod params;
+
+use axum::extract::{FromRequestParts, Path};
+use axum::http::request::Parts;
+use serde::de::DeserializeOwned;
+
+pub(crate) use body::{Fields, JsonBody, MAX_BODY_BYTES, OptionalFields};
+pub(crate) use cursor::{next_cursor, page};
+pub(crate) use params::{NoParams, Params};
+
+use crate::problem::ApiError;
+
+/// The ids in a path. One that cannot be an id names nothing, which is 404 as for any unknown id.
+#[derive(Debug)]
+pub(crate) struct Ids<T>(pub(crate) T);
+
+impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Ids<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        // PostgreSQL's text has no U+0000, so no stored id has one.
+        if parts.uri.path().contains("%00") {
+            return Err(ApiError::NotFound);
+        }
+        match Path::from_request_parts(parts, state).await {
+            Ok(Path(ids)) => Ok(Self(ids)),
+            Err(_) => Err(ApiError::NotFound),
+        }
+    }
+}

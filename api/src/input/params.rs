@@ -1,0 +1,211 @@
+//! Query parameters.
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use chrono::NaiveDate;
+use serde::de::DeserializeOwned;
+
+use super::cursor;
+use crate::problem::{ApiError, FieldError};
+
+/// Items of a page unless told otherwise.
+const DEFAULT_LIMIT: i64 = 50;
+/// Most items of a page.
+const MAX_LIMIT: i64 = 1000;
+
+/// Reads query parameters, collecting what is wrong with them.
+#[derive(Debug, Default)]
+#[must_use = "problems are told by `finish`"]
+pub(crate) struct Params {
+    pairs: Vec<(String, String)>,
+    problems: Vec<FieldError>,
+}
+
+impl<S: Sync> FromRequestParts<S> for Params {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        Ok(Self::parse(parts.uri.query().unwrap_or_default()))
+    }
+}
+
+/// That there are no query parameters.
+#[derive(Debug)]
+pub(crate) struct NoParams;
+
+impl<S: Sync> FromRequestParts<S> for NoParams {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        Params::from_request_parts(parts, state).await?.finish()?;
+        Ok(Self)
+    }
+}
+
+impl Params {
+    /// Takes a query string apart.
+    pub(crate) fn parse(query: &str) -> Self {
+        let mut params = Self::default();
+        for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
+            if value.contains('\0') || name.contains('\0') {
+                params.refuse(&name, "must not have the character U+0000");
+            } else {
+                params.pairs.push((name.into_owned(), value.into_owned()));
+            }
+        }
+        params
+    }
+
+    /// Notes a problem.
+    pub(crate) fn refuse(&mut self, parameter: &str, detail: impl Into<String>) {
+        self.problems.push(FieldError::of(parameter, detail));
+    }
+
+    /// Notes problems.
+    pub(crate) fn refuse_all(&mut self, problems: impl IntoIterator<Item = FieldError>) {
+        self.problems.extend(problems);
+    }
+
+    /// Takes a parameter that may be given once.
+    pub(crate) fn text(&mut self, name: &str) -> Option<String> {
+        let given = self.pairs.extract_if(.., |(other, _)| other == name);
+        let mut values: Vec<String> = given.map(|(_, value)| value).collect();
+        if values.len() > 1 {
+            self.refuse(name, "is given more than once");
+            return None;
+        }
+        values.pop()
+    }
+
+    /// Takes a parameter that must be given.
+    pub(crate) fn required(&mut self, name: &str) -> Option<String> {
+        let before = self.problems.len();
+        let text = self.text(name).filter(|text| !text.is_empty());
+        if text.is_none() && self.problems.len() == before {
+            self.refuse(name, "is missing");
+        }
+        text
+    }
+
+    /// Takes a day.
+    pub(crate) fn date(&mut self, name: &str) -> Option<NaiveDate> {
+        let text = self.text(name)?;
+        let date = date(&text);
+        if date.is_none() {
+            self.refuse(name, "must be a day written as YYYY-MM-DD");
+        }
+        date
+    }
+
+    /// Takes `limit`.
+    pub(crate) fn limit(&mut self) -> i64 {
+        let Some(text) = self.text("limit") else { return DEFAULT_LIMIT };
+        match text.parse() {
+            Ok(limit) if (1..=MAX_LIMIT).contains(&limit) => limit,
+            _ => {
+                self.refuse("limit", format!("must be a whole number from 1 to {MAX_LIMIT}"));
+                DEFAULT_LIMIT
+            }
+        }
+    }
+
+    /// Takes `cursor`, a place of the list `list`.
+    ///
+    /// # Errors
+    /// [`ApiError::CursorInvalid`] when it is none.
+    pub(crate) fn cursor<T: DeserializeOwned>(&mut self, list: &str) -> Result<Option<T>, ApiError> {
+        self.text("cursor").map(|cursor| cursor::decode(list, &cursor)).transpose()
+    }
+
+    /// Takes every parameter whose name begins with `prefix`: the rest of the name, and the value.
+    pub(crate) fn prefixed(&mut self, prefix: &str) -> Vec<(String, String)> {
+        let given = self.pairs.extract_if(.., |(name, _)| name.starts_with(prefix));
+        given.map(|(name, value)| (name[prefix.len()..].to_owned(), value)).collect()
+    }
+
+    /// Tells all problems; what nobody took is unknown.
+    pub(crate) fn finish(mut self) -> Result<(), ApiError> {
+        for (name, _) in std::mem::take(&mut self.pairs) {
+            self.refuse(&name, "unknown parameter");
+        }
+        if self.problems.is_empty() { Ok(()) } else { Err(ApiError::invalid(self.problems)) }
+    }
+}
+
+/// Reads `YYYY-MM-DD` and nothing else.
+fn date(text: &str) -> Option<NaiveDate> {
+    let shaped = text.len() == 10
+        && text.bytes().enumerate().all(|(at, byte)| match at {
+            4 | 7 => byte == b'-',
+            _ => byte.is_ascii_digit(),
+        });
+    // PostgreSQL has no year 0.
+    if shaped && !text.starts_with("0000") { text.parse().ok() } else { None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problems(params: Params) -> Vec<String> {
+        match params.finish() {
+            Ok(()) => Vec::new(),
+            Err(ApiError::Invalid { errors, .. }) => {
+                errors.into_iter().map(|e| format!("{}: {}", e.parameter.unwrap(), e.detail)).collect()
+            }
+            Err(other) => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn parameters_are_read_and_everything_wrong_is_told_at_once() {
+        let mut params = Params::parse("date_from=2026-02-30&limit=0&x=1&x=2&name=a%20b");
+        assert_eq!(params.date("date_from"), None);
+        assert_eq!(params.limit(), DEFAULT_LIMIT);
+        assert_eq!(params.text("name").as_deref(), Some("a b"));
+        assert_eq!(params.required("connection_id"), None);
+        assert_eq!(
+            problems(params),
+            [
+                "date_from: must be a day written as YYYY-MM-DD",
+                "limit: must be a whole number from 1 to 1000",
+                "connection_id: is missing",
+                "x: unknown parameter",
+                "x: unknown parameter",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_parameter_is_given_once() {
+        let mut params = Params::parse("limit=1&limit=2");
+        params.limit();
+        assert_eq!(problems(params), ["limit: is given more than once"]);
+    }
+
+    #[test]
+    fn days_have_one_spelling() {
+        for (text, valid) in [
+            ("2026-03-08", true),
+            ("2024-02-29", true),
+            ("2026-3-8", false),
+            ("+026-03-08", false),
+            ("0000-01-01", false),
+            ("2026-03-08T00:00:00Z", false),
+            ("", false),
+        ] {
+            assert_eq!(date(text).is_some(), valid, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn prefixed_parameters_keep_the_rest_of_their_names() {
+        let mut params = Params::parse("metadata.charge.tier=gold&metadata.product.a.b=");
+        let found = params.prefixed("metadata.");
+        assert_eq!(
+            found,
+            [("charge.tier".into(), "gold".into()), ("product.a.b".into(), String::new())]
+        );
+        assert!(problems(params).is_empty());
+    }
+}

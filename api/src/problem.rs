@@ -1,0 +1,546 @@
+//! Everything that can go wrong with a request, and how it is told: RFC 9457 problem documents.
+//!
+//! Handlers return [`ApiError`]; its response is a bare status that carries the error, and
+//! [`crate::boundary`] writes the document, since only the boundary knows the request's id and logs.
+//! One exhaustive match gives each error its status, code and words, so a new error cannot forget
+//! one. Nothing internal stands in a document: causes are logged with their chain instead.
+
+use std::sync::Arc;
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use common::db;
+use common::filter::{INVALID_REQUEST, Invalid};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// The media type of a problem document.
+pub const CONTENT_TYPE: &str = "application/problem+json";
+
+/// Seconds after which a caller may try again what failed for want of a server.
+const RETRY_SECS: u64 = 5;
+
+/// A cause that is logged and never shown.
+pub type Cause = Box<dyn std::error::Error + Send + Sync>;
+
+/// One thing wrong with what a caller sent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct FieldError {
+    /// Where in the body, as an RFC 6901 pointer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "/lookback_days")]
+    pub pointer: Option<String>,
+    /// Which query parameter.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "date_from")]
+    pub parameter: Option<String>,
+    /// What is wrong and what would be right.
+    pub detail: String,
+}
+
+impl FieldError {
+    /// A problem at a place of the body.
+    pub fn at(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self { pointer: Some(pointer.into()), parameter: None, detail: detail.into() }
+    }
+
+    /// A problem with a query parameter.
+    pub fn of(parameter: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self { pointer: None, parameter: Some(parameter.into()), detail: detail.into() }
+    }
+}
+
+/// Why a request is not answered as asked.
+#[derive(Debug, thiserror::Error)]
+pub enum ApiError {
+    /// The body is not JSON.
+    #[error("the body is not JSON: {detail}")]
+    MalformedJson {
+        /// What the parser stumbled over.
+        detail: String,
+    },
+    /// No token, or none that is live.
+    #[error("no live token was given")]
+    Unauthenticated,
+    /// The token may not do this.
+    #[error("{detail}")]
+    Forbidden {
+        /// What it may not do.
+        detail: String,
+    },
+    /// There is no such thing in this organization.
+    #[error("not found")]
+    NotFound,
+    /// The path has other methods.
+    #[error("the method is not allowed here")]
+    MethodNotAllowed,
+    /// The organization has this account already.
+    #[error("the connection {connection_id} exists")]
+    ConnectionExists {
+        /// The connection that has it.
+        connection_id: String,
+    },
+    /// The connection's rows are still being removed.
+    #[error("the connection {connection_id} is being deleted")]
+    ConnectionDeleting {
+        /// The connection.
+        connection_id: String,
+    },
+    /// The thing is not in a state that allows this.
+    #[error("{detail}")]
+    Conflict {
+        /// What is in the way.
+        detail: String,
+    },
+    /// The body is too long.
+    #[error("the body is longer than {limit_bytes} bytes")]
+    TooLarge {
+        /// The longest that is read.
+        limit_bytes: usize,
+    },
+    /// The body is said to be something other than JSON.
+    #[error("the body is not said to be JSON")]
+    UnsupportedMediaType,
+    /// What was sent is not what was asked for.
+    #[error("the request has {} wrong or missing values", errors.len())]
+    Invalid {
+        /// `invalid_request`, or what is wrong with all of it.
+        code: &'static str,
+        /// Each thing that is wrong.
+        errors: Vec<FieldError>,
+    },
+    /// A cursor that no answer gave, or that belongs to another list.
+    #[error("the cursor is not one of this list")]
+    CursorInvalid,
+    /// Stripe refuses the key, or it is none.
+    #[error("the Stripe key is not valid: {detail}")]
+    StripeKeyInvalid {
+        /// What to do about it.
+        detail: String,
+    },
+    /// A key of a kind that cannot read an account.
+    #[error("the Stripe key is of the wrong kind: {detail}")]
+    StripeKeyWrongKind {
+        /// What to do about it.
+        detail: String,
+    },
+    /// The key may not read what is needed.
+    #[error("the Stripe key lacks a permission: {detail}")]
+    StripePermissionMissing {
+        /// Each missing permission, and how to grant it.
+        detail: String,
+    },
+    /// A key of another account or mode.
+    #[error("the Stripe key is of another account: {detail}")]
+    StripeAccountMismatch {
+        /// Which account it is, and which it must be.
+        detail: String,
+    },
+    /// The token asks too often.
+    #[error("the token asked too often")]
+    RateLimited {
+        /// Seconds after which it may ask again.
+        retry_after_secs: u64,
+    },
+    /// Stripe did not answer.
+    #[error("Stripe could not be reached")]
+    StripeUnreachable(#[source] Cause),
+    /// The database does not answer, or has not been migrated.
+    #[error("the database is not ready")]
+    Unavailable(#[source] Option<Cause>),
+    /// A bug.
+    #[error("the request failed for a reason of our own")]
+    Internal(#[source] Cause),
+}
+
+/// What is written about an error.
+struct Words {
+    status: StatusCode,
+    code: &'static str,
+    title: &'static str,
+    detail: String,
+}
+
+impl ApiError {
+    /// Invalid input.
+    pub fn invalid(errors: Vec<FieldError>) -> Self {
+        Self::Invalid { code: INVALID_REQUEST, errors }
+    }
+
+    /// A bug, by its cause.
+    pub fn internal(cause: impl Into<Cause>) -> Self {
+        Self::Internal(cause.into())
+    }
+
+    /// The stable code.
+    pub fn code(&self) -> &'static str {
+        self.words().code
+    }
+
+    /// The status of the answer.
+    pub fn status(&self) -> StatusCode {
+        self.words().status
+    }
+
+    #[expect(clippy::too_many_lines, reason = "one arm an error, and no second place to forget")]
+    fn words(&self) -> Words {
+        let words = |status, code, title, detail: String| Words { status, code, title, detail };
+        match self {
+            Self::MalformedJson { detail } => words(
+                StatusCode::BAD_REQUEST,
+                "malformed_json",
+                "The body is not JSON",
+                format!("The body could not be read as JSON: {detail}."),
+            ),
+            Self::Unauthenticated => words(
+                StatusCode::UNAUTHORIZED,
+                "unauthenticated",
+                "A token is needed",
+                "Send a live token as `Authorization: Bearer TOKEN`; `stripe-sync token create` makes one."
+                    .to_owned(),
+            ),
+            Self::Forbidden { detail } => {
+                words(StatusCode::FORBIDDEN, "forbidden", "Not allowed", detail.clone())
+            }
+            Self::NotFound => words(
+                StatusCode::NOT_FOUND,
+                "not_found",
+                "Not found",
+                "Nothing of this path or id exists in the token's organization.".to_owned(),
+            ),
+            Self::MethodNotAllowed => words(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "method_not_allowed",
+                "Method not allowed",
+                "This path has other methods; the `Allow` header names them.".to_owned(),
+            ),
+            Self::ConnectionExists { connection_id } => words(
+                StatusCode::CONFLICT,
+                "connection_exists",
+                "The account is connected already",
+                format!(
+                    "The connection `{connection_id}` has this Stripe account; \
+                     give it another key with PUT /v1/connectors/stripe/{connection_id}/key."
+                ),
+            ),
+            Self::ConnectionDeleting { connection_id } => words(
+                StatusCode::CONFLICT,
+                "connection_deleting",
+                "The connection is being deleted",
+                format!(
+                    "The rows of `{connection_id}` are still being removed; connect again when its \
+                     delete job has ended."
+                ),
+            ),
+            Self::Conflict { detail } => {
+                words(StatusCode::CONFLICT, "conflict", "Not in this state", detail.clone())
+            }
+            Self::TooLarge { limit_bytes } => words(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "too_large",
+                "The body is too long",
+                format!("A body may have at most {limit_bytes} bytes."),
+            ),
+            Self::UnsupportedMediaType => words(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "unsupported_media_type",
+                "The body is not JSON",
+                "Send the body as JSON with `Content-Type: application/json`.".to_owned(),
+            ),
+            Self::Invalid { code, .. } => words(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                code,
+                "The request is not valid",
+                "Some values are wrong, missing or unknown; `errors` names each.".to_owned(),
+            ),
+            Self::CursorInvalid => words(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "cursor_invalid",
+                "The cursor is not valid",
+                "Send `next_cursor` of the page before, unchanged and with the same parameters, or no \
+                 cursor to begin anew."
+                    .to_owned(),
+            ),
+            Self::StripeKeyInvalid { detail } => words(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "stripe_key_invalid",
+                "Stripe refuses the key",
+                detail.clone(),
+            ),
+            Self::StripeKeyWrongKind { detail } => words(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "stripe_key_wrong_kind",
+                "This kind of key does not serve",
+                detail.clone(),
+            ),
+            Self::StripePermissionMissing { detail } => words(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "stripe_permission_missing",
+                "The key lacks a permission",
+                detail.clone(),
+            ),
+            Self::StripeAccountMismatch { detail } => words(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "stripe_account_mismatch",
+                "The key is of another account",
+                detail.clone(),
+            ),
+            Self::RateLimited { retry_after_secs } => words(
+                StatusCode::TOO_MANY_REQUESTS,
+                "rate_limited",
+                "Too many requests",
+                format!("Too many requests at once; try again in {retry_after_secs} s."),
+            ),
+            Self::StripeUnreachable(_) => words(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "stripe_unreachable",
+                "Stripe cannot be reached",
+                "Stripe did not answer as it should; nothing was changed. Try again shortly.".to_owned(),
+            ),
+            Self::Unavailable(_) => words(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "unavailable",
+                "Not ready",
+                "The service is not ready to answer; /readyz says what it waits for.".to_owned(),
+            ),
+            Self::Internal(_) => words(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "internal",
+                "Something failed here",
+                "The request failed for a reason of the service's own; the log has it under `request_id`."
+                    .to_owned(),
+            ),
+        }
+    }
+
+    fn errors(&self) -> &[FieldError] {
+        match self {
+            Self::Invalid { errors, .. } => errors,
+            _ => &[],
+        }
+    }
+
+    fn connection_id(&self) -> Option<&str> {
+        match self {
+            Self::ConnectionExists { connection_id } | Self::ConnectionDeleting { connection_id } => {
+                Some(connection_id)
+            }
+            _ => None,
+        }
+    }
+
+    fn retry_after_secs(&self) -> Option<u64> {
+        match self {
+            Self::RateLimited { retry_after_secs } => Some(*retry_after_secs),
+            Self::StripeUnreachable(_) | Self::Unavailable(_) => Some(RETRY_SECS),
+            _ => None,
+        }
+    }
+
+    /// The document about this error.
+    pub fn document(&self, request_id: &str) -> Problem {
+        let words = self.words();
+        Problem {
+            kind: format!("urn:stripe-sync:problem:{}", words.code),
+            title: words.title.to_owned(),
+            status: words.status.as_u16(),
+            code: words.code.to_owned(),
+            detail: words.detail,
+            errors: self.errors().to_vec(),
+            connection_id: self.connection_id().map(ToOwned::to_owned),
+            request_id: request_id.to_owned(),
+        }
+    }
+
+    /// The answer with its document. Only the boundary calls this.
+    pub fn render(&self, request_id: &str) -> Response {
+        // A struct of texts and numbers always serializes.
+        let body = serde_json::to_vec(&self.document(request_id)).unwrap_or_default();
+        let content_type = HeaderValue::from_static(CONTENT_TYPE);
+        let mut response =
+            (self.status(), [(header::CONTENT_TYPE, content_type)], body).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Some(seconds) = self.retry_after_secs() {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if matches!(self, Self::Unauthenticated) {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}
+
+/// An RFC 9457 problem document.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Problem {
+    /// A URI that names the kind of problem.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The kind of problem in words.
+    pub title: String,
+    /// The HTTP status.
+    pub status: u16,
+    /// The kind of problem for programs; stable.
+    #[schema(example = "not_found")]
+    pub code: String,
+    /// What a person can do about this one.
+    pub detail: String,
+    /// Each thing that is wrong with the input.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<FieldError>,
+    /// The connection in the way, with `connection_exists` and `connection_deleting`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connection_id: Option<String>,
+    /// Names the request in the log; also in the header `x-request-id`.
+    pub request_id: String,
+}
+
+/// The error that a response carries to the boundary.
+#[derive(Debug, Clone)]
+pub(crate) struct Carried(pub(crate) Arc<ApiError>);
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let mut response = self.status().into_response();
+        response.extensions_mut().insert(Carried(Arc::new(self)));
+        response
+    }
+}
+
+impl From<db::Error> for ApiError {
+    fn from(error: db::Error) -> Self {
+        if error.is_transient() {
+            Self::Unavailable(Some(Box::new(error)))
+        } else {
+            Self::Internal(Box::new(error))
+        }
+    }
+}
+
+impl From<sqlx::Error> for ApiError {
+    fn from(error: sqlx::Error) -> Self {
+        db::Error::from(error).into()
+    }
+}
+
+impl From<Vec<Invalid>> for ApiError {
+    fn from(problems: Vec<Invalid>) -> Self {
+        // A specific code only when it is the whole story.
+        let code = problems
+            .iter()
+            .map(|problem| problem.code)
+            .reduce(|one, other| if one == other { one } else { INVALID_REQUEST })
+            .unwrap_or(INVALID_REQUEST);
+        let errors = problems.into_iter().map(|p| FieldError::at(p.pointer, p.detail)).collect();
+        Self::Invalid { code, errors }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn every_error() -> Vec<ApiError> {
+        let secret = || -> Cause { "password=hunter2".into() };
+        vec![
+            ApiError::MalformedJson { detail: "expected value at line 1 column 1".to_owned() },
+            ApiError::Unauthenticated,
+            ApiError::Forbidden { detail: "An analyst's token reads only.".to_owned() },
+            ApiError::NotFound,
+            ApiError::MethodNotAllowed,
+            ApiError::ConnectionExists { connection_id: "acme-stripe-acct_1".to_owned() },
+            ApiError::ConnectionDeleting { connection_id: "acme-stripe-acct_1".to_owned() },
+            ApiError::Conflict { detail: "The job has ended.".to_owned() },
+            ApiError::TooLarge { limit_bytes: 1024 },
+            ApiError::UnsupportedMediaType,
+            ApiError::invalid(vec![FieldError::at("/a", "wrong"), FieldError::of("b", "wrong")]),
+            ApiError::CursorInvalid,
+            ApiError::StripeKeyInvalid { detail: "Stripe does not know it.".to_owned() },
+            ApiError::StripeKeyWrongKind { detail: "It is publishable.".to_owned() },
+            ApiError::StripePermissionMissing { detail: "charges".to_owned() },
+            ApiError::StripeAccountMismatch { detail: "acct_2, not acct_1".to_owned() },
+            ApiError::RateLimited { retry_after_secs: 2 },
+            ApiError::StripeUnreachable(secret()),
+            ApiError::Unavailable(Some(secret())),
+            ApiError::Internal(secret()),
+        ]
+    }
+
+    #[test]
+    fn every_error_has_its_status_and_code() {
+        let table: Vec<String> = every_error()
+            .iter()
+            .map(|error| {
+                let response = error.render("r-1");
+                let header = |name| response.headers().get(name).map(|v| v.to_str().unwrap());
+                assert_eq!(header(header::CONTENT_TYPE), Some(CONTENT_TYPE));
+                format!(
+                    "{} {}{}{}",
+                    response.status().as_u16(),
+                    error.code(),
+                    header(header::RETRY_AFTER).map(|s| format!(" retry={s}")).unwrap_or_default(),
+                    header(header::WWW_AUTHENTICATE).map(|s| format!(" {s}")).unwrap_or_default(),
+                )
+            })
+            .collect();
+        insta::assert_snapshot!(table.join("\n"), @r"
+        400 malformed_json
+        401 unauthenticated Bearer
+        403 forbidden
+        404 not_found
+        405 method_not_allowed
+        409 connection_exists
+        409 connection_deleting
+        409 conflict
+        413 too_large
+        415 unsupported_media_type
+        422 invalid_request
+        422 cursor_invalid
+        422 stripe_key_invalid
+        422 stripe_key_wrong_kind
+        422 stripe_permission_missing
+        422 stripe_account_mismatch
+        429 rate_limited retry=2
+        503 stripe_unreachable retry=5
+        503 unavailable retry=5
+        500 internal
+        ");
+    }
+
+    #[test]
+    fn nothing_internal_is_shown() {
+        for error in every_error() {
+            let text = serde_json::to_string(&error.document("r-1")).unwrap();
+            assert!(!text.contains("hunter2"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_document_has_all_members() {
+        let error = ApiError::invalid(vec![
+            FieldError::at("/lookback_days", "must be 1 to 3650"),
+            FieldError::of("limit", "must be 1 to 1000"),
+        ]);
+        insta::assert_json_snapshot!(error.document("r-1"), @r#"
+        {
+          "type": "urn:stripe-sync:problem:invalid_request",
+          "title": "The request is not valid",
+          "status": 422,
+          "code": "invalid_request",
+          "detail": "Some values are wrong, missing or unknown; `errors` names each.",
+          "errors": [
+            {
+              "pointer": "/lookback_days",
+              "detail": "must be 1 to 3650"
+            },
+            {
+              "parameter": "limit",
+              "detail": "must be 1 to 1000"
+            }
+          ],
+          "request_id": "r-1"
+        }
+        "#);
+    }
+}

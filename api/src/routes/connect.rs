@@ -1,0 +1,496 @@
+//! Handing over a Stripe key: connecting, testing and replacing it.
+//!
+//! A key is looked at before anything is stored, and nothing is stored unless the answer is a success.
+//! No database connection is held while Stripe is asked. The stored key is opened in one place only,
+//! [`test`]; keys never stand in an answer, a log or an error.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use chrono::{DateTime, TimeDelta, Utc};
+use chrono_tz::Tz;
+use common::clock::new_id;
+use common::connection::{
+    self, Connection, DEFAULT_LOOKBACK_DAYS, DEFAULT_SYNC_INTERVAL_MINUTES, MAX_LOOKBACK_DAYS,
+    Permission, Warning,
+};
+use common::credential::{self, Place};
+use common::db;
+use common::stripe::{Probe, ProbeError};
+use common::sync::queries::NewJob;
+use common::sync::{self, JobId, JobRef, JobType, Trigger};
+use common::tenant::OrganizationId;
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::Serialize;
+use sqlx::PgConnection;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::connectors::MAX_NAME_CHARS;
+use crate::auth::Caller;
+use crate::input::{Fields, Ids, NoParams};
+use crate::problem::{ApiError, Problem};
+use crate::state::ApiState;
+
+const MAX_KEY_CHARS: usize = 500;
+/// The code of a warning about an optional permission.
+const PERMISSION_MISSING: &str = "permission_missing";
+
+/// A Stripe account to connect.
+#[derive(Debug, ToSchema)]
+pub(crate) struct ConnectRequest {
+    /// The token's organization.
+    #[schema(example = "acme")]
+    organization_id: String,
+    /// A restricted (`rk_…`) or secret (`sk_…`) key of the account; kept encrypted.
+    #[schema(value_type = String, format = Password, write_only)]
+    api_key: SecretString,
+    /// Days of history.
+    #[schema(minimum = 1, maximum = 3650, default = 30, value_type = Option<i32>)]
+    lookback_days: i32,
+    /// An IANA name; days are days there.
+    #[schema(value_type = Option<String>, default = "UTC", example = "Europe/Berlin")]
+    timezone: Tz,
+    /// For people.
+    name: Option<String>,
+}
+
+impl ConnectRequest {
+    fn read(mut fields: Fields) -> Result<Self, ApiError> {
+        let organization_id = fields.required_text("organization_id", 63);
+        let api_key = fields.required_text("api_key", MAX_KEY_CHARS);
+        let lookback_days = fields.integer("lookback_days", 1..=MAX_LOOKBACK_DAYS);
+        let timezone = fields.timezone("timezone");
+        let name = fields.text("name", MAX_NAME_CHARS);
+        fields.finish()?;
+        // Both were required, so a body that lacks one was refused above.
+        let (Some(organization_id), Some(api_key)) = (organization_id, api_key) else {
+            return Err(ApiError::invalid(Vec::new()));
+        };
+        Ok(Self {
+            organization_id,
+            api_key: key(&api_key),
+            lookback_days: lookback_days.unwrap_or(DEFAULT_LOOKBACK_DAYS),
+            timezone: timezone.unwrap_or(Tz::UTC),
+            name,
+        })
+    }
+}
+
+/// Keys are pasted, often with a line's end.
+fn key(text: &str) -> SecretString {
+    text.trim().into()
+}
+
+/// A connection that was made, or given another key.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Connected {
+    /// Names the connection from now on.
+    #[schema(example = "acme-stripe-acct_1PgafTB7WZ01zgkW")]
+    connection_id: String,
+    stripe_account_id: String,
+    livemode: bool,
+    /// The job that syncs it.
+    job_id: Uuid,
+    permissions: Vec<Permission>,
+}
+
+/// Connects a Stripe account
+///
+/// The key must be able to read charges and events; what else it may not read is told in `permissions`
+/// and as warnings of the connection. Nothing is stored unless the answer is 201.
+#[utoipa::path(post, path = "/v1/connectors/stripe/connect", tag = "connections",
+    request_body = ConnectRequest,
+    responses((status = 201, description = "Connected; the job reads the account's history",
+               body = Connected),
+              (status = 409, description = "`connection_exists` or `connection_deleting`, naming it",
+               body = Problem, content_type = "application/problem+json"),
+              (status = 422, description = "`invalid_request`, `stripe_key_invalid`, \
+                                            `stripe_key_wrong_kind` or `stripe_permission_missing`",
+               body = Problem, content_type = "application/problem+json")))]
+pub(crate) async fn connect(
+    State(state): State<ApiState>,
+    caller: Caller,
+    _: NoParams,
+    fields: Fields,
+) -> Result<(StatusCode, Json<Connected>), ApiError> {
+    let request = ConnectRequest::read(fields)?;
+    if request.organization_id != caller.organization.as_str() {
+        return Err(ApiError::Forbidden {
+            detail: "The token belongs to another organization than `organization_id`.".to_owned(),
+        });
+    }
+    let probe = probe(&state, &request.api_key).await?;
+    let now = state.clock.now();
+    let connection = new_connection(&caller.organization, &request, &probe, now);
+    let job_id = JobId(new_id(now));
+    let mut tx = state.begin(&caller.organization).await?;
+    store(&mut tx, &state, &connection, &request.api_key, job_id, now).await?;
+    tx.commit().await?;
+    state.wake(JobRef { organization_id: caller.organization, job_id }).await;
+    let body = Connected {
+        connection_id: connection.connection_id,
+        stripe_account_id: connection.stripe_account_id,
+        livemode: connection.livemode,
+        job_id: job_id.0,
+        permissions: connection.permissions,
+    };
+    Ok((StatusCode::CREATED, Json(body)))
+}
+
+fn new_connection(
+    organization: &OrganizationId,
+    request: &ConnectRequest,
+    probe: &Probe,
+    now: DateTime<Utc>,
+) -> Connection {
+    Connection {
+        organization_id: organization.clone(),
+        connection_id: connection::connection_id(organization, &probe.account_id),
+        stripe_account_id: probe.account_id.clone(),
+        livemode: probe.livemode,
+        name: request.name.clone(),
+        timezone: request.timezone,
+        lookback_days: request.lookback_days,
+        paused: false,
+        sync_interval_minutes: DEFAULT_SYNC_INTERVAL_MINUTES,
+        rate_share: 1.0,
+        permissions: probe.permissions.clone(),
+        problem: None,
+        warnings: permission_warnings(&probe.permissions),
+        created_at: now,
+        next_sync_at: now + TimeDelta::minutes(i64::from(DEFAULT_SYNC_INTERVAL_MINUTES)),
+    }
+}
+
+/// Stores the connection, its sealed key and its first job.
+async fn store(
+    conn: &mut PgConnection,
+    state: &ApiState,
+    connection: &Connection,
+    api_key: &SecretString,
+    job_id: JobId,
+    now: DateTime<Utc>,
+) -> Result<(), ApiError> {
+    let organization = &connection.organization_id;
+    let connection_id = &connection.connection_id;
+    match connection::queries::deleting(conn, organization, connection_id).await? {
+        Some(true) => {
+            return Err(ApiError::ConnectionDeleting { connection_id: connection_id.clone() });
+        }
+        Some(false) => {
+            return Err(ApiError::ConnectionExists { connection_id: connection_id.clone() });
+        }
+        None => {}
+    }
+    match connection::queries::insert(conn, connection).await {
+        Ok(()) => {}
+        // Made by another request since.
+        Err(db::Error::Conflict { .. }) => {
+            return Err(ApiError::ConnectionExists { connection_id: connection_id.clone() });
+        }
+        Err(error) => return Err(error.into()),
+    }
+    store_key(conn, state, connection, api_key, now).await?;
+    let job = NewJob {
+        job_id,
+        connection_id,
+        stripe_account_id: &connection.stripe_account_id,
+        job_type: JobType::Full,
+        trigger: Trigger::Connect,
+        running_serves: false,
+    };
+    sync::queries::enqueue(conn, organization, &job, now).await?;
+    Ok(())
+}
+
+async fn store_key(
+    conn: &mut PgConnection,
+    state: &ApiState,
+    connection: &Connection,
+    api_key: &SecretString,
+    now: DateTime<Utc>,
+) -> Result<(), ApiError> {
+    let organization = &connection.organization_id;
+    let connection_id = &connection.connection_id;
+    let place = Place { organization, connection_id };
+    let sealed = state.keyring.seal(api_key.expose_secret(), place).map_err(ApiError::internal)?;
+    credential::queries::store(conn, organization, connection_id, &sealed, now).await?;
+    Ok(())
+}
+
+/// Looks at a key that someone wants to use, which must be able to read what is needed.
+async fn probe(state: &ApiState, api_key: &SecretString) -> Result<Probe, ApiError> {
+    let probe = state.stripe.probe(api_key).await.map_err(|error| match error {
+        ProbeError::WrongKind { detail } => ApiError::StripeKeyWrongKind { detail: sentence(&detail) },
+        ProbeError::Invalid { detail } => ApiError::StripeKeyInvalid { detail: sentence(&detail) },
+        unreachable => ApiError::StripeUnreachable(Box::new(unreachable)),
+    })?;
+    let missing = probe.missing();
+    if missing.is_empty() {
+        return Ok(probe);
+    }
+    Err(ApiError::StripePermissionMissing { detail: missing_detail(&missing) })
+}
+
+/// Names every missing permission and how to grant it.
+fn missing_detail(missing: &[&Permission]) -> String {
+    let names: Vec<&str> = missing.iter().map(|p| p.resource.as_str()).collect();
+    let mut detail = format!(
+        "The key may not read {}; grant it read access to each in Stripe's dashboard.",
+        names.join(" and ")
+    );
+    for hint in missing.iter().filter_map(|p| p.hint.as_deref()) {
+        detail.push(' ');
+        detail.push_str(hint);
+    }
+    detail
+}
+
+fn sentence(text: &str) -> String {
+    let mut sentence = String::with_capacity(text.len() + 1);
+    let mut chars = text.chars();
+    sentence.extend(chars.next().into_iter().flat_map(char::to_uppercase));
+    sentence.push_str(chars.as_str());
+    if !sentence.ends_with(['.', '!', '?']) {
+        sentence.push('.');
+    }
+    sentence
+}
+
+/// What an optional permission's absence costs, as warnings.
+fn permission_warnings(permissions: &[Permission]) -> Vec<Warning> {
+    permissions
+        .iter()
+        .filter(|permission| !permission.granted)
+        .map(|permission| Warning {
+            code: PERMISSION_MISSING.to_owned(),
+            resource: permission.resource.clone(),
+            detail: format!(
+                "The key may not read {}, which is needed for {}.",
+                permission.resource, permission.needed_for
+            ),
+            count: None,
+        })
+        .collect()
+}
+
+/// Stores what a probe found; warnings about other things stay.
+async fn store_permissions(
+    conn: &mut PgConnection,
+    connection: &Connection,
+    permissions: &[Permission],
+) -> Result<(), ApiError> {
+    let others = connection.warnings.iter().filter(|w| w.code != PERMISSION_MISSING).cloned();
+    let mut warnings = permission_warnings(permissions);
+    warnings.extend(others);
+    let (organization, id) = (&connection.organization_id, &connection.connection_id);
+    connection::queries::set_permissions(conn, organization, id, permissions, &warnings).await?;
+    Ok(())
+}
+
+/// What is wrong with a stored key.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct TestProblem {
+    /// `stripe_key_invalid` or `stripe_permission_missing`.
+    code: &'static str,
+    /// What to do about it.
+    detail: String,
+}
+
+/// What a stored key is good for.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct TestResult {
+    /// Whether it serves.
+    ok: bool,
+    stripe_account_id: String,
+    livemode: bool,
+    /// As found now; as found last when Stripe refuses the key.
+    permissions: Vec<Permission>,
+    checked_at: DateTime<Utc>,
+    problem: Option<TestProblem>,
+}
+
+/// Tests a connection's key
+///
+/// A key that Stripe refuses is `ok: false`, not an error.
+#[utoipa::path(post, path = "/v1/connectors/stripe/{id}/test", tag = "connections",
+    params(("id" = String, Path, description = "The connection")),
+    responses((status = 200, body = TestResult)))]
+pub(crate) async fn test(
+    State(state): State<ApiState>,
+    caller: Caller,
+    Ids(connection_id): Ids<String>,
+    _: NoParams,
+) -> Result<Json<TestResult>, ApiError> {
+    let organization = &caller.organization;
+    let mut tx = state.begin(organization).await?;
+    let connection = super::connection(&mut tx, organization, &connection_id).await?;
+    let sealed = credential::queries::load(&mut tx, organization, &connection_id).await?;
+    tx.commit().await?;
+    let sealed = sealed.ok_or(ApiError::NotFound)?;
+    let place = Place { organization, connection_id: &connection_id };
+    let api_key = state.keyring.open(&sealed, place).map_err(ApiError::internal)?;
+    let probed = state.stripe.probe(&api_key).await;
+    let mut result = TestResult {
+        ok: true,
+        stripe_account_id: connection.stripe_account_id.clone(),
+        livemode: connection.livemode,
+        permissions: connection.permissions.clone(),
+        checked_at: state.clock.now(),
+        problem: None,
+    };
+    match probed {
+        Ok(probe) => {
+            let missing = probe.missing();
+            result.problem = (!missing.is_empty()).then(|| TestProblem {
+                code: "stripe_permission_missing",
+                detail: missing_detail(&missing),
+            });
+            let mut tx = state.begin(organization).await?;
+            let connection =
+                super::connection_for_update(&mut tx, organization, &connection_id).await?;
+            store_permissions(&mut tx, &connection, &probe.permissions).await?;
+            tx.commit().await?;
+            result.permissions = probe.permissions;
+        }
+        Err(ProbeError::Invalid { detail } | ProbeError::WrongKind { detail }) => {
+            result.problem =
+                Some(TestProblem { code: "stripe_key_invalid", detail: sentence(&detail) });
+        }
+        Err(unreachable) => return Err(ApiError::StripeUnreachable(Box::new(unreachable))),
+    }
+    result.ok = result.problem.is_none();
+    Ok(Json(result))
+}
+
+/// Another key for a connection.
+#[derive(Debug, ToSchema)]
+pub(crate) struct KeyRequest {
+    /// A key of the same account and mode.
+    #[schema(value_type = String, format = Password, write_only)]
+    api_key: SecretString,
+}
+
+impl KeyRequest {
+    fn read(mut fields: Fields) -> Result<Self, ApiError> {
+        let api_key = fields.required_text("api_key", MAX_KEY_CHARS);
+        fields.finish()?;
+        // It was required, so a body without it was refused above.
+        let api_key = api_key.ok_or_else(|| ApiError::invalid(Vec::new()))?;
+        Ok(Self { api_key: key(&api_key) })
+    }
+}
+
+/// Replaces a connection's key
+///
+/// Clears the connection's problem and starts a job. The old key stays unless the answer is 200.
+#[utoipa::path(put, path = "/v1/connectors/stripe/{id}/key", tag = "connections",
+    params(("id" = String, Path, description = "The connection")),
+    request_body = KeyRequest,
+    responses((status = 200, body = Connected),
+              (status = 422, description = "`invalid_request`, `stripe_key_invalid`, \
+                                            `stripe_key_wrong_kind`, `stripe_permission_missing` or \
+                                            `stripe_account_mismatch`",
+               body = Problem, content_type = "application/problem+json")))]
+pub(crate) async fn replace_key(
+    State(state): State<ApiState>,
+    caller: Caller,
+    Ids(connection_id): Ids<String>,
+    _: NoParams,
+    fields: Fields,
+) -> Result<Json<Connected>, ApiError> {
+    let request = KeyRequest::read(fields)?;
+    let organization = &caller.organization;
+    let mut tx = state.begin(organization).await?;
+    super::connection(&mut tx, organization, &connection_id).await?;
+    tx.commit().await?;
+    let probe = probe(&state, &request.api_key).await?;
+    let now = state.clock.now();
+    let mut tx = state.begin(organization).await?;
+    let connection = super::connection_for_update(&mut tx, organization, &connection_id).await?;
+    same_account(&connection, &probe)?;
+    store_key(&mut tx, &state, &connection, &request.api_key, now).await?;
+    connection::queries::clear_problem(&mut tx, organization, &connection_id).await?;
+    store_permissions(&mut tx, &connection, &probe.permissions).await?;
+    let job = NewJob {
+        job_id: JobId(new_id(now)),
+        connection_id: &connection_id,
+        stripe_account_id: &connection.stripe_account_id,
+        job_type: super::sync::default_type(&mut tx, organization, &connection_id).await?,
+        trigger: Trigger::Settings,
+        // A running job began with the old key.
+        running_serves: false,
+    };
+    let made = sync::queries::enqueue(&mut tx, organization, &job, now).await?;
+    tx.commit().await?;
+    state.wake(JobRef { organization_id: organization.clone(), job_id: made.job_id }).await;
+    Ok(Json(Connected {
+        connection_id,
+        stripe_account_id: connection.stripe_account_id,
+        livemode: connection.livemode,
+        job_id: made.job_id.0,
+        permissions: probe.permissions,
+    }))
+}
+
+fn same_account(connection: &Connection, probe: &Probe) -> Result<(), ApiError> {
+    if probe.account_id == connection.stripe_account_id && probe.livemode == connection.livemode {
+        return Ok(());
+    }
+    let mode = |livemode| if livemode { "live" } else { "test" };
+    Err(ApiError::StripeAccountMismatch {
+        detail: format!(
+            "The key is of {} in {} mode; this connection is of {} in {} mode.",
+            probe.account_id,
+            mode(probe.livemode),
+            connection.stripe_account_id,
+            mode(connection.livemode)
+        ),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_connect_request_has_defaults_and_hides_its_key() {
+        let body = json!({"organization_id": "acme", "api_key": " rk_live_1\n"});
+        let request = ConnectRequest::read(Fields::of(body)).unwrap();
+        assert_eq!((request.lookback_days, request.timezone, &request.name), (30, Tz::UTC, &None));
+        assert_eq!(request.api_key.expose_secret(), "rk_live_1");
+        assert!(!format!("{request:?}").contains("rk_live_1"));
+    }
+
+    #[test]
+    fn every_problem_of_a_connect_request_is_told() {
+        let body = json!({"lookback_days": 3651, "timezone": "Nowhere", "api_keys": 1});
+        let Err(ApiError::Invalid { errors, .. }) = ConnectRequest::read(Fields::of(body)) else {
+            panic!("must be invalid")
+        };
+        let places: Vec<_> = errors.iter().filter_map(|e| e.pointer.as_deref()).collect();
+        assert_eq!(
+            places,
+            ["/organization_id", "/api_key", "/lookback_days", "/timezone", "/api_keys"]
+        );
+    }
+
+    #[test]
+    fn missing_permissions_are_named() {
+        let permission = |resource: &str, hint: Option<&str>| Permission {
+            resource: resource.to_owned(),
+            granted: false,
+            needed_for: "figures".to_owned(),
+            hint: hint.map(str::to_owned),
+        };
+        let (charges, events) = (permission("charges", Some("Enable it.")), permission("events", None));
+        assert_eq!(
+            missing_detail(&[&charges, &events]),
+            "The key may not read charges and events; grant it read access to each in Stripe's \
+             dashboard. Enable it."
+        );
+        assert_eq!(sentence("this is no key"), "This is no key.");
+    }
+}

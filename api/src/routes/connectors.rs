@@ -1,0 +1,269 @@
+//! Connections: listing, settings, and removal.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
+use common::clock::new_id;
+use common::connection::{self, Connection, Permission, Problem, Warning};
+use common::credential;
+use common::sync::queries::{Activity, NewJob};
+use common::sync::{self, JobId, JobRef, JobType, Trigger};
+use serde::Serialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::sync::{ConnectionStatus, JobMade};
+use crate::auth::Caller;
+use crate::input::{Fields, Ids, NoParams, Params, next_cursor, page};
+use crate::problem::ApiError;
+use crate::state::ApiState;
+
+/// The longest name of a connection.
+pub(crate) const MAX_NAME_CHARS: usize = 200;
+
+/// A connection.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ConnectionBody {
+    #[schema(example = "acme-stripe-acct_1PgafTB7WZ01zgkW")]
+    connection_id: String,
+    organization_id: String,
+    name: Option<String>,
+    stripe_account_id: String,
+    livemode: bool,
+    /// Days are days there.
+    timezone: String,
+    /// Days before connecting that are covered.
+    lookback_days: i32,
+    /// No scheduled jobs.
+    paused: bool,
+    status: ConnectionStatus,
+    /// Minutes between two scheduled jobs.
+    sync_interval_minutes: i32,
+    /// The share of Stripe's limits that syncing may use.
+    rate_share: f64,
+    permissions: Vec<Permission>,
+    /// What stops it until a person acts.
+    problem: Option<Problem>,
+    /// What is missing while the rest goes on.
+    warnings: Vec<Warning>,
+    created_at: DateTime<Utc>,
+    next_sync_at: DateTime<Utc>,
+    /// The job that dates stored rows anew, after a change of time zone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    job_id: Option<Uuid>,
+}
+
+impl ConnectionBody {
+    fn new(connection: Connection, activity: Activity, job_id: Option<JobId>) -> Self {
+        Self {
+            status: ConnectionStatus::of(&connection, activity),
+            connection_id: connection.connection_id,
+            organization_id: connection.organization_id.into(),
+            name: connection.name,
+            stripe_account_id: connection.stripe_account_id,
+            livemode: connection.livemode,
+            timezone: connection.timezone.name().to_owned(),
+            lookback_days: connection.lookback_days,
+            paused: connection.paused,
+            sync_interval_minutes: connection.sync_interval_minutes,
+            rate_share: connection.rate_share,
+            permissions: connection.permissions,
+            problem: connection.problem,
+            warnings: connection.warnings,
+            created_at: connection.created_at,
+            next_sync_at: connection.next_sync_at,
+            job_id: job_id.map(|id| id.0),
+        }
+    }
+}
+
+/// A page of connections.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ConnectionList {
+    data: Vec<ConnectionBody>,
+    next_cursor: Option<String>,
+}
+
+/// The organization's connections, by id
+#[utoipa::path(get, path = "/v1/connectors", tag = "connections",
+    params(("limit" = Option<i64>, Query, description = "1 to 1000, 50 unless given"),
+           ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before")),
+    responses((status = 200, body = ConnectionList)))]
+pub(crate) async fn list(
+    State(state): State<ApiState>,
+    caller: Caller,
+    mut params: Params,
+) -> Result<Json<ConnectionList>, ApiError> {
+    let limit = params.limit();
+    let after: Option<String> = params.cursor("connections")?;
+    params.finish()?;
+    let organization = &caller.organization;
+    let mut tx = state.begin(organization).await?;
+    let mut connections =
+        connection::queries::list(&mut tx, organization, after.as_deref(), page(limit)).await?;
+    let next_cursor =
+        next_cursor("connections", &mut connections, limit, |c| c.connection_id.clone())?;
+    let ids: Vec<String> = connections.iter().map(|c| c.connection_id.clone()).collect();
+    let activity = sync::queries::activity(&mut tx, organization, &ids).await?;
+    tx.commit().await?;
+    let data = connections
+        .into_iter()
+        .map(|connection| {
+            let activity = activity.get(&connection.connection_id).copied().unwrap_or_default();
+            ConnectionBody::new(connection, activity, None)
+        })
+        .collect();
+    Ok(Json(ConnectionList { data, next_cursor }))
+}
+
+/// A connection
+#[utoipa::path(get, path = "/v1/connectors/{id}", tag = "connections",
+    params(("id" = String, Path, description = "The connection")),
+    responses((status = 200, body = ConnectionBody)))]
+pub(crate) async fn get(
+    State(state): State<ApiState>,
+    caller: Caller,
+    Ids(connection_id): Ids<String>,
+    _: NoParams,
+) -> Result<Json<ConnectionBody>, ApiError> {
+    let organization = &caller.organization;
+    let mut tx = state.begin(organization).await?;
+    let connection = super::connection(&mut tx, organization, &connection_id).await?;
+    let ids = std::slice::from_ref(&connection_id);
+    let activity = sync::queries::activity(&mut tx, organization, ids).await?;
+    tx.commit().await?;
+    let activity = activity.get(&connection_id).copied().unwrap_or_default();
+    Ok(Json(ConnectionBody::new(connection, activity, None)))
+}
+
+/// Settings to change; what is missing stays.
+#[derive(Debug, ToSchema)]
+#[schema(as = ConnectionUpdate)]
+pub(crate) struct UpdateRequest {
+    /// Null clears it.
+    #[schema(value_type = Option<String>, max_length = 200)]
+    name: Option<Option<String>>,
+    /// No scheduled jobs; one that runs finishes, and those by hand work.
+    paused: Option<bool>,
+    /// Minutes between two scheduled jobs.
+    #[schema(minimum = 1, maximum = 1440)]
+    sync_interval_minutes: Option<i32>,
+    /// An IANA name; stored rows are dated anew by a job.
+    #[schema(value_type = Option<String>)]
+    timezone: Option<Tz>,
+    /// Above 0, to 1.
+    #[schema(exclusive_minimum = 0, maximum = 1)]
+    rate_share: Option<f64>,
+}
+
+impl UpdateRequest {
+    fn read(mut fields: Fields) -> Result<Self, ApiError> {
+        let request = Self {
+            name: fields.text_or_null("name", MAX_NAME_CHARS),
+            paused: fields.boolean("paused"),
+            sync_interval_minutes: fields.integer("sync_interval_minutes", 1..=1440),
+            timezone: fields.timezone("timezone"),
+            rate_share: fields.share("rate_share"),
+        };
+        fields.finish()?;
+        Ok(request)
+    }
+
+    /// Changes the settings; a shorter or longer interval counts from `now`.
+    fn apply(self, connection: &mut Connection, now: DateTime<Utc>) {
+        if let Some(name) = self.name {
+            connection.name = name;
+        }
+        connection.paused = self.paused.unwrap_or(connection.paused);
+        connection.timezone = self.timezone.unwrap_or(connection.timezone);
+        connection.rate_share = self.rate_share.unwrap_or(connection.rate_share);
+        if let Some(minutes) = self.sync_interval_minutes
+            && minutes != connection.sync_interval_minutes
+        {
+            connection.sync_interval_minutes = minutes;
+            let due = connection::queries::next_due(connection, now);
+            connection.next_sync_at = connection.next_sync_at.min(due);
+        }
+    }
+}
+
+/// Changes settings
+///
+/// A changed time zone answers with a `job_id`: the job that dates stored rows anew.
+#[utoipa::path(patch, path = "/v1/connectors/{id}", tag = "connections",
+    params(("id" = String, Path, description = "The connection")),
+    request_body = UpdateRequest,
+    responses((status = 200, body = ConnectionBody)))]
+pub(crate) async fn update(
+    State(state): State<ApiState>,
+    caller: Caller,
+    Ids(connection_id): Ids<String>,
+    _: NoParams,
+    fields: Fields,
+) -> Result<Json<ConnectionBody>, ApiError> {
+    let request = UpdateRequest::read(fields)?;
+    let organization = &caller.organization;
+    let now = state.clock.now();
+    let mut tx = state.begin(organization).await?;
+    let mut connection =
+        super::connection_for_update(&mut tx, organization, &connection_id).await?;
+    let timezone = connection.timezone;
+    request.apply(&mut connection, now);
+    connection::queries::update_settings(&mut tx, &connection).await?;
+    let mut job_id = None;
+    if connection.timezone != timezone {
+        let job = NewJob {
+            job_id: JobId(new_id(now)),
+            connection_id: &connection_id,
+            stripe_account_id: &connection.stripe_account_id,
+            job_type: JobType::Redate,
+            trigger: Trigger::Settings,
+            running_serves: false,
+        };
+        job_id = Some(sync::queries::enqueue(&mut tx, organization, &job, now).await?.job_id);
+    }
+    let ids = std::slice::from_ref(&connection_id);
+    let activity = sync::queries::activity(&mut tx, organization, ids).await?;
+    tx.commit().await?;
+    if let Some(job_id) = job_id {
+        state.wake(JobRef { organization_id: organization.clone(), job_id }).await;
+    }
+    let activity = activity.get(&connection_id).copied().unwrap_or_default();
+    Ok(Json(ConnectionBody::new(connection, activity, job_id)))
+}
+
+/// Removes a connection
+///
+/// Its key is gone at once, and it is not found from then on. A job removes its rows, and stays
+/// readable.
+#[utoipa::path(delete, path = "/v1/connectors/{id}", tag = "connections",
+    params(("id" = String, Path, description = "The connection")),
+    responses((status = 202, body = JobMade)))]
+pub(crate) async fn delete(
+    State(state): State<ApiState>,
+    caller: Caller,
+    Ids(connection_id): Ids<String>,
+    _: NoParams,
+) -> Result<(StatusCode, Json<JobMade>), ApiError> {
+    let organization = &caller.organization;
+    let now = state.clock.now();
+    let mut tx = state.begin(organization).await?;
+    let connection = super::connection_for_update(&mut tx, organization, &connection_id).await?;
+    connection::queries::mark_deleting(&mut tx, organization, &connection_id, now).await?;
+    credential::queries::delete(&mut tx, organization, &connection_id).await?;
+    sync::queries::cancel_all(&mut tx, organization, &connection_id, now).await?;
+    let job = NewJob {
+        job_id: JobId(new_id(now)),
+        connection_id: &connection_id,
+        stripe_account_id: &connection.stripe_account_id,
+        job_type: JobType::Delete,
+        trigger: Trigger::Manual,
+        running_serves: false,
+    };
+    let made = sync::queries::enqueue(&mut tx, organization, &job, now).await?;
+    tx.commit().await?;
+    state.wake(JobRef { organization_id: organization.clone(), job_id: made.job_id }).await;
+    Ok((StatusCode::ACCEPTED, Json(JobMade { job_id: made.job_id.0 })))
+}

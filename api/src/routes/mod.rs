@@ -1,0 +1,70 @@
+//! The calls of the API, a noun a file. A call that is not registered here does not exist; one that is,
+//! is in the OpenAPI document.
+
+pub(crate) mod analytics;
+pub(crate) mod connect;
+pub(crate) mod connectors;
+// pub(crate) mod discover;
+pub(crate) mod docs;
+pub(crate) mod explain;
+pub(crate) mod export;
+pub(crate) mod filters;
+pub(crate) mod health;
+pub(crate) mod jobs;
+pub(crate) mod sync;
+
+use common::connection::{self, Connection};
+use common::tenant::OrganizationId;
+use sqlx::PgConnection;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::problem::ApiError;
+use crate::state::ApiState;
+
+/// Every call with its documentation.
+pub(crate) fn all() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::with_openapi(docs::base())
+        .routes(routes!(connect::connect))
+        .routes(routes!(connect::test))
+        .routes(routes!(connect::replace_key))
+        .routes(routes!(sync::start))
+        .routes(routes!(connectors::list))
+        .routes(routes!(connectors::get, connectors::update, connectors::delete))
+        .routes(routes!(sync::status))
+        .routes(routes!(jobs::list))
+        .routes(routes!(jobs::get))
+        .routes(routes!(jobs::cancel))
+        .routes(routes!(jobs::retry))
+        .routes(routes!(jobs::events))
+        .routes(routes!(filters::create, filters::list))
+        .routes(routes!(filters::get, filters::update, filters::delete))
+        .routes(routes!(filters::preview))
+        // .routes(routes!(discover::discover))
+        .routes(routes!(explain::explain))
+        .routes(routes!(analytics::report))
+        .routes(routes!(analytics::daily_aggregates))
+        .routes(routes!(analytics::charges))
+        .routes(routes!(health::healthz))
+        .routes(routes!(health::readyz))
+        .routes(routes!(health::metrics))
+}
+
+/// A connection of the caller's organization, or 404.
+async fn connection(
+    conn: &mut PgConnection,
+    organization: &OrganizationId,
+    connection_id: &str,
+) -> Result<Connection, ApiError> {
+    connection::queries::get(conn, organization, connection_id).await?.ok_or(ApiError::NotFound)
+}
+
+/// The same, locked until the transaction ends.
+async fn connection_for_update(
+    conn: &mut PgConnection,
+    organization: &OrganizationId,
+    connection_id: &str,
+) -> Result<Connection, ApiError> {
+    let found = connection::queries::get_for_update(conn, organization, connection_id).await?;
+    found.ok_or(ApiError::NotFound)
+}

@@ -1,0 +1,210 @@
+//! Starting a sync by hand, and how a connection stands.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use chrono::{DateTime, Utc};
+use common::clock::new_id;
+use common::connection::{self, Connection, MAX_LOOKBACK_DAYS, Problem, Warning};
+use common::sync::queries::{self, Activity, NewJob};
+use common::sync::{JobId, JobRef, JobType, Trigger, state as sync_state};
+use common::tenant::OrganizationId;
+use serde::Serialize;
+use sqlx::PgConnection;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::jobs::{JobBody, SpanBody};
+use crate::auth::Caller;
+use crate::input::{Fields, Ids, NoParams, OptionalFields};
+use crate::problem::ApiError;
+use crate::state::{ApiState, job_status};
+
+/// Which job was made or found.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct JobMade {
+    /// The job that does the work.
+    pub(crate) job_id: Uuid,
+}
+
+/// What to sync.
+#[derive(Debug, ToSchema)]
+#[schema(as = SyncRequest)]
+pub(crate) struct SyncRequest {
+    /// `incremental` unless nothing was fully synced before.
+    #[schema(value_type = Option<String>, example = "incremental")]
+    job_type: Option<JobType>,
+    /// Days of history; more than before widen it with a full job, fewer change nothing.
+    #[schema(minimum = 1, maximum = 3650)]
+    lookback_days: Option<i32>,
+}
+
+impl SyncRequest {
+    fn read(mut fields: Fields) -> Result<Self, ApiError> {
+        let types = [("incremental", JobType::Incremental), ("full", JobType::Full)];
+        let request = Self {
+            job_type: fields.choice("job_type", &types),
+            lookback_days: fields.integer("lookback_days", 1..=MAX_LOOKBACK_DAYS),
+        };
+        fields.finish()?;
+        Ok(request)
+    }
+}
+
+/// Starts a sync
+///
+/// Answers with the job of the same or a wider type that is pending or running, where there is one.
+#[utoipa::path(post, path = "/v1/connectors/stripe/{id}/sync", tag = "jobs",
+    params(("id" = String, Path, description = "The connection")),
+    request_body(content = Option<SyncRequest>),
+    responses((status = 202, description = "A new job", body = JobMade),
+              (status = 200, description = "A job that was there", body = JobMade)))]
+pub(crate) async fn start(
+    State(state): State<ApiState>,
+    caller: Caller,
+    Ids(connection_id): Ids<String>,
+    _: NoParams,
+    OptionalFields(fields): OptionalFields,
+) -> Result<(StatusCode, Json<JobMade>), ApiError> {
+    let request = SyncRequest::read(fields)?;
+    let organization = &caller.organization;
+    let now = state.clock.now();
+    let mut tx = state.begin(organization).await?;
+    let mut connection =
+        super::connection_for_update(&mut tx, organization, &connection_id).await?;
+    let wider = request.lookback_days.filter(|days| *days > connection.lookback_days);
+    if let Some(days) = wider {
+        connection.lookback_days = days;
+        connection::queries::update_settings(&mut tx, &connection).await?;
+    }
+    let job_type = match (wider, request.job_type) {
+        (Some(_), _) => JobType::Full,
+        (None, Some(job_type)) => job_type,
+        (None, None) => default_type(&mut tx, organization, &connection_id).await?,
+    };
+    let job = NewJob {
+        job_id: JobId(new_id(now)),
+        connection_id: &connection_id,
+        stripe_account_id: &connection.stripe_account_id,
+        job_type,
+        trigger: Trigger::Manual,
+        // A running job began with the narrower range.
+        running_serves: wider.is_none(),
+    };
+    let made = queries::enqueue(&mut tx, organization, &job, now).await?;
+    tx.commit().await?;
+    state.wake(JobRef { organization_id: organization.clone(), job_id: made.job_id }).await;
+    Ok((job_status(made.created), Json(JobMade { job_id: made.job_id.0 })))
+}
+
+/// Incremental, unless nothing was fully synced before.
+pub(crate) async fn default_type(
+    conn: &mut PgConnection,
+    organization: &OrganizationId,
+    connection_id: &str,
+) -> Result<JobType, ApiError> {
+    let stored = sync_state::get(conn, organization, connection_id).await?;
+    Ok(if stored.full_synced_at.is_some() { JobType::Incremental } else { JobType::Full })
+}
+
+/// How a connection stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum ConnectionStatus {
+    /// Something stops it until a person acts.
+    Error,
+    /// A job runs.
+    Running,
+    /// A job waits.
+    Pending,
+    /// No scheduled jobs.
+    Paused,
+    /// It waits until it is due.
+    Idle,
+}
+
+impl ConnectionStatus {
+    /// The first that applies.
+    pub(crate) fn of(connection: &Connection, activity: Activity) -> Self {
+        if connection.problem.is_some() {
+            Self::Error
+        } else if activity.running {
+            Self::Running
+        } else if activity.pending {
+            Self::Pending
+        } else if connection.paused {
+            Self::Paused
+        } else {
+            Self::Idle
+        }
+    }
+}
+
+/// What is stored.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct StateBody {
+    /// The newest stored charge.
+    last_charge_id: Option<String>,
+    /// From where new charges are listed next.
+    next_sync_from: Option<DateTime<Utc>>,
+    /// Distinct charges stored, of any status.
+    charges_synced: i64,
+    /// Net of all that count, in minor units by currency.
+    #[schema(value_type = std::collections::BTreeMap<String, i64>)]
+    total_revenue_synced: common::money::Totals,
+}
+
+/// How a connection stands.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct SyncStatusBody {
+    connection_id: String,
+    status: ConnectionStatus,
+    problem: Option<Problem>,
+    warnings: Vec<Warning>,
+    /// When it is due.
+    next_sync_at: DateTime<Utc>,
+    /// The newest job.
+    last_job: Option<JobBody>,
+    state: StateBody,
+    /// The range that is covered; null until something is.
+    covered: Option<SpanBody>,
+}
+
+/// How a connection stands
+#[utoipa::path(get, path = "/v1/connectors/{id}/sync-status", tag = "jobs",
+    params(("id" = String, Path, description = "The connection")),
+    responses((status = 200, body = SyncStatusBody)))]
+pub(crate) async fn status(
+    State(state): State<ApiState>,
+    caller: Caller,
+    Ids(connection_id): Ids<String>,
+    _: NoParams,
+) -> Result<Json<SyncStatusBody>, ApiError> {
+    let organization = &caller.organization;
+    let mut tx = state.begin(organization).await?;
+    let connection = super::connection(&mut tx, organization, &connection_id).await?;
+    let ids = std::slice::from_ref(&connection_id);
+    let activity = queries::activity(&mut tx, organization, ids).await?;
+    let last_job = queries::list(&mut tx, organization, &connection_id, None, 1).await?.pop();
+    let stored = sync_state::get(&mut tx, organization, &connection_id).await?;
+    tx.commit().await?;
+    let activity = activity.get(&connection_id).copied().unwrap_or_default();
+    Ok(Json(SyncStatusBody {
+        status: ConnectionStatus::of(&connection, activity),
+        connection_id,
+        problem: connection.problem,
+        warnings: connection.warnings,
+        next_sync_at: connection.next_sync_at,
+        last_job: last_job.map(|job| JobBody::new(job, state.clock.now())),
+        covered: stored
+            .covered_from
+            .zip(stored.covered_to)
+            .map(|(from, to)| SpanBody { from, to }),
+        state: StateBody {
+            last_charge_id: stored.last_charge_id,
+            next_sync_from: stored.next_sync_from,
+            charges_synced: stored.charges_synced,
+            total_revenue_synced: stored.total_revenue_synced,
+        },
+    }))
+}

@@ -1,0 +1,223 @@
+//! `token create`, `token list`, `token revoke`: the bearer tokens of an organization.
+//!
+//! A token is shown once, when it is made, alone on standard output; the database keeps its SHA-256.
+//! Revoking takes the token itself or, when it is lost, its id from the list. A token is better piped
+//! in than written as an argument, which other users of the machine can see.
+
+use std::io::BufRead as _;
+use std::time::Duration;
+
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use common::clock::{self, Clock as _, SystemClock};
+use common::db::Role;
+use common::tenant::{OrganizationId, TOKEN_PREFIX, TokenRole, queries, token_hash, token_text};
+use secrecy::{ExposeSecret as _, SecretString};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::{Database, DatabaseAccess, Error, commit, tenant_transaction};
+use crate::output::{self, Align};
+
+/// Bearer tokens for the HTTP API
+#[derive(Debug, clap::Subcommand)]
+pub enum Token {
+    /// Make a token; prints it, and only it, on standard output
+    Create(Create),
+    /// Show an organization's tokens, without their secrets
+    List(List),
+    /// Make a token useless
+    Revoke(Revoke),
+}
+
+/// What a token is made of.
+#[derive(Debug, clap::Args)]
+pub struct Create {
+    /// The organization for which the token speaks
+    #[arg(long = "org", value_name = "ID")]
+    organization: OrganizationId,
+    /// What or whom the token is for
+    #[arg(long, default_value = "stripe-sync")]
+    name: String,
+    /// admin changes things, analyst reads
+    #[arg(long, value_name = "admin|analyst", default_value = "admin")]
+    role: TokenRole,
+    /// How long it is good for, such as 90d or 12h [default: for ever]
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    expires_in: Option<Duration>,
+    #[command(flatten)]
+    access: DatabaseAccess,
+}
+
+/// Whose tokens to show.
+#[derive(Debug, clap::Args)]
+pub struct List {
+    /// The organization
+    #[arg(long = "org", value_name = "ID")]
+    organization: OrganizationId,
+    #[command(flatten)]
+    access: DatabaseAccess,
+}
+
+/// Which token to revoke.
+#[derive(Debug, clap::Args)]
+pub struct Revoke {
+    /// The token, or its id with --org; read from standard input when left out
+    token: Option<SecretString>,
+    /// The organization, for an id
+    #[arg(long = "org", value_name = "ID")]
+    organization: Option<OrganizationId>,
+    #[command(flatten)]
+    access: DatabaseAccess,
+}
+
+impl Token {
+    /// Runs the command.
+    pub async fn run(self) -> Result<(), Error> {
+        match self {
+            Self::Create(command) => command.run().await,
+            Self::List(command) => command.run().await,
+            Self::Revoke(command) => command.run().await,
+        }
+    }
+}
+
+impl Create {
+    async fn run(self) -> Result<(), Error> {
+        let now = SystemClock.now();
+        let expires_at = self.expires_in.map(|after| expiry(now, after)).transpose()?;
+        let mut conn = self.access.resolve()?.connect().await?;
+        let (name, role) = (self.name.as_str(), self.role);
+        let token = create(&mut conn, &self.organization, name, role, expires_at, now).await?;
+        output::print(token.expose_secret())?;
+        Ok(())
+    }
+}
+
+fn expiry(now: DateTime<Utc>, after: Duration) -> Result<DateTime<Utc>, Error> {
+    TimeDelta::from_std(after)
+        .ok()
+        .and_then(|after| now.checked_add_signed(after))
+        // PostgreSQL and RFC 3339 both write years with four digits.
+        .filter(|at| *at < DateTime::<Utc>::from_timestamp(253_402_300_800, 0).unwrap_or_default())
+        .ok_or(Error::ExpiresTooLate)
+}
+
+/// Makes a token of an organization and returns it; it cannot be had again.
+pub async fn create(
+    conn: &mut PgConnection,
+    organization: &OrganizationId,
+    name: &str,
+    role: TokenRole,
+    expires_at: Option<DateTime<Utc>>,
+    now: DateTime<Utc>,
+) -> Result<SecretString, Error> {
+    let mut tx = tenant_transaction(conn, organization).await?;
+    if queries::organization_name(&mut tx, organization).await?.is_none() {
+        return Err(Error::NoOrganization(organization.clone()));
+    }
+    let token = token_text(&clock::random_bytes());
+    let stored = queries::NewToken {
+        token_id: clock::new_id(now),
+        hash: token_hash(&token),
+        name,
+        role,
+        expires_at,
+    };
+    queries::create_token(&mut tx, organization, &stored, now).await?;
+    commit(tx).await?;
+    Ok(token.into())
+}
+
+impl List {
+    async fn run(self) -> Result<(), Error> {
+        let now = SystemClock.now();
+        let mut conn = self.access.resolve()?.connect().await?;
+        let mut tx = tenant_transaction(&mut conn, &self.organization).await?;
+        if queries::organization_name(&mut tx, &self.organization).await?.is_none() {
+            return Err(Error::NoOrganization(self.organization));
+        }
+        let tokens = queries::list_tokens(&mut tx, &self.organization).await?;
+        commit(tx).await?;
+        let day = |at: DateTime<Utc>| at.to_rfc3339_opts(SecondsFormat::Secs, true);
+        let rows = tokens.into_iter().map(|token| {
+            let state = match (token.revoked_at, token.expires_at) {
+                (Some(at), _) => format!("revoked {}", day(at)),
+                (None, Some(at)) if at <= now => format!("expired {}", day(at)),
+                (None, Some(at)) => format!("until {}", day(at)),
+                (None, None) => "live".to_owned(),
+            };
+            let role = token.role.as_str().to_owned();
+            let name = output::plain(&token.name);
+            vec![token.token_id.to_string(), name, role, day(token.created_at), state]
+        });
+        let columns = ["id", "name", "role", "created", "state"].map(|name| (name, Align::Left));
+        output::print(&output::table(&columns, rows))?;
+        Ok(())
+    }
+}
+
+impl Revoke {
+    async fn run(self) -> Result<(), Error> {
+        let token = match self.token {
+            Some(token) => token,
+            None => read_line()?,
+        };
+        let text = token.expose_secret().trim();
+        let target = if text.starts_with(TOKEN_PREFIX) {
+            Target::Token(token_hash(text))
+        } else {
+            let id = Uuid::parse_str(text).map_err(|_| Error::NotAToken)?;
+            Target::Id(id, self.organization.ok_or(Error::TokenIdNeedsOrganization)?)
+        };
+        let database = self.access.resolve()?;
+        revoke(&database, &target, SystemClock.now()).await?;
+        output::print("the token is revoked")?;
+        Ok(())
+    }
+}
+
+fn read_line() -> Result<SecretString, Error> {
+    let mut line = String::new();
+    std::io::stdin().lock().read_line(&mut line).map_err(Error::ReadToken)?;
+    Ok(line.into())
+}
+
+/// How a token is known.
+#[derive(Debug, Clone)]
+pub enum Target {
+    /// By its hash, which says whose it is.
+    Token([u8; 32]),
+    /// By its id.
+    Id(Uuid, OrganizationId),
+}
+
+/// Revokes a live token.
+pub async fn revoke(database: &Database, target: &Target, now: DateTime<Utc>) -> Result<(), Error> {
+    let mut conn = database.connect().await?;
+    let (organization, token_id) = match target {
+        Target::Id(token_id, organization) => (organization.clone(), *token_id),
+        Target::Token(hash) => {
+            let found = queries::authenticate(&database.pool(Role::Api)?, *hash, now).await?;
+            let token = found.ok_or(Error::NoLiveToken)?;
+            (token.organization_id, token.token_id)
+        }
+    };
+    let mut tx = tenant_transaction(&mut conn, &organization).await?;
+    let revoked = queries::revoke_token_by_id(&mut tx, &organization, token_id, now).await?;
+    commit(tx).await?;
+    if revoked { Ok(()) } else { Err(Error::NoLiveToken) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_expires_when_it_should_or_is_refused() {
+        let now: DateTime<Utc> = "2026-11-21T06:00:00Z".parse().unwrap();
+        let day = Duration::from_secs(86_400);
+        assert_eq!(expiry(now, day * 90).unwrap().to_rfc3339(), "2027-02-19T06:00:00+00:00");
+        assert!(matches!(expiry(now, day * 365 * 9000), Err(Error::ExpiresTooLate)));
+        assert!(matches!(expiry(now, Duration::MAX), Err(Error::ExpiresTooLate)));
+    }
+}

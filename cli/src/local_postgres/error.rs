@@ -1,0 +1,106 @@
+//! What can keep the private cluster from starting, said so that a person knows what to do.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::programs::{OLDEST_VERSION, how_to_install};
+use super::{DATABASE, PORTS, START_WITHIN};
+
+/// Why the cluster is not there.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No `initdb` and `postgres` of a usable version were found.
+    #[error(
+        "PostgreSQL {OLDEST_VERSION} or newer is not installed: {}, or set DATABASE_URL to a server",
+        how_to_install()
+    )]
+    NotInstalled,
+    /// The data needs the major version that made it.
+    #[error(
+        "the data in {} was made by PostgreSQL {version}, which is not installed any more: install it again, or move the directory away to start afresh",
+        data.display()
+    )]
+    VersionGone {
+        /// The cluster's data.
+        data: PathBuf,
+        /// The major version that made it.
+        version: u32,
+    },
+    /// Root cannot run PostgreSQL and there is nobody else to do it.
+    #[error(
+        "PostgreSQL does not run as root, and this machine has neither a user postgres nor nobody: run this as an ordinary user, or set DATABASE_URL to a server"
+    )]
+    NobodyToRunIt,
+    /// The data was made by somebody else.
+    #[error(
+        "the data in {} belongs to another user (number {owner}): run this as that user, or move the directory away to start afresh",
+        data.display()
+    )]
+    NotOurs {
+        /// The cluster's data.
+        data: PathBuf,
+        /// Its owner's number.
+        owner: u32,
+    },
+    /// Another process holds the lock.
+    #[error("another stripe-sync is running on {}: stop it first, or work in another directory", directory.display())]
+    InUse {
+        /// The cluster's directory.
+        directory: PathBuf,
+    },
+    /// The file system refused something.
+    #[error("cannot {action} {}", path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// `initdb` ran and failed.
+    #[error("initdb could not make a cluster in {}: {output}", data.display())]
+    Initialize {
+        /// Where it worked.
+        data: PathBuf,
+        /// The end of what it said.
+        output: String,
+    },
+    /// The server ended instead of starting.
+    #[error("PostgreSQL ended while it started; {} ends with: {tail}", log.display())]
+    Ended {
+        /// Its log.
+        log: PathBuf,
+        /// The log's last lines.
+        tail: String,
+    },
+    /// The server runs and lets nobody in.
+    #[error("PostgreSQL does not answer {} s after its start; its log is {}", START_WITHIN.as_secs(), log.display())]
+    NoAnswer {
+        /// Its log.
+        log: PathBuf,
+        /// What the last connection ran into.
+        source: sqlx::Error,
+    },
+    /// The engine's database could not be made.
+    #[error("cannot create the database {DATABASE} in the private PostgreSQL")]
+    CreateDatabase(#[source] sqlx::Error),
+    /// A server would not end.
+    #[error("PostgreSQL (process {pid}) does not stop")]
+    Stays {
+        /// Its process id.
+        pid: i32,
+    },
+    /// No port was free.
+    #[error("found no free port on 127.0.0.1 from {} to {}", PORTS.start, PORTS.end)]
+    NoPort,
+}
+
+pub(super) fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
+    let path = path.to_owned();
+    move |source| Error::Io {
+        action,
+        path,
+        source,
+    }
+}

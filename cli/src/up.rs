@@ -1,0 +1,351 @@
+//! `up`: the API, the scheduler and the consumer in one process, with no set-up.
+//!
+//! What is not set is made: a private PostgreSQL and encryption keys, both kept under `.local/`, and
+//! the schema. Only the API's address is opened; its health and metrics speak for all three, since
+//! they share the process. Any number may run side by side on one `DATABASE_URL`.
+//!
+//! # Failure modes
+//!
+//! - A database that does not answer is waited for; a private one that cannot start ends the program.
+//! - When one of the three ends, for whatever reason, the others are told to stop and the program
+//!   ends: half an engine looks alive and is not.
+//! - A second signal, or the grace period going by, ends the process at once; the private PostgreSQL
+//!   is then told to stop and not waited for, and the next start waits for it.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use common::cause::Chain;
+use common::config::{
+    self, BrokerArgs, BrokerConfig, DatabaseArgs, DatabaseConfig, EncryptionArgs, EncryptionConfig,
+    JobArgs, JobConfig, LogArgs, LogConfig, Problems, StripeArgs, StripeConfig,
+};
+use common::db;
+use common::lifecycle::Context;
+use scheduler::{Schedule, ScheduleArgs};
+use secrecy::SecretString;
+use tokio::net::TcpListener;
+use tokio::task::{JoinError, JoinHandle};
+
+use crate::local_files::{self, LocalFiles, RememberedUrl};
+use crate::local_postgres::{self, Durability, LocalPostgres};
+use crate::output;
+
+const DEFAULT_API_BIND: &str = "127.0.0.1:8080";
+const DATABASE_PAUSE: Duration = Duration::from_secs(2);
+
+/// Why the engine ended.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file under `.local/` could not be used.
+    #[error(transparent)]
+    LocalFiles(#[from] local_files::Error),
+    /// The private PostgreSQL is not there, or does not go.
+    #[error(transparent)]
+    LocalPostgres(#[from] local_postgres::Error),
+    /// The schema could not be brought up to date.
+    #[error("the database could not be prepared")]
+    Migrate(#[source] db::Error),
+    /// The API did not start, or ended.
+    #[error("the API cannot serve")]
+    Api(#[source] api::Error),
+    /// The scheduler ended.
+    #[error("the scheduler ended")]
+    Scheduler(#[source] scheduler::Error),
+    /// The consumer ended.
+    #[error("the consumer ended")]
+    Consumer(#[source] consumer::Error),
+    /// One of the three broke down.
+    #[error("a part of the engine broke down")]
+    Broken(#[source] JoinError),
+}
+
+/// Run everything in one process; a PostgreSQL of its own, unless `DATABASE_URL` names one
+#[derive(Debug, Clone, clap::Args)]
+pub struct Up {
+    #[command(flatten)]
+    database: DatabaseArgs,
+    #[command(flatten)]
+    local: LocalFiles,
+    #[command(flatten)]
+    broker: BrokerArgs,
+    #[command(flatten)]
+    encryption: EncryptionArgs,
+    /// Where the API answers
+    #[arg(long, env = "API_BIND", default_value = DEFAULT_API_BIND, value_name = "ADDRESS")]
+    api_bind: String,
+    #[command(flatten)]
+    stripe: StripeArgs,
+    #[command(flatten)]
+    schedule: ScheduleArgs,
+    #[command(flatten)]
+    job: JobArgs,
+    #[command(flatten)]
+    log: LogArgs,
+}
+
+/// The settings, checked.
+#[derive(Debug, Clone)]
+pub struct Config {
+    database: Option<DatabaseConfig>,
+    local: LocalFiles,
+    broker: BrokerConfig,
+    encryption: Option<EncryptionConfig>,
+    api_bind: SocketAddr,
+    stripe: StripeConfig,
+    sync_schedule: Schedule,
+    job: JobConfig,
+    /// How much is logged.
+    pub log: LogConfig,
+}
+
+impl Up {
+    /// The checked settings.
+    ///
+    /// # Errors
+    /// Every setting that is wrong.
+    pub fn check(self) -> Result<Config, config::Error> {
+        let mut problems = Problems::default();
+        let database = self.database.check_optional(&mut problems);
+        let broker = self.broker.check(&mut problems);
+        let encryption = self.encryption.check_optional(&mut problems);
+        let api_bind = config::or_default(&self.api_bind, DEFAULT_API_BIND);
+        let api_bind = config::parse_bind("API_BIND", api_bind, &mut problems);
+        let stripe = self.stripe.check(&mut problems);
+        let sync_schedule = self.schedule.check(&mut problems);
+        let job = self.job.check(&mut problems);
+        let log = self.log.check(&mut problems);
+        let assemble = || {
+            Some(Config {
+                database: database?,
+                local: self.local,
+                broker: broker?,
+                encryption: encryption?,
+                api_bind: api_bind?,
+                stripe: stripe?,
+                sync_schedule: sync_schedule?,
+                job: job?,
+                log: log?,
+            })
+        };
+        problems.finish(assemble())
+    }
+}
+
+/// Runs the engine until told to stop.
+///
+/// # Errors
+/// When something it needs cannot be had, or one of its parts ends.
+pub async fn run(mut config: Config, context: Context) -> Result<(), Error> {
+    // First of all, so that a second start by mistake fails before it touches anything.
+    let listener = api::bind(config.api_bind).await.map_err(Error::Api)?;
+    let encryption = match config.encryption.take() {
+        Some(encryption) => encryption,
+        None => EncryptionConfig { keyring: Arc::new(config.local.keyring_or_new()?) },
+    };
+    let (url, private) = match config.database.take() {
+        Some(database) => (database.database_url, None),
+        None => {
+            let private = PrivateDatabase::start(&config.local).await?;
+            (private.server.url(), Some(private))
+        }
+    };
+    let outcome = run_on(config, encryption, url, listener, &context).await;
+    if let Some(private) = private {
+        private.stop().await?;
+    }
+    outcome
+}
+
+/// A PostgreSQL of one's own, and the note of where it answers.
+struct PrivateDatabase {
+    server: LocalPostgres,
+    remembered: RememberedUrl,
+}
+
+impl PrivateDatabase {
+    async fn start(local: &LocalFiles) -> Result<Self, Error> {
+        tracing::info!(directory = %local.postgres().display(), "starting the private PostgreSQL");
+        let server = LocalPostgres::start(&local.postgres(), Durability::Kept).await?;
+        let remembered = local.remember_database_url(&server.url())?;
+        Ok(Self { server, remembered })
+    }
+
+    async fn stop(self) -> Result<(), Error> {
+        drop(self.remembered);
+        self.server.stop().await?;
+        tracing::info!("stopped the private PostgreSQL");
+        Ok(())
+    }
+}
+
+/// Migrates and runs the three programs.
+async fn run_on(
+    config: Config,
+    encryption: EncryptionConfig,
+    url: SecretString,
+    listener: TcpListener,
+    context: &Context,
+) -> Result<(), Error> {
+    if !migrate(&url, context).await? {
+        return Ok(());
+    }
+    let database = DatabaseConfig { database_url: url };
+    let api_config = api::Config {
+        api_bind: config.api_bind,
+        database: database.clone(),
+        broker: config.broker.clone(),
+        encryption: encryption.clone(),
+        stripe: config.stripe.clone(),
+        log: config.log.clone(),
+    };
+    let scheduler_config = scheduler::Config {
+        database: database.clone(),
+        broker: config.broker.clone(),
+        ops_bind: None,
+        sync_schedule: config.sync_schedule,
+        log: config.log.clone(),
+    };
+    let consumer_config = consumer::Config {
+        database,
+        broker: config.broker,
+        encryption,
+        stripe: config.stripe,
+        job: config.job,
+        ops_bind: None,
+        log: config.log,
+    };
+    let address = listener.local_addr().unwrap_or(config.api_bind);
+    let api_state = api::state_of(&api_config, context).map_err(Error::Api)?;
+    let api = part(context, api::serve(listener, api_state, context.clone()));
+    let scheduler = part(context, scheduler::run(scheduler_config, context.clone()));
+    let consumer = part(context, consumer::run(consumer_config, context.clone()));
+    announce(address);
+    let (api, scheduler, consumer) = tokio::join!(api, scheduler, consumer);
+    api.map_err(Error::Broken)?.map_err(Error::Api)?;
+    scheduler.map_err(Error::Broken)?.map_err(Error::Scheduler)?;
+    consumer.map_err(Error::Broken)?.map_err(Error::Consumer)
+}
+
+/// Brings the schema up to date, waiting for the database; false when told to stop meanwhile.
+async fn migrate(url: &SecretString, context: &Context) -> Result<bool, Error> {
+    loop {
+        match context.shutdown.run_until_cancelled(db::migrate(url)).await {
+            None => return Ok(false),
+            Some(Ok(())) => return Ok(true),
+            Some(Err(error)) if error.is_transient() => {
+                tracing::warn!(error = %Chain(&error), "waiting for PostgreSQL to answer");
+            }
+            Some(Err(error)) => return Err(Error::Migrate(error)),
+        }
+        if !context.sleep(DATABASE_PAUSE).await {
+            return Ok(false);
+        }
+    }
+}
+
+/// Runs a part on its own; its end, in whatever way, is the end of all.
+fn part<T: Send + 'static>(
+    context: &Context,
+    program: impl Future<Output = T> + Send + 'static,
+) -> JoinHandle<T> {
+    // Cancels also when the part panics.
+    let end = context.shutdown.clone().drop_guard();
+    tokio::spawn(async move {
+        let outcome = program.await;
+        drop(end);
+        outcome
+    })
+}
+
+/// Says where the API answers.
+fn announce(address: SocketAddr) {
+    let url = format!("http://{}", reachable(address));
+    let line = format!("stripe-sync listens on {url} (documentation: {url}/docs)");
+    if let Err(cause) = output::print(&line) {
+        tracing::warn!(error = %cause, "nobody reads standard output");
+    }
+}
+
+/// An address by which this machine reaches one that is listened on.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    match address {
+        SocketAddr::V4(v4) if v4.ip().is_unspecified() => ([127, 0, 0, 1], v4.port()).into(),
+        SocketAddr::V6(v6) if v6.ip().is_unspecified() => {
+            (std::net::Ipv6Addr::LOCALHOST, v6.port()).into()
+        }
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    #[derive(clap::Parser)]
+    struct Program {
+        #[command(flatten)]
+        up: Up,
+    }
+
+    fn check(arguments: &[&str]) -> Result<Config, config::Error> {
+        let arguments = std::iter::once("up").chain(arguments.iter().copied());
+        Program::try_parse_from(arguments).unwrap().up.check()
+    }
+
+    #[test]
+    fn nothing_needs_to_be_set() {
+        let config = check(&["--database-url=", "--encryption-keys=", "--amqp-url="]).unwrap();
+        assert!(config.database.is_none() && config.encryption.is_none());
+    }
+
+    #[test]
+    fn wrong_settings_are_reported_together_and_without_secrets() {
+        let error = check(&[
+            "--database-url=mysql://u:hunter2@h/d",
+            "--encryption-keys=k:aHVudGVyMg==",
+            "--api-bind=8080",
+            "--stripe-rate-live=0",
+            "--sync-schedule=hourly",
+            "--job-lease-seconds=x",
+        ])
+        .unwrap_err();
+        let named: Vec<_> = error.problems().iter().map(|problem| problem.setting).collect();
+        assert_eq!(
+            named,
+            [
+                "DATABASE_URL",
+                "ENCRYPTION_KEYS",
+                "API_BIND",
+                "STRIPE_RATE_LIVE",
+                "SYNC_SCHEDULE",
+                "JOB_LEASE_SECONDS"
+            ]
+        );
+        assert!(!error.to_string().contains("hunter2") && !error.to_string().contains("aHVudGVyMg"));
+    }
+
+    #[test]
+    fn everywhere_is_reached_here() {
+        for (bound, reached) in [
+            ("0.0.0.0:80", "127.0.0.1:80"),
+            ("[::]:80", "[::1]:80"),
+            ("192.0.2.1:80", "192.0.2.1:80"),
+        ] {
+            assert_eq!(reachable(bound.parse().unwrap()), reached.parse().unwrap());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_part_that_breaks_down_stops_the_others() {
+        let context = Context::system();
+        let broken = part(&context, async { panic!("on purpose") });
+        context.shutdown.cancelled().await;
+        let outcome: Result<(), JoinError> = broken.await;
+        assert!(outcome.unwrap_err().is_panic());
+    }
+}

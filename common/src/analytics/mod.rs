@@ -1,0 +1,118 @@
+//! Figures: what the stored rows add up to, by day or by whatever a customer wrote into metadata.
+//!
+//! Everything is read from the rows of `stripe_revenue_data`, so figures and rows cannot disagree; the
+//! daily aggregates, which [`refresh`] keeps, serve the calls that ask for days and the totals of a
+//! connection. Only rows that are `counted` add to a figure. Sums beyond the range of `i64` are refused
+//! by PostgreSQL and end as an error, never as a wrong number.
+//!
+//! Absent: conversion between currencies. A figure is always of one.
+
+pub mod refresh;
+pub mod report;
+pub mod rows;
+
+use chrono::NaiveDate;
+use sqlx::{Postgres, QueryBuilder};
+
+use crate::filter::{CompiledPredicate, sql::MetadataKey};
+use crate::tenant::OrganizationId;
+
+/// Which rows a figure is about.
+#[derive(Debug, Clone)]
+pub struct Selection {
+    /// Whose rows.
+    pub organization_id: OrganizationId,
+    /// Of which connection.
+    pub connection_id: String,
+    /// First day, in the connection's time zone.
+    pub date_from: Option<NaiveDate>,
+    /// Last day, which belongs to it.
+    pub date_to: Option<NaiveDate>,
+    /// All of these must hold for a row.
+    pub predicates: Vec<CompiledPredicate>,
+}
+
+/// What the rows of one group have in common.
+#[derive(Debug, Clone)]
+pub enum GroupBy {
+    /// The day, `2026-03-08`.
+    Day,
+    /// The week, by its Monday.
+    Week,
+    /// The month, `2026-03`.
+    Month,
+    /// The currency.
+    Currency,
+    /// The product's id.
+    Product,
+    /// The price's id.
+    Price,
+    /// The customer's id.
+    Customer,
+    /// The value of a metadata key.
+    Metadata(MetadataKey),
+}
+
+impl GroupBy {
+    /// Whether groups come in order of time rather than of money.
+    pub fn by_time(&self) -> bool {
+        matches!(self, Self::Day | Self::Week | Self::Month)
+    }
+
+    /// Writes the key of a row as text; null where it has none.
+    fn push_key(&self, query: &mut QueryBuilder<Postgres>) {
+        match self {
+            Self::Day => query.push("to_char(r.date, 'YYYY-MM-DD')"),
+            Self::Week => query.push("to_char(date_trunc('week', r.date::TIMESTAMP), 'YYYY-MM-DD')"),
+            Self::Month => query.push("to_char(r.date, 'YYYY-MM')"),
+            Self::Currency => query.push("r.currency"),
+            Self::Product => query.push("r.product_id"),
+            Self::Price => query.push("r.price_id"),
+            Self::Customer => query.push("r.customer_id"),
+            Self::Metadata(key) => {
+                key.to_sql(query, "r");
+                query
+            }
+        };
+    }
+
+    /// Whether all lines of a charge are in one group.
+    fn keeps_charges_whole(&self) -> bool {
+        match self {
+            Self::Day | Self::Week | Self::Month | Self::Currency | Self::Customer => true,
+            Self::Product | Self::Price | Self::Metadata(_) => false,
+        }
+    }
+}
+
+impl Selection {
+    /// Writes `FROM stripe_revenue_data AS r WHERE …` for these rows.
+    fn push_rows(&self, query: &mut QueryBuilder<Postgres>, counted_only: bool) {
+        query.push(" FROM stripe_revenue_data AS r WHERE r.organization_id = ");
+        query.push_bind(self.organization_id.as_str().to_owned());
+        query.push(" AND r.connection_id = ").push_bind(self.connection_id.clone());
+        if counted_only {
+            query.push(" AND r.counted");
+        }
+        if let Some(from) = self.date_from {
+            query.push(" AND r.date >= ").push_bind(from);
+        }
+        if let Some(to) = self.date_to {
+            query.push(" AND r.date <= ").push_bind(to);
+        }
+        for predicate in &self.predicates {
+            query.push(" AND ");
+            predicate.to_sql(query, "r");
+        }
+    }
+
+    /// Writes the number of distinct charges among grouped rows. Every charge has a line 0, which saves
+    /// telling ids apart as long as nothing separates the lines of one.
+    fn push_charges(&self, query: &mut QueryBuilder<Postgres>, group_by: Option<&GroupBy>) {
+        if self.predicates.is_empty() && group_by.is_none_or(GroupBy::keeps_charges_whole) {
+            query.push("COUNT(*) FILTER (WHERE r.line_no = 0)");
+        } else {
+            query.push("COUNT(DISTINCT r.charge_id)");
+        }
+    }
+}

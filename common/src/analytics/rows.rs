@@ -1,0 +1,297 @@
+//! Stored rows as people see them, and the daily aggregates.
+//!
+//! A row that does not count shows its amount, and 0 for what counting would have added.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, NaiveDate, Utc};
+use futures::stream::BoxStream;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sqlx::types::Json;
+use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::Selection;
+use crate::db::Error;
+use crate::tenant::OrganizationId;
+
+/// The metadata that a row is sliced by.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct RowMetadata {
+    /// The charge's.
+    #[schema(value_type = Object)]
+    pub charge: Value,
+    /// That of the line's product.
+    #[schema(value_type = Object)]
+    pub product: Value,
+    /// That of the line's price.
+    #[schema(value_type = Object)]
+    pub price: Value,
+    /// The customer's.
+    #[schema(value_type = Object)]
+    pub customer: Value,
+}
+
+/// One line of a charge. Amounts are minor units.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct ChargeRow {
+    /// Stripe's id of the charge.
+    pub charge_id: String,
+    /// Stripe's id of the invoice or checkout line; null for a charge without lines.
+    pub line_id: Option<String>,
+    /// When the charge was made.
+    pub created_at: DateTime<Utc>,
+    /// The day of that, in the connection's time zone.
+    pub date: NaiveDate,
+    /// Lower-case ISO code.
+    pub currency: String,
+    /// The charge's status.
+    pub status: String,
+    /// Whether the charge was captured.
+    pub captured: bool,
+    /// Whether it adds to figures: it succeeded, was captured, and no rule keeps it out.
+    pub counted: bool,
+    /// The rule that keeps it out.
+    pub excluded_by: Option<Uuid>,
+    /// The line's share of the charge's amount.
+    pub amount: i64,
+    /// The line's share of what was captured.
+    pub gross: i64,
+    /// The line's share of what went back.
+    pub refunded: i64,
+    /// Gross less refunded.
+    pub net: i64,
+    /// The line's quantity.
+    pub units: i64,
+    /// Stripe's id of the customer.
+    pub customer_id: Option<String>,
+    /// Stripe's id of the line's product.
+    pub product_id: Option<String>,
+    /// Stripe's id of the line's price.
+    pub price_id: Option<String>,
+    /// The charge's description.
+    pub description: Option<String>,
+    /// The card's country, else that of the billing address.
+    pub country: Option<String>,
+    /// The type of the payment method.
+    pub payment_method: Option<String>,
+    /// Whether the charge was ever disputed; that changes no figure.
+    pub disputed: bool,
+    /// How the dispute stands.
+    pub dispute_status: Option<String>,
+    /// Metadata of the charge and of what it refers to.
+    pub metadata: RowMetadata,
+    /// The line's number within the charge.
+    #[serde(skip)]
+    pub line_no: i32,
+}
+
+impl<'r> FromRow<'r, sqlx::postgres::PgRow> for ChargeRow {
+    fn from_row(row: &'r sqlx::postgres::PgRow) -> Result<Self, sqlx::Error> {
+        use sqlx::Row as _;
+        Ok(Self {
+            charge_id: row.try_get("charge_id")?,
+            line_id: row.try_get("line_id")?,
+            created_at: row.try_get("created_at")?,
+            date: row.try_get("date")?,
+            currency: row.try_get("currency")?,
+            status: row.try_get("status")?,
+            captured: row.try_get("captured")?,
+            counted: row.try_get("counted")?,
+            excluded_by: row.try_get("excluded_by")?,
+            amount: row.try_get("amount")?,
+            gross: row.try_get("gross")?,
+            refunded: row.try_get("refunded")?,
+            net: row.try_get("net")?,
+            units: row.try_get("units")?,
+            customer_id: row.try_get("customer_id")?,
+            product_id: row.try_get("product_id")?,
+            price_id: row.try_get("price_id")?,
+            description: row.try_get("description")?,
+            country: row.try_get("country")?,
+            payment_method: row.try_get("payment_method")?,
+            disputed: row.try_get("disputed")?,
+            dispute_status: row.try_get("dispute_status")?,
+            metadata: RowMetadata {
+                charge: row.try_get("charge_metadata")?,
+                product: row.try_get("product_metadata")?,
+                price: row.try_get("price_metadata")?,
+                customer: row.try_get("customer_metadata")?,
+            },
+            line_no: row.try_get("line_no")?,
+        })
+    }
+}
+
+/// The place of a row in the list, newest first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RowPlace {
+    /// When the charge was made.
+    pub created_at: DateTime<Utc>,
+    /// The charge.
+    pub charge_id: String,
+    /// The line.
+    pub line_no: i32,
+}
+
+impl From<&ChargeRow> for RowPlace {
+    fn from(row: &ChargeRow) -> Self {
+        Self { created_at: row.created_at, charge_id: row.charge_id.clone(), line_no: row.line_no }
+    }
+}
+
+const COLUMNS: &str = "SELECT r.charge_id, r.line_no, r.line_id, r.created_at, r.date, r.currency, r.status,
+    r.captured, r.counted, r.excluded_by, r.amount,
+    CASE WHEN r.counted THEN r.gross ELSE 0 END AS gross,
+    CASE WHEN r.counted THEN r.refunded ELSE 0 END AS refunded,
+    CASE WHEN r.counted THEN r.gross - r.refunded ELSE 0 END AS net,
+    CASE WHEN r.counted THEN r.units ELSE 0 END AS units,
+    r.customer_id, r.product_id, r.price_id, r.description, r.country, r.payment_method, r.disputed,
+    r.dispute_status, r.charge_metadata, r.product_metadata, r.price_metadata, r.customer_metadata";
+
+const NEWEST_FIRST: &str = " ORDER BY r.created_at DESC, r.charge_id DESC, r.line_no";
+
+/// The rows of a selection after `after`, newest first, at most `limit`.
+pub async fn list(
+    conn: &mut PgConnection,
+    selection: &Selection,
+    after: Option<&RowPlace>,
+    limit: i64,
+) -> Result<Vec<ChargeRow>, Error> {
+    let mut query = QueryBuilder::new(COLUMNS);
+    selection.push_rows(&mut query, false);
+    if let Some(after) = after {
+        // The first comparison is what an index can begin at.
+        query.push(" AND r.created_at <= ").push_bind(after.created_at);
+        query.push(" AND ((r.created_at, r.charge_id) < (").push_bind(after.created_at);
+        query.push(", ").push_bind(after.charge_id.clone());
+        query.push(") OR (r.created_at = ").push_bind(after.created_at);
+        query.push(" AND r.charge_id = ").push_bind(after.charge_id.clone());
+        query.push(" AND r.line_no > ").push_bind(after.line_no).push("))");
+    }
+    query.push(NEWEST_FIRST).push(" LIMIT ").push_bind(limit);
+    Ok(query.build_query_as().fetch_all(conn).await?)
+}
+
+/// The statement that reads all rows of a selection, newest first.
+pub fn every(selection: &Selection) -> QueryBuilder<Postgres> {
+    let mut query = QueryBuilder::new(COLUMNS);
+    selection.push_rows(&mut query, false);
+    query.push(NEWEST_FIRST);
+    query
+}
+
+/// Reads what [`every`] wrote, a row at a time, as fast as the caller takes them.
+pub fn stream<'a>(
+    conn: &'a mut PgConnection,
+    every: &'a mut QueryBuilder<Postgres>,
+) -> BoxStream<'a, Result<ChargeRow, sqlx::Error>> {
+    every.build_query_as().fetch(conn)
+}
+
+/// All rows of one charge, by line; empty when it is not stored.
+pub async fn of_charge(
+    conn: &mut PgConnection,
+    organization: &OrganizationId,
+    connection_id: &str,
+    charge_id: &str,
+) -> Result<Vec<ChargeRow>, Error> {
+    let mut query = QueryBuilder::new(COLUMNS);
+    query.push(" FROM stripe_revenue_data AS r WHERE r.organization_id = ");
+    query.push_bind(organization.as_str().to_owned());
+    query.push(" AND r.connection_id = ").push_bind(connection_id.to_owned());
+    query.push(" AND r.charge_id = ").push_bind(charge_id.to_owned()).push(" ORDER BY r.line_no");
+    Ok(query.build_query_as().fetch_all(conn).await?)
+}
+
+/// These rows, `(charge id, line number)`, newest first.
+pub async fn of_lines(
+    conn: &mut PgConnection,
+    organization: &OrganizationId,
+    connection_id: &str,
+    lines: &[(String, i32)],
+) -> Result<Vec<ChargeRow>, Error> {
+    let (charges, numbers): (Vec<String>, Vec<i32>) = lines.iter().cloned().unzip();
+    let mut query = QueryBuilder::new(COLUMNS);
+    query.push(" FROM stripe_revenue_data AS r WHERE r.organization_id = ");
+    query.push_bind(organization.as_str().to_owned());
+    query.push(" AND r.connection_id = ").push_bind(connection_id.to_owned());
+    query.push(" AND (r.charge_id, r.line_no) IN (SELECT * FROM UNNEST(").push_bind(charges);
+    query.push("::TEXT[], ").push_bind(numbers).push("::INTEGER[]))").push(NEWEST_FIRST);
+    Ok(query.build_query_as().fetch_all(conn).await?)
+}
+
+/// A value of a metadata key and what it brought on a day, in minor units.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TopValue {
+    /// The value.
+    pub value: String,
+    /// Net.
+    pub revenue: i64,
+    /// Distinct charges.
+    pub charges: i64,
+}
+
+/// One day of one currency, in minor units.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct DailyAggregate {
+    /// The day, in the connection's time zone.
+    pub date: NaiveDate,
+    /// Lower-case ISO code.
+    pub currency: String,
+    /// Net.
+    pub total_revenue: i64,
+    /// What was captured.
+    pub gross: i64,
+    /// What went back.
+    pub refunded: i64,
+    /// Distinct charges that count.
+    pub charges: i64,
+    /// Quantities sold.
+    pub total_units: i64,
+    /// Net by product id; what has none stands under `none`.
+    pub revenue_by_product: BTreeMap<String, i64>,
+    /// Per metadata key, `charge.tier` for one, the values with most net.
+    pub top_metadata_values: BTreeMap<String, Vec<TopValue>>,
+}
+
+/// The days of a connection with something counted, by date and currency; both ends belong to it.
+pub async fn daily(
+    conn: &mut PgConnection,
+    organization: &OrganizationId,
+    connection_id: &str,
+    from: Option<NaiveDate>,
+    to: Option<NaiveDate>,
+) -> Result<Vec<DailyAggregate>, Error> {
+    let rows = sqlx::query!(
+        r#"SELECT date, currency, charges, units, gross, refunded,
+                  revenue_by_product AS "revenue_by_product: Json<BTreeMap<String, i64>>",
+                  top_metadata_values AS "top_metadata_values: Json<BTreeMap<String, Vec<TopValue>>>"
+           FROM stripe_daily_aggregates
+           WHERE organization_id = $1 AND connection_id = $2 AND charges > 0
+             AND ($3::DATE IS NULL OR date >= $3) AND ($4::DATE IS NULL OR date <= $4)
+           ORDER BY date, currency COLLATE "C""#,
+        organization.as_str(),
+        connection_id,
+        from,
+        to
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| DailyAggregate {
+            date: row.date,
+            currency: row.currency,
+            total_revenue: row.gross - row.refunded,
+            gross: row.gross,
+            refunded: row.refunded,
+            charges: row.charges,
+            total_units: row.units,
+            revenue_by_product: row.revenue_by_product.0,
+            top_metadata_values: row.top_metadata_values.0,
+        })
+        .collect())
+}

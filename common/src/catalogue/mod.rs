@@ -1,0 +1,243 @@
+//! The metadata keys that a connection's objects have, found while they are written.
+//!
+//! Nobody declares metadata, so people have to be shown what is there before they can write a rule or group
+//! by a key: its path, what its values look like, how many objects have it.
+//!
+//! A [`Catalogue`] is a sum over objects. Adding is commutative and associative, so any split of the objects
+//! into batches gives the same catalogue: counts add up, instants take minimum and maximum, samples are the
+//! least few of all. What cannot be undone that way, an object whose metadata changed or that went, needs a
+//! rebuild from the rows ([`queries::rebuild`]).
+//!
+//! Bounded on purpose: of each kind of object the first [`MAX_KEYS`] paths in order of code points are kept
+//! and the others are not shown (rules on them work all the same), and JSON is followed [`MAX_DEPTH`] levels
+//! deep. Samples leave the system through the API, so what looks like a card number, an e-mail address or a
+//! secret is replaced ([`redact`]).
+//!
+//! Deliberately absent: histograms, and any knowledge of what a key means.
+
+pub mod queries;
+pub mod redact;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use serde_json::{Map, Value};
+use utoipa::ToSchema;
+
+use crate::filter::number::is_number;
+use crate::filter::opened::Json;
+
+/// Whose metadata a key belongs to.
+pub use crate::filter::MetadataSource as ObjectType;
+
+/// Keys kept for each kind of object.
+pub const MAX_KEYS: usize = 500;
+/// Levels below a metadata key that are followed into JSON.
+pub const MAX_DEPTH: usize = 8;
+/// Samples kept for each key.
+pub const MAX_SAMPLES: usize = 10;
+/// Characters of a sample.
+pub const MAX_SAMPLE_CHARS: usize = 80;
+/// Characters of a path, as many as a rule's key may have; longer ones are left out.
+const MAX_PATH_CHARS: usize = crate::filter::MAX_KEY_CHARS;
+
+/// What the values of a key look like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+#[schema(as = MetadataValueType)]
+pub enum ValueType {
+    /// Text.
+    String,
+    /// What rules compare as a number.
+    Number,
+    /// `true` or `false`.
+    Boolean,
+    /// A JSON object or array, as text.
+    Json,
+    /// Not the same everywhere.
+    Mixed,
+}
+
+impl ValueType {
+    /// Every type.
+    pub const ALL: [Self; 5] =
+        [Self::String, Self::Number, Self::Boolean, Self::Json, Self::Mixed];
+
+    /// The name in JSON and in the database.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::String => "string",
+            Self::Number => "number",
+            Self::Boolean => "boolean",
+            Self::Json => "json",
+            Self::Mixed => "mixed",
+        }
+    }
+
+    fn and(self, other: Self) -> Self {
+        if self == other { self } else { Self::Mixed }
+    }
+
+    fn of(json: &Json) -> Self {
+        match json {
+            Json::Array(_) | Json::Object(_) => Self::Json,
+            Json::Bool(_) => Self::Boolean,
+            Json::Number(_) => Self::Number,
+            Json::Text(text) if is_number(text) => Self::Number,
+            Json::Text(text) if text == "true" || text == "false" => Self::Boolean,
+            Json::Text(_) | Json::Null => Self::String,
+        }
+    }
+}
+
+/// What is known of one key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// What its values look like.
+    pub value_type: ValueType,
+    /// Objects that have it.
+    pub occurrences: i64,
+    /// The least few of its values, shortened and redacted.
+    pub samples: BTreeSet<String>,
+    /// When the oldest charge was made that has it, or refers to an object that has it.
+    pub first_seen: DateTime<Utc>,
+    /// When the newest was.
+    pub last_seen: DateTime<Utc>,
+}
+
+impl Entry {
+    fn absorb(&mut self, other: Self) {
+        self.value_type = self.value_type.and(other.value_type);
+        self.occurrences += other.occurrences;
+        self.first_seen = self.first_seen.min(other.first_seen);
+        self.last_seen = self.last_seen.max(other.last_seen);
+        self.samples.extend(other.samples);
+        while self.samples.len() > MAX_SAMPLES {
+            self.samples.pop_last();
+        }
+    }
+}
+
+/// The keys of some objects.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Catalogue {
+    keys: BTreeMap<ObjectType, BTreeMap<String, Entry>>,
+}
+
+impl Catalogue {
+    /// Adds a charge made then, or an object that only such a charge refers to.
+    pub fn add(
+        &mut self,
+        object_type: ObjectType,
+        metadata: &Map<String, Value>,
+        created_at: DateTime<Utc>,
+    ) {
+        self.add_between(object_type, metadata, created_at, created_at);
+    }
+
+    /// Adds an object that charges of that time refer to.
+    pub fn add_between(
+        &mut self,
+        object_type: ObjectType,
+        metadata: &Map<String, Value>,
+        first_seen: DateTime<Utc>,
+        last_seen: DateTime<Utc>,
+    ) {
+        let mut found = BTreeMap::new();
+        for (key, value) in metadata {
+            // The text as it is, so that a sample of JSON shows what is stored.
+            let whole = value.as_str();
+            visit(key, &Json::of_metadata(value), whole, 0, &mut found);
+        }
+        for (path, (value_type, samples)) in found {
+            let entry = Entry { value_type, occurrences: 1, samples, first_seen, last_seen };
+            self.insert(object_type, path, entry);
+        }
+    }
+
+    /// Adds all that another catalogue has, of other objects.
+    pub fn merge(&mut self, other: Self) {
+        for (object_type, entries) in other.keys {
+            for (path, entry) in entries {
+                self.insert(object_type, path, entry);
+            }
+        }
+    }
+
+    fn insert(&mut self, object_type: ObjectType, path: String, entry: Entry) {
+        let keys = self.keys.entry(object_type).or_default();
+        match keys.get_mut(&path) {
+            Some(known) => known.absorb(entry),
+            None => {
+                keys.insert(path, entry);
+                // A path that falls out would fall out of every larger catalogue too, so that the order of
+                // merging stays without effect.
+                if keys.len() > MAX_KEYS {
+                    keys.pop_last();
+                }
+            }
+        }
+    }
+
+    /// Every key, by kind of object and path.
+    pub fn entries(&self) -> impl Iterator<Item = (ObjectType, &str, &Entry)> {
+        self.keys.iter().flat_map(|(object_type, keys)| {
+            keys.iter().map(|(path, entry)| (*object_type, path.as_str(), entry))
+        })
+    }
+
+    /// What is known of one key.
+    pub fn get(&self, object_type: ObjectType, path: &str) -> Option<&Entry> {
+        self.keys.get(&object_type)?.get(path)
+    }
+
+    /// Whether no object had a key.
+    pub fn is_empty(&self) -> bool {
+        self.keys.values().all(BTreeMap::is_empty)
+    }
+}
+
+type Found = BTreeMap<String, (ValueType, BTreeSet<String>)>;
+
+/// Notes a value and what is under it. Null is missing.
+fn visit(path: &str, json: &Json, whole: Option<&str>, depth: usize, found: &mut Found) {
+    if depth > MAX_DEPTH || path.chars().count() > MAX_PATH_CHARS {
+        return;
+    }
+    let Some(text) = json.text() else {
+        return;
+    };
+    let value_type = ValueType::of(json);
+    let sample = redact::sample(whole.unwrap_or(&text), json);
+    match found.get_mut(path) {
+        None => {
+            found.insert(path.to_owned(), (value_type, BTreeSet::from([sample])));
+        }
+        Some((known, samples)) => {
+            *known = known.and(value_type);
+            samples.insert(sample);
+            if samples.len() > MAX_SAMPLES {
+                samples.pop_last();
+            }
+        }
+    }
+    match json {
+        Json::Object(members) => {
+            for (name, member) in members {
+                visit(&format!("{path}.{name}"), member, None, depth + 1, found);
+            }
+        }
+        Json::Array(items) => {
+            let path = format!("{path}[]");
+            for item in items {
+                visit(&path, item, None, depth + 1, found);
+            }
+        }
+        Json::Null | Json::Bool(_) | Json::Number(_) | Json::Text(_) => {}
+    }
+}
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;

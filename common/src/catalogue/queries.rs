@@ -1,0 +1,369 @@
+//! The stored catalogue.
+//!
+//! Writers read the whole catalogue of the connection under lock, in one order, and write what changed; it
+//! is small. Two writers of one connection wait for each other and do not deadlock. New keys of two writers
+//! at once could collide, but only one job of a connection runs, and its fence guards the transaction.
+
+use chrono::{DateTime, Utc};
+use futures::TryStreamExt;
+use serde_json::{Map, Value};
+use sqlx::PgConnection;
+
+use super::{Catalogue, Entry, ObjectType, ValueType};
+use crate::db::Error;
+
+struct StoredKey {
+    object_type: String,
+    key_path: String,
+    value_type: String,
+    occurrences: i64,
+    sample_values: Value,
+    first_seen: DateTime<Utc>,
+    last_seen: DateTime<Utc>,
+}
+
+impl StoredKey {
+    fn parse(self) -> Result<(ObjectType, String, Entry), Error> {
+        let unknown = |place, text: String| Error::Inconsistent { place, cause: text.into() };
+        let object_type = ObjectType::parse(&self.object_type)
+            .ok_or_else(|| unknown("stripe_metadata_keys.object_type", self.object_type))?;
+        let value_type = ValueType::ALL
+            .into_iter()
+            .find(|value_type| value_type.as_str() == self.value_type)
+            .ok_or_else(|| unknown("stripe_metadata_keys.value_type", self.value_type))?;
+        let samples = serde_json::from_value(self.sample_values).map_err(|error| {
+            Error::Inconsistent { place: "stripe_metadata_keys.sample_values", cause: error.into() }
+        })?;
+        let entry = Entry {
+            value_type,
+            occurrences: self.occurrences,
+            samples,
+            first_seen: self.first_seen,
+            last_seen: self.last_seen,
+        };
+        Ok((object_type, self.key_path, entry))
+    }
+}
+
+/// The stored catalogue, its rows locked.
+async fn locked(
+    conn: &mut PgConnection,
+    organization: &str,
+    connection: &str,
+) -> Result<Catalogue, Error> {
+    let rows = sqlx::query_as!(
+        StoredKey,
+        "SELECT object_type, key_path, value_type, occurrences, sample_values, first_seen, last_seen
+         FROM stripe_metadata_keys
+         WHERE organization_id = $1 AND connection_id = $2
+         ORDER BY object_type, key_path FOR UPDATE",
+        organization,
+        connection,
+    )
+    .fetch_all(conn)
+    .await?;
+    let mut catalogue = Catalogue::default();
+    for row in rows {
+        let (object_type, path, entry) = row.parse()?;
+        catalogue.insert(object_type, path, entry);
+    }
+    Ok(catalogue)
+}
+
+/// Adds the keys of newly stored objects.
+///
+/// # Errors
+///
+/// When the database does not answer, or a stored key is not one that this program writes.
+pub async fn merge(
+    conn: &mut PgConnection,
+    organization: &str,
+    connection: &str,
+    found: &Catalogue,
+) -> Result<(), Error> {
+    if found.is_empty() {
+        return Ok(());
+    }
+    let stored = locked(conn, organization, connection).await?;
+    let mut wanted = stored.clone();
+    wanted.merge(found.clone());
+    write(conn, organization, connection, &stored, &wanted).await
+}
+
+/// Makes this the whole catalogue of the connection; what stays as it is is not written.
+///
+/// # Errors
+///
+/// As [`merge`].
+pub async fn replace(
+    conn: &mut PgConnection,
+    organization: &str,
+    connection: &str,
+    wanted: &Catalogue,
+) -> Result<(), Error> {
+    let stored = locked(conn, organization, connection).await?;
+    write(conn, organization, connection, &stored, wanted).await
+}
+
+/// Makes the catalogue anew from all stored rows.
+///
+/// # Errors
+///
+/// As [`merge`].
+pub async fn rebuild(
+    conn: &mut PgConnection,
+    organization: &str,
+    connection: &str,
+) -> Result<(), Error> {
+    let mut catalogue = Catalogue::default();
+    add_charges(conn, organization, connection, &mut catalogue).await?;
+    add_objects(conn, organization, connection, &mut catalogue).await?;
+    replace(conn, organization, connection, &catalogue).await
+}
+
+async fn add_charges(
+    conn: &mut PgConnection,
+    organization: &str,
+    connection: &str,
+    catalogue: &mut Catalogue,
+) -> Result<(), Error> {
+    let mut rows = sqlx::query!(
+        r#"SELECT charge_metadata AS "metadata: sqlx::types::Json<Map<String, Value>>", created_at
+           FROM stripe_revenue_data
+           WHERE organization_id = $1 AND connection_id = $2 AND line_no = 0 AND charge_metadata <> '{}'"#,
+        organization,
+        connection,
+    )
+    .fetch(conn);
+    while let Some(row) = rows.try_next().await? {
+        catalogue.add(ObjectType::Charge, &row.metadata.0, row.created_at);
+    }
+    Ok(())
+}
+
+/// Products, prices and customers that rows refer to; all rows of one object have its metadata.
+async fn add_objects(
+    conn: &mut PgConnection,
+    organization: &str,
+    connection: &str,
+    catalogue: &mut Catalogue,
+) -> Result<(), Error> {
+    let mut rows = sqlx::query!(
+        r#"SELECT object_type AS "object_type!", metadata AS "metadata!: sqlx::types::Json<Map<String, Value>>",
+               first_seen AS "first_seen!", last_seen AS "last_seen!"
+           FROM (
+               SELECT 'product' AS object_type, (array_agg(product_metadata))[1] AS metadata,
+                   MIN(created_at) AS first_seen, MAX(created_at) AS last_seen
+               FROM stripe_revenue_data
+               WHERE organization_id = $1 AND connection_id = $2
+                   AND product_id IS NOT NULL AND product_metadata <> '{}'
+               GROUP BY product_id
+               UNION ALL
+               SELECT 'price', (array_agg(price_metadata))[1], MIN(created_at), MAX(created_at)
+               FROM stripe_revenue_data
+               WHERE organization_id = $1 AND connection_id = $2
+                   AND price_id IS NOT NULL AND price_metadata <> '{}'
+               GROUP BY price_id
+               UNION ALL
+               SELECT 'customer', (array_agg(customer_metadata))[1], MIN(created_at), MAX(created_at)
+               FROM stripe_revenue_data
+               WHERE organization_id = $1 AND connection_id = $2
+                   AND customer_id IS NOT NULL AND customer_metadata <> '{}'
+               GROUP BY customer_id
+           ) AS objects"#,
+        organization,
+        connection,
+    )
+    .fetch(conn);
+    while let Some(row) = rows.try_next().await? {
+        if let Some(object_type) = ObjectType::parse(&row.object_type) {
+            catalogue.add_between(object_type, &row.metadata.0, row.first_seen, row.last_seen);
+        }
+    }
+    Ok(())
+}
+
+/// Writes the difference, in the order in which rows are locked.
+async fn write(
+    conn: &mut PgConnection,
+    organization: &str,
+    connection: &str,
+    stored: &Catalogue,
+    wanted: &Catalogue,
+) -> Result<(), Error> {
+    let gone: Vec<(&str, String)> = stored
+        .entries()
+        .filter(|(object_type, path, _)| wanted.get(*object_type, path).is_none())
+        .map(|(object_type, path, _)| (object_type.as_str(), path.to_owned()))
+        .collect();
+    if !gone.is_empty() {
+        let (types, paths): (Vec<&str>, Vec<String>) = gone.into_iter().unzip();
+        sqlx::query!(
+            "DELETE FROM stripe_metadata_keys
+             WHERE organization_id = $1 AND connection_id = $2
+                 AND (object_type, key_path) IN (SELECT * FROM UNNEST($3::TEXT[], $4::TEXT[]))",
+            organization,
+            connection,
+            &types as &[&str],
+            &paths,
+        )
+        .execute(&mut *conn)
+        .await?;
+    }
+    let changed: Vec<(ObjectType, &str, &Entry)> = wanted
+        .entries()
+        .filter(|(object_type, path, entry)| stored.get(*object_type, path) != Some(*entry))
+        .collect();
+    if !changed.is_empty() {
+        upsert(conn, organization, connection, &changed).await?;
+    }
+    Ok(())
+}
+
+async fn upsert(
+    conn: &mut PgConnection,
+    organization: &str,
+    connection: &str,
+    changed: &[(ObjectType, &str, &Entry)],
+) -> Result<(), Error> {
+    let column = |text: fn(&(ObjectType, &str, &Entry)) -> String| -> Vec<String> {
+        changed.iter().map(text).collect()
+    };
+    let occurrences: Vec<i64> = changed.iter().map(|(.., entry)| entry.occurrences).collect();
+    let samples: Vec<Value> = changed
+        .iter()
+        .map(|(.., entry)| entry.samples.iter().map(String::as_str).collect())
+        .collect();
+    let first: Vec<DateTime<Utc>> = changed.iter().map(|(.., entry)| entry.first_seen).collect();
+    let last: Vec<DateTime<Utc>> = changed.iter().map(|(.., entry)| entry.last_seen).collect();
+    sqlx::query!(
+        "INSERT INTO stripe_metadata_keys (organization_id, connection_id, object_type, key_path, value_type,
+             occurrences, sample_values, first_seen, last_seen)
+         SELECT $1, $2, found.*
+         FROM UNNEST($3::TEXT[], $4::TEXT[], $5::TEXT[], $6::BIGINT[], $7::JSONB[], $8::TIMESTAMPTZ[],
+             $9::TIMESTAMPTZ[]) AS found
+         ON CONFLICT (organization_id, connection_id, object_type, key_path) DO UPDATE
+         SET value_type = excluded.value_type, occurrences = excluded.occurrences,
+             sample_values = excluded.sample_values, first_seen = excluded.first_seen,
+             last_seen = excluded.last_seen",
+        organization,
+        connection,
+        &column(|(object_type, ..)| object_type.as_str().to_owned()),
+        &column(|(_, path, _)| (*path).to_owned()),
+        &column(|(.., entry)| entry.value_type.as_str().to_owned()),
+        &occurrences,
+        &samples,
+        &first,
+        &last,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// A key as people are shown it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DiscoveredKey {
+    /// Whose metadata.
+    pub object_type: ObjectType,
+    /// Its path: dotted, `[]` for the elements of an array.
+    pub key_path: String,
+    /// What is known of it.
+    pub entry: Entry,
+    /// The share of the objects of that type, stored or referred to, that have it: 0 to 1.
+    pub coverage: f64,
+}
+
+/// Stored charges and the objects that they refer to, by kind.
+#[derive(Debug, Clone, Copy, Default)]
+struct Objects {
+    charges: i64,
+    products: i64,
+    prices: i64,
+    customers: i64,
+}
+
+impl Objects {
+    fn of(self, object_type: ObjectType) -> i64 {
+        match object_type {
+            ObjectType::Charge => self.charges,
+            ObjectType::Product => self.products,
+            ObjectType::Price => self.prices,
+            ObjectType::Customer => self.customers,
+        }
+    }
+}
+
+/// The keys of a connection in order of object type and path, `limit` of them after the one given.
+///
+/// # Errors
+///
+/// As [`merge`].
+pub async fn list(
+    conn: &mut PgConnection,
+    organization: &str,
+    connection: &str,
+    object_type: Option<ObjectType>,
+    after: Option<(ObjectType, &str)>,
+    limit: i64,
+) -> Result<Vec<DiscoveredKey>, Error> {
+    let (after_type, after_path) =
+        after.map_or((None, None), |(object_type, path)| (Some(object_type.as_str()), Some(path)));
+    let rows = sqlx::query_as!(
+        StoredKey,
+        r#"SELECT object_type, key_path, value_type, occurrences, sample_values, first_seen, last_seen
+           FROM stripe_metadata_keys
+           WHERE organization_id = $1 AND connection_id = $2
+               AND ($3::TEXT IS NULL OR object_type = $3)
+               AND ($4::TEXT IS NULL
+                    OR (object_type COLLATE "C", key_path COLLATE "C") > ($4, $5::TEXT))
+           ORDER BY object_type COLLATE "C", key_path COLLATE "C" LIMIT $6"#,
+        organization,
+        connection,
+        object_type.map(ObjectType::as_str),
+        after_type,
+        after_path,
+        limit,
+    )
+    .fetch_all(&mut *conn)
+    .await?;
+    if rows.is_empty() {
+        return Ok(Vec::new());
+    }
+    let objects = count_objects(conn, organization, connection).await?;
+    rows.into_iter()
+        .map(|row| {
+            let (object_type, key_path, entry) = row.parse()?;
+            let total = objects.of(object_type).max(entry.occurrences).max(1);
+            let coverage = entry.occurrences as f64 / total as f64;
+            Ok(DiscoveredKey { object_type, key_path, entry, coverage })
+        })
+        .collect()
+}
+
+async fn count_objects(
+    conn: &mut PgConnection,
+    organization: &str,
+    connection: &str,
+) -> Result<Objects, Error> {
+    let objects = sqlx::query_as!(
+        Objects,
+        r#"WITH stored AS NOT MATERIALIZED (
+               SELECT line_no, product_id, price_id, customer_id FROM stripe_revenue_data
+               WHERE organization_id = $1 AND connection_id = $2
+           )
+           SELECT
+               (SELECT COUNT(*) FROM stored WHERE line_no = 0) AS "charges!",
+               (SELECT COUNT(*) FROM (SELECT product_id FROM stored WHERE product_id IS NOT NULL
+                    GROUP BY product_id) AS products) AS "products!",
+               (SELECT COUNT(*) FROM (SELECT price_id FROM stored WHERE price_id IS NOT NULL
+                    GROUP BY price_id) AS prices) AS "prices!",
+               (SELECT COUNT(*) FROM (SELECT customer_id FROM stored WHERE customer_id IS NOT NULL
+                    GROUP BY customer_id) AS customers) AS "customers!""#,
+        organization,
+        connection,
+    )
+    .fetch_one(conn)
+    .await?;
+    Ok(objects)
+}

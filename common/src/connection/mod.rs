@@ -1,0 +1,223 @@
+//! A connection: one Stripe account of one organization, how it is synced, and what stands in its way.
+//!
+//! Decisions about dates live here: where the covered range begins, and which day an instant belongs
+//! to. Both come from chrono-tz and from nowhere else, so that rows written today and rows re-dated
+//! tomorrow agree whatever time-zone tables PostgreSQL has.
+
+pub mod queries;
+
+use chrono::{DateTime, Days, NaiveDate, NaiveTime, TimeDelta, TimeZone, Utc};
+use chrono_tz::Tz;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::tenant::OrganizationId;
+
+/// Days of history that a connection covers unless told otherwise.
+pub const DEFAULT_LOOKBACK_DAYS: i32 = 30;
+/// The longest history that can be asked for, in days.
+pub const MAX_LOOKBACK_DAYS: i32 = 3650;
+/// Minutes between two scheduled jobs unless told otherwise.
+pub const DEFAULT_SYNC_INTERVAL_MINUTES: i32 = 15;
+
+/// The id of the connection of an organization to a Stripe account.
+pub fn connection_id(organization: &OrganizationId, stripe_account_id: &str) -> String {
+    format!("{organization}-stripe-{stripe_account_id}")
+}
+
+/// A permission of the customer's key, as last probed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Permission {
+    /// `charges`, `events`, `customers`, `products`, `prices`, `invoices`, `checkout_sessions`,
+    /// `refunds` or `account`.
+    pub resource: String,
+    /// Whether the key may read it.
+    pub granted: bool,
+    /// What is lost without it.
+    pub needed_for: String,
+    /// What to do to grant it, in Stripe's words where Stripe said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+}
+
+/// What stops a connection until a person acts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Problem {
+    /// `stripe_key_invalid` or `stripe_permission_missing`.
+    pub code: String,
+    /// What to do about it.
+    pub detail: String,
+    /// When it was first seen.
+    pub since: DateTime<Utc>,
+}
+
+/// Something that is missing or odd while the rest goes on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Warning {
+    /// A stable code.
+    pub code: String,
+    /// Which of Stripe's resources it is about.
+    pub resource: String,
+    /// What it means for the figures.
+    pub detail: String,
+    /// How many objects it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub count: Option<i64>,
+}
+
+/// A connection as stored.
+#[derive(Debug, Clone)]
+pub struct Connection {
+    /// Whose it is.
+    pub organization_id: OrganizationId,
+    /// `{org}-stripe-{account}`.
+    pub connection_id: String,
+    /// Stripe's id of the account, `acct_…`.
+    pub stripe_account_id: String,
+    /// Whether the key is a live-mode key.
+    pub livemode: bool,
+    /// For people.
+    pub name: Option<String>,
+    /// In which charges are dated.
+    pub timezone: Tz,
+    /// Days before connecting that are covered.
+    pub lookback_days: i32,
+    /// No scheduled jobs.
+    pub paused: bool,
+    /// Minutes between two scheduled jobs.
+    pub sync_interval_minutes: i32,
+    /// The share of Stripe's limits that syncing may use, above 0 to 1.
+    pub rate_share: f64,
+    /// As last probed.
+    pub permissions: Vec<Permission>,
+    /// What stops it, if anything.
+    pub problem: Option<Problem>,
+    /// What is missing while the rest goes on.
+    pub warnings: Vec<Warning>,
+    /// When the key was handed over.
+    pub created_at: DateTime<Utc>,
+    /// When it is due.
+    pub next_sync_at: DateTime<Utc>,
+}
+
+impl Connection {
+    /// Where the covered range begins.
+    pub fn covered_from(&self) -> DateTime<Utc> {
+        covered_from(self.created_at, self.timezone, self.lookback_days)
+    }
+
+    /// The day an instant belongs to.
+    pub fn date_of(&self, instant: DateTime<Utc>) -> NaiveDate {
+        instant.with_timezone(&self.timezone).date_naive()
+    }
+}
+
+/// Local midnight of the day `lookback_days` before `connected_at`; where a clock change skips
+/// midnight, the first instant of that day.
+pub fn covered_from(connected_at: DateTime<Utc>, timezone: Tz, lookback_days: i32) -> DateTime<Utc> {
+    let days = Days::new(u64::from(lookback_days.unsigned_abs()));
+    let today = connected_at.with_timezone(&timezone).date_naive();
+    start_of_day(today.checked_sub_days(days).unwrap_or(NaiveDate::MIN), timezone)
+}
+
+/// The first instant of a local day.
+pub fn start_of_day(date: NaiveDate, timezone: Tz) -> DateTime<Utc> {
+    let midnight = date.and_time(NaiveTime::MIN);
+    // Gaps are at most a day long (Samoa skipped 2011-12-30), in steps of a quarter of an hour.
+    (0..=96)
+        .filter_map(|quarters| {
+            timezone.from_local_datetime(&(midnight + TimeDelta::minutes(15 * quarters))).earliest()
+        })
+        .next()
+        .map_or_else(|| midnight.and_utc(), |local| local.to_utc())
+}
+
+/// A stretch of time with one offset from UTC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OffsetSpan {
+    /// First instant.
+    pub from: DateTime<Utc>,
+    /// First instant after it.
+    pub to: DateTime<Utc>,
+    /// Seconds that local time is ahead of UTC.
+    pub offset_seconds: i32,
+}
+
+/// The offsets of a time zone over `[from, to)`, so that a statement can date many rows by the same
+/// rule as [`Connection::date_of`].
+pub fn offset_spans(timezone: Tz, from: DateTime<Utc>, to: DateTime<Utc>) -> Vec<OffsetSpan> {
+    use chrono::Offset as _;
+    let offset_at = |instant: DateTime<Utc>| {
+        timezone.offset_from_utc_datetime(&instant.naive_utc()).fix().local_minus_utc()
+    };
+    let mut spans: Vec<OffsetSpan> = Vec::new();
+    let mut start = from;
+    let mut at = from;
+    while at < to {
+        let next = (at + TimeDelta::hours(6)).min(to);
+        if offset_at(next) != offset_at(at) {
+            // No zone changes twice within six hours; bisect to the second.
+            let (mut before, mut after) = (at, next);
+            while after - before > TimeDelta::seconds(1) {
+                let middle = before + (after - before) / 2;
+                if offset_at(middle) == offset_at(at) { before = middle } else { after = middle }
+            }
+            let change = DateTime::from_timestamp(after.timestamp(), 0).unwrap_or(after);
+            spans.push(OffsetSpan { from: start, to: change, offset_seconds: offset_at(at) });
+            start = change;
+        }
+        at = next;
+    }
+    if start < to {
+        spans.push(OffsetSpan { from: start, to, offset_seconds: offset_at(start) });
+    }
+    spans
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn instant(text: &str) -> DateTime<Utc> {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn coverage_begins_at_local_midnight() {
+        for (connected, zone, days, from) in [
+            ("2026-11-21T06:00:00Z", Tz::UTC, 30, "2026-10-22T00:00:00Z"),
+            ("2026-11-21T01:00:00Z", Tz::America__New_York, 1, "2026-11-19T05:00:00Z"),
+            // Across the change of clocks on 2026-11-01.
+            ("2026-11-21T12:00:00Z", Tz::America__New_York, 30, "2026-10-22T04:00:00Z"),
+            // Midnight does not exist in Beirut on 2026-03-29: the day begins at 01:00.
+            ("2026-03-30T12:00:00Z", Tz::Asia__Beirut, 1, "2026-03-28T22:00:00Z"),
+        ] {
+            assert_eq!(covered_from(instant(connected), zone, days), instant(from), "{connected} {zone}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn offset_spans_date_every_instant_as_the_zone_does(
+            zone in prop::sample::select(chrono_tz::TZ_VARIANTS.to_vec()),
+            start in 1_262_304_000_i64..1_900_000_000,
+            days in 1_i64..800,
+            share in 0.0_f64..1.0,
+        ) {
+            let from = DateTime::from_timestamp(start, 0).unwrap();
+            let to = from + TimeDelta::days(days);
+            let spans = offset_spans(zone, from, to);
+            prop_assert_eq!(spans.first().map(|s| s.from), Some(from));
+            prop_assert_eq!(spans.last().map(|s| s.to), Some(to));
+            prop_assert!(spans.windows(2).all(|pair| pair[0].to == pair[1].from));
+            let mut probes = vec![from + TimeDelta::seconds((share * (days * 86_400) as f64) as i64)];
+            probes.extend(spans.iter().flat_map(|s| [s.from, s.to - TimeDelta::seconds(1)]));
+            for at in probes {
+                let span = spans.iter().find(|s| s.from <= at && at < s.to).unwrap();
+                let dated = (at + TimeDelta::seconds(i64::from(span.offset_seconds))).date_naive();
+                prop_assert_eq!(dated, at.with_timezone(&zone).date_naive());
+            }
+        }
+    }
+}

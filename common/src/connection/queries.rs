@@ -1,0 +1,324 @@
+//! Connections in PostgreSQL.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use sqlx::types::Json;
+use sqlx::PgConnection;
+
+use super::{Connection, Permission, Problem, Warning};
+use crate::db::{self, Error};
+use crate::tenant::OrganizationId;
+
+struct ConnectionRow {
+    organization_id: String,
+    connection_id: String,
+    stripe_account_id: String,
+    livemode: bool,
+    name: Option<String>,
+    timezone: String,
+    lookback_days: i32,
+    paused: bool,
+    sync_interval_minutes: i32,
+    rate_share: f64,
+    permissions: Json<Vec<Permission>>,
+    problem_code: Option<String>,
+    problem_detail: Option<String>,
+    problem_since: Option<DateTime<Utc>>,
+    warnings: Json<Vec<Warning>>,
+    created_at: DateTime<Utc>,
+    next_sync_at: DateTime<Utc>,
+}
+
+impl TryFrom<ConnectionRow> for Connection {
+    type Error = Error;
+
+    fn try_from(row: ConnectionRow) -> Result<Self, Error> {
+        let problem = row.problem_code.zip(row.problem_since).map(|(code, since)| Problem {
+            code,
+            detail: row.problem_detail.unwrap_or_default(),
+            since,
+        });
+        Ok(Self {
+            organization_id: db::organization_id(row.organization_id)?,
+            connection_id: row.connection_id,
+            stripe_account_id: row.stripe_account_id,
+            livemode: row.livemode,
+            name: row.name,
+            timezone: row.timezone.parse().map_err(|cause| Error::Inconsistent {
+                place: "platform_connections.timezone",
+                cause: Box::new(cause),
+            })?,
+            lookback_days: row.lookback_days,
+            paused: row.paused,
+            sync_interval_minutes: row.sync_interval_minutes,
+            rate_share: row.rate_share,
+            permissions: row.permissions.0,
+            problem,
+            warnings: row.warnings.0,
+            created_at: row.created_at,
+            next_sync_at: row.next_sync_at,
+        })
+    }
+}
+
+/// Stores a new connection with an empty sync state.
+///
+/// # Errors
+/// [`Error::Conflict`] by `platform_connections_one_per_account` or `platform_connections_pkey` when the
+/// organization has this account already, or is deleting it.
+pub async fn insert(conn: &mut PgConnection, connection: &Connection) -> Result<(), Error> {
+    let organization = connection.organization_id.as_str();
+    sqlx::query!(
+        "INSERT INTO platform_connections
+             (organization_id, connection_id, stripe_account_id, livemode, name, timezone, lookback_days,
+              paused, sync_interval_minutes, rate_share, permissions, warnings, created_at, next_sync_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
+        organization,
+        connection.connection_id,
+        connection.stripe_account_id,
+        connection.livemode,
+        connection.name,
+        connection.timezone.name(),
+        connection.lookback_days,
+        connection.paused,
+        connection.sync_interval_minutes,
+        connection.rate_share,
+        Json(&connection.permissions) as _,
+        Json(&connection.warnings) as _,
+        connection.created_at,
+        connection.next_sync_at,
+    )
+    .execute(&mut *conn)
+    .await?;
+    sqlx::query!(
+        "INSERT INTO stripe_sync_state (organization_id, connection_id) VALUES ($1, $2)",
+        organization,
+        connection.connection_id
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// One connection, none when it does not exist or is being deleted.
+pub async fn get(
+    conn: &mut PgConnection,
+    organization: &OrganizationId,
+    connection_id: &str,
+) -> Result<Option<Connection>, Error> {
+    sqlx::query_as!(
+        ConnectionRow,
+        r#"SELECT organization_id, connection_id, stripe_account_id, livemode, name, timezone, lookback_days,
+                  paused, sync_interval_minutes, rate_share, permissions AS "permissions: _", problem_code,
+                  problem_detail, problem_since, warnings AS "warnings: _", created_at, next_sync_at
+           FROM platform_connections
+           WHERE organization_id = $1 AND connection_id = $2 AND deleting_at IS NULL"#,
+        organization.as_str(),
+        connection_id
+    )
+    .fetch_optional(conn)
+    .await?
+    .map(Connection::try_from)
+    .transpose()
+}
+
+/// The same, locked until the transaction ends.
+pub async fn get_for_update(
+    conn: &mut PgConnection,
+    organization: &OrganizationId,
+    connection_id: &str,
+) -> Result<Option<Connection>, Error> {
+    sqlx::query!(
+        "SELECT 1 AS locked FROM platform_connections
+         WHERE organization_id = $1 AND connection_id = $2 FOR UPDATE",
+        organization.as_str(),
+        connection_id
+    )
+    .fetch_optional(&mut *conn)
+    .await?;
+    get(conn, organization, connection_id).await
+}
+
+/// Whether a connection of this id is being deleted: none when there is no row at all.
+pub async fn deleting(
+    conn: &mut PgConnection,
+    organization: &OrganizationId,
+    connection_id: &str,
+) -> Result<Option<bool>, Error> {
+    Ok(sqlx::query_scalar!(
+        r#"SELECT deleting_at IS NOT NULL AS "deleting!" FROM platform_connections
+           WHERE organization_id = $1 AND connection_id = $2"#,
+        organization.as_str(),
+        connection_id
+    )
+    .fetch_optional(conn)
+    .await?)
+}
+
+/// The connections of a tenant whose id is greater than `after`, by id.
+pub async fn list(
+    conn: &mut PgConnection,
+    organization: &OrganizationId,
+    after: Option<&str>,
+    limit: i64,
+) -> Result<Vec<Connection>, Error> {
+    sqlx::query_as!(
+        ConnectionRow,
+        r#"SELECT organization_id, connection_id, stripe_account_id, livemode, name, timezone, lookback_days,
+                  paused, sync_interval_minutes, rate_share, permissions AS "permissions: _", problem_code,
+                  problem_detail, problem_since, warnings AS "warnings: _", created_at, next_sync_at
+           FROM platform_connections
+           WHERE organization_id = $1 AND deleting_at IS NULL AND connection_id > $2
+           ORDER BY connection_id LIMIT $3"#,
+        organization.as_str(),
+        after.unwrap_or(""),
+        limit
+    )
+    .fetch_all(conn)
+    .await?
+    .into_iter()
+    .map(Connection::try_from)
+    .collect()
+}
+
+/// Stores a connection's settings: name, paused, interval, time zone, rate share and lookback.
+pub async fn update_settings(conn: &mut PgConnection, connection: &Connection) -> Result<(), Error> {
+    sqlx::query!(
+        "UPDATE platform_connections
+         SET name = $3, paused = $4, sync_interval_minutes = $5, timezone = $6, rate_share = $7,
+             lookback_days = $8, next_sync_at = $9
+         WHERE organization_id = $1 AND connection_id = $2",
+        connection.organization_id.as_str(),
+        connection.connection_id,
+        connection.name,
+        connection.paused,
+        connection.sync_interval_minutes,
+        connection.timezone.name(),
+        connection.rate_share,
+        connection.lookback_days,
+        connection.next_sync_at,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Notes a problem; one of the same code keeps the instant since which it stands.
+pub async fn set_problem(
+    conn: &mut PgConnection,
+    organization: &OrganizationId,
+    connection_id: &str,
+    code: &str,
+    detail: &str,
+    now: DateTime<Utc>,
+) -> Result<(), Error> {
+    sqlx::query!(
+        "UPDATE platform_connections
+         SET problem_since = CASE WHEN problem_code = $3 THEN problem_since ELSE $5 END,
+             problem_code = $3, problem_detail = $4
+         WHERE organization_id = $1 AND connection_id = $2",
+        organization.as_str(),
+        connection_id,
+        code,
+        detail,
+        now
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Clears a problem.
+pub async fn clear_problem(
+    conn: &mut PgConnection,
+    organization: &OrganizationId,
+    connection_id: &str,
+) -> Result<(), Error> {
+    sqlx::query!(
+        "UPDATE platform_connections
+         SET problem_code = NULL, problem_detail = NULL, problem_since = NULL
+         WHERE organization_id = $1 AND connection_id = $2 AND problem_code IS NOT NULL",
+        organization.as_str(),
+        connection_id
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Stores what the last probe found, and the warnings that follow from it.
+pub async fn set_permissions(
+    conn: &mut PgConnection,
+    organization: &OrganizationId,
+    connection_id: &str,
+    permissions: &[Permission],
+    warnings: &[Warning],
+) -> Result<(), Error> {
+    sqlx::query!(
+        "UPDATE platform_connections SET permissions = $3, warnings = $4
+         WHERE organization_id = $1 AND connection_id = $2",
+        organization.as_str(),
+        connection_id,
+        Json(permissions) as _,
+        Json(warnings) as _,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Sets when the connection is due again.
+pub async fn set_next_sync(
+    conn: &mut PgConnection,
+    organization: &OrganizationId,
+    connection_id: &str,
+    at: DateTime<Utc>,
+) -> Result<(), Error> {
+    sqlx::query!(
+        "UPDATE platform_connections SET next_sync_at = $3 WHERE organization_id = $1 AND connection_id = $2",
+        organization.as_str(),
+        connection_id,
+        at
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Marks a connection as being deleted; from then on it is not found.
+pub async fn mark_deleting(
+    conn: &mut PgConnection,
+    organization: &OrganizationId,
+    connection_id: &str,
+    now: DateTime<Utc>,
+) -> Result<(), Error> {
+    sqlx::query!(
+        "UPDATE platform_connections SET deleting_at = $3 WHERE organization_id = $1 AND connection_id = $2",
+        organization.as_str(),
+        connection_id,
+        now
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Removes the connection itself, with its credential, rules and state; its rows must be gone.
+pub async fn delete(
+    conn: &mut PgConnection,
+    organization: &OrganizationId,
+    connection_id: &str,
+) -> Result<(), Error> {
+    sqlx::query!(
+        "DELETE FROM platform_connections WHERE organization_id = $1 AND connection_id = $2",
+        organization.as_str(),
+        connection_id
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// When a connection that ran at `now` is due again.
+pub fn next_due(connection: &Connection, now: DateTime<Utc>) -> DateTime<Utc> {
+    now + TimeDelta::minutes(i64::from(connection.sync_interval_minutes))
+}

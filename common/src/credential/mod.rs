@@ -1,0 +1,267 @@
+//! The customer's Stripe key at rest: AES-256-GCM, a fresh random nonce each time, the id of the
+//! encrypting key in the envelope, and the place of the row as associated data, so that a ciphertext
+//! moved to another row, connection or tenant does not open.
+//!
+//! Fails when a key is unknown, or when the envelope or its place was altered; there is no partial
+//! result. Deliberately absent: `Display`, `Serialize` and `Clone` for anything that holds a secret.
+
+pub mod queries;
+
+use aes_gcm::aead::{Aead, KeyInit, Payload};
+use aes_gcm::{Aes256Gcm, Key, Nonce};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use secrecy::SecretString;
+use zeroize::{Zeroize, Zeroizing};
+
+use crate::clock;
+use crate::tenant::OrganizationId;
+
+const ENVELOPE_VERSION: u8 = 1;
+const NONCE_BYTES: usize = 12;
+const KEY_BYTES: usize = 32;
+
+/// Why keys could not be read, or a credential not be sealed or opened.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum Error {
+    /// No key was given.
+    #[error("no key is given")]
+    NoKeys,
+    /// A part is not `id:base64`.
+    #[error("key number {position} is not written `id:base64(32 bytes)`")]
+    Malformed {
+        /// Its place in the list, from 1. The text itself may be secret.
+        position: usize,
+    },
+    /// An id is given twice.
+    #[error("the key id `{id}` is given twice")]
+    DuplicateId {
+        /// The id.
+        id: String,
+    },
+    /// A stored credential names a key that is not configured.
+    #[error("no key `{id}` is configured")]
+    UnknownKey {
+        /// The id.
+        id: String,
+    },
+    /// The stored bytes are no envelope.
+    #[error("the stored credential is not an envelope of a known version")]
+    Envelope,
+    /// The bytes, or their place, were altered.
+    #[error("the stored credential does not open at this place")]
+    Forged,
+    /// What was sealed is no text.
+    #[error("the credential is not UTF-8")]
+    NotText,
+}
+
+/// Where a credential belongs; it opens nowhere else.
+#[derive(Debug, Clone, Copy)]
+pub struct Place<'a> {
+    /// The tenant.
+    pub organization: &'a OrganizationId,
+    /// The connection's id.
+    pub connection_id: &'a str,
+}
+
+impl Place<'_> {
+    /// Length-prefixed, so that no two places share their bytes.
+    fn associated_data(&self) -> Vec<u8> {
+        let mut data = Vec::new();
+        for part in [self.organization.as_str(), self.connection_id, "connection_credentials.sealed"] {
+            data.extend_from_slice(&(part.len() as u64).to_be_bytes());
+            data.extend_from_slice(part.as_bytes());
+        }
+        data
+    }
+}
+
+/// A sealed credential as stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sealed {
+    /// Which key sealed it.
+    pub key_id: String,
+    /// Version, key id, nonce, ciphertext and tag.
+    pub envelope: Vec<u8>,
+}
+
+struct EncryptionKey {
+    id: String,
+    cipher: Aes256Gcm,
+}
+
+/// The encryption keys: the first seals, all open.
+pub struct Keyring(Vec<EncryptionKey>);
+
+impl std::fmt::Debug for Keyring {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.0.iter().map(|key| &key.id)).finish()
+    }
+}
+
+impl Keyring {
+    /// Reads `id:base64(32 bytes)[,…]`.
+    pub fn parse(text: &str) -> Result<Self, Error> {
+        let mut keys: Vec<EncryptionKey> = Vec::new();
+        for (index, part) in text.split(',').map(str::trim).filter(|p| !p.is_empty()).enumerate() {
+            let malformed = Error::Malformed { position: index + 1 };
+            let Some((id, encoded)) = part.split_once(':') else { return Err(malformed) };
+            let Ok(bytes) = STANDARD.decode(encoded.trim()).map(Zeroizing::new) else {
+                return Err(malformed);
+            };
+            let id_valid = (1..=64).contains(&id.len())
+                && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+            if !id_valid || bytes.len() != KEY_BYTES {
+                return Err(malformed);
+            }
+            if keys.iter().any(|key| key.id == id) {
+                return Err(Error::DuplicateId { id: id.to_owned() });
+            }
+            let Ok(mut key) = Key::<Aes256Gcm>::try_from(bytes.as_slice()) else {
+                return Err(malformed);
+            };
+            let cipher = Aes256Gcm::new(&key);
+            key.zeroize();
+            keys.push(EncryptionKey { id: id.to_owned(), cipher });
+        }
+        if keys.is_empty() { Err(Error::NoKeys) } else { Ok(Self(keys)) }
+    }
+
+    /// The text of a new keyring with one random key named `id`.
+    pub fn generate(id: &str) -> SecretString {
+        let key = Zeroizing::new(clock::random_bytes::<KEY_BYTES>());
+        format!("{id}:{}", STANDARD.encode(key.as_slice())).into()
+    }
+
+    /// The id of the key that seals.
+    pub fn sealing_key_id(&self) -> &str {
+        &self.0[0].id
+    }
+
+    /// Seals a secret for one place.
+    pub fn seal(&self, secret: &str, place: Place<'_>) -> Result<Sealed, Error> {
+        let key = &self.0[0];
+        let nonce = clock::random_bytes::<NONCE_BYTES>();
+        let ciphertext = key
+            .cipher
+            .encrypt(
+                &Nonce::from(nonce),
+                Payload { msg: secret.as_bytes(), aad: &place.associated_data() },
+            )
+            .map_err(|_| Error::Forged)?;
+        let mut envelope = vec![ENVELOPE_VERSION, key.id.len() as u8];
+        envelope.extend_from_slice(key.id.as_bytes());
+        envelope.extend_from_slice(&nonce);
+        envelope.extend_from_slice(&ciphertext);
+        Ok(Sealed { key_id: key.id.clone(), envelope })
+    }
+
+    /// Opens what was sealed for this place.
+    pub fn open(&self, envelope: &[u8], place: Place<'_>) -> Result<SecretString, Error> {
+        let [ENVELOPE_VERSION, id_length, rest @ ..] = envelope else { return Err(Error::Envelope) };
+        let (id, rest) = rest.split_at_checked(usize::from(*id_length)).ok_or(Error::Envelope)?;
+        let (nonce, ciphertext) = rest.split_first_chunk::<NONCE_BYTES>().ok_or(Error::Envelope)?;
+        let id = std::str::from_utf8(id).map_err(|_| Error::Envelope)?;
+        let key = self
+            .0
+            .iter()
+            .find(|key| key.id == id)
+            .ok_or_else(|| Error::UnknownKey { id: id.to_owned() })?;
+        let opened = key
+            .cipher
+            .decrypt(
+                &Nonce::from(*nonce),
+                Payload { msg: ciphertext, aad: &place.associated_data() },
+            )
+            .map(Zeroizing::new)
+            .map_err(|_| Error::Forged)?;
+        let text = std::str::from_utf8(&opened).map_err(|_| Error::NotText)?;
+        Ok(SecretString::from(text))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use secrecy::ExposeSecret;
+
+    fn keyring(ids: &[&str]) -> Keyring {
+        let keys: Vec<String> = ids
+            .iter()
+            .enumerate()
+            .map(|(n, id)| format!("{id}:{}", STANDARD.encode([n as u8; 32])))
+            .collect();
+        Keyring::parse(&keys.join(",")).unwrap()
+    }
+
+    fn organization(id: &str) -> OrganizationId {
+        OrganizationId::new(id).unwrap()
+    }
+
+    #[test]
+    fn a_credential_opens_only_where_it_was_sealed() {
+        let keys = keyring(&["k0"]);
+        let (acme, other) = (organization("acme"), organization("other"));
+        let place = Place { organization: &acme, connection_id: "acme-stripe-acct_1" };
+        let sealed = keys.seal("rk_live_secret", place).unwrap();
+        assert_eq!(keys.open(&sealed.envelope, place).unwrap().expose_secret(), "rk_live_secret");
+        for elsewhere in [
+            Place { organization: &other, ..place },
+            Place { connection_id: "acme-stripe-acct_2", ..place },
+        ] {
+            assert_eq!(keys.open(&sealed.envelope, elsewhere).unwrap_err(), Error::Forged);
+        }
+    }
+
+    #[test]
+    fn every_sealing_has_its_own_nonce() {
+        let keys = keyring(&["k0"]);
+        let acme = organization("acme");
+        let place = Place { organization: &acme, connection_id: "c" };
+        assert_ne!(keys.seal("same", place).unwrap(), keys.seal("same", place).unwrap());
+    }
+
+    #[test]
+    fn older_keys_still_open_and_the_first_seals() {
+        let acme = organization("acme");
+        let place = Place { organization: &acme, connection_id: "c" };
+        let old = Keyring::parse(&format!("k1:{}", STANDARD.encode([1; 32]))).unwrap();
+        let sealed = old.seal("secret", place).unwrap();
+        let both = keyring(&["k0", "k1"]);
+        assert_eq!(both.open(&sealed.envelope, place).unwrap().expose_secret(), "secret");
+        assert_eq!(both.seal("secret", place).unwrap().key_id, "k0");
+        let unknown = keyring(&["k0"]).open(&sealed.envelope, place).unwrap_err();
+        assert_eq!(unknown, Error::UnknownKey { id: "k1".to_owned() });
+    }
+
+    #[test]
+    fn wrong_keys_are_named_by_place_and_never_shown() {
+        let good = STANDARD.encode([7; 32]);
+        for (text, error) in [
+            (String::new(), Error::NoKeys),
+            (format!("k:{good},nonsense"), Error::Malformed { position: 2 }),
+            ("k:c2hvcnQ=".to_owned(), Error::Malformed { position: 1 }),
+            (format!("k:{good},k:{good}"), Error::DuplicateId { id: "k".to_owned() }),
+        ] {
+            let found = Keyring::parse(&text).unwrap_err();
+            assert_eq!(found, error);
+            assert!(!found.to_string().contains(&good));
+        }
+        assert!(!format!("{:?}", keyring(&["k0"])).contains(&good));
+    }
+
+    proptest! {
+        #[test]
+        fn any_altered_byte_is_noticed(secret in "\\PC{1,80}", at in any::<prop::sample::Index>(), flip in 1_u8..) {
+            let keys = keyring(&["k0"]);
+            let acme = organization("acme");
+            let place = Place { organization: &acme, connection_id: "c" };
+            let mut envelope = keys.seal(&secret, place).unwrap().envelope;
+            let index = at.index(envelope.len());
+            envelope[index] ^= flip;
+            prop_assert!(keys.open(&envelope, place).is_err());
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! What can go wrong with PostgreSQL, sorted by what a caller can do about it.
+
+/// An error of the database.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// PostgreSQL is not there or went away; trying again later may work.
+    #[error("PostgreSQL is not available")]
+    Unavailable(#[source] sqlx::Error),
+    /// A uniqueness or exclusion constraint was broken.
+    #[error("the row conflicts with another one by {constraint}")]
+    Conflict {
+        /// The constraint's or unique index's name.
+        constraint: String,
+    },
+    /// A job's write came from a consumer that lost its lease; nothing was written.
+    #[error("the lease of the job was lost")]
+    LeaseLost,
+    /// A stored value is not one that this program writes.
+    #[error("unexpected value stored in {place}")]
+    Inconsistent {
+        /// Table and column.
+        place: &'static str,
+        /// What was wrong with it.
+        #[source]
+        cause: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// Applying the migrations failed.
+    #[error("the migrations could not be applied")]
+    Migrate(#[source] Box<sqlx::migrate::MigrateError>),
+    /// Anything else: a bug, or a database set up otherwise than by the migrations.
+    #[error("the database refused a statement")]
+    Statement(#[source] sqlx::Error),
+}
+
+impl Error {
+    /// Whether the same statement may work a little later.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Unavailable(_) => true,
+            // Serialization failure, deadlock, lock timeout.
+            Self::Statement(sqlx::Error::Database(error)) => {
+                matches!(error.code().as_deref(), Some("40001" | "40P01" | "55P03"))
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether a unique index or constraint of this name was in the way.
+    pub fn conflicts_by(&self, name: &str) -> bool {
+        matches!(self, Self::Conflict { constraint } if constraint == name)
+    }
+}
+
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Self {
+        match &error {
+            sqlx::Error::Io(_)
+            | sqlx::Error::Tls(_)
+            | sqlx::Error::Protocol(_)
+            | sqlx::Error::PoolTimedOut
+            | sqlx::Error::PoolClosed
+            | sqlx::Error::WorkerCrashed => Self::Unavailable(error),
+            sqlx::Error::Database(cause) => {
+                let code = cause.code();
+                match code.as_deref() {
+                    // Unique violation.
+                    Some("23505") => Self::Conflict {
+                        constraint: cause.constraint().unwrap_or("a unique index").to_owned(),
+                    },
+                    // Connection exceptions, operator intervention, too many connections.
+                    Some(code) if code.starts_with("08") || code.starts_with("57P") || code == "53300" => {
+                        Self::Unavailable(error)
+                    }
+                    _ => Self::Statement(error),
+                }
+            }
+            _ => Self::Statement(error),
+        }
+    }
+}
+
+impl From<sqlx::migrate::MigrateError> for Error {
+    fn from(error: sqlx::migrate::MigrateError) -> Self {
+        Self::Migrate(Box::new(error))
+    }
+}

@@ -1,0 +1,152 @@
+//! PostgreSQL: pools that run under a program's role, transactions that run under a tenant, and the
+//! migrations.
+//!
+//! A pool is made without a connection, so that a program starts while PostgreSQL is down and goes on
+//! when it returns. Every tenant's statement runs inside [`tenant_transaction`]; outside of one, row-level
+//! security shows nothing. Deliberately absent: retries, since only a caller knows whether its work may be
+//! done twice.
+
+mod error;
+
+use std::time::Duration;
+
+use secrecy::{ExposeSecret, SecretString};
+use sqlx::migrate::Migrate;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{Connection, Executor, PgConnection, Postgres, Transaction};
+
+pub use error::Error;
+
+use crate::tenant::OrganizationId;
+
+/// A pool of connections to PostgreSQL.
+pub type Pool = sqlx::PgPool;
+
+/// The embedded migrations.
+pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!("../migrations");
+
+/// The database role under which a program works.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Reads and writes a tenant's settings, reads its figures.
+    Api,
+    /// Sees every tenant's schedule, no figures and no credential.
+    Scheduler,
+    /// Writes a tenant's figures.
+    Consumer,
+}
+
+impl Role {
+    /// The role's name in PostgreSQL.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Api => "stripe_sync_api",
+            Self::Scheduler => "stripe_sync_scheduler",
+            Self::Consumer => "stripe_sync_consumer",
+        }
+    }
+
+    fn set_statement(self) -> &'static str {
+        match self {
+            Self::Api => "SET ROLE stripe_sync_api",
+            Self::Scheduler => "SET ROLE stripe_sync_scheduler",
+            Self::Consumer => "SET ROLE stripe_sync_consumer",
+        }
+    }
+}
+
+/// How long a caller waits for a free connection before it is told that PostgreSQL is not available.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A pool whose connections all run under `role`. Does not connect yet.
+///
+/// # Errors
+/// When `url` is no PostgreSQL URL.
+pub fn connect(url: &SecretString, role: Role, max_connections: u32) -> Result<Pool, Error> {
+    let options: PgConnectOptions = url.expose_secret().parse().map_err(Error::Statement)?;
+    Ok(PgPoolOptions::new()
+        .max_connections(max_connections)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .after_connect(move |conn, _| {
+            Box::pin(async move { conn.execute(role.set_statement()).await.map(|_| ()) })
+        })
+        .connect_lazy_with(options.application_name(role.as_str())))
+}
+
+/// A transaction in which only `organization`'s rows exist.
+pub async fn tenant_transaction(
+    pool: &Pool,
+    organization: &OrganizationId,
+) -> Result<Transaction<'static, Postgres>, Error> {
+    let mut tx = pool.begin().await?;
+    set_tenant(&mut tx, organization).await?;
+    Ok(tx)
+}
+
+/// Makes the rest of the current transaction see only `organization`'s rows.
+pub async fn set_tenant(
+    conn: &mut PgConnection,
+    organization: &OrganizationId,
+) -> Result<(), Error> {
+    sqlx::query!("SELECT set_config('app.organization_id', $1, true)", organization.as_str())
+        .fetch_one(conn)
+        .await?;
+    Ok(())
+}
+
+/// Applies the migrations and grants the programs' roles to the user of `url`. Safe to run twice and
+/// by two at once.
+pub async fn migrate(url: &SecretString) -> Result<(), Error> {
+    let options: PgConnectOptions = url.expose_secret().parse().map_err(Error::Statement)?;
+    let mut conn = PgConnection::connect_with(&options).await?;
+    MIGRATOR.run(&mut conn).await?;
+    sqlx::query(
+        "DO $$
+         DECLARE role_name TEXT;
+         BEGIN
+             FOREACH role_name IN ARRAY ARRAY['stripe_sync_api', 'stripe_sync_scheduler', 'stripe_sync_consumer'] LOOP
+                 IF NOT EXISTS (
+                     SELECT FROM pg_auth_members m
+                     JOIN pg_roles granted ON granted.oid = m.roleid
+                     JOIN pg_roles member ON member.oid = m.member
+                     WHERE granted.rolname = role_name AND member.rolname = current_user
+                 ) THEN
+                     BEGIN
+                         EXECUTE format('GRANT %I TO %I', role_name, current_user);
+                     EXCEPTION WHEN unique_violation OR internal_error THEN
+                         NULL; -- granted by a migration of another database at the same moment
+                     END;
+                 END IF;
+             END LOOP;
+         END
+         $$",
+    )
+    .execute(&mut conn)
+    .await?;
+    conn.close().await?;
+    Ok(())
+}
+
+/// Whether exactly the embedded migrations have been applied.
+///
+/// # Errors
+/// [`Error::Unavailable`] when PostgreSQL cannot be asked.
+pub async fn migrations_current(pool: &Pool) -> Result<bool, Error> {
+    let mut conn = pool.acquire().await?;
+    let applied = match conn.list_applied_migrations("_sqlx_migrations").await {
+        Ok(applied) => applied,
+        Err(sqlx::migrate::MigrateError::Execute(sqlx::Error::Database(_))) => return Ok(false),
+        Err(sqlx::migrate::MigrateError::Execute(error)) => return Err(error.into()),
+        Err(error) => return Err(error.into()),
+    };
+    Ok(MIGRATOR.iter().count() == applied.len()
+        && MIGRATOR.iter().all(|known| {
+            applied.iter().any(|done| done.version == known.version && done.checksum == known.checksum)
+        }))
+}
+
+/// Reads a stored organization id.
+pub fn organization_id(stored: String) -> Result<OrganizationId, Error> {
+    OrganizationId::new(stored)
+        .map_err(|cause| Error::Inconsistent { place: "organization_id", cause: Box::new(cause) })
+}

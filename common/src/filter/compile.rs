@@ -1,0 +1,192 @@
+//! Turns rules into what both interpreters run: paths parsed, values as text, patterns compiled.
+
+use bigdecimal::BigDecimal;
+use uuid::Uuid;
+
+use super::path::Path;
+use super::pattern::{Pattern, Refusal};
+use super::{
+    Action, Combination, Condition, Field, INVALID_REQUEST, Invalid, MetadataSource, Operand, Operator,
+    Predicate, REGEX_UNSUPPORTED, Rule, number,
+};
+
+/// A predicate ready to run, in memory or as SQL.
+#[derive(Debug, Clone)]
+pub struct CompiledPredicate {
+    pub(super) combination: Combination,
+    pub(super) conditions: Vec<CompiledCondition>,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct CompiledCondition {
+    pub(super) subject: Subject,
+    /// Holds when no result passes the test, as for `not_equals`.
+    pub(super) negated: bool,
+    pub(super) test: Test,
+}
+
+#[derive(Debug, Clone)]
+pub(super) enum Subject {
+    Field(Field),
+    Metadata(MetadataSource, Path),
+}
+
+/// What a result's text must pass.
+#[derive(Debug, Clone)]
+pub(super) enum Test {
+    Exists,
+    Equals(String),
+    /// Sorted by code points.
+    OneOf(Vec<String>),
+    Contains(String),
+    StartsWith(String),
+    EndsWith(String),
+    Number(Order, Limit),
+    /// A number against a text that is none.
+    Never,
+    Matches(Box<Pattern>),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Order {
+    Greater,
+    AtLeast,
+    Less,
+    AtMost,
+}
+
+/// The number that a result is compared with, and as it was written.
+#[derive(Debug, Clone)]
+pub(super) struct Limit {
+    pub(super) value: BigDecimal,
+    pub(super) text: String,
+}
+
+impl CompiledPredicate {
+    /// Compiles the predicate. One that was parsed by this module compiles.
+    ///
+    /// # Errors
+    ///
+    /// Every key, `JSONPath` and regular expression that does not compile or cannot run in PostgreSQL.
+    pub fn new(predicate: &Predicate) -> Result<Self, Vec<Invalid>> {
+        let mut problems = Vec::new();
+        let mut conditions = Vec::with_capacity(predicate.conditions.len());
+        for (index, condition) in predicate.conditions.iter().enumerate() {
+            match compile(condition, &format!("/conditions/{index}")) {
+                Ok(compiled) => conditions.push(compiled),
+                Err(found) => problems.extend(found),
+            }
+        }
+        if problems.is_empty() {
+            Ok(Self { combination: predicate.operator, conditions })
+        } else {
+            Err(problems)
+        }
+    }
+
+    /// Whether one condition compiles.
+    pub(super) fn check(condition: &Condition, pointer: &str) -> Result<(), Vec<Invalid>> {
+        compile(condition, pointer).map(|_| ())
+    }
+}
+
+fn compile(condition: &Condition, pointer: &str) -> Result<CompiledCondition, Vec<Invalid>> {
+    let (subject, operator, value) = match condition {
+        Condition::Field(field) => (Ok(Subject::Field(field.field)), field.operator, &field.value),
+        Condition::Metadata(metadata) => {
+            let path = Path::parse(&metadata.metadata_key).map_err(|(code, detail)| Invalid {
+                pointer: format!("{pointer}/metadata_key"),
+                code,
+                detail,
+            });
+            let subject = path.map(|path| Subject::Metadata(metadata.metadata_source, path));
+            (subject, metadata.operator, &metadata.value)
+        }
+    };
+    let test = test(operator, value.as_ref()).map_err(|(code, detail)| Invalid {
+        pointer: format!("{pointer}/value"),
+        code,
+        detail,
+    });
+    let negated = matches!(
+        operator,
+        Operator::NotEquals | Operator::NotIn | Operator::NotContains | Operator::NotExists
+    );
+    match (subject, test) {
+        (Ok(subject), Ok(test)) => Ok(CompiledCondition { subject, negated, test }),
+        (subject, test) => Err([subject.err(), test.err()].into_iter().flatten().collect()),
+    }
+}
+
+fn test(operator: Operator, value: Option<&Operand>) -> Result<Test, (&'static str, String)> {
+    if operator.takes_nothing() {
+        return Ok(Test::Exists);
+    }
+    let one = match (operator.takes_list(), value) {
+        (true, Some(Operand::Many(values))) => {
+            let mut texts: Vec<String> = values.iter().map(super::Scalar::text).collect();
+            texts.sort_unstable();
+            texts.dedup();
+            return Ok(Test::OneOf(texts));
+        }
+        (false, Some(Operand::One(value))) => value.text(),
+        _ => {
+            let detail = format!("is not a value that `{}` takes", operator.as_str());
+            return Err((INVALID_REQUEST, detail));
+        }
+    };
+    let number = |order| match number::parse(&one) {
+        Some(value) => Test::Number(order, Limit { value, text: one.clone() }),
+        None => Test::Never,
+    };
+    Ok(match operator {
+        Operator::Equals | Operator::NotEquals | Operator::In | Operator::NotIn => Test::Equals(one),
+        Operator::Contains | Operator::NotContains => Test::Contains(one),
+        Operator::StartsWith => Test::StartsWith(one),
+        Operator::EndsWith => Test::EndsWith(one),
+        Operator::Exists | Operator::NotExists => Test::Exists,
+        Operator::Gt => number(Order::Greater),
+        Operator::Gte => number(Order::AtLeast),
+        Operator::Lt => number(Order::Less),
+        Operator::Lte => number(Order::AtMost),
+        Operator::Regex => match Pattern::parse(&one) {
+            Ok(pattern) => Test::Matches(Box::new(pattern)),
+            Err(Refusal::Broken(detail)) => return Err((INVALID_REQUEST, detail)),
+            Err(Refusal::Unsupported(detail)) => return Err((REGEX_UNSUPPORTED, detail)),
+        },
+    })
+}
+
+/// The active rules of a connection, ready to decide which charges are kept.
+#[derive(Debug, Clone, Default)]
+pub struct RuleSet {
+    /// In order of (`created_at`, `filter_id`), as the rules that keep charges out are named.
+    pub(super) includes: Vec<(Uuid, CompiledPredicate)>,
+    pub(super) excludes: Vec<(Uuid, CompiledPredicate)>,
+}
+
+impl RuleSet {
+    /// Compiles the active ones of these rules.
+    ///
+    /// # Errors
+    ///
+    /// As [`CompiledPredicate::new`]; stored rules compile.
+    pub fn new(rules: &[Rule]) -> Result<Self, Vec<Invalid>> {
+        let mut active: Vec<&Rule> = rules.iter().filter(|rule| rule.active).collect();
+        active.sort_by_key(|rule| (rule.created_at, rule.filter_id));
+        let mut set = Self::default();
+        for rule in active {
+            let compiled = (rule.filter_id, CompiledPredicate::new(&rule.predicate())?);
+            match rule.action {
+                Action::Include => set.includes.push(compiled),
+                Action::Exclude => set.excludes.push(compiled),
+            }
+        }
+        Ok(set)
+    }
+
+    /// Whether there is no active rule, so that every charge is kept.
+    pub fn is_empty(&self) -> bool {
+        self.includes.is_empty() && self.excludes.is_empty()
+    }
+}

@@ -1,0 +1,381 @@
+//! Stored rules, and the statements that apply rules to stored rows.
+//!
+//! Re-application and preview are one statement each over the rows of a connection, built by
+//! [`super::sql`]. A charge matches when any of its rows does, so both group rows by charge first.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, NaiveDate, Utc};
+use serde_json::Value;
+use sqlx::{PgConnection, Postgres, QueryBuilder};
+use uuid::Uuid;
+
+use super::parse::stored_conditions;
+use super::{Action, Combination, CompiledPredicate, Rule, RuleSet};
+use crate::db::Error;
+
+/// Rows that a preview shows.
+const SAMPLE_ROWS: i64 = 10;
+
+struct StoredRule {
+    filter_id: Uuid,
+    name: String,
+    action: String,
+    operator: String,
+    conditions: Value,
+    active: bool,
+    created_at: DateTime<Utc>,
+}
+
+impl TryFrom<StoredRule> for Rule {
+    type Error = Error;
+
+    fn try_from(stored: StoredRule) -> Result<Self, Error> {
+        let unknown = |place, text: &str| Error::Inconsistent { place, cause: text.into() };
+        let action = Action::ALL
+            .into_iter()
+            .find(|action| action.as_str() == stored.action)
+            .ok_or_else(|| unknown("connector_filter_rules.action", &stored.action))?;
+        let operator = Combination::ALL
+            .into_iter()
+            .find(|operator| operator.as_str() == stored.operator)
+            .ok_or_else(|| unknown("connector_filter_rules.operator", &stored.operator))?;
+        let conditions = stored_conditions(&stored.conditions).map_err(inconsistent)?;
+        Ok(Self {
+            filter_id: stored.filter_id,
+            name: stored.name,
+            action,
+            operator,
+            conditions,
+            active: stored.active,
+            created_at: stored.created_at,
+        })
+    }
+}
+
+fn inconsistent(problems: Vec<super::Invalid>) -> Error {
+    let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    Error::Inconsistent {
+        place: "connector_filter_rules.conditions",
+        cause: problems.join("; ").into(),
+    }
+}
+
+fn conditions_column(rule: &Rule) -> Result<Value, Error> {
+    serde_json::to_value(&rule.conditions).map_err(|error| Error::Inconsistent {
+        place: "connector_filter_rules.conditions",
+        cause: error.into(),
+    })
+}
+
+/// The rules of a connection, oldest first.
+///
+/// # Errors
+///
+/// When the database does not answer, or a stored rule is not one that this program writes.
+pub async fn list(
+    conn: &mut PgConnection,
+    organization: &str,
+    connection: &str,
+) -> Result<Vec<Rule>, Error> {
+    let rows = sqlx::query_as!(
+        StoredRule,
+        "SELECT filter_id, name, action, operator, conditions, active, created_at
+         FROM connector_filter_rules
+         WHERE organization_id = $1 AND connection_id = $2
+         ORDER BY created_at, filter_id",
+        organization,
+        connection,
+    )
+    .fetch_all(conn)
+    .await?;
+    rows.into_iter().map(Rule::try_from).collect()
+}
+
+/// The active rules of a connection, compiled.
+///
+/// # Errors
+///
+/// As [`list`].
+pub async fn active(
+    conn: &mut PgConnection,
+    organization: &str,
+    connection: &str,
+) -> Result<RuleSet, Error> {
+    let rules = list(conn, organization, connection).await?;
+    RuleSet::new(&rules).map_err(inconsistent)
+}
+
+/// One rule, if the connection has it.
+///
+/// # Errors
+///
+/// As [`list`].
+pub async fn get(
+    conn: &mut PgConnection,
+    organization: &str,
+    connection: &str,
+    filter_id: Uuid,
+) -> Result<Option<Rule>, Error> {
+    sqlx::query_as!(
+        StoredRule,
+        "SELECT filter_id, name, action, operator, conditions, active, created_at
+         FROM connector_filter_rules
+         WHERE organization_id = $1 AND connection_id = $2 AND filter_id = $3",
+        organization,
+        connection,
+        filter_id,
+    )
+    .fetch_optional(conn)
+    .await?
+    .map(Rule::try_from)
+    .transpose()
+}
+
+/// How many rules the connection has. Locks its row, so that rules made at the same time count each other
+/// when this is asked in the transaction that makes one.
+///
+/// # Errors
+///
+/// When the database does not answer.
+pub async fn count(
+    conn: &mut PgConnection,
+    organization: &str,
+    connection: &str,
+) -> Result<i64, Error> {
+    sqlx::query!(
+        "SELECT connection_id FROM platform_connections
+         WHERE organization_id = $1 AND connection_id = $2 FOR UPDATE",
+        organization,
+        connection,
+    )
+    .fetch_optional(&mut *conn)
+    .await?;
+    let count = sqlx::query_scalar!(
+        r#"SELECT COUNT(*) AS "count!" FROM connector_filter_rules
+           WHERE organization_id = $1 AND connection_id = $2"#,
+        organization,
+        connection,
+    )
+    .fetch_one(conn)
+    .await?;
+    Ok(count)
+}
+
+/// Stores a new rule.
+///
+/// # Errors
+///
+/// When the database does not answer, or the connection is not there.
+pub async fn insert(
+    conn: &mut PgConnection,
+    organization: &str,
+    connection: &str,
+    rule: &Rule,
+) -> Result<(), Error> {
+    sqlx::query!(
+        "INSERT INTO connector_filter_rules (organization_id, connection_id, filter_id, name, action,
+             operator, conditions, active, created_at, updated_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9)",
+        organization,
+        connection,
+        rule.filter_id,
+        rule.name,
+        rule.action.as_str(),
+        rule.operator.as_str(),
+        conditions_column(rule)?,
+        rule.active,
+        rule.created_at,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Stores a changed rule; false when it is gone.
+///
+/// # Errors
+///
+/// When the database does not answer.
+pub async fn update(
+    conn: &mut PgConnection,
+    organization: &str,
+    connection: &str,
+    rule: &Rule,
+    now: DateTime<Utc>,
+) -> Result<bool, Error> {
+    let done = sqlx::query!(
+        "UPDATE connector_filter_rules
+         SET name = $4, action = $5, operator = $6, conditions = $7, active = $8, updated_at = $9
+         WHERE organization_id = $1 AND connection_id = $2 AND filter_id = $3",
+        organization,
+        connection,
+        rule.filter_id,
+        rule.name,
+        rule.action.as_str(),
+        rule.operator.as_str(),
+        conditions_column(rule)?,
+        rule.active,
+        now,
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Removes a rule; false when it was gone.
+///
+/// # Errors
+///
+/// When the database does not answer.
+pub async fn delete(
+    conn: &mut PgConnection,
+    organization: &str,
+    connection: &str,
+    filter_id: Uuid,
+) -> Result<bool, Error> {
+    let done = sqlx::query!(
+        "DELETE FROM connector_filter_rules
+         WHERE organization_id = $1 AND connection_id = $2 AND filter_id = $3",
+        organization,
+        connection,
+        filter_id,
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Decides anew, for every stored charge of a connection, which rule keeps it out; returns the days whose
+/// rows changed. A row is written only when its answer changes.
+///
+/// # Errors
+///
+/// When the database does not answer.
+pub async fn refilter(
+    conn: &mut PgConnection,
+    organization: &str,
+    connection: &str,
+    rules: &RuleSet,
+) -> Result<Vec<NaiveDate>, Error> {
+    let mut builder = QueryBuilder::new("WITH decided AS (SELECT r.charge_id, ");
+    push_decision(&mut builder, rules, "r");
+    builder.push(" AS excluded_by FROM stripe_revenue_data r WHERE r.organization_id = ");
+    builder.push_bind(organization.to_owned());
+    builder.push(" AND r.connection_id = ").push_bind(connection.to_owned());
+    builder.push(
+        " GROUP BY r.charge_id), changed AS (UPDATE stripe_revenue_data r \
+         SET excluded_by = d.excluded_by FROM decided d WHERE r.organization_id = ",
+    );
+    builder.push_bind(organization.to_owned());
+    builder.push(" AND r.connection_id = ").push_bind(connection.to_owned());
+    builder.push(
+        " AND r.charge_id = d.charge_id AND r.excluded_by IS DISTINCT FROM d.excluded_by \
+         RETURNING r.date) SELECT DISTINCT date FROM changed ORDER BY date",
+    );
+    Ok(builder.build_query_scalar().fetch_all(conn).await?)
+}
+
+/// The rule that keeps a charge out, as an aggregate over its rows; null when it is kept.
+fn push_decision(builder: &mut QueryBuilder<Postgres>, rules: &RuleSet, alias: &'static str) {
+    if rules.is_empty() {
+        builder.push("NULL::UUID");
+        return;
+    }
+    builder.push("CASE");
+    for (filter_id, predicate) in &rules.excludes {
+        builder.push(" WHEN bool_or(");
+        predicate.to_sql(builder, alias);
+        builder.push(") THEN ").push_bind(*filter_id).push("::UUID");
+    }
+    if let Some((first, _)) = rules.includes.first() {
+        builder.push(" WHEN NOT bool_or(");
+        for (index, (_, predicate)) in rules.includes.iter().enumerate() {
+            if index > 0 {
+                builder.push(" OR ");
+            }
+            predicate.to_sql(builder, alias);
+        }
+        builder.push(") THEN ").push_bind(*first).push("::UUID");
+    }
+    builder.push(" END");
+}
+
+/// What a rule would match, over the charges that would count if there were no rules.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Preview {
+    /// Charges whose conditions hold.
+    pub matched_charges: i64,
+    /// All of those charges.
+    pub total_charges: i64,
+    /// Net of the matched ones, by currency.
+    pub matched_revenue: BTreeMap<String, i64>,
+    /// Up to 10 rows of matched charges, newest first: charge id and line number.
+    pub sample: Vec<(String, i32)>,
+}
+
+/// Finds out what a rule would match, whatever its action and the other rules say.
+///
+/// # Errors
+///
+/// When the database does not answer.
+pub async fn preview(
+    conn: &mut PgConnection,
+    organization: &str,
+    connection: &str,
+    predicate: &CompiledPredicate,
+) -> Result<Preview, Error> {
+    let mut builder = QueryBuilder::new("WITH ");
+    push_candidates(&mut builder, organization, connection, predicate);
+    builder.push(
+        " SELECT c.currency, COUNT(*), COUNT(*) FILTER (WHERE c.matched), \
+         COALESCE(SUM(c.net) FILTER (WHERE c.matched), 0)::BIGINT FROM candidates c GROUP BY c.currency",
+    );
+    let currencies: Vec<(String, i64, i64, i64)> =
+        builder.build_query_as().fetch_all(&mut *conn).await?;
+    let mut preview = Preview::default();
+    for (currency, total, matched, net) in currencies {
+        preview.total_charges += total;
+        preview.matched_charges += matched;
+        if matched > 0 {
+            preview.matched_revenue.insert(currency, net);
+        }
+    }
+    if preview.matched_charges > 0 {
+        let mut builder = QueryBuilder::new("WITH ");
+        push_candidates(&mut builder, organization, connection, predicate);
+        builder.push(
+            ", newest AS (SELECT c.charge_id FROM candidates c WHERE c.matched \
+             ORDER BY c.created_at DESC, c.charge_id COLLATE \"C\" DESC LIMIT ",
+        );
+        builder.push_bind(SAMPLE_ROWS);
+        builder.push(
+            ") SELECT r.charge_id, r.line_no FROM stripe_revenue_data r \
+             JOIN newest USING (charge_id) WHERE r.organization_id = ",
+        );
+        builder.push_bind(organization.to_owned());
+        builder.push(" AND r.connection_id = ").push_bind(connection.to_owned());
+        builder.push(" ORDER BY r.created_at DESC, r.charge_id COLLATE \"C\" DESC, r.line_no LIMIT ");
+        builder.push_bind(SAMPLE_ROWS);
+        preview.sample = builder.build_query_as().fetch_all(conn).await?;
+    }
+    Ok(preview)
+}
+
+/// `candidates`: the charges that would count if there were no rules, and whether the predicate matches.
+fn push_candidates(
+    builder: &mut QueryBuilder<Postgres>,
+    organization: &str,
+    connection: &str,
+    predicate: &CompiledPredicate,
+) {
+    builder.push(
+        "candidates AS (SELECT r.charge_id, r.currency, MAX(r.created_at) AS created_at, \
+         SUM(r.gross - r.refunded) AS net, bool_or(",
+    );
+    predicate.to_sql(builder, "r");
+    builder.push(") AS matched FROM stripe_revenue_data r WHERE r.organization_id = ");
+    builder.push_bind(organization.to_owned());
+    builder.push(" AND r.connection_id = ").push_bind(connection.to_owned());
+    builder.push(" AND r.status = 'succeeded' AND r.captured GROUP BY r.charge_id, r.currency)");
+}

@@ -1,0 +1,259 @@
+//! Rules as SQL, over rows of `stripe_revenue_data`.
+//!
+//! Everything that someone wrote is a bound value; the text of the statement is ours alone. Every condition
+//! is true or false, never null, so that it can be negated and combined. Text compares by code points
+//! whatever the database's locale: equality does so anyway, and expressions name `COLLATE "C"`.
+//!
+//! A condition on a plain key is `metadata ->> key`, with the equality visible to the planner so that an
+//! index on that expression would serve it. Dotted paths and `JSONPath` use the functions `metadata_…` of
+//! the migrations, which fail for no stored value.
+
+use std::cell::RefCell;
+
+use serde_json::{Map, Value};
+use sqlx::{Postgres, QueryBuilder};
+
+use super::compile::{CompiledCondition, Order, Subject, Test};
+use super::jsonpath_sql;
+use super::path::{Dotted, Path, is_index};
+use super::{Combination, CompiledPredicate, Field, INVALID_REQUEST, Invalid, MetadataSource};
+
+impl CompiledPredicate {
+    /// Writes the predicate as one parenthesised boolean expression, never null. `alias` names the
+    /// `stripe_revenue_data` of the surrounding statement; aliases that begin with `metadata_` are taken.
+    pub fn to_sql(&self, builder: &mut QueryBuilder<Postgres>, alias: &'static str) {
+        let (separator, empty) = match self.combination {
+            Combination::And => (" AND ", "TRUE"),
+            Combination::Or => (" OR ", "FALSE"),
+        };
+        builder.push("(");
+        if self.conditions.is_empty() {
+            builder.push(empty);
+        }
+        for (index, condition) in self.conditions.iter().enumerate() {
+            if index > 0 {
+                builder.push(separator);
+            }
+            condition.to_sql(builder, alias);
+        }
+        builder.push(")");
+    }
+}
+
+/// A metadata key of one source, to group rows by.
+#[derive(Debug, Clone)]
+pub struct MetadataKey {
+    source: MetadataSource,
+    path: Path,
+}
+
+impl MetadataKey {
+    /// Parses a key as conditions have it: plain, dotted, or a `JSONPath`.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it; the pointer is empty.
+    pub fn parse(source: MetadataSource, key: &str) -> Result<Self, Invalid> {
+        let refuse = |detail: &str| Invalid {
+            pointer: String::new(),
+            code: INVALID_REQUEST,
+            detail: detail.to_owned(),
+        };
+        if key.is_empty() || key.chars().count() > super::MAX_KEY_CHARS || key.contains('\0') {
+            return Err(refuse("a metadata key has 1 to 500 characters, none of them U+0000"));
+        }
+        let path = Path::parse(key)
+            .map_err(|(code, detail)| Invalid { pointer: String::new(), code, detail })?;
+        Ok(Self { source, path })
+    }
+
+    /// The key's text in this metadata, of several results of a `JSONPath` the least by code points.
+    pub fn text(&self, metadata: &Map<String, Value>) -> Option<String> {
+        let least = RefCell::new(None::<String>);
+        self.path.any(metadata, &|text| {
+            let mut least = least.borrow_mut();
+            if least.as_deref().is_none_or(|least| text < least) {
+                *least = Some(text.to_owned());
+            }
+            false
+        });
+        least.into_inner()
+    }
+
+    /// Writes the same as an SQL expression, null when it is missing.
+    pub fn to_sql(&self, builder: &mut QueryBuilder<Postgres>, alias: &'static str) {
+        push_text(builder, alias, metadata_column(self.source), &self.path);
+    }
+}
+
+fn metadata_column(source: MetadataSource) -> &'static str {
+    match source {
+        MetadataSource::Charge => "charge_metadata",
+        MetadataSource::Product => "product_metadata",
+        MetadataSource::Price => "price_metadata",
+        MetadataSource::Customer => "customer_metadata",
+    }
+}
+
+/// A field as text; null when missing.
+fn push_field(builder: &mut QueryBuilder<Postgres>, alias: &str, field: Field) {
+    let column = match field {
+        Field::Amount => "charge_amount::TEXT",
+        Field::Currency => "currency",
+        Field::Status => "status",
+        Field::Description => "description",
+        Field::CustomerId => "customer_id",
+        Field::ProductId => "product_id",
+        Field::PriceId => "price_id",
+        Field::Country => "country",
+        Field::PaymentMethod => "payment_method",
+        Field::Livemode => "livemode::TEXT",
+    };
+    builder.push(format_args!("{alias}.{column}"));
+}
+
+impl CompiledCondition {
+    fn to_sql(&self, builder: &mut QueryBuilder<Postgres>, alias: &'static str) {
+        if self.negated {
+            builder.push("NOT ");
+        }
+        match &self.subject {
+            Subject::Field(field) => {
+                self.test.push(builder, true, |builder| push_field(builder, alias, *field));
+            }
+            Subject::Metadata(source, Path::JsonPath(path)) => {
+                builder.push("EXISTS (SELECT FROM (");
+                jsonpath_sql::push_results(builder, alias, metadata_column(*source), path);
+                builder.push(") AS metadata_result (found) WHERE ");
+                self.test.push(builder, true, |builder| {
+                    builder.push("metadata_result.found");
+                });
+                builder.push(")");
+            }
+            Subject::Metadata(source, path) => {
+                let column = metadata_column(*source);
+                let cheap = matches!(path, Path::Key(_));
+                self.test.push(builder, cheap, |builder| push_text(builder, alias, column, path));
+            }
+        }
+    }
+}
+
+/// The text of a path's result, the least of several; null when missing.
+fn push_text(builder: &mut QueryBuilder<Postgres>, alias: &str, column: &str, path: &Path) {
+    match path {
+        Path::Key(key) => {
+            builder.push(format_args!("({alias}.{column} ->> ")).push_bind(key.clone()).push(")");
+        }
+        Path::Dotted(dotted) => push_dotted(builder, alias, column, dotted),
+        Path::JsonPath(path) => {
+            builder.push("(SELECT MIN(metadata_result.found COLLATE \"C\") FROM (");
+            jsonpath_sql::push_results(builder, alias, column, path);
+            builder.push(") AS metadata_result (found))");
+        }
+    }
+}
+
+/// One `WHEN` for each key that the path may begin with, the longest first. The names are one bound array:
+/// the keys, then the segments.
+fn push_dotted(builder: &mut QueryBuilder<Postgres>, alias: &str, column: &str, dotted: &Dotted) {
+    let mut names: Vec<String> = dotted.splits().map(|(key, _)| key.to_owned()).collect();
+    let keys = names.len();
+    names.extend(dotted.segments.iter().cloned());
+    builder.push("(SELECT CASE");
+    for (index, (_, rest)) in dotted.splits().enumerate() {
+        let key = format!("metadata_path.names[{}]", index + 1);
+        builder.push(format_args!(" WHEN {alias}.{column} ? {key} THEN "));
+        if rest.is_empty() {
+            builder.push(format_args!("{alias}.{column} ->> {key}"));
+            continue;
+        }
+        let first = keys + dotted.segments.len() - rest.len();
+        let opens = "(".repeat(rest.len());
+        builder.push(format_args!("metadata_text({opens}metadata_open({alias}.{column} -> {key})"));
+        for (offset, segment) in rest.iter().enumerate() {
+            let name = format!("metadata_path.names[{}]", first + offset + 1);
+            // `#>` takes a member of an object and an element of an array, `->` a member alone.
+            if is_index(segment) {
+                builder.push(format_args!(" #> ARRAY[{name}])"));
+            } else {
+                builder.push(format_args!(" -> {name})"));
+            }
+        }
+        builder.push(")");
+    }
+    builder.push(" END FROM (SELECT ").push_bind(names).push("::TEXT[] AS names) AS metadata_path)");
+}
+
+impl Test {
+    /// Writes whether the text that `subject` writes passes; a null text does not. A `cheap` subject may be
+    /// written twice.
+    fn push(
+        &self,
+        builder: &mut QueryBuilder<Postgres>,
+        cheap: bool,
+        subject: impl Fn(&mut QueryBuilder<Postgres>),
+    ) {
+        match self {
+            Self::Never => {
+                builder.push("FALSE");
+            }
+            Self::Exists => {
+                builder.push("(");
+                subject(builder);
+                builder.push(" IS NOT NULL)");
+            }
+            Self::Equals(value) if cheap => {
+                // Not COALESCE, so that an index on the subject can serve the equality.
+                builder.push("(");
+                subject(builder);
+                builder.push(" = ").push_bind(value.clone()).push(" AND ");
+                subject(builder);
+                builder.push(" IS NOT NULL)");
+            }
+            Self::Equals(value) => {
+                builder.push("COALESCE(");
+                subject(builder);
+                builder.push(" = ").push_bind(value.clone()).push(", FALSE)");
+            }
+            Self::OneOf(values) => {
+                builder.push("COALESCE(");
+                subject(builder);
+                builder.push(" = ANY(").push_bind(values.clone()).push("::TEXT[]), FALSE)");
+            }
+            Self::Contains(part) => {
+                builder.push("COALESCE(strpos(");
+                subject(builder);
+                builder.push(", ").push_bind(part.clone()).push(") > 0, FALSE)");
+            }
+            Self::StartsWith(start) => {
+                builder.push("COALESCE(starts_with(");
+                subject(builder);
+                builder.push(", ").push_bind(start.clone()).push("), FALSE)");
+            }
+            Self::EndsWith(end) => {
+                builder.push("COALESCE(right(");
+                subject(builder);
+                let chars = end.chars().count() as i32;
+                builder.push(", ").push_bind(chars).push(") = ").push_bind(end.clone()).push(", FALSE)");
+            }
+            Self::Number(order, limit) => {
+                let comparison = match order {
+                    Order::Greater => ">",
+                    Order::AtLeast => ">=",
+                    Order::Less => "<",
+                    Order::AtMost => "<=",
+                };
+                builder.push("COALESCE(metadata_number(");
+                subject(builder);
+                builder.push(format_args!(") {comparison} "));
+                builder.push_bind(limit.text.clone()).push("::TEXT::NUMERIC, FALSE)");
+            }
+            Self::Matches(pattern) => {
+                builder.push("COALESCE(");
+                subject(builder);
+                builder.push(" COLLATE \"C\" ~ ").push_bind(pattern.postgres().to_owned()).push(", FALSE)");
+            }
+        }
+    }
+}

@@ -1,0 +1,25 @@
+//! Nouns, outside systems and process shell that the programs of the engine share.
+//!
+//! Arrows point one way: shell → outside systems → nouns. A noun's `queries.rs` may use sqlx and
+//! [`db::Error`]; its other files do no I/O. `stripe` never imports `db` or `broker`.
+//!
+//! - nouns: [`clock`], [`connection`], [`credential`], [`filter`], [`money`], [`sync`], [`tenant`]
+//! - outside systems: [`db`], [`stripe`]
+
+pub mod analytics;
+pub mod broker;
+pub mod catalogue;
+pub mod cause;
+pub mod charge;
+pub mod clock;
+pub mod config;
+pub mod connection;
+pub mod credential;
+pub mod db;
+pub mod filter;
+pub mod lifecycle;
+pub mod money;
+pub mod stripe;
+pub mod sync;
+pub mod telemetry;
+pub mod tenant;

@@ -1,0 +1,239 @@
+//! Whether a program can do its work: what it depends on, asked with a bound on the wait.
+//!
+//! Not ready means that PostgreSQL or its schema is missing, or, for a consumer, the broker it was
+//! told to use. For the others a missing broker only degrades: jobs wait in PostgreSQL and are
+//! dispatched when it returns. A liveness probe asks nothing of anyone, so that an outage elsewhere
+//! restarts nobody.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use serde::Serialize;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tracing::{debug, info, warn};
+use utoipa::ToSchema;
+
+use super::Error;
+use crate::broker::{Broker, Link};
+use crate::cause::Chain;
+use crate::{db, telemetry};
+
+/// How long PostgreSQL may take to answer before it counts as down.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// What a program can do at the moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// Everything.
+    Ok,
+    /// Its work, later than usual.
+    Degraded,
+    /// Nothing.
+    Down,
+}
+
+/// The state of one dependency.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DependencyStatus {
+    /// It answers.
+    Ok,
+    /// It does not answer.
+    Down,
+    /// It answers, and what is needed is not there: run `stripe-sync migrate`.
+    Missing,
+    /// It cannot be told while PostgreSQL does not answer.
+    Unknown,
+    /// No setting asks for it.
+    NotConfigured,
+}
+
+/// The state of every dependency.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Dependencies {
+    /// The database.
+    pub postgres: DependencyStatus,
+    /// Its schema.
+    pub migrations: DependencyStatus,
+    /// The broker, where `AMQP_URL` is set.
+    pub rabbitmq: DependencyStatus,
+}
+
+/// What `/readyz` answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Report {
+    /// What the program can do.
+    pub status: Status,
+    /// On what that depends.
+    pub dependencies: Dependencies,
+}
+
+impl IntoResponse for Report {
+    fn into_response(self) -> Response {
+        let status = match self.status {
+            Status::Ok | Status::Degraded => StatusCode::OK,
+            Status::Down => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        (status, [(header::CACHE_CONTROL, "no-store")], Json(self)).into_response()
+    }
+}
+
+/// Asks a program's dependencies how they are.
+#[derive(Debug, Clone)]
+pub struct Health {
+    pool: db::Pool,
+    broker: Arc<dyn Broker>,
+    broker_needed: bool,
+}
+
+impl Health {
+    /// Health of a program that only publishes: it can work while the broker is away.
+    pub fn of_publisher(pool: db::Pool, broker: Arc<dyn Broker>) -> Self {
+        Self { pool, broker, broker_needed: false }
+    }
+
+    /// Health of a program that lives on what the broker delivers.
+    pub fn of_subscriber(pool: db::Pool, broker: Arc<dyn Broker>) -> Self {
+        Self { pool, broker, broker_needed: true }
+    }
+
+    /// How everything is now. Takes two seconds at most.
+    pub async fn check(&self) -> Report {
+        report(look(&self.pool).await, self.broker.link(), self.broker_needed)
+    }
+}
+
+fn report(database: Database, link: Link, broker_needed: bool) -> Report {
+    let (postgres, migrations) = match database {
+        Database::Ready => (DependencyStatus::Ok, DependencyStatus::Ok),
+        Database::Unmigrated => (DependencyStatus::Ok, DependencyStatus::Missing),
+        Database::Unreachable => (DependencyStatus::Down, DependencyStatus::Unknown),
+    };
+    let rabbitmq = match link {
+        Link::Up => DependencyStatus::Ok,
+        Link::Down => DependencyStatus::Down,
+        Link::NotConfigured => DependencyStatus::NotConfigured,
+    };
+    let status = match (database, link) {
+        (Database::Ready, Link::Up | Link::NotConfigured) => Status::Ok,
+        (Database::Ready, Link::Down) if !broker_needed => Status::Degraded,
+        _ => Status::Down,
+    };
+    Report { status, dependencies: Dependencies { postgres, migrations, rabbitmq } }
+}
+
+/// What can be told of the database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Database {
+    /// It answers and has this program's schema.
+    Ready,
+    /// It answers and has another schema, or none, or not the program's role.
+    Unmigrated,
+    /// It does not answer in time.
+    Unreachable,
+}
+
+/// Looks at the database, for [`CHECK_TIMEOUT`] at most.
+pub(super) async fn look(pool: &db::Pool) -> Database {
+    match tokio::time::timeout(CHECK_TIMEOUT, db::migrations_current(pool)).await {
+        Ok(Ok(true)) => Database::Ready,
+        Ok(Ok(false)) => Database::Unmigrated,
+        Ok(Err(error @ db::Error::Unavailable(_))) => {
+            debug!(error = %Chain(&error), "PostgreSQL does not answer");
+            Database::Unreachable
+        }
+        // Before the migrations the program's role does not exist either.
+        Ok(Err(error)) => {
+            debug!(error = %Chain(&error), "PostgreSQL is not as the migrations make it");
+            Database::Unmigrated
+        }
+        Err(_) => Database::Unreachable,
+    }
+}
+
+/// The health and metrics server of a program without an API. Stops when dropped.
+#[derive(Debug)]
+pub struct OpsServer {
+    /// Where it listens.
+    pub address: SocketAddr,
+    _stop: DropGuard,
+}
+
+/// Serves `/healthz`, `/readyz` and `/metrics` on `bind`.
+///
+/// # Errors
+/// When the address cannot be listened on.
+pub async fn serve_ops(bind: SocketAddr, health: Health) -> Result<OpsServer, Error> {
+    let refused = |cause| Error::Bind { address: bind, setting: "OPS_BIND", cause };
+    let listener = tokio::net::TcpListener::bind(bind).await.map_err(refused)?;
+    let address = listener.local_addr().map_err(refused)?;
+    let router = Router::new()
+        .route("/healthz", get(healthz))
+        .route("/readyz", get(async |State(health): State<Health>| health.check().await))
+        .route("/metrics", get(metrics))
+        .with_state(health);
+    let stop = CancellationToken::new();
+    let stopped = stop.clone().cancelled_owned();
+    tokio::spawn(async move {
+        if let Err(cause) = axum::serve(listener, router).with_graceful_shutdown(stopped).await {
+            warn!(error = %cause, "the health server ended");
+        }
+    });
+    info!(%address, "serving health and metrics");
+    Ok(OpsServer { address, _stop: stop.drop_guard() })
+}
+
+/// Answers that the process is alive.
+pub async fn healthz() -> impl IntoResponse {
+    Json(serde_json::json!({ "status": "ok" }))
+}
+
+/// Answers with every metric in the text format of Prometheus.
+pub async fn metrics() -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], telemetry::render())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_consumer_is_down_without_its_broker() {
+        use Database::{Ready, Unmigrated, Unreachable};
+        use Link::{Down, NotConfigured, Up};
+        for (database, link, needed, status) in [
+            (Ready, Up, false, Status::Ok),
+            (Ready, NotConfigured, false, Status::Ok),
+            (Ready, NotConfigured, true, Status::Ok),
+            (Ready, Down, false, Status::Degraded),
+            (Ready, Down, true, Status::Down),
+            (Unmigrated, Up, false, Status::Down),
+            (Unreachable, Up, false, Status::Down),
+            (Unreachable, NotConfigured, true, Status::Down),
+        ] {
+            assert_eq!(report(database, link, needed).status, status, "{database:?} {link:?}");
+        }
+    }
+
+    #[test]
+    fn the_report_names_each_dependency() {
+        let report = report(Database::Unmigrated, Link::NotConfigured, false);
+        assert_eq!(
+            serde_json::to_value(report).unwrap(),
+            serde_json::json!({
+                "status": "down",
+                "dependencies": {
+                    "postgres": "ok", "migrations": "missing", "rabbitmq": "not_configured"
+                }
+            })
+        );
+        assert_eq!(report.into_response().status(), StatusCode::SERVICE_UNAVAILABLE);
+    }
+}

@@ -1,0 +1,210 @@
+//! The shell of a program: runtime, telemetry, signals, waiting for the database, health.
+//!
+//! [`run_program`] is what a `main` calls. A first SIGTERM or SIGINT cancels [`Context::shutdown`],
+//! upon which the program finishes what it holds and returns; a second signal, or [`GRACE`] going by,
+//! ends the process without it. Nothing is lost then: what a program holds is leased, and the lease
+//! runs out. An error ends the program and is printed once, with its chain of causes.
+//!
+//! Programs wait for PostgreSQL and for its migrations rather than fail, so that the order in which
+//! machines start does not matter. Absent on purpose: a global token or clock. Both are passed, so
+//! that one process can hold several programs, and a test several worlds.
+
+pub mod health;
+
+use std::error::Error as StdError;
+use std::future::Future;
+use std::io;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use health::Database;
+pub use health::{Health, OpsServer, Report, serve_ops};
+
+use crate::cause::Chain;
+use crate::clock::{SharedClock, SystemClock};
+use crate::config::{self, LogConfig};
+use crate::{db, telemetry};
+
+/// How long a program may take to stop after the first signal. Orchestrators commonly kill after 30 s.
+pub const GRACE: Duration = Duration::from_secs(25);
+
+/// Bounds of the pause between two looks at a database that is not ready.
+const WAIT_PAUSE: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(5));
+
+/// Why the shell of a program could not do its part.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The runtime did not start.
+    #[error("the runtime could not be started")]
+    Runtime(#[source] io::Error),
+    /// An address to listen on was refused.
+    #[error("cannot listen on {address} ({setting})")]
+    Bind {
+        /// The address.
+        address: std::net::SocketAddr,
+        /// The setting that names it.
+        setting: &'static str,
+        /// What the system said.
+        #[source]
+        cause: io::Error,
+    },
+}
+
+/// What a running program is given besides its settings.
+#[derive(Debug, Clone)]
+pub struct Context {
+    /// Tells the time.
+    pub clock: SharedClock,
+    /// Cancelled when the program is to finish what it holds and return.
+    pub shutdown: CancellationToken,
+}
+
+impl Context {
+    /// A context with this clock and a token of its own.
+    pub fn new(clock: SharedClock) -> Self {
+        Self { clock, shutdown: CancellationToken::new() }
+    }
+
+    /// A context with the machine's clock.
+    pub fn system() -> Self {
+        Self::new(Arc::new(SystemClock))
+    }
+
+    /// Sleeps for `pause`; false when the program is to stop, which ends the sleep.
+    pub async fn sleep(&self, pause: Duration) -> bool {
+        tokio::select! {
+            biased;
+            () = self.shutdown.cancelled() => false,
+            () = tokio::time::sleep(pause) => true,
+        }
+    }
+}
+
+/// Does once what a process needs before it opens connections: the TLS provider and the metrics
+/// recorder. Later calls change nothing.
+pub fn prepare_process() {
+    // Refused when one is installed already, which is then the one to use.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    if let Err(cause) = telemetry::init_metrics() {
+        warn!(error = %cause, "metrics are not recorded");
+    }
+}
+
+/// Runs a program from its settings to its end: reports wrong settings, starts the runtime and
+/// telemetry, passes signals on and prints what went wrong.
+///
+/// `log` finds the log settings among the others.
+pub fn run_program<C, E, F>(
+    program: &'static str,
+    config: Result<C, config::Error>,
+    log: impl FnOnce(&C) -> &LogConfig,
+    run: impl FnOnce(C, Context) -> F,
+) -> ExitCode
+where
+    F: Future<Output = Result<(), E>>,
+    E: Into<Box<dyn StdError + Send + Sync>>,
+{
+    let config = match config {
+        Ok(config) => config,
+        Err(problems) => {
+            eprintln!("{program}: {problems}");
+            return ExitCode::from(2);
+        }
+    };
+    telemetry::init_logs(log(&config));
+    prepare_process();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(cause) => return failed(program, &Error::Runtime(cause)),
+    };
+    let code = runtime.block_on(async {
+        info!(program, version = env!("CARGO_PKG_VERSION"), "starting");
+        let context = Context::system();
+        let upkeep = tokio::spawn(telemetry::keep_metrics());
+        let outcome = tokio::select! {
+            outcome = run(config, context.clone()) => outcome.map_err(Into::into),
+            code = stop_on_signals(&context.shutdown) => {
+                warn!(program, "stopping without waiting any longer");
+                return code;
+            }
+        };
+        upkeep.abort();
+        match outcome {
+            Ok(()) => {
+                info!(program, "stopped");
+                ExitCode::SUCCESS
+            }
+            Err(cause) => failed(program, &*cause),
+        }
+    });
+    // Blocking work that still runs must not hold the process.
+    runtime.shutdown_background();
+    code
+}
+
+fn failed(program: &str, cause: &(dyn StdError + 'static)) -> ExitCode {
+    error!(program, error = %Chain(cause), "failed");
+    ExitCode::FAILURE
+}
+
+/// Cancels the token at the first signal; returns when the process is to end regardless.
+async fn stop_on_signals(shutdown: &CancellationToken) -> ExitCode {
+    let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
+    let (Ok(mut terminate), Ok(mut interrupt)) = signals else {
+        warn!("signals cannot be handled; the process stops at once when it is told to");
+        return std::future::pending().await;
+    };
+    let mut next = async || {
+        tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
+        }
+    };
+    let name = next().await;
+    info!(signal = name, grace_secs = GRACE.as_secs(), "stopping");
+    shutdown.cancel();
+    // Outlasting the grace is a failure to stop; a person who asks twice gets what was asked for.
+    tokio::select! {
+        _ = next() => ExitCode::from(130),
+        () = tokio::time::sleep(GRACE) => ExitCode::FAILURE,
+    }
+}
+
+/// Waits until PostgreSQL is there and its schema is this program's. False when the program is to
+/// stop instead. Says what it waits for whenever that changes.
+pub async fn wait_until_migrated(pool: &db::Pool, context: &Context) -> bool {
+    let mut pause = WAIT_PAUSE.0;
+    let mut said = None;
+    loop {
+        let found = health::look(pool).await;
+        match found {
+            Database::Ready => return !context.shutdown.is_cancelled(),
+            _ if said == Some(found) => {}
+            Database::Unmigrated => warn!("waiting for the migrations; run `stripe-sync migrate`"),
+            Database::Unreachable => warn!("waiting for PostgreSQL to answer"),
+        }
+        said = Some(found);
+        if !context.sleep(pause).await {
+            return false;
+        }
+        pause = (pause * 2).min(WAIT_PAUSE.1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_sleep_ends_when_the_program_is_to_stop() {
+        let context = Context::system();
+        assert!(context.sleep(Duration::from_millis(1)).await);
+        context.shutdown.cancel();
+        assert!(!context.sleep(Duration::from_hours(1)).await);
+    }
+}

@@ -1,0 +1,87 @@
+//! Money: an amount in minor units beside its currency, never without it and never converted.
+//!
+//! Sums are per currency. Adding two currencies is not an error to handle but impossible to write.
+//! Exponents (how many decimals a person sees) are Stripe's, which differ from ISO 4217 for ISK and
+//! UGX, and matter for showing only: nothing that is stored depends on them.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// A lower-case ISO currency code as Stripe writes it, `usd` for one.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Currency(String);
+
+impl Currency {
+    /// Takes a code as Stripe sends it; letters are made lower-case.
+    pub fn new(code: &str) -> Self {
+        Self(code.to_ascii_lowercase())
+    }
+
+    /// The code.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// How many decimals of the major unit the minor unit is.
+    ///
+    /// Source: docs.stripe.com/currencies. ISK and UGX are sent as two-decimal amounts.
+    pub fn exponent(&self) -> u32 {
+        match self.as_str() {
+            "bif" | "clp" | "djf" | "gnf" | "jpy" | "kmf" | "krw" | "mga" | "pyg" | "rwf" | "vnd"
+            | "vuv" | "xaf" | "xof" | "xpf" => 0,
+            "bhd" | "jod" | "kwd" | "omr" | "tnd" => 3,
+            _ => 2,
+        }
+    }
+}
+
+/// An amount in the minor unit of its currency.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Money {
+    /// Minor units; negative for money that goes back.
+    pub minor: i64,
+    /// What they are minor units of.
+    pub currency: Currency,
+}
+
+impl Money {
+    /// The amount for people: `12.34 USD`, `500 JPY`.
+    pub fn display(&self) -> String {
+        let exponent = self.currency.exponent();
+        let scale = 10_u64.pow(exponent);
+        let magnitude = self.minor.unsigned_abs();
+        let sign = if self.minor < 0 { "-" } else { "" };
+        let code = self.currency.as_str().to_ascii_uppercase();
+        if exponent == 0 {
+            return format!("{sign}{magnitude} {code}");
+        }
+        let width = exponent as usize;
+        format!("{sign}{}.{:0width$} {code}", magnitude / scale, magnitude % scale)
+    }
+}
+
+/// One sum a currency, in minor units.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Totals(pub BTreeMap<Currency, i64>);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn amounts_show_as_many_decimals_as_stripe_means() {
+        for (minor, code, shown) in [
+            (1234, "usd", "12.34 USD"),
+            (-5, "usd", "-0.05 USD"),
+            (500, "jpy", "500 JPY"),
+            (500, "ugx", "5.00 UGX"),
+            (12_340, "kwd", "12.340 KWD"),
+            (i64::MIN, "jpy", "-9223372036854775808 JPY"),
+        ] {
+            assert_eq!(Money { minor, currency: Currency::new(code) }.display(), shown);
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! Reading from Stripe over HTTP: one request, its retries, and pages of a list.
+//!
+//! Plain 429s, 5xx, 409, broken connections and answers that break off are tried again here, a bounded
+//! number of times with growing waits (the official SDKs do not retry a plain 429); what still fails
+//! is the caller's. Every attempt is counted, since requests are the currency of the customer's read
+//! allowance.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use backon::{BackoffBuilder, ExponentialBuilder};
+use bytes::Bytes;
+use reqwest::header::HeaderMap;
+use secrecy::{ExposeSecret, SecretString};
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
+
+use super::error::ErrorHeaders;
+use super::{API_VERSION, Error, Settings, Throttle};
+
+const LONGEST_WAIT: Duration = Duration::from_secs(32);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The way to Stripe, shared by all accounts: connections and settings. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Stripe {
+    http: reqwest::Client,
+    pub(super) settings: Arc<Settings>,
+}
+
+impl Stripe {
+    /// Prepares to reach Stripe; sends nothing. Needs the process's TLS provider to be installed.
+    ///
+    /// # Errors
+    /// When the HTTP client cannot be set up.
+    pub fn new(settings: Settings) -> Result<Self, reqwest::Error> {
+        let http = reqwest::Client::builder()
+            .user_agent(concat!("stripe-sync/", env!("CARGO_PKG_VERSION")))
+            .timeout(settings.timeout)
+            .connect_timeout(CONNECT_TIMEOUT)
+            .redirect(reqwest::redirect::Policy::none())
+            .gzip(true)
+            .pool_max_idle_per_host(settings.concurrency.get() as usize)
+            .build()?;
+        Ok(Self { http, settings: Arc::new(settings) })
+    }
+
+    /// A client for one account's key, spending `throttle`.
+    pub fn client(&self, key: SecretString, throttle: Arc<Throttle>) -> Client {
+        Client { stripe: self.clone(), key, throttle, requests: Arc::new(AtomicI64::new(0)) }
+    }
+
+    /// A client for one account's key with a budget of its own.
+    pub fn client_with_budget(&self, key: SecretString, livemode: bool, rate_share: f64) -> Client {
+        let limits = self.settings.limits(livemode, rate_share);
+        self.client(key, Arc::new(Throttle::new(limits)))
+    }
+}
+
+/// Reads as one account's key.
+#[derive(Clone)]
+pub struct Client {
+    stripe: Stripe,
+    key: SecretString,
+    throttle: Arc<Throttle>,
+    requests: Arc<AtomicI64>,
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Client").field("api_base", &self.stripe.settings.api_base.as_str()).finish_non_exhaustive()
+    }
+}
+
+/// One page of a list, each object still raw, so that one unreadable object does not lose the others.
+#[derive(Debug, serde::Deserialize)]
+pub struct Page {
+    /// The objects, newest first.
+    pub data: Vec<Box<RawValue>>,
+    /// Whether older ones follow.
+    pub has_more: bool,
+}
+
+/// What to ask a list for.
+#[derive(Debug, Clone, Default)]
+pub struct ListQuery<'a> {
+    /// Oldest `created`, seconds, inclusive.
+    pub created_gte: Option<i64>,
+    /// First `created` after the range, seconds.
+    pub created_lt: Option<i64>,
+    /// Only what is older than this object.
+    pub starting_after: Option<&'a str>,
+    /// Fields to inline, `data.customer` for one.
+    pub expand: &'a [&'a str],
+}
+
+impl Client {
+    /// Requests sent so far, retries included.
+    pub fn requests(&self) -> i64 {
+        self.requests.load(Ordering::Relaxed)
+    }
+
+    /// One page of at most 100 objects of a list.
+    pub async fn list(&self, path: &str, query: &ListQuery<'_>) -> Result<Page, Error> {
+        let mut pairs: Vec<(&str, String)> = vec![("limit", "100".to_owned())];
+        if let Some(gte) = query.created_gte {
+            pairs.push(("created[gte]", gte.to_string()));
+        }
+        if let Some(lt) = query.created_lt {
+            pairs.push(("created[lt]", lt.to_string()));
+        }
+        if let Some(after) = query.starting_after {
+            pairs.push(("starting_after", after.to_owned()));
+        }
+        pairs.extend(query.expand.iter().map(|field| ("expand[]", (*field).to_owned())));
+        self.get(path, path, &pairs).await
+    }
+
+    /// One object by its id, none when Stripe has no such object.
+    pub async fn retrieve<T: DeserializeOwned>(
+        &self,
+        collection: &str,
+        id: &str,
+        expand: &[&str],
+    ) -> Result<Option<T>, Error> {
+        let pairs: Vec<(&str, String)> = expand.iter().map(|field| ("expand[]", (*field).to_owned())).collect();
+        let endpoint = format!("{collection}/{{id}}");
+        match self.get(&endpoint, &format!("{collection}/{id}"), &pairs).await {
+            Ok(object) => Ok(Some(object)),
+            Err(Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The object at a path that needs no id, `/v1/account` for one.
+    pub(super) async fn get_object(&self, path: &str) -> Result<serde_json::Value, Error> {
+        self.get(path, path, &[]).await
+    }
+
+    /// The newest object of a list, which tells whether the list may be read at all.
+    pub(super) async fn get_one(&self, path: &str) -> Result<serde_json::Value, Error> {
+        self.get(path, path, &[("limit", "1".to_owned())]).await
+    }
+
+    async fn get<T: DeserializeOwned>(
+        &self,
+        endpoint: &str,
+        path: &str,
+        query: &[(&str, String)],
+    ) -> Result<T, Error> {
+        let settings = &self.stripe.settings;
+        let mut waits = ExponentialBuilder::default()
+            .with_min_delay(settings.first_wait)
+            .with_max_delay(LONGEST_WAIT)
+            .with_jitter()
+            .with_max_times(settings.attempts.saturating_sub(1))
+            .build();
+        loop {
+            let outcome = self.attempt(endpoint, path, query).await.and_then(|body| {
+                serde_json::from_slice(&body)
+                    .map_err(|cause| Error::Malformed { path: path.to_owned(), cause })
+            });
+            let error = match outcome {
+                Ok(object) => return Ok(object),
+                Err(error) => error,
+            };
+            if let Error::RateLimited { reason, .. } = &error {
+                self.throttle.limited(endpoint, reason);
+            }
+            let wait = if error.is_transient() { waits.next() } else { None };
+            let Some(wait) = wait else { return Err(error) };
+            let wait = error.retry_after().unwrap_or(wait).min(LONGEST_WAIT);
+            metrics::counter!("stripe_retries_total", "endpoint" => endpoint.to_owned()).increment(1);
+            tracing::debug!(stripe.path = path, stripe.wait_ms = wait.as_millis() as u64, error = %error, "trying again");
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    async fn attempt(&self, endpoint: &str, path: &str, query: &[(&str, String)]) -> Result<Bytes, Error> {
+        let network = |cause: reqwest::Error| Error::Network {
+            path: path.to_owned(),
+            cause: cause.without_url(),
+        };
+        let base = self.stripe.settings.api_base.as_str().trim_end_matches('/');
+        let _in_flight = self.throttle.acquire(endpoint).await;
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        let answer = self
+            .stripe
+            .http
+            .get(format!("{base}{path}"))
+            .query(query)
+            .bearer_auth(self.key.expose_secret())
+            .header("Stripe-Version", API_VERSION)
+            .send()
+            .await
+            .map_err(network)?;
+        let status = answer.status();
+        metrics::counter!("stripe_requests_total", "endpoint" => endpoint.to_owned(), "status" => status.as_u16().to_string())
+            .increment(1);
+        let headers = error_headers(answer.headers());
+        let body = answer.bytes().await.map_err(network)?;
+        if status.is_success() {
+            Ok(body)
+        } else {
+            Err(Error::from_answer(status.as_u16(), path, headers, &body))
+        }
+    }
+}
+
+fn error_headers(headers: &HeaderMap) -> ErrorHeaders {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    ErrorHeaders {
+        request_id: text("request-id").map(str::to_owned),
+        limit_reason: text("stripe-rate-limited-reason").map(str::to_owned),
+        retry_after: text("retry-after").and_then(|s| s.parse().ok()).map(Duration::from_secs),
+        should_retry: text("stripe-should-retry").map(|s| s == "true"),
+    }
+}

@@ -1,0 +1,221 @@
+//! What Stripe, or the way to it, answers instead of an object.
+//!
+//! Sorted by HTTP status, then `code`: 401 key, 403 permission, 404 missing, 429 (or 400 with code
+//! `rate_limit`) limits, 5xx and the network trouble that passes. Source: stripe-python
+//! `_api_requestor.py`, docs.stripe.com/rate-limits.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+/// Which budget a 429 says was overspent (`Stripe-Rate-Limited-Reason`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LimitReason {
+    /// All endpoints together.
+    GlobalRate,
+    /// Requests in flight over all endpoints.
+    GlobalConcurrency,
+    /// One endpoint.
+    EndpointRate,
+    /// Requests in flight at one endpoint.
+    EndpointConcurrency,
+    /// A rule of one resource, or one that is not known here.
+    Other(String),
+    /// No limiter: a lock timeout for one.
+    None,
+}
+
+impl LimitReason {
+    /// Reads the header's value.
+    pub fn from_header(value: Option<&str>) -> Self {
+        match value {
+            Some("global-rate") => Self::GlobalRate,
+            Some("global-concurrency") => Self::GlobalConcurrency,
+            Some("endpoint-rate") => Self::EndpointRate,
+            Some("endpoint-concurrency") => Self::EndpointConcurrency,
+            Some(other) => Self::Other(other.to_owned()),
+            None => Self::None,
+        }
+    }
+}
+
+/// Why a request to Stripe gave no object.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The key was refused: revoked, expired or never valid.
+    #[error("Stripe refused the key: {message}")]
+    KeyInvalid {
+        /// Stripe's words, in which the key is masked.
+        message: String,
+        /// Stripe's id of the request.
+        request_id: Option<String>,
+    },
+    /// The key may not read this.
+    #[error("the key may not read {path}: {message}")]
+    PermissionMissing {
+        /// What was asked for.
+        path: String,
+        /// Stripe's words, which name the permission.
+        message: String,
+        /// Stripe's id of the request.
+        request_id: Option<String>,
+    },
+    /// There is no such object.
+    #[error("Stripe has no such object at {path}: {message}")]
+    NotFound {
+        /// What was asked for.
+        path: String,
+        /// Stripe's words.
+        message: String,
+    },
+    /// Stripe did not understand or allow the request.
+    #[error("Stripe answered {status} to {path}: {message}")]
+    Refused {
+        /// HTTP status.
+        status: u16,
+        /// What was asked for.
+        path: String,
+        /// Stripe's `code`, if it gave one.
+        code: Option<String>,
+        /// Stripe's words.
+        message: String,
+        /// Stripe's id of the request.
+        request_id: Option<String>,
+    },
+    /// A limit was reached.
+    #[error("Stripe limits requests to {path} ({reason:?})")]
+    RateLimited {
+        /// What was asked for.
+        path: String,
+        /// Which budget.
+        reason: LimitReason,
+        /// How long Stripe asks to wait.
+        retry_after: Option<Duration>,
+    },
+    /// Stripe is in trouble.
+    #[error("Stripe answered {status} to {path}")]
+    Unavailable {
+        /// HTTP status.
+        status: u16,
+        /// What was asked for.
+        path: String,
+        /// How long Stripe asks to wait.
+        retry_after: Option<Duration>,
+    },
+    /// The network is in trouble, or an answer broke off.
+    #[error("the request to {path} did not get through")]
+    Network {
+        /// What was asked for.
+        path: String,
+        /// Why; the URL, which holds no secret, is left out of it.
+        #[source]
+        cause: reqwest::Error,
+    },
+    /// The answer is no list and no object.
+    #[error("Stripe's answer to {path} could not be read")]
+    Malformed {
+        /// What was asked for.
+        path: String,
+        /// Where it went wrong.
+        #[source]
+        cause: serde_json::Error,
+    },
+}
+
+/// Stripe's error body.
+#[derive(Deserialize, Default)]
+pub(super) struct ErrorBody {
+    #[serde(default)]
+    pub(super) error: ErrorObject,
+}
+
+#[derive(Deserialize, Default)]
+pub(super) struct ErrorObject {
+    #[serde(default)]
+    pub(super) message: Option<String>,
+    #[serde(default)]
+    pub(super) code: Option<String>,
+}
+
+/// What the headers of an answer say about an error.
+#[derive(Debug, Clone, Default)]
+pub(super) struct ErrorHeaders {
+    pub(super) request_id: Option<String>,
+    pub(super) limit_reason: Option<String>,
+    pub(super) retry_after: Option<Duration>,
+    pub(super) should_retry: Option<bool>,
+}
+
+impl Error {
+    pub(super) fn from_answer(status: u16, path: &str, headers: ErrorHeaders, body: &[u8]) -> Self {
+        let ErrorObject { message, code } =
+            serde_json::from_slice::<ErrorBody>(body).unwrap_or_default().error;
+        let message = message.unwrap_or_else(|| format!("HTTP {status} without a message"));
+        let path = path.to_owned();
+        let ErrorHeaders { request_id, limit_reason, retry_after, should_retry } = headers;
+        let limited = status == 429 || (status == 400 && code.as_deref() == Some("rate_limit"));
+        match status {
+            _ if limited => Self::RateLimited {
+                path,
+                reason: LimitReason::from_header(limit_reason.as_deref()),
+                retry_after,
+            },
+            401 => Self::KeyInvalid { message, request_id },
+            403 => Self::PermissionMissing { path, message, request_id },
+            404 => Self::NotFound { path, message },
+            500.. => Self::Unavailable { status, path, retry_after },
+            // 409 is a conflict that the SDKs retry; the header overrides every other rule.
+            409 => Self::Unavailable { status, path, retry_after },
+            _ if should_retry == Some(true) => Self::Unavailable { status, path, retry_after },
+            _ => Self::Refused { status, path, code, message, request_id },
+        }
+    }
+
+    /// Whether the same request may get through a little later.
+    pub fn is_transient(&self) -> bool {
+        matches!(
+            self,
+            Self::RateLimited { .. } | Self::Unavailable { .. } | Self::Network { .. } | Self::Malformed { .. }
+        )
+    }
+
+    /// How long Stripe asks to wait.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::RateLimited { retry_after, .. } | Self::Unavailable { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn classify(status: u16, body: &str, headers: ErrorHeaders) -> Error {
+        Error::from_answer(status, "/v1/charges", headers, body.as_bytes())
+    }
+
+    #[test]
+    fn statuses_decide_what_an_error_is() {
+        let message = r#"{"error":{"message":"words","type":"invalid_request_error"}}"#;
+        let none = ErrorHeaders::default;
+        assert!(matches!(classify(401, message, none()), Error::KeyInvalid { .. }));
+        assert!(matches!(classify(403, message, none()), Error::PermissionMissing { .. }));
+        assert!(matches!(classify(404, message, none()), Error::NotFound { .. }));
+        assert!(matches!(classify(400, message, none()), Error::Refused { status: 400, .. }));
+        assert!(classify(500, "<html>", none()).is_transient());
+        assert!(classify(409, message, none()).is_transient());
+        let limited = r#"{"error":{"code":"rate_limit","message":"words"}}"#;
+        assert!(matches!(classify(400, limited, none()), Error::RateLimited { .. }));
+        let headers = ErrorHeaders { limit_reason: Some("endpoint-rate".into()), ..none() };
+        let Error::RateLimited { reason, .. } = classify(429, limited, headers) else { panic!() };
+        assert_eq!(reason, LimitReason::EndpointRate);
+    }
+
+    #[test]
+    fn stripes_word_on_retrying_overrides_the_status() {
+        let headers = ErrorHeaders { should_retry: Some(true), ..ErrorHeaders::default() };
+        assert!(classify(400, "{}", headers).is_transient());
+    }
+}

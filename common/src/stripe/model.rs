@@ -1,0 +1,348 @@
+//! The shapes of Stripe's objects, as far as they are kept.
+//!
+//! Fields that are not kept are not read; absent and null are the same; every enum takes values that
+//! are not known yet. Both the pinned version and the older one (`charge.invoice`) are understood.
+//! Source: stripe-python 16.1.0 and 11.6.0 type definitions.
+
+use chrono::DateTime;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use crate::charge;
+use crate::money::Currency;
+
+/// Metadata: at most 50 pairs of text, kept whole.
+pub type Metadata = Map<String, Value>;
+
+/// A reference that is an id, or the object itself where it was expanded.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(untagged)]
+pub enum Expandable<T> {
+    /// The id alone.
+    Id(String),
+    /// The object.
+    Object(T),
+}
+
+/// An object of which only the id matters.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Reference {
+    /// Its id.
+    pub id: String,
+}
+
+impl Expandable<Reference> {
+    /// The id.
+    pub fn id(&self) -> &str {
+        match self {
+            Self::Id(id) => id,
+            Self::Object(object) => &object.id,
+        }
+    }
+}
+
+impl Expandable<Customer> {
+    /// The id.
+    pub fn id(&self) -> &str {
+        match self {
+            Self::Id(id) => id,
+            Self::Object(customer) => &customer.id,
+        }
+    }
+}
+
+/// A customer, or what is left of a deleted one.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Customer {
+    /// `cus_…`
+    pub id: String,
+    /// Deleted: nothing but the id is left.
+    #[serde(default)]
+    pub deleted: bool,
+    /// Present metadata; none when deleted.
+    #[serde(default)]
+    pub metadata: Option<Metadata>,
+}
+
+/// A charge.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Charge {
+    /// `ch_…` or `py_…`
+    pub id: String,
+    /// Minor units.
+    pub amount: i64,
+    /// Minor units; 0 until captured.
+    #[serde(default)]
+    pub amount_captured: i64,
+    /// Minor units; of a lapsed hold, the whole amount.
+    #[serde(default)]
+    pub amount_refunded: i64,
+    /// Whether it was captured.
+    #[serde(default)]
+    pub captured: bool,
+    /// Seconds since 1970, UTC.
+    pub created: i64,
+    /// Lower-case ISO code.
+    pub currency: String,
+    /// `succeeded`, `pending`, `failed`, or a later invention.
+    pub status: String,
+    /// Who paid.
+    #[serde(default)]
+    pub customer: Option<Expandable<Customer>>,
+    /// Free text.
+    #[serde(default)]
+    pub description: Option<String>,
+    /// Whether it was ever disputed.
+    #[serde(default)]
+    pub disputed: bool,
+    /// Whether real money moved.
+    #[serde(default)]
+    pub livemode: bool,
+    /// Present metadata.
+    #[serde(default)]
+    pub metadata: Option<Metadata>,
+    /// `pi_…`
+    #[serde(default)]
+    pub payment_intent: Option<Expandable<Reference>>,
+    /// `in_…`, up to version 2025-02-24.acacia.
+    #[serde(default)]
+    pub invoice: Option<Expandable<Reference>>,
+    /// How it was paid.
+    #[serde(default)]
+    pub payment_method_details: Option<PaymentMethodDetails>,
+    /// Who the bill goes to.
+    #[serde(default)]
+    pub billing_details: Option<BillingDetails>,
+    /// Present when expanded.
+    #[serde(default)]
+    pub refunds: Option<RefundList>,
+}
+
+/// How a charge was paid.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct PaymentMethodDetails {
+    /// `card`, `sepa_debit`, …
+    #[serde(default, rename = "type")]
+    pub kind: Option<String>,
+    /// Of a card.
+    #[serde(default)]
+    pub card: Option<Card>,
+}
+
+/// A card.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Card {
+    /// Two-letter code of the issuing country.
+    #[serde(default)]
+    pub country: Option<String>,
+}
+
+/// Who the bill goes to.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct BillingDetails {
+    /// Where.
+    #[serde(default)]
+    pub address: Option<Address>,
+}
+
+/// An address.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Address {
+    /// Two-letter code.
+    #[serde(default)]
+    pub country: Option<String>,
+}
+
+/// The refunds inlined in a charge: the newest ten.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct RefundList {
+    /// Newest first.
+    #[serde(default)]
+    pub data: Vec<Refund>,
+    /// Whether there are more than are inlined.
+    #[serde(default)]
+    pub has_more: bool,
+}
+
+/// A refund.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Refund {
+    /// `re_…` or `pyr_…`
+    pub id: String,
+    /// Minor units.
+    pub amount: i64,
+    /// Whether the money went back.
+    #[serde(default)]
+    pub status: Option<RefundStatus>,
+}
+
+/// How far a refund is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RefundStatus {
+    /// On its way.
+    Pending,
+    /// Waits for someone.
+    RequiresAction,
+    /// Done.
+    Succeeded,
+    /// It came back.
+    Failed,
+    /// Called off.
+    Canceled,
+    /// A later invention.
+    #[serde(other)]
+    Other,
+}
+
+/// An event: that something changed. Its payload is only read for ids.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Event {
+    /// `evt_…`
+    pub id: String,
+    /// Seconds since 1970, UTC.
+    pub created: i64,
+    /// `charge.refunded`, …
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// What it is about.
+    pub data: EventData,
+}
+
+/// The payload of an event.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct EventData {
+    /// The object as it was then.
+    pub object: EventObject,
+}
+
+/// The ids that an event's object shows.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct EventObject {
+    /// `charge`, `refund`, `customer`, …
+    #[serde(default)]
+    pub object: Option<String>,
+    /// The object's id; an upcoming invoice has none.
+    #[serde(default)]
+    pub id: Option<String>,
+    /// When the object was made, seconds.
+    #[serde(default)]
+    pub created: Option<i64>,
+    /// Of refunds and disputes.
+    #[serde(default)]
+    pub charge: Option<Expandable<Reference>>,
+}
+
+/// PostgreSQL keeps no NUL in text; Stripe may.
+fn storable(text: String) -> String {
+    if text.contains('\0') { text.replace('\0', "\u{FFFD}") } else { text }
+}
+
+fn storable_metadata(metadata: Metadata) -> Metadata {
+    let value = |value: Value| match value {
+        Value::String(text) => Value::String(storable(text)),
+        other => other,
+    };
+    metadata.into_iter().map(|(key, v)| (storable(key), value(v))).collect()
+}
+
+impl From<Customer> for charge::queries::CatalogObject {
+    fn from(customer: Customer) -> Self {
+        Self {
+            object_id: customer.id,
+            metadata: storable_metadata(customer.metadata.unwrap_or_default()),
+            deleted: customer.deleted,
+        }
+    }
+}
+
+impl From<Charge> for charge::Charge {
+    fn from(charge: Charge) -> Self {
+        let release_in_refunds = charge.holds_release();
+        let (customer_id, customer_metadata, customer_deleted) = match charge.customer {
+            None => (None, Metadata::new(), None),
+            Some(Expandable::Id(id)) => (Some(id), Metadata::new(), None),
+            Some(Expandable::Object(customer)) => (
+                Some(customer.id),
+                storable_metadata(customer.metadata.unwrap_or_default()),
+                Some(customer.deleted),
+            ),
+        };
+        let (payment_method, card) =
+            charge.payment_method_details.map_or((None, None), |details| (details.kind, details.card));
+        let billing_country =
+            charge.billing_details.and_then(|billing| billing.address).and_then(|address| address.country);
+        Self {
+            charge_id: charge.id,
+            created_at: DateTime::from_timestamp(charge.created, 0).unwrap_or_default(),
+            currency: Currency::new(&charge.currency),
+            status: charge.status,
+            captured: charge.captured,
+            livemode: charge.livemode,
+            amount: charge.amount,
+            amount_captured: charge.amount_captured,
+            amount_refunded: charge.amount_refunded,
+            release_in_refunds,
+            customer_id,
+            customer_metadata,
+            customer_deleted,
+            payment_intent_id: charge.payment_intent.map(|reference| reference.id().to_owned()),
+            invoice_id: charge.invoice.map(|reference| reference.id().to_owned()),
+            description: charge.description.map(storable),
+            country: card.and_then(|card| card.country).or(billing_country),
+            payment_method,
+            disputed: charge.disputed,
+            metadata: storable_metadata(charge.metadata.unwrap_or_default()),
+        }
+    }
+}
+
+impl Charge {
+    /// Whether the inlined refunds hold one of exactly the rest that a partial capture released, and
+    /// together make up all that the charge says was refunded.
+    fn holds_release(&self) -> bool {
+        let rest = self.amount - self.amount_captured;
+        let standing = |refund: &&Refund| {
+            !matches!(refund.status, Some(RefundStatus::Failed | RefundStatus::Canceled))
+        };
+        rest > 0
+            && self.amount_refunded >= rest
+            && self.refunds.as_ref().is_some_and(|refunds| {
+                refunds.data.iter().filter(standing).any(|refund| refund.amount == rest)
+            })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CHARGE: &str = include_str!("../../fixtures/charge.json");
+    const OLDER_CHARGE: &str = include_str!("../../fixtures/acacia-2025-02-24/charge.json");
+    const EVENT: &str = include_str!("../../fixtures/event_charge_refunded.json");
+
+    #[test]
+    fn both_shapes_of_a_charge_are_understood() {
+        let charge: Charge = serde_json::from_str(CHARGE).unwrap();
+        assert_eq!((charge.amount, charge.currency.as_str()), (2000, "usd"));
+        assert_eq!(charge.invoice, None);
+        let older: Charge = serde_json::from_str(OLDER_CHARGE).unwrap();
+        assert_eq!(older.invoice.unwrap().id(), "in_1Pgc6tB7WZ01zgkWu9fdqL6I");
+    }
+
+    #[test]
+    fn an_expanded_customer_may_be_deleted() {
+        let mut charge: Value = serde_json::from_str(CHARGE).unwrap();
+        charge["customer"] = serde_json::json!({"id": "cus_1", "object": "customer", "deleted": true});
+        let charge: Charge = serde_json::from_value(charge).unwrap();
+        let Some(Expandable::Object(customer)) = charge.customer else { panic!() };
+        assert!(customer.deleted && customer.metadata.is_none());
+    }
+
+    #[test]
+    fn an_event_shows_what_it_is_about() {
+        let event: Event = serde_json::from_str(EVENT).unwrap();
+        assert_eq!(event.data.object.object.as_deref(), Some("charge"));
+        assert_eq!(event.data.object.id.as_deref(), Some("ch_1PgafuB7WZ01zgkWXYmPNZs8"));
+    }
+}

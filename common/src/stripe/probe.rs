@@ -1,0 +1,214 @@
+//! What a key is and may read, found out by asking Stripe for one object of each kind.
+//!
+//! The account's id comes from `/v1/account` where the key may read it, else from the words of a 403,
+//! else from an object's own page: a key is never refused for lacking the account permission. The wrong
+//! kinds of keys are known by their prefix and never sent.
+
+use std::sync::LazyLock;
+
+use regex::Regex;
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value;
+
+use super::{Client, Error, Stripe};
+use crate::connection::Permission;
+
+/// What a key is and may read.
+#[derive(Debug, Clone)]
+pub struct Probe {
+    /// `acct_…`
+    pub account_id: String,
+    /// Whether it is a live-mode key.
+    pub livemode: bool,
+    /// One per resource.
+    pub permissions: Vec<Permission>,
+}
+
+impl Probe {
+    /// The resources without which nothing can be synced, and that the key may not read.
+    pub fn missing(&self) -> Vec<&Permission> {
+        self.permissions.iter().filter(|p| !p.granted && needed(&p.resource)).collect()
+    }
+}
+
+/// Whether nothing can be synced without a resource.
+pub fn needed(resource: &str) -> bool {
+    matches!(resource, "charges" | "events")
+}
+
+/// Why a key could not be probed.
+#[derive(Debug, thiserror::Error)]
+pub enum ProbeError {
+    /// A publishable or an organization key; it was not sent.
+    #[error("{detail}")]
+    WrongKind {
+        /// What to use instead.
+        detail: String,
+    },
+    /// Refused by Stripe, or no Stripe key at all.
+    #[error("{detail}")]
+    Invalid {
+        /// Why.
+        detail: String,
+    },
+    /// Stripe did not answer, or not as Stripe does.
+    #[error("Stripe could not be reached")]
+    Unreachable(#[source] Error),
+    /// Stripe never told which account the key belongs to.
+    #[error("Stripe did not say to which account the key belongs")]
+    AccountUnknown,
+}
+
+struct Resource {
+    name: &'static str,
+    path: &'static str,
+    needed_for: &'static str,
+}
+
+const RESOURCES: [Resource; 9] = [
+    Resource { name: "charges", path: "/v1/charges", needed_for: "revenue; nothing can be synced without it" },
+    Resource {
+        name: "events",
+        path: "/v1/events",
+        needed_for: "refunds and other changes; nothing can be kept up to date without it",
+    },
+    Resource { name: "customers", path: "/v1/customers", needed_for: "customer metadata in rules and figures" },
+    Resource { name: "products", path: "/v1/products", needed_for: "product metadata in rules and figures" },
+    Resource { name: "prices", path: "/v1/prices", needed_for: "price metadata in rules and figures" },
+    Resource { name: "invoices", path: "/v1/invoices", needed_for: "revenue by product of invoiced charges" },
+    Resource {
+        name: "checkout_sessions",
+        path: "/v1/checkout/sessions",
+        needed_for: "revenue by product of charges made in Checkout",
+    },
+    Resource {
+        name: "refunds",
+        path: "/v1/refunds",
+        needed_for: "telling the released rest of a partial capture from a refund",
+    },
+    Resource { name: "account", path: "/v1/account", needed_for: "the account's name; nothing is lost without it" },
+];
+
+/// Checks what can be seen of a key without sending it.
+fn check_kind(key: &str) -> Result<bool, ProbeError> {
+    let wrong_kind = |detail: &str| Err(ProbeError::WrongKind { detail: detail.to_owned() });
+    if key.starts_with("pk_") {
+        return wrong_kind("this is a publishable key; use a restricted key (rk_…) with read permissions");
+    }
+    if key.starts_with("sk_org") || key.starts_with("rk_org") {
+        return wrong_kind("this is an organization key; use a restricted key (rk_…) of the account itself");
+    }
+    let shaped = (key.starts_with("sk_") || key.starts_with("rk"))
+        && key.len() <= 512
+        && key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
+    if !shaped {
+        return Err(ProbeError::Invalid {
+            detail: "this is no Stripe key: it begins with neither sk_ nor rk_".to_owned(),
+        });
+    }
+    Ok(!key.contains("_test_"))
+}
+
+/// The account that a 403 names: "… on account 'acct_…'".
+fn account_in(message: &str) -> Option<String> {
+    static ACCOUNT: LazyLock<Regex> =
+        LazyLock::new(|| Regex::new(r"'(acct_[A-Za-z0-9]+)'").expect("a literal that compiles"));
+    ACCOUNT.captures(message).map(|found| found[1].to_owned())
+}
+
+impl Stripe {
+    /// Finds out what a key is and may read, with at most one request for each resource.
+    pub async fn probe(&self, key: &SecretString) -> Result<Probe, ProbeError> {
+        let livemode = check_kind(key.expose_secret())?;
+        let client = self.client_with_budget(key.clone(), livemode, 1.0);
+        let mut account_id = None;
+        let asked = RESOURCES.iter().map(|resource| ask(&client, resource));
+        let mut permissions = Vec::with_capacity(RESOURCES.len());
+        for (resource, answer) in RESOURCES.iter().zip(futures::future::join_all(asked).await) {
+            let mut permission = Permission {
+                resource: resource.name.to_owned(),
+                granted: true,
+                needed_for: resource.needed_for.to_owned(),
+                hint: None,
+            };
+            match answer {
+                Ok(object) if resource.name == "account" => {
+                    account_id = object.get("id").and_then(Value::as_str).map(str::to_owned).or(account_id);
+                }
+                Ok(_) => {}
+                Err(Error::PermissionMissing { message, .. } | Error::Refused { message, .. }) => {
+                    account_id = account_id.or_else(|| account_in(&message));
+                    permission.granted = false;
+                    permission.hint = Some(message);
+                }
+                Err(Error::KeyInvalid { message, .. }) => {
+                    return Err(ProbeError::Invalid { detail: message });
+                }
+                Err(error) => return Err(ProbeError::Unreachable(error)),
+            }
+            permissions.push(permission);
+        }
+        let account_id = match account_id {
+            Some(id) => id,
+            None => account_of_unreadable(&client).await?,
+        };
+        Ok(Probe { account_id, livemode, permissions })
+    }
+}
+
+async fn ask(client: &Client, resource: &Resource) -> Result<Value, Error> {
+    if resource.name == "account" {
+        return client.get_object(resource.path).await;
+    }
+    client.get_one(resource.path).await
+}
+
+/// Asks for something a restricted key can hardly read, for the sake of the 403 that names the account.
+async fn account_of_unreadable(client: &Client) -> Result<String, ProbeError> {
+    for path in ["/v1/balance", "/v1/payouts", "/v1/topups", "/v1/webhook_endpoints"] {
+        match client.get_object(path).await {
+            Err(Error::PermissionMissing { message, .. }) => {
+                if let Some(account) = account_in(&message) {
+                    return Ok(account);
+                }
+            }
+            Err(error) if error.is_transient() => return Err(ProbeError::Unreachable(error)),
+            _ => {}
+        }
+    }
+    Err(ProbeError::AccountUnknown)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_of_the_wrong_kind_are_known_by_their_prefix() {
+        for (key, kind) in [
+            ("pk_live_1", "wrong kind"),
+            ("sk_org_live_1", "wrong kind"),
+            ("whsec_1", "invalid"),
+            ("", "invalid"),
+            ("rk_live_a b", "invalid"),
+            ("sk_live_1", "live"),
+            ("rk_test_1", "test"),
+            ("rkcs_test_1", "test"),
+        ] {
+            let found = match check_kind(key) {
+                Err(ProbeError::WrongKind { .. }) => "wrong kind",
+                Err(_) => "invalid",
+                Ok(true) => "live",
+                Ok(false) => "test",
+            };
+            assert_eq!(found, kind, "{key}");
+        }
+    }
+
+    #[test]
+    fn a_403_names_the_account() {
+        let body = include_str!("../../fixtures/errors/403_permission.json");
+        assert_eq!(account_in(body).as_deref(), Some("acct_1PgafTB7WZ01zgkW"));
+        assert_eq!(account_in("no permission"), None);
+    }
+}

@@ -1,0 +1,197 @@
+//! A sync job: its types, its life and its fence.
+
+use std::fmt;
+use std::str::FromStr;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::Plan;
+use crate::tenant::OrganizationId;
+
+/// The id of a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[serde(transparent)]
+pub struct JobId(pub Uuid);
+
+impl fmt::Display for JobId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// All that a message says about a job.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct JobRef {
+    /// Whose job it is.
+    pub organization_id: OrganizationId,
+    /// Which job.
+    pub job_id: JobId,
+}
+
+/// A stored text that is not one of the known ones.
+#[derive(Debug, thiserror::Error)]
+#[error("`{0}` is not known")]
+pub struct UnknownName(String);
+
+macro_rules! named {
+    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $text:literal),+ $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+        #[serde(rename_all = "lowercase")]
+        pub enum $name { $($(#[$variant_doc])* $variant),+ }
+
+        impl $name {
+            /// The name as stored and shown.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $text),+ }
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = UnknownName;
+            fn from_str(text: &str) -> Result<Self, UnknownName> {
+                match text { $($text => Ok(Self::$variant),)+ other => Err(UnknownName(other.to_owned())) }
+            }
+        }
+    };
+}
+
+named! {
+    /// What a job does.
+    JobType {
+        /// Lists the whole covered range.
+        Full = "full",
+        /// Applies what changed since the last job.
+        Incremental = "incremental",
+        /// Applies the rules to stored rows, without a word to Stripe.
+        Refilter = "refilter",
+        /// Dates stored rows anew after a change of time zone.
+        Redate = "redate",
+        /// Removes a connection and all its rows.
+        Delete = "delete",
+    }
+}
+
+named! {
+    /// Why a job was made.
+    Trigger {
+        /// A key was handed over.
+        Connect = "connect",
+        /// It was due.
+        Schedule = "schedule",
+        /// A person asked.
+        Manual = "manual",
+        /// A rule changed.
+        Filters = "filters",
+        /// A setting changed.
+        Settings = "settings",
+    }
+}
+
+named! {
+    /// Where a job is in its life.
+    JobStatus {
+        /// Waiting for a consumer.
+        Pending = "pending",
+        /// Claimed; also while it backs off between two attempts.
+        Running = "running",
+        /// Done.
+        Completed = "completed",
+        /// Given up, with an error.
+        Failed = "failed",
+        /// Called off by a person.
+        Cancelled = "cancelled",
+    }
+}
+
+impl JobType {
+    /// Whether the job reads from Stripe.
+    pub fn asks_stripe(self) -> bool {
+        matches!(self, Self::Full | Self::Incremental)
+    }
+
+    /// The types whose work includes this one's.
+    pub fn same_or_wider(self) -> &'static [&'static str] {
+        match self {
+            Self::Full => &["full"],
+            Self::Incremental => &["incremental", "full"],
+            Self::Refilter => &["refilter"],
+            Self::Redate => &["redate"],
+            Self::Delete => &["delete"],
+        }
+    }
+}
+
+impl JobStatus {
+    /// Whether the job has ended.
+    pub fn ended(self) -> bool {
+        !matches!(self, Self::Pending | Self::Running)
+    }
+}
+
+/// Why a job failed, or what it is backing off from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct JobError {
+    /// `stripe_key_invalid`, `stripe_permission_missing`, `stripe_unavailable` or `internal`.
+    pub code: String,
+    /// For people; never holds a secret.
+    pub message: String,
+}
+
+/// A job as stored.
+#[derive(Debug, Clone)]
+pub struct Job {
+    /// Whose job it is, and its id.
+    pub job_ref: JobRef,
+    /// The connection it works on.
+    pub connection_id: String,
+    /// The Stripe account it works on.
+    pub stripe_account_id: String,
+    /// What it does.
+    pub job_type: JobType,
+    /// Why it was made.
+    pub trigger: Trigger,
+    /// Where it is in its life.
+    pub status: JobStatus,
+    /// How often it was claimed; the fencing number.
+    pub attempt: i32,
+    /// Failures in a row without progress.
+    pub failures: i32,
+    /// A person called it off while it ran.
+    pub cancel_requested: bool,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+    /// When it was first claimed.
+    pub started_at: Option<DateTime<Utc>>,
+    /// When it ended.
+    pub finished_at: Option<DateTime<Utc>>,
+    /// What a full job has read and still has to read.
+    pub plan: Option<Plan>,
+    /// Charges read from Stripe.
+    pub charges_seen: i64,
+    /// Rows written that differed from what was stored.
+    pub rows_written: i64,
+    /// Requests sent to Stripe.
+    pub requests: i64,
+    /// Why it failed, or what it is backing off from.
+    pub error: Option<JobError>,
+}
+
+impl Job {
+    /// The fence of this claim.
+    pub fn fence(&self) -> Fence {
+        Fence { job_ref: self.job_ref.clone(), attempt: self.attempt }
+    }
+}
+
+/// What a consumer proves with every write: that its claim is still the last one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fence {
+    /// The job.
+    pub job_ref: JobRef,
+    /// The number of the claim.
+    pub attempt: i32,
+}

@@ -1,0 +1,15 @@
+//! Sync jobs and what they leave behind: the job's life, its lease, its plan of ranges, and the
+//! connection's sync state.
+//!
+//! The database is the truth: a job is a row, a message about it only a wake-up. A claim raises the
+//! job's `attempt`, and every later write of the job names that attempt in its own transaction, so a
+//! consumer that lost its lease commits nothing ([`Fence`]).
+
+mod job;
+mod plan;
+pub mod queries;
+pub mod schedule;
+pub mod state;
+
+pub use job::{Fence, Job, JobError, JobId, JobRef, JobStatus, JobType, Trigger};
+pub use plan::{Plan, Range, Span};

@@ -1,0 +1,203 @@
+//! Which connections are due, and which jobs nobody was told of.
+//!
+//! Both statements sort out competitors by row locks with `SKIP LOCKED` and write what they decided in
+//! the same transaction, so any number of schedulers may run. Nothing here looks at a window of time:
+//! what is overdue is taken however old it is. All functions see every tenant and need the
+//! scheduler's role.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::{JobId, JobRef};
+use crate::db::{self, Error};
+
+/// When a connection is due next: at the next multiple of its interval since 1970, after `now`.
+///
+/// Multiples rather than `now + interval`, so that neither the milliseconds a tick takes nor the
+/// minutes a job takes add up until a connection misses the tick it should have met: one with an
+/// interval of a quarter of an hour is due at every tick of a scheduler that ticks each quarter.
+pub fn next_sync_at(now: DateTime<Utc>, interval_minutes: i32) -> DateTime<Utc> {
+    let interval = i64::from(interval_minutes.max(1)) * 60;
+    let next = now.timestamp() - now.timestamp().rem_euclid(interval) + interval;
+    DateTime::from_timestamp(next, 0).unwrap_or(now)
+}
+
+/// A connection that was due.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Due {
+    /// Since when.
+    pub due_at: DateTime<Utc>,
+    /// The job that was made for it; none when one that does its work was there already.
+    pub job: Option<JobRef>,
+}
+
+/// Takes connections that are due, the longest overdue first: makes their jobs and sets when each is
+/// due next. Takes as many as there are `job_ids`, and connections that another transaction holds
+/// not at all; an empty answer means that none is left.
+///
+/// A connection without a completed full job gets a full one. Call it in a transaction; nothing may
+/// be told of the jobs before it commits.
+pub async fn take_due(
+    conn: &mut PgConnection,
+    now: DateTime<Utc>,
+    job_ids: &[JobId],
+) -> Result<Vec<Due>, Error> {
+    let ids: Vec<Uuid> = job_ids.iter().map(|id| id.0).collect();
+    let rows = sqlx::query!(
+        r#"WITH due AS (
+               SELECT organization_id, connection_id, stripe_account_id, next_sync_at
+               FROM platform_connections
+               WHERE next_sync_at <= $1
+                 AND NOT paused AND problem_code IS NULL AND deleting_at IS NULL
+               ORDER BY next_sync_at
+               LIMIT CARDINALITY($2::UUID[])
+               FOR UPDATE SKIP LOCKED
+           ), moved AS (
+               -- The same rule as next_sync_at().
+               UPDATE platform_connections AS connection
+               SET next_sync_at =
+                   date_bin(make_interval(mins => sync_interval_minutes), $1, TIMESTAMPTZ 'epoch')
+                   + make_interval(mins => sync_interval_minutes)
+               FROM due
+               WHERE connection.organization_id = due.organization_id
+                 AND connection.connection_id = due.connection_id
+           ), wanted AS (
+               SELECT numbered.*, id.job_id,
+                   CASE WHEN state.full_synced_at IS NULL THEN 'full' ELSE 'incremental' END AS job_type
+               FROM (SELECT due.*, ROW_NUMBER() OVER (ORDER BY next_sync_at) AS n FROM due) AS numbered
+               JOIN UNNEST($2::UUID[]) WITH ORDINALITY AS id (job_id, n) USING (n)
+               LEFT JOIN stripe_sync_state AS state USING (organization_id, connection_id)
+           ), made AS (
+               INSERT INTO sync_jobs (organization_id, job_id, connection_id, stripe_account_id,
+                                      job_type, trigger, status, created_at)
+               SELECT organization_id, job_id, connection_id, stripe_account_id,
+                      job_type, 'schedule', 'pending', $1
+               FROM wanted
+               WHERE NOT EXISTS (
+                   SELECT FROM sync_jobs AS other
+                   WHERE other.organization_id = wanted.organization_id
+                     AND other.connection_id = wanted.connection_id
+                     AND other.job_type IN ('full', wanted.job_type)
+                     AND (other.status = 'pending'
+                          OR (other.status = 'running' AND NOT other.cancel_requested)))
+               ON CONFLICT (organization_id, connection_id, job_type) WHERE status = 'pending'
+               DO NOTHING
+               RETURNING job_id
+           )
+           SELECT organization_id AS "organization_id!", next_sync_at AS "due_at!",
+                  made.job_id AS "job_id?"
+           FROM wanted LEFT JOIN made USING (job_id)
+           ORDER BY n"#,
+        now,
+        &ids
+    )
+    .fetch_all(conn)
+    .await?;
+    rows.into_iter()
+        .map(|row| {
+            let job = row.job_id.map(|id| job_ref(row.organization_id, id)).transpose()?;
+            Ok(Due { due_at: row.due_at, job })
+        })
+        .collect()
+}
+
+/// How many jobs could be claimed at this moment: pending and not behind another, or left by a
+/// consumer whose lease ran out.
+pub async fn count_claimable(conn: &mut PgConnection, now: DateTime<Utc>) -> Result<i64, Error> {
+    let count = sqlx::query_scalar!(
+        r#"SELECT
+               (SELECT COUNT(*) FROM sync_jobs WHERE status = 'running' AND lease_expires_at <= $1)
+               + (SELECT COUNT(*) FROM sync_jobs AS job
+                  WHERE job.status = 'pending'
+                    AND NOT EXISTS (
+                        SELECT FROM sync_jobs AS other
+                        WHERE other.organization_id = job.organization_id
+                          AND other.connection_id = job.connection_id
+                          AND (other.status = 'running'
+                               OR (other.status = 'pending'
+                                   AND (other.created_at, other.job_id) < (job.created_at, job.job_id))))
+                    AND (job.job_type NOT IN ('full', 'incremental') OR NOT EXISTS (
+                        SELECT FROM sync_jobs AS other
+                        WHERE other.stripe_account_id = job.stripe_account_id
+                          AND other.status = 'running' AND other.job_type IN ('full', 'incremental'))))
+               AS "count!""#,
+        now
+    )
+    .fetch_one(conn)
+    .await?;
+    Ok(count)
+}
+
+/// Takes claimable jobs of which nobody was told within `patience`, the oldest first, and notes that
+/// they are dispatched now. Jobs that wait behind a running one are left to whoever ends that one.
+///
+/// Call it outside a transaction, or commit before telling anyone.
+pub async fn take_undispatched(
+    conn: &mut PgConnection,
+    now: DateTime<Utc>,
+    patience: TimeDelta,
+    limit: i64,
+) -> Result<Vec<JobRef>, Error> {
+    let rows = sqlx::query!(
+        r#"WITH left_behind AS (
+               SELECT organization_id, job_id FROM sync_jobs
+               WHERE status = 'running' AND lease_expires_at <= $1
+                 AND (dispatched_at IS NULL OR dispatched_at <= $2 OR dispatched_at < lease_expires_at)
+               ORDER BY lease_expires_at
+               LIMIT $3
+               FOR UPDATE SKIP LOCKED
+           ), forgotten AS (
+               SELECT organization_id, job_id FROM sync_jobs AS job
+               WHERE job.status = 'pending' AND COALESCE(job.dispatched_at, job.created_at) <= $2
+                 AND NOT EXISTS (
+                     SELECT FROM sync_jobs AS other
+                     WHERE other.organization_id = job.organization_id
+                       AND other.connection_id = job.connection_id
+                       AND (other.status = 'running'
+                            OR (other.status = 'pending'
+                                AND (other.created_at, other.job_id) < (job.created_at, job.job_id))))
+                 AND (job.job_type NOT IN ('full', 'incremental') OR NOT EXISTS (
+                     SELECT FROM sync_jobs AS other
+                     WHERE other.stripe_account_id = job.stripe_account_id
+                       AND other.status = 'running' AND other.job_type IN ('full', 'incremental')))
+               ORDER BY job.created_at, job.job_id
+               LIMIT $3
+               FOR UPDATE SKIP LOCKED
+           )
+           UPDATE sync_jobs AS job SET dispatched_at = $1
+           FROM (TABLE left_behind UNION ALL TABLE forgotten) AS taken
+           WHERE job.organization_id = taken.organization_id AND job.job_id = taken.job_id
+           RETURNING job.organization_id, job.job_id"#,
+        now,
+        now - patience,
+        limit
+    )
+    .fetch_all(conn)
+    .await?;
+    rows.into_iter().map(|row| job_ref(row.organization_id, row.job_id)).collect()
+}
+
+fn job_ref(organization: String, job_id: Uuid) -> Result<JobRef, Error> {
+    Ok(JobRef { organization_id: db::organization_id(organization)?, job_id: JobId(job_id) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_are_due_at_multiples_of_their_interval() {
+        for (now, minutes, next) in [
+            ("2026-11-21T10:00:00Z", 15, "2026-11-21T10:15:00Z"),
+            ("2026-11-21T10:00:00.050Z", 15, "2026-11-21T10:15:00Z"),
+            ("2026-11-21T10:14:59.999Z", 15, "2026-11-21T10:15:00Z"),
+            ("2026-11-21T10:16:40Z", 15, "2026-11-21T10:30:00Z"),
+            ("2026-11-21T10:07:00Z", 1, "2026-11-21T10:08:00Z"),
+            ("2026-11-21T10:07:00Z", 1440, "2026-11-22T00:00:00Z"),
+        ] {
+            let now: DateTime<Utc> = now.parse().unwrap();
+            assert_eq!(next_sync_at(now, minutes), next.parse::<DateTime<Utc>>().unwrap(), "{now}");
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! A connection's sync state in PostgreSQL: what is covered, where events go on, and the totals, which
+//! are always those of the daily aggregates.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use sqlx::types::Json;
+use sqlx::PgConnection;
+
+use crate::db::Error;
+use crate::money::Totals;
+use crate::tenant::OrganizationId;
+
+/// The sync state of a connection.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct SyncState {
+    /// First covered instant; none until something is covered.
+    pub covered_from: Option<DateTime<Utc>>,
+    /// First instant after the covered range.
+    pub covered_to: Option<DateTime<Utc>>,
+    /// When a full job last covered the whole range.
+    pub full_synced_at: Option<DateTime<Utc>>,
+    /// Events at or after it are read next.
+    pub events_cursor: Option<DateTime<Utc>>,
+    /// Ids of events at or after the cursor that were applied.
+    pub applied_events: Vec<String>,
+    /// From where new charges are listed next.
+    pub next_sync_from: Option<DateTime<Utc>>,
+    /// The newest stored charge by (`created`, id).
+    pub last_charge_id: Option<String>,
+    /// Distinct charges stored.
+    pub charges_synced: i64,
+    /// Net of all that count, minor units per currency.
+    pub total_revenue_synced: Totals,
+    /// The metadata catalogue must be made anew from the rows.
+    pub catalogue_stale: bool,
+}
+
+/// Reads the state of a connection; the empty one when there is none.
+pub async fn get(
+    conn: &mut PgConnection,
+    organization: &OrganizationId,
+    connection_id: &str,
+) -> Result<SyncState, Error> {
+    let row = sqlx::query!(
+        r#"SELECT covered_from, covered_to, full_synced_at, events_cursor, applied_events, next_sync_from,
+                  last_charge_id, charges_synced, total_revenue_synced AS "totals: Json<Totals>", catalogue_stale
+           FROM stripe_sync_state WHERE organization_id = $1 AND connection_id = $2"#,
+        organization.as_str(),
+        connection_id
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(row.map_or_else(SyncState::default, |row| SyncState {
+        covered_from: row.covered_from,
+        covered_to: row.covered_to,
+        full_synced_at: row.full_synced_at,
+        events_cursor: row.events_cursor,
+        applied_events: row.applied_events,
+        next_sync_from: row.next_sync_from,
+        last_charge_id: row.last_charge_id,
+        charges_synced: row.charges_synced,
+        total_revenue_synced: row.totals.0,
+        catalogue_stale: row.catalogue_stale,
+    }))
+}
+
+/// Marks the catalogue as stale, in the transaction that changed or removed a stored object.
+pub async fn mark_catalogue_stale(
+    conn: &mut PgConnection,
+    organization: &OrganizationId,
+    connection_id: &str,
+) -> Result<(), Error> {
+    sqlx::query!(
+        "UPDATE stripe_sync_state SET catalogue_stale = TRUE
+         WHERE organization_id = $1 AND connection_id = $2 AND NOT catalogue_stale",
+        organization.as_str(),
+        connection_id
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Notes that the catalogue is as the rows are.
+pub async fn mark_catalogue_fresh(
+    conn: &mut PgConnection,
+    organization: &OrganizationId,
+    connection_id: &str,
+) -> Result<(), Error> {
+    sqlx::query!(
+        "UPDATE stripe_sync_state SET catalogue_stale = FALSE
+         WHERE organization_id = $1 AND connection_id = $2",
+        organization.as_str(),
+        connection_id
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// What a job that asked Stripe leaves behind.
+#[derive(Debug, Clone)]
+pub struct Reached {
+    /// Where the covered range begins.
+    pub covered_from: DateTime<Utc>,
+    /// Set by a full job.
+    pub full_synced_at: Option<DateTime<Utc>>,
+    /// Events at or after it are read next.
+    pub events_cursor: DateTime<Utc>,
+    /// Ids of events at or after the cursor that were applied.
+    pub applied_events: Vec<String>,
+}
+
+/// Stores how far a job came.
+pub async fn set_reached(
+    conn: &mut PgConnection,
+    organization: &OrganizationId,
+    connection_id: &str,
+    reached: &Reached,
+) -> Result<(), Error> {
+    sqlx::query!(
+        "UPDATE stripe_sync_state
+         SET covered_from = $3, full_synced_at = COALESCE($4, full_synced_at), events_cursor = $5,
+             applied_events = $6
+         WHERE organization_id = $1 AND connection_id = $2",
+        organization.as_str(),
+        connection_id,
+        reached.covered_from,
+        reached.full_synced_at,
+        reached.events_cursor,
+        &reached.applied_events
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Recomputes the totals from the daily aggregates, and the newest charge from the rows. Every stale day
+/// must have been refreshed before.
+pub async fn refresh_totals(
+    conn: &mut PgConnection,
+    organization: &OrganizationId,
+    connection_id: &str,
+) -> Result<(), Error> {
+    let sums = sqlx::query!(
+        r#"SELECT currency, SUM(charges_stored)::BIGINT AS "stored!", SUM(charges)::BIGINT AS "charges!",
+                  SUM(gross - refunded)::BIGINT AS "net!"
+           FROM stripe_daily_aggregates WHERE organization_id = $1 AND connection_id = $2
+           GROUP BY currency"#,
+        organization.as_str(),
+        connection_id
+    )
+    .fetch_all(&mut *conn)
+    .await?;
+    let stored: i64 = sums.iter().map(|sum| sum.stored).sum();
+    let totals: BTreeMap<&str, i64> =
+        sums.iter().filter(|sum| sum.charges > 0).map(|sum| (sum.currency.as_str(), sum.net)).collect();
+    // `to` follows the newest charge read: the instant after its second.
+    sqlx::query!(
+        "UPDATE stripe_sync_state AS state
+         SET charges_synced = $3, total_revenue_synced = $4,
+             last_charge_id = newest.charge_id,
+             covered_to = COALESCE(newest.created_at + INTERVAL '1 second', state.covered_to, state.covered_from),
+             next_sync_from = COALESCE(newest.created_at, state.covered_from)
+         FROM (SELECT 1) AS one LEFT JOIN LATERAL (
+             SELECT charge_id, created_at FROM stripe_revenue_data
+             WHERE organization_id = $1 AND connection_id = $2
+             ORDER BY created_at DESC, charge_id DESC LIMIT 1) AS newest ON TRUE
+         WHERE state.organization_id = $1 AND state.connection_id = $2",
+        organization.as_str(),
+        connection_id,
+        stored,
+        Json(totals) as _
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,198 @@
+//! Organizations and tokens in PostgreSQL.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::{OrganizationId, Token, TokenRole};
+use crate::db::{self, Error};
+
+/// Makes an organization; true when it is new, false when one of the same id and name was there.
+///
+/// # Errors
+/// [`Error::Conflict`] when the id is taken under another name.
+pub async fn create_organization(
+    conn: &mut PgConnection,
+    organization: &OrganizationId,
+    name: &str,
+    now: DateTime<Utc>,
+) -> Result<bool, Error> {
+    let inserted = sqlx::query!(
+        "INSERT INTO organizations (organization_id, name, created_at) VALUES ($1, $2, $3)
+         ON CONFLICT (organization_id) DO NOTHING",
+        organization.as_str(),
+        name,
+        now
+    )
+    .execute(&mut *conn)
+    .await?
+    .rows_affected();
+    if inserted == 1 {
+        return Ok(true);
+    }
+    match organization_name(conn, organization).await? {
+        Some(existing) if existing == name => Ok(false),
+        _ => Err(Error::Conflict { constraint: "organizations_pkey".to_owned() }),
+    }
+}
+
+/// The name of an organization, none when it does not exist.
+pub async fn organization_name(
+    conn: &mut PgConnection,
+    organization: &OrganizationId,
+) -> Result<Option<String>, Error> {
+    Ok(sqlx::query_scalar!(
+        "SELECT name FROM organizations WHERE organization_id = $1",
+        organization.as_str()
+    )
+    .fetch_optional(conn)
+    .await?)
+}
+
+/// The ids of all organizations, in order. Needs the scheduler's role, which sees every tenant.
+pub async fn all_organizations(conn: &mut PgConnection) -> Result<Vec<OrganizationId>, Error> {
+    sqlx::query_scalar!("SELECT organization_id FROM organizations ORDER BY organization_id")
+        .fetch_all(conn)
+        .await?
+        .into_iter()
+        .map(db::organization_id)
+        .collect()
+}
+
+/// What is stored of a new token.
+#[derive(Debug)]
+pub struct NewToken<'a> {
+    /// Names the token for revoking.
+    pub token_id: Uuid,
+    /// SHA-256 of the token.
+    pub hash: [u8; 32],
+    /// For people.
+    pub name: &'a str,
+    /// What it may do.
+    pub role: TokenRole,
+    /// From then on it is refused; none means never.
+    pub expires_at: Option<DateTime<Utc>>,
+}
+
+/// Stores a token.
+pub async fn create_token(
+    conn: &mut PgConnection,
+    organization: &OrganizationId,
+    token: &NewToken<'_>,
+    now: DateTime<Utc>,
+) -> Result<(), Error> {
+    sqlx::query!(
+        "INSERT INTO api_tokens (organization_id, token_id, token_hash, name, role, created_at, expires_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        organization.as_str(),
+        token.token_id,
+        &token.hash[..],
+        token.name,
+        token.role.as_str(),
+        now,
+        token.expires_at,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// The live token with this hash. Cross-tenant by nature: whose it is, is the answer; the policy
+/// shows just the row whose hash the transaction names.
+pub async fn authenticate(
+    pool: &db::Pool,
+    hash: [u8; 32],
+    now: DateTime<Utc>,
+) -> Result<Option<Token>, Error> {
+    let mut tx = pool.begin().await?;
+    sqlx::query!("SELECT set_config('app.token_hash', $1, true)", hex::encode(hash))
+        .fetch_one(&mut *tx)
+        .await?;
+    let row = sqlx::query!(
+        "SELECT organization_id, token_id, role, expires_at FROM api_tokens
+         WHERE token_hash = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2)",
+        &hash[..],
+        now
+    )
+    .fetch_optional(&mut *tx)
+    .await?;
+    tx.commit().await?;
+    row.map(|row| {
+        Ok(Token {
+            organization_id: db::organization_id(row.organization_id)?,
+            token_id: row.token_id,
+            role: stored_role(&row.role)?,
+            expires_at: row.expires_at,
+        })
+    })
+    .transpose()
+}
+
+/// A token as listed: everything but what would open something.
+#[derive(Debug, Clone)]
+pub struct ListedToken {
+    /// Names the token for revoking.
+    pub token_id: Uuid,
+    /// For people.
+    pub name: String,
+    /// What it may do.
+    pub role: TokenRole,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+    /// From then on it is refused; none means never.
+    pub expires_at: Option<DateTime<Utc>>,
+    /// Since then it is refused.
+    pub revoked_at: Option<DateTime<Utc>>,
+}
+
+/// The tokens of an organization, oldest first, those that are refused too.
+pub async fn list_tokens(
+    conn: &mut PgConnection,
+    organization: &OrganizationId,
+) -> Result<Vec<ListedToken>, Error> {
+    sqlx::query!(
+        "SELECT token_id, name, role, created_at, expires_at, revoked_at FROM api_tokens
+         WHERE organization_id = $1 ORDER BY created_at, token_id",
+        organization.as_str()
+    )
+    .fetch_all(conn)
+    .await?
+    .into_iter()
+    .map(|row| {
+        Ok(ListedToken {
+            token_id: row.token_id,
+            name: row.name,
+            role: stored_role(&row.role)?,
+            created_at: row.created_at,
+            expires_at: row.expires_at,
+            revoked_at: row.revoked_at,
+        })
+    })
+    .collect()
+}
+
+/// Revokes the token of this id; false when there is none, or it was revoked before.
+pub async fn revoke_token_by_id(
+    conn: &mut PgConnection,
+    organization: &OrganizationId,
+    token_id: Uuid,
+    now: DateTime<Utc>,
+) -> Result<bool, Error> {
+    let done = sqlx::query!(
+        "UPDATE api_tokens SET revoked_at = $3
+         WHERE organization_id = $1 AND token_id = $2 AND revoked_at IS NULL",
+        organization.as_str(),
+        token_id,
+        now
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+fn stored_role(role: &str) -> Result<TokenRole, Error> {
+    role.parse().map_err(|cause: String| Error::Inconsistent {
+        place: "api_tokens.role",
+        cause: cause.into(),
+    })
+}

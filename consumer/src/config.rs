@@ -1,0 +1,87 @@
+//! The consumer's settings.
+
+use std::net::SocketAddr;
+
+use clap::Parser;
+use common::config::{
+    self, BrokerArgs, BrokerConfig, DatabaseArgs, DatabaseConfig, EncryptionArgs, EncryptionConfig,
+    JobArgs, JobConfig, LogArgs, LogConfig, Problems, StripeArgs, StripeConfig,
+};
+
+const DEFAULT_OPS_BIND: &str = "127.0.0.1:8082";
+
+/// Runs sync jobs: fetches from Stripe and writes revenue rows.
+#[derive(Debug, Clone, Parser)]
+#[command(name = "consumer", version)]
+pub struct Args {
+    /// Where the database is.
+    #[command(flatten)]
+    pub database: DatabaseArgs,
+    /// Where the message broker is.
+    #[command(flatten)]
+    pub broker: BrokerArgs,
+    /// The keys that open credentials.
+    #[command(flatten)]
+    pub encryption: EncryptionArgs,
+    /// How Stripe is asked.
+    #[command(flatten)]
+    pub stripe: StripeArgs,
+    /// How jobs are run.
+    #[command(flatten)]
+    pub job: JobArgs,
+    /// Where health and metrics are served
+    #[arg(long, env = "OPS_BIND", default_value = DEFAULT_OPS_BIND, value_name = "ADDRESS")]
+    pub ops_bind: String,
+    /// How much is logged.
+    #[command(flatten)]
+    pub log: LogArgs,
+}
+
+/// The consumer's settings, checked.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where the database is.
+    pub database: DatabaseConfig,
+    /// Where the message broker is.
+    pub broker: BrokerConfig,
+    /// The keys that open credentials.
+    pub encryption: EncryptionConfig,
+    /// How Stripe is asked.
+    pub stripe: StripeConfig,
+    /// How jobs are run.
+    pub job: JobConfig,
+    /// Where health and metrics are served; none serves them not at all.
+    pub ops_bind: Option<SocketAddr>,
+    /// How much is logged.
+    pub log: LogConfig,
+}
+
+impl Args {
+    /// The checked settings.
+    ///
+    /// # Errors
+    /// Every setting that is wrong or missing.
+    pub fn check(self) -> Result<Config, config::Error> {
+        let mut problems = Problems::default();
+        let database = self.database.check(&mut problems);
+        let broker = self.broker.check(&mut problems);
+        let encryption = self.encryption.check(&mut problems);
+        let stripe = self.stripe.check(&mut problems);
+        let job = self.job.check(&mut problems);
+        let ops_bind = config::or_default(&self.ops_bind, DEFAULT_OPS_BIND);
+        let ops_bind = config::parse_bind("OPS_BIND", ops_bind, &mut problems);
+        let log = self.log.check(&mut problems);
+        let assemble = || {
+            Some(Config {
+                database: database?,
+                broker: broker?,
+                encryption: encryption?,
+                stripe: stripe?,
+                job: job?,
+                ops_bind: Some(ops_bind?),
+                log: log?,
+            })
+        };
+        problems.finish(assemble())
+    }
+}

@@ -1,0 +1,124 @@
+//! The consumer: claims sync jobs, reads from Stripe and writes revenue rows.
+//!
+//! A job is held by a lease that heartbeats extend, and every commit proves that the claim is still
+//! the last one, so a consumer that stalls past its lease commits nothing more. A kill at any instant
+//! leaves what was committed, with the plan of what is left beside it.
+//!
+//! What fails: a job, by kind ([`outcome`]); PostgreSQL or the broker going away only delays. The
+//! consumer takes no requests, makes no schedule, and writes nothing to Stripe.
+
+mod config;
+pub mod outcome;
+pub mod sync;
+mod worker;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use common::broker::{self, Broker};
+use common::clock::{SharedClock, new_id};
+use common::credential::Keyring;
+use common::db::{self, Role};
+use common::lifecycle::{self, Context, Health};
+use common::stripe::{Settings, Stripe};
+use tracing::info;
+
+pub use config::{Args, Config};
+pub use worker::{run_claimed, work};
+
+/// Connections beside those of the jobs: heartbeats, claims and health.
+const EXTRA_CONNECTIONS: u32 = 4;
+
+/// Why the consumer ended.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The database's URL was not understood.
+    #[error("the database cannot be used")]
+    Database(#[source] db::Error),
+    /// The broker's URL was not understood.
+    #[error("the broker cannot be used")]
+    Broker(#[source] broker::Error),
+    /// The health server did not start.
+    #[error("the health server did not start")]
+    Ops(#[source] lifecycle::Error),
+    /// The HTTP client could not be set up.
+    #[error("the HTTP client could not be set up")]
+    Http(#[source] reqwest::Error),
+}
+
+/// What a job needs to run. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Engine {
+    /// Connections under the consumer's role.
+    pub pool: db::Pool,
+    /// Where wake-ups come from and go to.
+    pub broker: Arc<dyn Broker>,
+    /// Opens credentials.
+    pub keyring: Arc<Keyring>,
+    /// The way to Stripe.
+    pub stripe: Stripe,
+    /// Tells the time.
+    pub clock: SharedClock,
+    /// How long a claim holds without a heartbeat.
+    pub lease: Duration,
+    /// Jobs run side by side.
+    pub slots: u16,
+    /// How late Stripe may show an event.
+    pub event_lag: Duration,
+    /// Names this process in the leases it holds.
+    pub owner: String,
+}
+
+impl Engine {
+    /// Assembles an engine from settings; connects to nothing yet.
+    ///
+    /// # Errors
+    /// When a URL is not understood.
+    pub fn new(config: &Config, clock: SharedClock) -> Result<Self, Error> {
+        let slots = config.job.consumer_concurrency.get();
+        let connections = u32::from(slots) * 2 + EXTRA_CONNECTIONS;
+        let pool = db::connect(&config.database.database_url, Role::Consumer, connections)
+            .map_err(Error::Database)?;
+        let broker =
+            broker::connect(config.broker.amqp_url.as_ref(), &config.broker.queue_prefix, &pool)
+                .map_err(Error::Broker)?;
+        let stripe = Stripe::new(Settings {
+            rate_live: config.stripe.stripe_rate_live,
+            rate_test: config.stripe.stripe_rate_test,
+            rate_endpoint: config.stripe.stripe_rate_endpoint,
+            concurrency: config.stripe.stripe_concurrency,
+            ..Settings::new(config.stripe.stripe_api_base.clone())
+        })
+        .map_err(Error::Http)?;
+        Ok(Self {
+            pool,
+            broker,
+            keyring: Arc::clone(&config.encryption.keyring),
+            stripe,
+            owner: format!("consumer-{}", new_id(clock.now())),
+            clock,
+            lease: config.job.job_lease,
+            slots,
+            event_lag: config.stripe.stripe_event_lag,
+        })
+    }
+}
+
+/// Runs until told to stop; then gives back the jobs it holds.
+///
+/// # Errors
+/// Only at the start, when a setting cannot be used.
+pub async fn run(config: Config, context: Context) -> Result<(), Error> {
+    let engine = Engine::new(&config, Arc::clone(&context.clock))?;
+    let health = Health::of_subscriber(engine.pool.clone(), Arc::clone(&engine.broker));
+    let _ops = match config.ops_bind {
+        Some(bind) => Some(lifecycle::serve_ops(bind, health).await.map_err(Error::Ops)?),
+        None => None,
+    };
+    if !lifecycle::wait_until_migrated(&engine.pool, &context).await {
+        return Ok(());
+    }
+    info!(slots = engine.slots, owner = engine.owner, "consuming");
+    work(&engine, &context).await;
+    Ok(())
+}

@@ -1,0 +1,172 @@
+//! An incremental job: events since the cursor say what changed, and the changed objects are read again.
+//!
+//! The cursor moves only to `now - lag`, since events become visible late; the ids applied in between are
+//! remembered, so an idle connection costs one request a run and nothing is applied twice. All types of
+//! events are listed: those that change rows are more than Stripe's filter of 20 can name, and two lists
+//! would be two requests.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use common::charge::Charge;
+use common::charge::queries::CatalogObject;
+use common::db;
+use common::stripe::{Client, Customer, Event, ListQuery};
+use common::sync::queries::widen_to_full;
+use common::sync::state::Reached;
+
+use super::changes::Changes;
+use super::write::{self, Batch};
+use super::{Run, fetch, finish, full};
+use crate::outcome::Error;
+
+const EVENTS: &str = "/v1/events";
+const CUSTOMERS: &str = "/v1/customers";
+/// Charges or customers read one by one between two commits.
+const OBJECTS_PER_COMMIT: usize = 100;
+
+pub(super) async fn run(run: &Run<'_>) -> Result<(), Error> {
+    let now = run.engine.clock.now();
+    let cursor = run.state.events_cursor.filter(|&cursor| cursor > now - full::EVENTS_KEPT);
+    let covers_all = run.state.full_synced_at.is_some()
+        && run.state.covered_from.is_some_and(|from| from <= run.connection.covered_from());
+    let Some(cursor) = cursor.filter(|_| covers_all) else {
+        let mut tx = run.transaction().await?;
+        widen_to_full(&mut tx, &run.fence).await?;
+        tx.commit().await.map_err(db::Error::from)?;
+        return full::run(run).await;
+    };
+    let client = run.client().await?;
+    let lag = TimeDelta::from_std(run.engine.event_lag).unwrap_or(TimeDelta::zero());
+    let next_cursor = cursor.max(now - lag);
+    let read = read_events(&client, cursor, next_cursor, &run.state.applied_events).await?;
+    let mut requests_noted = 0;
+    if !read.changes.is_empty() {
+        apply(run, &client, &read.changes, now, &mut requests_noted).await?;
+    }
+    let rest = Batch { requests: client.requests() - requests_noted, ..Batch::default() };
+    write::commit(run, rest, None).await?;
+    let reached = Reached {
+        covered_from: run.connection.covered_from(),
+        full_synced_at: None,
+        events_cursor: next_cursor,
+        applied_events: read.to_remember,
+    };
+    finish::complete(run, Some(&reached)).await
+}
+
+struct ReadEvents {
+    changes: Changes,
+    /// Events at or after the next cursor.
+    to_remember: Vec<String>,
+}
+
+async fn read_events(
+    client: &Client,
+    cursor: DateTime<Utc>,
+    next_cursor: DateTime<Utc>,
+    applied: &[String],
+) -> Result<ReadEvents, Error> {
+    let mut read = ReadEvents { changes: Changes::default(), to_remember: Vec::new() };
+    let mut after: Option<String> = None;
+    loop {
+        let query = ListQuery {
+            created_gte: Some(cursor.timestamp()),
+            starting_after: after.as_deref(),
+            ..ListQuery::default()
+        };
+        let page = client.list(EVENTS, &query).await?;
+        let mut oldest = None;
+        for raw in &page.data {
+            let event: Event = serde_json::from_str(raw.get()).map_err(|cause| Error::Unreadable {
+                list: EVENTS.to_owned(),
+                beginning: raw.get().chars().take(80).collect(),
+                cause,
+            })?;
+            if !applied.contains(&event.id) {
+                read.changes.add(&event);
+            }
+            if event.created >= next_cursor.timestamp() {
+                read.to_remember.push(event.id.clone());
+            }
+            oldest = Some(event.id);
+        }
+        after = oldest.filter(|_| page.has_more);
+        if after.is_none() {
+            return Ok(read);
+        }
+    }
+}
+
+/// Reads every changed object once and writes it.
+async fn apply(
+    run: &Run<'_>,
+    client: &Client,
+    changes: &Changes,
+    now: DateTime<Utc>,
+    requests_noted: &mut i64,
+) -> Result<(), Error> {
+    let fields = run.charge_fields();
+    let mut listed = list_new_charges(run, client, changes, now).await?;
+    let alone: Vec<&String> = changes
+        .charges
+        .keys()
+        .filter(|id| !listed.iter().any(|charge| &charge.charge_id == *id))
+        .collect();
+    let mut since = |client: &Client| {
+        let requests = client.requests();
+        requests - std::mem::replace(requests_noted, requests)
+    };
+    while !listed.is_empty() {
+        let rest = listed.split_off(listed.len().min(OBJECTS_PER_COMMIT * 10));
+        let charges = std::mem::replace(&mut listed, rest);
+        write::commit(run, Batch { charges, requests: since(client), ..Batch::default() }, None).await?;
+    }
+    for chunk in alone.chunks(OBJECTS_PER_COMMIT) {
+        let mut batch = Batch::default();
+        for &id in chunk {
+            match fetch::retrieve_charge(client, id, &fields).await? {
+                Some(charge) => batch.charges.push(charge),
+                None => batch.gone.push(id.clone()),
+            }
+        }
+        batch.requests = since(client);
+        write::commit(run, batch, None).await?;
+    }
+    let customers: Vec<&String> =
+        changes.customers.iter().filter(|_| run.may_read("customers")).collect();
+    for chunk in customers.chunks(OBJECTS_PER_COMMIT) {
+        let mut batch = Batch::default();
+        for &id in chunk {
+            batch.customers.push(retrieve_customer(client, id).await?);
+        }
+        batch.requests = since(client);
+        write::commit(run, batch, None).await?;
+    }
+    Ok(())
+}
+
+/// Several new charges are read by one listing instead of one by one. What the list does not show yet
+/// is left to be read by its id.
+async fn list_new_charges(
+    run: &Run<'_>,
+    client: &Client,
+    changes: &Changes,
+    now: DateTime<Utc>,
+) -> Result<Vec<Charge>, Error> {
+    let since = run.state.next_sync_from.unwrap_or(now).timestamp();
+    let new: Vec<i64> = changes.created_since(since).map(|(_, created)| created).collect();
+    let (Some(&oldest), true) = (new.iter().min(), new.len() > 1) else { return Ok(Vec::new()) };
+    let from = DateTime::from_timestamp(oldest, 0).unwrap_or(now);
+    // Beyond our own clock too: Stripe's may be ahead.
+    let to = DateTime::from_timestamp(new.iter().copied().max().unwrap_or(oldest) + 1, 0).unwrap_or(now);
+    let expand: Vec<String> = run.charge_fields().iter().map(|field| format!("data.{field}")).collect();
+    fetch::list_charges(client, from, to, &expand).await
+}
+
+/// A customer as it is now; one that Stripe does not know any more counts as deleted.
+async fn retrieve_customer(client: &Client, id: &str) -> Result<CatalogObject, Error> {
+    let customer: Option<Customer> = client.retrieve(CUSTOMERS, id, &[]).await?;
+    Ok(customer.map_or_else(
+        || CatalogObject { object_id: id.to_owned(), metadata: serde_json::Map::new(), deleted: true },
+        CatalogObject::from,
+    ))
+}

@@ -1,0 +1,65 @@
+//! The jobs that work on stored rows alone, without a word to Stripe.
+
+use chrono::TimeDelta;
+use common::charge::queries;
+use common::sync::Job;
+use common::sync::queries::{Progress, complete, fenced_progress};
+use common::{connection, db, filter};
+
+use super::{Run, finish};
+use crate::Engine;
+use crate::outcome::Error;
+
+/// Rows removed in one transaction.
+const ROWS_PER_PURGE: i64 = 10_000;
+
+/// Applies the rules to every stored row.
+pub(super) async fn refilter(run: &Run<'_>) -> Result<(), Error> {
+    let (organization, connection_id) = (run.organization(), run.connection_id());
+    let mut tx = run.transaction().await?;
+    let days =
+        filter::queries::refilter(&mut tx, organization.as_str(), connection_id, &run.rules).await?;
+    queries::mark_stale(&mut tx, organization, connection_id, &days).await?;
+    fenced_progress(&mut tx, &run.fence, Progress::default(), None).await?;
+    tx.commit().await.map_err(db::Error::from)?;
+    finish::complete(run, None).await
+}
+
+/// Dates every stored row in the connection's present time zone.
+pub(super) async fn redate(run: &Run<'_>) -> Result<(), Error> {
+    let (organization, connection_id) = (run.organization(), run.connection_id());
+    let mut tx = run.transaction().await?;
+    let mut rows_written = 0;
+    let bounds = queries::created_bounds(&mut tx, organization, connection_id).await?;
+    if let Some((oldest, newest)) = bounds {
+        let end = newest + TimeDelta::seconds(1);
+        for span in connection::offset_spans(run.connection.timezone, oldest, end) {
+            rows_written += queries::redate(&mut tx, organization, connection_id, span).await?;
+        }
+    }
+    let progress = Progress { rows_written, ..Progress::default() };
+    fenced_progress(&mut tx, &run.fence, progress, None).await?;
+    tx.commit().await.map_err(db::Error::from)?;
+    finish::complete(run, None).await
+}
+
+/// Removes a connection and all its rows. The job itself stays readable.
+pub(super) async fn delete(engine: &Engine, job: &Job) -> Result<(), Error> {
+    let organization = &job.job_ref.organization_id;
+    let fence = job.fence();
+    loop {
+        let mut tx = db::tenant_transaction(&engine.pool, organization).await?;
+        let purged =
+            queries::purge_rows(&mut tx, organization, &job.connection_id, ROWS_PER_PURGE).await?;
+        fenced_progress(&mut tx, &fence, Progress::default(), None).await?;
+        if purged > 0 {
+            tx.commit().await.map_err(db::Error::from)?;
+            continue;
+        }
+        queries::purge_derived(&mut tx, organization, &job.connection_id).await?;
+        connection::queries::delete(&mut tx, organization, &job.connection_id).await?;
+        complete(&mut tx, &fence, engine.clock.now()).await?;
+        tx.commit().await.map_err(db::Error::from)?;
+        return Ok(());
+    }
+}

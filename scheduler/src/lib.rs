@@ -1,0 +1,141 @@
+//! The scheduler: writes the jobs of connections that are due, and sends messages about jobs that
+//! nobody took up.
+//!
+//! Both are passes over the whole database that decide by what they find, so a pass that was missed,
+//! doubled or cut short is made good by the next one, and any number of schedulers may run. It never
+//! calls Stripe, never decrypts, and holds nothing in memory that matters.
+//!
+//! What fails: while PostgreSQL is away passes fail and are tried again; while the broker is away
+//! jobs are written and wait. Neither ends the program.
+
+mod config;
+mod dispatch;
+mod tick;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use common::broker::{self, Broker};
+use common::cause::Chain;
+use common::clock::SharedClock;
+use common::db::{self, Role};
+use common::lifecycle::{self, Context, Health};
+use common::sync::JobRef;
+use tokio::sync::Notify;
+use tokio_cron_scheduler::{Job, JobScheduler, JobSchedulerError};
+use tracing::{error, info, warn};
+
+pub use config::{Args, Config, InvalidSchedule, Schedule, ScheduleArgs};
+pub use dispatch::dispatch;
+pub use tick::{Ticked, tick};
+
+/// Two passes at once, and one for health.
+const POOL_CONNECTIONS: u32 = 4;
+
+/// How often undispatched jobs are looked for. With [`dispatch::PATIENCE`] a lost message is made
+/// good within 20 s, and a lost consumer within its lease and 5 s.
+const DISPATCH_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Bounds of the pause before a failed tick is tried again, rather than left to the schedule.
+const RETRY_PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(10));
+
+/// Why the scheduler ended.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The database's URL was not understood.
+    #[error("the database cannot be used")]
+    Database(#[source] db::Error),
+    /// The broker's URL was not understood.
+    #[error("the broker cannot be used")]
+    Broker(#[source] broker::Error),
+    /// The health server did not start.
+    #[error("the health server did not start")]
+    Ops(#[source] lifecycle::Error),
+    /// The schedule could not be run.
+    #[error("the schedule could not be run")]
+    Schedule(#[source] JobSchedulerError),
+}
+
+/// What a pass needs.
+#[derive(Debug, Clone)]
+pub struct Scheduler {
+    /// Connections under the scheduler's role.
+    pub pool: db::Pool,
+    /// Where messages about jobs go.
+    pub broker: Arc<dyn Broker>,
+    /// Tells the time.
+    pub clock: SharedClock,
+}
+
+impl Scheduler {
+    /// Sends messages about jobs. A failure is logged and left to the next [`dispatch`].
+    async fn publish(&self, jobs: &[JobRef]) {
+        if let Err(cause) = self.broker.publish(jobs).await {
+            metrics::counter!("stripe_sync_publish_failures_total").increment(1);
+            warn!(error = %Chain(&cause), jobs = jobs.len(), "jobs wait for the next dispatch");
+        }
+    }
+}
+
+/// Runs until told to stop.
+///
+/// # Errors
+/// Only at the start, when a setting cannot be used.
+pub async fn run(config: Config, context: Context) -> Result<(), Error> {
+    let url = &config.database.database_url;
+    let pool = db::connect(url, Role::Scheduler, POOL_CONNECTIONS).map_err(Error::Database)?;
+    let amqp_url = config.broker.amqp_url.as_ref();
+    let broker = broker::connect(amqp_url, &config.broker.queue_prefix, &pool).map_err(Error::Broker)?;
+    let health = Health::of_publisher(pool.clone(), Arc::clone(&broker));
+    let _ops = match config.ops_bind {
+        Some(bind) => Some(lifecycle::serve_ops(bind, health).await.map_err(Error::Ops)?),
+        None => None,
+    };
+    if !lifecycle::wait_until_migrated(&pool, &context).await {
+        return Ok(());
+    }
+    let scheduler = Scheduler { pool, broker, clock: Arc::clone(&context.clock) };
+    let due = Arc::new(Notify::new());
+    // What became due while no scheduler ran does not wait for the schedule.
+    due.notify_one();
+    let mut cron = start_cron(&config.sync_schedule, &due).await.map_err(Error::Schedule)?;
+    info!(schedule = config.sync_schedule.as_str(), "scheduling");
+    tokio::join!(tick_when_due(&scheduler, &due, &context), keep_dispatching(&scheduler, &context));
+    if let Err(cause) = cron.shutdown().await {
+        warn!(error = %cause, "the schedule did not stop");
+    }
+    Ok(())
+}
+
+async fn start_cron(
+    schedule: &Schedule,
+    due: &Arc<Notify>,
+) -> Result<JobScheduler, JobSchedulerError> {
+    let cron = JobScheduler::new().await?;
+    let due = Arc::clone(due);
+    // The schedule only rings; a tick that takes longer than the schedule's step is not overtaken.
+    cron.add(Job::new(schedule.as_str(), move |_, _| due.notify_one())?).await?;
+    cron.start().await?;
+    Ok(cron)
+}
+
+async fn tick_when_due(scheduler: &Scheduler, due: &Notify, context: &Context) {
+    while context.shutdown.run_until_cancelled(due.notified()).await.is_some() {
+        let mut pause = RETRY_PAUSE.0;
+        while let Err(cause) = tick(scheduler).await {
+            error!(error = %Chain(&cause), retry_secs = pause.as_secs(), "the tick failed");
+            if !context.sleep(pause).await {
+                return;
+            }
+            pause = (pause * 2).min(RETRY_PAUSE.1);
+        }
+    }
+}
+
+async fn keep_dispatching(scheduler: &Scheduler, context: &Context) {
+    while context.sleep(DISPATCH_INTERVAL).await {
+        if let Err(cause) = dispatch(scheduler).await {
+            error!(error = %Chain(&cause), "the dispatch failed");
+        }
+    }
+}

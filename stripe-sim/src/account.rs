@@ -1,0 +1,169 @@
+//! One account that the simulator hosts: its books, events, settings and limits.
+//!
+//! Locks are held for the making of one answer and never across an await. An idle account is a few
+//! hundred bytes. Deliberately absent: keys, which belong to the simulator since they lead to the
+//! account.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use crate::book::Book;
+use crate::event::EventLog;
+use crate::fault::FaultQueue;
+use crate::generate::Generator;
+use crate::id::IdCodec;
+use crate::limit::Limiter;
+use crate::settings::Settings;
+use crate::version::ApiVersion;
+use crate::view::{Identity, View};
+
+/// What decides an account for good.
+#[derive(Clone, Debug)]
+pub struct AccountConfig {
+    /// Decides every generated value.
+    pub seed: u64,
+    /// Charges that are there from the start.
+    pub charges: u64,
+    /// Days before the start over which they are spread.
+    pub days: u32,
+    /// Live or test mode.
+    pub livemode: bool,
+    /// Whether `amount_refunded` of a partly captured charge includes the part that was let go.
+    pub partial_capture_refund: bool,
+    /// The shape that requests without a `Stripe-Version` get, and that events have.
+    pub version: ApiVersion,
+    /// The secret key; a predictable one when absent.
+    pub key: Option<String>,
+    /// Limits, latency and faults; Stripe's limits when absent.
+    pub settings: Option<Settings>,
+}
+
+impl Default for AccountConfig {
+    fn default() -> Self {
+        Self {
+            seed: 1,
+            charges: 2_000,
+            days: 365,
+            livemode: false,
+            partial_capture_refund: true,
+            version: ApiVersion::Dahlia,
+            key: None,
+            settings: None,
+        }
+    }
+}
+
+/// A hosted account.
+#[derive(Debug)]
+pub(crate) struct Account {
+    pub(crate) identity: Identity,
+    pub(crate) other_mode: IdCodec,
+    pub(crate) seed: u64,
+    pub(crate) version: ApiVersion,
+    pub(crate) limiter: Mutex<Limiter>,
+    pub(crate) faults: Mutex<FaultQueue>,
+    in_flight: AtomicU32,
+    book: RwLock<Book>,
+    events: RwLock<EventLog>,
+    settings: RwLock<Settings>,
+}
+
+impl Account {
+    /// An account as `config` says, whose history ends at `now` (Unix seconds).
+    pub(crate) fn new(config: &AccountConfig, now: i64) -> Self {
+        let codec = IdCodec::new(config.seed, config.livemode);
+        let settings = config
+            .settings
+            .clone()
+            .unwrap_or_else(|| Settings::stripe(config.livemode));
+        Self {
+            identity: Identity {
+                id: codec.account(),
+                livemode: config.livemode,
+                created: now - (i64::from(config.days) + 200) * 86_400,
+                codec,
+            },
+            other_mode: IdCodec::new(config.seed, !config.livemode),
+            seed: config.seed,
+            version: config.version,
+            limiter: Mutex::default(),
+            faults: Mutex::default(),
+            in_flight: AtomicU32::new(0),
+            book: RwLock::new(Book::new(Generator::new(
+                config.seed,
+                config.charges,
+                config.days,
+                now,
+                config.partial_capture_refund,
+            ))),
+            events: RwLock::default(),
+            settings: RwLock::new(settings),
+        }
+    }
+
+    /// The objects as `version` shows them, given the books.
+    pub(crate) fn view<'a>(&'a self, book: &'a Book, version: ApiVersion) -> View<'a> {
+        View {
+            account: &self.identity,
+            book,
+            version,
+        }
+    }
+
+    pub(crate) fn book(&self) -> RwLockReadGuard<'_, Book> {
+        self.book.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn book_mut(&self) -> RwLockWriteGuard<'_, Book> {
+        self.book.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn events(&self) -> RwLockReadGuard<'_, EventLog> {
+        self.events.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn events_mut(&self) -> RwLockWriteGuard<'_, EventLog> {
+        self.events.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn settings(&self) -> Settings {
+        self.settings
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    pub(crate) fn set_settings(&self, settings: Settings) {
+        *self
+            .settings
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = settings;
+    }
+
+    /// Counts a request as being answered until the guard goes.
+    pub(crate) fn enter(&self) -> InFlight<'_> {
+        let count = self.in_flight.fetch_add(1, Ordering::Relaxed) + 1;
+        InFlight {
+            account: self,
+            count,
+        }
+    }
+}
+
+/// A request that is being answered.
+pub(crate) struct InFlight<'a> {
+    account: &'a Account,
+    /// Requests being answered when this one came, itself included.
+    pub(crate) count: u32,
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.account.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A lock whose holders never panic half-way through a change.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

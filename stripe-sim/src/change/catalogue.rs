@@ -1,0 +1,131 @@
+//! What can happen to customers, products and prices.
+
+use std::borrow::Cow;
+
+use super::{AccountHandle, ControlError, MetadataChange, merge, no_such};
+use crate::id::Kind;
+use crate::ledger::Customer;
+
+impl AccountHandle {
+    /// Makes a customer; returns `cus_…`.
+    pub fn create_customer(&self, metadata: &MetadataChange) -> String {
+        self.change(|book, recorder| {
+            let index = book.next_customer();
+            let created = recorder.now();
+            let mut customer = Customer {
+                index,
+                created,
+                deleted: false,
+                name: Cow::Borrowed("New Customer"),
+                country: "US",
+                metadata: Vec::new(),
+            };
+            merge(&mut customer.metadata, metadata);
+            book.overlay.customers.insert(index, customer);
+            book.list(Kind::Customer, created, index);
+            recorder.record(book, "customer.created", (Kind::Customer, index), None);
+            self.account().identity.codec.encode(Kind::Customer, index)
+        })
+    }
+
+    /// Changes a customer's metadata.
+    pub fn set_customer_metadata(
+        &self,
+        id: &str,
+        change: &MetadataChange,
+    ) -> Result<(), ControlError> {
+        let index = self.locate(Kind::Customer, id)?;
+        self.change(|book, recorder| {
+            let before = recorder.picture(book, Kind::Customer, index);
+            let customer = book.customer(index).filter(|customer| !customer.deleted);
+            let mut customer = customer
+                .ok_or_else(|| no_such(Kind::Customer, id))?
+                .into_owned();
+            merge(&mut customer.metadata, change);
+            book.overlay.customers.insert(index, customer);
+            let object = (Kind::Customer, index);
+            recorder.record(book, "customer.updated", object, Some(&before));
+            Ok(())
+        })
+    }
+
+    /// Deletes a customer; its charges keep its id.
+    pub fn delete_customer(&self, id: &str) -> Result<(), ControlError> {
+        let index = self.locate(Kind::Customer, id)?;
+        self.change(|book, recorder| {
+            let before = recorder.picture(book, Kind::Customer, index);
+            let customer = book.customer(index).filter(|customer| !customer.deleted);
+            let mut customer = customer
+                .ok_or_else(|| no_such(Kind::Customer, id))?
+                .into_owned();
+            customer.deleted = true;
+            customer.metadata.clear();
+            book.overlay.customers.insert(index, customer);
+            recorder.record_picture("customer.deleted", &before, None);
+            Ok(())
+        })
+    }
+
+    /// Changes a product's metadata.
+    pub fn set_product_metadata(
+        &self,
+        id: &str,
+        change: &MetadataChange,
+    ) -> Result<(), ControlError> {
+        let index = self.locate(Kind::Product, id)?;
+        self.change(|book, recorder| {
+            let before = recorder.picture(book, Kind::Product, index);
+            let product = book.product(index).filter(|product| !product.deleted);
+            let mut product = product
+                .ok_or_else(|| no_such(Kind::Product, id))?
+                .into_owned();
+            merge(&mut product.metadata, change);
+            product.updated = recorder.now();
+            book.overlay.products.insert(index, product);
+            recorder.record(
+                book,
+                "product.updated",
+                (Kind::Product, index),
+                Some(&before),
+            );
+            Ok(())
+        })
+    }
+
+    /// Deletes a product; its prices and the lines that name it stay.
+    pub fn delete_product(&self, id: &str) -> Result<(), ControlError> {
+        let index = self.locate(Kind::Product, id)?;
+        self.change(|book, recorder| {
+            let before = recorder.picture(book, Kind::Product, index);
+            let product = book.product(index).filter(|product| !product.deleted);
+            let mut product = product
+                .ok_or_else(|| no_such(Kind::Product, id))?
+                .into_owned();
+            product.deleted = true;
+            product.metadata.clear();
+            book.overlay.products.insert(index, product);
+            recorder.record_picture("product.deleted", &before, None);
+            Ok(())
+        })
+    }
+
+    /// Changes a price's metadata.
+    pub fn set_price_metadata(
+        &self,
+        id: &str,
+        change: &MetadataChange,
+    ) -> Result<(), ControlError> {
+        let index = self.locate(Kind::Price, id)?;
+        self.change(|book, recorder| {
+            let before = recorder.picture(book, Kind::Price, index);
+            let mut price = book
+                .price(index)
+                .ok_or_else(|| no_such(Kind::Price, id))?
+                .into_owned();
+            merge(&mut price.metadata, change);
+            book.overlay.prices.insert(index, price);
+            recorder.record(book, "price.updated", (Kind::Price, index), Some(&before));
+            Ok(())
+        })
+    }
+}

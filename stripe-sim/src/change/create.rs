@@ -1,0 +1,301 @@
+//! New charges, alone or paying a new invoice or checkout session.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::record::Recorder;
+use super::{AccountHandle, ControlError, refused};
+use crate::book::{Book, ENTRY_SLOTS};
+use crate::id::Kind;
+use crate::ledger::{
+    Charge, ChargeStatus, Currency, Invoice, InvoiceStatus, Line, Method, Purchase, Session,
+};
+
+/// A line of a new invoice or an item of a new checkout session.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct NewLine {
+    /// `price_…`; a line without one has no product.
+    pub price: Option<String>,
+    /// How many; null on the line when absent.
+    pub quantity: Option<i64>,
+    /// Minor units before discounts; the price times the quantity when absent.
+    pub amount: Option<i64>,
+    /// Minor units taken off.
+    pub discount: i64,
+}
+
+/// A charge to be made.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct NewCharge {
+    /// Minor units; the lines' total, or 1000, when absent.
+    pub amount: Option<i64>,
+    /// Lower-case ISO code.
+    pub currency: String,
+    /// `succeeded`, `pending` or `failed`.
+    pub status: String,
+    /// False for a hold that is not captured yet.
+    pub captured: bool,
+    /// Minor units; less than the amount for a partial capture.
+    pub amount_captured: Option<i64>,
+    /// Unix seconds; now when absent.
+    pub created: Option<i64>,
+    /// `cus_…`.
+    pub customer: Option<String>,
+    /// Metadata of the charge.
+    pub metadata: BTreeMap<String, String>,
+    /// False for a bank debit, whose charge is a `py_…`.
+    pub card: bool,
+    /// Lines of an invoice that this charge pays; needs a customer.
+    pub invoice_lines: Vec<NewLine>,
+    /// When that invoice was made, in Unix seconds; with the charge when absent.
+    pub invoice_created: Option<i64>,
+    /// Items of a checkout session that this charge pays.
+    pub session_items: Vec<NewLine>,
+}
+
+impl Default for NewCharge {
+    fn default() -> Self {
+        Self {
+            amount: None,
+            currency: "usd".to_owned(),
+            status: "succeeded".to_owned(),
+            captured: true,
+            amount_captured: None,
+            created: None,
+            customer: None,
+            metadata: BTreeMap::new(),
+            card: true,
+            invoice_lines: Vec::new(),
+            invoice_created: None,
+            session_items: Vec::new(),
+        }
+    }
+}
+
+impl NewCharge {
+    /// A captured card payment of `amount` minor units.
+    pub fn of(amount: i64, currency: &str) -> Self {
+        Self {
+            amount: Some(amount),
+            currency: currency.to_owned(),
+            ..Self::default()
+        }
+    }
+
+    fn status(&self) -> Result<ChargeStatus, ControlError> {
+        match self.status.as_str() {
+            "succeeded" => Ok(ChargeStatus::Succeeded),
+            "pending" => Ok(ChargeStatus::Pending),
+            "failed" => Ok(ChargeStatus::Failed),
+            other => Err(refused(format!("a charge cannot be '{other}'"))),
+        }
+    }
+}
+
+impl AccountHandle {
+    /// Makes a charge; returns `ch_…` or `py_…`.
+    pub fn create_charge(&self, new: &NewCharge) -> Result<String, ControlError> {
+        let customer = match &new.customer {
+            None => None,
+            Some(id) => Some(self.locate(Kind::Customer, id)?),
+        };
+        let prices = |lines: &[NewLine]| -> Result<Vec<Option<u64>>, ControlError> {
+            let index = |id: &String| self.locate(Kind::Price, id);
+            lines
+                .iter()
+                .map(|line| line.price.as_ref().map(index).transpose())
+                .collect()
+        };
+        let invoiced = prices(&new.invoice_lines)?;
+        let ordered = prices(&new.session_items)?;
+        self.change(|book, recorder| {
+            let lines = priced(book, &new.invoice_lines, &invoiced);
+            let items = priced(book, &new.session_items, &ordered);
+            let charge = charge(book, new, customer, lines, items, recorder.now())?;
+            let index = charge.index;
+            enter(book, charge);
+            announce(book, index, recorder);
+            let view = self.account().view(book, self.account().version);
+            Ok(view.id_of(Kind::Charge, index))
+        })
+    }
+}
+
+fn priced(book: &Book, lines: &[NewLine], prices: &[Option<u64>]) -> Vec<Line> {
+    let line = |(line, &price): (&NewLine, &Option<u64>)| {
+        let unit = price
+            .and_then(|index| book.price(index))
+            .map_or(0, |price| price.unit_amount);
+        Line {
+            price,
+            quantity: line.quantity,
+            amount: line.amount.unwrap_or(unit * line.quantity.unwrap_or(1)),
+            discount: line.discount,
+            tax: 0,
+            proration: false,
+        }
+    };
+    lines.iter().zip(prices).map(line).collect()
+}
+
+/// The charge, after the invoice or the session that it pays was entered.
+fn charge(
+    book: &mut Book,
+    new: &NewCharge,
+    customer: Option<u64>,
+    lines: Vec<Line>,
+    items: Vec<Line>,
+    now: i64,
+) -> Result<Charge, ControlError> {
+    let currency =
+        Currency::parse(&new.currency).ok_or_else(|| refused("a currency is three letters"))?;
+    let status = new.status()?;
+    let created = new.created.unwrap_or(now);
+    let index = book.next_charge();
+    let total: i64 = lines.iter().chain(&items).map(Line::total).sum();
+    let unlined = lines.is_empty() && items.is_empty();
+    let amount = new.amount.unwrap_or(if unlined { 1_000 } else { total });
+    let captured =
+        status != ChargeStatus::Failed && (new.captured || status == ChargeStatus::Pending);
+    let taken = status == ChargeStatus::Succeeded && captured;
+    let amount_captured = if taken {
+        new.amount_captured.unwrap_or(amount)
+    } else {
+        0
+    };
+    if amount < 1 || amount_captured > amount {
+        return Err(refused(
+            "the amount is at least 1 and at least what is captured",
+        ));
+    }
+    let purchase = if !lines.is_empty() {
+        let customer = customer.ok_or_else(|| refused("an invoice needs a customer"))?;
+        let created = new.invoice_created.unwrap_or(created);
+        enter_invoice(book, lines, index, (currency, customer), created)
+    } else if items.is_empty() {
+        Purchase::Nothing
+    } else {
+        enter_session(book, items, index, (currency, customer), created)
+    };
+    let metadata = new.metadata.iter();
+    Ok(Charge {
+        index,
+        created,
+        amount,
+        amount_captured,
+        currency,
+        status,
+        captured,
+        expired: false,
+        customer,
+        payment_intent: Some(index),
+        method: Method {
+            card: new.card,
+            brand: "visa",
+            country: "US",
+            last4: 4242,
+        },
+        purchase,
+        refunds: Vec::new(),
+        dispute: None,
+        metadata: metadata
+            .map(|(key, value)| (key.clone().into(), value.clone().into()))
+            .collect(),
+    })
+}
+
+fn enter_invoice(
+    book: &mut Book,
+    lines: Vec<Line>,
+    charge: u64,
+    (currency, customer): (Currency, u64),
+    created: i64,
+) -> Purchase {
+    let index = book.next_invoice();
+    let invoice = Invoice {
+        index,
+        created,
+        currency,
+        customer,
+        status: InvoiceStatus::Open,
+        subscription: true,
+        lines,
+        charges: vec![charge],
+    };
+    book.overlay.invoices.insert(index, invoice);
+    book.list(Kind::Invoice, created, index);
+    Purchase::Invoice(index)
+}
+
+fn enter_session(
+    book: &mut Book,
+    items: Vec<Line>,
+    charge: u64,
+    (currency, customer): (Currency, Option<u64>),
+    created: i64,
+) -> Purchase {
+    let index = book.next_session();
+    let charge = Some(charge);
+    let session = Session {
+        index,
+        created,
+        currency,
+        customer,
+        charge,
+        shipping: 0,
+        items,
+    };
+    book.overlay.sessions.insert(index, session);
+    book.list(Kind::Session, created, index);
+    Purchase::Session(index)
+}
+
+/// Enters the charge and lists what hangs on it.
+fn enter(book: &mut Book, mut charge: Charge) {
+    let (index, created) = (charge.index, charge.created);
+    book.list(Kind::Charge, created, index);
+    book.list(Kind::PaymentIntent, created, index);
+    if charge.paid() && charge.captured {
+        book.list(Kind::BalanceTransaction, created, index * ENTRY_SLOTS);
+    }
+    if matches!(charge.purchase, Purchase::Invoice(_)) {
+        book.list(Kind::InvoicePayment, created, index);
+    }
+    let released = charge.amount - charge.amount_captured;
+    let partial = charge.amount_captured > 0 && released > 0;
+    if partial && book.generator.release_is_refund() {
+        super::charge::release(book, &mut charge, released, created);
+    }
+    book.overlay.charges.insert(index, charge);
+}
+
+fn announce(book: &Book, index: u64, recorder: &mut Recorder<'_>) {
+    let Some(charge) = book.charge(index) else {
+        return;
+    };
+    let name = format!("charge.{}", charge.status.name());
+    recorder.record(book, &name, (Kind::Charge, index), None);
+    let paid = charge.paid();
+    if paid && charge.captured {
+        let intent = (Kind::PaymentIntent, index);
+        recorder.record(book, "payment_intent.succeeded", intent, None);
+    }
+    match charge.purchase {
+        Purchase::Nothing => {}
+        Purchase::Session(session) => {
+            let object = (Kind::Session, session);
+            recorder.record(book, "checkout.session.completed", object, None);
+        }
+        Purchase::Invoice(invoice) => {
+            recorder.record(book, "invoice.finalized", (Kind::Invoice, invoice), None);
+            if paid {
+                recorder.record(book, "invoice.paid", (Kind::Invoice, invoice), None);
+                let payment = (Kind::InvoicePayment, index);
+                recorder.record(book, "invoice_payment.paid", payment, None);
+            }
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! Changes to an account while it runs, and the events that they leave.
+//!
+//! A change and its events become visible together. What an account cannot do (refund more than
+//! was captured, capture twice) is refused. Deliberately absent: changes through the simulated API
+//! itself; the engine under test only reads.
+
+mod catalogue;
+mod charge;
+mod churn;
+mod create;
+mod examples;
+mod record;
+
+pub use churn::ChurnReport;
+pub use create::{NewCharge, NewLine};
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::account::{Account, lock};
+use crate::fault::FaultRule;
+use crate::id::Kind;
+use crate::key::KeyState;
+use crate::ledger::Metadata;
+use crate::settings::Settings;
+use crate::simulator::Simulator;
+use crate::truth::{Truth, TruthError, TruthQuery};
+
+/// New metadata by key; `None` and empty values take the key away.
+pub type MetadataChange = BTreeMap<String, Option<String>>;
+
+/// A change that cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum ControlError {
+    /// The account has no such object.
+    #[error("no such {kind}: '{id}'")]
+    NoSuchObject {
+        /// Stripe's word for it.
+        kind: &'static str,
+        /// The id that was given.
+        id: String,
+    },
+    /// The simulator hosts no such account.
+    #[error("no such account: '{0}'")]
+    NoSuchAccount(String),
+    /// The object is not in a state for it.
+    #[error("{0}")]
+    Refused(String),
+    /// The truth cannot be told.
+    #[error(transparent)]
+    Truth(#[from] TruthError),
+}
+
+/// One account of a running simulator, to be changed and asked.
+#[derive(Clone, Debug)]
+pub struct AccountHandle {
+    simulator: Arc<Simulator>,
+    index: usize,
+    quiet: bool,
+}
+
+impl AccountHandle {
+    pub(crate) const fn new(simulator: Arc<Simulator>, index: usize) -> Self {
+        Self {
+            simulator,
+            index,
+            quiet: false,
+        }
+    }
+
+    pub(crate) fn find(simulator: &Arc<Simulator>, id: &str) -> Option<Self> {
+        let index = simulator
+            .accounts
+            .iter()
+            .position(|it| it.identity.id == id)?;
+        Some(Self::new(Arc::clone(simulator), index))
+    }
+
+    /// The same account, whose changes leave no events.
+    #[must_use]
+    pub fn quietly(&self) -> Self {
+        Self {
+            quiet: true,
+            ..self.clone()
+        }
+    }
+
+    fn account(&self) -> &Account {
+        &self.simulator.accounts[self.index]
+    }
+
+    fn now(&self) -> i64 {
+        self.simulator.clock.now()
+    }
+
+    /// `acct_…`.
+    pub fn id(&self) -> &str {
+        &self.account().identity.id
+    }
+
+    /// The secret key, which may read everything.
+    pub fn key(&self) -> &str {
+        self.simulator.secret(self.index)
+    }
+
+    /// Live or test mode.
+    pub fn livemode(&self) -> bool {
+        self.account().identity.livemode
+    }
+
+    /// Charges that were there from the start.
+    pub fn generated_charges(&self) -> u64 {
+        self.account().book().generator.charges()
+    }
+
+    /// A number that differs from call to call.
+    pub(crate) fn draw_number(&self) -> u64 {
+        crate::draw::mix(self.simulator.next_request())
+    }
+
+    /// Adds or replaces a key; `permissions` of `None` are all of them.
+    pub fn set_key(&self, secret: &str, permissions: Option<&[&str]>, state: KeyState) {
+        let permissions: Option<BTreeSet<String>> =
+            permissions.map(|names| names.iter().map(|&name| name.to_owned()).collect());
+        self.simulator
+            .keys_mut()
+            .set(secret.to_owned(), self.index, permissions, state);
+    }
+
+    /// The settings as they are.
+    pub fn settings(&self) -> Settings {
+        self.account().settings()
+    }
+
+    /// Changes settings from the next request on.
+    pub fn configure(&self, change: impl FnOnce(&mut Settings)) {
+        let mut settings = self.account().settings();
+        change(&mut settings);
+        self.account().set_settings(settings);
+    }
+
+    /// Makes coming requests go wrong.
+    pub fn add_fault(&self, rule: FaultRule) {
+        lock(&self.account().faults).push(rule);
+    }
+
+    /// Takes back faults that were not met yet.
+    pub fn clear_faults(&self) {
+        lock(&self.account().faults).clear();
+    }
+
+    /// What a complete and correct sync of this account must find.
+    pub fn truth(&self, query: &TruthQuery) -> Result<Truth, TruthError> {
+        let book = self.account().book().clone();
+        crate::truth::tell(&book, &self.account().identity, query)
+    }
+
+    /// The index in `id`, or that there is no such object.
+    fn locate(&self, kind: Kind, id: &str) -> Result<u64, ControlError> {
+        let book = self.account().book();
+        let view = self.account().view(&book, self.account().version);
+        view.index_of(kind, id)
+            .ok_or_else(|| ControlError::NoSuchObject {
+                kind: kind.noun(),
+                id: id.to_owned(),
+            })
+    }
+}
+
+fn no_such(kind: Kind, id: &str) -> ControlError {
+    ControlError::NoSuchObject {
+        kind: kind.noun(),
+        id: id.to_owned(),
+    }
+}
+
+fn refused(reason: impl Into<String>) -> ControlError {
+    ControlError::Refused(reason.into())
+}
+
+fn merge(metadata: &mut Metadata, change: &MetadataChange) {
+    for (key, value) in change {
+        let value = value.as_ref().filter(|value| !value.is_empty());
+        let at = metadata.iter().position(|(name, _)| name == key);
+        match (at, value) {
+            (Some(at), Some(value)) => metadata[at].1 = value.clone().into(),
+            (None, Some(value)) => metadata.push((key.clone().into(), value.clone().into())),
+            (Some(at), None) => drop(metadata.remove(at)),
+            (None, None) => {}
+        }
+    }
+}

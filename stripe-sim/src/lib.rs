@@ -1,0 +1,55 @@
+//! A stateful fake Stripe, for tests, benchmarks and the demo.
+//!
+//! [`Simulator::builder`] describes accounts and starts a server on a free port; the
+//! [`SimHandle`] that comes back changes things while it runs and says what was asked for. Every
+//! generated object is a function of the account's seed and the object's index, so an account of a
+//! million charges needs no memory: only what was changed is kept.
+//!
+//! How it is put together: `generate` makes objects, `book` overlays them with what changed,
+//! `list` pages through them, `render` writes them as JSON, `api` answers requests, `change` and
+//! `control` change things, `truth` works out what a sync must find without any of the above but
+//! the first two.
+//!
+//! Deliberately absent: writing through the simulated API, webhooks, Connect, and whatever else of
+//! Stripe's a reader of revenue does not ask for.
+
+mod account;
+mod api;
+mod book;
+mod change;
+mod clock;
+mod control;
+mod draw;
+mod error;
+mod event;
+mod expand;
+mod fault;
+mod generate;
+mod id;
+mod json;
+mod key;
+mod ledger;
+mod limit;
+mod list;
+mod parameters;
+mod render;
+mod requests;
+mod run;
+mod server;
+mod settings;
+mod simulator;
+mod truth;
+mod version;
+mod view;
+
+pub use account::AccountConfig;
+pub use api::endpoint::PERMISSIONS;
+pub use change::{AccountHandle, ChurnReport, ControlError, MetadataChange, NewCharge, NewLine};
+pub use clock::TimeSource;
+pub use fault::{Fault, FaultRule};
+pub use key::KeyState;
+pub use requests::{RequestCount, RequestReport};
+pub use settings::Settings;
+pub use simulator::{SimHandle, Simulator, SimulatorBuilder, StartError};
+pub use truth::{Figures, Group, Truth, TruthError, TruthQuery};
+pub use version::ApiVersion;

@@ -1,0 +1,109 @@
+//! A consumer that is killed or stalls at any moment loses nothing and doubles nothing.
+
+use std::time::Duration;
+
+use serde_json::json;
+use tests::world::World;
+
+#[tokio::test]
+async fn a_crash_loses_no_rows_and_the_next_consumer_goes_on_from_the_last_commit() {
+    let mut world =
+        World::with_charges(4_000).lease(Duration::from_secs(1)).start().await;
+    world.account().configure(|settings| settings.latency_ms = 10);
+    let connected = world.connect().await;
+    let path = format!("/v1/sync-jobs/{}", connected["job_id"].as_str().unwrap());
+    let mut crashes = 0;
+    loop {
+        let target = 700 * (crashes + 1);
+        let completed = world
+            .eventually("the job to move on", async || {
+                let job = world.get(&path).await;
+                let completed = job["status"] == "completed";
+                let seen = job["progress"]["charges_seen"].as_i64().unwrap();
+                (completed || seen >= target).then_some(completed)
+            })
+            .await;
+        if completed {
+            break;
+        }
+        world.crash_consumers();
+        crashes += 1;
+        world.start_consumer();
+    }
+    assert!(crashes >= 3, "only {crashes} crashes");
+    let job = world.job_completed(&connected["job_id"]).await;
+    assert_eq!(job["attempt"], crashes + 1);
+    world.assert_exact().await;
+    // The reader is at most 8 pages ahead of the writer, and one is in flight; a commit takes up to 20.
+    let pages = world.sim.requests().of("GET /v1/charges") as i64 - 1;
+    assert!(pages <= 40 + crashes * 30, "{pages} pages with {crashes} crashes");
+}
+
+#[tokio::test]
+async fn a_consumer_told_to_stop_gives_its_job_back_at_once() {
+    let mut world = World::with_charges(3_000).start().await;
+    world.account().configure(|settings| settings.latency_ms = 20);
+    let connected = world.connect().await;
+    let path = format!("/v1/sync-jobs/{}", connected["job_id"].as_str().unwrap());
+    world
+        .eventually("the job to begin", async || {
+            let job = world.get(&path).await;
+            (job["progress"]["charges_seen"].as_i64().unwrap() > 0).then_some(())
+        })
+        .await;
+    world.stop_consumers().await;
+    // The lease is 30 s; a job that was merely dropped would wait for it to run out.
+    world.start_consumer();
+    world.account().configure(|settings| settings.latency_ms = 0);
+    let job = tokio::time::timeout(Duration::from_secs(20), world.job_completed(&connected["job_id"]))
+        .await
+        .expect("the job goes on at once");
+    assert_eq!(job["attempt"], 2);
+    world.assert_exact().await;
+}
+
+#[tokio::test]
+async fn a_zombie_that_lost_its_lease_commits_nothing() {
+    let world = World::with_charges(2_000).lease(Duration::from_secs(30)).start().await;
+    world.account().configure(|settings| settings.latency_ms = 30);
+    let connected = world.connect().await;
+    let path = format!("/v1/sync-jobs/{}", connected["job_id"].as_str().unwrap());
+    world
+        .eventually("the job to begin", async || {
+            let job = world.get(&path).await;
+            (job["progress"]["charges_seen"].as_i64().unwrap() > 0).then_some(())
+        })
+        .await;
+    // Someone else takes the job over: the running one is a zombie from here on.
+    sqlx::query("UPDATE sync_jobs SET attempt = attempt + 1, charges_seen = -1000000, lease_expires_at = now() + INTERVAL '3 seconds'")
+        .execute(world.database.admin())
+        .await
+        .unwrap();
+    let rows_then = count_rows(&world).await;
+    // The zombie's next commit is refused, and it stops; after the lease the job is claimed anew.
+    let job = world.job_completed(&connected["job_id"]).await;
+    assert!(job["progress"]["charges_seen"].as_i64().unwrap() < 0, "counted from the takeover on: {job:#}");
+    assert!(rows_then < 2_000);
+    world.assert_exact().await;
+}
+
+async fn count_rows(world: &World) -> i64 {
+    sqlx::query_scalar("SELECT COUNT(*) FROM stripe_revenue_data")
+        .fetch_one(world.database.admin())
+        .await
+        .unwrap()
+}
+
+#[tokio::test]
+async fn two_consumers_share_the_work_and_run_no_job_twice() {
+    let mut world = World::with_charges(800).consumers(0).start().await;
+    let connected = world.connect().await;
+    for _ in 0..3 {
+        world.start_consumer();
+    }
+    let job = world.job_completed(&connected["job_id"]).await;
+    assert_eq!(job["attempt"], 1);
+    assert_eq!(job["progress"]["charges_seen"], 800);
+    world.sync(json!({"job_type": "full"})).await;
+    world.assert_exact().await;
+}

@@ -1,0 +1,115 @@
+//! The programs as processes: three with RabbitMQ or one with PostgreSQL alone, they come to the same
+//! figures, also when they, the broker or PostgreSQL are killed in the middle.
+
+use serde_json::Value;
+use stripe_sim::{SimHandle, Simulator, TruthQuery};
+use tests::database::TestDatabase;
+use tests::programs::Deployment;
+use tests::servers::{PrivatePostgres, PrivateRabbit, shared_amqp_url};
+use tests::world::unlimited_account;
+
+const CHARGES: u64 = 50_000;
+
+async fn simulator(charges: u64) -> SimHandle {
+    Simulator::builder().account(unlimited_account(charges)).start().await.unwrap()
+}
+
+/// The truth in the words of the API's groups by day.
+fn truth_by_day(sim: &SimHandle) -> Value {
+    let truth = sim.first().truth(&TruthQuery::default()).unwrap();
+    let mut groups = Vec::new();
+    for (day, currencies) in truth.days {
+        for (currency, figures) in currencies {
+            if figures.charges > 0 {
+                groups.push(serde_json::json!({
+                    "key": day, "currency": currency, "charges": figures.charges,
+                    "units": figures.charges, "gross": figures.gross,
+                    "refunded": figures.refunded, "net": figures.net,
+                }));
+            }
+        }
+    }
+    groups.into()
+}
+
+fn url_of(database: &TestDatabase) -> String {
+    secrecy::ExposeSecret::expose_secret(&database.url()).to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn three_programs_with_rabbitmq_and_one_with_postgresql_alone_give_the_same_exact_figures() {
+    let sim = simulator(CHARGES).await;
+    let truth = truth_by_day(&sim);
+    let mut found = Vec::new();
+    for amqp_url in [Some(shared_amqp_url()), None] {
+        let database = TestDatabase::create().await;
+        let mut engine = Deployment::prepare(&url_of(&database), amqp_url.as_deref(), &sim.base_url);
+        if amqp_url.is_some() {
+            for program in ["api", "scheduler", "consumer"] {
+                engine.start(program);
+            }
+        } else {
+            engine.start_up();
+        }
+        let connected = engine.connect(sim.first().key()).await;
+        let job = engine.job_completed(&connected["job_id"]).await;
+        assert_eq!(job["progress"]["charges_seen"], CHARGES);
+        found.push(engine.days(connected["connection_id"].as_str().unwrap()).await);
+        engine.terminate().await;
+    }
+    assert_eq!(found[0], found[1]);
+    assert_eq!(found[0], truth);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killing_the_consumer_the_broker_and_postgresql_during_a_sync_changes_no_figure() {
+    let sim = simulator(12_000).await;
+    sim.configure_all(|settings| settings.latency_ms = 40);
+    let mut postgres = PrivatePostgres::start().await;
+    let mut rabbit = PrivateRabbit::start().await;
+    let database = TestDatabase::create_in(&postgres.url()).await;
+    let mut engine = Deployment::prepare(&url_of(&database), Some(&rabbit.url()), &sim.base_url);
+    for program in ["api", "scheduler", "consumer"] {
+        engine.start(program);
+    }
+    let connected = engine.connect(sim.first().key()).await;
+    let job_id = &connected["job_id"];
+    let beyond = |charges: i64| {
+        move |job: &Value| {
+            assert_ne!(job["status"], "failed", "{job:#}");
+            job["progress"]["charges_seen"].as_i64().unwrap() >= charges
+        }
+    };
+    let ended = |job: &Value| job["status"] == "completed";
+
+    let before = engine.job_until(job_id, beyond(1_000)).await;
+    assert!(!ended(&before), "the sync is still under way");
+    engine.kill("consumer");
+    engine.start("consumer");
+
+    let before = engine.job_until(job_id, beyond(4_000)).await;
+    assert!(!ended(&before), "the sync is still under way");
+    rabbit.kill().await;
+    let without_broker = engine.job_until(job_id, beyond(5_500)).await;
+    assert!(!ended(&without_broker), "the sync is still under way");
+    rabbit.restart().await;
+
+    let before = engine.job_until(job_id, beyond(7_000)).await;
+    assert!(!ended(&before), "the sync is still under way");
+    postgres.kill().await;
+    postgres.restart().await;
+
+    let job = engine.job_completed(job_id).await;
+    assert!(job["attempt"].as_i64().unwrap() > 1, "it was claimed again: {job:#}");
+    let connection_id = connected["connection_id"].as_str().unwrap();
+    assert_eq!(engine.days(connection_id).await, truth_by_day(&sim));
+
+    // The broker came back to a queue that works: a further job travels through it.
+    sim.configure_all(|settings| settings.latency_ms = 0);
+    sim.first().churn(50, 1);
+    let path = format!("/v1/connectors/stripe/{connection_id}/sync");
+    let (_, answer) = engine.ask(reqwest::Method::POST, &path, Some(serde_json::json!({}))).await;
+    engine.job_completed(&answer["job_id"]).await;
+    assert_eq!(engine.days(connection_id).await, truth_by_day(&sim));
+    engine.terminate().await;
+}

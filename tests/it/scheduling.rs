@@ -1,0 +1,380 @@
+//! The scheduler's passes: due connections get one job each, and no job stays unheard of.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chrono::{DateTime, TimeDelta, Utc};
+use common::broker::{Broker, Error, Link, Subscription};
+use common::clock::{Clock as _, SystemClock, TestClock};
+use common::config::{BrokerConfig, DatabaseConfig, LogConfig};
+use common::db::{self, Role};
+use common::lifecycle::Context;
+use common::sync::{JobRef, schedule};
+use scheduler::{Config, Schedule, Scheduler, Ticked, dispatch, tick};
+use tests::database::TestDatabase;
+
+/// A broker that keeps what it is given and says what it is told to.
+#[derive(Debug, Default)]
+struct Recorder {
+    published: Mutex<Vec<JobRef>>,
+    backlog: AtomicU64,
+    down: AtomicBool,
+}
+
+impl Recorder {
+    /// What was published since the last call.
+    fn take(&self) -> Vec<JobRef> {
+        std::mem::take(&mut self.published.lock().unwrap())
+    }
+}
+
+#[async_trait]
+impl Broker for Recorder {
+    async fn publish(&self, jobs: &[JobRef]) -> Result<(), Error> {
+        if self.down.load(Ordering::Relaxed) {
+            return Err(Error::Disconnected);
+        }
+        self.published.lock().unwrap().extend_from_slice(jobs);
+        Ok(())
+    }
+
+    async fn subscribe(&self, _slots: u16) -> Result<Box<dyn Subscription>, Error> {
+        Err(Error::Ended)
+    }
+
+    async fn backlog(&self) -> Result<Option<u64>, Error> {
+        Ok(Some(self.backlog.load(Ordering::Relaxed)))
+    }
+
+    fn link(&self) -> Link {
+        if self.down.load(Ordering::Relaxed) { Link::Down } else { Link::Up }
+    }
+}
+
+struct Setup {
+    database: TestDatabase,
+    clock: TestClock,
+    broker: Arc<Recorder>,
+    scheduler: Scheduler,
+}
+
+fn now() -> DateTime<Utc> {
+    "2026-11-21T10:00:00.050Z".parse().unwrap()
+}
+
+async fn setup() -> Setup {
+    let database = TestDatabase::create().await;
+    let clock = TestClock::at(now());
+    let broker = Arc::new(Recorder::default());
+    let scheduler = Scheduler {
+        pool: database.pool(Role::Scheduler),
+        broker: Arc::clone(&broker) as Arc<dyn Broker>,
+        clock: Arc::new(clock.clone()),
+    };
+    sqlx::query("INSERT INTO organizations VALUES ('acme', 'Acme', $1), ('other', 'Other', $1)")
+        .bind(now())
+        .execute(database.admin())
+        .await
+        .unwrap();
+    Setup { database, clock, broker, scheduler }
+}
+
+impl Setup {
+    async fn execute(&self, sql: &'static str) {
+        sqlx::query(sql).execute(self.database.admin()).await.unwrap();
+    }
+
+    /// Connections `c1` to `c{count}` of one organization, due since `since`.
+    async fn connections(&self, organization: &str, count: i32, since: DateTime<Utc>) {
+        sqlx::query(
+            "INSERT INTO platform_connections (organization_id, connection_id, stripe_account_id,
+                 livemode, timezone, lookback_days, created_at, next_sync_at)
+             SELECT $1, 'c' || n, 'acct_' || $1 || n, FALSE, 'UTC', 30, $3, $3
+             FROM generate_series(1, $2) AS n",
+        )
+        .bind(organization)
+        .bind(count)
+        .bind(since)
+        .execute(self.database.admin())
+        .await
+        .unwrap();
+    }
+
+    /// `connection type status`, sorted, of every job.
+    async fn jobs(&self) -> Vec<String> {
+        sqlx::query_scalar(
+            "SELECT connection_id || ' ' || job_type || ' ' || status FROM sync_jobs ORDER BY 1",
+        )
+        .fetch_all(self.database.admin())
+        .await
+        .unwrap()
+    }
+
+    /// A job of the organization `acme`'s connection, made at `now()`.
+    async fn job(&self, connection: &str, job_type: &str, lease: Option<TimeDelta>) -> JobRef {
+        let id = common::clock::new_id(self.clock.now());
+        let status = if lease.is_some() { "running" } else { "pending" };
+        sqlx::query(
+            "INSERT INTO sync_jobs (organization_id, job_id, connection_id, stripe_account_id,
+                 job_type, trigger, status, created_at, lease_expires_at)
+             VALUES ('acme', $1, $2, 'acct_' || $2, $3, 'manual', $4, $5, $6)",
+        )
+        .bind(id)
+        .bind(connection)
+        .bind(job_type)
+        .bind(status)
+        .bind(self.clock.now())
+        .bind(lease.map(|lease| self.clock.now() + lease))
+        .execute(self.database.admin())
+        .await
+        .unwrap();
+        JobRef {
+            organization_id: "acme".parse().unwrap(),
+            job_id: common::sync::JobId(id),
+        }
+    }
+
+    async fn dispatched_after(&self, seconds: i64) -> Vec<JobRef> {
+        self.clock.advance(TimeDelta::seconds(seconds));
+        let count = dispatch(&self.scheduler).await.unwrap();
+        let jobs = self.broker.take();
+        assert_eq!(count, jobs.len());
+        jobs
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ticks_side_by_side_make_one_job_for_each_due_connection() {
+    let setup = setup().await;
+    setup.connections("acme", 1200, now() - TimeDelta::minutes(1)).await;
+    setup.connections("other", 1, now()).await;
+    let ticks = (0..4).map(|_| {
+        let scheduler = setup.scheduler.clone();
+        tokio::spawn(async move { tick(&scheduler).await.unwrap() })
+    });
+    let ticked = futures::future::join_all(ticks).await;
+    let sums = ticked.into_iter().map(Result::unwrap).fold(Ticked::default(), |sum, one| Ticked {
+        due: sum.due + one.due,
+        jobs: sum.jobs + one.jobs,
+    });
+    assert_eq!(sums, Ticked { due: 1201, jobs: 1201 });
+    let jobs = setup.jobs().await;
+    assert_eq!(jobs.len(), 1201);
+    assert!(jobs.iter().all(|job| job.ends_with(" full pending")), "{jobs:?}");
+    assert_eq!(setup.broker.take().len(), 1201);
+    assert_eq!(tick(&setup.scheduler).await.unwrap(), Ticked::default());
+}
+
+#[tokio::test]
+async fn a_quarter_hour_connection_is_due_at_every_quarter_hour_tick() {
+    let setup = setup().await;
+    setup.connections("acme", 1, now()).await;
+    setup.connections("other", 1, now()).await;
+    setup
+        .execute("UPDATE platform_connections SET sync_interval_minutes = 1440 WHERE organization_id = 'other'")
+        .await;
+    // Ticks come some milliseconds after the quarter, sometimes fewer than the time before.
+    for milliseconds in [50, 80, 20, 0] {
+        let quarter = setup.clock.now() - TimeDelta::milliseconds(setup.clock.now().timestamp_millis() % 1000);
+        setup.clock.advance(quarter + TimeDelta::milliseconds(milliseconds) - setup.clock.now());
+        tick(&setup.scheduler).await.unwrap();
+        setup.execute("UPDATE sync_jobs SET status = 'completed'").await;
+        let next: Vec<(i32, DateTime<Utc>)> = sqlx::query_as(
+            "SELECT sync_interval_minutes, next_sync_at FROM platform_connections ORDER BY 1",
+        )
+        .fetch_all(setup.database.admin())
+        .await
+        .unwrap();
+        for (interval, next_sync_at) in next {
+            assert_eq!(next_sync_at, schedule::next_sync_at(setup.clock.now(), interval));
+        }
+        setup.clock.advance(TimeDelta::minutes(15));
+    }
+    let made: Vec<(String, i64)> =
+        sqlx::query_as("SELECT organization_id, COUNT(*) FROM sync_jobs GROUP BY 1 ORDER BY 1")
+            .fetch_all(setup.database.admin())
+            .await
+            .unwrap();
+    assert_eq!(made, [("acme".to_owned(), 4), ("other".to_owned(), 1)]);
+}
+
+#[tokio::test]
+async fn overdue_is_overdue_however_old_and_stopped_connections_are_left_alone() {
+    let setup = setup().await;
+    setup.connections("acme", 6, now() - TimeDelta::days(4000)).await;
+    setup.execute("UPDATE platform_connections SET paused = TRUE WHERE connection_id = 'c2'").await;
+    setup
+        .execute(
+            "UPDATE platform_connections SET problem_code = 'stripe_key_invalid', problem_since = NOW()
+             WHERE connection_id = 'c3'",
+        )
+        .await;
+    setup.execute("UPDATE platform_connections SET deleting_at = NOW() WHERE connection_id = 'c4'").await;
+    setup
+        .execute("UPDATE platform_connections SET next_sync_at = '2026-11-21T10:00:01Z' WHERE connection_id = 'c5'")
+        .await;
+    setup
+        .execute(
+            "INSERT INTO stripe_sync_state (organization_id, connection_id, full_synced_at)
+             VALUES ('acme', 'c1', NOW()), ('acme', 'c6', NULL)",
+        )
+        .await;
+    assert_eq!(tick(&setup.scheduler).await.unwrap(), Ticked { due: 2, jobs: 2 });
+    assert_eq!(setup.jobs().await, ["c1 incremental pending", "c6 full pending"]);
+}
+
+#[tokio::test]
+async fn a_connection_whose_work_is_under_way_gets_no_second_job() {
+    let setup = setup().await;
+    setup.connections("acme", 5, now()).await;
+    setup
+        .execute(
+            "INSERT INTO stripe_sync_state (organization_id, connection_id, full_synced_at)
+             VALUES ('acme', 'c1', NOW()), ('acme', 'c2', NOW()), ('acme', 'c4', NOW())",
+        )
+        .await;
+    let lease = Some(TimeDelta::seconds(30));
+    setup.job("c1", "incremental", None).await;
+    setup.job("c2", "full", lease).await;
+    // Narrower than what is wanted, and of another kind: neither serves.
+    setup.job("c3", "incremental", lease).await;
+    setup.job("c4", "refilter", lease).await;
+    setup.job("c5", "full", lease).await;
+    setup.execute("UPDATE sync_jobs SET cancel_requested = TRUE WHERE connection_id = 'c5'").await;
+    assert_eq!(tick(&setup.scheduler).await.unwrap(), Ticked { due: 5, jobs: 3 });
+    assert_eq!(
+        setup.jobs().await,
+        [
+            "c1 incremental pending",
+            "c2 full running",
+            "c3 full pending",
+            "c3 incremental running",
+            "c4 incremental pending",
+            "c4 refilter running",
+            "c5 full pending",
+            "c5 full running",
+        ]
+    );
+    assert_eq!(tick(&setup.scheduler).await.unwrap(), Ticked::default(), "all were moved on");
+}
+
+#[tokio::test]
+async fn a_job_whose_message_was_lost_is_dispatched_until_it_is_taken_up() {
+    let setup = setup().await;
+    let job = setup.job("c1", "full", None).await;
+    assert_eq!(setup.dispatched_after(10).await, [], "its first message may still be on its way");
+    assert_eq!(setup.dispatched_after(6).await, [job.clone()]);
+    assert_eq!(setup.dispatched_after(5).await, []);
+    assert_eq!(setup.dispatched_after(10).await, [job.clone()]);
+
+    // It waits in line rather than being lost.
+    setup.broker.backlog.store(1, Ordering::Relaxed);
+    assert_eq!(setup.dispatched_after(60).await, []);
+    setup.broker.backlog.store(0, Ordering::Relaxed);
+    assert_eq!(setup.dispatched_after(0).await, [job.clone()]);
+
+    setup.broker.down.store(true, Ordering::Relaxed);
+    assert_eq!(setup.dispatched_after(60).await, []);
+    setup.broker.down.store(false, Ordering::Relaxed);
+    assert_eq!(setup.dispatched_after(0).await, [job]);
+
+    setup.execute("UPDATE sync_jobs SET status = 'completed'").await;
+    assert_eq!(setup.dispatched_after(60).await, []);
+}
+
+#[tokio::test]
+async fn jobs_that_cannot_be_claimed_are_not_dispatched() {
+    let setup = setup().await;
+    let running = setup.job("c1", "full", Some(TimeDelta::seconds(90))).await;
+    setup.job("c1", "incremental", None).await;
+    setup.job("c1", "refilter", None).await;
+    // Another connection to the same account may not read at the same time, but may re-date.
+    setup.job("c2", "full", None).await;
+    let redate = setup.job("c3", "redate", None).await;
+    setup
+        .execute("UPDATE sync_jobs SET stripe_account_id = 'acct_c1' WHERE connection_id IN ('c2', 'c3')")
+        .await;
+    assert_eq!(setup.dispatched_after(60).await, [redate]);
+    setup.execute("UPDATE sync_jobs SET status = 'completed' WHERE connection_id = 'c3'").await;
+    // Its consumer died: only the job it held can be claimed.
+    assert_eq!(setup.dispatched_after(31).await, [running.clone()]);
+    assert_eq!(setup.dispatched_after(5).await, []);
+    assert_eq!(setup.dispatched_after(11).await, [running]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn dispatchers_side_by_side_send_each_job_once() {
+    let setup = setup().await;
+    for n in 0..50 {
+        setup.job(&format!("c{n}"), "full", None).await;
+    }
+    setup.clock.advance(TimeDelta::minutes(1));
+    let passes = (0..4).map(|_| {
+        let scheduler = setup.scheduler.clone();
+        tokio::spawn(async move { dispatch(&scheduler).await.unwrap() })
+    });
+    let counts = futures::future::join_all(passes).await;
+    assert_eq!(counts.into_iter().map(Result::unwrap).sum::<usize>(), 50);
+    assert_eq!(setup.broker.take().len(), 50);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_program_waits_for_the_migrations_and_then_takes_what_is_due() {
+    common::lifecycle::prepare_process();
+    let server = tests::servers::shared_postgres_url();
+    let name = format!("unmigrated_{}", common::clock::new_id(SystemClock.now()).simple());
+    let admin = sqlx::PgPool::connect(&server).await.unwrap();
+    let create = sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}"));
+    sqlx::query(create).execute(&admin).await.unwrap();
+    let mut url = url::Url::parse(&server).unwrap();
+    url.set_path(&name);
+    let url: secrecy::SecretString = url.to_string().into();
+
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let config = Config {
+        database: DatabaseConfig { database_url: url.clone() },
+        broker: BrokerConfig::default(),
+        ops_bind: Some(free),
+        sync_schedule: Schedule::default(),
+        log: LogConfig::default(),
+    };
+    let context = Context::system();
+    let program = tokio::spawn(scheduler::run(config, context.clone()));
+
+    let (status, report) = ready(free, |report| report["dependencies"]["postgres"] == "ok").await;
+    assert_eq!(status, 503);
+    assert_eq!(report["status"], "down");
+    assert_eq!(report["dependencies"]["migrations"], "missing");
+
+    db::migrate(&url).await.unwrap();
+    let (status, report) = ready(free, |report| report["status"] == "ok").await;
+    assert_eq!(status, 200);
+    assert_eq!(report["dependencies"]["rabbitmq"], "not_configured");
+
+    context.shutdown.cancel();
+    tokio::time::timeout(Duration::from_secs(20), program).await.unwrap().unwrap().unwrap();
+}
+
+/// Asks `/readyz` until the answer is as wanted.
+async fn ready(
+    address: std::net::SocketAddr,
+    wanted: impl Fn(&serde_json::Value) -> bool,
+) -> (u16, serde_json::Value) {
+    let url = format!("http://{address}/readyz");
+    let client = reqwest::Client::builder().timeout(Duration::from_secs(5)).build().unwrap();
+    let mut last = None;
+    for _ in 0..300 {
+        if let Ok(response) = client.get(&url).send().await {
+            let status = response.status().as_u16();
+            let report = response.json().await.unwrap();
+            if wanted(&report) {
+                return (status, report);
+            }
+            last = Some(report);
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("never as wanted, lastly {last:?}");
+}

@@ -1,0 +1,10 @@
+//! The harness of the integration tests: private servers, fresh databases, and a whole engine in one
+//! process before a simulated Stripe.
+//!
+//! Everything here panics rather than returning errors: a harness that cannot do its part is a failed
+//! test. Nothing sleeps for a fixed time; waits are for conditions, and bounded.
+
+pub mod database;
+pub mod programs;
+pub mod servers;
+pub mod world;

@@ -1,0 +1,536 @@
+//! A whole engine in one process: a simulated Stripe, a fresh database, the API on a port of its own,
+//! and a consumer that works until the world is dropped.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use common::broker::{self, Broker};
+use common::clock::{Clock as _, SystemClock, new_id, random_bytes};
+use common::credential::Keyring;
+use common::db::{self, Role};
+use common::lifecycle::{self, Context};
+use common::stripe::{Settings, Stripe};
+use common::tenant::{self, OrganizationId, TokenRole};
+use reqwest::{Method, StatusCode};
+use secrecy::ExposeSecret;
+use serde_json::{Value, json};
+use stripe_sim::{AccountConfig, AccountHandle, SimHandle, Simulator, TruthQuery};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::database::TestDatabase;
+use crate::servers::shared_amqp_url;
+
+/// How long anything may take before a test is given up.
+pub const PATIENCE: Duration = Duration::from_secs(120);
+const POLL: Duration = Duration::from_millis(25);
+const NO_LIMIT: NonZeroU32 = NonZeroU32::new(100_000).expect("not zero");
+
+/// What a world is like, before it starts.
+#[derive(Debug)]
+pub struct WorldBuilder {
+    accounts: Vec<AccountConfig>,
+    rabbitmq: bool,
+    event_lag: Duration,
+    lease: Duration,
+    consumers: u16,
+}
+
+impl WorldBuilder {
+    /// The simulated account; a further call adds a further one.
+    #[must_use]
+    pub fn account(mut self, config: AccountConfig) -> Self {
+        self.accounts.push(config);
+        self
+    }
+
+    /// Jobs travel through RabbitMQ.
+    #[must_use]
+    pub fn rabbitmq(mut self) -> Self {
+        self.rabbitmq = true;
+        self
+    }
+
+    /// How late events may be.
+    #[must_use]
+    pub fn event_lag(mut self, lag: Duration) -> Self {
+        self.event_lag = lag;
+        self
+    }
+
+    /// How long a claim holds without a heartbeat.
+    #[must_use]
+    pub fn lease(mut self, lease: Duration) -> Self {
+        self.lease = lease;
+        self
+    }
+
+    /// Consumers to start with; none leaves jobs pending until [`World::start_consumer`].
+    #[must_use]
+    pub fn consumers(mut self, consumers: u16) -> Self {
+        self.consumers = consumers;
+        self
+    }
+
+    /// Starts everything.
+    pub async fn start(self) -> World {
+        lifecycle::prepare_process();
+        let database = TestDatabase::create().await;
+        let mut simulator = Simulator::builder();
+        for account in self.accounts {
+            simulator = simulator.account(account);
+        }
+        let sim = simulator.start().await.expect("the simulator starts");
+        let parts = Parts::new(&sim, &database, self.rabbitmq);
+        let api_stop = CancellationToken::new();
+        let api_url = serve_api(&parts, &database, api_stop.clone()).await;
+        let mut world = World {
+            database,
+            sim,
+            api_url,
+            parts,
+            event_lag: self.event_lag,
+            lease: self.lease,
+            http: reqwest::Client::builder().build().expect("an HTTP client"),
+            consumers: Vec::new(),
+            api_stop,
+            first: OrganizationId::new("acme").expect("a valid id"),
+            tokens: BTreeMap::new(),
+        };
+        world.organization("acme").await;
+        for _ in 0..self.consumers {
+            world.start_consumer();
+        }
+        world
+    }
+}
+
+/// What programs of a world share.
+#[derive(Debug, Clone)]
+struct Parts {
+    keyring: Arc<Keyring>,
+    stripe: Stripe,
+    amqp_url: Option<secrecy::SecretString>,
+    queue_prefix: String,
+}
+
+impl Parts {
+    fn new(sim: &SimHandle, _database: &TestDatabase, rabbitmq: bool) -> Self {
+        let keyring = Keyring::generate("k1");
+        let stripe = Stripe::new(Settings {
+            rate_live: NO_LIMIT,
+            rate_test: NO_LIMIT,
+            rate_endpoint: NO_LIMIT,
+            first_wait: Duration::from_millis(5),
+            ..Settings::new(sim.base_url.parse().expect("the simulator's URL"))
+        })
+        .expect("an HTTP client");
+        Self {
+            keyring: Arc::new(Keyring::parse(keyring.expose_secret()).expect("a keyring")),
+            stripe,
+            amqp_url: rabbitmq.then(|| shared_amqp_url().into()),
+            queue_prefix: format!("test_{}", new_id(SystemClock.now()).simple()),
+        }
+    }
+
+    fn broker(&self, pool: &db::Pool) -> Arc<dyn Broker> {
+        broker::connect(self.amqp_url.as_ref(), &self.queue_prefix, pool).expect("a broker's URL")
+    }
+}
+
+async fn serve_api(parts: &Parts, database: &TestDatabase, stop: CancellationToken) -> String {
+    let pool = database.pool(Role::Api);
+    let state = api::ApiState::new(api::Parts {
+        broker: parts.broker(&pool),
+        pool,
+        clock: Arc::new(SystemClock),
+        stripe: parts.stripe.clone(),
+        keyring: Arc::clone(&parts.keyring),
+        shutdown: stop.clone(),
+        token_rate: api::TokenRate { per_second: NO_LIMIT, burst: NO_LIMIT },
+        ready: true,
+    });
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    let router = api::router(state);
+    tokio::spawn(async move {
+        let served = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned());
+        served.await.expect("the API serves");
+    });
+    url
+}
+
+#[derive(Debug)]
+struct RunningConsumer {
+    context: Context,
+    task: JoinHandle<()>,
+}
+
+/// A whole engine before a simulated Stripe.
+#[derive(Debug)]
+pub struct World {
+    /// Its database.
+    pub database: TestDatabase,
+    /// Its Stripe.
+    pub sim: SimHandle,
+    /// Where its API listens.
+    pub api_url: String,
+    parts: Parts,
+    event_lag: Duration,
+    lease: Duration,
+    http: reqwest::Client,
+    consumers: Vec<RunningConsumer>,
+    api_stop: CancellationToken,
+    first: OrganizationId,
+    tokens: BTreeMap<OrganizationId, String>,
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        self.api_stop.cancel();
+        for consumer in &self.consumers {
+            consumer.task.abort();
+        }
+    }
+}
+
+/// An answer of the API.
+#[derive(Debug)]
+pub struct Answer {
+    /// HTTP status.
+    pub status: StatusCode,
+    /// The body, null when it is no JSON.
+    pub body: Value,
+}
+
+impl Answer {
+    /// The body, after checking the status.
+    #[track_caller]
+    pub fn expect(self, status: u16) -> Value {
+        assert_eq!(self.status.as_u16(), status, "{:#}", self.body);
+        self.body
+    }
+}
+
+impl World {
+    /// A world with one account of Stripe's default and one consumer, through PostgreSQL.
+    pub fn builder() -> WorldBuilder {
+        WorldBuilder {
+            accounts: Vec::new(),
+            rabbitmq: false,
+            event_lag: Duration::from_secs(60),
+            lease: Duration::from_secs(30),
+            consumers: 1,
+        }
+    }
+
+    /// A world whose account has so many charges, without rate limits, over 90 days.
+    pub fn with_charges(charges: u64) -> WorldBuilder {
+        Self::builder().account(unlimited_account(charges))
+    }
+
+    /// Makes an organization with an administrator's token.
+    pub async fn organization(&mut self, id: &str) {
+        let organization = OrganizationId::new(id).expect("a valid id");
+        let token = self.token(&organization, TokenRole::Admin).await;
+        self.tokens.insert(organization, token);
+    }
+
+    /// Makes a token, and the organization where it is new.
+    pub async fn token(&self, organization: &OrganizationId, role: TokenRole) -> String {
+        let now = SystemClock.now();
+        let token = tenant::token_text(&random_bytes());
+        let mut conn = self.database.admin().acquire().await.expect("a connection");
+        let conn = &mut *conn;
+        tenant::queries::create_organization(conn, organization, organization.as_str(), now)
+            .await
+            .expect("an organization");
+        let new = tenant::queries::NewToken {
+            token_id: new_id(now),
+            hash: tenant::token_hash(&token),
+            name: "test",
+            role,
+            expires_at: None,
+        };
+        tenant::queries::create_token(conn, organization, &new, now).await.expect("a token");
+        token
+    }
+
+    /// Starts a further consumer, as a further process would.
+    pub fn start_consumer(&mut self) {
+        let pool = self.database.pool(Role::Consumer);
+        let engine = consumer::Engine {
+            broker: self.parts.broker(&pool),
+            pool,
+            keyring: Arc::clone(&self.parts.keyring),
+            stripe: self.parts.stripe.clone(),
+            clock: Arc::new(SystemClock),
+            lease: self.lease,
+            slots: 4,
+            event_lag: self.event_lag,
+            owner: format!("consumer-{}", new_id(SystemClock.now())),
+        };
+        let context = Context::system();
+        let task = tokio::spawn({
+            let context = context.clone();
+            async move { consumer::work(&engine, &context).await }
+        });
+        self.consumers.push(RunningConsumer { context, task });
+    }
+
+    /// Stops the consumers as SIGTERM does.
+    pub async fn stop_consumers(&mut self) {
+        for consumer in std::mem::take(&mut self.consumers) {
+            consumer.context.shutdown.cancel();
+            consumer.task.await.expect("a consumer stops");
+        }
+    }
+
+    /// Drops the consumers where they stand, as a crash does.
+    pub fn crash_consumers(&mut self) {
+        for consumer in std::mem::take(&mut self.consumers) {
+            consumer.task.abort();
+        }
+    }
+
+    /// A scheduler of this world, to be ticked by hand.
+    pub fn scheduler(&self) -> scheduler::Scheduler {
+        let pool = self.database.pool(Role::Scheduler);
+        scheduler::Scheduler { broker: self.parts.broker(&pool), pool, clock: Arc::new(SystemClock) }
+    }
+
+    /// The first account of the simulator.
+    pub fn account(&self) -> AccountHandle {
+        self.sim.first()
+    }
+
+    /// The token of an organization.
+    pub fn token_of(&self, organization: &str) -> &str {
+        &self.tokens[&OrganizationId::new(organization).expect("a valid id")]
+    }
+
+    /// Asks the API as the first organization's administrator.
+    pub async fn ask(&self, method: Method, path: &str, body: Option<Value>) -> Answer {
+        self.ask_as(self.token_of(self.first.as_str()), method, path, body).await
+    }
+
+    /// Asks the API with a token.
+    pub async fn ask_as(&self, token: &str, method: Method, path: &str, body: Option<Value>) -> Answer {
+        let mut request = self.http.request(method, format!("{}{path}", self.api_url)).bearer_auth(token);
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
+        let answer = request.send().await.expect("the API answers");
+        let status = answer.status();
+        let text = answer.text().await.expect("a body");
+        Answer { status, body: serde_json::from_str(&text).unwrap_or(Value::Null) }
+    }
+
+    /// `GET`, which must answer 200.
+    pub async fn get(&self, path: &str) -> Value {
+        self.ask(Method::GET, path, None).await.expect(200)
+    }
+
+    /// Connects the first account with more history than it has; the answer of the call.
+    pub async fn connect(&self) -> Value {
+        self.connect_with(json!({})).await.expect(201)
+    }
+
+    /// Connects the first account with further fields in the body.
+    pub async fn connect_with(&self, extra: Value) -> Answer {
+        let mut body = json!({
+            "organization_id": self.first.as_str(),
+            "api_key": self.account().key(),
+            "lookback_days": 120,
+        });
+        for (key, value) in extra.as_object().expect("an object") {
+            body[key] = value.clone();
+        }
+        self.ask(Method::POST, "/v1/connectors/stripe/connect", Some(body)).await
+    }
+
+    /// The id of the connection of the first organization to the first account.
+    pub fn connection_id(&self) -> String {
+        common::connection::connection_id(&self.first, self.account().id())
+    }
+
+    /// Waits for a job to end; the job.
+    pub async fn job_end(&self, job_id: &Value) -> Value {
+        let path = format!("/v1/sync-jobs/{}", job_id.as_str().expect("a job's id"));
+        self.eventually(&format!("the end of job {job_id}"), async || {
+            let job = self.get(&path).await;
+            let ended = !matches!(job["status"].as_str(), Some("pending" | "running"));
+            ended.then_some(job)
+        })
+        .await
+    }
+
+    /// Waits for a job to complete.
+    pub async fn job_completed(&self, job_id: &Value) -> Value {
+        let job = self.job_end(job_id).await;
+        assert_eq!(job["status"], "completed", "{job:#}");
+        job
+    }
+
+    /// Starts a sync by hand and waits for it; the job.
+    pub async fn sync(&self, body: Value) -> Value {
+        let path = format!("/v1/connectors/stripe/{}/sync", self.connection_id());
+        let answer = self.ask(Method::POST, &path, Some(body)).await;
+        assert!(answer.status.is_success(), "{:#}", answer.body);
+        self.job_completed(&answer.body["job_id"]).await
+    }
+
+    /// Polls until there is an answer, within [`PATIENCE`].
+    pub async fn eventually<T>(&self, what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+        let polled = async {
+            loop {
+                if let Some(answer) = ask().await {
+                    return answer;
+                }
+                tokio::time::sleep(POLL).await;
+            }
+        };
+        match tokio::time::timeout(PATIENCE, polled).await {
+            Ok(answer) => answer,
+            Err(_) => panic!("waited in vain for {what}"),
+        }
+    }
+
+    /// Checks every figure of the first connection against the simulator's truth: by day and currency,
+    /// in all, by metadata keys, what is stored, and the state.
+    pub async fn assert_exact(&self) {
+        exact::assert_exact(self).await;
+    }
+}
+
+/// An account of so many charges over 90 days, without rate limits.
+pub fn unlimited_account(charges: u64) -> AccountConfig {
+    AccountConfig {
+        charges,
+        days: 90,
+        settings: Some(stripe_sim::Settings::unlimited()),
+        ..AccountConfig::default()
+    }
+}
+
+mod exact {
+    //! The comparison with the truth.
+
+    use std::collections::BTreeMap;
+
+    use super::{TruthQuery, Value, World};
+
+    type Figures = [i64; 5];
+
+    fn figures(group: &Value) -> Figures {
+        ["charges", "units", "gross", "refunded", "net"]
+            .map(|name| group[name].as_i64().expect("a number"))
+    }
+
+    fn truth_figures(truth: &stripe_sim::Figures) -> Option<Figures> {
+        let charges = truth.charges as i64;
+        (charges > 0).then_some([charges, charges, truth.gross, truth.refunded, truth.net])
+    }
+
+    async fn groups(world: &World, by: &str) -> BTreeMap<(Option<String>, String), Figures> {
+        let id = world.connection_id();
+        let mut found = BTreeMap::new();
+        let mut cursor = String::new();
+        loop {
+            let page = world
+                .get(&format!("/v1/analytics/stripe?connection_id={id}&group_by={by}&limit=1000{cursor}"))
+                .await;
+            for group in page["groups"].as_array().expect("groups") {
+                let key = group["key"].as_str().map(str::to_owned);
+                let currency = group["currency"].as_str().expect("a currency").to_owned();
+                assert!(found.insert((key, currency), figures(group)).is_none(), "a group came twice");
+            }
+            match page["next_cursor"].as_str() {
+                Some(next) => cursor = format!("&cursor={next}"),
+                None => return found,
+            }
+        }
+    }
+
+    pub(super) async fn assert_exact(world: &World) {
+        let connection = world.get(&format!("/v1/connectors/{}", world.connection_id())).await;
+        let status = world.get(&format!("/v1/connectors/{}/sync-status", world.connection_id())).await;
+        let from = status["covered"]["from"].as_str().expect("something is covered");
+        let from: chrono::DateTime<chrono::Utc> = from.parse().expect("an instant");
+        let dimensions = ["charge.tier", "charge.campaign", "customer.plan"];
+        let truth = world
+            .account()
+            .truth(&TruthQuery {
+                from: Some(from.timestamp()),
+                timezone: connection["timezone"].as_str().map(str::to_owned),
+                metadata: dimensions.map(str::to_owned).to_vec(),
+                ..TruthQuery::default()
+            })
+            .expect("the truth");
+
+        let mut days = BTreeMap::new();
+        for (day, currencies) in &truth.days {
+            for (currency, figures) in currencies {
+                if let Some(figures) = truth_figures(figures) {
+                    days.insert((Some(day.clone()), currency.clone()), figures);
+                }
+            }
+        }
+        assert_eq!(groups(world, "day").await, days, "by day");
+        for dimension in dimensions {
+            let expected: BTreeMap<_, _> = truth.groups[dimension]
+                .iter()
+                .filter_map(|group| {
+                    let key = (group.key.clone(), group.currency.clone());
+                    truth_figures(&group.figures).map(|figures| (key, figures))
+                })
+                .collect();
+            assert_eq!(groups(world, &format!("metadata:{dimension}")).await, expected, "by {dimension}");
+        }
+        assert_state(&truth, &status["state"]);
+        assert_aggregates(world, &truth).await;
+    }
+
+    fn assert_state(truth: &stripe_sim::Truth, state: &Value) {
+        assert_eq!(state["charges_synced"], truth.charges_stored, "charges synced");
+        assert_eq!(state["last_charge_id"].as_str(), truth.newest_charge.as_deref(), "newest charge");
+        let totals: BTreeMap<&str, i64> = truth
+            .totals
+            .iter()
+            .filter(|(_, figures)| figures.charges > 0)
+            .map(|(currency, figures)| (currency.as_str(), figures.net))
+            .collect();
+        assert_eq!(state["total_revenue_synced"], serde_json::json!(totals), "total revenue");
+    }
+
+    async fn assert_aggregates(world: &World, truth: &stripe_sim::Truth) {
+        let path =
+            format!("/v1/analytics/stripe/daily-aggregates?connection_id={}", world.connection_id());
+        let body = world.get(&path).await;
+        let mut found = BTreeMap::new();
+        for day in body["data"].as_array().expect("data") {
+            let key = (
+                day["date"].as_str().expect("a date").to_owned(),
+                day["currency"].as_str().expect("a currency").to_owned(),
+            );
+            let net = day["total_revenue"].as_i64().expect("a number");
+            let by_product: i64 = day["revenue_by_product"]
+                .as_object()
+                .expect("products")
+                .values()
+                .map(|net| net.as_i64().expect("a number"))
+                .sum();
+            assert_eq!(by_product, net, "products sum to the day: {day:#}");
+            found.insert(key, [day["charges"].as_i64().expect("a number"), net]);
+        }
+        let mut expected = BTreeMap::new();
+        for (day, currencies) in &truth.days {
+            for (currency, figures) in currencies.iter().filter(|(_, figures)| figures.charges > 0) {
+                expected.insert((day.clone(), currency.clone()), [figures.charges as i64, figures.net]);
+            }
+        }
+        assert_eq!(found, expected, "daily aggregates");
+    }
+}
