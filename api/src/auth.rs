@@ -39,7 +39,11 @@ impl<S: Sync> FromRequestParts<S> for Caller {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
-        parts.extensions.get::<Arc<Self>>().map(|caller| Self::clone(caller)).ok_or(ApiError::Unauthenticated)
+        parts
+            .extensions
+            .get::<Arc<Self>>()
+            .map(|caller| Self::clone(caller))
+            .ok_or(ApiError::Unauthenticated)
     }
 }
 
@@ -64,20 +68,30 @@ async fn admit(state: &ApiState, request: &Parts) -> Result<Caller, ApiError> {
         return Err(ApiError::Unavailable(None));
     }
     let token = bearer(&request.headers).ok_or(ApiError::Unauthenticated)?;
-    let found = tenant::queries::authenticate(&state.pool, tenant::token_hash(token), state.clock.now());
+    let found =
+        tenant::queries::authenticate(&state.pool, tenant::token_hash(token), state.clock.now());
     let token = found.await?.ok_or(ApiError::Unauthenticated)?;
-    let caller =
-        Caller { organization: token.organization_id, token_id: token.token_id, role: token.role };
+    let caller = Caller {
+        organization: token.organization_id,
+        token_id: token.token_id,
+        role: token.role,
+    };
     if let Err(refusal) = state.limiter.check_key(&caller.token_id) {
         let wait = refusal.wait_time_from(governor::clock::DefaultClock::default().now());
-        return Err(ApiError::RateLimited { retry_after_secs: wait.as_secs() + 1 });
+        return Err(ApiError::RateLimited {
+            retry_after_secs: wait.as_secs() + 1,
+        });
     }
-    let route = request.extensions.get::<MatchedPath>().map(MatchedPath::as_str);
+    let route = request
+        .extensions
+        .get::<MatchedPath>()
+        .map(MatchedPath::as_str);
     if allowed(caller.role, &request.method, route) {
         return Ok(caller);
     }
     Err(ApiError::Forbidden {
-        detail: "The token's role is analyst, which reads only; this needs a token of role admin.".to_owned(),
+        detail: "The token's role is analyst, which reads only; this needs a token of role admin."
+            .to_owned(),
     })
 }
 
@@ -94,7 +108,11 @@ fn allowed(role: TokenRole, method: &Method, route: Option<&str>) -> bool {
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    let (scheme, token) = headers
+        .get(header::AUTHORIZATION)?
+        .to_str()
+        .ok()?
+        .split_once(' ')?;
     let token = token.trim();
     (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
 }
@@ -130,7 +148,11 @@ mod tests {
             (Method::DELETE, PREVIEW, false),
             (Method::PATCH, "/v1/connectors/{id}", false),
         ] {
-            assert_eq!(allowed(TokenRole::Analyst, &method, Some(route)), may, "{method} {route}");
+            assert_eq!(
+                allowed(TokenRole::Analyst, &method, Some(route)),
+                may,
+                "{method} {route}"
+            );
             assert!(allowed(TokenRole::Admin, &method, Some(route)));
         }
     }

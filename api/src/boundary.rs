@@ -10,8 +10,8 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::Response;
-use common::clock::new_id;
 use common::cause::Chain;
+use common::clock::new_id;
 use futures::FutureExt as _;
 use tokio::time::Instant;
 use tracing::{Instrument as _, debug, error, info_span};
@@ -37,7 +37,10 @@ pub(crate) async fn boundary(
         .get::<MatchedPath>()
         .map_or_else(|| "unmatched".to_owned(), |path| path.as_str().to_owned());
     let span = info_span!("http.request", request_id, %method, route);
-    let handled = AssertUnwindSafe(next.run(request)).catch_unwind().instrument(span.clone()).await;
+    let handled = AssertUnwindSafe(next.run(request))
+        .catch_unwind()
+        .instrument(span.clone())
+        .await;
     let mut response = handled.unwrap_or_else(|_| {
         axum::response::IntoResponse::into_response(ApiError::internal("the handler panicked"))
     });
@@ -46,8 +49,11 @@ pub(crate) async fn boundary(
         response.headers_mut().insert(REQUEST_ID, value);
     }
     let status = response.status().as_u16().to_string();
-    let labels =
-        [("method", method.to_string()), ("route", route), ("status", status)];
+    let labels = [
+        ("method", method.to_string()),
+        ("route", route),
+        ("status", status),
+    ];
     metrics::counter!("api_requests_total", &labels).increment(1);
     metrics::histogram!("api_request_seconds", &labels).record(started.elapsed().as_secs_f64());
     response

@@ -4,15 +4,19 @@ use std::net::SocketAddr;
 
 use clap::Parser;
 use common::config::{
-    BrokerArgs, BrokerConfig, DatabaseArgs, DatabaseConfig, EncryptionArgs, EncryptionConfig, Error,
-    LogArgs, LogConfig, Problems, StripeArgs, StripeConfig, or_default, parse_bind,
+    BrokerArgs, BrokerConfig, DatabaseArgs, DatabaseConfig, EncryptionArgs, EncryptionConfig,
+    Error, LogArgs, LogConfig, Problems, StripeArgs, StripeConfig, or_default, parse_bind,
 };
 
 const DEFAULT_BIND: &str = "127.0.0.1:8080";
 
 /// Flags and variables as plain text.
 #[derive(Debug, Clone, Parser)]
-#[command(name = "api", version, about = "REST API: connections, rules and analytics")]
+#[command(
+    name = "api",
+    version,
+    about = "REST API: connections, rules and analytics"
+)]
 pub struct Args {
     /// The address and port to serve on
     #[arg(long, env = "API_BIND", default_value = DEFAULT_BIND, value_name = "ADDRESS")]
@@ -68,7 +72,11 @@ impl Args {
     /// Everything that is wrong or missing.
     pub fn check(self) -> Result<Config, Error> {
         let mut problems = Problems::default();
-        let bind = parse_bind("API_BIND", or_default(&self.api_bind, DEFAULT_BIND), &mut problems);
+        let bind = parse_bind(
+            "API_BIND",
+            or_default(&self.api_bind, DEFAULT_BIND),
+            &mut problems,
+        );
         let database = self.database.check(&mut problems);
         let broker = self.broker.check(&mut problems);
         let encryption = self.encryption.check(&mut problems);

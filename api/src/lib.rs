@@ -84,7 +84,10 @@ pub fn router(state: ApiState) -> Router {
         .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
         .layer(DefaultBodyLimit::max(input::MAX_BODY_BYTES))
         .layer(middleware::from_fn_with_state(state.clone(), auth::guard))
-        .layer(middleware::from_fn_with_state(state.clone(), boundary::boundary))
+        .layer(middleware::from_fn_with_state(
+            state.clone(),
+            boundary::boundary,
+        ))
         .layer(CompressionLayer::new())
         .with_state(state)
 }
@@ -112,9 +115,16 @@ pub async fn run(config: Config, context: Context) -> Result<(), Error> {
 /// # Errors
 /// When a setting proves of no use.
 pub fn state_of(config: &Config, context: &Context) -> Result<ApiState, Error> {
-    let pool = db::connect(&config.database.database_url, db::Role::Api, POOL_CONNECTIONS)
-        .map_err(Error::Database)?;
-    let BrokerConfig { amqp_url, queue_prefix } = &config.broker;
+    let pool = db::connect(
+        &config.database.database_url,
+        db::Role::Api,
+        POOL_CONNECTIONS,
+    )
+    .map_err(Error::Database)?;
+    let BrokerConfig {
+        amqp_url,
+        queue_prefix,
+    } = &config.broker;
     let broker = broker::connect(amqp_url.as_ref(), queue_prefix, &pool).map_err(Error::Broker)?;
     let stripe = Stripe::new(Settings {
         rate_live: config.stripe.stripe_rate_live,
@@ -143,9 +153,13 @@ pub fn state_of(config: &Config, context: &Context) -> Result<ApiState, Error> {
 /// # Errors
 /// When it is not to be had.
 pub async fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
-    TcpListener::bind(address)
-        .await
-        .map_err(|cause| Error::Bind(lifecycle::Error::Bind { address, setting: "API_BIND", cause }))
+    TcpListener::bind(address).await.map_err(|cause| {
+        Error::Bind(lifecycle::Error::Bind {
+            address,
+            setting: "API_BIND",
+            cause,
+        })
+    })
 }
 
 /// Serves the API on a listener until the context says stop; calls that have begun are answered.
@@ -156,7 +170,11 @@ pub async fn serve(listener: TcpListener, state: ApiState, context: Context) -> 
     if let Ok(address) = listener.local_addr() {
         info!(%address, "serving the API");
     }
-    let (pool, ready, waiting) = (state.pool.clone(), Arc::clone(&state.ready), context.clone());
+    let (pool, ready, waiting) = (
+        state.pool.clone(),
+        Arc::clone(&state.ready),
+        context.clone(),
+    );
     tokio::spawn(async move {
         if wait_until_migrated(&pool, &waiting).await {
             ready.store(true, Ordering::Relaxed);

@@ -6,10 +6,10 @@ use std::sync::atomic::AtomicBool;
 
 use axum::http::StatusCode;
 use common::broker::Broker;
+use common::cause::Chain;
 use common::clock::SharedClock;
 use common::credential::Keyring;
 use common::db;
-use common::cause::Chain;
 use common::lifecycle::Health;
 use common::stripe::Stripe;
 use common::sync::JobRef;
@@ -39,7 +39,10 @@ impl Default for TokenRate {
     fn default() -> Self {
         const PER_SECOND: NonZeroU32 = NonZeroU32::new(100).expect("100 is not zero");
         const BURST: NonZeroU32 = NonZeroU32::new(200).expect("200 is not zero");
-        Self { per_second: PER_SECOND, burst: BURST }
+        Self {
+            per_second: PER_SECOND,
+            burst: BURST,
+        }
     }
 }
 
@@ -88,7 +91,8 @@ impl std::fmt::Debug for ApiState {
 impl ApiState {
     /// The state of these parts.
     pub fn new(parts: Parts) -> Self {
-        let quota = Quota::per_second(parts.token_rate.per_second).allow_burst(parts.token_rate.burst);
+        let quota =
+            Quota::per_second(parts.token_rate.per_second).allow_burst(parts.token_rate.burst);
         Self {
             health: Health::of_publisher(parts.pool.clone(), Arc::clone(&parts.broker)),
             pool: parts.pool,
@@ -122,5 +126,9 @@ impl ApiState {
 
 /// The status of a job-making call: 202 when the job is new, 200 when one was there.
 pub(crate) fn job_status(created: bool) -> StatusCode {
-    if created { StatusCode::ACCEPTED } else { StatusCode::OK }
+    if created {
+        StatusCode::ACCEPTED
+    } else {
+        StatusCode::OK
+    }
 }

@@ -61,7 +61,11 @@ impl Error {
             Self::Admin(error) => error.is_usage(),
             Self::Client(error) => error.is_usage(),
         };
-        if usage { ExitCode::from(2) } else { ExitCode::FAILURE }
+        if usage {
+            ExitCode::from(2)
+        } else {
+            ExitCode::FAILURE
+        }
     }
 }
 
@@ -86,7 +90,10 @@ pub fn run(cli: Cli) -> ExitCode {
 /// Runs a command that ends by itself and says what went wrong.
 fn finish<E: Into<Error>>(command: impl Future<Output = Result<(), E>>) -> ExitCode {
     lifecycle::prepare_process();
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => runtime,
         Err(cause) => {
             eprintln!("stripe-sync: the runtime could not be started: {cause}");

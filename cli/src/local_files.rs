@@ -66,8 +66,12 @@ impl LocalFiles {
     /// The keys in the file, none when there is no file.
     pub fn keyring(&self) -> Result<Option<Keyring>, Error> {
         let path = self.encryption_keys();
-        let Some(keys) = read(&path)? else { return Ok(None) };
-        Keyring::parse(keys.expose_secret()).map(Some).map_err(|cause| Error::Keys { path, cause })
+        let Some(keys) = read(&path)? else {
+            return Ok(None);
+        };
+        Keyring::parse(keys.expose_secret())
+            .map(Some)
+            .map_err(|cause| Error::Keys { path, cause })
     }
 
     /// The keys in the file, made when there is none.
@@ -145,7 +149,11 @@ fn write(path: &Path, secret: &SecretString, if_there: IfThere) -> Result<(), Er
 
 fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
     let path = path.to_owned();
-    move |cause| Error::Io { action, path, cause }
+    move |cause| Error::Io {
+        action,
+        path,
+        cause,
+    }
 }
 
 #[cfg(test)]
@@ -166,9 +174,15 @@ mod tests {
         assert!(local.keyring().unwrap().is_none());
         local.keyring_or_new().unwrap();
         let first = fs::read_to_string(local.encryption_keys()).unwrap();
-        assert_eq!(local.keyring_or_new().unwrap().sealing_key_id(), FIRST_KEY_ID);
+        assert_eq!(
+            local.keyring_or_new().unwrap().sealing_key_id(),
+            FIRST_KEY_ID
+        );
         assert_eq!(fs::read_to_string(local.encryption_keys()).unwrap(), first);
-        let mode = fs::metadata(local.encryption_keys()).unwrap().permissions().mode();
+        let mode = fs::metadata(local.encryption_keys())
+            .unwrap()
+            .permissions()
+            .mode();
         assert_eq!(mode & 0o777, 0o600);
     }
 
@@ -178,13 +192,18 @@ mod tests {
         local.keyring_or_new().unwrap();
         fs::write(local.encryption_keys(), "local1:c2hvcnQ=").unwrap();
         assert!(matches!(local.keyring_or_new(), Err(Error::Keys { .. })));
-        assert_eq!(fs::read_to_string(local.encryption_keys()).unwrap(), "local1:c2hvcnQ=");
+        assert_eq!(
+            fs::read_to_string(local.encryption_keys()).unwrap(),
+            "local1:c2hvcnQ="
+        );
     }
 
     #[test]
     fn the_database_is_remembered_while_it_runs() {
         let (_directory, local) = local();
-        let remembered = local.remember_database_url(&"postgres://there".into()).unwrap();
+        let remembered = local
+            .remember_database_url(&"postgres://there".into())
+            .unwrap();
         let url = local.database_url().unwrap().unwrap();
         assert_eq!(url.expose_secret(), "postgres://there");
         drop(remembered);

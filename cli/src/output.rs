@@ -37,9 +37,17 @@ pub(crate) fn thousands(number: i64) -> String {
     if number < 0 { format!("-{text}") } else { text }
 }
 
+/// A number of things: `1 request`, `1,234 requests`.
+pub(crate) fn count(number: i64, thing: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{} {thing}{plural}", thousands(number))
+}
+
 /// Text from outside without what a terminal would obey: strangers choose metadata.
 pub(crate) fn plain(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+    text.chars()
+        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+        .collect()
 }
 
 /// The side of a column on which its cells stand.
@@ -52,7 +60,10 @@ pub(crate) enum Align {
 }
 
 /// A table with a heading, its columns aligned as told.
-pub(crate) fn table(columns: &[(&str, Align)], rows: impl IntoIterator<Item = Vec<String>>) -> String {
+pub(crate) fn table(
+    columns: &[(&str, Align)],
+    rows: impl IntoIterator<Item = Vec<String>>,
+) -> String {
     let cell = |(text, align): (&str, Align)| {
         Cell::new(text).set_alignment(match align {
             Align::Left => CellAlignment::Left,
@@ -61,10 +72,21 @@ pub(crate) fn table(columns: &[(&str, Align)], rows: impl IntoIterator<Item = Ve
     };
     let mut table = Table::new();
     table.load_style(presets::UTF8_BORDERS_ONLY);
-    table.set_header(columns.iter().map(|&column| cell(column)).collect::<Vec<_>>());
+    table.set_header(
+        columns
+            .iter()
+            .map(|&column| cell(column))
+            .collect::<Vec<_>>(),
+    );
     for row in rows {
         let sides = columns.iter().map(|(_, align)| *align);
-        table.add_row(row.iter().map(String::as_str).zip(sides).map(cell).collect::<Vec<_>>());
+        table.add_row(
+            row.iter()
+                .map(String::as_str)
+                .zip(sides)
+                .map(cell)
+                .collect::<Vec<_>>(),
+        );
     }
     table.trim_fmt()
 }
@@ -88,6 +110,14 @@ mod tests {
     }
 
     #[test]
+    fn one_thing_is_no_plural() {
+        assert_eq!(
+            [count(0, "row"), count(1, "row"), count(2000, "row")],
+            ["0 rows", "1 row", "2,000 rows"]
+        );
+    }
+
+    #[test]
     fn a_terminal_is_not_driven_from_outside() {
         assert_eq!(plain("gold \u{1b}[31m\n"), "gold \u{fffd}[31m\u{fffd}");
         assert_eq!(plain("größe ✓"), "größe ✓");
@@ -95,10 +125,23 @@ mod tests {
 
     #[test]
     fn numbers_stand_on_the_right() {
-        let rows = [vec!["a".to_owned(), "1".to_owned()], vec!["bcd".to_owned(), "1,000".to_owned()]];
+        let rows = [
+            vec!["a".to_owned(), "1".to_owned()],
+            vec!["bcd".to_owned(), "1,000".to_owned()],
+        ];
         let text = table(&[("key", Align::Left), ("charges", Align::Right)], rows);
         let lines: Vec<&str> = text.lines().collect();
-        assert!(lines.iter().any(|line| line.contains("a  ") && line.ends_with("      1 │")), "{text}");
-        assert!(lines.iter().any(|line| line.contains("bcd") && line.ends_with("  1,000 │")), "{text}");
+        assert!(
+            lines
+                .iter()
+                .any(|line| line.contains("a  ") && line.ends_with("      1 │")),
+            "{text}"
+        );
+        assert!(
+            lines
+                .iter()
+                .any(|line| line.contains("bcd") && line.ends_with("  1,000 │")),
+            "{text}"
+        );
     }
 }

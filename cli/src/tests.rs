@@ -47,12 +47,21 @@ fn mistakes_are_caught_before_anything_happens() {
         ("org create Acme --name Acme", ErrorKind::ValueValidation),
         ("org create acme", ErrorKind::MissingRequiredArgument),
         ("token create", ErrorKind::MissingRequiredArgument),
-        ("token create --org acme --role owner", ErrorKind::ValueValidation),
-        ("token create --org acme --expires-in soon", ErrorKind::ValueValidation),
+        (
+            "token create --org acme --role owner",
+            ErrorKind::ValueValidation,
+        ),
+        (
+            "token create --org acme --expires-in soon",
+            ErrorKind::ValueValidation,
+        ),
         ("jobs list --status done", ErrorKind::ValueValidation),
         ("jobs list --limit 0", ErrorKind::ValueValidation),
         ("connect --api-key sk_test_1", ErrorKind::UnknownArgument),
-        ("connect --stripe-api-key sk_test_1", ErrorKind::UnknownArgument),
+        (
+            "connect --stripe-api-key sk_test_1",
+            ErrorKind::UnknownArgument,
+        ),
         ("revenue --by year", ErrorKind::ValueValidation),
         ("revenue --from 1.1.2026", ErrorKind::ValueValidation),
         ("revenue --json --csv", ErrorKind::ArgumentConflict),
@@ -87,7 +96,10 @@ fn help_names_every_setting_and_shows_no_secret() {
         "LOCAL_DIR",
     ] {
         let flag = format!("--{}", setting.to_lowercase().replace('_', "-"));
-        assert!(help.contains(&format!("[env: {setting}")), "{setting} is missing");
+        assert!(
+            help.contains(&format!("[env: {setting}")),
+            "{setting} is missing"
+        );
         assert!(help.contains(&flag), "{flag} is missing");
     }
 }

@@ -63,6 +63,9 @@ pub enum Error {
 }
 
 /// Run everything in one process; a PostgreSQL of its own, unless `DATABASE_URL` names one
+///
+/// Nothing has to be set. Without `DATABASE_URL` a private PostgreSQL is started, without
+/// `ENCRYPTION_KEYS` a key is made; both are kept in `LOCAL_DIR`. The database is migrated first.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Up {
     #[command(flatten)]
@@ -143,14 +146,15 @@ pub async fn run(mut config: Config, context: Context) -> Result<(), Error> {
     let listener = api::bind(config.api_bind).await.map_err(Error::Api)?;
     let encryption = match config.encryption.take() {
         Some(encryption) => encryption,
-        None => EncryptionConfig { keyring: Arc::new(config.local.keyring_or_new()?) },
+        None => EncryptionConfig {
+            keyring: Arc::new(config.local.keyring_or_new()?),
+        },
     };
-    let (url, private) = match config.database.take() {
-        Some(database) => (database.database_url, None),
-        None => {
-            let private = PrivateDatabase::start(&config.local).await?;
-            (private.server.url(), Some(private))
-        }
+    let (url, private) = if let Some(database) = config.database.take() {
+        (database.database_url, None)
+    } else {
+        let private = PrivateDatabase::start(&config.local).await?;
+        (private.server.url(), Some(private))
     };
     let outcome = run_on(config, encryption, url, listener, &context).await;
     if let Some(private) = private {
@@ -225,7 +229,9 @@ async fn run_on(
     announce(address);
     let (api, scheduler, consumer) = tokio::join!(api, scheduler, consumer);
     api.map_err(Error::Broken)?.map_err(Error::Api)?;
-    scheduler.map_err(Error::Broken)?.map_err(Error::Scheduler)?;
+    scheduler
+        .map_err(Error::Broken)?
+        .map_err(Error::Scheduler)?;
     consumer.map_err(Error::Broken)?.map_err(Error::Consumer)
 }
 
@@ -314,7 +320,11 @@ mod tests {
             "--job-lease-seconds=x",
         ])
         .unwrap_err();
-        let named: Vec<_> = error.problems().iter().map(|problem| problem.setting).collect();
+        let named: Vec<_> = error
+            .problems()
+            .iter()
+            .map(|problem| problem.setting)
+            .collect();
         assert_eq!(
             named,
             [
@@ -326,7 +336,9 @@ mod tests {
                 "JOB_LEASE_SECONDS"
             ]
         );
-        assert!(!error.to_string().contains("hunter2") && !error.to_string().contains("aHVudGVyMg"));
+        assert!(
+            !error.to_string().contains("hunter2") && !error.to_string().contains("aHVudGVyMg")
+        );
     }
 
     #[test]

@@ -31,9 +31,6 @@ pub enum StartError {
         #[source]
         source: io::Error,
     },
-    /// There is nothing to serve.
-    #[error("a simulator needs at least one account")]
-    NoAccounts,
 }
 
 /// The accounts, keys, clock and counters of a running simulator.

@@ -63,8 +63,9 @@ async fn three_programs_with_rabbitmq_and_one_with_postgresql_alone_give_the_sam
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killing_the_consumer_the_broker_and_postgresql_during_a_sync_changes_no_figure() {
-    let sim = simulator(12_000).await;
-    sim.configure_all(|settings| settings.latency_ms = 40);
+    let sim = simulator(20_000).await;
+    // Slow enough for a broker to come back while the sync is under way.
+    sim.configure_all(|settings| settings.latency_ms = 150);
     let mut postgres = PrivatePostgres::start().await;
     let mut rabbit = PrivateRabbit::start().await;
     let database = TestDatabase::create_in(&postgres.url()).await;
@@ -87,14 +88,14 @@ async fn killing_the_consumer_the_broker_and_postgresql_during_a_sync_changes_no
     engine.kill("consumer");
     engine.start("consumer");
 
-    let before = engine.job_until(job_id, beyond(4_000)).await;
+    let before = engine.job_until(job_id, beyond(3_000)).await;
     assert!(!ended(&before), "the sync is still under way");
     rabbit.kill().await;
-    let without_broker = engine.job_until(job_id, beyond(5_500)).await;
+    let without_broker = engine.job_until(job_id, beyond(3_500)).await;
     assert!(!ended(&without_broker), "the sync is still under way");
     rabbit.restart().await;
 
-    let before = engine.job_until(job_id, beyond(7_000)).await;
+    let before = engine.job_until(job_id, beyond(4_000)).await;
     assert!(!ended(&before), "the sync is still under way");
     postgres.kill().await;
     postgres.restart().await;

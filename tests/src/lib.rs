@@ -4,6 +4,7 @@
 //! Everything here panics rather than returning errors: a harness that cannot do its part is a failed
 //! test. Nothing sleeps for a fixed time; waits are for conditions, and bounded.
 
+pub mod api_only;
 pub mod database;
 pub mod programs;
 pub mod servers;

@@ -17,6 +17,7 @@ use reqwest::{Method, StatusCode};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use stripe_sim::{AccountConfig, AccountHandle, SimHandle, Simulator, TruthQuery};
+use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -83,7 +84,7 @@ impl WorldBuilder {
             simulator = simulator.account(account);
         }
         let sim = simulator.start().await.expect("the simulator starts");
-        let parts = Parts::new(&sim, &database, self.rabbitmq);
+        let parts = Parts::new(&sim, self.rabbitmq);
         let api_stop = CancellationToken::new();
         let api_url = serve_api(&parts, &database, api_stop.clone()).await;
         let mut world = World {
@@ -117,16 +118,9 @@ struct Parts {
 }
 
 impl Parts {
-    fn new(sim: &SimHandle, _database: &TestDatabase, rabbitmq: bool) -> Self {
+    fn new(sim: &SimHandle, rabbitmq: bool) -> Self {
         let keyring = Keyring::generate("k1");
-        let stripe = Stripe::new(Settings {
-            rate_live: NO_LIMIT,
-            rate_test: NO_LIMIT,
-            rate_endpoint: NO_LIMIT,
-            first_wait: Duration::from_millis(5),
-            ..Settings::new(sim.base_url.parse().expect("the simulator's URL"))
-        })
-        .expect("an HTTP client");
+        let stripe = stripe_at(sim);
         Self {
             keyring: Arc::new(Keyring::parse(keyring.expose_secret()).expect("a keyring")),
             stripe,
@@ -138,6 +132,18 @@ impl Parts {
     fn broker(&self, pool: &db::Pool) -> Arc<dyn Broker> {
         broker::connect(self.amqp_url.as_ref(), &self.queue_prefix, pool).expect("a broker's URL")
     }
+}
+
+/// A way to the simulator that knows no limit and does not wait long.
+fn stripe_at(sim: &SimHandle) -> Stripe {
+    Stripe::new(Settings {
+        rate_live: NO_LIMIT,
+        rate_test: NO_LIMIT,
+        rate_endpoint: NO_LIMIT,
+        first_wait: Duration::from_millis(5),
+        ..Settings::new(sim.base_url.parse().expect("the simulator's URL"))
+    })
+    .expect("an HTTP client")
 }
 
 async fn serve_api(parts: &Parts, database: &TestDatabase, stop: CancellationToken) -> String {
@@ -162,10 +168,12 @@ async fn serve_api(parts: &Parts, database: &TestDatabase, stop: CancellationTok
     url
 }
 
+/// A consumer on a runtime of its own, so that it can go at once with all that it started.
 #[derive(Debug)]
 struct RunningConsumer {
     context: Context,
     task: JoinHandle<()>,
+    runtime: Runtime,
 }
 
 /// A whole engine before a simulated Stripe.
@@ -190,9 +198,7 @@ pub struct World {
 impl Drop for World {
     fn drop(&mut self) {
         self.api_stop.cancel();
-        for consumer in &self.consumers {
-            consumer.task.abort();
-        }
+        self.crash_consumers();
     }
 }
 
@@ -260,12 +266,18 @@ impl World {
 
     /// Starts a further consumer, as a further process would.
     pub fn start_consumer(&mut self) {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        let entered = runtime.enter();
         let pool = self.database.pool(Role::Consumer);
         let engine = consumer::Engine {
             broker: self.parts.broker(&pool),
             pool,
             keyring: Arc::clone(&self.parts.keyring),
-            stripe: self.parts.stripe.clone(),
+            stripe: stripe_at(&self.sim),
             clock: Arc::new(SystemClock),
             lease: self.lease,
             slots: 4,
@@ -277,7 +289,8 @@ impl World {
             let context = context.clone();
             async move { consumer::work(&engine, &context).await }
         });
-        self.consumers.push(RunningConsumer { context, task });
+        drop(entered);
+        self.consumers.push(RunningConsumer { context, task, runtime });
     }
 
     /// Stops the consumers as SIGTERM does.
@@ -285,13 +298,14 @@ impl World {
         for consumer in std::mem::take(&mut self.consumers) {
             consumer.context.shutdown.cancel();
             consumer.task.await.expect("a consumer stops");
+            consumer.runtime.shutdown_background();
         }
     }
 
     /// Drops the consumers where they stand, as a crash does.
     pub fn crash_consumers(&mut self) {
         for consumer in std::mem::take(&mut self.consumers) {
-            consumer.task.abort();
+            consumer.runtime.shutdown_background();
         }
     }
 

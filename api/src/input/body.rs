@@ -29,25 +29,39 @@ impl<S: Send + Sync> FromRequest<S> for JsonBody {
 }
 
 async fn bytes<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, ApiError> {
-    Bytes::from_request(request, state).await.map_err(|rejection| match rejection.status() {
-        axum::http::StatusCode::PAYLOAD_TOO_LARGE => {
-            ApiError::TooLarge { limit_bytes: MAX_BODY_BYTES }
-        }
-        _ => ApiError::MalformedJson { detail: "the body broke off".to_owned() },
-    })
+    Bytes::from_request(request, state)
+        .await
+        .map_err(|rejection| match rejection.status() {
+            axum::http::StatusCode::PAYLOAD_TOO_LARGE => ApiError::TooLarge {
+                limit_bytes: MAX_BODY_BYTES,
+            },
+            _ => ApiError::MalformedJson {
+                detail: "the body broke off".to_owned(),
+            },
+        })
 }
 
 fn parse(body: &[u8]) -> Result<Value, ApiError> {
-    serde_json::from_slice(body)
-        .map_err(|cause| ApiError::MalformedJson { detail: cause.to_string() })
+    serde_json::from_slice(body).map_err(|cause| ApiError::MalformedJson {
+        detail: cause.to_string(),
+    })
 }
 
 fn is_json(headers: &HeaderMap) -> bool {
-    let Some(value) = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()) else {
+    let Some(value) = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|v| v.to_str().ok())
+    else {
         return false;
     };
-    let essence = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"))
+    let essence = value
+        .split(';')
+        .next()
+        .unwrap_or_default()
+        .trim()
+        .to_ascii_lowercase();
+    essence == "application/json"
+        || (essence.starts_with("application/") && essence.ends_with("+json"))
 }
 
 /// Reads the members of a body that is an object, collecting what is wrong with them.
@@ -91,7 +105,10 @@ impl Fields {
     /// The members of a value.
     pub(crate) fn of(value: Value) -> Self {
         match value {
-            Value::Object(members) => Self { members, problems: Vec::new() },
+            Value::Object(members) => Self {
+                members,
+                problems: Vec::new(),
+            },
             _ => Self {
                 members: Map::new(),
                 problems: vec![FieldError::at("", "must be an object")],
@@ -102,7 +119,8 @@ impl Fields {
     /// Notes a problem with a member.
     pub(crate) fn refuse(&mut self, name: &str, detail: impl Into<String>) {
         let name = name.replace('~', "~0").replace('/', "~1");
-        self.problems.push(FieldError::at(format!("/{name}"), detail));
+        self.problems
+            .push(FieldError::at(format!("/{name}"), detail));
     }
 
     /// Takes a member; null is as good as missing.
@@ -119,14 +137,20 @@ impl Fields {
         };
         let chars = text.chars().count();
         if chars == 0 || chars > max_chars || text.contains('\0') {
-            self.refuse(name, format!("must have 1 to {max_chars} characters, none of them U+0000"));
+            self.refuse(
+                name,
+                format!("must have 1 to {max_chars} characters, none of them U+0000"),
+            );
             return None;
         }
         Some(text)
     }
 
     /// Takes a text that may be cleared: the outer option says whether it was given.
-    #[expect(clippy::option_option, reason = "missing, cleared and given are three answers")]
+    #[expect(
+        clippy::option_option,
+        reason = "missing, cleared and given are three answers"
+    )]
     pub(crate) fn text_or_null(&mut self, name: &str, max_chars: usize) -> Option<Option<String>> {
         if self.members.get(name).is_some_and(Value::is_null) {
             self.members.remove(name);
@@ -148,8 +172,10 @@ impl Fields {
     /// Takes a whole number within a range.
     pub(crate) fn integer(&mut self, name: &str, range: RangeInclusive<i32>) -> Option<i32> {
         let value = self.take(name)?;
-        let number =
-            value.as_i64().and_then(|n| i32::try_from(n).ok()).filter(|n| range.contains(n));
+        let number = value
+            .as_i64()
+            .and_then(|n| i32::try_from(n).ok())
+            .filter(|n| range.contains(n));
         if number.is_none() {
             let (min, max) = (range.start(), range.end());
             self.refuse(name, format!("must be a whole number from {min} to {max}"));
@@ -179,7 +205,9 @@ impl Fields {
     /// Takes one of several names.
     pub(crate) fn choice<T: Copy>(&mut self, name: &str, choices: &[(&str, T)]) -> Option<T> {
         let value = self.take(name)?;
-        let found = choices.iter().find(|(text, _)| value.as_str() == Some(text));
+        let found = choices
+            .iter()
+            .find(|(text, _)| value.as_str() == Some(text));
         if found.is_none() {
             let names: Vec<&str> = choices.iter().map(|(text, _)| *text).collect();
             self.refuse(name, format!("must be one of {}", names.join(", ")));
@@ -192,7 +220,10 @@ impl Fields {
         let text = self.text(name, 64)?;
         let zone = text.parse().ok();
         if zone.is_none() {
-            self.refuse(name, "must be the name of an IANA time zone, such as Europe/Berlin");
+            self.refuse(
+                name,
+                "must be the name of an IANA time zone, such as Europe/Berlin",
+            );
         }
         zone
     }
@@ -203,7 +234,11 @@ impl Fields {
         for name in unknown {
             self.refuse(&name, "unknown field");
         }
-        if self.problems.is_empty() { Ok(()) } else { Err(ApiError::invalid(self.problems)) }
+        if self.problems.is_empty() {
+            Ok(())
+        } else {
+            Err(ApiError::invalid(self.problems))
+        }
     }
 }
 
@@ -224,11 +259,15 @@ mod tests {
         fields.choice("kind", &[("a", 1), ("b", 2)]);
         fields.text("name", 10);
         fields.required_text("key", 10);
-        let Err(ApiError::Invalid { errors, .. }) = fields.finish() else { panic!("must be invalid") };
+        let Err(ApiError::Invalid { errors, .. }) = fields.finish() else {
+            panic!("must be invalid")
+        };
         let places: Vec<_> = errors.iter().filter_map(|e| e.pointer.as_deref()).collect();
         assert_eq!(
             places,
-            ["/days", "/zone", "/on", "/share", "/kind", "/name", "/key", "/a~1b~0"]
+            [
+                "/days", "/zone", "/on", "/share", "/kind", "/name", "/key", "/a~1b~0"
+            ]
         );
     }
 

@@ -24,7 +24,9 @@ pub(super) fn decode<T: DeserializeOwned>(list: &str, cursor: &str) -> Result<T,
     if cursor.len() > MAX_CHARS {
         return Err(ApiError::CursorInvalid);
     }
-    let json = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| ApiError::CursorInvalid)?;
+    let json = URL_SAFE_NO_PAD
+        .decode(cursor)
+        .map_err(|_| ApiError::CursorInvalid)?;
     // PostgreSQL's text has no U+0000; escaped it would come through JSON.
     if json.windows(6).any(|escape| escape == b"\\u0000") {
         return Err(ApiError::CursorInvalid);
@@ -49,7 +51,10 @@ pub(crate) fn next_cursor<T, P: Serialize>(
         return Ok(None);
     }
     items.truncate(limit);
-    items.last().map(|last| encode(list, &place(last))).transpose()
+    items
+        .last()
+        .map(|last| encode(list, &place(last)))
+        .transpose()
 }
 
 /// How many items to ask for so that [`next_cursor`] knows whether more follow.
@@ -64,18 +69,26 @@ mod tests {
     #[test]
     fn a_cursor_leads_back_to_its_place_and_to_no_other_list() {
         let mut items = vec!["a".to_owned(), "b".to_owned(), "c".to_owned()];
-        let cursor = next_cursor("letters", &mut items, 2, Clone::clone).unwrap().unwrap();
+        let cursor = next_cursor("letters", &mut items, 2, Clone::clone)
+            .unwrap()
+            .unwrap();
         assert_eq!(items, ["a", "b"]);
         assert_eq!(decode::<String>("letters", &cursor).unwrap(), "b");
         assert!(decode::<String>("numbers", &cursor).is_err());
         assert!(decode::<i64>("letters", &cursor).is_err());
-        assert_eq!(next_cursor("letters", &mut items, 2, Clone::clone).unwrap(), None);
+        assert_eq!(
+            next_cursor("letters", &mut items, 2, Clone::clone).unwrap(),
+            None
+        );
     }
 
     #[test]
     fn what_is_no_cursor_is_refused() {
         for cursor in ["", "x", "!!!", "bnVsbA", &"A".repeat(5000)] {
-            assert!(matches!(decode::<String>("letters", cursor), Err(ApiError::CursorInvalid)));
+            assert!(matches!(
+                decode::<String>("letters", cursor),
+                Err(ApiError::CursorInvalid)
+            ));
         }
         let nul = URL_SAFE_NO_PAD.encode(r#"["letters","\u0000"]"#);
         assert!(decode::<String>("letters", &nul).is_err());

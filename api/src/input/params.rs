@@ -99,12 +99,22 @@ impl Params {
 
     /// Takes `limit`.
     pub(crate) fn limit(&mut self) -> i64 {
-        let Some(text) = self.text("limit") else { return DEFAULT_LIMIT };
+        self.limit_or(DEFAULT_LIMIT)
+    }
+
+    /// Takes `limit`, which is `default` unless given.
+    pub(crate) fn limit_or(&mut self, default: i64) -> i64 {
+        let Some(text) = self.text("limit") else {
+            return default;
+        };
         match text.parse() {
             Ok(limit) if (1..=MAX_LIMIT).contains(&limit) => limit,
             _ => {
-                self.refuse("limit", format!("must be a whole number from 1 to {MAX_LIMIT}"));
-                DEFAULT_LIMIT
+                self.refuse(
+                    "limit",
+                    format!("must be a whole number from 1 to {MAX_LIMIT}"),
+                );
+                default
             }
         }
     }
@@ -113,14 +123,23 @@ impl Params {
     ///
     /// # Errors
     /// [`ApiError::CursorInvalid`] when it is none.
-    pub(crate) fn cursor<T: DeserializeOwned>(&mut self, list: &str) -> Result<Option<T>, ApiError> {
-        self.text("cursor").map(|cursor| cursor::decode(list, &cursor)).transpose()
+    pub(crate) fn cursor<T: DeserializeOwned>(
+        &mut self,
+        list: &str,
+    ) -> Result<Option<T>, ApiError> {
+        self.text("cursor")
+            .map(|cursor| cursor::decode(list, &cursor))
+            .transpose()
     }
 
     /// Takes every parameter whose name begins with `prefix`: the rest of the name, and the value.
     pub(crate) fn prefixed(&mut self, prefix: &str) -> Vec<(String, String)> {
-        let given = self.pairs.extract_if(.., |(name, _)| name.starts_with(prefix));
-        given.map(|(name, value)| (name[prefix.len()..].to_owned(), value)).collect()
+        let given = self
+            .pairs
+            .extract_if(.., |(name, _)| name.starts_with(prefix));
+        given
+            .map(|(name, value)| (name[prefix.len()..].to_owned(), value))
+            .collect()
     }
 
     /// Tells all problems; what nobody took is unknown.
@@ -128,7 +147,11 @@ impl Params {
         for (name, _) in std::mem::take(&mut self.pairs) {
             self.refuse(&name, "unknown parameter");
         }
-        if self.problems.is_empty() { Ok(()) } else { Err(ApiError::invalid(self.problems)) }
+        if self.problems.is_empty() {
+            Ok(())
+        } else {
+            Err(ApiError::invalid(self.problems))
+        }
     }
 }
 
@@ -140,7 +163,11 @@ fn date(text: &str) -> Option<NaiveDate> {
             _ => byte.is_ascii_digit(),
         });
     // PostgreSQL has no year 0.
-    if shaped && !text.starts_with("0000") { text.parse().ok() } else { None }
+    if shaped && !text.starts_with("0000") {
+        text.parse().ok()
+    } else {
+        None
+    }
 }
 
 #[cfg(test)]
@@ -150,9 +177,10 @@ mod tests {
     fn problems(params: Params) -> Vec<String> {
         match params.finish() {
             Ok(()) => Vec::new(),
-            Err(ApiError::Invalid { errors, .. }) => {
-                errors.into_iter().map(|e| format!("{}: {}", e.parameter.unwrap(), e.detail)).collect()
-            }
+            Err(ApiError::Invalid { errors, .. }) => errors
+                .into_iter()
+                .map(|e| format!("{}: {}", e.parameter.unwrap(), e.detail))
+                .collect(),
             Err(other) => panic!("{other:?}"),
         }
     }
@@ -204,7 +232,10 @@ mod tests {
         let found = params.prefixed("metadata.");
         assert_eq!(
             found,
-            [("charge.tier".into(), "gold".into()), ("product.a.b".into(), String::new())]
+            [
+                ("charge.tier".into(), "gold".into()),
+                ("product.a.b".into(), String::new())
+            ]
         );
         assert!(problems(params).is_empty());
     }

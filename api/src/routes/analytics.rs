@@ -34,18 +34,28 @@ impl Query {
     fn read(params: &mut Params, organization: &OrganizationId) -> Self {
         let connection_id = params.required("connection_id").unwrap_or_default();
         let (date_from, date_to) = dates(params);
-        let group_by = params.text("group_by").and_then(|text| match group_by(&text) {
-            Ok(group_by) => Some((text, group_by)),
-            Err(detail) => {
-                params.refuse("group_by", detail);
-                None
-            }
-        });
+        let group_by = params
+            .text("group_by")
+            .and_then(|text| match group_by(&text) {
+                Ok(group_by) => Some((text, group_by)),
+                Err(detail) => {
+                    params.refuse("group_by", detail);
+                    None
+                }
+            });
         let predicates = predicates(params);
         let organization_id = organization.clone();
-        let selection =
-            Selection { organization_id, connection_id, date_from, date_to, predicates };
-        Self { selection, group_by }
+        let selection = Selection {
+            organization_id,
+            connection_id,
+            date_from,
+            date_to,
+            predicates,
+        };
+        Self {
+            selection,
+            group_by,
+        }
     }
 }
 
@@ -69,9 +79,13 @@ fn group_by(text: &str) -> Result<GroupBy, String> {
         "price" => GroupBy::Price,
         "customer" => GroupBy::Customer,
         other => {
-            let key = other.strip_prefix("metadata:").and_then(|key| key.split_once('.'));
+            let key = other
+                .strip_prefix("metadata:")
+                .and_then(|key| key.split_once('.'));
             let key = key.and_then(|(source, key)| Some((MetadataSource::parse(source)?, key)));
-            let Some((source, key)) = key else { return Err(format!("must be {GROUPS}")) };
+            let Some((source, key)) = key else {
+                return Err(format!("must be {GROUPS}"));
+            };
             GroupBy::Metadata(MetadataKey::parse(source, key).map_err(|problem| problem.detail)?)
         }
     })
@@ -102,14 +116,19 @@ fn predicates(params: &mut Params) -> Vec<CompiledPredicate> {
         let key = path.split_once('.');
         let key = key.and_then(|(source, key)| Some((MetadataSource::parse(source)?, key)));
         let Some((source, key)) = key else {
-            let detail = "must be metadata.SOURCE.KEY with SOURCE one of charge, product, price, customer";
+            let detail =
+                "must be metadata.SOURCE.KEY with SOURCE one of charge, product, price, customer";
             params.refuse(&parameter, detail);
             continue;
         };
         match compile(Predicate::equality(source, key, &value)) {
             Ok(predicate) => found.push(predicate),
             Err(problems) => {
-                params.refuse_all(problems.into_iter().map(|p| FieldError::of(&parameter, p.detail)));
+                params.refuse_all(
+                    problems
+                        .into_iter()
+                        .map(|p| FieldError::of(&parameter, p.detail)),
+                );
             }
         }
     }
@@ -152,7 +171,10 @@ pub(crate) async fn report(
 ) -> Result<Json<ReportBody>, ApiError> {
     let query = Query::read(&mut params, &caller.organization);
     let limit = params.limit();
-    let list = format!("groups:{}", query.group_by.as_ref().map_or("", |(text, _)| text));
+    let list = format!(
+        "groups:{}",
+        query.group_by.as_ref().map_or("", |(text, _)| text)
+    );
     let after: Option<GroupPlace> = params.cursor(&list)?;
     params.finish()?;
     let selection = query.selection;
@@ -167,7 +189,11 @@ pub(crate) async fn report(
     };
     tx.commit().await?;
     let next_cursor = next_cursor(&list, &mut groups, limit, |group| GroupPlace::from(group))?;
-    Ok(Json(ReportBody { totals, groups, next_cursor }))
+    Ok(Json(ReportBody {
+        totals,
+        groups,
+        next_cursor,
+    }))
 }
 
 /// Days with something counted.
@@ -246,10 +272,20 @@ pub(crate) async fn charges(
 
 /// Whether CSV is accepted and JSON is not named before it.
 fn wants_csv(headers: &HeaderMap) -> bool {
-    let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let accepted = headers
+        .get_all(header::ACCEPT)
+        .iter()
+        .filter_map(|value| value.to_str().ok());
     let first = accepted
         .flat_map(|value| value.split(','))
-        .map(|range| range.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
+        .map(|range| {
+            range
+                .split(';')
+                .next()
+                .unwrap_or_default()
+                .trim()
+                .to_ascii_lowercase()
+        })
         .find(|range| matches!(range.as_str(), "text/csv" | "application/json"));
     first.as_deref() == Some("text/csv")
 }
@@ -266,13 +302,26 @@ mod tests {
 
     #[test]
     fn every_group_is_understood() {
-        for text in ["day", "week", "month", "currency", "product", "price", "customer"] {
+        for text in [
+            "day", "week", "month", "currency", "product", "price", "customer",
+        ] {
             assert!(group_by(text).is_ok(), "{text}");
         }
-        for text in ["metadata:charge.tier", "metadata:product.a.b", "metadata:customer.$.a[0]"] {
+        for text in [
+            "metadata:charge.tier",
+            "metadata:product.a.b",
+            "metadata:customer.$.a[0]",
+        ] {
             assert!(matches!(group_by(text), Ok(GroupBy::Metadata(_))), "{text}");
         }
-        for text in ["", "year", "metadata:", "metadata:charge", "metadata:charge.", "metadata:invoice.x"] {
+        for text in [
+            "",
+            "year",
+            "metadata:",
+            "metadata:charge",
+            "metadata:charge.",
+            "metadata:invoice.x",
+        ] {
             assert!(group_by(text).is_err(), "{text}");
         }
     }
@@ -281,8 +330,12 @@ mod tests {
     fn filters_are_read_in_both_forms() {
         let filter = r#"{"conditions":[{"type":"field","field":"country","operator":"equals","value":"DE"}]}"#;
         let mut encoded = url::form_urlencoded::Serializer::new(String::new());
-        encoded.append_pair("connection_id", "c").append_pair("filter", filter);
-        encoded.append_pair("metadata.charge.tier", "gold").append_pair("metadata.product.a.b", "");
+        encoded
+            .append_pair("connection_id", "c")
+            .append_pair("filter", filter);
+        encoded
+            .append_pair("metadata.charge.tier", "gold")
+            .append_pair("metadata.product.a.b", "");
         let (query, problems) = read(&encoded.finish());
         assert!(problems.is_ok(), "{problems:?}");
         assert_eq!(query.selection.predicates.len(), 3);
@@ -293,11 +346,23 @@ mod tests {
         let (_, problems) = read(
             "date_from=2026-02-02&date_to=2026-02-01&group_by=year&filter=%7B%7D&metadata.x=1&metadata.charge.=1",
         );
-        let Err(ApiError::Invalid { errors, .. }) = problems else { panic!("must be invalid") };
-        let names: Vec<_> = errors.iter().filter_map(|e| e.parameter.as_deref()).collect();
+        let Err(ApiError::Invalid { errors, .. }) = problems else {
+            panic!("must be invalid")
+        };
+        let names: Vec<_> = errors
+            .iter()
+            .filter_map(|e| e.parameter.as_deref())
+            .collect();
         assert_eq!(
             names,
-            ["connection_id", "date_to", "group_by", "filter", "metadata.x", "metadata.charge."]
+            [
+                "connection_id",
+                "date_to",
+                "group_by",
+                "filter",
+                "metadata.x",
+                "metadata.charge."
+            ]
         );
     }
 

@@ -1,8 +1,8 @@
-//! Handing over a Stripe key: connecting, testing and replacing it.
+//! Handing over a Stripe key.
 //!
 //! A key is looked at before anything is stored, and nothing is stored unless the answer is a success.
-//! No database connection is held while Stripe is asked. The stored key is opened in one place only,
-//! [`test`]; keys never stand in an answer, a log or an error.
+//! No database connection is held while Stripe is asked. Keys never stand in an answer, a log or an
+//! error.
 
 use axum::Json;
 use axum::extract::State;
@@ -28,11 +28,11 @@ use uuid::Uuid;
 
 use super::connectors::MAX_NAME_CHARS;
 use crate::auth::Caller;
-use crate::input::{Fields, Ids, NoParams};
+use crate::input::{Fields, NoParams};
 use crate::problem::{ApiError, Problem};
 use crate::state::ApiState;
 
-const MAX_KEY_CHARS: usize = 500;
+pub(super) const MAX_KEY_CHARS: usize = 500;
 /// The code of a warning about an optional permission.
 const PERMISSION_MISSING: &str = "permission_missing";
 
@@ -78,7 +78,7 @@ impl ConnectRequest {
 }
 
 /// Keys are pasted, often with a line's end.
-fn key(text: &str) -> SecretString {
+pub(super) fn key(text: &str) -> SecretString {
     text.trim().into()
 }
 
@@ -87,12 +87,12 @@ fn key(text: &str) -> SecretString {
 pub(crate) struct Connected {
     /// Names the connection from now on.
     #[schema(example = "acme-stripe-acct_1PgafTB7WZ01zgkW")]
-    connection_id: String,
-    stripe_account_id: String,
-    livemode: bool,
+    pub(super) connection_id: String,
+    pub(super) stripe_account_id: String,
+    pub(super) livemode: bool,
     /// The job that syncs it.
-    job_id: Uuid,
-    permissions: Vec<Permission>,
+    pub(super) job_id: Uuid,
+    pub(super) permissions: Vec<Permission>,
 }
 
 /// Connects a Stripe account
@@ -127,7 +127,12 @@ pub(crate) async fn connect(
     let mut tx = state.begin(&caller.organization).await?;
     store(&mut tx, &state, &connection, &request.api_key, job_id, now).await?;
     tx.commit().await?;
-    state.wake(JobRef { organization_id: caller.organization, job_id }).await;
+    state
+        .wake(JobRef {
+            organization_id: caller.organization,
+            job_id,
+        })
+        .await;
     let body = Connected {
         connection_id: connection.connection_id,
         stripe_account_id: connection.stripe_account_id,
@@ -176,10 +181,14 @@ async fn store(
     let connection_id = &connection.connection_id;
     match connection::queries::deleting(conn, organization, connection_id).await? {
         Some(true) => {
-            return Err(ApiError::ConnectionDeleting { connection_id: connection_id.clone() });
+            return Err(ApiError::ConnectionDeleting {
+                connection_id: connection_id.clone(),
+            });
         }
         Some(false) => {
-            return Err(ApiError::ConnectionExists { connection_id: connection_id.clone() });
+            return Err(ApiError::ConnectionExists {
+                connection_id: connection_id.clone(),
+            });
         }
         None => {}
     }
@@ -187,7 +196,9 @@ async fn store(
         Ok(()) => {}
         // Made by another request since.
         Err(db::Error::Conflict { .. }) => {
-            return Err(ApiError::ConnectionExists { connection_id: connection_id.clone() });
+            return Err(ApiError::ConnectionExists {
+                connection_id: connection_id.clone(),
+            });
         }
         Err(error) => return Err(error.into()),
     }
@@ -204,7 +215,7 @@ async fn store(
     Ok(())
 }
 
-async fn store_key(
+pub(super) async fn store_key(
     conn: &mut PgConnection,
     state: &ApiState,
     connection: &Connection,
@@ -213,28 +224,44 @@ async fn store_key(
 ) -> Result<(), ApiError> {
     let organization = &connection.organization_id;
     let connection_id = &connection.connection_id;
-    let place = Place { organization, connection_id };
-    let sealed = state.keyring.seal(api_key.expose_secret(), place).map_err(ApiError::internal)?;
+    let place = Place {
+        organization,
+        connection_id,
+    };
+    let sealed = state
+        .keyring
+        .seal(api_key.expose_secret(), place)
+        .map_err(ApiError::internal)?;
     credential::queries::store(conn, organization, connection_id, &sealed, now).await?;
     Ok(())
 }
 
 /// Looks at a key that someone wants to use, which must be able to read what is needed.
-async fn probe(state: &ApiState, api_key: &SecretString) -> Result<Probe, ApiError> {
-    let probe = state.stripe.probe(api_key).await.map_err(|error| match error {
-        ProbeError::WrongKind { detail } => ApiError::StripeKeyWrongKind { detail: sentence(&detail) },
-        ProbeError::Invalid { detail } => ApiError::StripeKeyInvalid { detail: sentence(&detail) },
-        unreachable => ApiError::StripeUnreachable(Box::new(unreachable)),
-    })?;
+pub(super) async fn probe(state: &ApiState, api_key: &SecretString) -> Result<Probe, ApiError> {
+    let probe = state
+        .stripe
+        .probe(api_key)
+        .await
+        .map_err(|error| match error {
+            ProbeError::WrongKind { detail } => ApiError::StripeKeyWrongKind {
+                detail: sentence(&detail),
+            },
+            ProbeError::Invalid { detail } => ApiError::StripeKeyInvalid {
+                detail: sentence(&detail),
+            },
+            unreachable => ApiError::StripeUnreachable(Box::new(unreachable)),
+        })?;
     let missing = probe.missing();
     if missing.is_empty() {
         return Ok(probe);
     }
-    Err(ApiError::StripePermissionMissing { detail: missing_detail(&missing) })
+    Err(ApiError::StripePermissionMissing {
+        detail: missing_detail(&missing),
+    })
 }
 
 /// Names every missing permission and how to grant it.
-fn missing_detail(missing: &[&Permission]) -> String {
+pub(super) fn missing_detail(missing: &[&Permission]) -> String {
     let names: Vec<&str> = missing.iter().map(|p| p.resource.as_str()).collect();
     let mut detail = format!(
         "The key may not read {}; grant it read access to each in Stripe's dashboard.",
@@ -247,7 +274,7 @@ fn missing_detail(missing: &[&Permission]) -> String {
     detail
 }
 
-fn sentence(text: &str) -> String {
+pub(super) fn sentence(text: &str) -> String {
     let mut sentence = String::with_capacity(text.len() + 1);
     let mut chars = text.chars();
     sentence.extend(chars.next().into_iter().flat_map(char::to_uppercase));
@@ -276,178 +303,21 @@ fn permission_warnings(permissions: &[Permission]) -> Vec<Warning> {
 }
 
 /// Stores what a probe found; warnings about other things stay.
-async fn store_permissions(
+pub(super) async fn store_permissions(
     conn: &mut PgConnection,
     connection: &Connection,
     permissions: &[Permission],
 ) -> Result<(), ApiError> {
-    let others = connection.warnings.iter().filter(|w| w.code != PERMISSION_MISSING).cloned();
+    let others = connection
+        .warnings
+        .iter()
+        .filter(|w| w.code != PERMISSION_MISSING)
+        .cloned();
     let mut warnings = permission_warnings(permissions);
     warnings.extend(others);
     let (organization, id) = (&connection.organization_id, &connection.connection_id);
     connection::queries::set_permissions(conn, organization, id, permissions, &warnings).await?;
     Ok(())
-}
-
-/// What is wrong with a stored key.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct TestProblem {
-    /// `stripe_key_invalid` or `stripe_permission_missing`.
-    code: &'static str,
-    /// What to do about it.
-    detail: String,
-}
-
-/// What a stored key is good for.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct TestResult {
-    /// Whether it serves.
-    ok: bool,
-    stripe_account_id: String,
-    livemode: bool,
-    /// As found now; as found last when Stripe refuses the key.
-    permissions: Vec<Permission>,
-    checked_at: DateTime<Utc>,
-    problem: Option<TestProblem>,
-}
-
-/// Tests a connection's key
-///
-/// A key that Stripe refuses is `ok: false`, not an error.
-#[utoipa::path(post, path = "/v1/connectors/stripe/{id}/test", tag = "connections",
-    params(("id" = String, Path, description = "The connection")),
-    responses((status = 200, body = TestResult)))]
-pub(crate) async fn test(
-    State(state): State<ApiState>,
-    caller: Caller,
-    Ids(connection_id): Ids<String>,
-    _: NoParams,
-) -> Result<Json<TestResult>, ApiError> {
-    let organization = &caller.organization;
-    let mut tx = state.begin(organization).await?;
-    let connection = super::connection(&mut tx, organization, &connection_id).await?;
-    let sealed = credential::queries::load(&mut tx, organization, &connection_id).await?;
-    tx.commit().await?;
-    let sealed = sealed.ok_or(ApiError::NotFound)?;
-    let place = Place { organization, connection_id: &connection_id };
-    let api_key = state.keyring.open(&sealed, place).map_err(ApiError::internal)?;
-    let probed = state.stripe.probe(&api_key).await;
-    let mut result = TestResult {
-        ok: true,
-        stripe_account_id: connection.stripe_account_id.clone(),
-        livemode: connection.livemode,
-        permissions: connection.permissions.clone(),
-        checked_at: state.clock.now(),
-        problem: None,
-    };
-    match probed {
-        Ok(probe) => {
-            let missing = probe.missing();
-            result.problem = (!missing.is_empty()).then(|| TestProblem {
-                code: "stripe_permission_missing",
-                detail: missing_detail(&missing),
-            });
-            let mut tx = state.begin(organization).await?;
-            let connection =
-                super::connection_for_update(&mut tx, organization, &connection_id).await?;
-            store_permissions(&mut tx, &connection, &probe.permissions).await?;
-            tx.commit().await?;
-            result.permissions = probe.permissions;
-        }
-        Err(ProbeError::Invalid { detail } | ProbeError::WrongKind { detail }) => {
-            result.problem =
-                Some(TestProblem { code: "stripe_key_invalid", detail: sentence(&detail) });
-        }
-        Err(unreachable) => return Err(ApiError::StripeUnreachable(Box::new(unreachable))),
-    }
-    result.ok = result.problem.is_none();
-    Ok(Json(result))
-}
-
-/// Another key for a connection.
-#[derive(Debug, ToSchema)]
-pub(crate) struct KeyRequest {
-    /// A key of the same account and mode.
-    #[schema(value_type = String, format = Password, write_only)]
-    api_key: SecretString,
-}
-
-impl KeyRequest {
-    fn read(mut fields: Fields) -> Result<Self, ApiError> {
-        let api_key = fields.required_text("api_key", MAX_KEY_CHARS);
-        fields.finish()?;
-        // It was required, so a body without it was refused above.
-        let api_key = api_key.ok_or_else(|| ApiError::invalid(Vec::new()))?;
-        Ok(Self { api_key: key(&api_key) })
-    }
-}
-
-/// Replaces a connection's key
-///
-/// Clears the connection's problem and starts a job. The old key stays unless the answer is 200.
-#[utoipa::path(put, path = "/v1/connectors/stripe/{id}/key", tag = "connections",
-    params(("id" = String, Path, description = "The connection")),
-    request_body = KeyRequest,
-    responses((status = 200, body = Connected),
-              (status = 422, description = "`invalid_request`, `stripe_key_invalid`, \
-                                            `stripe_key_wrong_kind`, `stripe_permission_missing` or \
-                                            `stripe_account_mismatch`",
-               body = Problem, content_type = "application/problem+json")))]
-pub(crate) async fn replace_key(
-    State(state): State<ApiState>,
-    caller: Caller,
-    Ids(connection_id): Ids<String>,
-    _: NoParams,
-    fields: Fields,
-) -> Result<Json<Connected>, ApiError> {
-    let request = KeyRequest::read(fields)?;
-    let organization = &caller.organization;
-    let mut tx = state.begin(organization).await?;
-    super::connection(&mut tx, organization, &connection_id).await?;
-    tx.commit().await?;
-    let probe = probe(&state, &request.api_key).await?;
-    let now = state.clock.now();
-    let mut tx = state.begin(organization).await?;
-    let connection = super::connection_for_update(&mut tx, organization, &connection_id).await?;
-    same_account(&connection, &probe)?;
-    store_key(&mut tx, &state, &connection, &request.api_key, now).await?;
-    connection::queries::clear_problem(&mut tx, organization, &connection_id).await?;
-    store_permissions(&mut tx, &connection, &probe.permissions).await?;
-    let job = NewJob {
-        job_id: JobId(new_id(now)),
-        connection_id: &connection_id,
-        stripe_account_id: &connection.stripe_account_id,
-        job_type: super::sync::default_type(&mut tx, organization, &connection_id).await?,
-        trigger: Trigger::Settings,
-        // A running job began with the old key.
-        running_serves: false,
-    };
-    let made = sync::queries::enqueue(&mut tx, organization, &job, now).await?;
-    tx.commit().await?;
-    state.wake(JobRef { organization_id: organization.clone(), job_id: made.job_id }).await;
-    Ok(Json(Connected {
-        connection_id,
-        stripe_account_id: connection.stripe_account_id,
-        livemode: connection.livemode,
-        job_id: made.job_id.0,
-        permissions: probe.permissions,
-    }))
-}
-
-fn same_account(connection: &Connection, probe: &Probe) -> Result<(), ApiError> {
-    if probe.account_id == connection.stripe_account_id && probe.livemode == connection.livemode {
-        return Ok(());
-    }
-    let mode = |livemode| if livemode { "live" } else { "test" };
-    Err(ApiError::StripeAccountMismatch {
-        detail: format!(
-            "The key is of {} in {} mode; this connection is of {} in {} mode.",
-            probe.account_id,
-            mode(probe.livemode),
-            connection.stripe_account_id,
-            mode(connection.livemode)
-        ),
-    })
 }
 
 #[cfg(test)]
@@ -459,7 +329,10 @@ mod tests {
     fn a_connect_request_has_defaults_and_hides_its_key() {
         let body = json!({"organization_id": "acme", "api_key": " rk_live_1\n"});
         let request = ConnectRequest::read(Fields::of(body)).unwrap();
-        assert_eq!((request.lookback_days, request.timezone, &request.name), (30, Tz::UTC, &None));
+        assert_eq!(
+            (request.lookback_days, request.timezone, &request.name),
+            (30, Tz::UTC, &None)
+        );
         assert_eq!(request.api_key.expose_secret(), "rk_live_1");
         assert!(!format!("{request:?}").contains("rk_live_1"));
     }
@@ -473,7 +346,13 @@ mod tests {
         let places: Vec<_> = errors.iter().filter_map(|e| e.pointer.as_deref()).collect();
         assert_eq!(
             places,
-            ["/organization_id", "/api_key", "/lookback_days", "/timezone", "/api_keys"]
+            [
+                "/organization_id",
+                "/api_key",
+                "/lookback_days",
+                "/timezone",
+                "/api_keys"
+            ]
         );
     }
 
@@ -485,7 +364,10 @@ mod tests {
             needed_for: "figures".to_owned(),
             hint: hint.map(str::to_owned),
         };
-        let (charges, events) = (permission("charges", Some("Enable it.")), permission("events", None));
+        let (charges, events) = (
+            permission("charges", Some("Enable it.")),
+            permission("events", None),
+        );
         assert_eq!(
             missing_detail(&[&charges, &events]),
             "The key may not read charges and events; grant it read access to each in Stripe's \

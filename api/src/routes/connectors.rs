@@ -103,15 +103,22 @@ pub(crate) async fn list(
     let mut tx = state.begin(organization).await?;
     let mut connections =
         connection::queries::list(&mut tx, organization, after.as_deref(), page(limit)).await?;
-    let next_cursor =
-        next_cursor("connections", &mut connections, limit, |c| c.connection_id.clone())?;
-    let ids: Vec<String> = connections.iter().map(|c| c.connection_id.clone()).collect();
+    let next_cursor = next_cursor("connections", &mut connections, limit, |c| {
+        c.connection_id.clone()
+    })?;
+    let ids: Vec<String> = connections
+        .iter()
+        .map(|c| c.connection_id.clone())
+        .collect();
     let activity = sync::queries::activity(&mut tx, organization, &ids).await?;
     tx.commit().await?;
     let data = connections
         .into_iter()
         .map(|connection| {
-            let activity = activity.get(&connection.connection_id).copied().unwrap_or_default();
+            let activity = activity
+                .get(&connection.connection_id)
+                .copied()
+                .unwrap_or_default();
             ConnectionBody::new(connection, activity, None)
         })
         .collect();
@@ -141,6 +148,10 @@ pub(crate) async fn get(
 /// Settings to change; what is missing stays.
 #[derive(Debug, ToSchema)]
 #[schema(as = ConnectionUpdate)]
+#[expect(
+    clippy::option_option,
+    reason = "missing, cleared and given are three answers"
+)]
 pub(crate) struct UpdateRequest {
     /// Null clears it.
     #[schema(value_type = Option<String>, max_length = 200)]
@@ -222,13 +233,22 @@ pub(crate) async fn update(
             trigger: Trigger::Settings,
             running_serves: false,
         };
-        job_id = Some(sync::queries::enqueue(&mut tx, organization, &job, now).await?.job_id);
+        job_id = Some(
+            sync::queries::enqueue(&mut tx, organization, &job, now)
+                .await?
+                .job_id,
+        );
     }
     let ids = std::slice::from_ref(&connection_id);
     let activity = sync::queries::activity(&mut tx, organization, ids).await?;
     tx.commit().await?;
     if let Some(job_id) = job_id {
-        state.wake(JobRef { organization_id: organization.clone(), job_id }).await;
+        state
+            .wake(JobRef {
+                organization_id: organization.clone(),
+                job_id,
+            })
+            .await;
     }
     let activity = activity.get(&connection_id).copied().unwrap_or_default();
     Ok(Json(ConnectionBody::new(connection, activity, job_id)))
@@ -264,6 +284,16 @@ pub(crate) async fn delete(
     };
     let made = sync::queries::enqueue(&mut tx, organization, &job, now).await?;
     tx.commit().await?;
-    state.wake(JobRef { organization_id: organization.clone(), job_id: made.job_id }).await;
-    Ok((StatusCode::ACCEPTED, Json(JobMade { job_id: made.job_id.0 })))
+    state
+        .wake(JobRef {
+            organization_id: organization.clone(),
+            job_id: made.job_id,
+        })
+        .await;
+    Ok((
+        StatusCode::ACCEPTED,
+        Json(JobMade {
+            job_id: made.job_id.0,
+        }),
+    ))
 }

@@ -13,8 +13,8 @@ use bytes::Bytes;
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{
-    ComponentsBuilder, ContentBuilder, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, PathItem,
-    Ref, RefOr, ResponseBuilder, SecurityRequirement,
+    ComponentsBuilder, ContentBuilder, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder,
+    PathItem, Ref, RefOr, ResponseBuilder, SecurityRequirement,
 };
 use utoipa::{PartialSchema, ToSchema};
 use utoipa_swagger_ui::{Config, SwaggerUi};
@@ -46,7 +46,10 @@ pub(crate) fn base() -> OpenApi {
                 .schema(FieldError::name(), FieldError::schema())
                 .build(),
         ))
-        .security(Some([SecurityRequirement::new("token", Vec::<String>::new())]))
+        .security(Some([SecurityRequirement::new(
+            "token",
+            Vec::<String>::new(),
+        )]))
         .build()
 }
 
@@ -63,9 +66,15 @@ pub(crate) fn complete(mut document: OpenApi) -> OpenApi {
 }
 
 fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
-    [&mut item.get, &mut item.post, &mut item.put, &mut item.patch, &mut item.delete]
-        .into_iter()
-        .filter_map(Option::as_mut)
+    [
+        &mut item.get,
+        &mut item.post,
+        &mut item.put,
+        &mut item.patch,
+        &mut item.delete,
+    ]
+    .into_iter()
+    .filter_map(Option::as_mut)
 }
 
 fn add_problems(operation: &mut Operation) {
@@ -73,29 +82,42 @@ fn add_problems(operation: &mut Operation) {
         ("401", "`unauthenticated`: no live token"),
         ("403", "`forbidden`: the token may not do this"),
         ("404", "`not_found`: nothing of this id in the organization"),
-        ("422", "`invalid_request` or a more specific code: wrong, missing or unknown values"),
+        (
+            "422",
+            "`invalid_request` or a more specific code: wrong, missing or unknown values",
+        ),
         ("429", "`rate_limited`: see `Retry-After`"),
         ("500", "`internal`: the log has it under `request_id`"),
-        ("503", "`unavailable` or `stripe_unreachable`: see `Retry-After`"),
+        (
+            "503",
+            "`unavailable` or `stripe_unreachable`: see `Retry-After`",
+        ),
     ];
     if operation.request_body.is_some() {
         problems.extend([
             ("400", "`malformed_json`: the body is not JSON"),
             ("413", "`too_large`: the body is too long"),
-            ("415", "`unsupported_media_type`: the body is not said to be JSON"),
+            (
+                "415",
+                "`unsupported_media_type`: the body is not said to be JSON",
+            ),
         ]);
     }
     for (status, description) in problems {
-        operation.responses.responses.entry(status.to_owned()).or_insert_with(|| {
-            let content = ContentBuilder::new()
-                .schema(Some(RefOr::Ref(Ref::from_schema_name(Problem::name()))))
-                .build();
-            let response = ResponseBuilder::new()
-                .description(description)
-                .content(problem::CONTENT_TYPE, content)
-                .build();
-            RefOr::T(response)
-        });
+        operation
+            .responses
+            .responses
+            .entry(status.to_owned())
+            .or_insert_with(|| {
+                let content = ContentBuilder::new()
+                    .schema(Some(RefOr::Ref(Ref::from_schema_name(Problem::name()))))
+                    .build();
+                let response = ResponseBuilder::new()
+                    .description(description)
+                    .content(problem::CONTENT_TYPE, content)
+                    .build();
+                RefOr::T(response)
+            });
     }
 }
 
@@ -110,4 +132,32 @@ pub(crate) fn router<S: Clone + Send + Sync + 'static>(document: &OpenApi) -> Ro
     };
     let ui = SwaggerUi::new("/docs").config(Config::from("/openapi.json"));
     Router::new().route("/openapi.json", get(serve)).merge(ui)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    #[test]
+    fn every_reference_leads_somewhere() {
+        fn visit(document: &Value, value: &Value) {
+            match value {
+                Value::Object(members) => {
+                    if let Some(reference) = members.get("$ref").and_then(Value::as_str) {
+                        assert!(
+                            document
+                                .pointer(reference.trim_start_matches('#'))
+                                .is_some(),
+                            "{reference}"
+                        );
+                    }
+                    members.values().for_each(|value| visit(document, value));
+                }
+                Value::Array(items) => items.iter().for_each(|value| visit(document, value)),
+                _ => {}
+            }
+        }
+        let document = serde_json::to_value(crate::openapi()).unwrap();
+        visit(&document, &document);
+    }
 }

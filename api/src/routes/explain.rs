@@ -23,7 +23,10 @@ pub(crate) enum Reason {
     /// A rule keeps it out.
     Excluded,
     /// An event named it, and it was made before the covered range.
-    #[expect(dead_code, reason = "promised by the contract; no record of such events is kept yet")]
+    #[expect(
+        dead_code,
+        reason = "promised by the contract; no record of such events is kept yet"
+    )]
     OutsideRange,
     /// It failed, or is pending.
     NotSucceeded,
@@ -102,7 +105,10 @@ fn never_seen(stored: &SyncState) -> String {
 
 fn why(row: &ChargeRow, rule: Option<&str>) -> (Reason, String) {
     if row.status != "succeeded" {
-        let detail = format!("The charge's status is `{}`; only succeeded charges count.", row.status);
+        let detail = format!(
+            "The charge's status is `{}`; only succeeded charges count.",
+            row.status
+        );
         return (Reason::NotSucceeded, detail);
     }
     if !row.captured {
@@ -111,9 +117,10 @@ fn why(row: &ChargeRow, rule: Option<&str>) -> (Reason, String) {
     }
     match (row.excluded_by, rule) {
         (None, _) => (Reason::Counted, "The charge counts.".to_owned()),
-        (Some(_), Some(name)) => {
-            (Reason::Excluded, format!("The rule `{name}` keeps the charge out."))
-        }
+        (Some(_), Some(name)) => (
+            Reason::Excluded,
+            format!("The rule `{name}` keeps the charge out."),
+        ),
         (Some(_), None) => {
             let detail = "A rule that was deleted since keeps the charge out until the rules have been \
                           applied anew.";

@@ -10,8 +10,8 @@ use axum::body::Body;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use common::analytics::rows::{self, ChargeRow};
 use common::analytics::Selection;
+use common::analytics::rows::{self, ChargeRow};
 use common::cause::Chain;
 use csv::{Terminator, Writer, WriterBuilder};
 use futures::{StreamExt as _, stream};
@@ -24,7 +24,7 @@ use crate::state::ApiState;
 
 const CHUNK_BYTES: usize = 64 * 1024;
 /// How long a reader may leave a chunk waiting.
-const STALL: Duration = Duration::from_secs(60);
+const STALL: Duration = Duration::from_mins(1);
 /// Seconds after which to ask again when too many exports run.
 const BUSY_SECS: u64 = 10;
 
@@ -77,7 +77,9 @@ pub(crate) fn csv(
     selection: Selection,
 ) -> Result<Response, ApiError> {
     let Ok(permit) = state.exports.clone().try_acquire_owned() else {
-        return Err(ApiError::RateLimited { retry_after_secs: BUSY_SECS });
+        return Err(ApiError::RateLimited {
+            retry_after_secs: BUSY_SECS,
+        });
     };
     let (chunks, receiver) = mpsc::channel(2);
     tokio::spawn(export(tx, selection, chunks, permit));
@@ -85,8 +87,14 @@ pub(crate) fn csv(
         receiver.recv().await.map(|chunk| (chunk, receiver))
     });
     let headers = [
-        (header::CONTENT_TYPE, "text/csv; charset=utf-8; header=present"),
-        (header::CONTENT_DISPOSITION, "attachment; filename=\"charges.csv\""),
+        (
+            header::CONTENT_TYPE,
+            "text/csv; charset=utf-8; header=present",
+        ),
+        (
+            header::CONTENT_DISPOSITION,
+            "attachment; filename=\"charges.csv\"",
+        ),
     ];
     Ok((headers, Body::from_stream(body)).into_response())
 }
@@ -102,7 +110,9 @@ async fn export(
     if let Err(cause) = write_all(&mut tx, &selection, &chunks).await {
         warn!(error = %Chain(&cause), connection.id = selection.connection_id, "an export broke off");
         // Aborts the transfer; when the reader is gone there is nobody to tell.
-        let _ = chunks.send_timeout(Err(std::io::Error::other("the export broke off")), STALL).await;
+        let _ = chunks
+            .send_timeout(Err(std::io::Error::other("the export broke off")), STALL)
+            .await;
     }
 }
 
@@ -129,12 +139,19 @@ async fn write_all(
 }
 
 fn writer() -> Writer<Vec<u8>> {
-    WriterBuilder::new().terminator(Terminator::CRLF).from_writer(Vec::new())
+    WriterBuilder::new()
+        .terminator(Terminator::CRLF)
+        .from_writer(Vec::new())
 }
 
 async fn send(writer: Writer<Vec<u8>>, chunks: &mpsc::Sender<Chunk>) -> Result<(), Broken> {
-    let bytes = writer.into_inner().map_err(|cause| Broken::Buffer(cause.to_string().into()))?;
-    chunks.send_timeout(Ok(bytes.into()), STALL).await.map_err(|_| Broken::Reader)
+    let bytes = writer
+        .into_inner()
+        .map_err(|cause| Broken::Buffer(cause.to_string().into()))?;
+    chunks
+        .send_timeout(Ok(bytes.into()), STALL)
+        .await
+        .map_err(|_| Broken::Reader)
 }
 
 /// The cells of a row, in the order of [`HEADINGS`].
@@ -143,7 +160,8 @@ fn cells(row: &ChargeRow) -> [String; HEADINGS.len()] {
     [
         text_cell(&row.charge_id),
         option(&row.line_id),
-        row.created_at.to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true),
+        row.created_at
+            .to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true),
         row.date.to_string(),
         text_cell(&row.currency),
         text_cell(&row.status),
@@ -170,7 +188,11 @@ fn cells(row: &ChargeRow) -> [String; HEADINGS.len()] {
 
 /// A text, led by an apostrophe where a spreadsheet would run it as a formula.
 fn text_cell(text: &str) -> String {
-    if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{text}") } else { text.to_owned() }
+    if text.starts_with(['=', '+', '-', '@', '\t', '\r']) {
+        format!("'{text}")
+    } else {
+        text.to_owned()
+    }
 }
 
 #[cfg(test)]
@@ -251,7 +273,9 @@ mod tests {
         let json = serde_json::to_string(&row("x")).unwrap();
         let mut from = 0;
         for name in HEADINGS {
-            let at = json[from..].find(&format!("\"{name}\":")).unwrap_or_else(|| panic!("{name}"));
+            let at = json[from..]
+                .find(&format!("\"{name}\":"))
+                .unwrap_or_else(|| panic!("{name}"));
             from += at;
         }
     }

@@ -111,12 +111,21 @@ async fn refilter(
         trigger: Trigger::Filters,
         running_serves: false,
     };
-    Ok(sync::queries::enqueue(conn, &connection.organization_id, &job, now).await?.job_id)
+    Ok(
+        sync::queries::enqueue(conn, &connection.organization_id, &job, now)
+            .await?
+            .job_id,
+    )
 }
 
 async fn wake(state: &ApiState, organization: &OrganizationId, job_id: Option<JobId>) {
     if let Some(job_id) = job_id {
-        state.wake(JobRef { organization_id: organization.clone(), job_id }).await;
+        state
+            .wake(JobRef {
+                organization_id: organization.clone(),
+                job_id,
+            })
+            .await;
     }
 }
 
@@ -139,7 +148,8 @@ pub(crate) async fn create(
     let connection = super::connection_for_update(&mut tx, organization, &connection_id).await?;
     let count = queries::count(&mut tx, organization.as_str(), &connection_id).await?;
     if count >= MAX_RULES_PER_CONNECTION as i64 {
-        let detail = format!("a connection has at most {MAX_RULES_PER_CONNECTION} rules; delete one");
+        let detail =
+            format!("a connection has at most {MAX_RULES_PER_CONNECTION} rules; delete one");
         return Err(ApiError::invalid(vec![FieldError::at("", detail)]));
     }
     let rule = Rule {
@@ -182,9 +192,13 @@ pub(crate) async fn list(
     if let Some(after) = after {
         rules.retain(|rule| (rule.created_at, rule.filter_id) > after);
     }
-    let next_cursor =
-        next_cursor("filters", &mut rules, limit, |rule| (rule.created_at, rule.filter_id))?;
-    let data = rules.into_iter().map(|rule| FilterBody::new(rule, None)).collect();
+    let next_cursor = next_cursor("filters", &mut rules, limit, |rule| {
+        (rule.created_at, rule.filter_id)
+    })?;
+    let data = rules
+        .into_iter()
+        .map(|rule| FilterBody::new(rule, None))
+        .collect();
     Ok(Json(FilterList { data, next_cursor }))
 }
 
@@ -260,7 +274,10 @@ fn patched(mut rule: Rule, patch: RulePatch) -> Rule {
 
 /// Whether a change can keep other charges than before.
 fn moves_figures(before: &Rule, after: &Rule) -> bool {
-    let renamed = Rule { name: after.name.clone(), ..before.clone() };
+    let renamed = Rule {
+        name: after.name.clone(),
+        ..before.clone()
+    };
     renamed != *after && (before.active || after.active)
 }
 

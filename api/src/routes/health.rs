@@ -30,6 +30,9 @@ pub(crate) async fn readyz(State(state): State<ApiState>) -> Report {
 #[utoipa::path(get, path = "/metrics", tag = "operation", security(()),
     responses((status = 200, description = "Every metric", content_type = "text/plain")))]
 pub(crate) async fn metrics() -> impl IntoResponse {
-    let content_type = (axum::http::header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8");
+    let content_type = (
+        axum::http::header::CONTENT_TYPE,
+        "text/plain; version=0.0.4; charset=utf-8",
+    );
     ([content_type], telemetry::render())
 }

@@ -38,7 +38,10 @@ pub(crate) struct SpanBody {
 
 impl From<&Span> for SpanBody {
     fn from(span: &Span) -> Self {
-        Self { from: span.from, to: span.to }
+        Self {
+            from: span.from,
+            to: span.to,
+        }
     }
 }
 
@@ -122,9 +125,19 @@ fn progress(job: &Job, now: DateTime<Utc>) -> ProgressBody {
         charges_seen: job.charges_seen,
         rows_written: job.rows_written,
         requests: job.requests,
-        covered: plan.map(|p| p.covered.iter().map(SpanBody::from).collect()).unwrap_or_default(),
+        covered: plan
+            .map(|p| p.covered.iter().map(SpanBody::from).collect())
+            .unwrap_or_default(),
         remaining_ranges: plan
-            .map(|p| p.remaining.iter().map(|r| SpanBody { from: r.from, to: r.to }).collect())
+            .map(|p| {
+                p.remaining
+                    .iter()
+                    .map(|r| SpanBody {
+                        from: r.from,
+                        to: r.to,
+                    })
+                    .collect()
+            })
             .unwrap_or_default(),
         percent: share.map(|share| (share * 1000.0).round() / 10.0),
         eta_seconds,
@@ -155,11 +168,18 @@ pub(crate) async fn list(
     params.finish()?;
     let mut tx = state.begin(&caller.organization).await?;
     super::connection(&mut tx, &caller.organization, &connection_id).await?;
-    let mut jobs =
-        queries::list(&mut tx, &caller.organization, &connection_id, before, page(limit)).await?;
+    let mut jobs = queries::list(
+        &mut tx,
+        &caller.organization,
+        &connection_id,
+        before,
+        page(limit),
+    )
+    .await?;
     tx.commit().await?;
-    let next_cursor =
-        next_cursor("jobs", &mut jobs, limit, |job| (job.created_at, job.job_ref.job_id))?;
+    let next_cursor = next_cursor("jobs", &mut jobs, limit, |job| {
+        (job.created_at, job.job_ref.job_id)
+    })?;
     let now = state.clock.now();
     let data = jobs.into_iter().map(|job| JobBody::new(job, now)).collect();
     Ok(Json(JobList { data, next_cursor }))
@@ -169,7 +189,10 @@ async fn load(state: &ApiState, caller: &Caller, job_id: JobId) -> Result<JobBod
     let mut tx = state.begin(&caller.organization).await?;
     let job = queries::get(&mut tx, &caller.organization, job_id).await?;
     tx.commit().await?;
-    Ok(JobBody::new(job.ok_or(ApiError::NotFound)?, state.clock.now()))
+    Ok(JobBody::new(
+        job.ok_or(ApiError::NotFound)?,
+        state.clock.now(),
+    ))
 }
 
 /// A job
@@ -204,14 +227,20 @@ pub(crate) async fn cancel(
 ) -> Result<Json<JobBody>, ApiError> {
     let (job_id, organization) = (JobId(job_id), &caller.organization);
     let mut tx = state.begin(organization).await?;
-    let job = queries::get(&mut tx, organization, job_id).await?.ok_or(ApiError::NotFound)?;
+    let job = queries::get(&mut tx, organization, job_id)
+        .await?
+        .ok_or(ApiError::NotFound)?;
     if job.job_type == JobType::Delete && !job.status.ended() {
         let detail = "A deletion cannot be called off: the connection's key is gone already.";
-        return Err(ApiError::Conflict { detail: detail.to_owned() });
+        return Err(ApiError::Conflict {
+            detail: detail.to_owned(),
+        });
     }
     if !queries::cancel(&mut tx, organization, job_id, state.clock.now()).await? {
         let detail = "The job has ended; only a pending or running one can be called off.";
-        return Err(ApiError::Conflict { detail: detail.to_owned() });
+        return Err(ApiError::Conflict {
+            detail: detail.to_owned(),
+        });
     }
     tx.commit().await?;
     load(&state, &caller, job_id).await.map(Json)
@@ -232,10 +261,14 @@ pub(crate) async fn retry(
     Ids(job_id): Ids<Uuid>,
     _: NoParams,
 ) -> Result<Json<JobBody>, ApiError> {
-    let conflict = |detail: &str| ApiError::Conflict { detail: detail.to_owned() };
+    let conflict = |detail: &str| ApiError::Conflict {
+        detail: detail.to_owned(),
+    };
     let (job_id, organization) = (JobId(job_id), &caller.organization);
     let mut tx = state.begin(organization).await?;
-    let job = queries::get(&mut tx, organization, job_id).await?.ok_or(ApiError::NotFound)?;
+    let job = queries::get(&mut tx, organization, job_id)
+        .await?
+        .ok_or(ApiError::NotFound)?;
     let connection = connection::queries::get(&mut tx, organization, &job.connection_id).await?;
     if connection.is_none() && job.job_type != JobType::Delete {
         return Err(conflict("The job's connection was deleted."));
@@ -243,7 +276,9 @@ pub(crate) async fn retry(
     match queries::retry(&mut tx, organization, job_id).await {
         Ok(true) => {}
         Ok(false) => {
-            return Err(conflict("Only a job that failed or was cancelled can be tried again."));
+            return Err(conflict(
+                "Only a job that failed or was cancelled can be tried again.",
+            ));
         }
         Err(common::db::Error::Conflict { .. }) => {
             return Err(conflict("Another job of this type is pending already."));
@@ -270,7 +305,15 @@ pub(crate) async fn events(
 ) -> Result<Response, ApiError> {
     let first = load(&state, &caller, JobId(job_id)).await?;
     let stopped = state.shutdown.clone().cancelled_owned();
-    let changes = stream::unfold(Follow { state, caller, last: None, next: Some(first) }, Follow::step);
+    let changes = stream::unfold(
+        Follow {
+            state,
+            caller,
+            last: None,
+            next: Some(first),
+        },
+        Follow::step,
+    );
     let stream = changes.take_until(stopped);
     let keep_alive = KeepAlive::new().interval(KEEP_ALIVE);
     // Proxies that buffer would hold events back.
@@ -296,7 +339,10 @@ impl Follow {
             None => self.changed().await?,
         };
         // A struct of texts, numbers and instants always serializes.
-        let event = Event::default().event("job").json_data(&job).unwrap_or_default();
+        let event = Event::default()
+            .event("job")
+            .json_data(&job)
+            .unwrap_or_default();
         self.last = Some(job);
         Some((Ok(event), self))
     }
@@ -357,9 +403,24 @@ mod tests {
         let mut plan = Plan::new(at(0), at(1000), at(1000));
         assert!(plan.advance(at(1000), Some(("ch_1", at(749)))));
         let running = progress(&job(JobStatus::Running, Some(plan.clone())), at(110));
-        assert_eq!((running.percent, running.eta_seconds), (Some(25.0), Some(30)));
-        assert_eq!(running.covered, [SpanBody { from: at(750), to: at(1000) }]);
-        assert_eq!(running.remaining_ranges, [SpanBody { from: at(0), to: at(750) }]);
+        assert_eq!(
+            (running.percent, running.eta_seconds),
+            (Some(25.0), Some(30))
+        );
+        assert_eq!(
+            running.covered,
+            [SpanBody {
+                from: at(750),
+                to: at(1000)
+            }]
+        );
+        assert_eq!(
+            running.remaining_ranges,
+            [SpanBody {
+                from: at(0),
+                to: at(750)
+            }]
+        );
         let fresh = Plan::new(at(0), at(1000), at(1000));
         for (status, plan, percent) in [
             (JobStatus::Pending, None, None),
@@ -369,7 +430,11 @@ mod tests {
             (JobStatus::Failed, Some(plan), Some(25.0)),
         ] {
             let told = progress(&job(status, plan), at(110));
-            assert_eq!((told.percent, told.eta_seconds), (percent, None), "{status:?}");
+            assert_eq!(
+                (told.percent, told.eta_seconds),
+                (percent, None),
+                "{status:?}"
+            );
         }
     }
 }

@@ -4,13 +4,14 @@
 pub(crate) mod analytics;
 pub(crate) mod connect;
 pub(crate) mod connectors;
-// pub(crate) mod discover;
+pub(crate) mod discover;
 pub(crate) mod docs;
 pub(crate) mod explain;
 pub(crate) mod export;
 pub(crate) mod filters;
 pub(crate) mod health;
 pub(crate) mod jobs;
+pub(crate) mod key;
 pub(crate) mod sync;
 
 use common::connection::{self, Connection};
@@ -26,11 +27,15 @@ use crate::state::ApiState;
 pub(crate) fn all() -> OpenApiRouter<ApiState> {
     OpenApiRouter::with_openapi(docs::base())
         .routes(routes!(connect::connect))
-        .routes(routes!(connect::test))
-        .routes(routes!(connect::replace_key))
+        .routes(routes!(key::test))
+        .routes(routes!(key::replace_key))
         .routes(routes!(sync::start))
         .routes(routes!(connectors::list))
-        .routes(routes!(connectors::get, connectors::update, connectors::delete))
+        .routes(routes!(
+            connectors::get,
+            connectors::update,
+            connectors::delete
+        ))
         .routes(routes!(sync::status))
         .routes(routes!(jobs::list))
         .routes(routes!(jobs::get))
@@ -40,7 +45,7 @@ pub(crate) fn all() -> OpenApiRouter<ApiState> {
         .routes(routes!(filters::create, filters::list))
         .routes(routes!(filters::get, filters::update, filters::delete))
         .routes(routes!(filters::preview))
-        // .routes(routes!(discover::discover))
+        .routes(routes!(discover::discover))
         .routes(routes!(explain::explain))
         .routes(routes!(analytics::report))
         .routes(routes!(analytics::daily_aggregates))
@@ -56,7 +61,9 @@ async fn connection(
     organization: &OrganizationId,
     connection_id: &str,
 ) -> Result<Connection, ApiError> {
-    connection::queries::get(conn, organization, connection_id).await?.ok_or(ApiError::NotFound)
+    connection::queries::get(conn, organization, connection_id)
+        .await?
+        .ok_or(ApiError::NotFound)
 }
 
 /// The same, locked until the transaction ends.

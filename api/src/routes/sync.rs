@@ -41,7 +41,10 @@ pub(crate) struct SyncRequest {
 
 impl SyncRequest {
     fn read(mut fields: Fields) -> Result<Self, ApiError> {
-        let types = [("incremental", JobType::Incremental), ("full", JobType::Full)];
+        let types = [
+            ("incremental", JobType::Incremental),
+            ("full", JobType::Full),
+        ];
         let request = Self {
             job_type: fields.choice("job_type", &types),
             lookback_days: fields.integer("lookback_days", 1..=MAX_LOOKBACK_DAYS),
@@ -72,7 +75,9 @@ pub(crate) async fn start(
     let mut tx = state.begin(organization).await?;
     let mut connection =
         super::connection_for_update(&mut tx, organization, &connection_id).await?;
-    let wider = request.lookback_days.filter(|days| *days > connection.lookback_days);
+    let wider = request
+        .lookback_days
+        .filter(|days| *days > connection.lookback_days);
     if let Some(days) = wider {
         connection.lookback_days = days;
         connection::queries::update_settings(&mut tx, &connection).await?;
@@ -93,8 +98,18 @@ pub(crate) async fn start(
     };
     let made = queries::enqueue(&mut tx, organization, &job, now).await?;
     tx.commit().await?;
-    state.wake(JobRef { organization_id: organization.clone(), job_id: made.job_id }).await;
-    Ok((job_status(made.created), Json(JobMade { job_id: made.job_id.0 })))
+    state
+        .wake(JobRef {
+            organization_id: organization.clone(),
+            job_id: made.job_id,
+        })
+        .await;
+    Ok((
+        job_status(made.created),
+        Json(JobMade {
+            job_id: made.job_id.0,
+        }),
+    ))
 }
 
 /// Incremental, unless nothing was fully synced before.
@@ -104,7 +119,11 @@ pub(crate) async fn default_type(
     connection_id: &str,
 ) -> Result<JobType, ApiError> {
     let stored = sync_state::get(conn, organization, connection_id).await?;
-    Ok(if stored.full_synced_at.is_some() { JobType::Incremental } else { JobType::Full })
+    Ok(if stored.full_synced_at.is_some() {
+        JobType::Incremental
+    } else {
+        JobType::Full
+    })
 }
 
 /// How a connection stands.
@@ -185,7 +204,9 @@ pub(crate) async fn status(
     let connection = super::connection(&mut tx, organization, &connection_id).await?;
     let ids = std::slice::from_ref(&connection_id);
     let activity = queries::activity(&mut tx, organization, ids).await?;
-    let last_job = queries::list(&mut tx, organization, &connection_id, None, 1).await?.pop();
+    let last_job = queries::list(&mut tx, organization, &connection_id, None, 1)
+        .await?
+        .pop();
     let stored = sync_state::get(&mut tx, organization, &connection_id).await?;
     tx.commit().await?;
     let activity = activity.get(&connection_id).copied().unwrap_or_default();

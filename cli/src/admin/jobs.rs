@@ -123,7 +123,10 @@ fn as_table(jobs: &[Job]) -> String {
             job.status.as_str().to_owned(),
             output::thousands(job.charges_seen),
             output::thousands(job.requests),
-            job.error.as_ref().map(|error| output::plain(&error.code)).unwrap_or_default(),
+            job.error
+                .as_ref()
+                .map(|error| output::plain(&error.code))
+                .unwrap_or_default(),
         ]
     });
     let columns = [
@@ -154,8 +157,13 @@ pub async fn retry(database: &Database, job_id: JobId) -> Result<(), Error> {
         Ok(true) => Ok(tx.commit().await.map_err(db::Error::from)?),
         Ok(false) => {
             let job = queries::get(&mut tx, organization, job_id).await?;
-            let status = job.map(|job| job.status.as_str()).ok_or(Error::NoJob(job_id.0))?;
-            Err(Error::NotRetriable { job_id: job_id.0, status })
+            let status = job
+                .map(|job| job.status.as_str())
+                .ok_or(Error::NoJob(job_id.0))?;
+            Err(Error::NotRetriable {
+                job_id: job_id.0,
+                status,
+            })
         }
         Err(db::Error::Conflict { .. }) => Err(Error::JobPending(job_id.0)),
         Err(error) => Err(error.into()),

@@ -25,8 +25,7 @@ const BATCH: usize = 100;
 /// Encryption keys
 #[derive(Debug, clap::Subcommand)]
 pub enum Keys {
-    /// Re-encrypt every stored Stripe key under the first of ENCRYPTION_KEYS; may be interrupted
-    #[command(verbatim_doc_comment)]
+    /// Re-encrypt every stored Stripe key under the first of `ENCRYPTION_KEYS`; may be interrupted
     Rotate(Rotate),
 }
 
@@ -58,11 +57,15 @@ impl Keys {
         let (keyring, database) = problems.finish(keyring.zip(database))?;
         let rotated = rotate(&database, &keyring, &SystemClock).await?;
         output::print(&format!(
-            "re-encrypted {} credentials under the key {}",
-            rotated.credentials,
+            "re-encrypted {} under the key {}",
+            output::count(rotated.credentials as i64, "credential"),
             keyring.sealing_key_id()
         ))?;
-        if rotated.stuck.is_empty() { Ok(()) } else { Err(Error::CredentialsStuck(rotated.stuck)) }
+        if rotated.stuck.is_empty() {
+            Ok(())
+        } else {
+            Err(Error::CredentialsStuck(rotated.stuck))
+        }
     }
 }
 
@@ -106,7 +109,16 @@ pub async fn rotate(
     let mut rotated = Rotated::default();
     for organization in &organizations {
         let first_stuck = rotated.stuck.len();
-        while rotate_batch(&pool, organization, keyring, clock.now(), first_stuck, &mut rotated).await? {}
+        while rotate_batch(
+            &pool,
+            organization,
+            keyring,
+            clock.now(),
+            first_stuck,
+            &mut rotated,
+        )
+        .await?
+        {}
     }
     Ok(rotated)
 }
@@ -132,19 +144,29 @@ async fn rotate_batch(
     .await?;
     let mut resealed = 0;
     for (connection_id, envelope) in found {
-        if rotated.stuck[first_stuck..].iter().any(|stuck| stuck.connection_id == connection_id) {
+        if rotated.stuck[first_stuck..]
+            .iter()
+            .any(|stuck| stuck.connection_id == connection_id)
+        {
             continue;
         }
-        let place = Place { organization, connection_id: &connection_id };
+        let place = Place {
+            organization,
+            connection_id: &connection_id,
+        };
         let sealed = keyring
             .open(&envelope, place)
             .and_then(|secret| keyring.seal(secret.expose_secret(), place));
         match sealed {
             Ok(sealed) => {
-                credential::queries::store(&mut tx, organization, &connection_id, &sealed, now).await?;
+                credential::queries::store(&mut tx, organization, &connection_id, &sealed, now)
+                    .await?;
                 resealed += 1;
             }
-            Err(cause) => rotated.stuck.push(StuckCredential { connection_id, cause }),
+            Err(cause) => rotated.stuck.push(StuckCredential {
+                connection_id,
+                cause,
+            }),
         }
     }
     tx.commit().await.map_err(db::Error::from)?;

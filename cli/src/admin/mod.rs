@@ -25,6 +25,7 @@ use sqlx::{Connection as _, PgConnection, Postgres, Transaction};
 use uuid::Uuid;
 
 use crate::local_files::{self, LocalFiles};
+use crate::output;
 
 /// How long the database may take to let a command in.
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
@@ -70,7 +71,10 @@ pub enum Error {
     #[error("a token's id needs --org ID beside it; or give the token itself")]
     TokenIdNeedsOrganization,
     /// It is neither a token nor the id of one.
-    #[error("this is neither a token, which begins with {}, nor the id of one", common::tenant::TOKEN_PREFIX)]
+    #[error(
+        "this is neither a token, which begins with {}, nor the id of one",
+        common::tenant::TOKEN_PREFIX
+    )]
     NotAToken,
     /// The token could not be read.
     #[error("cannot read the token from standard input")]
@@ -90,10 +94,12 @@ pub enum Error {
         status: &'static str,
     },
     /// Its work will be done by another.
-    #[error("another job of the same type is pending for the same connection and will do the work of {0}")]
+    #[error(
+        "another job of the same type is pending for the same connection and will do the work of {0}"
+    )]
     JobPending(Uuid),
     /// Some credentials stay under their former key.
-    #[error("{count} of the credentials could not be re-encrypted: {list}", count = .0.len(), list = stuck_list(.0))]
+    #[error("{count} stored under another key could not be re-encrypted:{list}", count = output::count(.0.len() as i64, "credential"), list = stuck_list(.0))]
     CredentialsStuck(Vec<StuckCredential>),
     /// The answer could not be written.
     #[error("cannot write the answer")]
@@ -106,7 +112,10 @@ pub enum Error {
 impl Error {
     /// Whether the command line or a setting was at fault, rather than the world.
     pub fn is_usage(&self) -> bool {
-        matches!(self, Self::Settings(_) | Self::TokenIdNeedsOrganization | Self::NotAToken)
+        matches!(
+            self,
+            Self::Settings(_) | Self::TokenIdNeedsOrganization | Self::NotAToken
+        )
     }
 }
 
@@ -120,7 +129,9 @@ pub struct StuckCredential {
 }
 
 fn stuck_list(stuck: &[StuckCredential]) -> String {
-    let lines = stuck.iter().map(|one| format!("\n  {}: {}", one.connection_id, one.cause));
+    let lines = stuck
+        .iter()
+        .map(|one| format!("\n  {}: {}", one.connection_id, one.cause));
     lines.collect()
 }
 
@@ -147,7 +158,12 @@ impl DatabaseAccess {
     pub fn find(self, problems: &mut Problems) -> Result<Option<Database>, Error> {
         match self.database.check_optional(problems) {
             None => return Ok(None),
-            Some(Some(found)) => return Ok(Some(Database { url: found.database_url, private: false })),
+            Some(Some(found)) => {
+                return Ok(Some(Database {
+                    url: found.database_url,
+                    private: false,
+                }));
+            }
             Some(None) => {}
         }
         let Some(url) = self.local.database_url()? else {
@@ -175,7 +191,10 @@ impl DatabaseAccess {
 impl Database {
     /// A database at this URL.
     pub fn at(url: SecretString) -> Self {
-        Self { url, private: false }
+        Self {
+            url,
+            private: false,
+        }
     }
 
     /// Where it is.
@@ -201,7 +220,11 @@ impl Database {
             .fetch_one(&mut conn)
             .await
             .map_err(db::Error::from)?;
-        if migrated { Ok(conn) } else { Err(Error::NotMigrated) }
+        if migrated {
+            Ok(conn)
+        } else {
+            Err(Error::NotMigrated)
+        }
     }
 
     /// A small pool under a program's role. Connect as oneself first, which tells what is wrong.

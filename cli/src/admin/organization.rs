@@ -35,7 +35,11 @@ pub struct Create {
 impl Organization {
     /// Runs the command.
     pub async fn run(self) -> Result<(), Error> {
-        let Self::Create(Create { organization, name, access }) = self;
+        let Self::Create(Create {
+            organization,
+            name,
+            access,
+        }) = self;
         let mut conn = access.resolve()?.connect().await?;
         let created = create(&mut conn, &organization, &name, SystemClock.now()).await?;
         let outcome = if created { "created" } else { "exists already" };

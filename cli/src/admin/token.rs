@@ -84,7 +84,10 @@ impl Token {
 impl Create {
     async fn run(self) -> Result<(), Error> {
         let now = SystemClock.now();
-        let expires_at = self.expires_in.map(|after| expiry(now, after)).transpose()?;
+        let expires_at = self
+            .expires_in
+            .map(|after| expiry(now, after))
+            .transpose()?;
         let mut conn = self.access.resolve()?.connect().await?;
         let (name, role) = (self.name.as_str(), self.role);
         let token = create(&mut conn, &self.organization, name, role, expires_at, now).await?;
@@ -112,7 +115,10 @@ pub async fn create(
     now: DateTime<Utc>,
 ) -> Result<SecretString, Error> {
     let mut tx = tenant_transaction(conn, organization).await?;
-    if queries::organization_name(&mut tx, organization).await?.is_none() {
+    if queries::organization_name(&mut tx, organization)
+        .await?
+        .is_none()
+    {
         return Err(Error::NoOrganization(organization.clone()));
     }
     let token = token_text(&clock::random_bytes());
@@ -133,7 +139,10 @@ impl List {
         let now = SystemClock.now();
         let mut conn = self.access.resolve()?.connect().await?;
         let mut tx = tenant_transaction(&mut conn, &self.organization).await?;
-        if queries::organization_name(&mut tx, &self.organization).await?.is_none() {
+        if queries::organization_name(&mut tx, &self.organization)
+            .await?
+            .is_none()
+        {
             return Err(Error::NoOrganization(self.organization));
         }
         let tokens = queries::list_tokens(&mut tx, &self.organization).await?;
@@ -148,7 +157,13 @@ impl List {
             };
             let role = token.role.as_str().to_owned();
             let name = output::plain(&token.name);
-            vec![token.token_id.to_string(), name, role, day(token.created_at), state]
+            vec![
+                token.token_id.to_string(),
+                name,
+                role,
+                day(token.created_at),
+                state,
+            ]
         });
         let columns = ["id", "name", "role", "created", "state"].map(|name| (name, Align::Left));
         output::print(&output::table(&columns, rows))?;
@@ -167,7 +182,10 @@ impl Revoke {
             Target::Token(token_hash(text))
         } else {
             let id = Uuid::parse_str(text).map_err(|_| Error::NotAToken)?;
-            Target::Id(id, self.organization.ok_or(Error::TokenIdNeedsOrganization)?)
+            Target::Id(
+                id,
+                self.organization.ok_or(Error::TokenIdNeedsOrganization)?,
+            )
         };
         let database = self.access.resolve()?;
         revoke(&database, &target, SystemClock.now()).await?;
@@ -178,7 +196,10 @@ impl Revoke {
 
 fn read_line() -> Result<SecretString, Error> {
     let mut line = String::new();
-    std::io::stdin().lock().read_line(&mut line).map_err(Error::ReadToken)?;
+    std::io::stdin()
+        .lock()
+        .read_line(&mut line)
+        .map_err(Error::ReadToken)?;
     Ok(line.into())
 }
 
@@ -205,7 +226,11 @@ pub async fn revoke(database: &Database, target: &Target, now: DateTime<Utc>) ->
     let mut tx = tenant_transaction(&mut conn, &organization).await?;
     let revoked = queries::revoke_token_by_id(&mut tx, &organization, token_id, now).await?;
     commit(tx).await?;
-    if revoked { Ok(()) } else { Err(Error::NoLiveToken) }
+    if revoked {
+        Ok(())
+    } else {
+        Err(Error::NoLiveToken)
+    }
 }
 
 #[cfg(test)]
@@ -215,9 +240,18 @@ mod tests {
     #[test]
     fn a_token_expires_when_it_should_or_is_refused() {
         let now: DateTime<Utc> = "2026-11-21T06:00:00Z".parse().unwrap();
-        let day = Duration::from_secs(86_400);
-        assert_eq!(expiry(now, day * 90).unwrap().to_rfc3339(), "2027-02-19T06:00:00+00:00");
-        assert!(matches!(expiry(now, day * 365 * 9000), Err(Error::ExpiresTooLate)));
-        assert!(matches!(expiry(now, Duration::MAX), Err(Error::ExpiresTooLate)));
+        let day = Duration::from_hours(24);
+        assert_eq!(
+            expiry(now, day * 90).unwrap().to_rfc3339(),
+            "2027-02-19T06:00:00+00:00"
+        );
+        assert!(matches!(
+            expiry(now, day * 365 * 9000),
+            Err(Error::ExpiresTooLate)
+        ));
+        assert!(matches!(
+            expiry(now, Duration::MAX),
+            Err(Error::ExpiresTooLate)
+        ));
     }
 }

@@ -18,6 +18,7 @@ pub(super) struct Page<T> {
 
 /// A connection.
 #[derive(Debug, Clone, Deserialize)]
+#[expect(clippy::struct_field_names, reason = "the engine's names")]
 pub(super) struct Connection {
     pub(super) connection_id: String,
     pub(super) organization_id: String,
@@ -43,6 +44,7 @@ pub(super) struct Started {
 
 /// A job.
 #[derive(Debug, Clone, Deserialize)]
+#[expect(clippy::struct_field_names, reason = "the engine's names")]
 pub(super) struct Job {
     pub(super) job_id: String,
     pub(super) status: JobStatus,

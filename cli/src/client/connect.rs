@@ -26,7 +26,12 @@ pub struct Connect {
     #[arg(long = "org", value_name = "ID")]
     organization: Option<OrganizationId>,
     /// A file that holds the Stripe key
-    #[arg(long, visible_alias = "stripe-api-key-file", env = "STRIPE_API_KEY_FILE", value_name = "PATH")]
+    #[arg(
+        long,
+        visible_alias = "stripe-api-key-file",
+        env = "STRIPE_API_KEY_FILE",
+        value_name = "PATH"
+    )]
     api_key_file: Option<PathBuf>,
     /// Days of history to cover [default: 30]
     #[arg(long, value_name = "DAYS")]
@@ -79,7 +84,11 @@ impl Connect {
             return print_json(&connected);
         }
         output::print(&describe(&connected))?;
-        if self.follow { follow::follow(&client, &connected.job_id).await } else { Ok(()) }
+        if self.follow {
+            follow::follow(&client, &connected.job_id).await
+        } else {
+            Ok(())
+        }
     }
 
     async fn organization(&self, client: &Client) -> Result<String, Error> {
@@ -87,30 +96,46 @@ impl Connect {
             return Ok(organization.to_string());
         }
         let known = client.connections().await?.into_iter().next();
-        known.map(|connection| connection.organization_id).ok_or_else(|| {
-            Error::Usage("the organization has no connection yet to be known by; give --org ID".to_owned())
-        })
+        known
+            .map(|connection| connection.organization_id)
+            .ok_or_else(|| {
+                Error::Usage(
+                    "the organization has no connection yet to be known by; give --org ID"
+                        .to_owned(),
+                )
+            })
     }
 
     /// The key from where there is one.
     fn key(&self, from_environment: Option<SecretString>) -> Result<SecretString, Error> {
         let mut problems = Problems::default();
         let names = ("STRIPE_API_KEY", "STRIPE_API_KEY_FILE");
-        let found = config::secret(names, from_environment, self.api_key_file.as_deref(), &mut problems);
+        let found = config::secret(
+            names,
+            from_environment,
+            self.api_key_file.as_deref(),
+            &mut problems,
+        );
         if let Some(key) = problems.finish(found)? {
             return Ok(key.expose_secret().trim().into());
         }
         let typed = if std::io::stdin().is_terminal() {
             eprint!("Stripe key (not shown): ");
-            console::Term::stderr().read_secure_line().map_err(Error::ReadKey)?
+            console::Term::stderr()
+                .read_secure_line()
+                .map_err(Error::ReadKey)?
         } else {
             let mut line = String::new();
-            std::io::stdin().lock().read_line(&mut line).map_err(Error::ReadKey)?;
+            std::io::stdin()
+                .lock()
+                .read_line(&mut line)
+                .map_err(Error::ReadKey)?;
             line
         };
         if typed.trim().is_empty() {
             return Err(Error::Usage(
-                "no Stripe key was given; set STRIPE_API_KEY, give --api-key-file, or pipe it in".to_owned(),
+                "no Stripe key was given; set STRIPE_API_KEY, give --api-key-file, or pipe it in"
+                    .to_owned(),
             ));
         }
         Ok(typed.trim().into())
@@ -119,14 +144,24 @@ impl Connect {
 
 fn describe(connected: &Connected) -> String {
     let mode = if connected.livemode { "live" } else { "test" };
-    let Connected { connection_id, stripe_account_id, job_id, permissions, .. } = connected;
+    let Connected {
+        connection_id,
+        stripe_account_id,
+        job_id,
+        permissions,
+        ..
+    } = connected;
     let mut text = format!(
         "connected {connection_id}\naccount   {stripe_account_id} ({mode} mode)\nfirst job {job_id}\n\n"
     );
     let rows = permissions.iter().map(|permission| {
         let granted = if permission.granted { "yes" } else { "MISSING" };
         let needed_for = output::plain(&permission.needed_for);
-        vec![output::plain(&permission.resource), granted.to_owned(), needed_for]
+        vec![
+            output::plain(&permission.resource),
+            granted.to_owned(),
+            needed_for,
+        ]
     });
     let columns = ["permission", "granted", "needed for"].map(|name| (name, Align::Left));
     text += &output::table(&columns, rows);
@@ -137,8 +172,15 @@ fn describe(connected: &Connected) -> String {
 fn missing(permissions: &[Permission]) -> String {
     let missing = permissions.iter().filter(|permission| !permission.granted);
     let lines = missing.map(|permission| {
-        let advice = permission.hint.as_deref().unwrap_or("allow reading it in Stripe's dashboard");
-        format!("\nmissing {}: {}", output::plain(&permission.resource), output::plain(advice))
+        let advice = permission
+            .hint
+            .as_deref()
+            .unwrap_or("allow reading it in Stripe's dashboard");
+        format!(
+            "\nmissing {}: {}",
+            output::plain(&permission.resource),
+            output::plain(advice)
+        )
     });
     lines.collect()
 }
@@ -158,8 +200,14 @@ mod tests {
         )
         .unwrap();
         let text = describe(&connected);
-        assert!(text.starts_with("connected acme-stripe-acct_1\naccount   acct_1 (test mode)\n"), "{text}");
+        assert!(
+            text.starts_with("connected acme-stripe-acct_1\naccount   acct_1 (test mode)\n"),
+            "{text}"
+        );
         assert!(text.contains("MISSING"), "{text}");
-        assert!(text.ends_with("\nmissing invoices: grant rak_invoice_read"), "{text}");
+        assert!(
+            text.ends_with("\nmissing invoices: grant rak_invoice_read"),
+            "{text}"
+        );
     }
 }

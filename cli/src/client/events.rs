@@ -50,8 +50,11 @@ mod tests {
         let expected = ["{\"a\":\n\"ü\"}", "2"];
         for size in 1..=stream.len() {
             let mut messages = Messages::default();
-            let found: Vec<String> =
-                stream.as_bytes().chunks(size).flat_map(|piece| messages.take(piece)).collect();
+            let found: Vec<String> = stream
+                .as_bytes()
+                .chunks(size)
+                .flat_map(|piece| messages.take(piece))
+                .collect();
             assert_eq!(found, expected, "pieces of {size}");
         }
     }

@@ -7,7 +7,7 @@
 use std::io::IsTerminal as _;
 use std::time::Duration;
 
-use common::sync::JobStatus;
+use common::sync::{JobError, JobStatus};
 use futures::StreamExt as _;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::time::Instant;
@@ -17,7 +17,7 @@ use super::events::Messages;
 use super::{Client, Error};
 use crate::output;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 const REOPEN_AFTER: Duration = Duration::from_secs(1);
 /// Plain lines come no faster than this.
 const LINE_INTERVAL: Duration = Duration::from_secs(1);
@@ -43,7 +43,10 @@ pub(super) async fn follow(client: &Client, job_id: &str) -> Result<(), Error> {
     };
     view.close();
     if job.status != JobStatus::Completed {
-        return Err(Error::JobEnded { outcome: outcome(&job), job_id: job.job_id });
+        return Err(Error::JobEnded {
+            outcome: outcome(&job),
+            job_id: job.job_id,
+        });
     }
     output::print(&format!("{} job {}", job.job_type, outcome(&job)))?;
     Ok(())
@@ -56,13 +59,16 @@ async fn watch(
     view: &mut View,
     last_news: &mut Instant,
 ) -> Result<Option<Job>, Error> {
-    let response = client.stream(&["v1", "sync-jobs", job_id, "events"]).await?;
+    let response = client
+        .stream(&["v1", "sync-jobs", job_id, "events"])
+        .await?;
     let mut pieces = response.bytes_stream();
     let mut messages = Messages::default();
+    *last_news = Instant::now();
     while let Some(piece) = pieces.next().await {
+        *last_news = Instant::now();
         for data in messages.take(&piece.map_err(Error::Unreadable)?) {
             let job: Job = serde_json::from_str(&data).map_err(Error::Message)?;
-            *last_news = Instant::now();
             if job.status.ended() {
                 return Ok(Some(job));
             }
@@ -78,7 +84,11 @@ fn outcome(job: &Job) -> String {
     match (job.status, &job.error) {
         (JobStatus::Completed, _) => format!("completed: {counts}"),
         (JobStatus::Failed, Some(error)) => {
-            format!("failed after {counts}: {} ({})", output::plain(&error.message), error.code)
+            format!(
+                "failed after {counts}: {} ({})",
+                output::plain(&error.message),
+                error.code
+            )
         }
         (status, _) => format!("{} after {counts}", status.as_str()),
     }
@@ -86,30 +96,37 @@ fn outcome(job: &Job) -> String {
 
 fn counts(progress: &Progress) -> String {
     format!(
-        "{} charges read, {} rows written, {} requests",
-        output::thousands(progress.charges_seen),
-        output::thousands(progress.rows_written),
-        output::thousands(progress.requests)
+        "{} read, {} written, {}",
+        output::count(progress.charges_seen, "charge"),
+        output::count(progress.rows_written, "row"),
+        output::count(progress.requests, "request")
     )
 }
 
 /// How far a job has come, in one line.
 pub(super) fn progress_line(job: &Job) -> String {
-    let mut line = format!("{} {}", job.job_type, job.status.as_str());
+    let state = format!("{} {}", job.job_type, job.status.as_str());
     if job.status == JobStatus::Pending {
-        return line;
+        return state;
     }
-    if let Some(percent) = job.progress.percent {
-        line += &format!(" {percent:.0} %");
-    }
-    line += &format!(", {}", counts(&job.progress));
-    if let Some(eta) = job.progress.eta_seconds {
-        line += &format!(", ETA {}", duration(eta));
-    }
-    if let Some(error) = &job.error {
-        line += &format!(", waiting after: {}", output::plain(&error.message));
-    }
-    line
+    let percent = job
+        .progress
+        .percent
+        .map(|percent| format!(" {percent:.0} %"));
+    let mut parts = vec![state + &percent.unwrap_or_default(), counts(&job.progress)];
+    parts.extend(
+        job.progress
+            .eta_seconds
+            .map(|eta| format!("ETA {}", duration(eta))),
+    );
+    let waiting = |error: &JobError| format!("waiting after: {}", output::plain(&error.message));
+    parts.extend(
+        job.error
+            .as_ref()
+            .filter(|_| !job.status.ended())
+            .map(waiting),
+    );
+    parts.join(", ")
 }
 
 /// A number of seconds as `1h 2m 3s`.
@@ -120,17 +137,27 @@ fn duration(seconds: f64) -> String {
 
 enum View {
     Bar(ProgressBar),
-    Lines { last: String, shown_at: Option<Instant> },
+    Lines {
+        last: String,
+        shown_at: Option<Instant>,
+    },
 }
 
 impl View {
     fn new() -> Self {
         if !std::io::stderr().is_terminal() || !std::io::stdout().is_terminal() {
-            return Self::Lines { last: String::new(), shown_at: None };
+            return Self::Lines {
+                last: String::new(),
+                shown_at: None,
+            };
         }
         let bar = ProgressBar::with_draw_target(Some(100), ProgressDrawTarget::stderr());
         let style = ProgressStyle::with_template("{spinner} [{bar:30}] {msg}");
-        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> "));
+        bar.set_style(
+            style
+                .unwrap_or_else(|_| ProgressStyle::default_bar())
+                .progress_chars("=> "),
+        );
         bar.enable_steady_tick(Duration::from_millis(120));
         Self::Bar(bar)
     }
@@ -186,10 +213,8 @@ mod tests {
 
     #[test]
     fn an_end_says_how_and_why() {
-        let failed = job(
-            r#"{"job_id": "1", "status": "failed", "job_type": "full",
-                "error": {"code": "stripe_key_invalid", "message": "Stripe refused the key"}}"#,
-        );
+        let failed = job(r#"{"job_id": "1", "status": "failed", "job_type": "full",
+                "error": {"code": "stripe_key_invalid", "message": "Stripe refused the key"}}"#);
         assert_eq!(
             outcome(&failed),
             "failed after 0 charges read, 0 rows written, 0 requests: Stripe refused the key \

@@ -36,10 +36,9 @@ const DEFAULT_URL: &str = "http://127.0.0.1:8080";
 const PAGE_SIZE: &str = "1000";
 
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
-/// Connecting an account asks Stripe about every permission of its key.
-const ANSWER_WITHIN: Duration = Duration::from_secs(120);
-/// A stream of events says something at least this often, or is broken.
-const SILENCE: Duration = Duration::from_secs(60);
+/// Connecting an account asks Stripe about every permission of its key. A stream of events that is
+/// silent for so long is broken.
+const ANSWER_WITHIN: Duration = Duration::from_mins(2);
 
 /// Why a client command failed.
 #[derive(Debug, thiserror::Error)]
@@ -54,7 +53,9 @@ pub enum Error {
     #[error("the HTTP client could not be started")]
     Start(#[source] reqwest::Error),
     /// Nothing answers.
-    #[error("cannot reach the engine at {url}; is `stripe-sync up` running, and is STRIPE_SYNC_URL right?")]
+    #[error(
+        "cannot reach the engine at {url}; is `stripe-sync up` running, and is STRIPE_SYNC_URL right?"
+    )]
     Unreachable {
         /// Where it was looked for.
         url: Url,
@@ -66,7 +67,9 @@ pub enum Error {
     #[error("{0}")]
     Refused(Box<Problem>),
     /// Something answers that is not the engine.
-    #[error("{url} answered {status} without saying why; is it the engine? STRIPE_SYNC_URL is its address")]
+    #[error(
+        "{url} answered {status} without saying why; is it the engine? STRIPE_SYNC_URL is its address"
+    )]
     Strange {
         /// What was asked for.
         url: Url,
@@ -111,7 +114,10 @@ pub enum Error {
 }
 
 fn lines(connections: &[String]) -> String {
-    connections.iter().map(|connection| format!("\n  {connection}")).collect()
+    connections
+        .iter()
+        .flat_map(|connection| ["\n  ", connection])
+        .collect()
 }
 
 impl Error {
@@ -125,7 +131,9 @@ impl Error {
         match self {
             Self::Unreachable { .. } | Self::Unreadable(_) => true,
             Self::Strange { status, .. } => status.is_server_error(),
-            Self::Refused(problem) => problem.status.is_none_or(|status| status == 429 || status >= 500),
+            Self::Refused(problem) => problem
+                .status
+                .is_none_or(|status| status == 429 || status >= 500),
             _ => false,
         }
     }
@@ -133,12 +141,21 @@ impl Error {
 
 /// Where the engine is, and who asks.
 #[derive(Debug, Clone, clap::Args)]
+#[expect(
+    clippy::struct_field_names,
+    reason = "flags bear the names of their variables"
+)]
 pub struct Server {
     /// Where the engine answers
     #[arg(long, visible_alias = "url", env = "STRIPE_SYNC_URL", default_value = DEFAULT_URL, value_name = "URL")]
     stripe_sync_url: String,
     /// A token of the organization, as `stripe-sync token create` printed it
-    #[arg(long, env = "STRIPE_SYNC_TOKEN", hide_env_values = true, value_name = "TOKEN")]
+    #[arg(
+        long,
+        env = "STRIPE_SYNC_TOKEN",
+        hide_env_values = true,
+        value_name = "TOKEN"
+    )]
     stripe_sync_token: Option<SecretString>,
     /// A file that holds the `STRIPE_SYNC_TOKEN`
     #[arg(long, env = "STRIPE_SYNC_TOKEN_FILE", value_name = "PATH")]
@@ -162,7 +179,10 @@ impl Server {
         let file = self.stripe_sync_token_file.as_deref();
         let token = config::secret(names, self.stripe_sync_token, file, &mut problems);
         if let Some(None) = token {
-            problems.add(names.0, "is missing; `stripe-sync token create --org ID` makes one");
+            problems.add(
+                names.0,
+                "is missing; `stripe-sync token create --org ID` makes one",
+            );
         }
         let (base, token) = problems.finish(base.zip(token.flatten()))?;
         let http = http_client(&base).map_err(Error::Start)?;
@@ -177,7 +197,10 @@ fn base_url(text: &str, problems: &mut Problems) -> Option<Url> {
     if matches!(url.scheme(), "http" | "https") && url.has_host() {
         return Some(url);
     }
-    problems.add("STRIPE_SYNC_URL", "must begin with http:// or https:// and name a host");
+    problems.add(
+        "STRIPE_SYNC_URL",
+        "must begin with http:// or https:// and name a host",
+    );
     None
 }
 
@@ -185,11 +208,15 @@ fn http_client(base: &Url) -> Result<reqwest::Client, reqwest::Error> {
     let builder = reqwest::Client::builder()
         .user_agent(concat!("stripe-sync/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(CONNECT_WITHIN)
-        .read_timeout(SILENCE.max(ANSWER_WITHIN))
+        .read_timeout(ANSWER_WITHIN)
         // A token goes where the setting says and nowhere else.
         .redirect(reqwest::redirect::Policy::none());
     // A proxy for the world does not lead to this machine.
-    let builder = if is_this_machine(base) { builder.no_proxy() } else { builder };
+    let builder = if is_this_machine(base) {
+        builder.no_proxy()
+    } else {
+        builder
+    };
     builder.build()
 }
 
@@ -204,20 +231,39 @@ fn is_this_machine(url: &Url) -> bool {
 
 impl Client {
     /// Asks for `path` with `query` and reads the answer.
-    async fn get<T: DeserializeOwned>(&self, path: &[&str], query: &[(&str, &str)]) -> Result<T, Error> {
-        let request = self.http.get(self.url(path)).query(query).timeout(ANSWER_WITHIN);
+    async fn get<T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        query: &[(&str, &str)],
+    ) -> Result<T, Error> {
+        let request = self
+            .http
+            .get(self.url(path))
+            .query(query)
+            .timeout(ANSWER_WITHIN);
         read(self.send(request).await?).await
     }
 
     /// Sends `body` to `path` and reads the answer.
-    async fn post<T: DeserializeOwned>(&self, path: &[&str], body: &impl Serialize) -> Result<T, Error> {
-        let request = self.http.post(self.url(path)).json(body).timeout(ANSWER_WITHIN);
+    async fn post<T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        body: &impl Serialize,
+    ) -> Result<T, Error> {
+        let request = self
+            .http
+            .post(self.url(path))
+            .json(body)
+            .timeout(ANSWER_WITHIN);
         read(self.send(request).await?).await
     }
 
     /// Opens a stream of events, which takes as long as it takes.
     async fn stream(&self, path: &[&str]) -> Result<Response, Error> {
-        let request = self.http.get(self.url(path)).header(header::ACCEPT, "text/event-stream");
+        let request = self
+            .http
+            .get(self.url(path))
+            .header(header::ACCEPT, "text/event-stream");
         self.send(request).await
     }
 
@@ -247,16 +293,13 @@ impl Client {
         if let Some(chosen) = chosen {
             return Ok(chosen);
         }
-        let ids = self.connections().await?.into_iter().map(|connection| connection.connection_id);
-        let mut ids: Vec<String> = ids.collect();
-        match (ids.pop(), ids.is_empty()) {
-            (None, _) => Err(Error::NoConnection),
-            (Some(only), true) => Ok(only),
-            (Some(last), false) => {
-                ids.push(last);
-                Err(Error::ManyConnections(ids))
-            }
-        }
+        let connections = self.connections().await?;
+        only_one(
+            connections
+                .into_iter()
+                .map(|connection| connection.connection_id)
+                .collect(),
+        )
     }
 
     fn url(&self, path: &[&str]) -> Url {
@@ -285,6 +328,17 @@ impl Client {
     }
 }
 
+fn only_one(mut ids: Vec<String>) -> Result<String, Error> {
+    match ids.pop() {
+        None => Err(Error::NoConnection),
+        Some(only) if ids.is_empty() => Ok(only),
+        Some(last) => {
+            ids.push(last);
+            Err(Error::ManyConnections(ids))
+        }
+    }
+}
+
 async fn read<T: DeserializeOwned>(response: Response) -> Result<T, Error> {
     response.json().await.map_err(Error::Unreadable)
 }
@@ -309,8 +363,14 @@ mod tests {
 
     #[test]
     fn wrong_settings_are_reported_together_and_without_secrets() {
-        let Err(Error::Settings(error)) = server("ftp://x", None).client() else { panic!() };
-        let named: Vec<_> = error.problems().iter().map(|problem| problem.setting).collect();
+        let Err(Error::Settings(error)) = server("ftp://x", None).client() else {
+            panic!()
+        };
+        let named: Vec<_> = error
+            .problems()
+            .iter()
+            .map(|problem| problem.setting)
+            .collect();
         assert_eq!(named, ["STRIPE_SYNC_URL", "STRIPE_SYNC_TOKEN"]);
         let shown = format!("{:?}", server("nonsense", Some("sst_secret")));
         assert!(!shown.contains("sst_secret"), "{shown}");
@@ -320,12 +380,34 @@ mod tests {
     fn paths_are_added_to_the_engine_s_own_and_encoded() {
         common::lifecycle::prepare_process();
         for (base, path, url) in [
-            ("http://127.0.0.1:8080", vec!["v1", "connectors"], "http://127.0.0.1:8080/v1/connectors"),
-            ("https://x.example/sync/", vec!["v1", "a/b ?"], "https://x.example/sync/v1/a%2Fb%20%3F"),
+            (
+                "http://127.0.0.1:8080",
+                vec!["v1", "connectors"],
+                "http://127.0.0.1:8080/v1/connectors",
+            ),
+            (
+                "https://x.example/sync/",
+                vec!["v1", "a/b ?"],
+                "https://x.example/sync/v1/a%2Fb%20%3F",
+            ),
         ] {
             let client = server(base, Some("sst_x")).client().unwrap();
             assert_eq!(client.url(&path).as_str(), url);
         }
+    }
+
+    #[test]
+    fn a_connection_is_chosen_only_where_there_is_a_choice() {
+        let ids = |ids: &[&str]| only_one(ids.iter().map(|&id| id.to_owned()).collect());
+        assert!(matches!(ids(&[]), Err(Error::NoConnection)));
+        assert_eq!(ids(&["acme-stripe-acct_1"]).unwrap(), "acme-stripe-acct_1");
+        let many = ids(&["acme-stripe-acct_1", "acme-stripe-acct_2"])
+            .unwrap_err()
+            .to_string();
+        assert!(
+            many.ends_with("--connection:\n  acme-stripe-acct_1\n  acme-stripe-acct_2"),
+            "{many}"
+        );
     }
 
     #[test]

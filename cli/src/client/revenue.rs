@@ -53,29 +53,48 @@ const SOURCES: [&str; 4] = ["charge", "product", "price", "customer"];
 
 /// Splits `SOURCE.KEY`; neither is empty.
 fn source_and_key(text: &str) -> Option<(&str, &str)> {
-    text.split_once('.').filter(|(source, key)| SOURCES.contains(source) && !key.is_empty())
+    text.split_once('.')
+        .filter(|(source, key)| SOURCES.contains(source) && !key.is_empty())
 }
 
 fn group_by(text: &str) -> Result<String, String> {
-    let plain = ["day", "week", "month", "currency", "product", "price", "customer"];
+    let plain = [
+        "day", "week", "month", "currency", "product", "price", "customer",
+    ];
     let metadata = text.strip_prefix("metadata:").and_then(source_and_key);
     if plain.contains(&text) || metadata.is_some() {
         return Ok(text.to_owned());
     }
-    Err(format!("choose {} or metadata:SOURCE.KEY, SOURCE being {}", plain.join(", "), SOURCES.join(", ")))
+    Err(format!(
+        "choose {} or metadata:SOURCE.KEY, SOURCE being {}",
+        plain.join(", "),
+        SOURCES.join(", ")
+    ))
 }
 
 fn filter(text: &str) -> Result<Filter, String> {
     if text.trim_start().starts_with('{') {
         return match serde_json::from_str::<serde_json::Value>(text) {
-            Ok(_) => Ok(Filter { parameter: "filter".to_owned(), value: text.to_owned() }),
+            Ok(_) => Ok(Filter {
+                parameter: "filter".to_owned(),
+                value: text.to_owned(),
+            }),
             Err(cause) => Err(format!("is not JSON: {cause}")),
         };
     }
-    let short = text.strip_prefix("metadata:").or(text.strip_prefix("metadata.")).unwrap_or(text);
-    let condition = short.split_once('=').filter(|(place, _)| source_and_key(place).is_some());
-    let (place, value) = condition.ok_or("write SOURCE.KEY=VALUE, such as charge.tier=gold, or JSON")?;
-    Ok(Filter { parameter: format!("metadata.{place}"), value: value.to_owned() })
+    let short = text
+        .strip_prefix("metadata:")
+        .or(text.strip_prefix("metadata."))
+        .unwrap_or(text);
+    let condition = short
+        .split_once('=')
+        .filter(|(place, _)| source_and_key(place).is_some());
+    let (place, value) =
+        condition.ok_or("write SOURCE.KEY=VALUE, such as charge.tier=gold, or JSON")?;
+    Ok(Filter {
+        parameter: format!("metadata.{place}"),
+        value: value.to_owned(),
+    })
 }
 
 /// All pages of an analysis.
@@ -94,7 +113,11 @@ impl Revenue {
         if self.json {
             return print_json(&json!({"totals": analysis.totals, "groups": analysis.groups}));
         }
-        let text = if self.csv { as_csv(&analysis)? } else { as_table(&self.by, &analysis) };
+        let text = if self.csv {
+            as_csv(&analysis)?
+        } else {
+            as_table(&self.by, &analysis)
+        };
         Ok(output::print(&text)?)
     }
 
@@ -105,13 +128,25 @@ impl Revenue {
             ("limit".to_owned(), PAGE_SIZE.to_owned()),
         ];
         let dates = [("date_from", self.from), ("date_to", self.to)];
-        query.extend(dates.into_iter().filter_map(|(name, date)| Some((name.to_owned(), date?.to_string()))));
-        query.extend(self.filter.iter().map(|f| (f.parameter.clone(), f.value.clone())));
+        query.extend(
+            dates
+                .into_iter()
+                .filter_map(|(name, date)| Some((name.to_owned(), date?.to_string()))),
+        );
+        query.extend(
+            self.filter
+                .iter()
+                .map(|f| (f.parameter.clone(), f.value.clone())),
+        );
         let mut analysis = Analysis::default();
         let mut cursor: Option<String> = None;
         loop {
-            let pairs = query.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-            let pairs: Vec<_> = pairs.chain(cursor.as_deref().map(|cursor| ("cursor", cursor))).collect();
+            let pairs = query
+                .iter()
+                .map(|(name, value)| (name.as_str(), value.as_str()));
+            let pairs: Vec<_> = pairs
+                .chain(cursor.as_deref().map(|cursor| ("cursor", cursor)))
+                .collect();
             let page: AnalysisPage = client.get(&["v1", "analytics", "stripe"], &pairs).await?;
             analysis.totals = page.totals;
             analysis.groups.extend(page.groups);
@@ -126,7 +161,13 @@ impl Revenue {
 fn as_table(by: &str, analysis: &Analysis) -> String {
     let row = |key: String, figures: &Figures| {
         let currency = Currency::new(&figures.currency);
-        let money = |minor| Money { minor, currency: currency.clone() }.display();
+        let money = |minor| {
+            Money {
+                minor,
+                currency: currency.clone(),
+            }
+            .display()
+        };
         vec![
             key,
             output::thousands(figures.charges),
@@ -137,10 +178,16 @@ fn as_table(by: &str, analysis: &Analysis) -> String {
         ]
     };
     let groups = analysis.groups.iter().map(|group| {
-        let key = group.key.as_deref().map_or("(none)".to_owned(), output::plain);
+        let key = group
+            .key
+            .as_deref()
+            .map_or("(none)".to_owned(), output::plain);
         row(key, &group.figures)
     });
-    let totals = analysis.totals.iter().map(|figures| row("total".to_owned(), figures));
+    let totals = analysis
+        .totals
+        .iter()
+        .map(|figures| row("total".to_owned(), figures));
     let columns = [
         (by.strip_prefix("metadata:").unwrap_or(by), Align::Left),
         ("charges", Align::Right),
@@ -155,8 +202,12 @@ fn as_table(by: &str, analysis: &Analysis) -> String {
 /// RFC 4180, one line a group and currency; totals are left to whoever adds up.
 fn as_csv(analysis: &Analysis) -> Result<String, Error> {
     let terminator = csv::Terminator::CRLF;
-    let mut writer = csv::WriterBuilder::new().terminator(terminator).from_writer(Vec::new());
-    writer.write_record(["key", "currency", "charges", "units", "gross", "refunded", "net"])?;
+    let mut writer = csv::WriterBuilder::new()
+        .terminator(terminator)
+        .from_writer(Vec::new());
+    writer.write_record([
+        "key", "currency", "charges", "units", "gross", "refunded", "net",
+    ])?;
     for Group { key, figures } in &analysis.groups {
         writer.write_record([
             no_formula(key.as_deref().unwrap_or_default()),
@@ -168,13 +219,19 @@ fn as_csv(analysis: &Analysis) -> Result<String, Error> {
             figures.net.to_string(),
         ])?;
     }
-    let bytes = writer.into_inner().map_err(|failed| failed.into_error())?;
+    let bytes = writer
+        .into_inner()
+        .map_err(csv::IntoInnerError::into_error)?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// Text that a spreadsheet will not run as a formula.
 fn no_formula(text: &str) -> String {
-    if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{text}") } else { text.to_owned() }
+    if text.starts_with(['=', '+', '-', '@', '\t', '\r']) {
+        format!("'{text}")
+    } else {
+        text.to_owned()
+    }
 }
 
 #[cfg(test)]
@@ -190,7 +247,10 @@ mod tests {
             refunded: 100,
             net,
         };
-        let group = |key: Option<&str>, figures| Group { key: key.map(str::to_owned), figures };
+        let group = |key: Option<&str>, figures| Group {
+            key: key.map(str::to_owned),
+            figures,
+        };
         Analysis {
             totals: vec![figures("jpy", 500), figures("usd", 123_456)],
             groups: vec![
@@ -205,9 +265,18 @@ mod tests {
         let text = as_table("metadata:charge.tier", &analysis());
         let rows: Vec<&str> = text.lines().filter(|line| line.contains("1,200")).collect();
         assert!(text.contains("charge.tier"), "{text}");
-        assert!(rows[1].contains("(none)") && rows[1].contains("1234.56 USD"), "{text}");
-        assert!(rows[2].contains("total") && rows[2].contains("500 JPY"), "{text}");
-        assert!(rows[3].contains("total") && rows[3].contains("1235.56 USD"), "{text}");
+        assert!(
+            rows[1].contains("(none)") && rows[1].contains("1234.56 USD"),
+            "{text}"
+        );
+        assert!(
+            rows[2].contains("total") && rows[2].contains("500 JPY"),
+            "{text}"
+        );
+        assert!(
+            rows[3].contains("total") && rows[3].contains("1235.56 USD"),
+            "{text}"
+        );
     }
 
     #[test]
@@ -241,9 +310,16 @@ mod tests {
             ("charge.tier=gold", "metadata.charge.tier", "gold"),
             ("metadata:charge.tier=a=b", "metadata.charge.tier", "a=b"),
             ("metadata.customer.x=", "metadata.customer.x", ""),
-            (r#"{"operator": "AND", "conditions": []}"#, "filter", r#"{"operator": "AND", "conditions": []}"#),
+            (
+                r#"{"operator": "AND", "conditions": []}"#,
+                "filter",
+                r#"{"operator": "AND", "conditions": []}"#,
+            ),
         ] {
-            let expected = Filter { parameter: parameter.to_owned(), value: value.to_owned() };
+            let expected = Filter {
+                parameter: parameter.to_owned(),
+                value: value.to_owned(),
+            };
             assert_eq!(filter(text), Ok(expected), "{text}");
         }
         for text in ["tier=gold", "charge.tier", "{oops", ""] {

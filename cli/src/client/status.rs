@@ -68,15 +68,24 @@ fn status_path(connection: &Connection) -> [&str; 4] {
 }
 
 async fn job_to_follow(client: &Client, connection: &str) -> Result<String, Error> {
-    let newest: Page<Job> =
-        client.get(&["v1", "connectors", connection, "jobs"], &[("limit", "50")]).await?;
-    choose(&newest.data).map(|job| job.job_id.clone()).ok_or_else(|| Error::NoJob(connection.to_owned()))
+    let newest: Page<Job> = client
+        .get(
+            &["v1", "connectors", connection, "jobs"],
+            &[("limit", "50")],
+        )
+        .await?;
+    choose(&newest.data)
+        .map(|job| job.job_id.clone())
+        .ok_or_else(|| Error::NoJob(connection.to_owned()))
 }
 
 /// Of jobs from the newest to the oldest: the running one, else the one that is next, else the newest.
 fn choose(jobs: &[Job]) -> Option<&Job> {
     let running = jobs.iter().find(|job| job.status == JobStatus::Running);
-    let next = jobs.iter().rev().find(|job| job.status == JobStatus::Pending);
+    let next = jobs
+        .iter()
+        .rev()
+        .find(|job| job.status == JobStatus::Pending);
     running.or(next).or(jobs.first())
 }
 
@@ -86,29 +95,64 @@ fn describe(connection: &Connection, status: &SyncStatus) -> String {
         "{} ({mode} mode, {}): {}\n",
         connection.connection_id, connection.timezone, status.status
     );
-    let mut line = |name: &str, value: String| text += &format!("  {name:<9} {value}\n");
+    let mut line =
+        |name: &str, value: String| text.extend(["  ", &format!("{name:<9} {value}"), "\n"]);
     if let Some(problem) = &status.problem {
         let detail = output::plain(&problem.detail);
-        line("problem", format!("{detail} ({}, since {})", problem.code, instant(problem.since)));
+        line(
+            "problem",
+            format!(
+                "{detail} ({}, since {})",
+                problem.code,
+                instant(problem.since)
+            ),
+        );
     }
     line("charges", output::thousands(status.state.charges_synced));
-    let revenue = status.state.total_revenue_synced.iter().map(|(currency, &minor)| {
-        Money { minor, currency: Currency::new(currency) }.display()
-    });
+    let revenue = status
+        .state
+        .total_revenue_synced
+        .iter()
+        .map(|(currency, &minor)| {
+            Money {
+                minor,
+                currency: Currency::new(currency),
+            }
+            .display()
+        });
     let revenue: Vec<String> = revenue.collect();
-    line("revenue", if revenue.is_empty() { "none".to_owned() } else { revenue.join(", ") });
-    line("covered", status.covered.as_ref().map_or("nothing yet".to_owned(), |covered| {
-        format!("{} to {}", instant(covered.from), instant(covered.to))
-    }));
+    line(
+        "revenue",
+        if revenue.is_empty() {
+            "none".to_owned()
+        } else {
+            revenue.join(", ")
+        },
+    );
+    line(
+        "covered",
+        status
+            .covered
+            .as_ref()
+            .map_or("nothing yet".to_owned(), |covered| {
+                format!("{} to {}", instant(covered.from), instant(covered.to))
+            }),
+    );
     if let Some(job) = &status.last_job {
-        let ended = job.finished_at.map(|at| format!(", {}", instant(at))).unwrap_or_default();
+        let ended = job
+            .finished_at
+            .map(|at| format!(", {}", instant(at)))
+            .unwrap_or_default();
         line("last job", follow::progress_line(job) + &ended);
     }
     if let Some(at) = status.next_sync_at {
         line("next job", instant(at));
     }
     for warning in &status.warnings {
-        line("warning", format!("{}: {}", warning.resource, output::plain(&warning.detail)));
+        line(
+            "warning",
+            format!("{}: {}", warning.resource, output::plain(&warning.detail)),
+        );
     }
     text
 }
@@ -125,7 +169,8 @@ mod tests {
         let jobs = statuses.iter().enumerate().map(|(index, status)| {
             serde_json::json!({"job_id": index.to_string(), "status": status, "job_type": "full"})
         });
-        jobs.map(|job| serde_json::from_value(job).unwrap()).collect()
+        jobs.map(|job| serde_json::from_value(job).unwrap())
+            .collect()
     }
 
     #[test]
@@ -137,7 +182,11 @@ mod tests {
             (vec![], None),
         ] {
             let jobs = jobs(&newest_first);
-            assert_eq!(choose(&jobs).map(|job| job.job_id.as_str()), chosen, "{newest_first:?}");
+            assert_eq!(
+                choose(&jobs).map(|job| job.job_id.as_str()),
+                chosen,
+                "{newest_first:?}"
+            );
         }
     }
 

@@ -50,6 +50,10 @@ impl Sync {
             return print_json(&started);
         }
         output::print(&format!("job {}", started.job_id))?;
-        if self.follow { follow::follow(&client, &started.job_id).await } else { Ok(()) }
+        if self.follow {
+            follow::follow(&client, &started.job_id).await
+        } else {
+            Ok(())
+        }
     }
 }

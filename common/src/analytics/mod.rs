@@ -63,7 +63,9 @@ impl GroupBy {
     fn push_key(&self, query: &mut QueryBuilder<Postgres>) {
         match self {
             Self::Day => query.push("to_char(r.date, 'YYYY-MM-DD')"),
-            Self::Week => query.push("to_char(date_trunc('week', r.date::TIMESTAMP), 'YYYY-MM-DD')"),
+            Self::Week => {
+                query.push("to_char(date_trunc('week', r.date::TIMESTAMP), 'YYYY-MM-DD')")
+            }
             Self::Month => query.push("to_char(r.date, 'YYYY-MM')"),
             Self::Currency => query.push("r.currency"),
             Self::Product => query.push("r.product_id"),
@@ -90,7 +92,9 @@ impl Selection {
     fn push_rows(&self, query: &mut QueryBuilder<Postgres>, counted_only: bool) {
         query.push(" FROM stripe_revenue_data AS r WHERE r.organization_id = ");
         query.push_bind(self.organization_id.as_str().to_owned());
-        query.push(" AND r.connection_id = ").push_bind(self.connection_id.clone());
+        query
+            .push(" AND r.connection_id = ")
+            .push_bind(self.connection_id.clone());
         if counted_only {
             query.push(" AND r.counted");
         }

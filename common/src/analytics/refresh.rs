@@ -39,13 +39,15 @@ async fn take(
     connection_id: &str,
     limit: i64,
 ) -> Result<Vec<NaiveDate>, Error> {
+    // Materialized, since a limited subquery may otherwise run once for each row and take them all.
     Ok(sqlx::query_scalar!(
-        "DELETE FROM stripe_stale_days
-         WHERE organization_id = $1 AND connection_id = $2 AND date IN (
+        "WITH oldest AS MATERIALIZED (
              SELECT date FROM stripe_stale_days
              WHERE organization_id = $1 AND connection_id = $2
              ORDER BY date LIMIT $3 FOR UPDATE)
-         RETURNING date",
+         DELETE FROM stripe_stale_days AS stale USING oldest
+         WHERE stale.organization_id = $1 AND stale.connection_id = $2 AND stale.date = oldest.date
+         RETURNING stale.date",
         organization.as_str(),
         connection_id,
         limit

@@ -62,7 +62,11 @@ pub struct GroupPlace {
 
 impl From<&Group> for GroupPlace {
     fn from(group: &Group) -> Self {
-        Self { key: group.key.clone(), currency: group.currency.clone(), net: group.net }
+        Self {
+            key: group.key.clone(),
+            currency: group.currency.clone(),
+            net: group.net,
+        }
     }
 }
 
@@ -117,7 +121,9 @@ pub async fn groups(
 /// Writes `WHERE` the group comes after `after` in the order of its list.
 fn push_after(query: &mut QueryBuilder<Postgres>, group_by: &GroupBy, after: &GroupPlace) {
     if group_by.by_time() {
-        query.push(" WHERE (key, currency) > (").push_bind(after.key.clone());
+        query
+            .push(" WHERE (key, currency) > (")
+            .push_bind(after.key.clone());
         query.push(", ").push_bind(after.currency.clone()).push(")");
         return;
     }
@@ -125,11 +131,18 @@ fn push_after(query: &mut QueryBuilder<Postgres>, group_by: &GroupBy, after: &Gr
     query.push(" OR (net = ").push_bind(after.net).push(" AND ");
     match &after.key {
         None => {
-            query.push("key IS NULL AND currency > ").push_bind(after.currency.clone());
+            query
+                .push("key IS NULL AND currency > ")
+                .push_bind(after.currency.clone());
         }
         Some(key) => {
-            query.push("(key IS NULL OR (key, currency) > (").push_bind(key.clone());
-            query.push(", ").push_bind(after.currency.clone()).push("))");
+            query
+                .push("(key IS NULL OR (key, currency) > (")
+                .push_bind(key.clone());
+            query
+                .push(", ")
+                .push_bind(after.currency.clone())
+                .push("))");
         }
     }
     query.push("))");

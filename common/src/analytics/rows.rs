@@ -138,11 +138,16 @@ pub struct RowPlace {
 
 impl From<&ChargeRow> for RowPlace {
     fn from(row: &ChargeRow) -> Self {
-        Self { created_at: row.created_at, charge_id: row.charge_id.clone(), line_no: row.line_no }
+        Self {
+            created_at: row.created_at,
+            charge_id: row.charge_id.clone(),
+            line_no: row.line_no,
+        }
     }
 }
 
-const COLUMNS: &str = "SELECT r.charge_id, r.line_no, r.line_id, r.created_at, r.date, r.currency, r.status,
+const COLUMNS: &str =
+    "SELECT r.charge_id, r.line_no, r.line_id, r.created_at, r.date, r.currency, r.status,
     r.captured, r.counted, r.excluded_by, r.amount,
     CASE WHEN r.counted THEN r.gross ELSE 0 END AS gross,
     CASE WHEN r.counted THEN r.refunded ELSE 0 END AS refunded,
@@ -164,12 +169,23 @@ pub async fn list(
     selection.push_rows(&mut query, false);
     if let Some(after) = after {
         // The first comparison is what an index can begin at.
-        query.push(" AND r.created_at <= ").push_bind(after.created_at);
-        query.push(" AND ((r.created_at, r.charge_id) < (").push_bind(after.created_at);
+        query
+            .push(" AND r.created_at <= ")
+            .push_bind(after.created_at);
+        query
+            .push(" AND ((r.created_at, r.charge_id) < (")
+            .push_bind(after.created_at);
         query.push(", ").push_bind(after.charge_id.clone());
-        query.push(") OR (r.created_at = ").push_bind(after.created_at);
-        query.push(" AND r.charge_id = ").push_bind(after.charge_id.clone());
-        query.push(" AND r.line_no > ").push_bind(after.line_no).push("))");
+        query
+            .push(") OR (r.created_at = ")
+            .push_bind(after.created_at);
+        query
+            .push(" AND r.charge_id = ")
+            .push_bind(after.charge_id.clone());
+        query
+            .push(" AND r.line_no > ")
+            .push_bind(after.line_no)
+            .push("))");
     }
     query.push(NEWEST_FIRST).push(" LIMIT ").push_bind(limit);
     Ok(query.build_query_as().fetch_all(conn).await?)
@@ -201,8 +217,13 @@ pub async fn of_charge(
     let mut query = QueryBuilder::new(COLUMNS);
     query.push(" FROM stripe_revenue_data AS r WHERE r.organization_id = ");
     query.push_bind(organization.as_str().to_owned());
-    query.push(" AND r.connection_id = ").push_bind(connection_id.to_owned());
-    query.push(" AND r.charge_id = ").push_bind(charge_id.to_owned()).push(" ORDER BY r.line_no");
+    query
+        .push(" AND r.connection_id = ")
+        .push_bind(connection_id.to_owned());
+    query
+        .push(" AND r.charge_id = ")
+        .push_bind(charge_id.to_owned())
+        .push(" ORDER BY r.line_no");
     Ok(query.build_query_as().fetch_all(conn).await?)
 }
 
@@ -217,9 +238,17 @@ pub async fn of_lines(
     let mut query = QueryBuilder::new(COLUMNS);
     query.push(" FROM stripe_revenue_data AS r WHERE r.organization_id = ");
     query.push_bind(organization.as_str().to_owned());
-    query.push(" AND r.connection_id = ").push_bind(connection_id.to_owned());
-    query.push(" AND (r.charge_id, r.line_no) IN (SELECT * FROM UNNEST(").push_bind(charges);
-    query.push("::TEXT[], ").push_bind(numbers).push("::INTEGER[]))").push(NEWEST_FIRST);
+    query
+        .push(" AND r.connection_id = ")
+        .push_bind(connection_id.to_owned());
+    query
+        .push(" AND (r.charge_id, r.line_no) IN (SELECT * FROM UNNEST(")
+        .push_bind(charges);
+    query
+        .push("::TEXT[], ")
+        .push_bind(numbers)
+        .push("::INTEGER[]))")
+        .push(NEWEST_FIRST);
     Ok(query.build_query_as().fetch_all(conn).await?)
 }
 

@@ -61,8 +61,13 @@ pub enum ValueType {
 
 impl ValueType {
     /// Every type.
-    pub const ALL: [Self; 5] =
-        [Self::String, Self::Number, Self::Boolean, Self::Json, Self::Mixed];
+    pub const ALL: [Self; 5] = [
+        Self::String,
+        Self::Number,
+        Self::Boolean,
+        Self::Json,
+        Self::Mixed,
+    ];
 
     /// The name in JSON and in the database.
     pub fn as_str(self) -> &'static str {
@@ -151,7 +156,13 @@ impl Catalogue {
             visit(key, &Json::of_metadata(value), whole, 0, &mut found);
         }
         for (path, (value_type, samples)) in found {
-            let entry = Entry { value_type, occurrences: 1, samples, first_seen, last_seen };
+            let entry = Entry {
+                value_type,
+                occurrences: 1,
+                samples,
+                first_seen,
+                last_seen,
+            };
             self.insert(object_type, path, entry);
         }
     }
@@ -167,23 +178,23 @@ impl Catalogue {
 
     fn insert(&mut self, object_type: ObjectType, path: String, entry: Entry) {
         let keys = self.keys.entry(object_type).or_default();
-        match keys.get_mut(&path) {
-            Some(known) => known.absorb(entry),
-            None => {
-                keys.insert(path, entry);
-                // A path that falls out would fall out of every larger catalogue too, so that the order of
-                // merging stays without effect.
-                if keys.len() > MAX_KEYS {
-                    keys.pop_last();
-                }
-            }
+        if let Some(known) = keys.get_mut(&path) {
+            known.absorb(entry);
+            return;
+        }
+        keys.insert(path, entry);
+        // A path that falls out would fall out of every larger catalogue too, so that the order of merging
+        // stays without effect.
+        if keys.len() > MAX_KEYS {
+            keys.pop_last();
         }
     }
 
     /// Every key, by kind of object and path.
     pub fn entries(&self) -> impl Iterator<Item = (ObjectType, &str, &Entry)> {
         self.keys.iter().flat_map(|(object_type, keys)| {
-            keys.iter().map(|(path, entry)| (*object_type, path.as_str(), entry))
+            keys.iter()
+                .map(|(path, entry)| (*object_type, path.as_str(), entry))
         })
     }
 

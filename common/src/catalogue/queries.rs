@@ -24,16 +24,21 @@ struct StoredKey {
 
 impl StoredKey {
     fn parse(self) -> Result<(ObjectType, String, Entry), Error> {
-        let unknown = |place, text: String| Error::Inconsistent { place, cause: text.into() };
+        let unknown = |place, text: String| Error::Inconsistent {
+            place,
+            cause: text.into(),
+        };
         let object_type = ObjectType::parse(&self.object_type)
             .ok_or_else(|| unknown("stripe_metadata_keys.object_type", self.object_type))?;
         let value_type = ValueType::ALL
             .into_iter()
             .find(|value_type| value_type.as_str() == self.value_type)
             .ok_or_else(|| unknown("stripe_metadata_keys.value_type", self.value_type))?;
-        let samples = serde_json::from_value(self.sample_values).map_err(|error| {
-            Error::Inconsistent { place: "stripe_metadata_keys.sample_values", cause: error.into() }
-        })?;
+        let samples =
+            serde_json::from_value(self.sample_values).map_err(|error| Error::Inconsistent {
+                place: "stripe_metadata_keys.sample_values",
+                cause: error.into(),
+            })?;
         let entry = Entry {
             value_type,
             occurrences: self.occurrences,
@@ -229,7 +234,10 @@ async fn upsert(
     let column = |text: fn(&(ObjectType, &str, &Entry)) -> String| -> Vec<String> {
         changed.iter().map(text).collect()
     };
-    let occurrences: Vec<i64> = changed.iter().map(|(.., entry)| entry.occurrences).collect();
+    let occurrences: Vec<i64> = changed
+        .iter()
+        .map(|(.., entry)| entry.occurrences)
+        .collect();
     let samples: Vec<Value> = changed
         .iter()
         .map(|(.., entry)| entry.samples.iter().map(String::as_str).collect())
@@ -307,8 +315,9 @@ pub async fn list(
     after: Option<(ObjectType, &str)>,
     limit: i64,
 ) -> Result<Vec<DiscoveredKey>, Error> {
-    let (after_type, after_path) =
-        after.map_or((None, None), |(object_type, path)| (Some(object_type.as_str()), Some(path)));
+    let (after_type, after_path) = after.map_or((None, None), |(object_type, path)| {
+        (Some(object_type.as_str()), Some(path))
+    });
     let rows = sqlx::query_as!(
         StoredKey,
         r#"SELECT object_type, key_path, value_type, occurrences, sample_values, first_seen, last_seen
@@ -336,7 +345,12 @@ pub async fn list(
             let (object_type, key_path, entry) = row.parse()?;
             let total = objects.of(object_type).max(entry.occurrences).max(1);
             let coverage = entry.occurrences as f64 / total as f64;
-            Ok(DiscoveredKey { object_type, key_path, entry, coverage })
+            Ok(DiscoveredKey {
+                object_type,
+                key_path,
+                entry,
+                coverage,
+            })
         })
         .collect()
 }

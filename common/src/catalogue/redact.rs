@@ -15,7 +15,8 @@ const MIN_SECRET_CHARS: usize = 32;
 const MIN_SECRET_ENTROPY_BITS: f64 = 4.0;
 /// Beginnings of keys and tokens that are secret whatever their length.
 const SECRET_PREFIXES: [&str; 10] = [
-    "sk_live_", "sk_test_", "rk_live_", "rk_test_", "whsec_", "eyJ", "ghp_", "xoxb-", "AKIA", "Bearer ",
+    "sk_live_", "sk_test_", "rk_live_", "rk_test_", "whsec_", "eyJ", "ghp_", "xoxb-", "AKIA",
+    "Bearer ",
 ];
 
 /// A value as a sample: what it looks like when it seems private, else its first characters. `text` is
@@ -35,9 +36,9 @@ fn private(json: &Json) -> Option<&'static str> {
     match json {
         Json::Text(text) | Json::Number(text) => kind(text),
         Json::Array(items) => items.iter().find_map(private),
-        Json::Object(members) => {
-            members.iter().find_map(|(name, value)| kind(name).or_else(|| private(value)))
-        }
+        Json::Object(members) => members
+            .iter()
+            .find_map(|(name, value)| kind(name).or_else(|| private(value))),
         Json::Null | Json::Bool(_) => None,
     }
 }
@@ -56,12 +57,16 @@ fn kind(text: &str) -> Option<&'static str> {
 
 /// Whether some run of digits, spaced or dashed as people write it, passes the check of card numbers.
 fn has_card_number(text: &str) -> bool {
-    text.split(|character: char| !character.is_ascii_digit() && character != ' ' && character != '-').any(
-        |run| {
-            let digits: Vec<u32> = run.chars().filter_map(|character| character.to_digit(10)).collect();
-            CARD_DIGITS.contains(&digits.len()) && passes_luhn(&digits)
-        },
-    )
+    text.split(|character: char| {
+        !character.is_ascii_digit() && character != ' ' && character != '-'
+    })
+    .any(|run| {
+        let digits: Vec<u32> = run
+            .chars()
+            .filter_map(|character| character.to_digit(10))
+            .collect();
+        CARD_DIGITS.contains(&digits.len()) && passes_luhn(&digits)
+    })
 }
 
 fn passes_luhn(digits: &[u32]) -> bool {
@@ -88,14 +93,19 @@ fn has_email(text: &str) -> bool {
 }
 
 fn has_secret(text: &str) -> bool {
-    let words = || text.split(|character: char| character.is_whitespace() || "\"',;:()".contains(character));
+    let words = || {
+        text.split(|character: char| character.is_whitespace() || "\"',;:()".contains(character))
+    };
     words().any(|word| {
-        SECRET_PREFIXES
-            .iter()
-            .any(|prefix| word.strip_prefix(prefix).is_some_and(|rest| rest.chars().count() >= 8))
+        SECRET_PREFIXES.iter().any(|prefix| {
+            word.strip_prefix(prefix)
+                .is_some_and(|rest| rest.chars().count() >= 8)
+        })
     }) || text.contains("Bearer ")
         || text
-            .split(|character: char| !character.is_ascii_alphanumeric() && !"_-+/=".contains(character))
+            .split(|character: char| {
+                !character.is_ascii_alphanumeric() && !"_-+/=".contains(character)
+            })
             .any(looks_random)
 }
 
@@ -152,10 +162,21 @@ mod tests {
 
     #[test]
     fn what_does_not_is_shown() {
-        for text in ["gold", "4242424242424241", "order-2026-0001", "@handle", "a@b", "12.50", ""] {
+        for text in [
+            "gold",
+            "4242424242424241",
+            "order-2026-0001",
+            "@handle",
+            "a@b",
+            "12.50",
+            "",
+        ] {
             check(text, text);
         }
-        check("9b2f0c1e-55aa-4c3e-8a0b-1f2e3d4c5b6a", "9b2f0c1e-55aa-4c3e-8a0b-1f2e3d4c5b6a");
+        check(
+            "9b2f0c1e-55aa-4c3e-8a0b-1f2e3d4c5b6a",
+            "9b2f0c1e-55aa-4c3e-8a0b-1f2e3d4c5b6a",
+        );
         check(&"é".repeat(80), &"é".repeat(80));
         check(&"é".repeat(81), &format!("{}…", "é".repeat(80)));
     }

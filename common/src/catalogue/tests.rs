@@ -5,7 +5,9 @@ use serde_json::json;
 use super::*;
 
 fn at(seconds: i64) -> DateTime<Utc> {
-    Utc.timestamp_opt(seconds, 0).single().expect("the instant is in range")
+    Utc.timestamp_opt(seconds, 0)
+        .single()
+        .expect("the instant is in range")
 }
 
 fn object(value: Value) -> Map<String, Value> {
@@ -39,7 +41,11 @@ fn keys_lead_into_json_text() {
         "cart": r#"{"items": [{"sku": "A", "n": 1}, {"sku": "7", "n": null}], "x": {}}"#,
     });
     catalogue.add(ObjectType::Charge, &object(metadata), at(10));
-    catalogue.add(ObjectType::Charge, &object(json!({"tier": "1", "cart": "none"})), at(5));
+    catalogue.add(
+        ObjectType::Charge,
+        &object(json!({"tier": "1", "cart": "none"})),
+        at(5),
+    );
     assert_eq!(
         summary(&catalogue),
         [
@@ -54,7 +60,9 @@ fn keys_lead_into_json_text() {
             "charge trial boolean 1 true",
         ]
     );
-    let tier = catalogue.get(ObjectType::Charge, "tier").expect("the key is there");
+    let tier = catalogue
+        .get(ObjectType::Charge, "tier")
+        .expect("the key is there");
     assert_eq!((tier.first_seen, tier.last_seen), (at(5), at(10)));
 }
 
@@ -78,7 +86,9 @@ fn depth_keys_and_samples_are_bounded() {
         .collect();
     assert_eq!(charges.len(), MAX_KEYS);
     assert_eq!(charges.last(), Some(&"k0498"));
-    let a = catalogue.get(ObjectType::Charge, "a").expect("the key is there");
+    let a = catalogue
+        .get(ObjectType::Charge, "a")
+        .expect("the key is there");
     assert_eq!(a.occurrences, (MAX_KEYS + 10) as i64);
     assert_eq!(a.samples.len(), MAX_SAMPLES);
     assert_eq!(a.samples.last().map(String::as_str), Some("0009"));

@@ -245,13 +245,13 @@ pub struct CatalogObject {
     pub deleted: bool,
 }
 
-/// Which objects [`remember_objects`] found new, and whether a known one changed.
+/// Which objects [`remember_objects`] found new, and which changed.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Remembered {
     /// Ids that were not known before.
     pub inserted: BTreeSet<String>,
-    /// Whether a known object's metadata changed.
-    pub changed: bool,
+    /// Ids whose metadata changed.
+    pub changed: BTreeSet<String>,
 }
 
 /// Stores customers, products or prices as just read, each id at most once.
@@ -288,7 +288,7 @@ pub async fn remember_objects(
         if row.inserted {
             remembered.inserted.insert(row.object_id);
         } else {
-            remembered.changed = true;
+            remembered.changed.insert(row.object_id);
         }
     }
     Ok(remembered)
@@ -373,6 +373,32 @@ pub async fn redate(
     .fetch_one(conn)
     .await?;
     Ok(changed)
+}
+
+/// Removes the charges of before the covered range, which begins later than it did; how many rows went.
+pub async fn remove_before(
+    conn: &mut PgConnection,
+    organization: &OrganizationId,
+    connection_id: &str,
+    covered_from: DateTime<Utc>,
+) -> Result<i64, Error> {
+    let removed = sqlx::query_scalar!(
+        r#"WITH removed AS (
+             DELETE FROM stripe_revenue_data
+             WHERE organization_id = $1 AND connection_id = $2 AND created_at < $3
+             RETURNING date
+         ), stale AS (
+             INSERT INTO stripe_stale_days (organization_id, connection_id, date)
+             SELECT DISTINCT $1, $2, date FROM removed ON CONFLICT DO NOTHING
+         )
+         SELECT COUNT(*) AS "removed!" FROM removed"#,
+        organization.as_str(),
+        connection_id,
+        covered_from
+    )
+    .fetch_one(conn)
+    .await?;
+    Ok(removed)
 }
 
 /// Removes up to `limit` rows of a connection that is being deleted; how many went.

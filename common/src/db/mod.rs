@@ -117,6 +117,12 @@ pub async fn migrate(url: &SecretString) -> Result<(), Error> {
                          NULL; -- granted by a migration of another database at the same moment
                      END;
                  END IF;
+                 -- By what is applied a program knows whether it may begin.
+                 BEGIN
+                     EXECUTE format('GRANT SELECT ON _sqlx_migrations TO %I', role_name);
+                 EXCEPTION WHEN internal_error THEN
+                     NULL; -- granted by another migration of this database at the same moment
+                 END;
              END LOOP;
          END
          $$",

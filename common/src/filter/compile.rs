@@ -6,8 +6,8 @@ use uuid::Uuid;
 use super::path::Path;
 use super::pattern::{Pattern, Refusal};
 use super::{
-    Action, Combination, Condition, Field, INVALID_REQUEST, Invalid, MetadataSource, Operand, Operator,
-    Predicate, REGEX_UNSUPPORTED, Rule, number,
+    Action, Combination, Condition, Field, INVALID_REQUEST, Invalid, MetadataSource, Operand,
+    Operator, Predicate, REGEX_UNSUPPORTED, Rule, number,
 };
 
 /// A predicate ready to run, in memory or as SQL.
@@ -78,7 +78,10 @@ impl CompiledPredicate {
             }
         }
         if problems.is_empty() {
-            Ok(Self { combination: predicate.operator, conditions })
+            Ok(Self {
+                combination: predicate.operator,
+                conditions,
+            })
         } else {
             Err(problems)
         }
@@ -92,7 +95,11 @@ impl CompiledPredicate {
 
 fn compile(condition: &Condition, pointer: &str) -> Result<CompiledCondition, Vec<Invalid>> {
     let (subject, operator, value) = match condition {
-        Condition::Field(field) => (Ok(Subject::Field(field.field)), field.operator, &field.value),
+        Condition::Field(field) => (
+            Ok(Subject::Field(field.field)),
+            field.operator,
+            &field.value,
+        ),
         Condition::Metadata(metadata) => {
             let path = Path::parse(&metadata.metadata_key).map_err(|(code, detail)| Invalid {
                 pointer: format!("{pointer}/metadata_key"),
@@ -113,7 +120,11 @@ fn compile(condition: &Condition, pointer: &str) -> Result<CompiledCondition, Ve
         Operator::NotEquals | Operator::NotIn | Operator::NotContains | Operator::NotExists
     );
     match (subject, test) {
-        (Ok(subject), Ok(test)) => Ok(CompiledCondition { subject, negated, test }),
+        (Ok(subject), Ok(test)) => Ok(CompiledCondition {
+            subject,
+            negated,
+            test,
+        }),
         (subject, test) => Err([subject.err(), test.err()].into_iter().flatten().collect()),
     }
 }
@@ -136,11 +147,19 @@ fn test(operator: Operator, value: Option<&Operand>) -> Result<Test, (&'static s
         }
     };
     let number = |order| match number::parse(&one) {
-        Some(value) => Test::Number(order, Limit { value, text: one.clone() }),
+        Some(value) => Test::Number(
+            order,
+            Limit {
+                value,
+                text: one.clone(),
+            },
+        ),
         None => Test::Never,
     };
     Ok(match operator {
-        Operator::Equals | Operator::NotEquals | Operator::In | Operator::NotIn => Test::Equals(one),
+        Operator::Equals | Operator::NotEquals | Operator::In | Operator::NotIn => {
+            Test::Equals(one)
+        }
         Operator::Contains | Operator::NotContains => Test::Contains(one),
         Operator::StartsWith => Test::StartsWith(one),
         Operator::EndsWith => Test::EndsWith(one),

@@ -50,7 +50,7 @@ impl<'a> RowView<'a> {
     }
 
     fn field(&self, field: Field, test: &dyn Fn(&str) -> bool) -> bool {
-        let text = match field {
+        let found = match field {
             Field::Amount => return test(&self.amount.to_string()),
             Field::Livemode => return test(if self.livemode { "true" } else { "false" }),
             Field::Currency => Some(self.currency),
@@ -62,7 +62,7 @@ impl<'a> RowView<'a> {
             Field::Country => self.country,
             Field::PaymentMethod => self.payment_method,
         };
-        text.is_some_and(test)
+        found.is_some_and(test)
     }
 }
 
@@ -81,12 +81,20 @@ impl RuleSet {
     /// That is the first active exclude rule that matches, else, where include rules are active and none
     /// matches, the first of those.
     pub fn decide(&self, rows: &[RowView<'_>]) -> Option<Uuid> {
-        let matches = |predicate: &CompiledPredicate| rows.iter().any(|row| evaluate(predicate, row));
-        let excluded = self.excludes.iter().find(|(_, predicate)| matches(predicate));
+        let matches =
+            |predicate: &CompiledPredicate| rows.iter().any(|row| evaluate(predicate, row));
+        let excluded = self
+            .excludes
+            .iter()
+            .find(|(_, predicate)| matches(predicate));
         if let Some((filter_id, _)) = excluded {
             return Some(*filter_id);
         }
-        if self.includes.iter().any(|(_, predicate)| matches(predicate)) {
+        if self
+            .includes
+            .iter()
+            .any(|(_, predicate)| matches(predicate))
+        {
             return None;
         }
         self.includes.first().map(|(filter_id, _)| *filter_id)
@@ -110,7 +118,9 @@ impl Test {
             Self::Exists => true,
             Self::Never => false,
             Self::Equals(value) => text == value,
-            Self::OneOf(values) => values.binary_search_by(|value| value.as_str().cmp(text)).is_ok(),
+            Self::OneOf(values) => values
+                .binary_search_by(|value| value.as_str().cmp(text))
+                .is_ok(),
             Self::Contains(part) => text.contains(part.as_str()),
             Self::StartsWith(start) => text.starts_with(start.as_str()),
             Self::EndsWith(end) => text.ends_with(end.as_str()),

@@ -58,10 +58,16 @@ impl Writer {
                 joins.push(format!("metadata_descendants({node}) AS {alias} (value)"));
                 node = format!("{alias}.value");
             }
-            let selectors: Vec<String> =
-                segment.selectors.iter().map(|selector| self.selector(selector, &node)).collect();
+            let selectors: Vec<String> = segment
+                .selectors
+                .iter()
+                .map(|selector| self.selector(selector, &node))
+                .collect();
             let alias = self.alias();
-            joins.push(format!("LATERAL ({}) AS {alias} (value)", selectors.join(" UNION ALL ")));
+            joins.push(format!(
+                "LATERAL ({}) AS {alias} (value)",
+                selectors.join(" UNION ALL ")
+            ));
             node = format!("{alias}.value");
         }
         if joins.is_empty() {
@@ -101,7 +107,10 @@ impl Writer {
         match selector {
             Selector::Name(name) => format!("({node} -> {})", self.bound(name)),
             Selector::Index(index) => {
-                format!("metadata_element({node}, {}::BIGINT)", self.bound(index.to_string()))
+                format!(
+                    "metadata_element({node}, {}::BIGINT)",
+                    self.bound(index.to_string())
+                )
             }
             Selector::Wildcard | Selector::Slice { .. } | Selector::Filter(_) => "NULL".to_owned(),
         }
@@ -126,16 +135,23 @@ impl Writer {
                     Comparison::Equal => format!("({equal})"),
                     Comparison::NotEqual => format!("({left} IS DISTINCT FROM {right})"),
                     Comparison::Less => format!("metadata_less({left}, {right})"),
-                    Comparison::LessOrEqual => format!("(metadata_less({left}, {right}) OR {equal})"),
+                    Comparison::LessOrEqual => {
+                        format!("(metadata_less({left}, {right}) OR {equal})")
+                    }
                     Comparison::Greater => format!("metadata_less({right}, {left})"),
-                    Comparison::GreaterOrEqual => format!("(metadata_less({right}, {left}) OR {equal})"),
+                    Comparison::GreaterOrEqual => {
+                        format!("(metadata_less({right}, {left}) OR {equal})")
+                    }
                 }
             }
         }
     }
 
     fn each(&mut self, each: &[Logic], current: &str, separator: &str) -> String {
-        let conditions: Vec<String> = each.iter().map(|logic| self.logic(logic, current)).collect();
+        let conditions: Vec<String> = each
+            .iter()
+            .map(|logic| self.logic(logic, current))
+            .collect();
         format!("({})", conditions.join(separator))
     }
 
@@ -160,7 +176,10 @@ impl Writer {
             }
             Operand::Count(query) => {
                 let nodes = self.query(query, current);
-                format!("(SELECT to_jsonb(COUNT(*)) FROM ({nodes}) AS {} (value))", self.alias())
+                format!(
+                    "(SELECT to_jsonb(COUNT(*)) FROM ({nodes}) AS {} (value))",
+                    self.alias()
+                )
             }
             Operand::Value(query) => {
                 let nodes = self.query(query, current);

@@ -18,6 +18,7 @@
 mod compile;
 pub mod evaluate;
 mod jsonpath;
+mod jsonpath_parse;
 mod jsonpath_sql;
 pub(crate) mod number;
 pub(crate) mod opened;
@@ -403,6 +404,9 @@ pub struct Rule {
 impl Rule {
     /// The part of the rule that matches.
     pub fn predicate(&self) -> Predicate {
-        Predicate { operator: self.operator, conditions: self.conditions.clone() }
+        Predicate {
+            operator: self.operator,
+            conditions: self.conditions.clone(),
+        }
     }
 }

@@ -12,7 +12,10 @@ pub(crate) const MAX_NUMBER_CHARS: usize = 10_000;
 /// Whether the text is `^-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,3})?$`.
 pub(crate) fn is_number(text: &str) -> bool {
     fn digits(bytes: &[u8]) -> (usize, &[u8]) {
-        let count = bytes.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        let count = bytes
+            .iter()
+            .take_while(|byte| byte.is_ascii_digit())
+            .count();
         (count, &bytes[count..])
     }
     if text.len() > MAX_NUMBER_CHARS {
@@ -46,7 +49,9 @@ pub(crate) fn is_number(text: &str) -> bool {
 
 /// The number that a text is.
 pub(crate) fn parse(text: &str) -> Option<BigDecimal> {
-    is_number(text).then(|| BigDecimal::from_str(text).ok()).flatten()
+    is_number(text)
+        .then(|| BigDecimal::from_str(text).ok())
+        .flatten()
 }
 
 /// How the text compares with a number; `None` when it is none itself.
@@ -60,10 +65,22 @@ mod tests {
 
     #[test]
     fn numbers_are_what_the_rules_call_a_number() {
-        for yes in ["0", "-0", "007", "1.5", "12.50", "1e2", "1E+02", "-1.0e-999", "1e999"] {
+        for yes in [
+            "0",
+            "-0",
+            "007",
+            "1.5",
+            "12.50",
+            "1e2",
+            "1E+02",
+            "-1.0e-999",
+            "1e999",
+        ] {
             assert!(parse(yes).is_some(), "{yes}");
         }
-        for no in ["", "-", "+1", ".5", "5.", "1e", "1e1000", "1e+", " 1", "1 ", "1\n", "١", "0x1", "NaN"] {
+        for no in [
+            "", "-", "+1", ".5", "5.", "1e", "1e1000", "1e+", " 1", "1 ", "1\n", "١", "0x1", "NaN",
+        ] {
             assert!(!is_number(no), "{no:?}");
         }
     }

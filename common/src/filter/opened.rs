@@ -48,7 +48,10 @@ impl Json {
             Value::String(text) => Self::Text(text.clone()),
             Value::Array(items) => Self::Array(items.iter().map(Self::of_value).collect()),
             Value::Object(members) => Self::Object(
-                members.iter().map(|(key, value)| (key.clone(), Self::of_value(value))).collect(),
+                members
+                    .iter()
+                    .map(|(key, value)| (key.clone(), Self::of_value(value)))
+                    .collect(),
             ),
         }
     }
@@ -117,7 +120,11 @@ fn parse(raw: &str) -> Option<Json> {
         }
         b'[' => {
             let items: Vec<&RawValue> = serde_json::from_str(raw).ok()?;
-            items.into_iter().map(|item| parse(item.get())).collect::<Option<_>>().map(Json::Array)
+            items
+                .into_iter()
+                .map(|item| parse(item.get()))
+                .collect::<Option<_>>()
+                .map(Json::Array)
         }
         b'"' => {
             let text: String = serde_json::from_str(raw).ok()?;
@@ -186,7 +193,11 @@ fn plain(raw: &str) -> Option<String> {
     let whole = if whole.is_empty() { "0" } else { whole };
     let zero = whole == "0" && fraction.bytes().all(|digit| digit == b'0');
     let sign = if negative && !zero { "-" } else { "" };
-    Some(if scale == 0 { format!("{sign}{whole}") } else { format!("{sign}{whole}.{fraction}") })
+    Some(if scale == 0 {
+        format!("{sign}{whole}")
+    } else {
+        format!("{sign}{whole}.{fraction}")
+    })
 }
 
 #[cfg(test)]
@@ -195,13 +206,35 @@ mod tests {
 
     #[test]
     fn only_whole_objects_and_arrays_are_opened() {
-        for text in ["", "1", "\"a\"", "true", "{", "[1,]", "[1] 2", "{\"a\"}", "[\"\\u0000\"]", "[1e1000]"] {
+        for text in [
+            "",
+            "1",
+            "\"a\"",
+            "true",
+            "{",
+            "[1,]",
+            "[1] 2",
+            "{\"a\"}",
+            "[\"\\u0000\"]",
+            "[1e1000]",
+        ] {
             assert_eq!(open(text), None, "{text}");
         }
-        for text in ["[]", " {} ", "[null]", "{\"a\":1,\"a\":2}", "[\"\\ud83d\\ude00\"]"] {
+        for text in [
+            "[]",
+            " {} ",
+            "[null]",
+            "{\"a\":1,\"a\":2}",
+            "[\"\\ud83d\\ude00\"]",
+        ] {
             assert!(open(text).is_some(), "{text}");
         }
-        for text in ["[\"\\ud83d\"]", "[\"\\ude00\\ud83d\"]", "[\"\u{1}\"]", "\u{a0}[]"] {
+        for text in [
+            "[\"\\ud83d\"]",
+            "[\"\\ude00\\ud83d\"]",
+            "[\"\u{1}\"]",
+            "\u{a0}[]",
+        ] {
             assert_eq!(open(text), None, "{text}");
         }
     }
@@ -216,11 +249,20 @@ mod tests {
     #[test]
     fn text_is_compact_and_sorted() {
         fn check(text: &str, expected: &str) {
-            assert_eq!(open(text).and_then(|json| json.text()).as_deref(), Some(expected));
+            assert_eq!(
+                open(text).and_then(|json| json.text()).as_deref(),
+                Some(expected)
+            );
         }
-        check(r#" { "b" : [ 1 , 2.50 ] , "a" : null } "#, r#"{"a":null,"b":[1,2.50]}"#);
+        check(
+            r#" { "b" : [ 1 , 2.50 ] , "a" : null } "#,
+            r#"{"a":null,"b":[1,2.50]}"#,
+        );
         check(r#"["\u00e9\n\"", {}]"#, "[\"é\\n\\\"\",{}]");
-        check("[1e2, -0, -0.0, 1.50e1, 10e-1, 0e3, 1E-2]", "[100,0,0.0,15.0,1.0,0,0.01]");
+        check(
+            "[1e2, -0, -0.0, 1.50e1, 10e-1, 0e3, 1E-2]",
+            "[100,0,0.0,15.0,1.0,0,0.01]",
+        );
         check("[12345678901234567890.1]", "[12345678901234567890.1]");
     }
 }

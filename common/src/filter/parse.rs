@@ -6,9 +6,9 @@
 use serde_json::{Map, Value};
 
 use super::{
-    Action, Combination, CompiledPredicate, Condition, Field, FieldCondition, INVALID_REQUEST, Invalid,
-    MAX_CONDITIONS, MAX_KEY_CHARS, MAX_LIST_VALUES, MAX_NAME_CHARS, MAX_VALUE_CHARS, MetadataCondition,
-    MetadataSource, Operand, Operator, Predicate, Scalar,
+    Action, Combination, CompiledPredicate, Condition, Field, FieldCondition, INVALID_REQUEST,
+    Invalid, MAX_CONDITIONS, MAX_KEY_CHARS, MAX_LIST_VALUES, MAX_NAME_CHARS, MAX_VALUE_CHARS,
+    MetadataCondition, MetadataSource, Operand, Operator, Predicate, Scalar,
 };
 
 /// A rule as someone wrote it, without what the server adds.
@@ -105,7 +105,10 @@ impl Predicate {
     /// Everything that is wrong with it.
     pub fn parse(body: &Value) -> Result<Self, Vec<Invalid>> {
         let mut reader = Reader::default();
-        let mut predicate = Self { operator: Combination::And, conditions: Vec::new() };
+        let mut predicate = Self {
+            operator: Combination::And,
+            conditions: Vec::new(),
+        };
         if let Some(object) = reader.object(body, "", &["operator", "conditions"]) {
             if let Some(operator) = reader.combination(object) {
                 predicate.operator = operator;
@@ -146,7 +149,11 @@ struct Reader {
 
 impl Reader {
     fn finish<T>(self, value: T) -> Result<T, Vec<Invalid>> {
-        if self.problems.is_empty() { Ok(value) } else { Err(self.problems) }
+        if self.problems.is_empty() {
+            Ok(value)
+        } else {
+            Err(self.problems)
+        }
     }
 
     fn refuse(&mut self, pointer: impl Into<String>, detail: impl Into<String>) {
@@ -188,7 +195,9 @@ impl Reader {
             name: object.get("name").and_then(|name| self.name(name)),
             action: self.choice(object, "", "action", &Action::ALL.map(|a| (a.as_str(), a))),
             operator: self.combination(object),
-            conditions: object.get("conditions").map(|conditions| self.conditions(conditions)),
+            conditions: object
+                .get("conditions")
+                .map(|conditions| self.conditions(conditions)),
             active: object.get("is_active").and_then(|active| {
                 if active.as_bool().is_none() {
                     self.refuse("/is_active", "must be true or false");
@@ -207,7 +216,12 @@ impl Reader {
     }
 
     fn combination(&mut self, object: &Map<String, Value>) -> Option<Combination> {
-        self.choice(object, "", "operator", &Combination::ALL.map(|c| (c.as_str(), c)))
+        self.choice(
+            object,
+            "",
+            "operator",
+            &Combination::ALL.map(|c| (c.as_str(), c)),
+        )
     }
 
     /// A field whose value is one of several names; `None` when it is missing or wrong.
@@ -224,7 +238,10 @@ impl Reader {
             .and_then(|text| choices.iter().find(|(choice, _)| *choice == text));
         if found.is_none() {
             let names: Vec<&str> = choices.iter().map(|(choice, _)| *choice).collect();
-            self.refuse(child(parent, name), format!("must be one of {}", names.join(", ")));
+            self.refuse(
+                child(parent, name),
+                format!("must be one of {}", names.join(", ")),
+            );
         }
         found.map(|(_, choice)| *choice)
     }
@@ -251,7 +268,10 @@ impl Reader {
         if items.is_empty() || items.len() > MAX_CONDITIONS {
             self.refuse(
                 "/conditions",
-                format!("must have 1 to {MAX_CONDITIONS} conditions and has {}", items.len()),
+                format!(
+                    "must have 1 to {MAX_CONDITIONS} conditions and has {}",
+                    items.len()
+                ),
             );
             return Vec::new();
         }
@@ -272,7 +292,13 @@ impl Reader {
     fn condition(&mut self, value: &Value, pointer: &str) -> Option<Condition> {
         match value.get("type").and_then(Value::as_str) {
             Some("metadata") => {
-                let known = ["type", "metadata_source", "metadata_key", "operator", "value"];
+                let known = [
+                    "type",
+                    "metadata_source",
+                    "metadata_key",
+                    "operator",
+                    "value",
+                ];
                 let object = self.object(value, pointer, &known)?;
                 let sources = MetadataSource::ALL.map(|s| (s.as_str(), s));
                 let source = self.required(object, pointer, "metadata_source", &sources);
@@ -286,11 +312,16 @@ impl Reader {
                 }))
             }
             Some("field") => {
-                let object = self.object(value, pointer, &["type", "field", "operator", "value"])?;
+                let object =
+                    self.object(value, pointer, &["type", "field", "operator", "value"])?;
                 let fields = Field::ALL.map(|f| (f.as_str(), f));
                 let field = self.required(object, pointer, "field", &fields);
                 let (operator, value) = self.comparison(object, pointer)?;
-                Some(Condition::Field(FieldCondition { field: field?, operator, value }))
+                Some(Condition::Field(FieldCondition {
+                    field: field?,
+                    operator,
+                    value,
+                }))
             }
             _ if value.is_object() => {
                 self.refuse(child(pointer, "type"), "must be metadata or field");
@@ -337,7 +368,9 @@ impl Reader {
                 self.missing(pointer, "value");
                 None
             }
-            Some(Value::Array(items)) if operator.takes_list() => self.list(items, &at).map(Operand::Many),
+            Some(Value::Array(items)) if operator.takes_list() => {
+                self.list(items, &at).map(Operand::Many)
+            }
             Some(_) if operator.takes_list() => {
                 self.refuse(at, format!("`{}` takes a list", operator.as_str()));
                 None
@@ -351,7 +384,10 @@ impl Reader {
         if items.len() > MAX_LIST_VALUES {
             self.refuse(
                 pointer,
-                format!("must have at most {MAX_LIST_VALUES} values and has {}", items.len()),
+                format!(
+                    "must have at most {MAX_LIST_VALUES} values and has {}",
+                    items.len()
+                ),
             );
             return None;
         }
@@ -382,11 +418,17 @@ impl Reader {
         };
         let chars = text.chars().count();
         if chars > max_chars {
-            self.refuse(pointer, format!("must have at most {max_chars} characters and has {chars}"));
+            self.refuse(
+                pointer,
+                format!("must have at most {max_chars} characters and has {chars}"),
+            );
             return None;
         }
         if text.contains('\0') {
-            self.refuse(pointer, "must not have the character U+0000, which no stored text has");
+            self.refuse(
+                pointer,
+                "must not have the character U+0000, which no stored text has",
+            );
             return None;
         }
         Some(text.to_owned())

@@ -41,12 +41,14 @@ impl Path {
     /// The code and what is wrong.
     pub(super) fn parse(text: &str) -> Result<Self, (&'static str, String)> {
         if text.starts_with('$') {
-            return JsonPath::parse(text).map(Self::JsonPath).map_err(|problem| match problem {
-                Problem::NotAPath(detail) | Problem::Pattern(Refusal::Broken(detail)) => {
-                    (INVALID_REQUEST, detail)
-                }
-                Problem::Pattern(Refusal::Unsupported(detail)) => (REGEX_UNSUPPORTED, detail),
-            });
+            return JsonPath::parse(text)
+                .map(Self::JsonPath)
+                .map_err(|problem| match problem {
+                    Problem::NotAPath(detail) | Problem::Pattern(Refusal::Broken(detail)) => {
+                        (INVALID_REQUEST, detail)
+                    }
+                    Problem::Pattern(Refusal::Unsupported(detail)) => (REGEX_UNSUPPORTED, detail),
+                });
         }
         if !text.contains('.') {
             return Ok(Self::Key(text.to_owned()));
@@ -56,19 +58,29 @@ impl Path {
             let detail = format!("must have at most {MAX_SEGMENTS} parts between dots");
             return Err((INVALID_REQUEST, detail));
         }
-        Ok(Self::Dotted(Dotted { whole: text.to_owned(), segments }))
+        Ok(Self::Dotted(Dotted {
+            whole: text.to_owned(),
+            segments,
+        }))
     }
 
     /// Whether some result passes the test. Missing has no result.
     pub(super) fn any(&self, metadata: &Map<String, Value>, test: &dyn Fn(&str) -> bool) -> bool {
         match self {
-            Self::Key(key) => metadata.get(key).and_then(text).is_some_and(|text| test(&text)),
+            Self::Key(key) => metadata
+                .get(key)
+                .and_then(text)
+                .is_some_and(|text| test(&text)),
             Self::Dotted(dotted) => dotted.resolve(metadata).is_some_and(|text| test(&text)),
             Self::JsonPath(path) => {
-                let members =
-                    metadata.iter().map(|(key, value)| (key.clone(), Json::of_metadata(value)));
+                let members = metadata
+                    .iter()
+                    .map(|(key, value)| (key.clone(), Json::of_metadata(value)));
                 let root = Json::Object(members.collect());
-                path.select(&root).into_iter().filter_map(Json::text).any(|text| test(&text))
+                path.select(&root)
+                    .into_iter()
+                    .filter_map(Json::text)
+                    .any(|text| test(&text))
             }
         }
     }
@@ -94,8 +106,9 @@ impl Dotted {
     }
 
     fn resolve<'a>(&self, metadata: &'a Map<String, Value>) -> Option<Cow<'a, str>> {
-        let (value, rest) =
-            self.splits().find_map(|(key, rest)| metadata.get(key).map(|value| (value, rest)))?;
+        let (value, rest) = self
+            .splits()
+            .find_map(|(key, rest)| metadata.get(key).map(|value| (value, rest)))?;
         if rest.is_empty() {
             return text(value);
         }
@@ -123,10 +136,12 @@ mod tests {
     fn results(metadata: &Value, path: &str) -> Vec<String> {
         let found = std::cell::RefCell::new(Vec::new());
         let metadata = metadata.as_object().expect("metadata is an object");
-        Path::parse(path).expect("the path parses").any(metadata, &|text| {
-            found.borrow_mut().push(text.to_owned());
-            false
-        });
+        Path::parse(path)
+            .expect("the path parses")
+            .any(metadata, &|text| {
+                found.borrow_mut().push(text.to_owned());
+                false
+            });
         found.into_inner()
     }
 
@@ -158,7 +173,8 @@ mod tests {
 
     #[test]
     fn a_json_path_sees_opened_values() {
-        let metadata = json!({"tier": "gold", "cart": r#"[{"sku": "A", "n": 2}, {"sku": "B", "n": null}]"#});
+        let metadata =
+            json!({"tier": "gold", "cart": r#"[{"sku": "A", "n": 2}, {"sku": "B", "n": null}]"#});
         assert_eq!(results(&metadata, "$.tier"), ["gold"]);
         assert_eq!(results(&metadata, "$.cart[*].sku"), ["A", "B"]);
         assert_eq!(results(&metadata, "$.cart[?@.n > 1].sku"), ["A"]);
@@ -167,7 +183,14 @@ mod tests {
 
     #[test]
     fn paths_that_cannot_be_run_are_refused() {
-        for path in ["$.", "$[", "$[?length(@.a)]", "$[?in(@.a, $.b)]", "$['\\u0000']", "$[?@.a == @.*]"] {
+        for path in [
+            "$.",
+            "$[",
+            "$[?length(@.a)]",
+            "$[?in(@.a, $.b)]",
+            "$['\\u0000']",
+            "$[?@.a == @.*]",
+        ] {
             assert!(Path::parse(path).is_err(), "{path}");
         }
         assert!(Path::parse(&"a.".repeat(40)).is_err());

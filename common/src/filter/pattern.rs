@@ -40,18 +40,24 @@ pub(super) struct Pattern {
 impl Pattern {
     /// A pattern in the `regex` crate's syntax, unanchored.
     pub(super) fn parse(pattern: &str) -> Result<Self, Refusal> {
-        let hir = parser(false).parse(pattern).map_err(|error| broken(&error.to_string()))?;
+        let hir = parser(false)
+            .parse(pattern)
+            .map_err(|error| broken(&error.to_string()))?;
         Self::translate(pattern, &hir, false)
     }
 
     /// A pattern of `JSONPath`'s `match` (whole text) and `search`, where a dot is no line break.
     pub(super) fn i_regexp(pattern: &str, whole: bool) -> Result<Self, Refusal> {
-        let hir = parser(true).parse(pattern).map_err(|error| broken(&error.to_string()))?;
+        let hir = parser(true)
+            .parse(pattern)
+            .map_err(|error| broken(&error.to_string()))?;
         if !whole {
             return Self::translate(pattern, &hir, true);
         }
         let pattern = format!(r"\A(?:{pattern})\z");
-        let hir = parser(true).parse(&pattern).map_err(|error| broken(&error.to_string()))?;
+        let hir = parser(true)
+            .parse(&pattern)
+            .map_err(|error| broken(&error.to_string()))?;
         Self::translate(&pattern, &hir, true)
     }
 
@@ -65,7 +71,10 @@ impl Pattern {
         }
         let mut writer = Writer { out: String::new() };
         writer.hir(hir)?;
-        Ok(Self { regex, postgres: writer.out })
+        Ok(Self {
+            regex,
+            postgres: writer.out,
+        })
     }
 
     pub(super) fn is_match(&self, text: &str) -> bool {
@@ -79,13 +88,19 @@ impl Pattern {
 }
 
 fn parser(crlf: bool) -> Parser {
-    ParserBuilder::new().nest_limit(MAX_DEPTH).crlf(crlf).build()
+    ParserBuilder::new()
+        .nest_limit(MAX_DEPTH)
+        .crlf(crlf)
+        .build()
 }
 
 /// The last line of the crate's message says what is wrong; the others draw it.
 fn broken(message: &str) -> Refusal {
     let what = message.lines().last().unwrap_or_default().trim();
-    Refusal::Broken(format!("is not a regular expression: {}", what.trim_start_matches("error: ")))
+    Refusal::Broken(format!(
+        "is not a regular expression: {}",
+        what.trim_start_matches("error: ")
+    ))
 }
 
 fn too_large() -> Refusal {
@@ -95,13 +110,14 @@ fn too_large() -> Refusal {
 /// About how many states the expression needs once its counts are unrolled.
 fn states(hir: &Hir) -> usize {
     match hir.kind() {
-        HirKind::Empty => 1,
         HirKind::Literal(literal) => literal.0.len(),
-        HirKind::Class(_) => 1,
+        HirKind::Empty | HirKind::Class(_) => 1,
         HirKind::Look(_) => 4,
         HirKind::Repetition(repetition) => {
             let times = repetition.max.unwrap_or(repetition.min).max(1) as usize;
-            states(&repetition.sub).saturating_mul(times).saturating_add(1)
+            states(&repetition.sub)
+                .saturating_mul(times)
+                .saturating_add(1)
         }
         HirKind::Capture(capture) => states(&capture.sub),
         HirKind::Concat(subs) | HirKind::Alternation(subs) => {
@@ -122,12 +138,15 @@ impl Writer {
                 let text = std::str::from_utf8(&literal.0).map_err(|_| {
                     Refusal::Unsupported("matches bytes that are no characters".to_owned())
                 })?;
-                text.chars().try_for_each(|character| self.character(character))
+                text.chars()
+                    .try_for_each(|character| self.character(character))
             }
             HirKind::Class(Class::Unicode(class)) => self.class(class),
             HirKind::Class(Class::Bytes(class)) => match class.to_unicode_class() {
                 Some(class) => self.class(&class),
-                None => Err(Refusal::Unsupported("matches bytes that are no characters".to_owned())),
+                None => Err(Refusal::Unsupported(
+                    "matches bytes that are no characters".to_owned(),
+                )),
             },
             HirKind::Look(look) => self.look(*look),
             HirKind::Repetition(repetition) => {
@@ -152,7 +171,11 @@ impl Writer {
 
     fn push(&mut self, text: &str) -> Result<(), Refusal> {
         self.out.push_str(text);
-        if self.out.len() > MAX_TRANSLATED_BYTES { Err(too_large()) } else { Ok(()) }
+        if self.out.len() > MAX_TRANSLATED_BYTES {
+            Err(too_large())
+        } else {
+            Ok(())
+        }
     }
 
     fn group(&mut self, hir: &Hir) -> Result<(), Refusal> {
@@ -261,7 +284,9 @@ impl Writer {
         if ascii {
             class.push("[0-9A-Za-z_]")?;
         } else {
-            let word = Parser::new().parse(r"\w").map_err(|error| broken(&error.to_string()))?;
+            let word = Parser::new()
+                .parse(r"\w")
+                .map_err(|error| broken(&error.to_string()))?;
             class.hir(&word)?;
         }
         self.push(&template.replace('W', &class.out))
@@ -285,17 +310,26 @@ mod tests {
         check("a{300}", "(?:a){255}(?:a){45}");
         check("a{2,400}", "(?:a){0,255}(?:a){2,145}");
         check(r"\$1\.50", "\\u00241\\u002E50");
-        check(r"(?-u:\bx)", "(?:(?<=[0-9A-Za-z_])(?![0-9A-Za-z_])|(?<![0-9A-Za-z_])(?=[0-9A-Za-z_]))x");
+        check(
+            r"(?-u:\bx)",
+            "(?:(?<=[0-9A-Za-z_])(?![0-9A-Za-z_])|(?<![0-9A-Za-z_])(?=[0-9A-Za-z_]))x",
+        );
     }
 
     #[test]
     fn what_postgres_cannot_run_is_refused() {
         for pattern in ["\\x00", "a{500}{500}", "(?:\\w{3}\\W{7}){300}"] {
             let refusal = Pattern::parse(pattern).expect_err(pattern);
-            assert!(matches!(refusal, Refusal::Unsupported(_) | Refusal::Broken(_)), "{refusal:?}");
+            assert!(
+                matches!(refusal, Refusal::Unsupported(_) | Refusal::Broken(_)),
+                "{refusal:?}"
+            );
         }
         for pattern in ["(", "a**{", "[z-a]", "\\1", "(?=a)"] {
-            assert!(matches!(Pattern::parse(pattern), Err(Refusal::Broken(_))), "{pattern}");
+            assert!(
+                matches!(Pattern::parse(pattern), Err(Refusal::Broken(_))),
+                "{pattern}"
+            );
         }
     }
 

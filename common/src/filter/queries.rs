@@ -31,7 +31,10 @@ impl TryFrom<StoredRule> for Rule {
     type Error = Error;
 
     fn try_from(stored: StoredRule) -> Result<Self, Error> {
-        let unknown = |place, text: &str| Error::Inconsistent { place, cause: text.into() };
+        let unknown = |place, text: &str| Error::Inconsistent {
+            place,
+            cause: text.into(),
+        };
         let action = Action::ALL
             .into_iter()
             .find(|action| action.as_str() == stored.action)
@@ -40,7 +43,8 @@ impl TryFrom<StoredRule> for Rule {
             .into_iter()
             .find(|operator| operator.as_str() == stored.operator)
             .ok_or_else(|| unknown("connector_filter_rules.operator", &stored.operator))?;
-        let conditions = stored_conditions(&stored.conditions).map_err(inconsistent)?;
+        let conditions =
+            stored_conditions(&stored.conditions).map_err(|problems| inconsistent(&problems))?;
         Ok(Self {
             filter_id: stored.filter_id,
             name: stored.name,
@@ -53,7 +57,7 @@ impl TryFrom<StoredRule> for Rule {
     }
 }
 
-fn inconsistent(problems: Vec<super::Invalid>) -> Error {
+fn inconsistent(problems: &[super::Invalid]) -> Error {
     let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
     Error::Inconsistent {
         place: "connector_filter_rules.conditions",
@@ -103,7 +107,7 @@ pub async fn active(
     connection: &str,
 ) -> Result<RuleSet, Error> {
     let rules = list(conn, organization, connection).await?;
-    RuleSet::new(&rules).map_err(inconsistent)
+    RuleSet::new(&rules).map_err(|problems| inconsistent(&problems))
 }
 
 /// One rule, if the connection has it.
@@ -262,13 +266,17 @@ pub async fn refilter(
     push_decision(&mut builder, rules, "r");
     builder.push(" AS excluded_by FROM stripe_revenue_data r WHERE r.organization_id = ");
     builder.push_bind(organization.to_owned());
-    builder.push(" AND r.connection_id = ").push_bind(connection.to_owned());
+    builder
+        .push(" AND r.connection_id = ")
+        .push_bind(connection.to_owned());
     builder.push(
         " GROUP BY r.charge_id), changed AS (UPDATE stripe_revenue_data r \
          SET excluded_by = d.excluded_by FROM decided d WHERE r.organization_id = ",
     );
     builder.push_bind(organization.to_owned());
-    builder.push(" AND r.connection_id = ").push_bind(connection.to_owned());
+    builder
+        .push(" AND r.connection_id = ")
+        .push_bind(connection.to_owned());
     builder.push(
         " AND r.charge_id = d.charge_id AND r.excluded_by IS DISTINCT FROM d.excluded_by \
          RETURNING r.date) SELECT DISTINCT date FROM changed ORDER BY date",
@@ -354,8 +362,11 @@ pub async fn preview(
              JOIN newest USING (charge_id) WHERE r.organization_id = ",
         );
         builder.push_bind(organization.to_owned());
-        builder.push(" AND r.connection_id = ").push_bind(connection.to_owned());
-        builder.push(" ORDER BY r.created_at DESC, r.charge_id COLLATE \"C\" DESC, r.line_no LIMIT ");
+        builder
+            .push(" AND r.connection_id = ")
+            .push_bind(connection.to_owned());
+        builder
+            .push(" ORDER BY r.created_at DESC, r.charge_id COLLATE \"C\" DESC, r.line_no LIMIT ");
         builder.push_bind(SAMPLE_ROWS);
         preview.sample = builder.build_query_as().fetch_all(conn).await?;
     }
@@ -376,6 +387,8 @@ fn push_candidates(
     predicate.to_sql(builder, "r");
     builder.push(") AS matched FROM stripe_revenue_data r WHERE r.organization_id = ");
     builder.push_bind(organization.to_owned());
-    builder.push(" AND r.connection_id = ").push_bind(connection.to_owned());
+    builder
+        .push(" AND r.connection_id = ")
+        .push_bind(connection.to_owned());
     builder.push(" AND r.status = 'succeeded' AND r.captured GROUP BY r.charge_id, r.currency)");
 }

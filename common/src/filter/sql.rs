@@ -60,10 +60,15 @@ impl MetadataKey {
             detail: detail.to_owned(),
         };
         if key.is_empty() || key.chars().count() > super::MAX_KEY_CHARS || key.contains('\0') {
-            return Err(refuse("a metadata key has 1 to 500 characters, none of them U+0000"));
+            return Err(refuse(
+                "a metadata key has 1 to 500 characters, none of them U+0000",
+            ));
         }
-        let path = Path::parse(key)
-            .map_err(|(code, detail)| Invalid { pointer: String::new(), code, detail })?;
+        let path = Path::parse(key).map_err(|(code, detail)| Invalid {
+            pointer: String::new(),
+            code,
+            detail,
+        })?;
         Ok(Self { source, path })
     }
 
@@ -119,7 +124,8 @@ impl CompiledCondition {
         }
         match &self.subject {
             Subject::Field(field) => {
-                self.test.push(builder, true, |builder| push_field(builder, alias, *field));
+                self.test
+                    .push(builder, true, |builder| push_field(builder, alias, *field));
             }
             Subject::Metadata(source, Path::JsonPath(path)) => {
                 builder.push("EXISTS (SELECT FROM (");
@@ -133,7 +139,9 @@ impl CompiledCondition {
             Subject::Metadata(source, path) => {
                 let column = metadata_column(*source);
                 let cheap = matches!(path, Path::Key(_));
-                self.test.push(builder, cheap, |builder| push_text(builder, alias, column, path));
+                self.test.push(builder, cheap, |builder| {
+                    push_text(builder, alias, column, path);
+                });
             }
         }
     }
@@ -143,7 +151,10 @@ impl CompiledCondition {
 fn push_text(builder: &mut QueryBuilder<Postgres>, alias: &str, column: &str, path: &Path) {
     match path {
         Path::Key(key) => {
-            builder.push(format_args!("({alias}.{column} ->> ")).push_bind(key.clone()).push(")");
+            builder
+                .push(format_args!("({alias}.{column} ->> "))
+                .push_bind(key.clone())
+                .push(")");
         }
         Path::Dotted(dotted) => push_dotted(builder, alias, column, dotted),
         Path::JsonPath(path) => {
@@ -170,7 +181,9 @@ fn push_dotted(builder: &mut QueryBuilder<Postgres>, alias: &str, column: &str, 
         }
         let first = keys + dotted.segments.len() - rest.len();
         let opens = "(".repeat(rest.len());
-        builder.push(format_args!("metadata_text({opens}metadata_open({alias}.{column} -> {key})"));
+        builder.push(format_args!(
+            "metadata_text({opens}metadata_open({alias}.{column} -> {key})"
+        ));
         for (offset, segment) in rest.iter().enumerate() {
             let name = format!("metadata_path.names[{}]", first + offset + 1);
             // `#>` takes a member of an object and an element of an array, `->` a member alone.
@@ -182,7 +195,10 @@ fn push_dotted(builder: &mut QueryBuilder<Postgres>, alias: &str, column: &str, 
         }
         builder.push(")");
     }
-    builder.push(" END FROM (SELECT ").push_bind(names).push("::TEXT[] AS names) AS metadata_path)");
+    builder
+        .push(" END FROM (SELECT ")
+        .push_bind(names)
+        .push("::TEXT[] AS names) AS metadata_path)");
 }
 
 impl Test {
@@ -214,28 +230,45 @@ impl Test {
             Self::Equals(value) => {
                 builder.push("COALESCE(");
                 subject(builder);
-                builder.push(" = ").push_bind(value.clone()).push(", FALSE)");
+                builder
+                    .push(" = ")
+                    .push_bind(value.clone())
+                    .push(", FALSE)");
             }
             Self::OneOf(values) => {
                 builder.push("COALESCE(");
                 subject(builder);
-                builder.push(" = ANY(").push_bind(values.clone()).push("::TEXT[]), FALSE)");
+                builder
+                    .push(" = ANY(")
+                    .push_bind(values.clone())
+                    .push("::TEXT[]), FALSE)");
             }
             Self::Contains(part) => {
                 builder.push("COALESCE(strpos(");
                 subject(builder);
-                builder.push(", ").push_bind(part.clone()).push(") > 0, FALSE)");
+                builder
+                    .push(", ")
+                    .push_bind(part.clone())
+                    .push(") > 0, FALSE)");
             }
             Self::StartsWith(start) => {
                 builder.push("COALESCE(starts_with(");
                 subject(builder);
-                builder.push(", ").push_bind(start.clone()).push("), FALSE)");
+                builder
+                    .push(", ")
+                    .push_bind(start.clone())
+                    .push("), FALSE)");
             }
             Self::EndsWith(end) => {
                 builder.push("COALESCE(right(");
                 subject(builder);
                 let chars = end.chars().count() as i32;
-                builder.push(", ").push_bind(chars).push(") = ").push_bind(end.clone()).push(", FALSE)");
+                builder
+                    .push(", ")
+                    .push_bind(chars)
+                    .push(") = ")
+                    .push_bind(end.clone())
+                    .push(", FALSE)");
             }
             Self::Number(order, limit) => {
                 let comparison = match order {
@@ -247,12 +280,17 @@ impl Test {
                 builder.push("COALESCE(metadata_number(");
                 subject(builder);
                 builder.push(format_args!(") {comparison} "));
-                builder.push_bind(limit.text.clone()).push("::TEXT::NUMERIC, FALSE)");
+                builder
+                    .push_bind(limit.text.clone())
+                    .push("::TEXT::NUMERIC, FALSE)");
             }
             Self::Matches(pattern) => {
                 builder.push("COALESCE(");
                 subject(builder);
-                builder.push(" COLLATE \"C\" ~ ").push_bind(pattern.postgres().to_owned()).push(", FALSE)");
+                builder
+                    .push(" COLLATE \"C\" ~ ")
+                    .push_bind(pattern.postgres().to_owned())
+                    .push(", FALSE)");
             }
         }
     }

@@ -298,8 +298,7 @@ impl From<Charge> for charge::Charge {
 }
 
 impl Charge {
-    /// Whether the inlined refunds hold one of exactly the rest that a partial capture released, and
-    /// together make up all that the charge says was refunded.
+    /// Whether the inlined refunds hold one of exactly the rest that a partial capture released.
     fn holds_release(&self) -> bool {
         let rest = self.amount - self.amount_captured;
         let standing = |refund: &&Refund| {

@@ -32,7 +32,7 @@ impl Probe {
 }
 
 /// Whether nothing can be synced without a resource.
-pub fn needed(resource: &str) -> bool {
+fn needed(resource: &str) -> bool {
     matches!(resource, "charges" | "events")
 }
 

@@ -136,6 +136,25 @@ pub async fn set_reached(
     Ok(())
 }
 
+/// Narrows the covered range to begin no earlier than `from`, when what was before it has been removed.
+pub async fn begin_no_earlier(
+    conn: &mut PgConnection,
+    organization: &OrganizationId,
+    connection_id: &str,
+    from: DateTime<Utc>,
+) -> Result<(), Error> {
+    sqlx::query!(
+        "UPDATE stripe_sync_state SET covered_from = GREATEST(covered_from, $3)
+         WHERE organization_id = $1 AND connection_id = $2 AND covered_from IS NOT NULL",
+        organization.as_str(),
+        connection_id,
+        from
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
 /// Recomputes the totals from the daily aggregates, and the newest charge from the rows. Every stale day
 /// must have been refreshed before.
 pub async fn refresh_totals(

@@ -61,7 +61,8 @@ async fn read_and_write(
         run.charge_fields().iter().map(|field| format!("data.{field}")).collect();
     let (sender, mut receiver) = mpsc::channel::<FetchedPage>(PAGES_AHEAD);
     let read = fetch::read_plan(client, plan.clone(), &expand, sender);
-    let write = async {
+    // Moved in, so that a writer that fails closes the channel, which ends the reader.
+    let write = async move {
         let mut plan = plan;
         let mut pages = Vec::with_capacity(PAGES_PER_COMMIT);
         while receiver.recv_many(&mut pages, PAGES_PER_COMMIT).await > 0 {
@@ -80,12 +81,8 @@ async fn read_and_write(
         }
         Ok(plan)
     };
-    let (read, write) = tokio::join!(
-        async { read.await },
-        async { write.await },
-    );
-    // A writer that failed closes the channel, which ends the reader without an error of its own.
-    let plan = write?;
+    let (read, written) = tokio::join!(read, write);
+    let plan = written?;
     read?;
     if plan.remaining.is_empty() { Ok(()) } else { Err(Error::BrokeOff) }
 }

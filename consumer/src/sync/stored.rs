@@ -2,7 +2,7 @@
 
 use chrono::TimeDelta;
 use common::charge::queries;
-use common::sync::Job;
+use common::sync::{Job, state};
 use common::sync::queries::{Progress, complete, fenced_progress};
 use common::{connection, db, filter};
 
@@ -25,11 +25,18 @@ pub(super) async fn refilter(run: &Run<'_>) -> Result<(), Error> {
     finish::complete(run, None).await
 }
 
-/// Dates every stored row in the connection's present time zone.
+/// Dates every stored row in the connection's present time zone. Where the covered range now begins
+/// later, what was before it goes; where it begins earlier, the next sync reads the rest.
 pub(super) async fn redate(run: &Run<'_>) -> Result<(), Error> {
     let (organization, connection_id) = (run.organization(), run.connection_id());
     let mut tx = run.transaction().await?;
-    let mut rows_written = 0;
+    let from = run.connection.covered_from();
+    let mut rows_written =
+        queries::remove_before(&mut tx, organization, connection_id, from).await?;
+    if rows_written > 0 {
+        state::mark_catalogue_stale(&mut tx, organization, connection_id).await?;
+    }
+    state::begin_no_earlier(&mut tx, organization, connection_id, from).await?;
     let bounds = queries::created_bounds(&mut tx, organization, connection_id).await?;
     if let Some((oldest, newest)) = bounds {
         let end = newest + TimeDelta::seconds(1);

@@ -65,10 +65,9 @@ pub(crate) async fn commit(run: &Run<'_>, batch: Batch, plan: Option<&Plan>) -> 
         let remembered =
             queries::remember_objects(&mut tx, organization, connection_id, "customer", &customers)
                 .await?;
-        if remembered.changed {
-            // Other rows of the same customers show the former metadata.
-            for customer in &customers {
-                changed |= queries::set_customer_metadata(
+        // Other rows of a changed customer show the former metadata.
+        for customer in customers.iter().filter(|c| remembered.changed.contains(&c.object_id)) {
+            changed |= queries::set_customer_metadata(
                     &mut tx,
                     organization,
                     connection_id,
@@ -76,7 +75,6 @@ pub(crate) async fn commit(run: &Run<'_>, batch: Batch, plan: Option<&Plan>) -> 
                     &customer.metadata,
                 )
                 .await?;
-            }
         }
     }
     if changed {

@@ -43,7 +43,10 @@ impl View<'_> {
         self.id_field(o, "id", Kind::Refund, index);
         o.fixed(r#""metadata":{},"object":"refund""#);
         self.payment_intent_field(o, charge, expand);
-        o.fixed(r#""payment_method":null,"reason":null,"receipt_number":null"#);
+        let lapsed = refund.release && !charge.captured;
+        o.null("payment_method");
+        o.text_or_null("reason", lapsed.then_some("expired_uncaptured_charge"));
+        o.null("receipt_number");
         o.fixed(r#""source_transfer_reversal":null"#);
         o.text("status", refund.status.name());
         o.fixed(r#""transfer_reversal":null"#);

@@ -88,22 +88,22 @@ async fn refunds_captures_and_disputes_leave_their_events() {
 async fn metadata_and_deletions_show_and_leave_their_events() {
     let sim = start(config(400)).await;
     let account = sim.first();
-    let change = MetadataChange::from([
+    let metadata = MetadataChange::from([
         ("tier".to_owned(), Some("gold".to_owned())),
         ("campaign".to_owned(), None),
     ]);
     let charge = example(&sim, "succeeded");
     account
-        .set_charge_metadata(&charge, &change)
+        .set_charge_metadata(&charge, &metadata)
         .expect("it is there");
-    let metadata = &object(&sim, &format!("/v1/charges/{charge}")).await["metadata"];
+    let shown = &object(&sim, &format!("/v1/charges/{charge}")).await["metadata"];
     assert_eq!(
-        (&metadata["tier"], metadata.get("campaign")),
+        (&shown["tier"], shown.get("campaign")),
         (&"gold".into(), None)
     );
     let customer = example(&sim, "customer");
     account
-        .set_customer_metadata(&customer, &change)
+        .set_customer_metadata(&customer, &metadata)
         .expect("it is there");
     account.delete_customer(&customer).expect("it is there");
     let deleted = object(&sim, &format!("/v1/customers/{customer}")).await;
@@ -112,10 +112,10 @@ async fn metadata_and_deletions_show_and_leave_their_events() {
         json!({ "id": customer, "object": "customer", "deleted": true })
     );
     account
-        .set_product_metadata(&example(&sim, "product"), &change)
+        .set_product_metadata(&example(&sim, "product"), &metadata)
         .expect("it is there");
     account
-        .set_price_metadata(&example(&sim, "price"), &change)
+        .set_price_metadata(&example(&sim, "price"), &metadata)
         .expect("it is there");
     let quiet = account.quietly();
     quiet
@@ -251,4 +251,64 @@ async fn controls_work_over_http() {
         .await
         .expect("JSON");
     assert_eq!(counts["total"], 1);
+}
+
+#[tokio::test]
+async fn events_can_be_lost_doubled_late_and_out_of_order() {
+    let sim = start(config(100)).await;
+    let account = sim.first();
+    let charge = example(&sim, "succeeded");
+    let refund = || {
+        account
+            .refund(&charge, Some(1))
+            .expect("a little can be refunded")
+    };
+    account.configure(|settings| settings.event_lost_percent = 100.0);
+    refund();
+    assert!(types(&sim).await.is_empty());
+    account.configure(|settings| {
+        settings.event_lost_percent = 0.0;
+        settings.event_duplicate_percent = 100.0;
+        settings.event_lag_seconds = 10;
+    });
+    refund();
+    assert!(types(&sim).await.is_empty());
+    sim.advance(10);
+    assert_eq!(types(&sim).await.len(), 4);
+    account.configure(|settings| {
+        settings.event_duplicate_percent = 0.0;
+        settings.event_lag_seconds = 0;
+        settings.event_disorder_seconds = 100;
+    });
+    for _ in 0..10 {
+        refund();
+    }
+    sim.advance(100);
+    let events = walk(&sim, "/v1/events?type=charge.refunded", 100).await;
+    let shown: Vec<i64> = events
+        .iter()
+        .map(|event| {
+            event["data"]["object"]["amount_refunded"]
+                .as_i64()
+                .expect("an amount")
+        })
+        .collect();
+    assert!(!shown.is_sorted_by(|one, other| one >= other), "{shown:?}");
+}
+
+#[tokio::test]
+async fn many_idle_accounts_are_cheap_and_have_predictable_keys() {
+    let builder = stripe_sim::Simulator::builder()
+        .account(config(100))
+        .idle_accounts(2_000, 10);
+    let sim = builder.start().await.expect("a free port can be bound");
+    assert_eq!(sim.accounts().len(), 2_001);
+    let answer = crate::client::get_with(&sim, "/v1/charges", "sk_test_sim_2001", &[]).await;
+    assert_eq!(answer.body["data"].as_array().expect("data").len(), 10);
+    let ids: std::collections::HashSet<_> = sim
+        .accounts()
+        .iter()
+        .map(|account| account.id().to_owned())
+        .collect();
+    assert_eq!(ids.len(), 2_001);
 }

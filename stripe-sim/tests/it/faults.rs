@@ -1,8 +1,9 @@
 //! Faults on demand, as a client meets them.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use stripe_sim::{Fault, FaultRule, SimHandle};
+use tokio::time::Instant;
 
 use crate::client::{config, get, http, start};
 

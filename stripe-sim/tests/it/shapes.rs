@@ -24,7 +24,9 @@ fn same_shape(ours: &Value, theirs: &Value, path: &str) {
         if let (Value::Array(ours), Value::Array(theirs)) = (ours, theirs)
             && let Some(theirs) = theirs.first()
         {
-            ours.iter().for_each(|ours| same_shape(ours, theirs, path));
+            for ours in ours {
+                same_shape(ours, theirs, path);
+            }
         }
         return;
     };
@@ -65,8 +67,9 @@ async fn listed_objects_have_their_fixtures_fields() {
         let all = walk(&sim, &format!("/v1/{path}"), 100).await;
         assert!(!all.is_empty(), "{path}");
         let fixture = fixture(name);
-        all.iter()
-            .for_each(|object| same_shape(object, &fixture, name));
+        for object in &all {
+            same_shape(object, &fixture, name);
+        }
     }
 }
 

@@ -25,7 +25,7 @@ fn figures(charges: &[Value], release_is_refund: bool) -> BTreeMap<String, Figur
         }
         let refunded = refunded.min(gross);
         let figures = totals
-            .entry(charge["currency"].as_str().unwrap().to_owned())
+            .entry(charge["currency"].as_str().expect("a code").to_owned())
             .or_default();
         figures.charges += 1;
         figures.units += 1;

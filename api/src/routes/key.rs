@@ -1,0 +1,201 @@
+//! A connection's key: testing and replacing it.
+//!
+//! The stored key is opened in one place only, [`test`]. A new one is looked at as in
+//! [`super::connect`], and the old one stays unless the answer is a success.
+
+use axum::Json;
+use axum::extract::State;
+use chrono::{DateTime, Utc};
+use common::clock::new_id;
+use common::connection::{self, Connection, Permission};
+use common::credential::{self, Place};
+use common::stripe::{Probe, ProbeError};
+use common::sync::queries::NewJob;
+use common::sync::{self, JobId, JobRef, Trigger};
+use secrecy::SecretString;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::connect::{
+    Connected, MAX_KEY_CHARS, key, missing_detail, probe, sentence, store_key, store_permissions,
+};
+use crate::auth::Caller;
+use crate::input::{Fields, Ids, NoParams};
+use crate::problem::{ApiError, Problem};
+use crate::state::ApiState;
+
+/// What is wrong with a stored key.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct TestProblem {
+    /// `stripe_key_invalid` or `stripe_permission_missing`.
+    code: &'static str,
+    /// What to do about it.
+    detail: String,
+}
+
+/// What a stored key is good for.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct TestResult {
+    /// Whether it serves.
+    ok: bool,
+    stripe_account_id: String,
+    livemode: bool,
+    /// As found now; as found last when Stripe refuses the key.
+    permissions: Vec<Permission>,
+    checked_at: DateTime<Utc>,
+    problem: Option<TestProblem>,
+}
+
+/// Tests a connection's key
+///
+/// A key that Stripe refuses is `ok: false`, not an error.
+#[utoipa::path(post, path = "/v1/connectors/stripe/{id}/test", tag = "connections",
+    params(("id" = String, Path, description = "The connection")),
+    responses((status = 200, body = TestResult)))]
+pub(crate) async fn test(
+    State(state): State<ApiState>,
+    caller: Caller,
+    Ids(connection_id): Ids<String>,
+    _: NoParams,
+) -> Result<Json<TestResult>, ApiError> {
+    let organization = &caller.organization;
+    let mut tx = state.begin(organization).await?;
+    let connection = super::connection(&mut tx, organization, &connection_id).await?;
+    let sealed = credential::queries::load(&mut tx, organization, &connection_id).await?;
+    tx.commit().await?;
+    let sealed = sealed.ok_or(ApiError::NotFound)?;
+    let place = Place {
+        organization,
+        connection_id: &connection_id,
+    };
+    let api_key = state
+        .keyring
+        .open(&sealed, place)
+        .map_err(ApiError::internal)?;
+    let probed = state.stripe.probe(&api_key).await;
+    let mut result = TestResult {
+        ok: true,
+        stripe_account_id: connection.stripe_account_id.clone(),
+        livemode: connection.livemode,
+        permissions: connection.permissions.clone(),
+        checked_at: state.clock.now(),
+        problem: None,
+    };
+    match probed {
+        Ok(probe) => {
+            let missing = probe.missing();
+            result.problem = (!missing.is_empty()).then(|| TestProblem {
+                code: "stripe_permission_missing",
+                detail: missing_detail(&missing),
+            });
+            let mut tx = state.begin(organization).await?;
+            let connection =
+                super::connection_for_update(&mut tx, organization, &connection_id).await?;
+            store_permissions(&mut tx, &connection, &probe.permissions).await?;
+            tx.commit().await?;
+            result.permissions = probe.permissions;
+        }
+        Err(ProbeError::Invalid { detail } | ProbeError::WrongKind { detail }) => {
+            result.problem = Some(TestProblem {
+                code: "stripe_key_invalid",
+                detail: sentence(&detail),
+            });
+        }
+        Err(unreachable) => return Err(ApiError::StripeUnreachable(Box::new(unreachable))),
+    }
+    result.ok = result.problem.is_none();
+    Ok(Json(result))
+}
+
+/// Another key for a connection.
+#[derive(Debug, ToSchema)]
+pub(crate) struct KeyRequest {
+    /// A key of the same account and mode.
+    #[schema(value_type = String, format = Password, write_only)]
+    api_key: SecretString,
+}
+
+impl KeyRequest {
+    fn read(mut fields: Fields) -> Result<Self, ApiError> {
+        let api_key = fields.required_text("api_key", MAX_KEY_CHARS);
+        fields.finish()?;
+        // It was required, so a body without it was refused above.
+        let api_key = api_key.ok_or_else(|| ApiError::invalid(Vec::new()))?;
+        Ok(Self {
+            api_key: key(&api_key),
+        })
+    }
+}
+
+/// Replaces a connection's key
+///
+/// Clears the connection's problem and starts a job. The old key stays unless the answer is 200.
+#[utoipa::path(put, path = "/v1/connectors/stripe/{id}/key", tag = "connections",
+    params(("id" = String, Path, description = "The connection")),
+    request_body = KeyRequest,
+    responses((status = 200, body = Connected),
+              (status = 422, description = "`invalid_request`, `stripe_key_invalid`, \
+                                            `stripe_key_wrong_kind`, `stripe_permission_missing` or \
+                                            `stripe_account_mismatch`",
+               body = Problem, content_type = "application/problem+json")))]
+pub(crate) async fn replace_key(
+    State(state): State<ApiState>,
+    caller: Caller,
+    Ids(connection_id): Ids<String>,
+    _: NoParams,
+    fields: Fields,
+) -> Result<Json<Connected>, ApiError> {
+    let request = KeyRequest::read(fields)?;
+    let organization = &caller.organization;
+    let mut tx = state.begin(organization).await?;
+    super::connection(&mut tx, organization, &connection_id).await?;
+    tx.commit().await?;
+    let probe = probe(&state, &request.api_key).await?;
+    let now = state.clock.now();
+    let mut tx = state.begin(organization).await?;
+    let connection = super::connection_for_update(&mut tx, organization, &connection_id).await?;
+    same_account(&connection, &probe)?;
+    store_key(&mut tx, &state, &connection, &request.api_key, now).await?;
+    connection::queries::clear_problem(&mut tx, organization, &connection_id).await?;
+    store_permissions(&mut tx, &connection, &probe.permissions).await?;
+    let job = NewJob {
+        job_id: JobId(new_id(now)),
+        connection_id: &connection_id,
+        stripe_account_id: &connection.stripe_account_id,
+        job_type: super::sync::default_type(&mut tx, organization, &connection_id).await?,
+        trigger: Trigger::Settings,
+        // A running job began with the old key.
+        running_serves: false,
+    };
+    let made = sync::queries::enqueue(&mut tx, organization, &job, now).await?;
+    tx.commit().await?;
+    state
+        .wake(JobRef {
+            organization_id: organization.clone(),
+            job_id: made.job_id,
+        })
+        .await;
+    Ok(Json(Connected {
+        connection_id,
+        stripe_account_id: connection.stripe_account_id,
+        livemode: connection.livemode,
+        job_id: made.job_id.0,
+        permissions: probe.permissions,
+    }))
+}
+
+fn same_account(connection: &Connection, probe: &Probe) -> Result<(), ApiError> {
+    if probe.account_id == connection.stripe_account_id && probe.livemode == connection.livemode {
+        return Ok(());
+    }
+    let mode = |livemode| if livemode { "live" } else { "test" };
+    Err(ApiError::StripeAccountMismatch {
+        detail: format!(
+            "The key is of {} in {} mode; this connection is of {} in {} mode.",
+            probe.account_id,
+            mode(probe.livemode),
+            connection.stripe_account_id,
+            mode(connection.livemode)
+        ),
+    })
+}

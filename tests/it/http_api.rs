@@ -1,0 +1,246 @@
+//! What the API decides by itself: who may ask, what it refuses, and what it stores.
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::Method;
+use common::tenant::TokenRole;
+use serde_json::{Value, json};
+use tests::api_only::ApiOnly;
+
+const CONNECT: &str = "/v1/connectors/stripe/connect";
+const ID: &str = "acme-stripe-acct_Alpha";
+
+fn rule(country: &str) -> Value {
+    json!({"name": format!("not {country}"), "action": "exclude", "conditions": [
+        {"type": "field", "field": "country", "operator": "equals", "value": country}
+    ]})
+}
+
+#[tokio::test]
+async fn a_token_is_needed_and_its_role_counts() {
+    let api = ApiOnly::start().await;
+    api.connect("rk_test_full_Alpha").await;
+    let bare = Request::get("/v1/connectors").body(Body::empty()).unwrap();
+    let answer = api.send(bare).await;
+    answer.problem(401, "unauthenticated");
+    assert_eq!(answer.header("www-authenticate"), "Bearer");
+    for token in ["", "sst_wrong", &api.token.to_uppercase()] {
+        api.ask_as(token, Method::GET, "/v1/nothing", None)
+            .await
+            .problem(401, "unauthenticated");
+    }
+    let analyst = api.token("acme", TokenRole::Analyst).await;
+    let filters = format!("/v1/connectors/{ID}/filters");
+    let preview = format!("{filters}/preview");
+    api.ask_as(&analyst, Method::GET, &filters, None)
+        .await
+        .expect(200);
+    api.ask_as(&analyst, Method::POST, &preview, Some(rule("DE")))
+        .await
+        .expect(200);
+    for (method, path) in [
+        (Method::POST, filters.as_str()),
+        (Method::POST, CONNECT),
+        (Method::DELETE, "/v1/connectors/x"),
+    ] {
+        api.ask_as(&analyst, method, path, Some(rule("DE")))
+            .await
+            .problem(403, "forbidden");
+    }
+    api.execute("UPDATE api_tokens SET revoked_at = now() WHERE role = 'analyst'")
+        .await;
+    api.ask_as(&analyst, Method::GET, &filters, None)
+        .await
+        .problem(401, "unauthenticated");
+    api.execute("UPDATE api_tokens SET expires_at = '2026-11-21T12:00:00Z'")
+        .await;
+    api.ask(Method::GET, &filters, None)
+        .await
+        .problem(401, "unauthenticated");
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_request_is_told_as_a_problem() {
+    let api = ApiOnly::start().await;
+    api.connect("rk_test_full_Alpha").await;
+    api.ask(Method::GET, "/v1/nothing", None)
+        .await
+        .problem(404, "not_found");
+    api.ask(Method::GET, "/nothing", None)
+        .await
+        .problem(404, "not_found");
+    api.ask(Method::GET, "/v1/sync-jobs/not-a-uuid", None)
+        .await
+        .problem(404, "not_found");
+    api.ask(Method::GET, "/v1/connectors/a%00b", None)
+        .await
+        .problem(404, "not_found");
+    api.ask(Method::GET, "/v1/connectors/%ff", None)
+        .await
+        .problem(404, "not_found");
+    let wrong_method = api.ask(Method::PUT, "/v1/connectors", None).await;
+    wrong_method.problem(405, "method_not_allowed");
+    assert!(
+        wrong_method.header("allow").contains("GET"),
+        "{wrong_method:?}"
+    );
+    for (content_type, body, status, code) in [
+        ("text/plain", "{}".to_owned(), 415, "unsupported_media_type"),
+        ("application/json", "{".to_owned(), 400, "malformed_json"),
+        ("application/json", "[]".to_owned(), 422, "invalid_request"),
+        (
+            "application/json",
+            format!("\"{}\"", "x".repeat(2_000_000)),
+            413,
+            "too_large",
+        ),
+    ] {
+        let request = Request::post(CONNECT)
+            .header("authorization", format!("Bearer {}", api.token))
+            .header("content-type", content_type)
+            .body(Body::from(body))
+            .unwrap();
+        api.send(request).await.problem(status, code);
+    }
+    for (path, parameter) in [
+        ("/v1/connectors?limit=0", "limit"),
+        ("/v1/connectors?limit=1001", "limit"),
+        ("/v1/connectors?colour=red", "colour"),
+        ("/v1/analytics/stripe", "connection_id"),
+    ] {
+        let problem = api
+            .ask(Method::GET, path, None)
+            .await
+            .problem(422, "invalid_request");
+        assert_eq!(problem["errors"][0]["parameter"], parameter, "{path}");
+    }
+    for path in [
+        "/v1/connectors?cursor=x".to_owned(),
+        format!("/v1/connectors/{ID}/jobs?cursor=WyJjb25uZWN0aW9ucyIsIngiXQ"),
+    ] {
+        api.ask(Method::GET, &path, None)
+            .await
+            .problem(422, "cursor_invalid");
+    }
+    let regex = json!({"name": "r", "conditions": [
+        {"type": "field", "field": "country", "operator": "regex", "value": "("}
+    ]});
+    let filters = format!("/v1/connectors/{ID}/filters");
+    let problem = api
+        .ask(Method::POST, &filters, Some(regex))
+        .await
+        .problem(422, "invalid_request");
+    assert_eq!(problem["errors"][0]["pointer"], "/conditions/0/value");
+}
+
+#[tokio::test]
+async fn lists_are_paged_by_key() {
+    let api = ApiOnly::start().await;
+    for account in ["C", "A", "E", "B", "D"] {
+        api.connect(&format!("rk_test_full_{account}")).await;
+    }
+    let mut found = Vec::new();
+    let mut path = "/v1/connectors?limit=2".to_owned();
+    loop {
+        let page = api.get(&path).await;
+        let data = page["data"].as_array().unwrap();
+        assert!((1..=2).contains(&data.len()));
+        found.extend(
+            data.iter()
+                .map(|c| c["stripe_account_id"].as_str().unwrap().to_owned()),
+        );
+        let Some(cursor) = page["next_cursor"].as_str() else {
+            break;
+        };
+        path = format!("/v1/connectors?limit=2&cursor={cursor}");
+    }
+    assert_eq!(found, ["acct_A", "acct_B", "acct_C", "acct_D", "acct_E"]);
+}
+
+#[tokio::test]
+async fn rules_come_and_go_with_jobs() {
+    let api = ApiOnly::start().await;
+    api.connect("rk_test_full_Alpha").await;
+    let filters = format!("/v1/connectors/{ID}/filters");
+    let made = api
+        .ask(Method::POST, &filters, Some(rule("DE")))
+        .await
+        .expect(201);
+    assert_eq!(
+        (&made["operator"], &made["is_active"]),
+        (&json!("AND"), &json!(true))
+    );
+    let job = api
+        .get(&format!(
+            "/v1/sync-jobs/{}",
+            made["job_id"].as_str().unwrap()
+        ))
+        .await;
+    assert_eq!(
+        (&job["job_type"], &job["trigger"]),
+        (&json!("refilter"), &json!("filters"))
+    );
+    let one = format!("{filters}/{}", made["filter_id"].as_str().unwrap());
+    assert_eq!(api.get(&one).await["conditions"], made["conditions"]);
+    let renamed = api
+        .ask(Method::PATCH, &one, Some(json!({"name": "other"})))
+        .await
+        .expect(200);
+    assert_eq!(
+        (&renamed["name"], &renamed["job_id"]),
+        (&json!("other"), &Value::Null)
+    );
+    let stopped = api
+        .ask(Method::PATCH, &one, Some(json!({"is_active": false})))
+        .await
+        .expect(200);
+    assert!(stopped["job_id"].is_string());
+    assert_eq!(api.get(&filters).await["data"].as_array().unwrap().len(), 1);
+    api.ask(Method::DELETE, &one, None).await.expect(200);
+    api.ask(Method::GET, &one, None)
+        .await
+        .problem(404, "not_found");
+    for _ in 0..50 {
+        api.ask(Method::POST, &filters, Some(rule("FR")))
+            .await
+            .expect(201);
+    }
+    api.ask(Method::POST, &filters, Some(rule("FR")))
+        .await
+        .problem(422, "invalid_request");
+}
+
+#[tokio::test]
+async fn a_token_that_asks_too_often_is_told_when_to_come_back() {
+    let one = std::num::NonZeroU32::MIN;
+    let api = ApiOnly::start_with_rate(api::TokenRate {
+        per_second: one,
+        burst: one,
+    })
+    .await;
+    api.ask(Method::GET, "/v1/connectors", None)
+        .await
+        .expect(200);
+    let answer = api.ask(Method::GET, "/v1/connectors", None).await;
+    answer.problem(429, "rate_limited");
+    assert!(answer.header("retry-after").parse::<u64>().unwrap() >= 1);
+}
+
+#[tokio::test]
+async fn health_and_documents_need_no_token() {
+    let api = ApiOnly::start().await;
+    let get = async |path: &str| {
+        api.send(Request::get(path).body(Body::empty()).unwrap())
+            .await
+    };
+    assert_eq!(get("/healthz").await.expect(200), json!({"status": "ok"}));
+    let ready = get("/readyz").await.expect(200);
+    assert_eq!(ready["status"], "ok");
+    assert_eq!(ready["dependencies"]["migrations"], "ok");
+    assert_eq!(
+        get("/openapi.json").await.expect(200)["info"]["title"],
+        "stripe-sync"
+    );
+    assert!(get("/metrics").await.status.is_success());
+    assert!(get("/docs/").await.text.contains("swagger"));
+}

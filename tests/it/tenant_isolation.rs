@@ -1,0 +1,314 @@
+//! Nothing of one tenant is seen or changed by another: at the level of SQL, in the API's role, for
+//! every table that the database has, and at the level of HTTP, for every call that the API documents.
+//!
+//! Both lists are read, not written down, so that a new table or call is tested or fails.
+
+use std::collections::BTreeMap;
+
+use axum::http::Method;
+use common::db::Role;
+use common::tenant::TokenRole;
+use serde_json::{Value, json};
+use sqlx::{AssertSqlSafe, PgPool, Row as _};
+use tests::api_only::ApiOnly;
+
+const CHARGE: &str = "ch_1";
+const FILTER_ID: &str = "019ab000-0000-7000-8000-000000000001";
+
+/// A row of `acme` in every table.
+async fn acme() -> (ApiOnly, Value) {
+    let api = ApiOnly::start().await;
+    let connected = api.connect("rk_test_full_Alpha").await;
+    api.execute(
+        "INSERT INTO stripe_revenue_data (organization_id, connection_id, charge_id, line_no, created_at, date,
+             currency, status, captured, livemode, charge_amount, amount, gross, refunded, units, disputed,
+             charge_metadata, product_metadata, price_metadata, customer_metadata)
+         VALUES ('acme', 'acme-stripe-acct_Alpha', 'ch_1', 0, '2026-11-20T00:00:00Z', '2026-11-20', 'usd',
+             'succeeded', TRUE, FALSE, 100, 100, 100, 0, 1, FALSE, '{}', '{}', '{}', '{}');
+         INSERT INTO stripe_daily_aggregates VALUES
+             ('acme', 'acme-stripe-acct_Alpha', '2026-11-20', 'usd', 1, 1, 1, 100, 0, '{}', '{}');
+         INSERT INTO stripe_stale_days VALUES ('acme', 'acme-stripe-acct_Alpha', '2026-11-20');
+         INSERT INTO stripe_catalog_objects VALUES
+             ('acme', 'acme-stripe-acct_Alpha', 'customer', 'cus_1', '{}', FALSE);
+         INSERT INTO stripe_metadata_keys VALUES
+             ('acme', 'acme-stripe-acct_Alpha', 'charge', 'tier', 'string', 1, '[]', now(), now());
+         INSERT INTO connector_filter_rules VALUES
+             ('acme', 'acme-stripe-acct_Alpha', '019ab000-0000-7000-8000-000000000001', 'rule', 'exclude', 'AND',
+              '[{\"type\": \"field\", \"field\": \"country\", \"operator\": \"exists\"}]', TRUE, now(), now())",
+    )
+    .await;
+    (api, connected)
+}
+
+/// Every table of the schema, as the catalogue lists them.
+async fn tables(admin: &PgPool) -> Vec<String> {
+    sqlx::query_scalar(
+        "SELECT relname::TEXT FROM pg_class
+         WHERE relnamespace = 'public'::REGNAMESPACE AND relkind IN ('r', 'p') AND relname <> '_sqlx_migrations'
+         ORDER BY relname",
+    )
+    .fetch_all(admin)
+    .await
+    .expect("the statement runs")
+}
+
+/// All rows of a tenant, by table, as the superuser sees them.
+async fn contents(admin: &PgPool, organization: &str) -> BTreeMap<String, Vec<String>> {
+    let mut contents = BTreeMap::new();
+    for table in tables(admin).await {
+        let sql = format!("SELECT t::TEXT FROM {table} AS t WHERE organization_id = $1 ORDER BY 1");
+        let rows = sqlx::query_scalar(AssertSqlSafe(sql))
+            .bind(organization)
+            .fetch_all(admin)
+            .await;
+        contents.insert(
+            table,
+            rows.expect("a table of tenants has an organization_id"),
+        );
+    }
+    contents
+}
+
+/// What a statement of the API's role did under a tenant's setting: rows, or the code of its error.
+async fn attempt(pool: &PgPool, tenant: Option<&str>, sql: String) -> Result<u64, String> {
+    let mut tx = pool.begin().await.expect("PostgreSQL answers");
+    if let Some(tenant) = tenant {
+        sqlx::query("SELECT set_config('app.organization_id', $1, true)")
+            .bind(tenant)
+            .execute(&mut *tx)
+            .await
+            .expect("the statement runs");
+    }
+    let done = sqlx::query(AssertSqlSafe(sql)).execute(&mut *tx).await;
+    let outcome = match done {
+        Ok(done) => Ok(done.rows_affected()),
+        Err(sqlx::Error::Database(error)) => Err(error.code().unwrap_or_default().into_owned()),
+        Err(error) => panic!("{error}"),
+    };
+    tx.commit().await.expect("PostgreSQL answers");
+    outcome
+}
+
+const FORBIDDEN: &str = "42501";
+
+/// Columns that can be written.
+async fn columns(admin: &PgPool, table: &str) -> Vec<String> {
+    sqlx::query_scalar(
+        "SELECT attname::TEXT FROM pg_attribute
+         WHERE attrelid = $1::TEXT::REGCLASS AND attnum > 0 AND NOT attisdropped AND attgenerated = ''",
+    )
+    .bind(table)
+    .fetch_all(admin)
+    .await
+    .expect("the statement runs")
+}
+
+#[tokio::test]
+async fn the_api_role_sees_and_writes_nothing_of_another_tenant() {
+    let (api, _) = acme().await;
+    api.token("other", TokenRole::Admin).await;
+    let admin = api.database.admin();
+    let pool = api.database.pool(Role::Api);
+    let before = contents(admin, "acme").await;
+    for (table, rows) in &before {
+        assert!(!rows.is_empty(), "give {table} a row in this test");
+        let columns = columns(admin, table).await.join(", ");
+        let sql = format!(
+            "SELECT to_jsonb(t)::TEXT FROM {table} AS t WHERE organization_id = 'acme' LIMIT 1"
+        );
+        let row: String = sqlx::query_scalar(AssertSqlSafe(sql))
+            .fetch_one(admin)
+            .await
+            .unwrap();
+        let row = row.replace('\'', "''");
+        for tenant in [None, Some(""), Some("other")] {
+            let what = format!("{table} under {tenant:?}");
+            let seen = attempt(
+                &pool,
+                tenant,
+                format!(
+                    "SELECT FROM {table} WHERE organization_id <> COALESCE('{}', '')",
+                    tenant.unwrap_or("")
+                ),
+            )
+            .await;
+            assert!(
+                matches!(&seen, Ok(0)) || seen == Err(FORBIDDEN.to_owned()),
+                "{what} sees {seen:?}"
+            );
+            for write in [
+                format!(
+                    "INSERT INTO {table} ({columns}) SELECT {columns} FROM jsonb_populate_record(NULL::{table}, '{row}')"
+                ),
+                format!(
+                    "UPDATE {table} SET organization_id = organization_id WHERE organization_id = 'acme'"
+                ),
+                format!("DELETE FROM {table} WHERE organization_id = 'acme'"),
+            ] {
+                let done = attempt(&pool, tenant, write.clone()).await;
+                assert!(
+                    matches!(&done, Ok(0)) || done == Err(FORBIDDEN.to_owned()),
+                    "{what}: {done:?} by {write}"
+                );
+            }
+        }
+        // A row of one's own cannot be given away either.
+        let gift =
+            format!("UPDATE {table} SET organization_id = 'other' WHERE organization_id = 'acme'");
+        assert_eq!(
+            attempt(&pool, Some("acme"), gift).await,
+            Err(FORBIDDEN.to_owned()),
+            "{table}"
+        );
+    }
+    assert_eq!(contents(admin, "acme").await, before);
+}
+
+#[tokio::test]
+async fn every_table_forces_row_level_security() {
+    let api = ApiOnly::start().await;
+    let admin = api.database.admin();
+    for table in tables(admin).await {
+        let row = sqlx::query(
+            "SELECT relrowsecurity, relforcerowsecurity,
+                    (SELECT attname::TEXT FROM pg_index JOIN pg_attribute ON attrelid = indrelid AND attnum = indkey[0]
+                     WHERE indrelid = pg_class.oid AND indisprimary) AS first_key
+             FROM pg_class WHERE oid = $1::TEXT::REGCLASS",
+        )
+        .bind(&table)
+        .fetch_one(admin)
+        .await
+        .unwrap();
+        assert!(row.get::<bool, _>(0) && row.get::<bool, _>(1), "{table}");
+        assert_eq!(
+            row.get::<&str, _>(2),
+            "organization_id",
+            "first part of the key of {table}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_token_is_seen_by_its_hash_only() {
+    let api = ApiOnly::start().await;
+    api.token("other", TokenRole::Admin).await;
+    let mut tx = api.database.pool(Role::Api).begin().await.unwrap();
+    let count = "SELECT COUNT(*) FROM api_tokens";
+    assert_eq!(
+        sqlx::query_scalar::<_, i64>(count)
+            .fetch_one(&mut *tx)
+            .await
+            .unwrap(),
+        0
+    );
+    let hash = common::tenant::token_hash(&api.token);
+    sqlx::query("SELECT set_config('app.token_hash', encode($1, 'hex'), true)")
+        .bind(&hash[..])
+        .execute(&mut *tx)
+        .await
+        .unwrap();
+    assert_eq!(
+        sqlx::query_scalar::<_, i64>(count)
+            .fetch_one(&mut *tx)
+            .await
+            .unwrap(),
+        1
+    );
+}
+
+/// A body that the call would accept.
+fn body(method: &str, path: &str) -> Option<Value> {
+    let rule = json!({"name": "mine", "conditions": [
+        {"type": "field", "field": "country", "operator": "equals", "value": "DE"}
+    ]});
+    match (method, path) {
+        ("post", "/v1/connectors/stripe/connect") => {
+            Some(json!({"organization_id": "acme", "api_key": "rk_test_full_Beta"}))
+        }
+        ("put", "/v1/connectors/stripe/{id}/key") => Some(json!({"api_key": "rk_test_full_Alpha"})),
+        ("patch", "/v1/connectors/{id}") => {
+            Some(json!({"name": "mine", "timezone": "Europe/Berlin"}))
+        }
+        ("post", "/v1/connectors/{id}/filters" | "/v1/connectors/{id}/filters/preview") => {
+            Some(rule)
+        }
+        ("patch", "/v1/connectors/{id}/filters/{filter_id}") => Some(json!({"is_active": false})),
+        _ => None,
+    }
+}
+
+#[tokio::test]
+async fn every_call_answers_another_tenant_as_if_there_were_nothing() {
+    let (api, connected) = acme().await;
+    let id = connected["connection_id"].as_str().unwrap();
+    let other = api.token("other", TokenRole::Admin).await;
+    let before = contents(api.database.admin(), "acme").await;
+    let document = serde_json::to_value(api::openapi()).unwrap();
+    let mut asked = 0;
+    for (path, item) in document["paths"].as_object().unwrap() {
+        if !path.starts_with("/v1/") {
+            continue;
+        }
+        for (method, operation) in item.as_object().unwrap() {
+            let mut uri = path
+                .replace("{id}", id)
+                .replace("{job_id}", connected["job_id"].as_str().unwrap())
+                .replace("{filter_id}", FILTER_ID)
+                .replace("{charge_id}", CHARGE);
+            assert!(!uri.contains('{'), "give {path} its ids in this test");
+            let parameters = operation["parameters"].as_array().into_iter().flatten();
+            if parameters
+                .clone()
+                .any(|parameter| parameter["name"] == "connection_id")
+            {
+                uri = format!("{uri}?connection_id={id}");
+            }
+            let method: Method = method.to_uppercase().parse().unwrap();
+            let body = body(&method.as_str().to_lowercase(), path);
+            let answer = api.ask_as(&other, method.clone(), &uri, body.clone()).await;
+            match (method.as_str(), path.as_str()) {
+                ("GET", "/v1/connectors") => assert_eq!(answer.expect(200)["data"], json!([])),
+                ("POST", "/v1/connectors/stripe/connect") => {
+                    answer.problem(403, "forbidden");
+                }
+                _ => {
+                    let refused = answer.problem(404, "not_found");
+                    // The same as for what does not exist at all.
+                    let unknown = uri.replace("acct_Alpha", "acct_Nobody");
+                    let unknown = api
+                        .ask_as(&other, method, &unknown, body)
+                        .await
+                        .problem(404, "not_found");
+                    assert_eq!(refused["detail"], unknown["detail"]);
+                }
+            }
+            asked += 1;
+        }
+    }
+    assert!(asked >= 25, "{asked} calls");
+    assert_eq!(contents(api.database.admin(), "acme").await, before);
+    let others = contents(api.database.admin(), "other").await;
+    assert!(others.iter().all(|(table, rows)| {
+        rows.is_empty() || matches!(table.as_str(), "organizations" | "api_tokens")
+    }));
+}
+
+#[tokio::test]
+async fn the_owner_is_answered_where_others_are_not() {
+    // Guards the test above against asking in a way that nobody would be answered.
+    let (api, connected) = acme().await;
+    let id = connected["connection_id"].as_str().unwrap();
+    for path in [
+        format!("/v1/connectors/{id}"),
+        format!("/v1/connectors/{id}/sync-status"),
+        format!("/v1/connectors/{id}/filters/{FILTER_ID}"),
+        format!("/v1/connectors/{id}/filters/discover"),
+        format!("/v1/connectors/{id}/charges/{CHARGE}/explain"),
+        format!("/v1/sync-jobs/{}", connected["job_id"].as_str().unwrap()),
+        format!("/v1/analytics/stripe?connection_id={id}"),
+        format!("/v1/analytics/stripe/daily-aggregates?connection_id={id}"),
+        format!("/v1/analytics/stripe/charges?connection_id={id}"),
+    ] {
+        api.get(&path).await;
+    }
+}

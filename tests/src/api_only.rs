@@ -1,0 +1,284 @@
+//! The API alone, called in-process: a fresh database, a clock that stands still, and a Stripe that
+//! knows nothing but keys. For what the API decides by itself; what needs charges from Stripe is the
+//! business of [`crate::world`].
+
+#![expect(clippy::missing_panics_doc, reason = "a harness panics by design")]
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use chrono::{DateTime, Utc};
+use common::broker;
+use common::clock::{TestClock, new_id, random_bytes};
+use common::credential::Keyring;
+use common::db::Role;
+use common::lifecycle;
+use common::stripe::{Settings, Stripe};
+use common::tenant::{self, OrganizationId, TokenRole};
+use secrecy::ExposeSecret as _;
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt as _;
+
+use crate::database::TestDatabase;
+
+const NO_LIMIT: NonZeroU32 = NonZeroU32::new(100_000).expect("not zero");
+
+/// The instant at which the clock of every such API stands.
+pub fn now() -> DateTime<Utc> {
+    "2026-11-21T12:00:00Z".parse().expect("an instant")
+}
+
+/// An API of a test's own.
+#[derive(Debug)]
+pub struct ApiOnly {
+    /// Its database.
+    pub database: TestDatabase,
+    /// Its clock.
+    pub clock: TestClock,
+    router: Router,
+    /// An administrator's token of the organization `acme`.
+    pub token: String,
+}
+
+/// An answer.
+#[derive(Debug)]
+pub struct Answer {
+    /// HTTP status.
+    pub status: StatusCode,
+    /// Its headers.
+    pub headers: HeaderMap,
+    /// The body as text.
+    pub text: String,
+}
+
+impl Answer {
+    /// The body as JSON, after checking the status.
+    #[track_caller]
+    pub fn expect(&self, status: u16) -> Value {
+        assert_eq!(self.status.as_u16(), status, "{}", self.text);
+        serde_json::from_str(&self.text).expect("a body of JSON")
+    }
+
+    /// Checks that it is a problem of this status and code; the problem.
+    #[track_caller]
+    pub fn problem(&self, status: u16, code: &str) -> Value {
+        let body = self.expect(status);
+        assert_eq!(body["code"], code, "{body:#}");
+        assert_eq!(body["status"], status, "{body:#}");
+        assert_eq!(self.header("content-type"), "application/problem+json");
+        assert_eq!(body["request_id"], self.header("x-request-id"), "{body:#}");
+        body
+    }
+
+    /// A header, empty when it is not there.
+    pub fn header(&self, name: &str) -> &str {
+        self.headers
+            .get(name)
+            .map_or("", |value| value.to_str().expect("a text"))
+    }
+}
+
+impl ApiOnly {
+    /// An API with the organization `acme`, a simple Stripe, and no rate limit to speak of.
+    pub async fn start() -> Self {
+        Self::start_with_rate(api::TokenRate {
+            per_second: NO_LIMIT,
+            burst: NO_LIMIT,
+        })
+        .await
+    }
+
+    /// The same with a limit for each token.
+    pub async fn start_with_rate(token_rate: api::TokenRate) -> Self {
+        lifecycle::prepare_process();
+        let database = TestDatabase::create().await;
+        let clock = TestClock::at(now());
+        let pool = database.pool(Role::Api);
+        let keyring = Keyring::generate("k1");
+        let state = api::ApiState::new(api::Parts {
+            broker: broker::connect(None, "unused", &pool).expect("no broker is needed"),
+            pool,
+            clock: Arc::new(clock.clone()),
+            stripe: keys_only_stripe().await,
+            keyring: Arc::new(Keyring::parse(keyring.expose_secret()).expect("a keyring")),
+            shutdown: CancellationToken::new(),
+            token_rate,
+            ready: true,
+        });
+        let mut world = Self {
+            database,
+            clock,
+            router: api::router(state),
+            token: String::new(),
+        };
+        world.token = world.token("acme", TokenRole::Admin).await;
+        world
+    }
+
+    /// Makes a token, and its organization where that is new.
+    pub async fn token(&self, organization: &str, role: TokenRole) -> String {
+        let organization = OrganizationId::new(organization).expect("a valid id");
+        let token = tenant::token_text(&random_bytes());
+        let mut conn = self.database.admin().acquire().await.expect("a connection");
+        tenant::queries::create_organization(
+            &mut conn,
+            &organization,
+            organization.as_str(),
+            now(),
+        )
+        .await
+        .expect("an organization");
+        let new = tenant::queries::NewToken {
+            token_id: new_id(now()),
+            hash: tenant::token_hash(&token),
+            name: "test",
+            role,
+            expires_at: None,
+        };
+        tenant::queries::create_token(&mut conn, &organization, &new, now())
+            .await
+            .expect("a token");
+        token
+    }
+
+    /// Sends a request as it is.
+    pub async fn send(&self, request: Request) -> Answer {
+        let response = self
+            .router
+            .clone()
+            .oneshot(request)
+            .await
+            .expect("the router answers");
+        let (parts, body) = response.into_parts();
+        let bytes = axum::body::to_bytes(body, usize::MAX)
+            .await
+            .expect("a whole body");
+        let text = String::from_utf8(bytes.to_vec()).expect("UTF-8");
+        Answer {
+            status: parts.status,
+            headers: parts.headers,
+            text,
+        }
+    }
+
+    /// Asks with a token and perhaps a body of JSON.
+    pub async fn ask_as(
+        &self,
+        token: &str,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+    ) -> Answer {
+        let mut request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::AUTHORIZATION, format!("Bearer {token}"));
+        let body = match body {
+            Some(body) => {
+                request = request.header(header::CONTENT_TYPE, "application/json");
+                Body::from(body.to_string())
+            }
+            None => Body::empty(),
+        };
+        self.send(request.body(body).expect("a request")).await
+    }
+
+    /// Asks as the administrator of `acme`.
+    pub async fn ask(&self, method: Method, path: &str, body: Option<Value>) -> Answer {
+        self.ask_as(&self.token, method, path, body).await
+    }
+
+    /// `GET`, which must answer 200.
+    pub async fn get(&self, path: &str) -> Value {
+        self.ask(Method::GET, path, None).await.expect(200)
+    }
+
+    /// Connects an account of the simple Stripe for `acme`; the answer's body.
+    pub async fn connect(&self, key: &str) -> Value {
+        let body = json!({"organization_id": "acme", "api_key": key});
+        self.ask(Method::POST, "/v1/connectors/stripe/connect", Some(body))
+            .await
+            .expect(201)
+    }
+
+    /// Runs a statement as the superuser.
+    pub async fn execute(&self, sql: &'static str) {
+        sqlx::raw_sql(sql)
+            .execute(self.database.admin())
+            .await
+            .expect("the statement runs");
+    }
+
+    /// One number, as the superuser sees it.
+    pub async fn count(&self, sql: &'static str) -> i64 {
+        sqlx::query_scalar(sql)
+            .fetch_one(self.database.admin())
+            .await
+            .expect("a number")
+    }
+}
+
+/// A Stripe where a key says by its words how it is answered: `rk_test_full_Alpha` may read everything
+/// of `acct_Alpha`, `revoked` is refused, `down` is answered 500, `noNAME` may not read `/v1/NAME`.
+async fn keys_only_stripe() -> Stripe {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+        .await
+        .expect("a free port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    tokio::spawn(async move {
+        axum::serve(listener, Router::new().fallback(answer))
+            .await
+            .expect("Stripe serves");
+    });
+    Stripe::new(Settings {
+        attempts: 1,
+        first_wait: Duration::from_millis(1),
+        ..Settings::new(url.parse().expect("a URL"))
+    })
+    .expect("an HTTP client")
+}
+
+async fn answer(request: Request) -> Response {
+    let key = request.headers()[header::AUTHORIZATION]
+        .to_str()
+        .expect("a text")
+        .to_owned();
+    let key = key.trim_start_matches("Bearer ");
+    let words: Vec<&str> = key.split('_').collect();
+    let account = format!("acct_{}", words.last().expect("a word"));
+    let path = request.uri().path().to_owned();
+    let failed = |status: StatusCode, message: String| {
+        let body = json!({"error": {"type": "invalid_request_error", "message": message}});
+        (status, axum::Json(body)).into_response()
+    };
+    if words.contains(&"revoked") {
+        return failed(
+            StatusCode::UNAUTHORIZED,
+            "Invalid API Key provided".to_owned(),
+        );
+    }
+    if words.contains(&"down") {
+        return failed(StatusCode::INTERNAL_SERVER_ERROR, "out of order".to_owned());
+    }
+    if words.iter().any(|word| {
+        word.strip_prefix("no")
+            .is_some_and(|name| path == format!("/v1/{name}"))
+    }) {
+        let message =
+            format!("The provided key does not have the permissions on account '{account}'.");
+        return failed(StatusCode::FORBIDDEN, message);
+    }
+    let body = if path == "/v1/account" {
+        json!({"id": account, "object": "account"})
+    } else {
+        json!({"object": "list", "data": [], "has_more": false, "url": path})
+    };
+    axum::Json(body).into_response()
+}
