@@ -9,7 +9,7 @@
 //! Reading order: [`router`], [`problem`] (every error), `boundary` and `auth` (what surrounds each
 //! call), `input` (how requests are read), then `routes`, a noun a file.
 //!
-//! Absent: sessions, cookies and browsers' cross-origin calls; anything but JSON in; writes to figures.
+//! Absent: cookies and browsers' cross-origin calls; anything but JSON in; writes to figures.
 
 mod auth;
 mod boundary;

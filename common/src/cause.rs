@@ -33,6 +33,9 @@ mod tests {
     #[test]
     fn a_chain_shows_every_cause_once() {
         let error = Shut(std::io::Error::other("the key is gone"));
-        assert_eq!(Chain(&error).to_string(), "the door is shut: the key is gone");
+        assert_eq!(
+            Chain(&error).to_string(),
+            "the door is shut: the key is gone"
+        );
     }
 }

@@ -17,8 +17,9 @@ use tracing_subscriber::{EnvFilter, Layer as _};
 use crate::config::{LogConfig, LogFormat};
 
 /// Upper bounds of histogram buckets, in seconds: from one query to a long job.
-const BUCKETS_SECS: [f64; 14] =
-    [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0, 1800.0];
+const BUCKETS_SECS: [f64; 14] = [
+    0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0, 1800.0,
+];
 
 /// How often [`keep_metrics`] folds recorded samples together.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
@@ -29,14 +30,21 @@ static METRICS: OnceLock<PrometheusHandle> = OnceLock::new();
 pub fn init_logs(config: &LogConfig) {
     let filter = EnvFilter::try_new(&config.rust_log).unwrap_or_else(|_| EnvFilter::new("info"));
     let terminal = std::io::stderr().is_terminal();
-    let format = config.log_format.unwrap_or(if terminal { LogFormat::Pretty } else { LogFormat::Json });
+    let format = config.log_format.unwrap_or(if terminal {
+        LogFormat::Pretty
+    } else {
+        LogFormat::Json
+    });
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let lines = match format {
         LogFormat::Pretty => lines.with_ansi(terminal).boxed(),
         LogFormat::Json => lines.json().flatten_event(true).boxed(),
     };
     // Fails when a subscriber is there already, which is then the one to use.
-    let _ = tracing_subscriber::registry().with(filter).with(lines).try_init();
+    let _ = tracing_subscriber::registry()
+        .with(filter)
+        .with(lines)
+        .try_init();
 }
 
 /// Starts recording metrics. Later calls change nothing.
@@ -47,7 +55,9 @@ pub fn init_metrics() -> Result<(), BuildError> {
     if METRICS.get().is_some() {
         return Ok(());
     }
-    let recorder = PrometheusBuilder::new().set_buckets(&BUCKETS_SECS)?.build_recorder();
+    let recorder = PrometheusBuilder::new()
+        .set_buckets(&BUCKETS_SECS)?
+        .build_recorder();
     let handle = recorder.handle();
     // Of two first calls at once, the recorder that becomes the process's is the one to render.
     if metrics::set_global_recorder(recorder).is_ok() {
@@ -58,7 +68,10 @@ pub fn init_metrics() -> Result<(), BuildError> {
 
 /// Every metric in the text format of Prometheus; empty before [`init_metrics`].
 pub fn render() -> String {
-    METRICS.get().map(PrometheusHandle::render).unwrap_or_default()
+    METRICS
+        .get()
+        .map(PrometheusHandle::render)
+        .unwrap_or_default()
 }
 
 /// Folds recorded samples together from time to time, so that memory stays bounded when nobody

@@ -119,7 +119,11 @@ impl FromStr for Schedule {
         let fields = text.split_whitespace().count();
         // Understood by the very library that will run it.
         let understood = tokio_cron_scheduler::Job::new(text, |_, _| ()).is_ok();
-        if fields == 6 && understood { Ok(Self(text.to_owned())) } else { Err(InvalidSchedule) }
+        if fields == 6 && understood {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(InvalidSchedule)
+        }
     }
 }
 
@@ -154,7 +158,20 @@ mod tests {
             "--log-format=xml",
         ]);
         let error = args.unwrap().check().unwrap_err();
-        let named: Vec<_> = error.problems().iter().map(|problem| problem.setting).collect();
-        assert_eq!(named, ["DATABASE_URL", "AMQP_URL", "OPS_BIND", "SYNC_SCHEDULE", "LOG_FORMAT"]);
+        let named: Vec<_> = error
+            .problems()
+            .iter()
+            .map(|problem| problem.setting)
+            .collect();
+        assert_eq!(
+            named,
+            [
+                "DATABASE_URL",
+                "AMQP_URL",
+                "OPS_BIND",
+                "SYNC_SCHEDULE",
+                "LOG_FORMAT"
+            ]
+        );
     }
 }

@@ -85,22 +85,36 @@ pub async fn run(config: Config, context: Context) -> Result<(), Error> {
     let url = &config.database.database_url;
     let pool = db::connect(url, Role::Scheduler, POOL_CONNECTIONS).map_err(Error::Database)?;
     let amqp_url = config.broker.amqp_url.as_ref();
-    let broker = broker::connect(amqp_url, &config.broker.queue_prefix, &pool).map_err(Error::Broker)?;
-    let health = Health::of_publisher(pool.clone(), Arc::clone(&broker));
+    let broker =
+        broker::connect(amqp_url, &config.broker.queue_prefix, &pool).map_err(Error::Broker)?;
+    let health = Health::of_publisher(&pool, Arc::clone(&broker));
     let _ops = match config.ops_bind {
-        Some(bind) => Some(lifecycle::serve_ops(bind, health).await.map_err(Error::Ops)?),
+        Some(bind) => Some(
+            lifecycle::serve_ops(bind, health)
+                .await
+                .map_err(Error::Ops)?,
+        ),
         None => None,
     };
     if !lifecycle::wait_until_migrated(&pool, &context).await {
         return Ok(());
     }
-    let scheduler = Scheduler { pool, broker, clock: Arc::clone(&context.clock) };
+    let scheduler = Scheduler {
+        pool,
+        broker,
+        clock: Arc::clone(&context.clock),
+    };
     let due = Arc::new(Notify::new());
     // What became due while no scheduler ran does not wait for the schedule.
     due.notify_one();
-    let mut cron = start_cron(&config.sync_schedule, &due).await.map_err(Error::Schedule)?;
+    let mut cron = start_cron(&config.sync_schedule, &due)
+        .await
+        .map_err(Error::Schedule)?;
     info!(schedule = config.sync_schedule.as_str(), "scheduling");
-    tokio::join!(tick_when_due(&scheduler, &due, &context), keep_dispatching(&scheduler, &context));
+    tokio::join!(
+        tick_when_due(&scheduler, &due, &context),
+        keep_dispatching(&scheduler, &context)
+    );
     if let Err(cause) = cron.shutdown().await {
         warn!(error = %cause, "the schedule did not stop");
     }
@@ -114,13 +128,19 @@ async fn start_cron(
     let cron = JobScheduler::new().await?;
     let due = Arc::clone(due);
     // The schedule only rings; a tick that takes longer than the schedule's step is not overtaken.
-    cron.add(Job::new(schedule.as_str(), move |_, _| due.notify_one())?).await?;
+    cron.add(Job::new(schedule.as_str(), move |_, _| due.notify_one())?)
+        .await?;
     cron.start().await?;
     Ok(cron)
 }
 
 async fn tick_when_due(scheduler: &Scheduler, due: &Notify, context: &Context) {
-    while context.shutdown.run_until_cancelled(due.notified()).await.is_some() {
+    while context
+        .shutdown
+        .run_until_cancelled(due.notified())
+        .await
+        .is_some()
+    {
         let mut pause = RETRY_PAUSE.0;
         while let Err(cause) = tick(scheduler).await {
             error!(error = %Chain(&cause), retry_secs = pause.as_secs(), "the tick failed");

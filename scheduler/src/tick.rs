@@ -42,8 +42,14 @@ pub async fn tick(scheduler: &Scheduler) -> Result<Ticked, db::Error> {
         tx.commit().await?;
         let taken = batch.len();
         ticked.due += taken;
-        longest_lag = batch.iter().map(|due| now - due.due_at).fold(longest_lag, TimeDelta::max);
-        let jobs: Vec<_> = batch.into_iter().filter_map(|Due { job, .. }| job).collect();
+        longest_lag = batch
+            .iter()
+            .map(|due| now - due.due_at)
+            .fold(longest_lag, TimeDelta::max);
+        let jobs: Vec<_> = batch
+            .into_iter()
+            .filter_map(|Due { job, .. }| job)
+            .collect();
         ticked.jobs += jobs.len();
         metrics::counter!("stripe_sync_jobs_scheduled_total").increment(jobs.len() as u64);
         scheduler.publish(&jobs).await;
@@ -53,6 +59,11 @@ pub async fn tick(scheduler: &Scheduler) -> Result<Ticked, db::Error> {
     }
     metrics::gauge!("stripe_sync_due_lag_seconds").set(longest_lag.as_seconds_f64());
     metrics::histogram!("stripe_sync_tick_seconds").record(started.elapsed().as_secs_f64());
-    info!(due = ticked.due, jobs = ticked.jobs, lag_secs = longest_lag.num_seconds(), "ticked");
+    info!(
+        due = ticked.due,
+        jobs = ticked.jobs,
+        lag_secs = longest_lag.num_seconds(),
+        "ticked"
+    );
     Ok(ticked)
 }

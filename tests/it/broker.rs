@@ -37,7 +37,11 @@ fn rabbit(url: &str, prefix: &str) -> RabbitBroker {
 }
 
 async fn next(subscription: &mut Box<dyn Subscription>) -> Delivery {
-    match tokio::time::timeout(PATIENCE, subscription.next()).await.expect("a wake-up").unwrap() {
+    match tokio::time::timeout(PATIENCE, subscription.next())
+        .await
+        .expect("a wake-up")
+        .unwrap()
+    {
         Wakeup::Job(delivery) => delivery,
         Wakeup::Any => panic!("RabbitMQ names the job"),
     }
@@ -54,7 +58,9 @@ async fn until_link(broker: &RabbitBroker, wanted: Link) {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    tokio::time::timeout(PATIENCE, reached).await.expect("the link changes");
+    tokio::time::timeout(PATIENCE, reached)
+        .await
+        .expect("the link changes");
 }
 
 /// Publishes until it works, as callers do with the dispatcher's help.
@@ -64,7 +70,9 @@ async fn publish_at_last(broker: &RabbitBroker, jobs: &[JobRef]) {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     };
-    tokio::time::timeout(PATIENCE, published).await.expect("publishing works again");
+    tokio::time::timeout(PATIENCE, published)
+        .await
+        .expect("publishing works again");
 }
 
 #[tokio::test]
@@ -111,7 +119,10 @@ async fn what_a_lost_consumer_held_goes_to_another() {
     }
     assert_eq!(received, sent[1..].iter().cloned().collect());
     assert_quiet(&mut other).await;
-    assert!(unacknowledged.ack().await.is_err(), "its connection is gone");
+    assert!(
+        unacknowledged.ack().await.is_err(),
+        "its connection is gone"
+    );
 }
 
 #[tokio::test]
@@ -120,16 +131,23 @@ async fn what_is_not_understood_is_set_aside_and_holds_nothing_up() {
     let broker = rabbit(&shared_amqp_url(), &prefix);
     let mut subscription = broker.subscribe(1).await.unwrap();
     until_link(&broker, Link::Up).await;
-    let raw = lapin::Connection::connect(&shared_amqp_url(), lapin::ConnectionProperties::default())
-        .await
-        .unwrap();
+    let raw =
+        lapin::Connection::connect(&shared_amqp_url(), lapin::ConnectionProperties::default())
+            .await
+            .unwrap();
     let channel = raw.create_channel().await.unwrap();
     let garbage: [&[u8]; 2] = [b"\xff\x00", br#"{"type":"sync_job.v9","job_id":"1"}"#];
     for payload in garbage {
         let exchange = format!("{prefix}.jobs");
         let options = BasicPublishOptions::default();
         let properties = lapin::BasicProperties::default();
-        let sent = channel.basic_publish(exchange.into(), "sync_job".into(), options, payload, properties);
+        let sent = channel.basic_publish(
+            exchange.into(),
+            "sync_job".into(),
+            options,
+            payload,
+            properties,
+        );
         sent.await.unwrap().await.unwrap();
     }
     let sent = jobs(1);
@@ -140,7 +158,10 @@ async fn what_is_not_understood_is_set_aside_and_holds_nothing_up() {
     let mut dead = Vec::new();
     while dead.len() < garbage.len() {
         let queue = format!("{prefix}.jobs.dead");
-        let letter = channel.basic_get(queue.into(), BasicGetOptions { no_ack: true }).await.unwrap();
+        let letter = channel
+            .basic_get(queue.into(), BasicGetOptions { no_ack: true })
+            .await
+            .unwrap();
         dead.extend(letter.map(|letter| letter.delivery.data));
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
@@ -152,18 +173,25 @@ async fn an_emptied_or_deleted_queue_is_made_again() {
     let prefix = prefix();
     let broker = rabbit(&shared_amqp_url(), &prefix);
     publish_at_last(&broker, &jobs(4)).await;
-    let raw = lapin::Connection::connect(&shared_amqp_url(), lapin::ConnectionProperties::default())
-        .await
-        .unwrap();
+    let raw =
+        lapin::Connection::connect(&shared_amqp_url(), lapin::ConnectionProperties::default())
+            .await
+            .unwrap();
     let channel = raw.create_channel().await.unwrap();
     let queue = format!("{prefix}.jobs");
-    channel.queue_purge(queue.as_str().into(), QueuePurgeOptions::default()).await.unwrap();
+    channel
+        .queue_purge(queue.as_str().into(), QueuePurgeOptions::default())
+        .await
+        .unwrap();
     assert_eq!(broker.backlog().await.unwrap(), Some(0));
     let mut subscription = broker.subscribe(1).await.unwrap();
     publish_at_last(&broker, &jobs(1)).await;
     next(&mut subscription).await.ack().await.unwrap();
 
-    channel.queue_delete(queue.into(), lapin::options::QueueDeleteOptions::default()).await.unwrap();
+    channel
+        .queue_delete(queue.into(), lapin::options::QueueDeleteOptions::default())
+        .await
+        .unwrap();
     let sent = jobs(1);
     publish_at_last(&broker, &sent).await;
     assert_eq!(next(&mut subscription).await.job, sent[0]);
@@ -210,7 +238,10 @@ async fn a_broker_that_is_not_there_holds_nobody_up() {
 
 /// Waits until wake-ups stop coming, so that the next one has a cause.
 async fn settle(subscription: &mut Box<dyn Subscription>) {
-    while tokio::time::timeout(QUIET, subscription.next()).await.is_ok() {}
+    while tokio::time::timeout(QUIET, subscription.next())
+        .await
+        .is_ok()
+    {}
 }
 
 /// Whether a publish wakes the subscription sooner than its poll would, at least every other time.
@@ -242,5 +273,7 @@ async fn notifications_of_postgresql_wake_without_a_broker() {
     .unwrap();
     assert_eq!(killed, 1);
     let recovered = async { while !wakes(&publisher, &mut subscription).await {} };
-    tokio::time::timeout(PATIENCE, recovered).await.expect("it listens again");
+    tokio::time::timeout(PATIENCE, recovered)
+        .await
+        .expect("it listens again");
 }

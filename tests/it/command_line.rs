@@ -1,6 +1,8 @@
 //! `stripe-sync` as people and scripts use it: what it prints where, how it exits, and that a laptop
 //! needs no set-up. It runs as a process each time, without any setting but those given here.
 
+#![expect(clippy::unwrap_used, reason = "in helpers of tests as in tests")]
+
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Stdio;
@@ -393,6 +395,55 @@ async fn listening(log: &Path) -> String {
         .expect("`up` says where it listens")
 }
 
+/// Connects the account of this key and syncs it, with a mistake or two on the way.
+async fn connect_and_sync(shell: &Shell, key: &str) {
+    shell.run("revenue", 1).await.says(&["no connection"]);
+    shell
+        .run_with_input("connect --org acme --timezone Nowhere", key, 1)
+        .await
+        .says(&["(invalid_request)", "/timezone: "]);
+    let connect = "connect --org acme --lookback-days 120 --follow";
+    let connected = [
+        "connected acme-stripe-",
+        "full job completed: 300 charges read",
+    ];
+    shell.run_with_input(connect, key, 0).await.says(&connected);
+    shell
+        .run_with_input("connect", key, 1)
+        .await
+        .says(&["(connection_exists)"]);
+
+    assert!(
+        shell
+            .run("status", 0)
+            .await
+            .out
+            .contains("  charges   300\n")
+    );
+    shell.run("sync --follow", 0).await;
+    shell.run("status --follow", 0).await;
+}
+
+/// Checks that the revenue is the same in every form.
+async fn compare_revenue(shell: &Shell) {
+    let json = shell.run("revenue --by currency --json", 0).await.out;
+    let json: Value = serde_json::from_str(&json).unwrap();
+    let total = &json["totals"][0];
+    let csv = shell
+        .run("revenue --by metadata:charge.tier --csv", 0)
+        .await
+        .out;
+    let net: i64 = csv
+        .lines()
+        .skip(1)
+        .filter(|line| line.split(',').nth(1) == total["currency"].as_str())
+        .map(|line| line.rsplit(',').next().unwrap().parse::<i64>().unwrap())
+        .sum();
+    assert_eq!(total["net"], net, "{csv}");
+    let table = shell.run("revenue --by day", 0).await.out;
+    assert!(table.contains("│ total "), "{table}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_laptop_needs_no_settings() {
     let sim = Simulator::builder()
@@ -427,54 +478,8 @@ async fn a_laptop_needs_no_settings() {
         .says(&["(unauthenticated)", "request "]);
     shell.set("STRIPE_SYNC_TOKEN", token.trim());
 
-    shell.run("revenue", 1).await.says(&["no connection"]);
-    shell
-        .run_with_input(
-            "connect --org acme --timezone Nowhere",
-            sim.first().key(),
-            1,
-        )
-        .await
-        .says(&["(invalid_request)", "/timezone: "]);
-    let connect = "connect --org acme --lookback-days 120 --follow";
-    let connected = [
-        "connected acme-stripe-",
-        "full job completed: 300 charges read",
-    ];
-    shell
-        .run_with_input(connect, sim.first().key(), 0)
-        .await
-        .says(&connected);
-    shell
-        .run_with_input("connect", sim.first().key(), 1)
-        .await
-        .says(&["(connection_exists)"]);
-
-    assert!(
-        shell
-            .run("status", 0)
-            .await
-            .out
-            .contains("  charges   300\n")
-    );
-    shell.run("sync --follow", 0).await;
-    shell.run("status --follow", 0).await;
-    let json = shell.run("revenue --by currency --json", 0).await.out;
-    let json: Value = serde_json::from_str(&json).unwrap();
-    let total = &json["totals"][0];
-    let csv = shell
-        .run("revenue --by metadata:charge.tier --csv", 0)
-        .await
-        .out;
-    let net: i64 = csv
-        .lines()
-        .skip(1)
-        .filter(|line| line.split(',').nth(1) == total["currency"].as_str())
-        .map(|line| line.rsplit(',').next().unwrap().parse::<i64>().unwrap())
-        .sum();
-    assert_eq!(total["net"], net, "{csv}");
-    let table = shell.run("revenue --by day", 0).await.out;
-    assert!(table.contains("│ total "), "{table}");
+    connect_and_sync(&shell, sim.first().key()).await;
+    compare_revenue(&shell).await;
 
     up.terminate().await;
     assert!(

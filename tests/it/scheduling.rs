@@ -11,8 +11,9 @@ use common::clock::{Clock as _, SystemClock, TestClock};
 use common::config::{BrokerConfig, DatabaseConfig, LogConfig};
 use common::db::{self, Role};
 use common::lifecycle::Context;
-use common::sync::{JobRef, schedule};
-use scheduler::{Config, Schedule, Scheduler, Ticked, dispatch, tick};
+use common::sync::{JobId, JobRef, schedule};
+use scheduler::{Config, Scheduler, Ticked, dispatch, tick};
+use secrecy::ExposeSecret as _;
 use tests::database::TestDatabase;
 
 /// A broker that keeps what it is given and says what it is told to.
@@ -49,7 +50,11 @@ impl Broker for Recorder {
     }
 
     fn link(&self) -> Link {
-        if self.down.load(Ordering::Relaxed) { Link::Down } else { Link::Up }
+        if self.down.load(Ordering::Relaxed) {
+            Link::Down
+        } else {
+            Link::Up
+        }
     }
 }
 
@@ -78,12 +83,17 @@ async fn setup() -> Setup {
         .execute(database.admin())
         .await
         .unwrap();
-    Setup { database, clock, broker, scheduler }
+    Setup {
+        database,
+        clock,
+        broker,
+        scheduler,
+    }
 }
 
 impl Setup {
     async fn execute(&self, sql: &'static str) {
-        sqlx::query(sql).execute(self.database.admin()).await.unwrap();
+        execute(self.database.admin(), sql).await;
     }
 
     /// Connections `c1` to `c{count}` of one organization, due since `since`.
@@ -115,16 +125,15 @@ impl Setup {
     /// A job of the organization `acme`'s connection, made at `now()`.
     async fn job(&self, connection: &str, job_type: &str, lease: Option<TimeDelta>) -> JobRef {
         let id = common::clock::new_id(self.clock.now());
-        let status = if lease.is_some() { "running" } else { "pending" };
         sqlx::query(
             "INSERT INTO sync_jobs (organization_id, job_id, connection_id, stripe_account_id,
                  job_type, trigger, status, created_at, lease_expires_at)
-             VALUES ('acme', $1, $2, 'acct_' || $2, $3, 'manual', $4, $5, $6)",
+             VALUES ('acme', $1, $2, 'acct_' || $2, $3, 'manual',
+                 CASE WHEN $5::TIMESTAMPTZ IS NULL THEN 'pending' ELSE 'running' END, $4, $5)",
         )
         .bind(id)
         .bind(connection)
         .bind(job_type)
-        .bind(status)
         .bind(self.clock.now())
         .bind(lease.map(|lease| self.clock.now() + lease))
         .execute(self.database.admin())
@@ -132,7 +141,7 @@ impl Setup {
         .unwrap();
         JobRef {
             organization_id: "acme".parse().unwrap(),
-            job_id: common::sync::JobId(id),
+            job_id: JobId(id),
         }
     }
 
@@ -148,21 +157,35 @@ impl Setup {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ticks_side_by_side_make_one_job_for_each_due_connection() {
     let setup = setup().await;
-    setup.connections("acme", 1200, now() - TimeDelta::minutes(1)).await;
+    setup
+        .connections("acme", 1200, now() - TimeDelta::minutes(1))
+        .await;
     setup.connections("other", 1, now()).await;
     let ticks = (0..4).map(|_| {
         let scheduler = setup.scheduler.clone();
         tokio::spawn(async move { tick(&scheduler).await.unwrap() })
     });
     let ticked = futures::future::join_all(ticks).await;
-    let sums = ticked.into_iter().map(Result::unwrap).fold(Ticked::default(), |sum, one| Ticked {
-        due: sum.due + one.due,
-        jobs: sum.jobs + one.jobs,
-    });
-    assert_eq!(sums, Ticked { due: 1201, jobs: 1201 });
+    let sums = ticked
+        .into_iter()
+        .map(Result::unwrap)
+        .fold(Ticked::default(), |sum, one| Ticked {
+            due: sum.due + one.due,
+            jobs: sum.jobs + one.jobs,
+        });
+    assert_eq!(
+        sums,
+        Ticked {
+            due: 1201,
+            jobs: 1201
+        }
+    );
     let jobs = setup.jobs().await;
     assert_eq!(jobs.len(), 1201);
-    assert!(jobs.iter().all(|job| job.ends_with(" full pending")), "{jobs:?}");
+    assert!(
+        jobs.iter().all(|job| job.ends_with(" full pending")),
+        "{jobs:?}"
+    );
     assert_eq!(setup.broker.take().len(), 1201);
     assert_eq!(tick(&setup.scheduler).await.unwrap(), Ticked::default());
 }
@@ -176,21 +199,24 @@ async fn a_quarter_hour_connection_is_due_at_every_quarter_hour_tick() {
         .execute("UPDATE platform_connections SET sync_interval_minutes = 1440 WHERE organization_id = 'other'")
         .await;
     // Ticks come some milliseconds after the quarter, sometimes fewer than the time before.
-    for milliseconds in [50, 80, 20, 0] {
-        let quarter = setup.clock.now() - TimeDelta::milliseconds(setup.clock.now().timestamp_millis() % 1000);
-        setup.clock.advance(quarter + TimeDelta::milliseconds(milliseconds) - setup.clock.now());
+    for (quarter, milliseconds) in (0..).zip([50, 80, 20, 0]) {
+        let at = TimeDelta::minutes(15 * quarter) + TimeDelta::milliseconds(milliseconds - 50);
+        setup.clock.advance(now() + at - setup.clock.now());
         tick(&setup.scheduler).await.unwrap();
-        setup.execute("UPDATE sync_jobs SET status = 'completed'").await;
-        let next: Vec<(i32, DateTime<Utc>)> = sqlx::query_as(
-            "SELECT sync_interval_minutes, next_sync_at FROM platform_connections ORDER BY 1",
-        )
-        .fetch_all(setup.database.admin())
-        .await
-        .unwrap();
+        setup
+            .execute("UPDATE sync_jobs SET status = 'completed'")
+            .await;
+        let next: Vec<(i32, DateTime<Utc>)> =
+            sqlx::query_as("SELECT sync_interval_minutes, next_sync_at FROM platform_connections")
+                .fetch_all(setup.database.admin())
+                .await
+                .unwrap();
         for (interval, next_sync_at) in next {
-            assert_eq!(next_sync_at, schedule::next_sync_at(setup.clock.now(), interval));
+            assert_eq!(
+                next_sync_at,
+                schedule::next_sync_at(setup.clock.now(), interval)
+            );
         }
-        setup.clock.advance(TimeDelta::minutes(15));
     }
     let made: Vec<(String, i64)> =
         sqlx::query_as("SELECT organization_id, COUNT(*) FROM sync_jobs GROUP BY 1 ORDER BY 1")
@@ -203,15 +229,21 @@ async fn a_quarter_hour_connection_is_due_at_every_quarter_hour_tick() {
 #[tokio::test]
 async fn overdue_is_overdue_however_old_and_stopped_connections_are_left_alone() {
     let setup = setup().await;
-    setup.connections("acme", 6, now() - TimeDelta::days(4000)).await;
-    setup.execute("UPDATE platform_connections SET paused = TRUE WHERE connection_id = 'c2'").await;
+    setup
+        .connections("acme", 6, now() - TimeDelta::days(4000))
+        .await;
+    setup
+        .execute("UPDATE platform_connections SET paused = TRUE WHERE connection_id = 'c2'")
+        .await;
     setup
         .execute(
             "UPDATE platform_connections SET problem_code = 'stripe_key_invalid', problem_since = NOW()
              WHERE connection_id = 'c3'",
         )
         .await;
-    setup.execute("UPDATE platform_connections SET deleting_at = NOW() WHERE connection_id = 'c4'").await;
+    setup
+        .execute("UPDATE platform_connections SET deleting_at = NOW() WHERE connection_id = 'c4'")
+        .await;
     setup
         .execute("UPDATE platform_connections SET next_sync_at = '2026-11-21T10:00:01Z' WHERE connection_id = 'c5'")
         .await;
@@ -221,8 +253,14 @@ async fn overdue_is_overdue_however_old_and_stopped_connections_are_left_alone()
              VALUES ('acme', 'c1', NOW()), ('acme', 'c6', NULL)",
         )
         .await;
-    assert_eq!(tick(&setup.scheduler).await.unwrap(), Ticked { due: 2, jobs: 2 });
-    assert_eq!(setup.jobs().await, ["c1 incremental pending", "c6 full pending"]);
+    assert_eq!(
+        tick(&setup.scheduler).await.unwrap(),
+        Ticked { due: 2, jobs: 2 }
+    );
+    assert_eq!(
+        setup.jobs().await,
+        ["c1 incremental pending", "c6 full pending"]
+    );
 }
 
 #[tokio::test]
@@ -242,8 +280,13 @@ async fn a_connection_whose_work_is_under_way_gets_no_second_job() {
     setup.job("c3", "incremental", lease).await;
     setup.job("c4", "refilter", lease).await;
     setup.job("c5", "full", lease).await;
-    setup.execute("UPDATE sync_jobs SET cancel_requested = TRUE WHERE connection_id = 'c5'").await;
-    assert_eq!(tick(&setup.scheduler).await.unwrap(), Ticked { due: 5, jobs: 3 });
+    setup
+        .execute("UPDATE sync_jobs SET cancel_requested = TRUE WHERE connection_id = 'c5'")
+        .await;
+    assert_eq!(
+        tick(&setup.scheduler).await.unwrap(),
+        Ticked { due: 5, jobs: 3 }
+    );
     assert_eq!(
         setup.jobs().await,
         [
@@ -257,14 +300,19 @@ async fn a_connection_whose_work_is_under_way_gets_no_second_job() {
             "c5 full running",
         ]
     );
-    assert_eq!(tick(&setup.scheduler).await.unwrap(), Ticked::default(), "all were moved on");
+    let again = tick(&setup.scheduler).await.unwrap();
+    assert_eq!(again, Ticked::default(), "all were moved on");
 }
 
 #[tokio::test]
 async fn a_job_whose_message_was_lost_is_dispatched_until_it_is_taken_up() {
     let setup = setup().await;
     let job = setup.job("c1", "full", None).await;
-    assert_eq!(setup.dispatched_after(10).await, [], "its first message may still be on its way");
+    assert_eq!(
+        setup.dispatched_after(10).await,
+        [],
+        "its first message may still be on its way"
+    );
     assert_eq!(setup.dispatched_after(6).await, [job.clone()]);
     assert_eq!(setup.dispatched_after(5).await, []);
     assert_eq!(setup.dispatched_after(10).await, [job.clone()]);
@@ -280,7 +328,9 @@ async fn a_job_whose_message_was_lost_is_dispatched_until_it_is_taken_up() {
     setup.broker.down.store(false, Ordering::Relaxed);
     assert_eq!(setup.dispatched_after(0).await, [job]);
 
-    setup.execute("UPDATE sync_jobs SET status = 'completed'").await;
+    setup
+        .execute("UPDATE sync_jobs SET status = 'completed'")
+        .await;
     assert_eq!(setup.dispatched_after(60).await, []);
 }
 
@@ -297,7 +347,9 @@ async fn jobs_that_cannot_be_claimed_are_not_dispatched() {
         .execute("UPDATE sync_jobs SET stripe_account_id = 'acct_c1' WHERE connection_id IN ('c2', 'c3')")
         .await;
     assert_eq!(setup.dispatched_after(60).await, [redate]);
-    setup.execute("UPDATE sync_jobs SET status = 'completed' WHERE connection_id = 'c3'").await;
+    setup
+        .execute("UPDATE sync_jobs SET status = 'completed' WHERE connection_id = 'c3'")
+        .await;
     // Its consumer died: only the job it held can be claimed.
     assert_eq!(setup.dispatched_after(31).await, [running.clone()]);
     assert_eq!(setup.dispatched_after(5).await, []);
@@ -324,7 +376,10 @@ async fn dispatchers_side_by_side_send_each_job_once() {
 async fn the_program_waits_for_the_migrations_and_then_takes_what_is_due() {
     common::lifecycle::prepare_process();
     let server = tests::servers::shared_postgres_url();
-    let name = format!("unmigrated_{}", common::clock::new_id(SystemClock.now()).simple());
+    let name = format!(
+        "unmigrated_{}",
+        common::clock::new_id(SystemClock.now()).simple()
+    );
     let admin = sqlx::PgPool::connect(&server).await.unwrap();
     let create = sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}"));
     sqlx::query(create).execute(&admin).await.unwrap();
@@ -332,16 +387,21 @@ async fn the_program_waits_for_the_migrations_and_then_takes_what_is_due() {
     url.set_path(&name);
     let url: secrecy::SecretString = url.to_string().into();
 
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let free = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
     let config = Config {
-        database: DatabaseConfig { database_url: url.clone() },
+        database: DatabaseConfig {
+            database_url: url.clone(),
+        },
         broker: BrokerConfig::default(),
         ops_bind: Some(free),
-        sync_schedule: Schedule::default(),
+        sync_schedule: "* * * * * *".parse().unwrap(),
         log: LogConfig::default(),
     };
     let context = Context::system();
-    let program = tokio::spawn(scheduler::run(config, context.clone()));
+    let program = tokio::spawn(scheduler::run(config.clone(), context.clone()));
 
     let (status, report) = ready(free, |report| report["dependencies"]["postgres"] == "ok").await;
     assert_eq!(status, 503);
@@ -353,8 +413,66 @@ async fn the_program_waits_for_the_migrations_and_then_takes_what_is_due() {
     assert_eq!(status, 200);
     assert_eq!(report["dependencies"]["rabbitmq"], "not_configured");
 
+    let admin = sqlx::PgPool::connect(url.expose_secret()).await.unwrap();
+    execute(
+        &admin,
+        "INSERT INTO organizations VALUES ('acme', 'Acme', NOW())",
+    )
+    .await;
+    execute(
+        &admin,
+        "INSERT INTO platform_connections (organization_id, connection_id, stripe_account_id, livemode,
+             timezone, lookback_days, created_at, next_sync_at)
+         VALUES ('acme', 'c1', 'acct_1', FALSE, 'UTC', 30, NOW(), NOW())",
+    )
+    .await;
+    until_jobs(&admin, 1).await;
     context.shutdown.cancel();
-    tokio::time::timeout(Duration::from_secs(20), program).await.unwrap().unwrap().unwrap();
+    tokio::time::timeout(Duration::from_secs(20), program)
+        .await
+        .unwrap()
+        .unwrap()
+        .unwrap();
+
+    // What became due meanwhile is taken at the start, long before the schedule's next time.
+    execute(&admin, "UPDATE sync_jobs SET status = 'completed'").await;
+    execute(
+        &admin,
+        "UPDATE platform_connections SET next_sync_at = NOW() - INTERVAL '1 day'",
+    )
+    .await;
+    let config = Config {
+        sync_schedule: "0 0 0 1 1 *".parse().unwrap(),
+        ..config
+    };
+    let context = Context::system();
+    let program = tokio::spawn(scheduler::run(config, context.clone()));
+    until_jobs(&admin, 2).await;
+    context.shutdown.cancel();
+    tokio::time::timeout(Duration::from_secs(20), program)
+        .await
+        .unwrap()
+        .unwrap()
+        .unwrap();
+}
+
+async fn execute(pool: &sqlx::PgPool, sql: &'static str) {
+    sqlx::query(sql).execute(pool).await.unwrap();
+}
+
+/// Waits for there to be so many jobs.
+async fn until_jobs(pool: &sqlx::PgPool, wanted: i64) {
+    for _ in 0..300 {
+        let count: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM sync_jobs")
+            .fetch_one(pool)
+            .await
+            .unwrap();
+        if count == wanted {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("there never were {wanted} jobs");
 }
 
 /// Asks `/readyz` until the answer is as wanted.
@@ -363,7 +481,10 @@ async fn ready(
     wanted: impl Fn(&serde_json::Value) -> bool,
 ) -> (u16, serde_json::Value) {
     let url = format!("http://{address}/readyz");
-    let client = reqwest::Client::builder().timeout(Duration::from_secs(5)).build().unwrap();
+    let client = reqwest::Client::builder()
+        .timeout(Duration::from_secs(5))
+        .build()
+        .unwrap();
     let mut last = None;
     for _ in 0..300 {
         if let Ok(response) = client.get(&url).send().await {

@@ -3,8 +3,8 @@
 //! The database is the truth and a message only a hint that carries ids. A lost message is sent again
 //! by the scheduler's dispatcher; a doubled or late one names a job that can no longer be claimed,
 //! and is dropped. So nothing here retries for long: a publisher that is told of a failure logs it
-//! and goes on. Messages travel through RabbitMQ ([`rabbitmq`]) where one is configured, and through
-//! PostgreSQL's notifications ([`postgres`]) otherwise.
+//! and goes on. Messages travel through RabbitMQ ([`RabbitBroker`]) where one is configured, and through
+//! PostgreSQL's notifications ([`PostgresBroker`]) otherwise.
 //!
 //! Absent on purpose: job payloads, results, priorities, and exactly-once delivery.
 
@@ -122,8 +122,15 @@ impl Delivery {
     /// When the connection that delivered it is gone. Harmless: the message comes again, and names a
     /// job that is then done or someone's.
     pub async fn ack(self) -> Result<(), Error> {
-        let done = self.acker.ack(lapin::options::BasicAckOptions::default()).await;
-        if done.map_err(Error::Rabbit)? { Ok(()) } else { Err(Error::Disconnected) }
+        let done = self
+            .acker
+            .ack(lapin::options::BasicAckOptions::default())
+            .await;
+        if done.map_err(Error::Rabbit)? {
+            Ok(())
+        } else {
+            Err(Error::Disconnected)
+        }
     }
 }
 

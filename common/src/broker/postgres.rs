@@ -55,8 +55,14 @@ impl Broker for PostgresBroker {
         // Room for one: two wake-ups say no more than one does.
         let (wake, wakeups) = mpsc::channel(1);
         let stop = CancellationToken::new();
-        tokio::spawn(stop.clone().run_until_cancelled_owned(listen(self.pool.clone(), wake)));
-        Ok(Box::new(PostgresSubscription { wakeups, _stop: stop.drop_guard() }))
+        tokio::spawn(
+            stop.clone()
+                .run_until_cancelled_owned(listen(self.pool.clone(), wake)),
+        );
+        Ok(Box::new(PostgresSubscription {
+            wakeups,
+            _stop: stop.drop_guard(),
+        }))
     }
 
     async fn backlog(&self) -> Result<Option<u64>, Error> {
@@ -76,7 +82,11 @@ struct PostgresSubscription {
 #[async_trait]
 impl Subscription for PostgresSubscription {
     async fn next(&mut self) -> Result<Wakeup, Error> {
-        self.wakeups.recv().await.map(|()| Wakeup::Any).ok_or(Error::Ended)
+        self.wakeups
+            .recv()
+            .await
+            .map(|()| Wakeup::Any)
+            .ok_or(Error::Ended)
     }
 }
 

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use super::*;
 
 fn stripe_args() -> StripeArgs {
@@ -12,7 +14,10 @@ fn stripe_args() -> StripeArgs {
 }
 
 fn database_args(url: Option<&str>) -> DatabaseArgs {
-    DatabaseArgs { database_url: url.map(Into::into), database_url_file: None }
+    DatabaseArgs {
+        database_url: url.map(Into::into),
+        database_url_file: None,
+    }
 }
 
 #[test]
@@ -39,12 +44,22 @@ fn every_wrong_setting_is_named_at_once() {
         ..stripe_args()
     };
     assert!(stripe.check(&mut problems).is_none());
-    let jobs = JobArgs { job_lease_seconds: "-1".into(), consumer_concurrency: "1001".into() };
+    let jobs = JobArgs {
+        job_lease_seconds: "-1".into(),
+        consumer_concurrency: "1001".into(),
+    };
     assert!(jobs.check(&mut problems).is_none());
-    let log = LogArgs { log_format: Some("xml".into()), rust_log: "a=b=c".into() };
+    let log = LogArgs {
+        log_format: Some("xml".into()),
+        rust_log: "a=b=c".into(),
+    };
     assert!(log.check(&mut problems).is_none());
     let error = problems.finish(Some(())).unwrap_err();
-    let named: Vec<_> = error.problems().iter().map(|problem| problem.setting).collect();
+    let named: Vec<_> = error
+        .problems()
+        .iter()
+        .map(|problem| problem.setting)
+        .collect();
     assert_eq!(
         named,
         [
@@ -58,7 +73,11 @@ fn every_wrong_setting_is_named_at_once() {
             "RUST_LOG"
         ]
     );
-    assert!(error.to_string().starts_with("8 settings are wrong or missing:\n  DATABASE_URL is missing"));
+    assert!(
+        error
+            .to_string()
+            .starts_with("8 settings are wrong or missing:\n  DATABASE_URL is missing")
+    );
 }
 
 #[test]
@@ -67,7 +86,10 @@ fn no_secret_is_shown() {
     let database = database_args(Some("mysql://user:hunter2@db/x"));
     assert!(!format!("{database:?}").contains("hunter2"));
     assert!(database.check(&mut problems).is_none());
-    let broker = BrokerArgs { amqp_url: Some("http://user:hunter2@mq".into()), amqp_url_file: None };
+    let broker = BrokerArgs {
+        amqp_url: Some("http://user:hunter2@mq".into()),
+        amqp_url_file: None,
+    };
     assert!(broker.check(&mut problems).is_none());
     let keys = EncryptionArgs {
         encryption_keys: Some("k1:hunter2".into()),
@@ -83,17 +105,33 @@ fn no_secret_is_shown() {
 fn a_secret_may_come_from_a_file_but_not_from_both() {
     let path = std::env::temp_dir().join(format!("database-url-{}", std::process::id()));
     std::fs::write(&path, "postgres://localhost/x\n").unwrap();
-    let from_file = DatabaseArgs { database_url: None, database_url_file: Some(path.clone()) };
+    let from_file = DatabaseArgs {
+        database_url: None,
+        database_url_file: Some(path.clone()),
+    };
     let mut problems = Problems::default();
     let config = from_file.clone().check(&mut problems).unwrap();
-    assert_eq!(config.database_url.expose_secret(), "postgres://localhost/x");
-    let both = DatabaseArgs { database_url: Some("postgres://localhost/y".into()), ..from_file };
+    assert_eq!(
+        config.database_url.expose_secret(),
+        "postgres://localhost/x"
+    );
+    let both = DatabaseArgs {
+        database_url: Some("postgres://localhost/y".into()),
+        ..from_file
+    };
     assert!(both.check(&mut problems).is_none());
     std::fs::remove_file(&path).unwrap();
-    let gone = DatabaseArgs { database_url: None, database_url_file: Some(path) };
+    let gone = DatabaseArgs {
+        database_url: None,
+        database_url_file: Some(path),
+    };
     assert!(gone.check(&mut problems).is_none());
-    let named: Vec<_> =
-        problems.into_error().problems().iter().map(|problem| problem.setting).collect();
+    let named: Vec<_> = problems
+        .into_error()
+        .problems()
+        .iter()
+        .map(|problem| problem.setting)
+        .collect();
     assert_eq!(named, ["DATABASE_URL", "DATABASE_URL_FILE"]);
 }
 
@@ -109,6 +147,9 @@ fn addresses_to_listen_on() {
         let mut problems = Problems::default();
         let bind = parse_bind("API_BIND", text, &mut problems);
         assert_eq!(bind.map(|bind| bind.to_string()).as_deref(), expected);
-        assert_eq!(problems.into_error().problems().len(), usize::from(expected.is_none()));
+        assert_eq!(
+            problems.into_error().problems().len(),
+            usize::from(expected.is_none())
+        );
     }
 }

@@ -5,6 +5,7 @@
 //! dispatched when it returns. A liveness probe asks nothing of anyone, so that an outage elsewhere
 //! restarts nobody.
 
+use std::borrow::Borrow;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,13 +16,13 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use serde::Serialize;
+use sqlx::postgres::PgPoolOptions;
 use tokio_util::sync::{CancellationToken, DropGuard};
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 use utoipa::ToSchema;
 
 use super::Error;
 use crate::broker::{Broker, Link};
-use crate::cause::Chain;
 use crate::{db, telemetry};
 
 /// How long PostgreSQL may take to answer before it counts as down.
@@ -88,25 +89,34 @@ impl IntoResponse for Report {
 /// Asks a program's dependencies how they are.
 #[derive(Debug, Clone)]
 pub struct Health {
-    pool: db::Pool,
+    database: DatabaseProbe,
     broker: Arc<dyn Broker>,
     broker_needed: bool,
 }
 
 impl Health {
     /// Health of a program that only publishes: it can work while the broker is away.
-    pub fn of_publisher(pool: db::Pool, broker: Arc<dyn Broker>) -> Self {
-        Self { pool, broker, broker_needed: false }
+    pub fn of_publisher(pool: impl Borrow<db::Pool>, broker: Arc<dyn Broker>) -> Self {
+        Self {
+            database: DatabaseProbe::new(pool.borrow()),
+            broker,
+            broker_needed: false,
+        }
     }
 
     /// Health of a program that lives on what the broker delivers.
-    pub fn of_subscriber(pool: db::Pool, broker: Arc<dyn Broker>) -> Self {
-        Self { pool, broker, broker_needed: true }
+    pub fn of_subscriber(pool: impl Borrow<db::Pool>, broker: Arc<dyn Broker>) -> Self {
+        Self {
+            database: DatabaseProbe::new(pool.borrow()),
+            broker,
+            broker_needed: true,
+        }
     }
 
     /// How everything is now. Takes two seconds at most.
     pub async fn check(&self) -> Report {
-        report(look(&self.pool).await, self.broker.link(), self.broker_needed)
+        let database = Database::of(&self.database.look().await);
+        report(database, self.broker.link(), self.broker_needed)
     }
 }
 
@@ -126,7 +136,14 @@ fn report(database: Database, link: Link, broker_needed: bool) -> Report {
         (Database::Ready, Link::Down) if !broker_needed => Status::Degraded,
         _ => Status::Down,
     };
-    Report { status, dependencies: Dependencies { postgres, migrations, rabbitmq } }
+    Report {
+        status,
+        dependencies: Dependencies {
+            postgres,
+            migrations,
+            rabbitmq,
+        },
+    }
 }
 
 /// What can be told of the database.
@@ -134,27 +151,45 @@ fn report(database: Database, link: Link, broker_needed: bool) -> Report {
 pub(super) enum Database {
     /// It answers and has this program's schema.
     Ready,
-    /// It answers and has another schema, or none, or not the program's role.
+    /// It answers and has another schema, or none.
     Unmigrated,
-    /// It does not answer in time.
+    /// It does not answer in time, or not to this user.
     Unreachable,
 }
 
-/// Looks at the database, for [`CHECK_TIMEOUT`] at most.
-pub(super) async fn look(pool: &db::Pool) -> Database {
-    match tokio::time::timeout(CHECK_TIMEOUT, db::migrations_current(pool)).await {
-        Ok(Ok(true)) => Database::Ready,
-        Ok(Ok(false)) => Database::Unmigrated,
-        Ok(Err(error @ db::Error::Unavailable(_))) => {
-            debug!(error = %Chain(&error), "PostgreSQL does not answer");
-            Database::Unreachable
+impl Database {
+    /// What an answer of [`DatabaseProbe::look`] means.
+    pub(super) fn of(migrated: &Result<bool, db::Error>) -> Self {
+        match migrated {
+            Ok(true) => Self::Ready,
+            Ok(false) => Self::Unmigrated,
+            Err(_) => Self::Unreachable,
         }
-        // Before the migrations the program's role does not exist either.
-        Ok(Err(error)) => {
-            debug!(error = %Chain(&error), "PostgreSQL is not as the migrations make it");
-            Database::Unmigrated
-        }
-        Err(_) => Database::Unreachable,
+    }
+}
+
+/// Looks at the database with connections of its own, that take no role: before the migrations the
+/// program's role does not exist, and while every connection is busy the database is no less there.
+#[derive(Debug, Clone)]
+pub(super) struct DatabaseProbe(db::Pool);
+
+impl DatabaseProbe {
+    /// A probe of the database that `pool` connects to.
+    pub(super) fn new(pool: &db::Pool) -> Self {
+        let options = (*pool.connect_options()).clone();
+        Self(
+            PgPoolOptions::new()
+                .max_connections(2)
+                .acquire_timeout(CHECK_TIMEOUT)
+                .connect_lazy_with(options),
+        )
+    }
+
+    /// Whether the schema is this program's. Takes [`CHECK_TIMEOUT`] at most.
+    pub(super) async fn look(&self) -> Result<bool, db::Error> {
+        tokio::time::timeout(CHECK_TIMEOUT, db::migrations_current(&self.0))
+            .await
+            .unwrap_or(Err(db::Error::Unavailable(sqlx::Error::PoolTimedOut)))
     }
 }
 
@@ -171,23 +206,36 @@ pub struct OpsServer {
 /// # Errors
 /// When the address cannot be listened on.
 pub async fn serve_ops(bind: SocketAddr, health: Health) -> Result<OpsServer, Error> {
-    let refused = |cause| Error::Bind { address: bind, setting: "OPS_BIND", cause };
+    let refused = |cause| Error::Bind {
+        address: bind,
+        setting: "OPS_BIND",
+        cause,
+    };
     let listener = tokio::net::TcpListener::bind(bind).await.map_err(refused)?;
     let address = listener.local_addr().map_err(refused)?;
     let router = Router::new()
         .route("/healthz", get(healthz))
-        .route("/readyz", get(async |State(health): State<Health>| health.check().await))
+        .route(
+            "/readyz",
+            get(async |State(health): State<Health>| health.check().await),
+        )
         .route("/metrics", get(metrics))
         .with_state(health);
     let stop = CancellationToken::new();
     let stopped = stop.clone().cancelled_owned();
     tokio::spawn(async move {
-        if let Err(cause) = axum::serve(listener, router).with_graceful_shutdown(stopped).await {
+        if let Err(cause) = axum::serve(listener, router)
+            .with_graceful_shutdown(stopped)
+            .await
+        {
             warn!(error = %cause, "the health server ended");
         }
     });
     info!(%address, "serving health and metrics");
-    Ok(OpsServer { address, _stop: stop.drop_guard() })
+    Ok(OpsServer {
+        address,
+        _stop: stop.drop_guard(),
+    })
 }
 
 /// Answers that the process is alive.
@@ -197,7 +245,13 @@ pub async fn healthz() -> impl IntoResponse {
 
 /// Answers with every metric in the text format of Prometheus.
 pub async fn metrics() -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], telemetry::render())
+    (
+        [(
+            header::CONTENT_TYPE,
+            "text/plain; version=0.0.4; charset=utf-8",
+        )],
+        telemetry::render(),
+    )
 }
 
 #[cfg(test)]
@@ -218,7 +272,11 @@ mod tests {
             (Unreachable, Up, false, Status::Down),
             (Unreachable, NotConfigured, true, Status::Down),
         ] {
-            assert_eq!(report(database, link, needed).status, status, "{database:?} {link:?}");
+            assert_eq!(
+                report(database, link, needed).status,
+                status,
+                "{database:?} {link:?}"
+            );
         }
     }
 
@@ -234,6 +292,9 @@ mod tests {
                 }
             })
         );
-        assert_eq!(report.into_response().status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(
+            report.into_response().status(),
+            StatusCode::SERVICE_UNAVAILABLE
+        );
     }
 }

@@ -22,7 +22,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use health::Database;
+use health::{Database, DatabaseProbe};
 pub use health::{Health, OpsServer, Report, serve_ops};
 
 use crate::cause::Chain;
@@ -67,7 +67,10 @@ pub struct Context {
 impl Context {
     /// A context with this clock and a token of its own.
     pub fn new(clock: SharedClock) -> Self {
-        Self { clock, shutdown: CancellationToken::new() }
+        Self {
+            clock,
+            shutdown: CancellationToken::new(),
+        }
     }
 
     /// A context with the machine's clock.
@@ -118,7 +121,10 @@ where
     };
     telemetry::init_logs(log(&config));
     prepare_process();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => runtime,
         Err(cause) => return failed(program, &Error::Runtime(cause)),
     };
@@ -154,7 +160,10 @@ fn failed(program: &str, cause: &(dyn StdError + 'static)) -> ExitCode {
 
 /// Cancels the token at the first signal; returns when the process is to end regardless.
 async fn stop_on_signals(shutdown: &CancellationToken) -> ExitCode {
-    let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
+    let signals = (
+        signal(SignalKind::terminate()),
+        signal(SignalKind::interrupt()),
+    );
     let (Ok(mut terminate), Ok(mut interrupt)) = signals else {
         warn!("signals cannot be handled; the process stops at once when it is told to");
         return std::future::pending().await;
@@ -175,18 +184,23 @@ async fn stop_on_signals(shutdown: &CancellationToken) -> ExitCode {
     }
 }
 
-/// Waits until PostgreSQL is there and its schema is this program's. False when the program is to
-/// stop instead. Says what it waits for whenever that changes.
+/// Waits until PostgreSQL is there, its schema is this program's and `pool` may take its role. False
+/// when the program is to stop instead. Says what it waits for whenever that changes.
 pub async fn wait_until_migrated(pool: &db::Pool, context: &Context) -> bool {
+    let probe = DatabaseProbe::new(pool);
     let mut pause = WAIT_PAUSE.0;
     let mut said = None;
     loop {
-        let found = health::look(pool).await;
-        match found {
-            Database::Ready => return !context.shutdown.is_cancelled(),
+        let mut migrated = probe.look().await;
+        if let (Ok(true), Err(cause)) = (&migrated, pool.acquire().await.map(drop)) {
+            migrated = Err(cause.into());
+        }
+        let found = Database::of(&migrated);
+        match &migrated {
+            Ok(true) => return !context.shutdown.is_cancelled(),
             _ if said == Some(found) => {}
-            Database::Unmigrated => warn!("waiting for the migrations; run `stripe-sync migrate`"),
-            Database::Unreachable => warn!("waiting for PostgreSQL to answer"),
+            Ok(false) => warn!("waiting for the migrations; run `stripe-sync migrate`"),
+            Err(cause) => warn!(error = %Chain(cause), "waiting for PostgreSQL"),
         }
         said = Some(found);
         if !context.sleep(pause).await {

@@ -96,8 +96,14 @@ pub async fn take_due(
     .await?;
     rows.into_iter()
         .map(|row| {
-            let job = row.job_id.map(|id| job_ref(row.organization_id, id)).transpose()?;
-            Ok(Due { due_at: row.due_at, job })
+            let job = row
+                .job_id
+                .map(|id| job_ref(row.organization_id, id))
+                .transpose()?;
+            Ok(Due {
+                due_at: row.due_at,
+                job,
+            })
         })
         .collect()
 }
@@ -175,11 +181,16 @@ pub async fn take_undispatched(
     )
     .fetch_all(conn)
     .await?;
-    rows.into_iter().map(|row| job_ref(row.organization_id, row.job_id)).collect()
+    rows.into_iter()
+        .map(|row| job_ref(row.organization_id, row.job_id))
+        .collect()
 }
 
 fn job_ref(organization: String, job_id: Uuid) -> Result<JobRef, Error> {
-    Ok(JobRef { organization_id: db::organization_id(organization)?, job_id: JobId(job_id) })
+    Ok(JobRef {
+        organization_id: db::organization_id(organization)?,
+        job_id: JobId(job_id),
+    })
 }
 
 #[cfg(test)]
@@ -197,7 +208,11 @@ mod tests {
             ("2026-11-21T10:07:00Z", 1440, "2026-11-22T00:00:00Z"),
         ] {
             let now: DateTime<Utc> = now.parse().unwrap();
-            assert_eq!(next_sync_at(now, minutes), next.parse::<DateTime<Utc>>().unwrap(), "{now}");
+            assert_eq!(
+                next_sync_at(now, minutes),
+                next.parse::<DateTime<Utc>>().unwrap(),
+                "{now}"
+            );
         }
     }
 }

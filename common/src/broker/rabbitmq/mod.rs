@@ -59,7 +59,9 @@ pub struct RabbitBroker {
 impl fmt::Debug for RabbitBroker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The URL may hold a password.
-        f.debug_struct("RabbitBroker").field("link", &self.link()).finish_non_exhaustive()
+        f.debug_struct("RabbitBroker")
+            .field("link", &self.link())
+            .finish_non_exhaustive()
     }
 }
 
@@ -69,21 +71,35 @@ impl RabbitBroker {
     /// # Errors
     /// [`Error::Url`] when the URL is not understood.
     pub fn connect(url: &SecretString, prefix: &str) -> Result<Self, Error> {
-        let mut uri: lapin::uri::AMQPUri =
-            url.expose_secret().trim().parse().map_err(|_: String| Error::Url)?;
+        let mut uri: lapin::uri::AMQPUri = url
+            .expose_secret()
+            .trim()
+            .parse()
+            .map_err(|_: String| Error::Url)?;
         uri.query.heartbeat.get_or_insert(10);
-        let target = Target { uri, names: Names::with_prefix(prefix) };
+        let target = Target {
+            uri,
+            names: Names::with_prefix(prefix),
+        };
         let (published, session) = watch::channel(None);
         let stop = CancellationToken::new();
         tokio::spawn(keep_session(target.clone(), published, stop.clone()));
-        Ok(Self { target, session, _stop: stop.drop_guard() })
+        Ok(Self {
+            target,
+            session,
+            _stop: stop.drop_guard(),
+        })
     }
 
     async fn session(&self) -> Result<Arc<Session>, Error> {
         let mut session = self.session.clone();
         let connected = session.wait_for(Option::is_some);
         let connected = tokio::time::timeout(CONNECTED_TIMEOUT, connected).await;
-        connected.ok().and_then(Result::ok).and_then(|session| session.clone()).ok_or(Error::Disconnected)
+        connected
+            .ok()
+            .and_then(Result::ok)
+            .and_then(|session| session.clone())
+            .ok_or(Error::Disconnected)
     }
 
     /// Runs an exchange with RabbitMQ, and gives the connection up when it takes too long or fails.
@@ -114,16 +130,30 @@ impl Broker for RabbitBroker {
     async fn subscribe(&self, slots: u16) -> Result<Box<dyn Subscription>, Error> {
         let (deliver, deliveries) = mpsc::channel(usize::from(slots.max(1)));
         let stop = CancellationToken::new();
-        tokio::spawn(keep_consuming(self.target.clone(), slots.max(1), deliver, stop.clone()));
-        Ok(Box::new(RabbitSubscription { deliveries, _stop: stop.drop_guard() }))
+        tokio::spawn(keep_consuming(
+            self.target.clone(),
+            slots.max(1),
+            deliver,
+            stop.clone(),
+        ));
+        Ok(Box::new(RabbitSubscription {
+            deliveries,
+            _stop: stop.drop_guard(),
+        }))
     }
 
     async fn backlog(&self) -> Result<Option<u64>, Error> {
         let session = self.session().await?;
-        let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+        let options = QueueDeclareOptions {
+            passive: true,
+            ..QueueDeclareOptions::default()
+        };
         let name = self.target.names.queue.as_str().into();
         let ask = async {
-            let queue = session.channel.queue_declare(name, options, FieldTable::default()).await;
+            let queue = session
+                .channel
+                .queue_declare(name, options, FieldTable::default())
+                .await;
             queue.map_err(Error::Rabbit)
         };
         let queue = Self::within(&session, ask).await?;
@@ -131,13 +161,20 @@ impl Broker for RabbitBroker {
     }
 
     fn link(&self) -> Link {
-        if self.session.borrow().is_some() { Link::Up } else { Link::Down }
+        if self.session.borrow().is_some() {
+            Link::Up
+        } else {
+            Link::Down
+        }
     }
 }
 
 async fn publish_chunk(session: &Session, names: &Names, jobs: &[JobRef]) -> Result<(), Error> {
     // Mandatory, so that a message that no queue takes is an error rather than gone.
-    let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
+    let options = BasicPublishOptions {
+        mandatory: true,
+        ..BasicPublishOptions::default()
+    };
     let properties = BasicProperties::default()
         .with_delivery_mode(PERSISTENT)
         .with_content_type("application/json".into());
@@ -147,7 +184,13 @@ async fn publish_chunk(session: &Session, names: &Names, jobs: &[JobRef]) -> Res
         let exchange = names.exchange.as_str().into();
         let sent = session
             .channel
-            .basic_publish(exchange, ROUTING_KEY.into(), options, &payload, properties.clone())
+            .basic_publish(
+                exchange,
+                ROUTING_KEY.into(),
+                options,
+                &payload,
+                properties.clone(),
+            )
             .await;
         confirms.push(sent.map_err(Error::Rabbit)?);
     }
@@ -197,7 +240,10 @@ async fn keep_session(
 
 /// Sleeps, and doubles the pause for the next time; false when told to stop.
 async fn rest(stop: &CancellationToken, pause: &mut Duration) -> bool {
-    let slept = stop.run_until_cancelled(tokio::time::sleep(*pause)).await.is_some();
+    let slept = stop
+        .run_until_cancelled(tokio::time::sleep(*pause))
+        .await
+        .is_some();
     *pause = (*pause * 2).min(RECONNECT_PAUSE.1);
     slept
 }
@@ -210,7 +256,11 @@ struct RabbitSubscription {
 #[async_trait]
 impl Subscription for RabbitSubscription {
     async fn next(&mut self) -> Result<Wakeup, Error> {
-        self.deliveries.recv().await.map(Wakeup::Job).ok_or(Error::Ended)
+        self.deliveries
+            .recv()
+            .await
+            .map(Wakeup::Job)
+            .ok_or(Error::Ended)
     }
 }
 
@@ -261,7 +311,10 @@ async fn hand_on(mut deliveries: lapin::Consumer, deliver: &mpsc::Sender<Deliver
     while let Some(Ok(delivery)) = deliveries.next().await {
         match Message::decode(&delivery.data) {
             Ok(message) => {
-                let delivery = Delivery { job: message.into_job(), acker: delivery.acker };
+                let delivery = Delivery {
+                    job: message.into_job(),
+                    acker: delivery.acker,
+                };
                 if deliver.send(delivery).await.is_err() {
                     return;
                 }

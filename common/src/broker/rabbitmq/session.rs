@@ -77,21 +77,33 @@ impl Session {
         let properties = ConnectionProperties::default().with_connection_name(name.into());
         let connection = Connection::connect_uri(target.uri.clone(), properties).await?;
         let channel = connection.create_channel().await?;
-        channel.confirm_select(ConfirmSelectOptions::default()).await?;
+        channel
+            .confirm_select(ConfirmSelectOptions::default())
+            .await?;
         declare(&channel, &target.names).await?;
-        Ok(Self { connection, channel, given_up: CancellationToken::new() })
+        Ok(Self {
+            connection,
+            channel,
+            given_up: CancellationToken::new(),
+        })
     }
 
     /// Begins to receive, `slots` unacknowledged messages at most.
     pub(super) async fn consume(&self, names: &Names, slots: u16) -> Result<Consumer, Error> {
         let subscribed = async {
-            self.channel.basic_qos(slots, BasicQosOptions::default()).await?;
+            self.channel
+                .basic_qos(slots, BasicQosOptions::default())
+                .await?;
             let options = BasicConsumeOptions::default();
             let queue = names.queue.as_str().into();
-            self.channel.basic_consume(queue, "".into(), options, FieldTable::default()).await
+            self.channel
+                .basic_consume(queue, "".into(), options, FieldTable::default())
+                .await
         };
         let bounded = tokio::time::timeout(OPEN_TIMEOUT, subscribed).await;
-        bounded.map_err(|_| Error::TimedOut(OPEN_TIMEOUT))?.map_err(Error::Rabbit)
+        bounded
+            .map_err(|_| Error::TimedOut(OPEN_TIMEOUT))?
+            .map_err(Error::Rabbit)
     }
 
     /// Marks the session as stuck or broken.
@@ -120,9 +132,17 @@ impl Session {
 }
 
 async fn declare(channel: &Channel, names: &Names) -> lapin::Result<()> {
-    let durable = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
-    for (name, kind) in [(&names.exchange, ExchangeKind::Direct), (&names.dead, ExchangeKind::Fanout)] {
-        channel.exchange_declare(name.as_str().into(), kind, durable, FieldTable::default()).await?;
+    let durable = ExchangeDeclareOptions {
+        durable: true,
+        ..ExchangeDeclareOptions::default()
+    };
+    for (name, kind) in [
+        (&names.exchange, ExchangeKind::Direct),
+        (&names.dead, ExchangeKind::Fanout),
+    ] {
+        channel
+            .exchange_declare(name.as_str().into(), kind, durable, FieldTable::default())
+            .await?;
     }
     let mut dead = quorum_queue();
     dead.insert("x-max-length".into(), AMQPValue::LongInt(DEAD_LETTERS_KEPT));
@@ -132,11 +152,18 @@ async fn declare(channel: &Channel, names: &Names) -> lapin::Result<()> {
         (&names.dead, dead, &names.dead, ""),
         (&names.queue, jobs, &names.exchange, ROUTING_KEY),
     ] {
-        let durable = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
-        channel.queue_declare(queue.as_str().into(), durable, arguments).await?;
+        let durable = QueueDeclareOptions {
+            durable: true,
+            ..QueueDeclareOptions::default()
+        };
+        channel
+            .queue_declare(queue.as_str().into(), durable, arguments)
+            .await?;
         let (queue, exchange) = (queue.as_str().into(), exchange.as_str().into());
         let options = QueueBindOptions::default();
-        channel.queue_bind(queue, exchange, key.into(), options, FieldTable::default()).await?;
+        channel
+            .queue_bind(queue, exchange, key.into(), options, FieldTable::default())
+            .await?;
     }
     Ok(())
 }

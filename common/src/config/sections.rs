@@ -1,20 +1,7 @@
-//! Settings: from flags and environment variables to checked values, with every complaint at once.
-//!
-//! Two steps, because a command-line parser stops at the first thing it dislikes and a person who
-//! sets up a server wants the whole list. First `clap` takes flags and variables as plain text and
-//! shows them, with their defaults, in `--help`; these are the `…Args` sections. Then each section's
-//! `check` turns text into a `…Config`, adding a [`Problem`] for each setting that is wrong or
-//! missing. A program reads only the sections it needs, so it never holds another's secrets.
-//!
-//! An empty variable counts as unset, as deployment tools often pass one for "not given". Secrets
-//! may come from files (`…_FILE`); neither `Debug`, `--help` nor a problem ever shows one.
-//!
-//! Absent on purpose: configuration files, and reading anything after start.
+//! The settings themselves, in sections of what belongs together: as text, and checked.
 
-use std::fmt;
-use std::net::SocketAddr;
 use std::num::{NonZeroU16, NonZeroU32};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,140 +10,8 @@ use clap::Args;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
+use super::{Problems, or_default, parse, parse_number, secret};
 use crate::credential::Keyring;
-
-/// One setting that is wrong or missing, as a sentence that names it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem {
-    /// The environment variable's name.
-    pub setting: &'static str,
-    /// What is wrong with it, to be read after the name.
-    pub complaint: String,
-}
-
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}.", self.setting, self.complaint)
-    }
-}
-
-/// Collects what is wrong, so that all of it is reported together.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Problems(Vec<Problem>);
-
-/// Settings were wrong or missing.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{}", problem_list(.0))]
-pub struct Error(Vec<Problem>);
-
-fn problem_list(problems: &[Problem]) -> String {
-    let heading = match problems.len() {
-        1 => "a setting is wrong or missing".to_owned(),
-        count => format!("{count} settings are wrong or missing"),
-    };
-    problems.iter().fold(heading + ":", |list, problem| format!("{list}\n  {problem}"))
-}
-
-impl Error {
-    /// Every problem found, in the order of `--help`.
-    pub fn problems(&self) -> &[Problem] {
-        &self.0
-    }
-}
-
-impl Problems {
-    /// Adds a complaint about a setting; it is read after the setting's name, without a full stop.
-    pub fn add(&mut self, setting: &'static str, complaint: impl Into<String>) {
-        self.0.push(Problem { setting, complaint: complaint.into() });
-    }
-
-    /// What was collected, as the error to report.
-    pub fn into_error(self) -> Error {
-        Error(self.0)
-    }
-
-    /// The checked settings when nothing was wrong; they are there exactly when no problem is.
-    pub fn finish<T>(self, settings: Option<T>) -> Result<T, Error> {
-        match settings {
-            Some(settings) if self.0.is_empty() => Ok(settings),
-            _ => Err(self.into_error()),
-        }
-    }
-}
-
-/// Parses `text`, complaining `must be {expected}` and showing what stands there.
-/// Not for secrets.
-pub fn parse<T: FromStr>(
-    setting: &'static str,
-    text: &str,
-    expected: &str,
-    problems: &mut Problems,
-) -> Option<T> {
-    let parsed = text.trim().parse().ok();
-    if parsed.is_none() {
-        problems.add(setting, format!("must be {expected}, not `{text}`"));
-    }
-    parsed
-}
-
-/// Parses a whole number of `min` to `max`.
-pub fn parse_number(
-    setting: &'static str,
-    text: &str,
-    (min, max): (u32, u32),
-    problems: &mut Problems,
-) -> Option<u32> {
-    let number = text.trim().parse().ok().filter(|number| (min..=max).contains(number));
-    if number.is_none() {
-        problems.add(setting, format!("must be a whole number from {min} to {max}, not `{text}`"));
-    }
-    number
-}
-
-/// Parses an address to listen on. Port 0 lets the system choose.
-pub fn parse_bind(setting: &'static str, text: &str, problems: &mut Problems) -> Option<SocketAddr> {
-    let text = text.trim().replacen("localhost:", "127.0.0.1:", 1);
-    parse(setting, &text, "an IP address and a port such as 127.0.0.1:8080", problems)
-}
-
-/// `text`, or `default` when it is empty.
-pub fn or_default<'a>(text: &'a str, default: &'a str) -> &'a str {
-    if text.trim().is_empty() { default } else { text }
-}
-
-/// The secret from its variable or its file; the outer `None` means a problem was added.
-///
-/// `names` are those of the variable and of its `…_FILE`.
-pub fn secret(
-    names: (&'static str, &'static str),
-    value: Option<SecretString>,
-    file: Option<&Path>,
-    problems: &mut Problems,
-) -> Option<Option<SecretString>> {
-    let value = value.filter(|value| !value.expose_secret().trim().is_empty());
-    let file = file.filter(|file| !file.as_os_str().is_empty());
-    match (value, file) {
-        (Some(_), Some(_)) => {
-            problems.add(names.0, format!("and {} are both set; keep one of them", names.1));
-            None
-        }
-        (value, None) => Some(value),
-        (None, Some(file)) => match std::fs::read_to_string(file) {
-            Ok(text) if !text.trim().is_empty() => Some(Some(text.trim().to_owned().into())),
-            Ok(_) => {
-                problems.add(names.1, format!("names `{}`, which is empty", file.display()));
-                None
-            }
-            Err(cause) => {
-                problems.add(
-                    names.1,
-                    format!("names `{}`, which cannot be read: {cause}", file.display()),
-                );
-                None
-            }
-        },
-    }
-}
 
 /// Where the database is.
 #[derive(Debug, Clone, Args)]
@@ -198,7 +53,10 @@ impl DatabaseArgs {
         };
         let url = Url::parse(database_url.expose_secret().trim()).ok();
         if url.is_none_or(|url| !matches!(url.scheme(), "postgres" | "postgresql")) {
-            problems.add(names.0, "must be a URL that begins with postgres:// or postgresql://");
+            problems.add(
+                names.0,
+                "must be a URL that begins with postgres:// or postgresql://",
+            );
             return None;
         }
         Some(Some(DatabaseConfig { database_url }))
@@ -229,7 +87,10 @@ pub struct BrokerConfig {
 
 impl Default for BrokerConfig {
     fn default() -> Self {
-        Self { amqp_url: None, queue_prefix: "stripe_sync".to_owned() }
+        Self {
+            amqp_url: None,
+            queue_prefix: "stripe_sync".to_owned(),
+        }
     }
 }
 
@@ -237,15 +98,25 @@ impl BrokerArgs {
     /// The checked section.
     pub fn check(self, problems: &mut Problems) -> Option<BrokerConfig> {
         let names = ("AMQP_URL", "AMQP_URL_FILE");
-        let amqp_url = secret(names, self.amqp_url, self.amqp_url_file.as_deref(), problems)?;
-        let wrong = |url: &SecretString| {
-            lapin::uri::AMQPUri::from_str(url.expose_secret().trim()).is_err()
-        };
+        let amqp_url = secret(
+            names,
+            self.amqp_url,
+            self.amqp_url_file.as_deref(),
+            problems,
+        )?;
+        let wrong =
+            |url: &SecretString| lapin::uri::AMQPUri::from_str(url.expose_secret().trim()).is_err();
         if amqp_url.as_ref().is_some_and(wrong) {
-            problems.add(names.0, "must be a URL that begins with amqp:// or amqps://");
+            problems.add(
+                names.0,
+                "must be a URL that begins with amqp:// or amqps://",
+            );
             return None;
         }
-        Some(BrokerConfig { amqp_url, ..BrokerConfig::default() })
+        Some(BrokerConfig {
+            amqp_url,
+            ..BrokerConfig::default()
+        })
     }
 }
 
@@ -253,7 +124,12 @@ impl BrokerArgs {
 #[derive(Debug, Clone, Args)]
 pub struct EncryptionArgs {
     /// ID:KEY[,ID:KEY…], each KEY 32 bytes in base64; the first encrypts, all decrypt
-    #[arg(long, env = "ENCRYPTION_KEYS", hide_env_values = true, value_name = "KEYS")]
+    #[arg(
+        long,
+        env = "ENCRYPTION_KEYS",
+        hide_env_values = true,
+        value_name = "KEYS"
+    )]
     pub encryption_keys: Option<SecretString>,
     /// A file that holds the `ENCRYPTION_KEYS`
     #[arg(long, env = "ENCRYPTION_KEYS_FILE", value_name = "PATH")]
@@ -288,7 +164,9 @@ impl EncryptionArgs {
             return Some(None);
         };
         match Keyring::parse(encryption_keys.expose_secret()) {
-            Ok(keyring) => Some(Some(EncryptionConfig { keyring: Arc::new(keyring) })),
+            Ok(keyring) => Some(Some(EncryptionConfig {
+                keyring: Arc::new(keyring),
+            })),
             Err(cause) => {
                 problems.add(names.0, format!("cannot be used: {cause}"));
                 None
@@ -301,22 +179,47 @@ impl EncryptionArgs {
 #[derive(Debug, Clone, Args)]
 pub struct StripeArgs {
     /// Where Stripe's API is, without /v1; for the simulator or a proxy
-    #[arg(long, env = "STRIPE_API_BASE", default_value = "https://api.stripe.com", value_name = "URL")]
+    #[arg(
+        long,
+        env = "STRIPE_API_BASE",
+        default_value = "https://api.stripe.com",
+        value_name = "URL"
+    )]
     pub stripe_api_base: String,
     /// Requests a second for one Stripe account with a live key, all endpoints
-    #[arg(long, env = "STRIPE_RATE_LIVE", default_value = "100", value_name = "N")]
+    #[arg(
+        long,
+        env = "STRIPE_RATE_LIVE",
+        default_value = "100",
+        value_name = "N"
+    )]
     pub stripe_rate_live: String,
     /// Requests a second for one Stripe account with a test key, all endpoints
     #[arg(long, env = "STRIPE_RATE_TEST", default_value = "25", value_name = "N")]
     pub stripe_rate_test: String,
     /// Requests a second for one endpoint of one Stripe account
-    #[arg(long, env = "STRIPE_RATE_ENDPOINT", default_value = "25", value_name = "N")]
+    #[arg(
+        long,
+        env = "STRIPE_RATE_ENDPOINT",
+        default_value = "25",
+        value_name = "N"
+    )]
     pub stripe_rate_endpoint: String,
     /// Requests in flight for one Stripe account
-    #[arg(long, env = "STRIPE_CONCURRENCY", default_value = "32", value_name = "N")]
+    #[arg(
+        long,
+        env = "STRIPE_CONCURRENCY",
+        default_value = "32",
+        value_name = "N"
+    )]
     pub stripe_concurrency: String,
     /// How late Stripe may show an event, in seconds
-    #[arg(long, env = "STRIPE_EVENT_LAG", default_value = "60", value_name = "SECONDS")]
+    #[arg(
+        long,
+        env = "STRIPE_EVENT_LAG",
+        default_value = "60",
+        value_name = "SECONDS"
+    )]
     pub stripe_event_lag: String,
 }
 
@@ -382,10 +285,20 @@ fn stripe_base(text: &str, problems: &mut Problems) -> Option<Url> {
 #[derive(Debug, Clone, Args)]
 pub struct JobArgs {
     /// After so many seconds without a heartbeat another consumer takes a job over
-    #[arg(long, env = "JOB_LEASE_SECONDS", default_value = "30", value_name = "SECONDS")]
+    #[arg(
+        long,
+        env = "JOB_LEASE_SECONDS",
+        default_value = "30",
+        value_name = "SECONDS"
+    )]
     pub job_lease_seconds: String,
     /// Jobs run side by side in one process
-    #[arg(long, env = "CONSUMER_CONCURRENCY", default_value = "8", value_name = "N")]
+    #[arg(
+        long,
+        env = "CONSUMER_CONCURRENCY",
+        default_value = "8",
+        value_name = "N"
+    )]
     pub consumer_concurrency: String,
 }
 
@@ -419,7 +332,12 @@ pub struct LogArgs {
     #[arg(long, env = "LOG_FORMAT", value_name = "FORMAT")]
     pub log_format: Option<String>,
     /// What is logged, as tracing's directives
-    #[arg(long, env = "RUST_LOG", default_value = "info", value_name = "DIRECTIVES")]
+    #[arg(
+        long,
+        env = "RUST_LOG",
+        default_value = "info",
+        value_name = "DIRECTIVES"
+    )]
     pub rust_log: String,
 }
 
@@ -443,7 +361,10 @@ pub struct LogConfig {
 
 impl Default for LogConfig {
     fn default() -> Self {
-        Self { log_format: None, rust_log: "info".to_owned() }
+        Self {
+            log_format: None,
+            rust_log: "info".to_owned(),
+        }
     }
 }
 
@@ -455,7 +376,10 @@ impl LogArgs {
             Some("pretty") => Some(Some(LogFormat::Pretty)),
             Some("json") => Some(Some(LogFormat::Json)),
             Some(other) => {
-                problems.add("LOG_FORMAT", format!("must be pretty or json, not `{other}`"));
+                problems.add(
+                    "LOG_FORMAT",
+                    format!("must be pretty or json, not `{other}`"),
+                );
                 None
             }
         };
@@ -464,9 +388,9 @@ impl LogArgs {
             problems.add("RUST_LOG", format!("cannot be understood: {cause}"));
             return None;
         }
-        Some(LogConfig { log_format: format?, rust_log })
+        Some(LogConfig {
+            log_format: format?,
+            rust_log,
+        })
     }
 }
-
-#[cfg(test)]
-mod tests;

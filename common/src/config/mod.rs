@@ -1,0 +1,193 @@
+//! Settings: from flags and environment variables to checked values, with every complaint at once.
+//!
+//! Two steps, because a command-line parser stops at the first thing it dislikes and a person who
+//! sets up a server wants the whole list. First `clap` takes flags and variables as plain text and
+//! shows them, with their defaults, in `--help`; these are the `…Args` sections. Then each section's
+//! `check` turns text into a `…Config`, adding a [`Problem`] for each setting that is wrong or
+//! missing. A program reads only the sections it needs, so it never holds another's secrets.
+//!
+//! An empty variable counts as unset, as deployment tools often pass one for "not given". Secrets
+//! may come from files (`…_FILE`); neither `Debug`, `--help` nor a problem ever shows one.
+//!
+//! Absent on purpose: configuration files, and reading anything after start.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::str::FromStr;
+
+use secrecy::{ExposeSecret, SecretString};
+
+mod sections;
+
+pub use sections::{
+    BrokerArgs, BrokerConfig, DatabaseArgs, DatabaseConfig, EncryptionArgs, EncryptionConfig,
+    JobArgs, JobConfig, LogArgs, LogConfig, LogFormat, StripeArgs, StripeConfig,
+};
+
+/// One setting that is wrong or missing, as a sentence that names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// The environment variable's name.
+    pub setting: &'static str,
+    /// What is wrong with it, to be read after the name.
+    pub complaint: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}.", self.setting, self.complaint)
+    }
+}
+
+/// Collects what is wrong, so that all of it is reported together.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Problems(Vec<Problem>);
+
+/// Settings were wrong or missing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}", problem_list(.0))]
+pub struct Error(Vec<Problem>);
+
+fn problem_list(problems: &[Problem]) -> String {
+    let heading = match problems.len() {
+        1 => "a setting is wrong or missing".to_owned(),
+        count => format!("{count} settings are wrong or missing"),
+    };
+    problems.iter().fold(heading + ":", |list, problem| {
+        format!("{list}\n  {problem}")
+    })
+}
+
+impl Error {
+    /// Every problem found, in the order of `--help`.
+    pub fn problems(&self) -> &[Problem] {
+        &self.0
+    }
+}
+
+impl Problems {
+    /// Adds a complaint about a setting; it is read after the setting's name, without a full stop.
+    pub fn add(&mut self, setting: &'static str, complaint: impl Into<String>) {
+        self.0.push(Problem {
+            setting,
+            complaint: complaint.into(),
+        });
+    }
+
+    /// What was collected, as the error to report.
+    pub fn into_error(self) -> Error {
+        Error(self.0)
+    }
+
+    /// The checked settings when nothing was wrong; they are there exactly when no problem is.
+    pub fn finish<T>(self, settings: Option<T>) -> Result<T, Error> {
+        match settings {
+            Some(settings) if self.0.is_empty() => Ok(settings),
+            _ => Err(self.into_error()),
+        }
+    }
+}
+
+/// Parses `text`, complaining `must be {expected}` and showing what stands there.
+/// Not for secrets.
+pub fn parse<T: FromStr>(
+    setting: &'static str,
+    text: &str,
+    expected: &str,
+    problems: &mut Problems,
+) -> Option<T> {
+    let parsed = text.trim().parse().ok();
+    if parsed.is_none() {
+        problems.add(setting, format!("must be {expected}, not `{text}`"));
+    }
+    parsed
+}
+
+/// Parses a whole number of `min` to `max`.
+pub fn parse_number(
+    setting: &'static str,
+    text: &str,
+    (min, max): (u32, u32),
+    problems: &mut Problems,
+) -> Option<u32> {
+    let number = text
+        .trim()
+        .parse()
+        .ok()
+        .filter(|number| (min..=max).contains(number));
+    if number.is_none() {
+        problems.add(
+            setting,
+            format!("must be a whole number from {min} to {max}, not `{text}`"),
+        );
+    }
+    number
+}
+
+/// Parses an address to listen on. Port 0 lets the system choose.
+pub fn parse_bind(
+    setting: &'static str,
+    text: &str,
+    problems: &mut Problems,
+) -> Option<SocketAddr> {
+    let text = text.trim().replacen("localhost:", "127.0.0.1:", 1);
+    parse(
+        setting,
+        &text,
+        "an IP address and a port such as 127.0.0.1:8080",
+        problems,
+    )
+}
+
+/// `text`, or `default` when it is empty.
+pub fn or_default<'a>(text: &'a str, default: &'a str) -> &'a str {
+    if text.trim().is_empty() {
+        default
+    } else {
+        text
+    }
+}
+
+/// The secret from its variable or its file; the outer `None` means a problem was added.
+///
+/// `names` are those of the variable and of its `…_FILE`.
+pub fn secret(
+    names: (&'static str, &'static str),
+    value: Option<SecretString>,
+    file: Option<&Path>,
+    problems: &mut Problems,
+) -> Option<Option<SecretString>> {
+    let value = value.filter(|value| !value.expose_secret().trim().is_empty());
+    let file = file.filter(|file| !file.as_os_str().is_empty());
+    match (value, file) {
+        (Some(_), Some(_)) => {
+            problems.add(
+                names.0,
+                format!("and {} are both set; keep one of them", names.1),
+            );
+            None
+        }
+        (value, None) => Some(value),
+        (None, Some(file)) => match std::fs::read_to_string(file) {
+            Ok(text) if !text.trim().is_empty() => Some(Some(text.trim().to_owned().into())),
+            Ok(_) => {
+                problems.add(
+                    names.1,
+                    format!("names `{}`, which is empty", file.display()),
+                );
+                None
+            }
+            Err(cause) => {
+                problems.add(
+                    names.1,
+                    format!("names `{}`, which cannot be read: {cause}", file.display()),
+                );
+                None
+            }
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests;
