@@ -24,18 +24,22 @@ BEGIN
     END IF;
     reduced := regexp_replace(
         raw COLLATE "C",
-        '"(?:[^"\\\u0001-\u001F]|\\["\\/bfnrt]'
-        '|\\u(?:[1-9a-cA-CefEF][0-9a-fA-F]{3}|[dD][0-7][0-9a-fA-F]{2}'
-        '|0[1-9a-fA-F][0-9a-fA-F]{2}|00[1-9a-fA-F][0-9a-fA-F]|000[1-9a-fA-F])'
-        '|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})*"',
+        CASE strpos(raw, '\')
+            WHEN 0 THEN '"[^"\u0001-\u001F]*"' -- nothing is escaped, as is usual
+            ELSE '"(?:[^"\\\u0001-\u001F]|\\["\\/bfnrt]'
+                '|\\u(?:[1-9a-cA-CefEF][0-9a-fA-F]{3}|[dD][0-7][0-9a-fA-F]{2}'
+                '|0[1-9a-fA-F][0-9a-fA-F]{2}|00[1-9a-fA-F][0-9a-fA-F]|000[1-9a-fA-F])'
+                '|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})*"'
+        END,
         E'\x01', 'g');
     reduced := regexp_replace(
-        reduced, '-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]{1,3})?|true|false|null', E'\x02', 'g');
-    reduced := regexp_replace(reduced, '[ \t\n\r]+', '', 'g');
+        reduced COLLATE "C",
+        '-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]{1,3})?|true|false|null', E'\x02', 'g');
+    reduced := translate(reduced, E' \t\n\r', '');
     WHILE reduced <> E'\x02' LOOP
         previous := reduced;
         reduced := regexp_replace(
-            reduced,
+            reduced COLLATE "C",
             '\[(?:[\u0001\u0002](?:,[\u0001\u0002])*)?\]'
             '|\{(?:\u0001:[\u0001\u0002](?:,\u0001:[\u0001\u0002])*)?\}',
             E'\x02', 'g');
@@ -52,6 +56,13 @@ CREATE FUNCTION metadata_opened(metadata JSONB) RETURNS JSONB
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
     RETURN (SELECT COALESCE(jsonb_object_agg(member.key, metadata_open(member.value)), '{}')
             FROM jsonb_each(metadata) AS member);
+
+-- The same with one key alone.
+CREATE FUNCTION metadata_opened(metadata JSONB, key TEXT) RETURNS JSONB
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+    RETURN CASE
+        WHEN metadata ? key THEN jsonb_build_object(key, metadata_open(metadata -> key)) ELSE '{}'
+    END;
 
 -- Compact JSON, members sorted by code points.
 CREATE FUNCTION metadata_compact(value JSONB) RETURNS TEXT

@@ -22,7 +22,10 @@ pub type SharedClock = Arc<dyn Clock>;
 pub struct SystemClock;
 
 impl Clock for SystemClock {
-    #[expect(clippy::disallowed_methods, reason = "the one place that reads the machine's clock")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place that reads the machine's clock"
+    )]
     fn now(&self) -> DateTime<Utc> {
         let now = Utc::now();
         DateTime::from_timestamp_micros(now.timestamp_micros()).unwrap_or(now)
@@ -54,14 +57,21 @@ impl Clock for TestClock {
 /// A new id (UUID version 7) that sorts by `now`.
 pub fn new_id(now: DateTime<Utc>) -> Uuid {
     let seconds = u64::try_from(now.timestamp()).unwrap_or(0);
-    Uuid::new_v7(Timestamp::from_unix(NoContext, seconds, now.timestamp_subsec_nanos()))
+    Uuid::new_v7(Timestamp::from_unix(
+        NoContext,
+        seconds,
+        now.timestamp_subsec_nanos(),
+    ))
 }
 
 /// Random bytes from the operating system, for keys, nonces and tokens.
 ///
 /// # Panics
 /// When the operating system has no randomness to give; going on without would be unsafe.
-#[expect(clippy::disallowed_methods, reason = "the one place that draws secret randomness")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place that draws secret randomness"
+)]
 pub fn random_bytes<const N: usize>() -> [u8; N] {
     rand::random()
 }

@@ -29,8 +29,8 @@ impl Currency {
     /// Source: docs.stripe.com/currencies. ISK and UGX are sent as two-decimal amounts.
     pub fn exponent(&self) -> u32 {
         match self.as_str() {
-            "bif" | "clp" | "djf" | "gnf" | "jpy" | "kmf" | "krw" | "mga" | "pyg" | "rwf" | "vnd"
-            | "vuv" | "xaf" | "xof" | "xpf" => 0,
+            "bif" | "clp" | "djf" | "gnf" | "jpy" | "kmf" | "krw" | "mga" | "pyg" | "rwf"
+            | "vnd" | "vuv" | "xaf" | "xof" | "xpf" => 0,
             "bhd" | "jod" | "kwd" | "omr" | "tnd" => 3,
             _ => 2,
         }
@@ -58,7 +58,11 @@ impl Money {
             return format!("{sign}{magnitude} {code}");
         }
         let width = exponent as usize;
-        format!("{sign}{}.{:0width$} {code}", magnitude / scale, magnitude % scale)
+        format!(
+            "{sign}{}.{:0width$} {code}",
+            magnitude / scale,
+            magnitude % scale
+        )
     }
 }
 
@@ -81,7 +85,14 @@ mod tests {
             (12_340, "kwd", "12.340 KWD"),
             (i64::MIN, "jpy", "-9223372036854775808 JPY"),
         ] {
-            assert_eq!(Money { minor, currency: Currency::new(code) }.display(), shown);
+            assert_eq!(
+                Money {
+                    minor,
+                    currency: Currency::new(code)
+                }
+                .display(),
+                shown
+            );
         }
     }
 }

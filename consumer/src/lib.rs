@@ -79,9 +79,12 @@ impl Engine {
         let connections = u32::from(slots) * 2 + EXTRA_CONNECTIONS;
         let pool = db::connect(&config.database.database_url, Role::Consumer, connections)
             .map_err(Error::Database)?;
-        let broker =
-            broker::connect(config.broker.amqp_url.as_ref(), &config.broker.queue_prefix, &pool)
-                .map_err(Error::Broker)?;
+        let broker = broker::connect(
+            config.broker.amqp_url.as_ref(),
+            &config.broker.queue_prefix,
+            &pool,
+        )
+        .map_err(Error::Broker)?;
         let stripe = Stripe::new(Settings {
             rate_live: config.stripe.stripe_rate_live,
             rate_test: config.stripe.stripe_rate_test,
@@ -112,7 +115,11 @@ pub async fn run(config: Config, context: Context) -> Result<(), Error> {
     let engine = Engine::new(&config, Arc::clone(&context.clock))?;
     let health = Health::of_subscriber(engine.pool.clone(), Arc::clone(&engine.broker));
     let _ops = match config.ops_bind {
-        Some(bind) => Some(lifecycle::serve_ops(bind, health).await.map_err(Error::Ops)?),
+        Some(bind) => Some(
+            lifecycle::serve_ops(bind, health)
+                .await
+                .map_err(Error::Ops)?,
+        ),
         None => None,
     };
     if !lifecycle::wait_until_migrated(&engine.pool, &context).await {

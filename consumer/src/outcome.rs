@@ -17,7 +17,7 @@ const MOST_TRANSIENT_FAILURES: i32 = 12;
 /// The same for what does not pass by itself.
 const MOST_INTERNAL_FAILURES: i32 = 3;
 const FIRST_WAIT: Duration = Duration::from_secs(2);
-const LONGEST_WAIT: Duration = Duration::from_secs(300);
+const LONGEST_WAIT: Duration = Duration::from_mins(5);
 
 /// Why a job stopped before its end.
 #[derive(Debug, thiserror::Error)]
@@ -69,7 +69,10 @@ pub enum Outcome {
 /// Decides, given how often the job failed in a row before.
 pub fn classify(error: &Error, failures_before: i32) -> Outcome {
     let message = Chain(error).to_string();
-    let job_error = |code: &str| JobError { code: code.to_owned(), message: message.clone() };
+    let job_error = |code: &str| JobError {
+        code: code.to_owned(),
+        message: message.clone(),
+    };
     let bounded = |most: i32, code: &str| {
         if failures_before + 1 >= most {
             Outcome::Fail(job_error(code))
@@ -85,8 +88,12 @@ pub fn classify(error: &Error, failures_before: i32) -> Outcome {
         Error::Stripe(stripe::Error::PermissionMissing { .. }) => {
             Outcome::FailConnection(job_error("stripe_permission_missing"))
         }
-        Error::Stripe(error) if error.is_transient() => bounded(MOST_TRANSIENT_FAILURES, "stripe_unavailable"),
-        Error::Database(error) if error.is_transient() => bounded(MOST_TRANSIENT_FAILURES, "internal"),
+        Error::Stripe(error) if error.is_transient() => {
+            bounded(MOST_TRANSIENT_FAILURES, "stripe_unavailable")
+        }
+        Error::Database(error) if error.is_transient() => {
+            bounded(MOST_TRANSIENT_FAILURES, "internal")
+        }
         Error::NoConnection => Outcome::Fail(job_error("internal")),
         Error::Stripe(_)
         | Error::Database(_)
@@ -116,8 +123,13 @@ mod tests {
 
     #[test]
     fn a_refused_key_stops_the_connection_at_once() {
-        let error = Error::Stripe(stripe::Error::KeyInvalid { message: "revoked".into(), request_id: None });
-        let Outcome::FailConnection(job_error) = classify(&error, 0) else { panic!() };
+        let error = Error::Stripe(stripe::Error::KeyInvalid {
+            message: "revoked".into(),
+            request_id: None,
+        });
+        let Outcome::FailConnection(job_error) = classify(&error, 0) else {
+            panic!()
+        };
         assert_eq!(job_error.code, "stripe_key_invalid");
         assert!(job_error.message.contains("revoked"));
     }
@@ -142,6 +154,9 @@ mod tests {
 
     #[test]
     fn a_lost_lease_is_left_to_its_new_holder() {
-        assert_eq!(classify(&Error::Database(db::Error::LeaseLost), 0), Outcome::Abandon);
+        assert_eq!(
+            classify(&Error::Database(db::Error::LeaseLost), 0),
+            Outcome::Abandon
+        );
     }
 }

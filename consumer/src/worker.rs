@@ -27,7 +27,7 @@ use crate::outcome::{self, Outcome};
 use crate::sync;
 
 /// RabbitMQ closes the channel of a delivery that is not acknowledged for half an hour.
-const LONGEST_UNACKNOWLEDGED: Duration = Duration::from_secs(15 * 60);
+const LONGEST_UNACKNOWLEDGED: Duration = Duration::from_mins(15);
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
 /// Writing a job's end is tried for this long when PostgreSQL is away; then its lease runs out.
 const END_ATTEMPTS: u32 = 10;
@@ -56,10 +56,17 @@ async fn listen(
     let mut wakeups = engine.broker.subscribe(engine.slots).await?;
     loop {
         // A slot first, then a wake-up: what cannot be run is left to others.
-        let Ok(slot) = slots.clone().acquire_owned().await else { return Ok(()) };
+        let Ok(slot) = slots.clone().acquire_owned().await else {
+            return Ok(());
+        };
         match wakeups.next().await? {
             Wakeup::Job(delivery) => {
-                running.spawn(run_delivered(engine.clone(), context.clone(), delivery, slot));
+                running.spawn(run_delivered(
+                    engine.clone(),
+                    context.clone(),
+                    delivery,
+                    slot,
+                ));
             }
             Wakeup::Any => start_all(engine, context, slots, running, slot).await,
         }
@@ -76,7 +83,9 @@ async fn start_all(
 ) {
     let mut slot = Some(slot);
     while let Some(free) = slot.take() {
-        let Some(job) = claim(engine, Claim::Oldest).await else { return };
+        let Some(job) = claim(engine, Claim::Oldest).await else {
+            return;
+        };
         running.spawn(run_and_go_on(engine.clone(), context.clone(), job, free));
         slot = slots.clone().try_acquire_owned().ok();
     }
@@ -92,7 +101,12 @@ async fn run_and_go_on(engine: Engine, context: Context, job: Job, _slot: OwnedS
     }
 }
 
-async fn run_delivered(engine: Engine, context: Context, delivery: Delivery, _slot: OwnedSemaphorePermit) {
+async fn run_delivered(
+    engine: Engine,
+    context: Context,
+    delivery: Delivery,
+    _slot: OwnedSemaphorePermit,
+) {
     let Some(job) = claim(&engine, Claim::Job(&delivery.job)).await else {
         acknowledge(delivery).await;
         return;
@@ -157,7 +171,8 @@ pub async fn run_claimed(engine: &Engine, context: &Context, job: Job) {
             result = sync::run(engine, &job) => Ok(result),
         };
         let seconds = started.elapsed().as_secs_f64();
-        metrics::histogram!("stripe_sync_job_seconds", "type" => job.job_type.as_str()).record(seconds);
+        metrics::histogram!("stripe_sync_job_seconds", "type" => job.job_type.as_str())
+            .record(seconds);
         conclude(engine, &job, ended).await;
         announce_waiting(engine, &job).await;
     }
@@ -196,7 +211,11 @@ async fn interruption(engine: &Engine, context: &Context, job: &Job) -> Interrup
     }
 }
 
-async fn conclude(engine: &Engine, job: &Job, ended: Result<Result<(), outcome::Error>, Interruption>) {
+async fn conclude(
+    engine: &Engine,
+    job: &Job,
+    ended: Result<Result<(), outcome::Error>, Interruption>,
+) {
     let status = match &ended {
         Ok(Ok(())) => "completed",
         Ok(Err(_)) => "failed",
@@ -288,12 +307,25 @@ async fn stop_connection(
     let organization = &job.job_ref.organization_id;
     let detail = match error.code.as_str() {
         "stripe_key_invalid" => {
-            format!("Stripe refuses the key; replace it with PUT /v1/connectors/stripe/{}/key. {}", job.connection_id, error.message)
+            format!(
+                "Stripe refuses the key; replace it with PUT /v1/connectors/stripe/{}/key. {}",
+                job.connection_id, error.message
+            )
         }
-        _ => format!("Grant the permission to the key in Stripe's dashboard, then start a sync. {}", error.message),
+        _ => format!(
+            "Grant the permission to the key in Stripe's dashboard, then start a sync. {}",
+            error.message
+        ),
     };
-    common::connection::queries::set_problem(tx, organization, &job.connection_id, &error.code, &detail, now)
-        .await?;
+    common::connection::queries::set_problem(
+        tx,
+        organization,
+        &job.connection_id,
+        &error.code,
+        &detail,
+        now,
+    )
+    .await?;
     queries::cancel_scheduled(tx, organization, &job.connection_id, now).await
 }
 

@@ -12,7 +12,7 @@ use tests::database::TestDatabase;
 use tests::servers::{PrivateRabbit, shared_amqp_url};
 
 /// How long anything may take on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// How long nothing must happen before a test believes that nothing will.
 const QUIET: Duration = Duration::from_millis(500);

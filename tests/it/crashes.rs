@@ -7,9 +7,13 @@ use tests::world::World;
 
 #[tokio::test]
 async fn a_crash_loses_no_rows_and_the_next_consumer_goes_on_from_the_last_commit() {
-    let mut world =
-        World::with_charges(4_000).lease(Duration::from_secs(1)).start().await;
-    world.account().configure(|settings| settings.latency_ms = 10);
+    let mut world = World::with_charges(4_000)
+        .lease(Duration::from_secs(1))
+        .start()
+        .await;
+    world
+        .account()
+        .configure(|settings| settings.latency_ms = 10);
     let connected = world.connect().await;
     let path = format!("/v1/sync-jobs/{}", connected["job_id"].as_str().unwrap());
     let mut crashes = 0;
@@ -36,13 +40,18 @@ async fn a_crash_loses_no_rows_and_the_next_consumer_goes_on_from_the_last_commi
     world.assert_exact().await;
     // The reader is at most 8 pages ahead of the writer, and one is in flight; a commit takes up to 20.
     let pages = world.sim.requests().of("GET /v1/charges") as i64 - 1;
-    assert!(pages <= 40 + crashes * 30, "{pages} pages with {crashes} crashes");
+    assert!(
+        pages <= 40 + crashes * 30,
+        "{pages} pages with {crashes} crashes"
+    );
 }
 
 #[tokio::test]
 async fn a_consumer_told_to_stop_gives_its_job_back_at_once() {
     let mut world = World::with_charges(3_000).start().await;
-    world.account().configure(|settings| settings.latency_ms = 20);
+    world
+        .account()
+        .configure(|settings| settings.latency_ms = 20);
     let connected = world.connect().await;
     let path = format!("/v1/sync-jobs/{}", connected["job_id"].as_str().unwrap());
     world
@@ -54,18 +63,28 @@ async fn a_consumer_told_to_stop_gives_its_job_back_at_once() {
     world.stop_consumers().await;
     // The lease is 30 s; a job that was merely dropped would wait for it to run out.
     world.start_consumer();
-    world.account().configure(|settings| settings.latency_ms = 0);
-    let job = tokio::time::timeout(Duration::from_secs(20), world.job_completed(&connected["job_id"]))
-        .await
-        .expect("the job goes on at once");
+    world
+        .account()
+        .configure(|settings| settings.latency_ms = 0);
+    let job = tokio::time::timeout(
+        Duration::from_secs(20),
+        world.job_completed(&connected["job_id"]),
+    )
+    .await
+    .expect("the job goes on at once");
     assert_eq!(job["attempt"], 2);
     world.assert_exact().await;
 }
 
 #[tokio::test]
 async fn a_zombie_that_lost_its_lease_commits_nothing() {
-    let world = World::with_charges(2_000).lease(Duration::from_secs(30)).start().await;
-    world.account().configure(|settings| settings.latency_ms = 30);
+    let world = World::with_charges(2_000)
+        .lease(Duration::from_secs(30))
+        .start()
+        .await;
+    world
+        .account()
+        .configure(|settings| settings.latency_ms = 30);
     let connected = world.connect().await;
     let path = format!("/v1/sync-jobs/{}", connected["job_id"].as_str().unwrap());
     world
@@ -82,7 +101,10 @@ async fn a_zombie_that_lost_its_lease_commits_nothing() {
     let rows_then = count_rows(&world).await;
     // The zombie's next commit is refused, and it stops; after the lease the job is claimed anew.
     let job = world.job_completed(&connected["job_id"]).await;
-    assert!(job["progress"]["charges_seen"].as_i64().unwrap() < 0, "counted from the takeover on: {job:#}");
+    assert!(
+        job["progress"]["charges_seen"].as_i64().unwrap() < 0,
+        "counted from the takeover on: {job:#}"
+    );
     assert!(rows_then < 2_000);
     world.assert_exact().await;
 }

@@ -1,5 +1,10 @@
 //! The integration tests, one file a behaviour.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test panics where something is not as it should be"
+)]
+
 mod analytics;
 mod broker;
 mod command_line;
@@ -8,6 +13,7 @@ mod crashes;
 mod filter_parity;
 mod http_api;
 mod programs;
+mod refiltering;
 mod scheduling;
 mod secrecy_of_keys;
 mod syncing;

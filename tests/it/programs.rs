@@ -11,7 +11,11 @@ use tests::world::unlimited_account;
 const CHARGES: u64 = 50_000;
 
 async fn simulator(charges: u64) -> SimHandle {
-    Simulator::builder().account(unlimited_account(charges)).start().await.unwrap()
+    Simulator::builder()
+        .account(unlimited_account(charges))
+        .start()
+        .await
+        .unwrap()
 }
 
 /// The truth in the words of the API's groups by day.
@@ -43,7 +47,8 @@ async fn three_programs_with_rabbitmq_and_one_with_postgresql_alone_give_the_sam
     let mut found = Vec::new();
     for amqp_url in [Some(shared_amqp_url()), None] {
         let database = TestDatabase::create().await;
-        let mut engine = Deployment::prepare(&url_of(&database), amqp_url.as_deref(), &sim.base_url);
+        let mut engine =
+            Deployment::prepare(&url_of(&database), amqp_url.as_deref(), &sim.base_url);
         if amqp_url.is_some() {
             for program in ["api", "scheduler", "consumer"] {
                 engine.start(program);
@@ -54,7 +59,11 @@ async fn three_programs_with_rabbitmq_and_one_with_postgresql_alone_give_the_sam
         let connected = engine.connect(sim.first().key()).await;
         let job = engine.job_completed(&connected["job_id"]).await;
         assert_eq!(job["progress"]["charges_seen"], CHARGES);
-        found.push(engine.days(connected["connection_id"].as_str().unwrap()).await);
+        found.push(
+            engine
+                .days(connected["connection_id"].as_str().unwrap())
+                .await,
+        );
         engine.terminate().await;
     }
     assert_eq!(found[0], found[1]);
@@ -101,7 +110,10 @@ async fn killing_the_consumer_the_broker_and_postgresql_during_a_sync_changes_no
     postgres.restart().await;
 
     let job = engine.job_completed(job_id).await;
-    assert!(job["attempt"].as_i64().unwrap() > 1, "it was claimed again: {job:#}");
+    assert!(
+        job["attempt"].as_i64().unwrap() > 1,
+        "it was claimed again: {job:#}"
+    );
     let connection_id = connected["connection_id"].as_str().unwrap();
     assert_eq!(engine.days(connection_id).await, truth_by_day(&sim));
 
@@ -109,7 +121,9 @@ async fn killing_the_consumer_the_broker_and_postgresql_during_a_sync_changes_no
     sim.configure_all(|settings| settings.latency_ms = 0);
     sim.first().churn(50, 1);
     let path = format!("/v1/connectors/stripe/{connection_id}/sync");
-    let (_, answer) = engine.ask(reqwest::Method::POST, &path, Some(serde_json::json!({}))).await;
+    let (_, answer) = engine
+        .ask(reqwest::Method::POST, &path, Some(serde_json::json!({})))
+        .await;
     engine.job_completed(&answer["job_id"]).await;
     assert_eq!(engine.days(connection_id).await, truth_by_day(&sim));
     engine.terminate().await;

@@ -29,7 +29,10 @@ async fn a_full_sync_through_rabbitmq_equals_stripe_to_the_cent() {
 #[tokio::test]
 async fn days_are_those_of_the_connections_time_zone() {
     let world = World::with_charges(1_500).start().await;
-    let connected = world.connect_with(json!({"timezone": "America/New_York"})).await.expect(201);
+    let connected = world
+        .connect_with(json!({"timezone": "America/New_York"}))
+        .await
+        .expect(201);
     world.job_completed(&connected["job_id"]).await;
     world.assert_exact().await;
 }
@@ -42,7 +45,10 @@ async fn a_changed_time_zone_dates_stored_rows_anew_without_asking_stripe() {
     world.sim.reset_requests();
     let path = format!("/v1/connectors/{}", world.connection_id());
     let body = json!({"timezone": "Australia/Lord_Howe"});
-    let patched = world.ask(Method::PATCH, &path, Some(body)).await.expect(200);
+    let patched = world
+        .ask(Method::PATCH, &path, Some(body))
+        .await
+        .expect(200);
     world.job_completed(&patched["job_id"]).await;
     assert_eq!(world.sim.requests().total, 0);
     world.assert_exact().await;
@@ -114,7 +120,10 @@ async fn many_new_charges_are_listed_not_fetched_one_by_one() {
     let connected = world.connect().await;
     world.job_completed(&connected["job_id"]).await;
     for amount in 0..150 {
-        world.account().create_charge(&NewCharge::of(1_000 + amount, "eur")).unwrap();
+        world
+            .account()
+            .create_charge(&NewCharge::of(1_000 + amount, "eur"))
+            .unwrap();
     }
     world.sim.reset_requests();
     world.sync(json!({})).await;
@@ -130,7 +139,9 @@ async fn charges_that_lists_do_not_show_yet_are_not_lost() {
     let account = world.account();
     account.configure(|settings| settings.visibility_lag_seconds = 10);
     for amount in 0..5 {
-        account.create_charge(&NewCharge::of(2_000 + amount, "usd")).unwrap();
+        account
+            .create_charge(&NewCharge::of(2_000 + amount, "usd"))
+            .unwrap();
     }
     let connected = world.connect().await;
     world.job_completed(&connected["job_id"]).await;
@@ -141,7 +152,9 @@ async fn charges_that_lists_do_not_show_yet_are_not_lost() {
 #[tokio::test]
 async fn updates_made_while_the_first_backfill_runs_are_seen() {
     let world = World::with_charges(3_000).start().await;
-    world.account().configure(|settings| settings.latency_ms = 20);
+    world
+        .account()
+        .configure(|settings| settings.latency_ms = 20);
     let connected = world.connect().await;
     let path = format!("/v1/sync-jobs/{}", connected["job_id"].as_str().unwrap());
     for round in 0..10 {
@@ -204,7 +217,11 @@ async fn a_revoked_key_stops_the_connection_until_a_person_acts() {
     account.set_key(&key, None, stripe_sim::KeyState::Revoked);
     let id = world.connection_id();
     let answer = world
-        .ask(Method::POST, &format!("/v1/connectors/stripe/{id}/sync"), Some(json!({})))
+        .ask(
+            Method::POST,
+            &format!("/v1/connectors/stripe/{id}/sync"),
+            Some(json!({})),
+        )
         .await
         .expect(202);
     let job = world.job_end(&answer["job_id"]).await;
@@ -237,7 +254,10 @@ async fn the_schedule_syncs_what_is_due() {
     let world = World::with_charges(200).start().await;
     let connected = world.connect().await;
     world.job_completed(&connected["job_id"]).await;
-    let charge = world.account().create_charge(&NewCharge::of(4_200, "usd")).unwrap();
+    let charge = world
+        .account()
+        .create_charge(&NewCharge::of(4_200, "usd"))
+        .unwrap();
     overdue(&world).await;
     scheduler::tick(&world.scheduler()).await.unwrap();
     let path = format!("/v1/connectors/{}/jobs", world.connection_id());
@@ -249,8 +269,12 @@ async fn the_schedule_syncs_what_is_due() {
         })
         .await;
     world.job_completed(&job["job_id"]).await;
-    let explained =
-        world.get(&format!("/v1/connectors/{}/charges/{charge}/explain", world.connection_id())).await;
+    let explained = world
+        .get(&format!(
+            "/v1/connectors/{}/charges/{charge}/explain",
+            world.connection_id()
+        ))
+        .await;
     assert_eq!(explained["reason"], "counted");
     world.assert_exact().await;
 }
@@ -265,14 +289,22 @@ async fn two_organizations_may_connect_the_same_account_and_agree() {
     });
     let globex = world.token_of("globex").to_owned();
     let second = world
-        .ask_as(&globex, Method::POST, "/v1/connectors/stripe/connect", Some(body))
+        .ask_as(
+            &globex,
+            Method::POST,
+            "/v1/connectors/stripe/connect",
+            Some(body),
+        )
         .await
         .expect(201);
     world.job_completed(&first["job_id"]).await;
     let path = format!("/v1/sync-jobs/{}", second["job_id"].as_str().unwrap());
     world
         .eventually("the second organization's job", async || {
-            let job = world.ask_as(&globex, Method::GET, &path, None).await.expect(200);
+            let job = world
+                .ask_as(&globex, Method::GET, &path, None)
+                .await
+                .expect(200);
             (job["status"] == "completed").then_some(())
         })
         .await;
@@ -280,7 +312,10 @@ async fn two_organizations_may_connect_the_same_account_and_agree() {
     let totals = |id: String| format!("/v1/analytics/stripe?connection_id={id}&group_by=currency");
     let ours = world.get(&totals(world.connection_id())).await;
     let theirs = format!("globex-stripe-{}", world.account().id());
-    let theirs = world.ask_as(&globex, Method::GET, &totals(theirs), None).await.expect(200);
+    let theirs = world
+        .ask_as(&globex, Method::GET, &totals(theirs), None)
+        .await
+        .expect(200);
     assert_eq!(ours["totals"], theirs["totals"]);
 }
 
@@ -302,8 +337,16 @@ async fn a_rule_is_applied_to_stored_rows_without_asking_stripe_and_undone_again
     let created = world.ask(Method::POST, &path, Some(rule)).await.expect(201);
     world.job_completed(&created["job_id"]).await;
     let only_pro = world.get(&totals).await;
-    let keys: Vec<_> = only_pro["groups"].as_array().unwrap().iter().map(|g| g["key"].clone()).collect();
-    assert!(!keys.is_empty() && keys.iter().all(|key| key == "pro"), "{keys:?}");
+    let keys: Vec<_> = only_pro["groups"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|g| g["key"].clone())
+        .collect();
+    assert!(
+        !keys.is_empty() && keys.iter().all(|key| key == "pro"),
+        "{keys:?}"
+    );
     // New charges obey the rule as well.
     let tier = |value: &str| NewCharge {
         metadata: [("tier".to_owned(), value.to_owned())].into(),
@@ -313,9 +356,17 @@ async fn a_rule_is_applied_to_stored_rows_without_asking_stripe_and_undone_again
     world.account().create_charge(&tier("pro")).unwrap();
     world.sync(json!({})).await;
     let synced = world.get(&totals).await;
-    assert!(synced["groups"].as_array().unwrap().iter().all(|group| group["key"] == "pro"));
+    assert!(
+        synced["groups"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|group| group["key"] == "pro")
+    );
     let filter_id = created["filter_id"].as_str().unwrap();
-    let deleted = world.ask(Method::DELETE, &format!("{path}/{filter_id}"), None).await;
+    let deleted = world
+        .ask(Method::DELETE, &format!("{path}/{filter_id}"), None)
+        .await;
     assert!(deleted.status.is_success(), "{:#}", deleted.body);
     world.job_completed(&deleted.body["job_id"]).await;
     world.assert_exact().await;
@@ -332,14 +383,20 @@ async fn a_deleted_connection_leaves_nothing_behind_but_its_job() {
     world.ask(Method::GET, &path, None).await.expect(404);
     world.job_completed(&deleted["job_id"]).await;
     for table in [
-        "platform_connections", "connection_credentials", "stripe_revenue_data",
-        "stripe_daily_aggregates", "stripe_stale_days", "stripe_catalog_objects",
-        "stripe_metadata_keys", "stripe_sync_state",
+        "platform_connections",
+        "connection_credentials",
+        "stripe_revenue_data",
+        "stripe_daily_aggregates",
+        "stripe_stale_days",
+        "stripe_catalog_objects",
+        "stripe_metadata_keys",
+        "stripe_sync_state",
     ] {
-        let count: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(format!("SELECT COUNT(*) FROM {table}")))
-            .fetch_one(world.database.admin())
-            .await
-            .unwrap();
+        let count: i64 =
+            sqlx::query_scalar(sqlx::AssertSqlSafe(format!("SELECT COUNT(*) FROM {table}")))
+                .fetch_one(world.database.admin())
+                .await
+                .unwrap();
         assert_eq!(count, 0, "{table}");
     }
     world.connect().await;
@@ -355,16 +412,28 @@ async fn the_metadata_catalogue_is_right_after_updates_and_deletions() {
     let set = |key: &str, value: &str| -> MetadataChange {
         [(key.to_owned(), Some(value.to_owned()))].into()
     };
-    account.set_charge_metadata(&charge, &set("only_here", "seen")).unwrap();
+    account
+        .set_charge_metadata(&charge, &set("only_here", "seen"))
+        .unwrap();
     world.sync(json!({})).await;
-    let path = format!("/v1/connectors/{}/filters/discover?object_type=charge&limit=1000", world.connection_id());
+    let path = format!(
+        "/v1/connectors/{}/filters/discover?object_type=charge&limit=1000",
+        world.connection_id()
+    );
     let find = |found: &serde_json::Value| {
-        found["data"].as_array().unwrap().iter().find(|key| key["key_path"] == "only_here").cloned()
+        found["data"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|key| key["key_path"] == "only_here")
+            .cloned()
     };
     let entry = find(&world.get(&path).await).expect("the key is catalogued");
     assert_eq!(entry["occurrences"], 1);
     assert_eq!(entry["sample_values"], json!(["seen"]));
-    account.set_charge_metadata(&charge, &set("only_here", "")).unwrap();
+    account
+        .set_charge_metadata(&charge, &set("only_here", ""))
+        .unwrap();
     world.sync(json!({})).await;
     assert_eq!(find(&world.get(&path).await), None);
 }
@@ -375,7 +444,12 @@ async fn an_account_without_charges_is_covered_all_the_same() {
     let before = SystemClock.now();
     let connected = world.connect().await;
     world.job_completed(&connected["job_id"]).await;
-    let status = world.get(&format!("/v1/connectors/{}/sync-status", world.connection_id())).await;
+    let status = world
+        .get(&format!(
+            "/v1/connectors/{}/sync-status",
+            world.connection_id()
+        ))
+        .await;
     let from: chrono::DateTime<Utc> = status["covered"]["from"].as_str().unwrap().parse().unwrap();
     assert!(from < before);
     assert_eq!(status["state"]["charges_synced"], 0);

@@ -30,7 +30,9 @@ impl TestDatabase {
     pub async fn create_in(server_url: &str) -> Self {
         let name = format!("test_{}", new_id(SystemClock.now()).simple());
         let options: PgConnectOptions = server_url.parse().expect("a URL of PostgreSQL");
-        let mut conn = PgConnection::connect_with(&options).await.expect("PostgreSQL is there");
+        let mut conn = PgConnection::connect_with(&options)
+            .await
+            .expect("PostgreSQL is there");
         sqlx::query(sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}")))
             .execute(&mut conn)
             .await
@@ -39,7 +41,9 @@ impl TestDatabase {
         let mut url = url::Url::parse(server_url).expect("a URL");
         url.set_path(&name);
         let url = url.to_string();
-        db::migrate(&url.clone().into()).await.expect("the migrations apply");
+        db::migrate(&url.clone().into())
+            .await
+            .expect("the migrations apply");
         let admin = PgPoolOptions::new()
             .max_connections(POOL_CONNECTIONS)
             .connect_lazy(&url)

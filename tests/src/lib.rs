@@ -4,6 +4,11 @@
 //! Everything here panics rather than returning errors: a harness that cannot do its part is a failed
 //! test. Nothing sleeps for a fixed time; waits are for conditions, and bounded.
 
+#![expect(
+    clippy::missing_panics_doc,
+    reason = "everything here panics when it cannot do its part"
+)]
+
 pub mod api_only;
 pub mod database;
 pub mod programs;

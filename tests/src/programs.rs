@@ -24,9 +24,16 @@ pub fn free_port() -> u16 {
 /// Where the programs were built: beside the test.
 fn binary(name: &str) -> PathBuf {
     let test = std::env::current_exe().expect("the test's own path");
-    let target = test.ancestors().nth(2).expect("target/<profile>/deps/<test>");
+    let target = test
+        .ancestors()
+        .nth(2)
+        .expect("target/<profile>/deps/<test>");
     let path = target.join(name);
-    assert!(path.exists(), "{} is not built: run tests by make test", path.display());
+    assert!(
+        path.exists(),
+        "{} is not built: run tests by make test",
+        path.display()
+    );
     path
 }
 
@@ -40,7 +47,11 @@ pub struct Program {
 impl Program {
     /// Starts a program with these settings and no others; its output is added to `log`.
     pub fn start(name: &str, arguments: &[&str], settings: &[(&str, &str)], log: &Path) -> Self {
-        let output = File::options().create(true).append(true).open(log).expect("a log file");
+        let output = File::options()
+            .create(true)
+            .append(true)
+            .open(log)
+            .expect("a log file");
         let errors = output.try_clone().expect("a second handle");
         let child = Command::new(binary(name))
             .args(arguments)
@@ -53,7 +64,10 @@ impl Program {
             .stderr(errors)
             .spawn()
             .expect("the program starts");
-        Self { name: name.to_owned(), child }
+        Self {
+            name: name.to_owned(),
+            child,
+        }
     }
 
     /// SIGKILL.
@@ -66,7 +80,10 @@ impl Program {
     pub async fn terminate(&mut self) {
         let pid = Pid::from_raw(i32::try_from(self.child.id()).expect("a process id"));
         kill(pid, Signal::SIGTERM).expect("a program of ours");
-        let status = poll(&format!("{} to end", self.name), || self.child.try_wait().expect("a child")).await;
+        let status = poll(&format!("{} to end", self.name), || {
+            self.child.try_wait().expect("a child")
+        })
+        .await;
         assert!(status.success(), "{} ended with {status}", self.name);
     }
 
@@ -92,7 +109,9 @@ async fn poll<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
             tokio::time::sleep(POLL).await;
         }
     };
-    tokio::time::timeout(PATIENCE, polled).await.unwrap_or_else(|_| panic!("waited in vain for {what}"))
+    tokio::time::timeout(PATIENCE, polled)
+        .await
+        .unwrap_or_else(|_| panic!("waited in vain for {what}"))
 }
 
 /// The engine as processes, and a client of it.
@@ -119,7 +138,10 @@ impl Deployment {
         let key = common::credential::Keyring::generate("k1");
         let mut settings = vec![
             ("DATABASE_URL", database_url.to_owned()),
-            ("ENCRYPTION_KEYS", secrecy::ExposeSecret::expose_secret(&key).to_owned()),
+            (
+                "ENCRYPTION_KEYS",
+                secrecy::ExposeSecret::expose_secret(&key).to_owned(),
+            ),
             ("STRIPE_API_BASE", stripe_url.to_owned()),
             ("API_BIND", format!("127.0.0.1:{api_port}")),
             ("JOB_LEASE_SECONDS", "5".to_owned()),
@@ -129,7 +151,10 @@ impl Deployment {
         ];
         settings.extend(amqp_url.map(|url| ("AMQP_URL", url.to_owned())));
         let mut deployment = Self {
-            settings: settings.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
+            settings: settings
+                .into_iter()
+                .map(|(name, value)| (name.to_owned(), value))
+                .collect(),
             directory: TempDir::new().expect("a directory"),
             api_url: format!("http://127.0.0.1:{api_port}"),
             token: String::new(),
@@ -139,7 +164,8 @@ impl Deployment {
         };
         deployment.run(&["migrate"]);
         deployment.run(&["org", "create", "acme", "--name", "Acme"]);
-        deployment.token = deployment.run(&["token", "create", "--org", "acme"]).trim().to_owned();
+        let token = deployment.run(&["token", "create", "--org", "acme"]);
+        token.trim().clone_into(&mut deployment.token);
         deployment
     }
 
@@ -154,7 +180,10 @@ impl Deployment {
             .output()
             .expect("stripe-sync runs");
         let errors = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(output.status.success(), "stripe-sync {arguments:?}: {errors}");
+        assert!(
+            output.status.success(),
+            "stripe-sync {arguments:?}: {errors}"
+        );
         String::from_utf8(output.stdout).expect("text")
     }
 
@@ -182,7 +211,11 @@ impl Deployment {
 
     /// Kills the program of this name with SIGKILL.
     pub fn kill(&mut self, name: &str) {
-        let at = self.programs.iter().position(|(n, _)| n == name).expect("it was started");
+        let at = self
+            .programs
+            .iter()
+            .position(|(n, _)| n == name)
+            .expect("it was started");
         self.programs.remove(at).1.kill();
     }
 
@@ -201,7 +234,12 @@ impl Deployment {
 
     /// Asks the API until it answers with a success or an error of the caller's; 5xx and refused
     /// connections are asked again.
-    pub async fn ask(&self, method: reqwest::Method, path: &str, body: Option<Value>) -> (u16, Value) {
+    pub async fn ask(
+        &self,
+        method: reqwest::Method,
+        path: &str,
+        body: Option<Value>,
+    ) -> (u16, Value) {
         let asked = async {
             loop {
                 let mut request = self
@@ -222,7 +260,9 @@ impl Deployment {
                 tokio::time::sleep(POLL).await;
             }
         };
-        tokio::time::timeout(PATIENCE, asked).await.unwrap_or_else(|_| panic!("{path} never answered"))
+        tokio::time::timeout(PATIENCE, asked)
+            .await
+            .unwrap_or_else(|_| panic!("{path} never answered"))
     }
 
     /// `GET`, which must answer 200 in the end.
@@ -235,8 +275,13 @@ impl Deployment {
     /// Connects an account; the answer.
     pub async fn connect(&self, key: &str) -> Value {
         let body = json!({"organization_id": "acme", "api_key": key, "lookback_days": 120});
-        let (status, answer) =
-            self.ask(reqwest::Method::POST, "/v1/connectors/stripe/connect", Some(body)).await;
+        let (status, answer) = self
+            .ask(
+                reqwest::Method::POST,
+                "/v1/connectors/stripe/connect",
+                Some(body),
+            )
+            .await;
         assert_eq!(status, 201, "{answer:#}");
         answer
     }
@@ -255,7 +300,7 @@ impl Deployment {
         };
         match tokio::time::timeout(PATIENCE * 2, polled).await {
             Ok(job) => job,
-            Err(_) => panic!("waited in vain for the job: {:#}", self.get(&path).await),
+            Err(late) => panic!("{late}: waited in vain for {:#}", self.get(&path).await),
         }
     }
 

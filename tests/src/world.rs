@@ -25,7 +25,7 @@ use crate::database::TestDatabase;
 use crate::servers::shared_amqp_url;
 
 /// How long anything may take before a test is given up.
-pub const PATIENCE: Duration = Duration::from_secs(120);
+pub const PATIENCE: Duration = Duration::from_mins(2);
 const POLL: Duration = Duration::from_millis(25);
 const NO_LIMIT: NonZeroU32 = NonZeroU32::new(100_000).expect("not zero");
 
@@ -155,10 +155,15 @@ async fn serve_api(parts: &Parts, database: &TestDatabase, stop: CancellationTok
         stripe: parts.stripe.clone(),
         keyring: Arc::clone(&parts.keyring),
         shutdown: stop.clone(),
-        token_rate: api::TokenRate { per_second: NO_LIMIT, burst: NO_LIMIT },
+        token_rate: api::TokenRate {
+            per_second: NO_LIMIT,
+            burst: NO_LIMIT,
+        },
         ready: true,
     });
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+        .await
+        .expect("a free port");
     let url = format!("http://{}", listener.local_addr().expect("an address"));
     let router = api::router(state);
     tokio::spawn(async move {
@@ -226,7 +231,7 @@ impl World {
         WorldBuilder {
             accounts: Vec::new(),
             rabbitmq: false,
-            event_lag: Duration::from_secs(60),
+            event_lag: Duration::from_mins(1),
             lease: Duration::from_secs(30),
             consumers: 1,
         }
@@ -260,7 +265,9 @@ impl World {
             role,
             expires_at: None,
         };
-        tenant::queries::create_token(conn, organization, &new, now).await.expect("a token");
+        tenant::queries::create_token(conn, organization, &new, now)
+            .await
+            .expect("a token");
         token
     }
 
@@ -290,7 +297,11 @@ impl World {
             async move { consumer::work(&engine, &context).await }
         });
         drop(entered);
-        self.consumers.push(RunningConsumer { context, task, runtime });
+        self.consumers.push(RunningConsumer {
+            context,
+            task,
+            runtime,
+        });
     }
 
     /// Stops the consumers as SIGTERM does.
@@ -312,7 +323,11 @@ impl World {
     /// A scheduler of this world, to be ticked by hand.
     pub fn scheduler(&self) -> scheduler::Scheduler {
         let pool = self.database.pool(Role::Scheduler);
-        scheduler::Scheduler { broker: self.parts.broker(&pool), pool, clock: Arc::new(SystemClock) }
+        scheduler::Scheduler {
+            broker: self.parts.broker(&pool),
+            pool,
+            clock: Arc::new(SystemClock),
+        }
     }
 
     /// The first account of the simulator.
@@ -327,19 +342,32 @@ impl World {
 
     /// Asks the API as the first organization's administrator.
     pub async fn ask(&self, method: Method, path: &str, body: Option<Value>) -> Answer {
-        self.ask_as(self.token_of(self.first.as_str()), method, path, body).await
+        self.ask_as(self.token_of(self.first.as_str()), method, path, body)
+            .await
     }
 
     /// Asks the API with a token.
-    pub async fn ask_as(&self, token: &str, method: Method, path: &str, body: Option<Value>) -> Answer {
-        let mut request = self.http.request(method, format!("{}{path}", self.api_url)).bearer_auth(token);
+    pub async fn ask_as(
+        &self,
+        token: &str,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+    ) -> Answer {
+        let mut request = self
+            .http
+            .request(method, format!("{}{path}", self.api_url))
+            .bearer_auth(token);
         if let Some(body) = body {
             request = request.json(&body);
         }
         let answer = request.send().await.expect("the API answers");
         let status = answer.status();
         let text = answer.text().await.expect("a body");
-        Answer { status, body: serde_json::from_str(&text).unwrap_or(Value::Null) }
+        Answer {
+            status,
+            body: serde_json::from_str(&text).unwrap_or(Value::Null),
+        }
     }
 
     /// `GET`, which must answer 200.
@@ -362,7 +390,8 @@ impl World {
         for (key, value) in extra.as_object().expect("an object") {
             body[key] = value.clone();
         }
-        self.ask(Method::POST, "/v1/connectors/stripe/connect", Some(body)).await
+        self.ask(Method::POST, "/v1/connectors/stripe/connect", Some(body))
+            .await
     }
 
     /// The id of the connection of the first organization to the first account.
@@ -408,7 +437,7 @@ impl World {
         };
         match tokio::time::timeout(PATIENCE, polled).await {
             Ok(answer) => answer,
-            Err(_) => panic!("waited in vain for {what}"),
+            Err(late) => panic!("{late}: waited in vain for {what}"),
         }
     }
 
@@ -454,12 +483,17 @@ mod exact {
         let mut cursor = String::new();
         loop {
             let page = world
-                .get(&format!("/v1/analytics/stripe?connection_id={id}&group_by={by}&limit=1000{cursor}"))
+                .get(&format!(
+                    "/v1/analytics/stripe?connection_id={id}&group_by={by}&limit=1000{cursor}"
+                ))
                 .await;
             for group in page["groups"].as_array().expect("groups") {
                 let key = group["key"].as_str().map(str::to_owned);
                 let currency = group["currency"].as_str().expect("a currency").to_owned();
-                assert!(found.insert((key, currency), figures(group)).is_none(), "a group came twice");
+                assert!(
+                    found.insert((key, currency), figures(group)).is_none(),
+                    "a group came twice"
+                );
             }
             match page["next_cursor"].as_str() {
                 Some(next) => cursor = format!("&cursor={next}"),
@@ -469,9 +503,18 @@ mod exact {
     }
 
     pub(super) async fn assert_exact(world: &World) {
-        let connection = world.get(&format!("/v1/connectors/{}", world.connection_id())).await;
-        let status = world.get(&format!("/v1/connectors/{}/sync-status", world.connection_id())).await;
-        let from = status["covered"]["from"].as_str().expect("something is covered");
+        let connection = world
+            .get(&format!("/v1/connectors/{}", world.connection_id()))
+            .await;
+        let status = world
+            .get(&format!(
+                "/v1/connectors/{}/sync-status",
+                world.connection_id()
+            ))
+            .await;
+        let from = status["covered"]["from"]
+            .as_str()
+            .expect("something is covered");
         let from: chrono::DateTime<chrono::Utc> = from.parse().expect("an instant");
         let dimensions = ["charge.tier", "charge.campaign", "customer.plan"];
         let truth = world
@@ -501,27 +544,44 @@ mod exact {
                     truth_figures(&group.figures).map(|figures| (key, figures))
                 })
                 .collect();
-            assert_eq!(groups(world, &format!("metadata:{dimension}")).await, expected, "by {dimension}");
+            assert_eq!(
+                groups(world, &format!("metadata:{dimension}")).await,
+                expected,
+                "by {dimension}"
+            );
         }
         assert_state(&truth, &status["state"]);
         assert_aggregates(world, &truth).await;
     }
 
     fn assert_state(truth: &stripe_sim::Truth, state: &Value) {
-        assert_eq!(state["charges_synced"], truth.charges_stored, "charges synced");
-        assert_eq!(state["last_charge_id"].as_str(), truth.newest_charge.as_deref(), "newest charge");
+        assert_eq!(
+            state["charges_synced"], truth.charges_stored,
+            "charges synced"
+        );
+        assert_eq!(
+            state["last_charge_id"].as_str(),
+            truth.newest_charge.as_deref(),
+            "newest charge"
+        );
         let totals: BTreeMap<&str, i64> = truth
             .totals
             .iter()
             .filter(|(_, figures)| figures.charges > 0)
             .map(|(currency, figures)| (currency.as_str(), figures.net))
             .collect();
-        assert_eq!(state["total_revenue_synced"], serde_json::json!(totals), "total revenue");
+        assert_eq!(
+            state["total_revenue_synced"],
+            serde_json::json!(totals),
+            "total revenue"
+        );
     }
 
     async fn assert_aggregates(world: &World, truth: &stripe_sim::Truth) {
-        let path =
-            format!("/v1/analytics/stripe/daily-aggregates?connection_id={}", world.connection_id());
+        let path = format!(
+            "/v1/analytics/stripe/daily-aggregates?connection_id={}",
+            world.connection_id()
+        );
         let body = world.get(&path).await;
         let mut found = BTreeMap::new();
         for day in body["data"].as_array().expect("data") {
@@ -541,8 +601,12 @@ mod exact {
         }
         let mut expected = BTreeMap::new();
         for (day, currencies) in &truth.days {
-            for (currency, figures) in currencies.iter().filter(|(_, figures)| figures.charges > 0) {
-                expected.insert((day.clone(), currency.clone()), [figures.charges as i64, figures.net]);
+            for (currency, figures) in currencies.iter().filter(|(_, figures)| figures.charges > 0)
+            {
+                expected.insert(
+                    (day.clone(), currency.clone()),
+                    [figures.charges as i64, figures.net],
+                );
             }
         }
         assert_eq!(found, expected, "daily aggregates");

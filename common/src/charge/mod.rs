@@ -21,6 +21,10 @@ pub const SUCCEEDED: &str = "succeeded";
 
 /// A charge as Stripe shows it now, as far as it is kept.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "they are Stripe's, and independent of each other"
+)]
 pub struct Charge {
     /// `ch_…` or `py_…`
     pub charge_id: String,
@@ -94,7 +98,10 @@ impl Charge {
         } else {
             self.amount_refunded
         };
-        Figures { gross, refunded: refunded.min(gross) }
+        Figures {
+            gross,
+            refunded: refunded.min(gross),
+        }
     }
 
     /// The rows of the charge, dated `date`, and kept out by `rules` where they say so.
@@ -214,18 +221,85 @@ mod tests {
             assert_eq!(charge.figures(), Figures { gross, refunded }, "{name}");
         };
         check("captured", charge(), 1000, 0);
-        check("refunded in part", Charge { amount_refunded: 250, ..charge() }, 1000, 250);
-        check("failed", Charge { status: "failed".into(), ..charge() }, 0, 0);
-        check("pending", Charge { status: "pending".into(), ..charge() }, 0, 0);
-        let hold = Charge { captured: false, amount_captured: 0, ..charge() };
+        check(
+            "refunded in part",
+            Charge {
+                amount_refunded: 250,
+                ..charge()
+            },
+            1000,
+            250,
+        );
+        check(
+            "failed",
+            Charge {
+                status: "failed".into(),
+                ..charge()
+            },
+            0,
+            0,
+        );
+        check(
+            "pending",
+            Charge {
+                status: "pending".into(),
+                ..charge()
+            },
+            0,
+            0,
+        );
+        let hold = Charge {
+            captured: false,
+            amount_captured: 0,
+            ..charge()
+        };
         check("uncaptured hold", hold.clone(), 0, 0);
-        check("lapsed hold, marked refunded", Charge { amount_refunded: 1000, ..hold }, 0, 0);
-        let partly = Charge { amount_captured: 600, ..charge() };
+        check(
+            "lapsed hold, marked refunded",
+            Charge {
+                amount_refunded: 1000,
+                ..hold
+            },
+            0,
+            0,
+        );
+        let partly = Charge {
+            amount_captured: 600,
+            ..charge()
+        };
         check("partial capture", partly.clone(), 600, 0);
-        let released = Charge { amount_refunded: 400, release_in_refunds: true, ..partly.clone() };
+        let released = Charge {
+            amount_refunded: 400,
+            release_in_refunds: true,
+            ..partly.clone()
+        };
         check("the released rest is no refund", released.clone(), 600, 0);
-        check("and a refund on top is", Charge { amount_refunded: 500, ..released }, 600, 100);
-        check("a refund where the rest is not reported", Charge { amount_refunded: 100, ..partly.clone() }, 600, 100);
-        check("never more than gross", Charge { amount_refunded: 900, ..partly }, 600, 600);
+        check(
+            "and a refund on top is",
+            Charge {
+                amount_refunded: 500,
+                ..released
+            },
+            600,
+            100,
+        );
+        check(
+            "a refund where the rest is not reported",
+            Charge {
+                amount_refunded: 100,
+                ..partly.clone()
+            },
+            600,
+            100,
+        );
+        check(
+            "never more than gross",
+            Charge {
+                amount_refunded: 900,
+                ..partly
+            },
+            600,
+            600,
+        );
     }
 }

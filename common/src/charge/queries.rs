@@ -90,15 +90,21 @@ impl Columns {
         self.disputed.push(charge.disputed);
         self.dispute_status.push(row.dispute_status);
         self.charge_metadata.push(Value::Object(charge.metadata));
-        self.product_metadata.push(Value::Object(row.product_metadata));
+        self.product_metadata
+            .push(Value::Object(row.product_metadata));
         self.price_metadata.push(Value::Object(row.price_metadata));
-        self.customer_metadata.push(Value::Object(charge.customer_metadata));
+        self.customer_metadata
+            .push(Value::Object(charge.customer_metadata));
         self.excluded_by.push(row.excluded_by);
     }
 }
 
 /// Writes rows, each `(charge, line)` at most once; unchanged ones are not rewritten. The days of
 /// those that changed are noted as stale in the same statement.
+#[expect(
+    clippy::too_many_lines,
+    reason = "one statement that names every column five times"
+)]
 pub async fn upsert(
     conn: &mut PgConnection,
     organization: &OrganizationId,
@@ -198,7 +204,10 @@ pub async fn upsert(
     )
     .fetch_all(conn)
     .await?;
-    let mut result = Written { rows: written.len() as i64, ..Written::default() };
+    let mut result = Written {
+        rows: written.len() as i64,
+        ..Written::default()
+    };
     for row in written {
         if row.inserted {
             result.inserted.insert(row.charge_id);
@@ -263,7 +272,10 @@ pub async fn remember_objects(
     objects: &[CatalogObject],
 ) -> Result<Remembered, Error> {
     let ids: Vec<String> = objects.iter().map(|o| o.object_id.clone()).collect();
-    let metadata: Vec<Value> = objects.iter().map(|o| Value::Object(o.metadata.clone())).collect();
+    let metadata: Vec<Value> = objects
+        .iter()
+        .map(|o| Value::Object(o.metadata.clone()))
+        .collect();
     let deleted: Vec<bool> = objects.iter().map(|o| o.deleted).collect();
     let written = sqlx::query!(
         r#"INSERT INTO stripe_catalog_objects AS stored

@@ -114,10 +114,17 @@ impl Connection {
 
 /// Local midnight of the day `lookback_days` before `connected_at`; where a clock change skips
 /// midnight, the first instant of that day.
-pub fn covered_from(connected_at: DateTime<Utc>, timezone: Tz, lookback_days: i32) -> DateTime<Utc> {
+pub fn covered_from(
+    connected_at: DateTime<Utc>,
+    timezone: Tz,
+    lookback_days: i32,
+) -> DateTime<Utc> {
     let days = Days::new(u64::from(lookback_days.unsigned_abs()));
     let today = connected_at.with_timezone(&timezone).date_naive();
-    start_of_day(today.checked_sub_days(days).unwrap_or(NaiveDate::MIN), timezone)
+    start_of_day(
+        today.checked_sub_days(days).unwrap_or(NaiveDate::MIN),
+        timezone,
+    )
 }
 
 /// The first instant of a local day.
@@ -125,10 +132,11 @@ pub fn start_of_day(date: NaiveDate, timezone: Tz) -> DateTime<Utc> {
     let midnight = date.and_time(NaiveTime::MIN);
     // Gaps are at most a day long (Samoa skipped 2011-12-30), in steps of a quarter of an hour.
     (0..=96)
-        .filter_map(|quarters| {
-            timezone.from_local_datetime(&(midnight + TimeDelta::minutes(15 * quarters))).earliest()
+        .find_map(|quarters| {
+            timezone
+                .from_local_datetime(&(midnight + TimeDelta::minutes(15 * quarters)))
+                .earliest()
         })
-        .next()
         .map_or_else(|| midnight.and_utc(), |local| local.to_utc())
 }
 
@@ -148,7 +156,10 @@ pub struct OffsetSpan {
 pub fn offset_spans(timezone: Tz, from: DateTime<Utc>, to: DateTime<Utc>) -> Vec<OffsetSpan> {
     use chrono::Offset as _;
     let offset_at = |instant: DateTime<Utc>| {
-        timezone.offset_from_utc_datetime(&instant.naive_utc()).fix().local_minus_utc()
+        timezone
+            .offset_from_utc_datetime(&instant.naive_utc())
+            .fix()
+            .local_minus_utc()
     };
     let mut spans: Vec<OffsetSpan> = Vec::new();
     let mut start = from;
@@ -160,16 +171,28 @@ pub fn offset_spans(timezone: Tz, from: DateTime<Utc>, to: DateTime<Utc>) -> Vec
             let (mut before, mut after) = (at, next);
             while after - before > TimeDelta::seconds(1) {
                 let middle = before + (after - before) / 2;
-                if offset_at(middle) == offset_at(at) { before = middle } else { after = middle }
+                if offset_at(middle) == offset_at(at) {
+                    before = middle;
+                } else {
+                    after = middle;
+                }
             }
             let change = DateTime::from_timestamp(after.timestamp(), 0).unwrap_or(after);
-            spans.push(OffsetSpan { from: start, to: change, offset_seconds: offset_at(at) });
+            spans.push(OffsetSpan {
+                from: start,
+                to: change,
+                offset_seconds: offset_at(at),
+            });
             start = change;
         }
         at = next;
     }
     if start < to {
-        spans.push(OffsetSpan { from: start, to, offset_seconds: offset_at(start) });
+        spans.push(OffsetSpan {
+            from: start,
+            to,
+            offset_seconds: offset_at(start),
+        });
     }
     spans
 }
@@ -187,13 +210,32 @@ mod tests {
     fn coverage_begins_at_local_midnight() {
         for (connected, zone, days, from) in [
             ("2026-11-21T06:00:00Z", Tz::UTC, 30, "2026-10-22T00:00:00Z"),
-            ("2026-11-21T01:00:00Z", Tz::America__New_York, 1, "2026-11-19T05:00:00Z"),
+            (
+                "2026-11-21T01:00:00Z",
+                Tz::America__New_York,
+                1,
+                "2026-11-19T05:00:00Z",
+            ),
             // Across the change of clocks on 2026-11-01.
-            ("2026-11-21T12:00:00Z", Tz::America__New_York, 30, "2026-10-22T04:00:00Z"),
+            (
+                "2026-11-21T12:00:00Z",
+                Tz::America__New_York,
+                30,
+                "2026-10-22T04:00:00Z",
+            ),
             // Midnight does not exist in Beirut on 2026-03-29: the day begins at 01:00.
-            ("2026-03-30T12:00:00Z", Tz::Asia__Beirut, 1, "2026-03-28T22:00:00Z"),
+            (
+                "2026-03-30T12:00:00Z",
+                Tz::Asia__Beirut,
+                1,
+                "2026-03-28T22:00:00Z",
+            ),
         ] {
-            assert_eq!(covered_from(instant(connected), zone, days), instant(from), "{connected} {zone}");
+            assert_eq!(
+                covered_from(instant(connected), zone, days),
+                instant(from),
+                "{connected} {zone}"
+            );
         }
     }
 

@@ -1,8 +1,8 @@
 //! Connections in PostgreSQL.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use sqlx::types::Json;
 use sqlx::PgConnection;
+use sqlx::types::Json;
 
 use super::{Connection, Permission, Problem, Warning};
 use crate::db::{self, Error};
@@ -32,11 +32,14 @@ impl TryFrom<ConnectionRow> for Connection {
     type Error = Error;
 
     fn try_from(row: ConnectionRow) -> Result<Self, Error> {
-        let problem = row.problem_code.zip(row.problem_since).map(|(code, since)| Problem {
-            code,
-            detail: row.problem_detail.unwrap_or_default(),
-            since,
-        });
+        let problem = row
+            .problem_code
+            .zip(row.problem_since)
+            .map(|(code, since)| Problem {
+                code,
+                detail: row.problem_detail.unwrap_or_default(),
+                since,
+            });
         Ok(Self {
             organization_id: db::organization_id(row.organization_id)?,
             connection_id: row.connection_id,
@@ -181,7 +184,10 @@ pub async fn list(
 }
 
 /// Stores a connection's settings: name, paused, interval, time zone, rate share and lookback.
-pub async fn update_settings(conn: &mut PgConnection, connection: &Connection) -> Result<(), Error> {
+pub async fn update_settings(
+    conn: &mut PgConnection,
+    connection: &Connection,
+) -> Result<(), Error> {
     sqlx::query!(
         "UPDATE platform_connections
          SET name = $3, paused = $4, sync_interval_minutes = $5, timezone = $6, rate_share = $7,

@@ -69,7 +69,11 @@ impl Place<'_> {
     /// Length-prefixed, so that no two places share their bytes.
     fn associated_data(&self) -> Vec<u8> {
         let mut data = Vec::new();
-        for part in [self.organization.as_str(), self.connection_id, "connection_credentials.sealed"] {
+        for part in [
+            self.organization.as_str(),
+            self.connection_id,
+            "connection_credentials.sealed",
+        ] {
             data.extend_from_slice(&(part.len() as u64).to_be_bytes());
             data.extend_from_slice(part.as_bytes());
         }
@@ -96,7 +100,9 @@ pub struct Keyring(Vec<EncryptionKey>);
 
 impl std::fmt::Debug for Keyring {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_list().entries(self.0.iter().map(|key| &key.id)).finish()
+        f.debug_list()
+            .entries(self.0.iter().map(|key| &key.id))
+            .finish()
     }
 }
 
@@ -104,14 +110,25 @@ impl Keyring {
     /// Reads `id:base64(32 bytes)[,…]`.
     pub fn parse(text: &str) -> Result<Self, Error> {
         let mut keys: Vec<EncryptionKey> = Vec::new();
-        for (index, part) in text.split(',').map(str::trim).filter(|p| !p.is_empty()).enumerate() {
-            let malformed = Error::Malformed { position: index + 1 };
-            let Some((id, encoded)) = part.split_once(':') else { return Err(malformed) };
+        for (index, part) in text
+            .split(',')
+            .map(str::trim)
+            .filter(|p| !p.is_empty())
+            .enumerate()
+        {
+            let malformed = Error::Malformed {
+                position: index + 1,
+            };
+            let Some((id, encoded)) = part.split_once(':') else {
+                return Err(malformed);
+            };
             let Ok(bytes) = STANDARD.decode(encoded.trim()).map(Zeroizing::new) else {
                 return Err(malformed);
             };
             let id_valid = (1..=64).contains(&id.len())
-                && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+                && id
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
             if !id_valid || bytes.len() != KEY_BYTES {
                 return Err(malformed);
             }
@@ -123,9 +140,16 @@ impl Keyring {
             };
             let cipher = Aes256Gcm::new(&key);
             key.zeroize();
-            keys.push(EncryptionKey { id: id.to_owned(), cipher });
+            keys.push(EncryptionKey {
+                id: id.to_owned(),
+                cipher,
+            });
         }
-        if keys.is_empty() { Err(Error::NoKeys) } else { Ok(Self(keys)) }
+        if keys.is_empty() {
+            Err(Error::NoKeys)
+        } else {
+            Ok(Self(keys))
+        }
     }
 
     /// The text of a new keyring with one random key named `id`.
@@ -147,21 +171,33 @@ impl Keyring {
             .cipher
             .encrypt(
                 &Nonce::from(nonce),
-                Payload { msg: secret.as_bytes(), aad: &place.associated_data() },
+                Payload {
+                    msg: secret.as_bytes(),
+                    aad: &place.associated_data(),
+                },
             )
             .map_err(|_| Error::Forged)?;
         let mut envelope = vec![ENVELOPE_VERSION, key.id.len() as u8];
         envelope.extend_from_slice(key.id.as_bytes());
         envelope.extend_from_slice(&nonce);
         envelope.extend_from_slice(&ciphertext);
-        Ok(Sealed { key_id: key.id.clone(), envelope })
+        Ok(Sealed {
+            key_id: key.id.clone(),
+            envelope,
+        })
     }
 
     /// Opens what was sealed for this place.
     pub fn open(&self, envelope: &[u8], place: Place<'_>) -> Result<SecretString, Error> {
-        let [ENVELOPE_VERSION, id_length, rest @ ..] = envelope else { return Err(Error::Envelope) };
-        let (id, rest) = rest.split_at_checked(usize::from(*id_length)).ok_or(Error::Envelope)?;
-        let (nonce, ciphertext) = rest.split_first_chunk::<NONCE_BYTES>().ok_or(Error::Envelope)?;
+        let [ENVELOPE_VERSION, id_length, rest @ ..] = envelope else {
+            return Err(Error::Envelope);
+        };
+        let (id, rest) = rest
+            .split_at_checked(usize::from(*id_length))
+            .ok_or(Error::Envelope)?;
+        let (nonce, ciphertext) = rest
+            .split_first_chunk::<NONCE_BYTES>()
+            .ok_or(Error::Envelope)?;
         let id = std::str::from_utf8(id).map_err(|_| Error::Envelope)?;
         let key = self
             .0
@@ -172,7 +208,10 @@ impl Keyring {
             .cipher
             .decrypt(
                 &Nonce::from(*nonce),
-                Payload { msg: ciphertext, aad: &place.associated_data() },
+                Payload {
+                    msg: ciphertext,
+                    aad: &place.associated_data(),
+                },
             )
             .map(Zeroizing::new)
             .map_err(|_| Error::Forged)?;
@@ -204,14 +243,29 @@ mod tests {
     fn a_credential_opens_only_where_it_was_sealed() {
         let keys = keyring(&["k0"]);
         let (acme, other) = (organization("acme"), organization("other"));
-        let place = Place { organization: &acme, connection_id: "acme-stripe-acct_1" };
+        let place = Place {
+            organization: &acme,
+            connection_id: "acme-stripe-acct_1",
+        };
         let sealed = keys.seal("rk_live_secret", place).unwrap();
-        assert_eq!(keys.open(&sealed.envelope, place).unwrap().expose_secret(), "rk_live_secret");
+        assert_eq!(
+            keys.open(&sealed.envelope, place).unwrap().expose_secret(),
+            "rk_live_secret"
+        );
         for elsewhere in [
-            Place { organization: &other, ..place },
-            Place { connection_id: "acme-stripe-acct_2", ..place },
+            Place {
+                organization: &other,
+                ..place
+            },
+            Place {
+                connection_id: "acme-stripe-acct_2",
+                ..place
+            },
         ] {
-            assert_eq!(keys.open(&sealed.envelope, elsewhere).unwrap_err(), Error::Forged);
+            assert_eq!(
+                keys.open(&sealed.envelope, elsewhere).unwrap_err(),
+                Error::Forged
+            );
         }
     }
 
@@ -219,21 +273,38 @@ mod tests {
     fn every_sealing_has_its_own_nonce() {
         let keys = keyring(&["k0"]);
         let acme = organization("acme");
-        let place = Place { organization: &acme, connection_id: "c" };
-        assert_ne!(keys.seal("same", place).unwrap(), keys.seal("same", place).unwrap());
+        let place = Place {
+            organization: &acme,
+            connection_id: "c",
+        };
+        assert_ne!(
+            keys.seal("same", place).unwrap(),
+            keys.seal("same", place).unwrap()
+        );
     }
 
     #[test]
     fn older_keys_still_open_and_the_first_seals() {
         let acme = organization("acme");
-        let place = Place { organization: &acme, connection_id: "c" };
+        let place = Place {
+            organization: &acme,
+            connection_id: "c",
+        };
         let old = Keyring::parse(&format!("k1:{}", STANDARD.encode([1; 32]))).unwrap();
         let sealed = old.seal("secret", place).unwrap();
         let both = keyring(&["k0", "k1"]);
-        assert_eq!(both.open(&sealed.envelope, place).unwrap().expose_secret(), "secret");
+        assert_eq!(
+            both.open(&sealed.envelope, place).unwrap().expose_secret(),
+            "secret"
+        );
         assert_eq!(both.seal("secret", place).unwrap().key_id, "k0");
         let unknown = keyring(&["k0"]).open(&sealed.envelope, place).unwrap_err();
-        assert_eq!(unknown, Error::UnknownKey { id: "k1".to_owned() });
+        assert_eq!(
+            unknown,
+            Error::UnknownKey {
+                id: "k1".to_owned()
+            }
+        );
     }
 
     #[test]
@@ -241,9 +312,15 @@ mod tests {
         let good = STANDARD.encode([7; 32]);
         for (text, error) in [
             (String::new(), Error::NoKeys),
-            (format!("k:{good},nonsense"), Error::Malformed { position: 2 }),
+            (
+                format!("k:{good},nonsense"),
+                Error::Malformed { position: 2 },
+            ),
             ("k:c2hvcnQ=".to_owned(), Error::Malformed { position: 1 }),
-            (format!("k:{good},k:{good}"), Error::DuplicateId { id: "k".to_owned() }),
+            (
+                format!("k:{good},k:{good}"),
+                Error::DuplicateId { id: "k".to_owned() },
+            ),
         ] {
             let found = Keyring::parse(&text).unwrap_err();
             assert_eq!(found, error);

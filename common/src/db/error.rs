@@ -68,7 +68,9 @@ impl From<sqlx::Error> for Error {
                         constraint: cause.constraint().unwrap_or("a unique index").to_owned(),
                     },
                     // Connection exceptions, operator intervention, too many connections.
-                    Some(code) if code.starts_with("08") || code.starts_with("57P") || code == "53300" => {
+                    Some(code)
+                        if code.starts_with("08") || code.starts_with("57P") || code == "53300" =>
+                    {
                         Self::Unavailable(error)
                     }
                     _ => Self::Statement(error),

@@ -88,9 +88,12 @@ pub async fn set_tenant(
     conn: &mut PgConnection,
     organization: &OrganizationId,
 ) -> Result<(), Error> {
-    sqlx::query!("SELECT set_config('app.organization_id', $1, true)", organization.as_str())
-        .fetch_one(conn)
-        .await?;
+    sqlx::query!(
+        "SELECT set_config('app.organization_id', $1, true)",
+        organization.as_str()
+    )
+    .fetch_one(conn)
+    .await?;
     Ok(())
 }
 
@@ -147,12 +150,16 @@ pub async fn migrations_current(pool: &Pool) -> Result<bool, Error> {
     };
     Ok(MIGRATOR.iter().count() == applied.len()
         && MIGRATOR.iter().all(|known| {
-            applied.iter().any(|done| done.version == known.version && done.checksum == known.checksum)
+            applied
+                .iter()
+                .any(|done| done.version == known.version && done.checksum == known.checksum)
         }))
 }
 
 /// Reads a stored organization id.
 pub fn organization_id(stored: String) -> Result<OrganizationId, Error> {
-    OrganizationId::new(stored)
-        .map_err(|cause| Error::Inconsistent { place: "organization_id", cause: Box::new(cause) })
+    OrganizationId::new(stored).map_err(|cause| Error::Inconsistent {
+        place: "organization_id",
+        cause: Box::new(cause),
+    })
 }

@@ -91,6 +91,17 @@ impl JsonPath {
         jsonpath_parse::parse(text)
     }
 
+    /// The one key under the root that the path looks at, if it is so.
+    pub(super) fn only_key(&self) -> Option<&str> {
+        let (first, rest) = self.segments.split_first()?;
+        match &first.selectors[..] {
+            [Selector::Name(key)] if !first.descendant && !rest.iter().any(Segment::sees_root) => {
+                Some(key)
+            }
+            _ => None,
+        }
+    }
+
     /// The nodes that it selects, in no order that matters.
     pub(super) fn select<'a>(&self, root: &'a Json) -> Vec<&'a Json> {
         walk(&self.segments, root, root)
@@ -98,6 +109,16 @@ impl JsonPath {
 }
 
 impl Segment {
+    fn sees_root(&self) -> bool {
+        self.selectors.iter().any(|selector| match selector {
+            Selector::Filter(logic) => logic.sees_root(),
+            Selector::Name(_)
+            | Selector::Wildcard
+            | Selector::Index(_)
+            | Selector::Slice { .. } => false,
+        })
+    }
+
     pub(super) fn is_singular(&self) -> bool {
         !self.descendant && matches!(self.selectors[..], [Selector::Name(_) | Selector::Index(_)])
     }
@@ -208,6 +229,16 @@ fn slice(items: &[Json], start: Option<i64>, end: Option<i64>, step: i64) -> Vec
 }
 
 impl Logic {
+    fn sees_root(&self) -> bool {
+        match self {
+            Self::Any(each) | Self::All(each) => each.iter().any(Self::sees_root),
+            Self::Not(logic) => logic.sees_root(),
+            Self::Exists(query) => query.sees_root(),
+            Self::Compare(left, _, right) => left.sees_root() || right.sees_root(),
+            Self::Matches(operand, _) => operand.sees_root(),
+        }
+    }
+
     fn holds(&self, current: &Json, root: &Json) -> bool {
         match self {
             Self::Any(each) => each.iter().any(|logic| logic.holds(current, root)),
@@ -236,6 +267,10 @@ impl Logic {
 }
 
 impl Query {
+    fn sees_root(&self) -> bool {
+        self.absolute || self.segments.iter().any(Segment::sees_root)
+    }
+
     fn select<'a>(&self, current: &'a Json, root: &'a Json) -> Vec<&'a Json> {
         walk(
             &self.segments,
@@ -246,6 +281,14 @@ impl Query {
 }
 
 impl Operand {
+    fn sees_root(&self) -> bool {
+        match self {
+            Self::Literal(_) => false,
+            Self::Singular(query) | Self::Count(query) | Self::Value(query) => query.sees_root(),
+            Self::Length(operand) => operand.sees_root(),
+        }
+    }
+
     /// Its value; `None` is the RFC's `Nothing`.
     fn value(&self, current: &Json, root: &Json) -> Option<Json> {
         match self {

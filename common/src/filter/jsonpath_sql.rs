@@ -17,13 +17,20 @@ pub(super) fn push_results(
 ) {
     let mut writer = Writer::default();
     let nodes = writer.nodes(&path.segments, ROOT);
+    // OFFSET 0 keeps the planner from opening the metadata once for every mention of the root.
+    builder.push("SELECT metadata_text(metadata_node.value) FROM (SELECT ");
+    match path.only_key() {
+        Some(key) => {
+            builder.push(format_args!("metadata_opened({alias}.{column}, "));
+            builder.push_bind(key.to_owned());
+        }
+        None => {
+            builder.push(format_args!("metadata_opened({alias}.{column}"));
+        }
+    }
+    builder.push(") AS node, ").push_bind(writer.names);
     builder.push(format_args!(
-        "SELECT metadata_text(metadata_node.value) FROM \
-         (SELECT metadata_opened({alias}.{column}) AS node, "
-    ));
-    builder.push_bind(writer.names);
-    builder.push(format_args!(
-        "::TEXT[] AS names) AS metadata_root, LATERAL ({nodes}) AS metadata_node (value) \
+        "::TEXT[] AS names OFFSET 0) AS metadata_root, LATERAL ({nodes}) AS metadata_node (value) \
          WHERE metadata_text(metadata_node.value) IS NOT NULL"
     ));
 }

@@ -43,12 +43,20 @@ impl Stripe {
             .gzip(true)
             .pool_max_idle_per_host(settings.concurrency.get() as usize)
             .build()?;
-        Ok(Self { http, settings: Arc::new(settings) })
+        Ok(Self {
+            http,
+            settings: Arc::new(settings),
+        })
     }
 
     /// A client for one account's key, spending `throttle`.
     pub fn client(&self, key: SecretString, throttle: Arc<Throttle>) -> Client {
-        Client { stripe: self.clone(), key, throttle, requests: Arc::new(AtomicI64::new(0)) }
+        Client {
+            stripe: self.clone(),
+            key,
+            throttle,
+            requests: Arc::new(AtomicI64::new(0)),
+        }
     }
 
     /// A client for one account's key with a budget of its own.
@@ -69,7 +77,9 @@ pub struct Client {
 
 impl std::fmt::Debug for Client {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Client").field("api_base", &self.stripe.settings.api_base.as_str()).finish_non_exhaustive()
+        f.debug_struct("Client")
+            .field("api_base", &self.stripe.settings.api_base.as_str())
+            .finish_non_exhaustive()
     }
 }
 
@@ -113,7 +123,12 @@ impl Client {
         if let Some(after) = query.starting_after {
             pairs.push(("starting_after", after.to_owned()));
         }
-        pairs.extend(query.expand.iter().map(|field| ("expand[]", (*field).to_owned())));
+        pairs.extend(
+            query
+                .expand
+                .iter()
+                .map(|field| ("expand[]", (*field).to_owned())),
+        );
         self.get(path, path, &pairs).await
     }
 
@@ -124,9 +139,15 @@ impl Client {
         id: &str,
         expand: &[&str],
     ) -> Result<Option<T>, Error> {
-        let pairs: Vec<(&str, String)> = expand.iter().map(|field| ("expand[]", (*field).to_owned())).collect();
+        let pairs: Vec<(&str, String)> = expand
+            .iter()
+            .map(|field| ("expand[]", (*field).to_owned()))
+            .collect();
         let endpoint = format!("{collection}/{{id}}");
-        match self.get(&endpoint, &format!("{collection}/{id}"), &pairs).await {
+        match self
+            .get(&endpoint, &format!("{collection}/{id}"), &pairs)
+            .await
+        {
             Ok(object) => Ok(Some(object)),
             Err(Error::NotFound { .. }) => Ok(None),
             Err(error) => Err(error),
@@ -158,8 +179,10 @@ impl Client {
             .build();
         loop {
             let outcome = self.attempt(endpoint, path, query).await.and_then(|body| {
-                serde_json::from_slice(&body)
-                    .map_err(|cause| Error::Malformed { path: path.to_owned(), cause })
+                serde_json::from_slice(&body).map_err(|cause| Error::Malformed {
+                    path: path.to_owned(),
+                    cause,
+                })
             });
             let error = match outcome {
                 Ok(object) => return Ok(object),
@@ -168,16 +191,26 @@ impl Client {
             if let Error::RateLimited { reason, .. } = &error {
                 self.throttle.limited(endpoint, reason);
             }
-            let wait = if error.is_transient() { waits.next() } else { None };
+            let wait = if error.is_transient() {
+                waits.next()
+            } else {
+                None
+            };
             let Some(wait) = wait else { return Err(error) };
             let wait = error.retry_after().unwrap_or(wait).min(LONGEST_WAIT);
-            metrics::counter!("stripe_retries_total", "endpoint" => endpoint.to_owned()).increment(1);
+            metrics::counter!("stripe_retries_total", "endpoint" => endpoint.to_owned())
+                .increment(1);
             tracing::debug!(stripe.path = path, stripe.wait_ms = wait.as_millis() as u64, error = %error, "trying again");
             tokio::time::sleep(wait).await;
         }
     }
 
-    async fn attempt(&self, endpoint: &str, path: &str, query: &[(&str, String)]) -> Result<Bytes, Error> {
+    async fn attempt(
+        &self,
+        endpoint: &str,
+        path: &str,
+        query: &[(&str, String)],
+    ) -> Result<Bytes, Error> {
         let network = |cause: reqwest::Error| Error::Network {
             path: path.to_owned(),
             cause: cause.without_url(),
@@ -213,7 +246,9 @@ fn error_headers(headers: &HeaderMap) -> ErrorHeaders {
     ErrorHeaders {
         request_id: text("request-id").map(str::to_owned),
         limit_reason: text("stripe-rate-limited-reason").map(str::to_owned),
-        retry_after: text("retry-after").and_then(|s| s.parse().ok()).map(Duration::from_secs),
+        retry_after: text("retry-after")
+            .and_then(|s| s.parse().ok())
+            .map(Duration::from_secs),
         should_retry: text("stripe-should-retry").map(|s| s == "true"),
     }
 }

@@ -148,11 +148,17 @@ pub(super) struct ErrorHeaders {
 
 impl Error {
     pub(super) fn from_answer(status: u16, path: &str, headers: ErrorHeaders, body: &[u8]) -> Self {
-        let ErrorObject { message, code } =
-            serde_json::from_slice::<ErrorBody>(body).unwrap_or_default().error;
+        let ErrorObject { message, code } = serde_json::from_slice::<ErrorBody>(body)
+            .unwrap_or_default()
+            .error;
         let message = message.unwrap_or_else(|| format!("HTTP {status} without a message"));
         let path = path.to_owned();
-        let ErrorHeaders { request_id, limit_reason, retry_after, should_retry } = headers;
+        let ErrorHeaders {
+            request_id,
+            limit_reason,
+            retry_after,
+            should_retry,
+        } = headers;
         let limited = status == 429 || (status == 400 && code.as_deref() == Some("rate_limit"));
         match status {
             _ if limited => Self::RateLimited {
@@ -160,14 +166,34 @@ impl Error {
                 reason: LimitReason::from_header(limit_reason.as_deref()),
                 retry_after,
             },
-            401 => Self::KeyInvalid { message, request_id },
-            403 => Self::PermissionMissing { path, message, request_id },
+            401 => Self::KeyInvalid {
+                message,
+                request_id,
+            },
+            403 => Self::PermissionMissing {
+                path,
+                message,
+                request_id,
+            },
             404 => Self::NotFound { path, message },
-            500.. => Self::Unavailable { status, path, retry_after },
             // 409 is a conflict that the SDKs retry; the header overrides every other rule.
-            409 => Self::Unavailable { status, path, retry_after },
-            _ if should_retry == Some(true) => Self::Unavailable { status, path, retry_after },
-            _ => Self::Refused { status, path, code, message, request_id },
+            500.. | 409 => Self::Unavailable {
+                status,
+                path,
+                retry_after,
+            },
+            _ if should_retry == Some(true) => Self::Unavailable {
+                status,
+                path,
+                retry_after,
+            },
+            _ => Self::Refused {
+                status,
+                path,
+                code,
+                message,
+                request_id,
+            },
         }
     }
 
@@ -175,14 +201,19 @@ impl Error {
     pub fn is_transient(&self) -> bool {
         matches!(
             self,
-            Self::RateLimited { .. } | Self::Unavailable { .. } | Self::Network { .. } | Self::Malformed { .. }
+            Self::RateLimited { .. }
+                | Self::Unavailable { .. }
+                | Self::Network { .. }
+                | Self::Malformed { .. }
         )
     }
 
     /// How long Stripe asks to wait.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::RateLimited { retry_after, .. } | Self::Unavailable { retry_after, .. } => *retry_after,
+            Self::RateLimited { retry_after, .. } | Self::Unavailable { retry_after, .. } => {
+                *retry_after
+            }
             _ => None,
         }
     }
@@ -200,22 +231,45 @@ mod tests {
     fn statuses_decide_what_an_error_is() {
         let message = r#"{"error":{"message":"words","type":"invalid_request_error"}}"#;
         let none = ErrorHeaders::default;
-        assert!(matches!(classify(401, message, none()), Error::KeyInvalid { .. }));
-        assert!(matches!(classify(403, message, none()), Error::PermissionMissing { .. }));
-        assert!(matches!(classify(404, message, none()), Error::NotFound { .. }));
-        assert!(matches!(classify(400, message, none()), Error::Refused { status: 400, .. }));
+        assert!(matches!(
+            classify(401, message, none()),
+            Error::KeyInvalid { .. }
+        ));
+        assert!(matches!(
+            classify(403, message, none()),
+            Error::PermissionMissing { .. }
+        ));
+        assert!(matches!(
+            classify(404, message, none()),
+            Error::NotFound { .. }
+        ));
+        assert!(matches!(
+            classify(400, message, none()),
+            Error::Refused { status: 400, .. }
+        ));
         assert!(classify(500, "<html>", none()).is_transient());
         assert!(classify(409, message, none()).is_transient());
         let limited = r#"{"error":{"code":"rate_limit","message":"words"}}"#;
-        assert!(matches!(classify(400, limited, none()), Error::RateLimited { .. }));
-        let headers = ErrorHeaders { limit_reason: Some("endpoint-rate".into()), ..none() };
-        let Error::RateLimited { reason, .. } = classify(429, limited, headers) else { panic!() };
+        assert!(matches!(
+            classify(400, limited, none()),
+            Error::RateLimited { .. }
+        ));
+        let headers = ErrorHeaders {
+            limit_reason: Some("endpoint-rate".into()),
+            ..none()
+        };
+        let Error::RateLimited { reason, .. } = classify(429, limited, headers) else {
+            panic!()
+        };
         assert_eq!(reason, LimitReason::EndpointRate);
     }
 
     #[test]
     fn stripes_word_on_retrying_overrides_the_status() {
-        let headers = ErrorHeaders { should_retry: Some(true), ..ErrorHeaders::default() };
+        let headers = ErrorHeaders {
+            should_retry: Some(true),
+            ..ErrorHeaders::default()
+        };
         assert!(classify(400, "{}", headers).is_transient());
     }
 }

@@ -65,7 +65,11 @@ impl Settings {
 
     /// The limits of one account, of which `share` (above 0, to 1) may be used.
     pub fn limits(&self, livemode: bool, share: f64) -> Limits {
-        let global = if livemode { self.rate_live } else { self.rate_test };
+        let global = if livemode {
+            self.rate_live
+        } else {
+            self.rate_test
+        };
         Limits {
             global_per_second: f64::from(global.get()) * share,
             endpoint_per_second: f64::from(self.rate_endpoint.get()) * share,

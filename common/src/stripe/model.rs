@@ -235,7 +235,11 @@ pub struct EventObject {
 
 /// PostgreSQL keeps no NUL in text; Stripe may.
 fn storable(text: String) -> String {
-    if text.contains('\0') { text.replace('\0', "\u{FFFD}") } else { text }
+    if text.contains('\0') {
+        text.replace('\0', "\u{FFFD}")
+    } else {
+        text
+    }
 }
 
 fn storable_metadata(metadata: Metadata) -> Metadata {
@@ -243,7 +247,10 @@ fn storable_metadata(metadata: Metadata) -> Metadata {
         Value::String(text) => Value::String(storable(text)),
         other => other,
     };
-    metadata.into_iter().map(|(key, v)| (storable(key), value(v))).collect()
+    metadata
+        .into_iter()
+        .map(|(key, v)| (storable(key), value(v)))
+        .collect()
 }
 
 impl From<Customer> for charge::queries::CatalogObject {
@@ -268,10 +275,13 @@ impl From<Charge> for charge::Charge {
                 Some(customer.deleted),
             ),
         };
-        let (payment_method, card) =
-            charge.payment_method_details.map_or((None, None), |details| (details.kind, details.card));
-        let billing_country =
-            charge.billing_details.and_then(|billing| billing.address).and_then(|address| address.country);
+        let (payment_method, card) = charge
+            .payment_method_details
+            .map_or((None, None), |details| (details.kind, details.card));
+        let billing_country = charge
+            .billing_details
+            .and_then(|billing| billing.address)
+            .and_then(|address| address.country);
         Self {
             charge_id: charge.id,
             created_at: DateTime::from_timestamp(charge.created, 0).unwrap_or_default(),
@@ -286,7 +296,9 @@ impl From<Charge> for charge::Charge {
             customer_id,
             customer_metadata,
             customer_deleted,
-            payment_intent_id: charge.payment_intent.map(|reference| reference.id().to_owned()),
+            payment_intent_id: charge
+                .payment_intent
+                .map(|reference| reference.id().to_owned()),
             invoice_id: charge.invoice.map(|reference| reference.id().to_owned()),
             description: charge.description.map(storable),
             country: card.and_then(|card| card.country).or(billing_country),
@@ -302,12 +314,19 @@ impl Charge {
     fn holds_release(&self) -> bool {
         let rest = self.amount - self.amount_captured;
         let standing = |refund: &&Refund| {
-            !matches!(refund.status, Some(RefundStatus::Failed | RefundStatus::Canceled))
+            !matches!(
+                refund.status,
+                Some(RefundStatus::Failed | RefundStatus::Canceled)
+            )
         };
         rest > 0
             && self.amount_refunded >= rest
             && self.refunds.as_ref().is_some_and(|refunds| {
-                refunds.data.iter().filter(standing).any(|refund| refund.amount == rest)
+                refunds
+                    .data
+                    .iter()
+                    .filter(standing)
+                    .any(|refund| refund.amount == rest)
             })
     }
 }
@@ -332,9 +351,12 @@ mod tests {
     #[test]
     fn an_expanded_customer_may_be_deleted() {
         let mut charge: Value = serde_json::from_str(CHARGE).unwrap();
-        charge["customer"] = serde_json::json!({"id": "cus_1", "object": "customer", "deleted": true});
+        charge["customer"] =
+            serde_json::json!({"id": "cus_1", "object": "customer", "deleted": true});
         let charge: Charge = serde_json::from_value(charge).unwrap();
-        let Some(Expandable::Object(customer)) = charge.customer else { panic!() };
+        let Some(Expandable::Object(customer)) = charge.customer else {
+            panic!()
+        };
         assert!(customer.deleted && customer.metadata.is_none());
     }
 
@@ -342,6 +364,9 @@ mod tests {
     fn an_event_shows_what_it_is_about() {
         let event: Event = serde_json::from_str(EVENT).unwrap();
         assert_eq!(event.data.object.object.as_deref(), Some("charge"));
-        assert_eq!(event.data.object.id.as_deref(), Some("ch_1PgafuB7WZ01zgkWXYmPNZs8"));
+        assert_eq!(
+            event.data.object.id.as_deref(),
+            Some("ch_1PgafuB7WZ01zgkWXYmPNZs8")
+        );
     }
 }

@@ -27,7 +27,10 @@ pub struct Probe {
 impl Probe {
     /// The resources without which nothing can be synced, and that the key may not read.
     pub fn missing(&self) -> Vec<&Permission> {
-        self.permissions.iter().filter(|p| !p.granted && needed(&p.resource)).collect()
+        self.permissions
+            .iter()
+            .filter(|p| !p.granted && needed(&p.resource))
+            .collect()
     }
 }
 
@@ -66,16 +69,36 @@ struct Resource {
 }
 
 const RESOURCES: [Resource; 9] = [
-    Resource { name: "charges", path: "/v1/charges", needed_for: "revenue; nothing can be synced without it" },
+    Resource {
+        name: "charges",
+        path: "/v1/charges",
+        needed_for: "revenue; nothing can be synced without it",
+    },
     Resource {
         name: "events",
         path: "/v1/events",
         needed_for: "refunds and other changes; nothing can be kept up to date without it",
     },
-    Resource { name: "customers", path: "/v1/customers", needed_for: "customer metadata in rules and figures" },
-    Resource { name: "products", path: "/v1/products", needed_for: "product metadata in rules and figures" },
-    Resource { name: "prices", path: "/v1/prices", needed_for: "price metadata in rules and figures" },
-    Resource { name: "invoices", path: "/v1/invoices", needed_for: "revenue by product of invoiced charges" },
+    Resource {
+        name: "customers",
+        path: "/v1/customers",
+        needed_for: "customer metadata in rules and figures",
+    },
+    Resource {
+        name: "products",
+        path: "/v1/products",
+        needed_for: "product metadata in rules and figures",
+    },
+    Resource {
+        name: "prices",
+        path: "/v1/prices",
+        needed_for: "price metadata in rules and figures",
+    },
+    Resource {
+        name: "invoices",
+        path: "/v1/invoices",
+        needed_for: "revenue by product of invoiced charges",
+    },
     Resource {
         name: "checkout_sessions",
         path: "/v1/checkout/sessions",
@@ -86,21 +109,35 @@ const RESOURCES: [Resource; 9] = [
         path: "/v1/refunds",
         needed_for: "telling the released rest of a partial capture from a refund",
     },
-    Resource { name: "account", path: "/v1/account", needed_for: "the account's name; nothing is lost without it" },
+    Resource {
+        name: "account",
+        path: "/v1/account",
+        needed_for: "the account's name; nothing is lost without it",
+    },
 ];
 
 /// Checks what can be seen of a key without sending it.
 fn check_kind(key: &str) -> Result<bool, ProbeError> {
-    let wrong_kind = |detail: &str| Err(ProbeError::WrongKind { detail: detail.to_owned() });
+    let wrong_kind = |detail: &str| {
+        Err(ProbeError::WrongKind {
+            detail: detail.to_owned(),
+        })
+    };
     if key.starts_with("pk_") {
-        return wrong_kind("this is a publishable key; use a restricted key (rk_…) with read permissions");
+        return wrong_kind(
+            "this is a publishable key; use a restricted key (rk_…) with read permissions",
+        );
     }
     if key.starts_with("sk_org") || key.starts_with("rk_org") {
-        return wrong_kind("this is an organization key; use a restricted key (rk_…) of the account itself");
+        return wrong_kind(
+            "this is an organization key; use a restricted key (rk_…) of the account itself",
+        );
     }
     let shaped = (key.starts_with("sk_") || key.starts_with("rk"))
         && key.len() <= 512
-        && key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
+        && key
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
     if !shaped {
         return Err(ProbeError::Invalid {
             detail: "this is no Stripe key: it begins with neither sk_ nor rk_".to_owned(),
@@ -133,7 +170,11 @@ impl Stripe {
             };
             match answer {
                 Ok(object) if resource.name == "account" => {
-                    account_id = object.get("id").and_then(Value::as_str).map(str::to_owned).or(account_id);
+                    account_id = object
+                        .get("id")
+                        .and_then(Value::as_str)
+                        .map(str::to_owned)
+                        .or(account_id);
                 }
                 Ok(_) => {}
                 Err(Error::PermissionMissing { message, .. } | Error::Refused { message, .. }) => {
@@ -152,7 +193,11 @@ impl Stripe {
             Some(id) => id,
             None => account_of_unreadable(&client).await?,
         };
-        Ok(Probe { account_id, livemode, permissions })
+        Ok(Probe {
+            account_id,
+            livemode,
+            permissions,
+        })
     }
 }
 
@@ -165,7 +210,12 @@ async fn ask(client: &Client, resource: &Resource) -> Result<Value, Error> {
 
 /// Asks for something a restricted key can hardly read, for the sake of the 403 that names the account.
 async fn account_of_unreadable(client: &Client) -> Result<String, ProbeError> {
-    for path in ["/v1/balance", "/v1/payouts", "/v1/topups", "/v1/webhook_endpoints"] {
+    for path in [
+        "/v1/balance",
+        "/v1/payouts",
+        "/v1/topups",
+        "/v1/webhook_endpoints",
+    ] {
         match client.get_object(path).await {
             Err(Error::PermissionMissing { message, .. }) => {
                 if let Some(account) = account_in(&message) {

@@ -43,7 +43,12 @@ struct Budget {
 
 impl Budget {
     fn new(per_second: f64) -> Self {
-        Self { per_second, factor: 1.0, limiter: limiter(per_second), changed_at: Instant::now() }
+        Self {
+            per_second,
+            factor: 1.0,
+            limiter: limiter(per_second),
+            changed_at: Instant::now(),
+        }
     }
 
     /// The limiter to wait at, after whatever recovery is due.
@@ -94,7 +99,9 @@ pub struct Throttle {
 
 impl std::fmt::Debug for Throttle {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Throttle").field("limits", &self.limits).finish_non_exhaustive()
+        f.debug_struct("Throttle")
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
     }
 }
 
@@ -151,7 +158,9 @@ impl Throttle {
                 let usable = self.limits.in_flight.saturating_sub(state.withheld.len());
                 let keep = ((usable as f64) * (1.0 - LOWERED)).ceil() as usize;
                 for _ in 0..keep.min(usable.saturating_sub(LEAST_IN_FLIGHT)) {
-                    state.withheld.extend(self.in_flight.clone().try_acquire_owned());
+                    state
+                        .withheld
+                        .extend(self.in_flight.clone().try_acquire_owned());
                 }
                 state.withheld_at = Instant::now();
             }
@@ -163,7 +172,13 @@ impl Throttle {
     #[cfg(test)]
     fn factors(&self, endpoint: &str) -> (f64, f64) {
         let state = self.state.lock().unwrap();
-        (state.global.factor, state.endpoints.get(endpoint).map_or(1.0, |budget| budget.factor))
+        (
+            state.global.factor,
+            state
+                .endpoints
+                .get(endpoint)
+                .map_or(1.0, |budget| budget.factor),
+        )
     }
 }
 
@@ -172,7 +187,11 @@ mod tests {
     use super::*;
 
     fn limits() -> Limits {
-        Limits { global_per_second: 100.0, endpoint_per_second: 25.0, in_flight: 4 }
+        Limits {
+            global_per_second: 100.0,
+            endpoint_per_second: 25.0,
+            in_flight: 4,
+        }
     }
 
     #[tokio::test]

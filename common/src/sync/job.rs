@@ -12,7 +12,9 @@ use super::Plan;
 use crate::tenant::OrganizationId;
 
 /// The id of a job.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema,
+)]
 #[serde(transparent)]
 pub struct JobId(pub Uuid);
 
@@ -183,7 +185,10 @@ pub struct Job {
 impl Job {
     /// The fence of this claim.
     pub fn fence(&self) -> Fence {
-        Fence { job_ref: self.job_ref.clone(), attempt: self.attempt }
+        Fence {
+            job_ref: self.job_ref.clone(),
+            attempt: self.attempt,
+        }
     }
 }
 

@@ -46,28 +46,52 @@ pub struct Plan {
 impl Plan {
     /// A plan to read `[from, to)`.
     pub fn new(from: DateTime<Utc>, to: DateTime<Utc>, events_cursor: DateTime<Utc>) -> Self {
-        let remaining = if from < to { vec![Range { from, to, after: None }] } else { Vec::new() };
-        Self { events_cursor, from, to, covered: Vec::new(), remaining }
+        let remaining = if from < to {
+            vec![Range {
+                from,
+                to,
+                after: None,
+            }]
+        } else {
+            Vec::new()
+        };
+        Self {
+            events_cursor,
+            from,
+            to,
+            covered: Vec::new(),
+            remaining,
+        }
     }
 
     /// Notes that of the range that ends at `range_to`, everything down to and including the object
     /// `last`, created at `created`, was read. `last` is none when the range holds nothing more.
     ///
     /// Returns false, and changes nothing, when no such range remains.
-    pub fn advance(&mut self, range_to: DateTime<Utc>, last: Option<(&str, DateTime<Utc>)>) -> bool {
+    pub fn advance(
+        &mut self,
+        range_to: DateTime<Utc>,
+        last: Option<(&str, DateTime<Utc>)>,
+    ) -> bool {
         let Some(index) = self.remaining.iter().position(|range| range.to == range_to) else {
             return false;
         };
         match last {
             None => {
                 let range = self.remaining.remove(index);
-                self.cover(Span { from: range.from, to: range.to });
+                self.cover(Span {
+                    from: range.from,
+                    to: range.to,
+                });
             }
             Some((id, created)) => {
                 let range = &mut self.remaining[index];
                 // The second of the last object may hold more of them, so it stays in the range.
                 let rest_to = (created + TimeDelta::seconds(1)).min(range.to);
-                let read = Span { from: rest_to, to: range.to };
+                let read = Span {
+                    from: rest_to,
+                    to: range.to,
+                };
                 range.to = rest_to;
                 range.after = Some(id.to_owned());
                 self.cover(read);
@@ -97,7 +121,11 @@ impl Plan {
         if whole <= 0 {
             return 1.0;
         }
-        let read: i64 = self.covered.iter().map(|span| (span.to - span.from).num_seconds()).sum();
+        let read: i64 = self
+            .covered
+            .iter()
+            .map(|span| (span.to - span.from).num_seconds())
+            .sum();
         read as f64 / whole as f64
     }
 }
@@ -115,12 +143,31 @@ mod tests {
     fn a_page_moves_its_part_from_remaining_to_covered() {
         let mut plan = Plan::new(at(0), at(100), at(100));
         assert!(plan.advance(at(100), Some(("ch_b", at(60)))));
-        assert_eq!(plan.remaining, [Range { from: at(0), to: at(61), after: Some("ch_b".into()) }]);
-        assert_eq!(plan.covered, [Span { from: at(61), to: at(100) }]);
+        assert_eq!(
+            plan.remaining,
+            [Range {
+                from: at(0),
+                to: at(61),
+                after: Some("ch_b".into())
+            }]
+        );
+        assert_eq!(
+            plan.covered,
+            [Span {
+                from: at(61),
+                to: at(100)
+            }]
+        );
         assert!(!plan.advance(at(100), None), "that range was narrowed");
         assert!(plan.advance(at(61), None));
         assert_eq!(plan.remaining, []);
-        assert_eq!(plan.covered, [Span { from: at(0), to: at(100) }]);
+        assert_eq!(
+            plan.covered,
+            [Span {
+                from: at(0),
+                to: at(100)
+            }]
+        );
     }
 
     proptest! {

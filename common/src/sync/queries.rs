@@ -5,8 +5,8 @@
 //! finds no row by its attempt number. Reordered or doubled wake-ups therefore change nothing.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use sqlx::types::Json;
 use sqlx::PgConnection;
+use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::{Fence, Job, JobError, JobId, JobRef, JobStatus, JobType, Plan, Trigger};
@@ -39,7 +39,10 @@ fn known<T: std::str::FromStr<Err = super::job::UnknownName>>(
     place: &'static str,
     text: &str,
 ) -> Result<T, Error> {
-    text.parse().map_err(|cause| Error::Inconsistent { place, cause: Box::new(cause) })
+    text.parse().map_err(|cause| Error::Inconsistent {
+        place,
+        cause: Box::new(cause),
+    })
 }
 
 impl TryFrom<JobRow> for Job {
@@ -108,7 +111,12 @@ pub async fn enqueue(
     job: &NewJob<'_>,
     now: DateTime<Utc>,
 ) -> Result<Enqueued, Error> {
-    let wider: Vec<String> = job.job_type.same_or_wider().iter().map(|&t| t.to_owned()).collect();
+    let wider: Vec<String> = job
+        .job_type
+        .same_or_wider()
+        .iter()
+        .map(|&t| t.to_owned())
+        .collect();
     loop {
         let existing = sqlx::query_scalar!(
             "SELECT job_id FROM sync_jobs
@@ -123,7 +131,10 @@ pub async fn enqueue(
         .fetch_optional(&mut *conn)
         .await?;
         if let Some(job_id) = existing {
-            return Ok(Enqueued { job_id: JobId(job_id), created: false });
+            return Ok(Enqueued {
+                job_id: JobId(job_id),
+                created: false,
+            });
         }
         let inserted = sqlx::query!(
             "INSERT INTO sync_jobs (organization_id, job_id, connection_id, stripe_account_id, job_type,
@@ -142,7 +153,10 @@ pub async fn enqueue(
         .await?
         .rows_affected();
         if inserted == 1 {
-            return Ok(Enqueued { job_id: job.job_id, created: true });
+            return Ok(Enqueued {
+                job_id: job.job_id,
+                created: true,
+            });
         }
         // Another transaction made one between the two statements; it is visible now.
     }
@@ -285,11 +299,19 @@ pub async fn fenced_progress(
 }
 
 fn affected_one(rows: u64) -> Result<(), Error> {
-    if rows == 1 { Ok(()) } else { Err(Error::LeaseLost) }
+    if rows == 1 {
+        Ok(())
+    } else {
+        Err(Error::LeaseLost)
+    }
 }
 
 /// Ends a job well.
-pub async fn complete(conn: &mut PgConnection, fence: &Fence, now: DateTime<Utc>) -> Result<(), Error> {
+pub async fn complete(
+    conn: &mut PgConnection,
+    fence: &Fence,
+    now: DateTime<Utc>,
+) -> Result<(), Error> {
     end(conn, fence, JobStatus::Completed, None, now).await
 }
 
@@ -578,11 +600,19 @@ pub async fn newest_of_all(
 
 /// Whose job this is, of whatever tenant. Needs the scheduler's role.
 pub async fn find_of_all(conn: &mut PgConnection, job_id: JobId) -> Result<Option<JobRef>, Error> {
-    sqlx::query_scalar!("SELECT organization_id FROM sync_jobs WHERE job_id = $1", job_id.0)
-        .fetch_optional(conn)
-        .await?
-        .map(|stored| Ok(JobRef { organization_id: db::organization_id(stored)?, job_id }))
-        .transpose()
+    sqlx::query_scalar!(
+        "SELECT organization_id FROM sync_jobs WHERE job_id = $1",
+        job_id.0
+    )
+    .fetch_optional(conn)
+    .await?
+    .map(|stored| {
+        Ok(JobRef {
+            organization_id: db::organization_id(stored)?,
+            job_id,
+        })
+    })
+    .transpose()
 }
 
 /// What the jobs of a connection are at.

@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use sqlx::types::Json;
 use sqlx::PgConnection;
+use sqlx::types::Json;
 
 use crate::db::Error;
 use crate::money::Totals;
@@ -173,8 +173,11 @@ pub async fn refresh_totals(
     .fetch_all(&mut *conn)
     .await?;
     let stored: i64 = sums.iter().map(|sum| sum.stored).sum();
-    let totals: BTreeMap<&str, i64> =
-        sums.iter().filter(|sum| sum.charges > 0).map(|sum| (sum.currency.as_str(), sum.net)).collect();
+    let totals: BTreeMap<&str, i64> = sums
+        .iter()
+        .filter(|sum| sum.charges > 0)
+        .map(|sum| (sum.currency.as_str(), sum.net))
+        .collect();
     // `to` follows the newest charge read: the instant after its second.
     sqlx::query!(
         "UPDATE stripe_sync_state AS state

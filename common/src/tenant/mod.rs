@@ -19,7 +19,9 @@ pub struct OrganizationId(String);
 
 /// Why a text is no organization id.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("an organization id has 1 to 63 characters of a-z, 0-9, '_' and '-' and begins with a letter or digit")]
+#[error(
+    "an organization id has 1 to 63 characters of a-z, 0-9, '_' and '-' and begins with a letter or digit"
+)]
 pub struct InvalidOrganizationId;
 
 impl OrganizationId {
@@ -31,7 +33,11 @@ impl OrganizationId {
         let valid = (1..=63).contains(&bytes.len())
             && allowed(bytes[0])
             && bytes.iter().all(|&b| allowed(b) || b == b'_' || b == b'-');
-        if valid { Ok(Self(id)) } else { Err(InvalidOrganizationId) }
+        if valid {
+            Ok(Self(id))
+        } else {
+            Err(InvalidOrganizationId)
+        }
     }
 
     /// The id as text.

@@ -32,7 +32,9 @@ pub async fn create_organization(
     }
     match organization_name(conn, organization).await? {
         Some(existing) if existing == name => Ok(false),
-        _ => Err(Error::Conflict { constraint: "organizations_pkey".to_owned() }),
+        _ => Err(Error::Conflict {
+            constraint: "organizations_pkey".to_owned(),
+        }),
     }
 }
 
@@ -105,9 +107,12 @@ pub async fn authenticate(
     now: DateTime<Utc>,
 ) -> Result<Option<Token>, Error> {
     let mut tx = pool.begin().await?;
-    sqlx::query!("SELECT set_config('app.token_hash', $1, true)", hex::encode(hash))
-        .fetch_one(&mut *tx)
-        .await?;
+    sqlx::query!(
+        "SELECT set_config('app.token_hash', $1, true)",
+        hex::encode(hash)
+    )
+    .fetch_one(&mut *tx)
+    .await?;
     let row = sqlx::query!(
         "SELECT organization_id, token_id, role, expires_at FROM api_tokens
          WHERE token_hash = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2)",

@@ -55,9 +55,11 @@ impl Changes {
 
     /// The charges that were created at or after `second`, as far as events tell.
     pub fn created_since(&self, second: i64) -> impl Iterator<Item = (&str, i64)> {
-        self.charges
-            .iter()
-            .filter_map(move |(id, created)| created.filter(|&at| at >= second).map(|at| (id.as_str(), at)))
+        self.charges.iter().filter_map(move |(id, created)| {
+            created
+                .filter(|&at| at >= second)
+                .map(|at| (id.as_str(), at))
+        })
     }
 }
 
@@ -67,31 +69,69 @@ mod tests {
     use serde_json::json;
 
     fn event(id: &str, kind: &str, object: &serde_json::Value) -> Event {
-        serde_json::from_value(json!({"id": id, "created": 1, "type": kind, "data": {"object": object}})).unwrap()
+        serde_json::from_value(
+            json!({"id": id, "created": 1, "type": kind, "data": {"object": object}}),
+        )
+        .unwrap()
     }
 
     #[test]
     fn doubled_and_disordered_events_change_nothing() {
         let events = [
-            event("evt_1", "charge.refunded", &json!({"object": "charge", "id": "ch_1", "created": 5})),
-            event("evt_2", "refund.created", &json!({"object": "refund", "id": "re_1", "charge": "ch_1"})),
-            event("evt_3", "charge.dispute.created", &json!({"object": "dispute", "id": "dp_1", "charge": {"id": "ch_2"}})),
-            event("evt_4", "customer.updated", &json!({"object": "customer", "id": "cus_1"})),
+            event(
+                "evt_1",
+                "charge.refunded",
+                &json!({"object": "charge", "id": "ch_1", "created": 5}),
+            ),
+            event(
+                "evt_2",
+                "refund.created",
+                &json!({"object": "refund", "id": "re_1", "charge": "ch_1"}),
+            ),
+            event(
+                "evt_3",
+                "charge.dispute.created",
+                &json!({"object": "dispute", "id": "dp_1", "charge": {"id": "ch_2"}}),
+            ),
+            event(
+                "evt_4",
+                "customer.updated",
+                &json!({"object": "customer", "id": "cus_1"}),
+            ),
         ];
         let (mut forth, mut back) = (Changes::default(), Changes::default());
-        events.iter().for_each(|e| forth.add(e));
-        events.iter().rev().chain(&events).for_each(|e| back.add(e));
+        for event in &events {
+            forth.add(event);
+        }
+        for event in events.iter().rev().chain(&events) {
+            back.add(event);
+        }
         assert_eq!(forth.charges, back.charges);
-        assert_eq!(forth.charges, [("ch_1".to_owned(), Some(5)), ("ch_2".to_owned(), None)].into());
+        assert_eq!(
+            forth.charges,
+            [("ch_1".to_owned(), Some(5)), ("ch_2".to_owned(), None)].into()
+        );
         assert_eq!(forth.customers, back.customers);
     }
 
     #[test]
     fn an_event_type_never_seen_before_is_understood_by_its_object() {
         let mut changes = Changes::default();
-        changes.add(&event("evt_1", "charge.teleported", &json!({"object": "charge", "id": "ch_1"})));
-        changes.add(&event("evt_2", "balance.available", &json!({"object": "balance"})));
-        changes.add(&event("evt_3", "invoice.upcoming", &json!({"object": "invoice"})));
+        changes.add(&event(
+            "evt_1",
+            "charge.teleported",
+            &json!({"object": "charge", "id": "ch_1"}),
+        ));
+        changes.add(&event(
+            "evt_2",
+            "balance.available",
+            &json!({"object": "balance"}),
+        ));
+        changes.add(&event(
+            "evt_3",
+            "invoice.upcoming",
+            &json!({"object": "invoice"}),
+        ));
         assert_eq!(changes.charges.len(), 1);
         assert_eq!(changes.events.len(), 3);
     }

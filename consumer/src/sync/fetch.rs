@@ -64,7 +64,15 @@ async fn read_page(
     };
     let page = match client.list(CHARGES, &query).await {
         Err(error) if range.after.is_some() && cursor_is_gone(&error) => {
-            client.list(CHARGES, &ListQuery { starting_after: None, ..query }).await?
+            client
+                .list(
+                    CHARGES,
+                    &ListQuery {
+                        starting_after: None,
+                        ..query
+                    },
+                )
+                .await?
         }
         answer => answer?,
     };
@@ -82,7 +90,14 @@ async fn read_page(
         to: (*created + TimeDelta::seconds(1)).min(range.to),
         after: Some(id.clone()),
     });
-    Ok((FetchedPage { range_to: range.to, last, charges }, next))
+    Ok((
+        FetchedPage {
+            range_to: range.to,
+            last,
+            charges,
+        },
+        next,
+    ))
 }
 
 fn cursor_is_gone(error: &stripe::Error) -> bool {
@@ -95,13 +110,13 @@ fn cursor_is_gone(error: &stripe::Error) -> bool {
 
 /// Reads one charge out of a list.
 pub(crate) fn read_charge(raw: &RawValue) -> Result<Charge, Error> {
-    serde_json::from_str::<stripe::Charge>(raw.get()).map(Charge::from).map_err(|cause| {
-        Error::Unreadable {
+    serde_json::from_str::<stripe::Charge>(raw.get())
+        .map(Charge::from)
+        .map_err(|cause| Error::Unreadable {
             list: CHARGES.to_owned(),
             beginning: raw.get().chars().take(SHOWN_OF_UNREADABLE).collect(),
             cause,
-        }
-    })
+        })
 }
 
 /// One charge by its id.
@@ -122,7 +137,11 @@ pub(crate) async fn list_charges(
     expand: &[String],
 ) -> Result<Vec<Charge>, Error> {
     let mut charges = Vec::new();
-    let mut rest = Some(Range { from, to, after: None });
+    let mut rest = Some(Range {
+        from,
+        to,
+        after: None,
+    });
     while let Some(range) = rest.take() {
         let (page, next) = read_page(client, range, expand).await?;
         charges.extend(page.charges);

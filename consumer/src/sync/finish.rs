@@ -29,7 +29,9 @@ pub(super) async fn complete(run: &Run<'_>, reached: Option<&Reached>) -> Result
     }
     let now = run.engine.clock.now();
     let mut tx = run.transaction().await?;
-    let stale = state::get(&mut tx, organization, connection_id).await?.catalogue_stale;
+    let stale = state::get(&mut tx, organization, connection_id)
+        .await?
+        .catalogue_stale;
     if stale {
         catalogue::queries::rebuild(&mut tx, organization.as_str(), connection_id).await?;
         state::mark_catalogue_fresh(&mut tx, organization, connection_id).await?;

@@ -26,7 +26,9 @@ pub(super) async fn run(run: &Run<'_>) -> Result<(), Error> {
     let now = run.engine.clock.now();
     let covered_from = run.connection.covered_from();
     let plan = match &run.job.plan {
-        Some(plan) if plan.from == covered_from && plan.events_cursor > now - EVENTS_KEPT => plan.clone(),
+        Some(plan) if plan.from == covered_from && plan.events_cursor > now - EVENTS_KEPT => {
+            plan.clone()
+        }
         _ => new_plan(run, covered_from, now),
     };
     let reached = Reached {
@@ -57,8 +59,11 @@ async fn read_and_write(
     plan: Plan,
     requests_noted: &mut i64,
 ) -> Result<(), Error> {
-    let expand: Vec<String> =
-        run.charge_fields().iter().map(|field| format!("data.{field}")).collect();
+    let expand: Vec<String> = run
+        .charge_fields()
+        .iter()
+        .map(|field| format!("data.{field}"))
+        .collect();
     let (sender, mut receiver) = mpsc::channel::<FetchedPage>(PAGES_AHEAD);
     let read = fetch::read_plan(client, plan.clone(), &expand, sender);
     // Moved in, so that a writer that fails closes the channel, which ends the reader.
@@ -68,7 +73,10 @@ async fn read_and_write(
         while receiver.recv_many(&mut pages, PAGES_PER_COMMIT).await > 0 {
             let mut batch = Batch::default();
             for page in pages.drain(..) {
-                let last = page.last.as_ref().map(|(id, created)| (id.as_str(), *created));
+                let last = page
+                    .last
+                    .as_ref()
+                    .map(|(id, created)| (id.as_str(), *created));
                 if !plan.advance(page.range_to, last) {
                     return Err(Error::BrokeOff);
                 }
@@ -84,5 +92,9 @@ async fn read_and_write(
     let (read, written) = tokio::join!(read, write);
     let plan = written?;
     read?;
-    if plan.remaining.is_empty() { Ok(()) } else { Err(Error::BrokeOff) }
+    if plan.remaining.is_empty() {
+        Ok(())
+    } else {
+        Err(Error::BrokeOff)
+    }
 }

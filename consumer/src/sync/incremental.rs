@@ -25,9 +25,15 @@ const OBJECTS_PER_COMMIT: usize = 100;
 
 pub(super) async fn run(run: &Run<'_>) -> Result<(), Error> {
     let now = run.engine.clock.now();
-    let cursor = run.state.events_cursor.filter(|&cursor| cursor > now - full::EVENTS_KEPT);
+    let cursor = run
+        .state
+        .events_cursor
+        .filter(|&cursor| cursor > now - full::EVENTS_KEPT);
     let covers_all = run.state.full_synced_at.is_some()
-        && run.state.covered_from.is_some_and(|from| from <= run.connection.covered_from());
+        && run
+            .state
+            .covered_from
+            .is_some_and(|from| from <= run.connection.covered_from());
     let Some(cursor) = cursor.filter(|_| covers_all) else {
         let mut tx = run.transaction().await?;
         widen_to_full(&mut tx, &run.fence).await?;
@@ -42,7 +48,10 @@ pub(super) async fn run(run: &Run<'_>) -> Result<(), Error> {
     if !read.changes.is_empty() {
         apply(run, &client, &read.changes, now, &mut requests_noted).await?;
     }
-    let rest = Batch { requests: client.requests() - requests_noted, ..Batch::default() };
+    let rest = Batch {
+        requests: client.requests() - requests_noted,
+        ..Batch::default()
+    };
     write::commit(run, rest, None).await?;
     let reached = Reached {
         covered_from: run.connection.covered_from(),
@@ -65,7 +74,10 @@ async fn read_events(
     next_cursor: DateTime<Utc>,
     applied: &[String],
 ) -> Result<ReadEvents, Error> {
-    let mut read = ReadEvents { changes: Changes::default(), to_remember: Vec::new() };
+    let mut read = ReadEvents {
+        changes: Changes::default(),
+        to_remember: Vec::new(),
+    };
     let mut after: Option<String> = None;
     loop {
         let query = ListQuery {
@@ -76,11 +88,12 @@ async fn read_events(
         let page = client.list(EVENTS, &query).await?;
         let mut oldest = None;
         for raw in &page.data {
-            let event: Event = serde_json::from_str(raw.get()).map_err(|cause| Error::Unreadable {
-                list: EVENTS.to_owned(),
-                beginning: raw.get().chars().take(80).collect(),
-                cause,
-            })?;
+            let event: Event =
+                serde_json::from_str(raw.get()).map_err(|cause| Error::Unreadable {
+                    list: EVENTS.to_owned(),
+                    beginning: raw.get().chars().take(80).collect(),
+                    cause,
+                })?;
             if !applied.contains(&event.id) {
                 read.changes.add(&event);
             }
@@ -105,20 +118,29 @@ async fn apply(
     requests_noted: &mut i64,
 ) -> Result<(), Error> {
     let fields = run.charge_fields();
-    let mut listed = list_new_charges(run, client, changes, now).await?;
+    let mut new = list_new_charges(run, client, changes, now).await?;
     let alone: Vec<&String> = changes
         .charges
         .keys()
-        .filter(|id| !listed.iter().any(|charge| &charge.charge_id == *id))
+        .filter(|id| !new.iter().any(|charge| &charge.charge_id == *id))
         .collect();
     let mut since = |client: &Client| {
         let requests = client.requests();
         requests - std::mem::replace(requests_noted, requests)
     };
-    while !listed.is_empty() {
-        let rest = listed.split_off(listed.len().min(OBJECTS_PER_COMMIT * 10));
-        let charges = std::mem::replace(&mut listed, rest);
-        write::commit(run, Batch { charges, requests: since(client), ..Batch::default() }, None).await?;
+    while !new.is_empty() {
+        let rest = new.split_off(new.len().min(OBJECTS_PER_COMMIT * 10));
+        let listed = std::mem::replace(&mut new, rest);
+        write::commit(
+            run,
+            Batch {
+                charges: listed,
+                requests: since(client),
+                ..Batch::default()
+            },
+            None,
+        )
+        .await?;
     }
     for chunk in alone.chunks(OBJECTS_PER_COMMIT) {
         let mut batch = Batch::default();
@@ -131,8 +153,11 @@ async fn apply(
         batch.requests = since(client);
         write::commit(run, batch, None).await?;
     }
-    let customers: Vec<&String> =
-        changes.customers.iter().filter(|_| run.may_read("customers")).collect();
+    let customers: Vec<&String> = changes
+        .customers
+        .iter()
+        .filter(|_| run.may_read("customers"))
+        .collect();
     for chunk in customers.chunks(OBJECTS_PER_COMMIT) {
         let mut batch = Batch::default();
         for &id in chunk {
@@ -153,12 +178,22 @@ async fn list_new_charges(
     now: DateTime<Utc>,
 ) -> Result<Vec<Charge>, Error> {
     let since = run.state.next_sync_from.unwrap_or(now).timestamp();
-    let new: Vec<i64> = changes.created_since(since).map(|(_, created)| created).collect();
-    let (Some(&oldest), true) = (new.iter().min(), new.len() > 1) else { return Ok(Vec::new()) };
+    let new: Vec<i64> = changes
+        .created_since(since)
+        .map(|(_, created)| created)
+        .collect();
+    let (Some(&oldest), true) = (new.iter().min(), new.len() > 1) else {
+        return Ok(Vec::new());
+    };
     let from = DateTime::from_timestamp(oldest, 0).unwrap_or(now);
     // Beyond our own clock too: Stripe's may be ahead.
-    let to = DateTime::from_timestamp(new.iter().copied().max().unwrap_or(oldest) + 1, 0).unwrap_or(now);
-    let expand: Vec<String> = run.charge_fields().iter().map(|field| format!("data.{field}")).collect();
+    let to =
+        DateTime::from_timestamp(new.iter().copied().max().unwrap_or(oldest) + 1, 0).unwrap_or(now);
+    let expand: Vec<String> = run
+        .charge_fields()
+        .iter()
+        .map(|field| format!("data.{field}"))
+        .collect();
     fetch::list_charges(client, from, to, &expand).await
 }
 
@@ -166,7 +201,11 @@ async fn list_new_charges(
 async fn retrieve_customer(client: &Client, id: &str) -> Result<CatalogObject, Error> {
     let customer: Option<Customer> = client.retrieve(CUSTOMERS, id, &[]).await?;
     Ok(customer.map_or_else(
-        || CatalogObject { object_id: id.to_owned(), metadata: serde_json::Map::new(), deleted: true },
+        || CatalogObject {
+            object_id: id.to_owned(),
+            metadata: serde_json::Map::new(),
+            deleted: true,
+        },
         CatalogObject::from,
     ))
 }

@@ -60,7 +60,14 @@ impl<'a> Run<'a> {
             filter::queries::active(&mut tx, organization.as_str(), &job.connection_id).await?;
         let state = state::get(&mut tx, organization, &job.connection_id).await?;
         tx.commit().await.map_err(db::Error::from)?;
-        Ok(Self { engine, job, fence: job.fence(), connection, rules, state })
+        Ok(Self {
+            engine,
+            job,
+            fence: job.fence(),
+            connection,
+            rules,
+            state,
+        })
     }
 
     pub(crate) fn organization(&self) -> &OrganizationId {
@@ -86,16 +93,28 @@ impl<'a> Run<'a> {
             .await?
             .ok_or(Error::NoCredential)?;
         tx.commit().await.map_err(db::Error::from)?;
-        let place =
-            Place { organization: self.organization(), connection_id: self.connection_id() };
+        let place = Place {
+            organization: self.organization(),
+            connection_id: self.connection_id(),
+        };
         let key = self.engine.keyring.open(&sealed, place)?;
-        let Connection { livemode, rate_share, .. } = self.connection;
-        Ok(self.engine.stripe.client_with_budget(key, livemode, rate_share))
+        let Connection {
+            livemode,
+            rate_share,
+            ..
+        } = self.connection;
+        Ok(self
+            .engine
+            .stripe
+            .client_with_budget(key, livemode, rate_share))
     }
 
     /// Whether the key was found to be allowed to read a resource.
     pub(crate) fn may_read(&self, resource: &str) -> bool {
-        self.connection.permissions.iter().any(|p| p.resource == resource && p.granted)
+        self.connection
+            .permissions
+            .iter()
+            .any(|p| p.resource == resource && p.granted)
     }
 
     /// What to inline in charges, as far as the key may read it.

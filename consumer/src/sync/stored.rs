@@ -2,8 +2,8 @@
 
 use chrono::TimeDelta;
 use common::charge::queries;
-use common::sync::{Job, state};
 use common::sync::queries::{Progress, complete, fenced_progress};
+use common::sync::{Job, state};
 use common::{connection, db, filter};
 
 use super::{Run, finish};
@@ -17,8 +17,8 @@ const ROWS_PER_PURGE: i64 = 10_000;
 pub(super) async fn refilter(run: &Run<'_>) -> Result<(), Error> {
     let (organization, connection_id) = (run.organization(), run.connection_id());
     let mut tx = run.transaction().await?;
-    let days =
-        filter::queries::refilter(&mut tx, organization.as_str(), connection_id, &run.rules).await?;
+    let days = filter::queries::refilter(&mut tx, organization.as_str(), connection_id, &run.rules)
+        .await?;
     queries::mark_stale(&mut tx, organization, connection_id, &days).await?;
     fenced_progress(&mut tx, &run.fence, Progress::default(), None).await?;
     tx.commit().await.map_err(db::Error::from)?;
@@ -44,7 +44,10 @@ pub(super) async fn redate(run: &Run<'_>) -> Result<(), Error> {
             rows_written += queries::redate(&mut tx, organization, connection_id, span).await?;
         }
     }
-    let progress = Progress { rows_written, ..Progress::default() };
+    let progress = Progress {
+        rows_written,
+        ..Progress::default()
+    };
     fenced_progress(&mut tx, &run.fence, progress, None).await?;
     tx.commit().await.map_err(db::Error::from)?;
     finish::complete(run, None).await

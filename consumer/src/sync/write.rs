@@ -66,21 +66,28 @@ pub(crate) async fn commit(run: &Run<'_>, batch: Batch, plan: Option<&Plan>) -> 
             queries::remember_objects(&mut tx, organization, connection_id, "customer", &customers)
                 .await?;
         // Other rows of a changed customer show the former metadata.
-        for customer in customers.iter().filter(|c| remembered.changed.contains(&c.object_id)) {
+        for customer in customers
+            .iter()
+            .filter(|c| remembered.changed.contains(&c.object_id))
+        {
             changed |= queries::set_customer_metadata(
-                    &mut tx,
-                    organization,
-                    connection_id,
-                    &customer.object_id,
-                    &customer.metadata,
-                )
-                .await?;
+                &mut tx,
+                organization,
+                connection_id,
+                &customer.object_id,
+                &customer.metadata,
+            )
+            .await?;
         }
     }
     if changed {
         state::mark_catalogue_stale(&mut tx, organization, connection_id).await?;
     }
-    let progress = Progress { charges_seen, rows_written, requests: batch.requests };
+    let progress = Progress {
+        charges_seen,
+        rows_written,
+        requests: batch.requests,
+    };
     fenced_progress(&mut tx, &run.fence, progress, plan).await?;
     tx.commit().await.map_err(db::Error::from)?;
     metrics::counter!("stripe_sync_charges_total").increment(charges_seen.unsigned_abs());
