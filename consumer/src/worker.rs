@@ -15,7 +15,8 @@ use common::broker::{Delivery, Wakeup};
 use common::cause::Chain;
 use common::db;
 use common::lifecycle::Context;
-use common::sync::queries::{self, Claim};
+use common::sync::lease::{self, Claim};
+use common::sync::queries;
 use common::sync::{Job, JobError, JobRef};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
@@ -134,7 +135,7 @@ async fn claim(engine: &Engine, what: Claim<'_>) -> Option<Job> {
     let lease = TimeDelta::from_std(engine.lease).unwrap_or(TimeDelta::MAX);
     let claimed = async {
         let mut conn = engine.pool.acquire().await?;
-        queries::claim(&mut conn, what, &engine.owner, engine.clock.now(), lease).await
+        lease::claim(&mut conn, what, &engine.owner, engine.clock.now(), lease).await
     };
     match claimed.await {
         Ok(job) => job,
@@ -196,7 +197,7 @@ async fn interruption(engine: &Engine, context: &Context, job: &Job) -> Interrup
         let asked_at = Instant::now();
         let beat = async {
             let mut conn = engine.pool.acquire().await?;
-            queries::heartbeat(&mut conn, &fence, engine.clock.now(), lease).await
+            lease::heartbeat(&mut conn, &fence, engine.clock.now(), lease).await
         };
         match beat.await {
             Ok(cancel_requested) => {
@@ -281,16 +282,16 @@ async fn try_write_end(engine: &Engine, job: &Job, end: &End) -> Result<(), db::
     let organization = &job.job_ref.organization_id;
     let mut tx = db::tenant_transaction(&engine.pool, organization).await?;
     match end {
-        End::Cancel => queries::end_cancelled(&mut tx, &fence, now).await?,
-        End::GiveBack => queries::release(&mut tx, &fence, now, None).await?,
+        End::Cancel => lease::end_cancelled(&mut tx, &fence, now).await?,
+        End::GiveBack => lease::release(&mut tx, &fence, now, None).await?,
         End::Outcome(Outcome::Abandon) => {}
         End::Outcome(Outcome::BackOff(wait, error)) => {
             let until = now + TimeDelta::from_std(*wait).unwrap_or(TimeDelta::MAX);
-            queries::release(&mut tx, &fence, until, Some(error)).await?;
+            lease::release(&mut tx, &fence, until, Some(error)).await?;
         }
-        End::Outcome(Outcome::Fail(error)) => queries::fail(&mut tx, &fence, error, now).await?,
+        End::Outcome(Outcome::Fail(error)) => lease::fail(&mut tx, &fence, error, now).await?,
         End::Outcome(Outcome::FailConnection(error)) => {
-            queries::fail(&mut tx, &fence, error, now).await?;
+            lease::fail(&mut tx, &fence, error, now).await?;
             stop_connection(&mut tx, job, error, now).await?;
         }
     }

@@ -1,4 +1,7 @@
 //! The `scheduler` program.
+//!
+//! Settings are in `config.rs`, writing the jobs of due connections in `tick.rs`, sending messages about
+//! jobs that nobody took up in `dispatch.rs`.
 
 use std::process::ExitCode;
 

@@ -18,3 +18,4 @@ mod scheduling;
 mod secrecy_of_keys;
 mod syncing;
 mod tenant_isolation;
+mod tidy;

@@ -11,6 +11,7 @@
 
 pub mod api_only;
 pub mod database;
+mod exact;
 pub mod programs;
 pub mod servers;
 pub mod world;

@@ -7,7 +7,7 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use common::clock::new_id;
 use common::connection::{
@@ -18,6 +18,7 @@ use common::credential::{self, Place};
 use common::db;
 use common::stripe::{Probe, ProbeError};
 use common::sync::queries::NewJob;
+use common::sync::schedule::next_sync_at;
 use common::sync::{self, JobId, JobRef, JobType, Trigger};
 use common::tenant::OrganizationId;
 use secrecy::{ExposeSecret as _, SecretString};
@@ -164,7 +165,7 @@ fn new_connection(
         problem: None,
         warnings: permission_warnings(&probe.permissions),
         created_at: now,
-        next_sync_at: now + TimeDelta::minutes(i64::from(DEFAULT_SYNC_INTERVAL_MINUTES)),
+        next_sync_at: next_sync_at(now, DEFAULT_SYNC_INTERVAL_MINUTES),
     }
 }
 

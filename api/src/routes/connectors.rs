@@ -9,6 +9,7 @@ use common::clock::new_id;
 use common::connection::{self, Connection, Permission, Problem, Warning};
 use common::credential;
 use common::sync::queries::{Activity, NewJob};
+use common::sync::schedule::next_sync_at;
 use common::sync::{self, JobId, JobRef, JobType, Trigger};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -194,7 +195,7 @@ impl UpdateRequest {
             && minutes != connection.sync_interval_minutes
         {
             connection.sync_interval_minutes = minutes;
-            let due = connection::queries::next_due(connection, now);
+            let due = next_sync_at(now, minutes);
             connection.next_sync_at = connection.next_sync_at.min(due);
         }
     }

@@ -1,6 +1,6 @@
 //! Connections in PostgreSQL.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use sqlx::types::Json;
 
@@ -322,9 +322,4 @@ pub async fn delete(
     .execute(conn)
     .await?;
     Ok(())
-}
-
-/// When a connection that ran at `now` is due again.
-pub fn next_due(connection: &Connection, now: DateTime<Utc>) -> DateTime<Utc> {
-    now + TimeDelta::minutes(i64::from(connection.sync_interval_minutes))
 }

@@ -1,3 +1,5 @@
+//! What a JSONPath selects is the same in memory and as RFC 9535 says.
+
 use serde_json::json;
 
 use super::super::opened::open;

@@ -6,6 +6,7 @@
 //! consumer that lost its lease commits nothing ([`Fence`]).
 
 mod job;
+pub mod lease;
 mod plan;
 pub mod queries;
 pub mod schedule;

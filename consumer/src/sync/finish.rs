@@ -5,7 +5,8 @@
 //! crash between two of them leaves the rest stale.
 
 use common::analytics::refresh::refresh_days;
-use common::sync::queries::{Progress, complete as complete_job, fenced_progress};
+use common::sync::lease::{Progress, complete as complete_job, fenced_progress};
+use common::sync::schedule::next_sync_at;
 use common::sync::state::{self, Reached};
 use common::{catalogue, connection, db};
 
@@ -40,7 +41,7 @@ pub(super) async fn complete(run: &Run<'_>, reached: Option<&Reached>) -> Result
         state::set_reached(&mut tx, organization, connection_id, reached).await?;
         connection::queries::clear_problem(&mut tx, organization, connection_id).await?;
         if run.connection.next_sync_at <= now {
-            let next = connection::queries::next_due(&run.connection, now);
+            let next = next_sync_at(now, run.connection.sync_interval_minutes);
             connection::queries::set_next_sync(&mut tx, organization, connection_id, next).await?;
         }
     }

@@ -10,7 +10,7 @@ use common::charge::Charge;
 use common::charge::queries::CatalogObject;
 use common::db;
 use common::stripe::{Client, Customer, Event, ListQuery};
-use common::sync::queries::widen_to_full;
+use common::sync::lease::widen_to_full;
 use common::sync::state::Reached;
 
 use super::changes::Changes;

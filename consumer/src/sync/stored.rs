@@ -2,7 +2,7 @@
 
 use chrono::TimeDelta;
 use common::charge::queries;
-use common::sync::queries::{Progress, complete, fenced_progress};
+use common::sync::lease::{Progress, complete, fenced_progress};
 use common::sync::{Job, state};
 use common::{connection, db, filter};
 

@@ -9,7 +9,7 @@ use common::catalogue::{self, Catalogue, ObjectType};
 use common::charge::queries::{self, CatalogObject};
 use common::charge::{Charge, RevenueRow};
 use common::db;
-use common::sync::queries::{Progress, fenced_progress};
+use common::sync::lease::{Progress, fenced_progress};
 use common::sync::{Plan, state};
 
 use super::Run;

@@ -1,0 +1,251 @@
+//! The lease on a job, in PostgreSQL: claiming it, keeping it, writing under it and ending it.
+//!
+//! A duplicate claim loses by the row lock, a claim that would break an exclusion (one running job a
+//! connection, one reading job a Stripe account) loses by a unique index, and a write of an old claim
+//! finds no row by its attempt number. Reordered or doubled wake-ups therefore change nothing.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use sqlx::PgConnection;
+use sqlx::types::Json;
+
+use super::queries::JobRow;
+use super::{Fence, Job, JobError, JobRef, JobStatus, Plan};
+use crate::db::Error;
+
+/// Which job to claim.
+#[derive(Debug, Clone, Copy)]
+pub enum Claim<'a> {
+    /// This one.
+    Job(&'a JobRef),
+    /// The oldest that may run, of whatever tenant.
+    Oldest,
+}
+
+/// Claims a job for `owner` until `now + lease`, raising its attempt. None when it may not run: ended,
+/// held by another, younger than a pending one of its connection, or behind a running one of its
+/// connection or Stripe account. Sees every tenant's jobs; needs the consumer's role.
+pub async fn claim(
+    conn: &mut PgConnection,
+    claim: Claim<'_>,
+    owner: &str,
+    now: DateTime<Utc>,
+    lease: TimeDelta,
+) -> Result<Option<Job>, Error> {
+    let (organization, job_id) = match claim {
+        Claim::Job(job) => (Some(job.organization_id.as_str()), Some(job.job_id.0)),
+        Claim::Oldest => (None, None),
+    };
+    let claimed = sqlx::query_as!(
+        JobRow,
+        r#"UPDATE sync_jobs AS job
+           SET status = 'running', attempt = attempt + 1, lease_owner = $3, lease_expires_at = $5,
+               started_at = COALESCE(started_at, $4)
+           WHERE (job.organization_id, job.job_id) = (
+               SELECT candidate.organization_id, candidate.job_id FROM sync_jobs AS candidate
+               WHERE ($1::TEXT IS NULL OR candidate.organization_id = $1)
+                 AND ($2::UUID IS NULL OR candidate.job_id = $2)
+                 AND (candidate.status = 'pending'
+                      OR (candidate.status = 'running' AND candidate.lease_expires_at <= $4))
+                 AND (candidate.status = 'running' OR NOT EXISTS (
+                     SELECT FROM sync_jobs AS other
+                     WHERE other.organization_id = candidate.organization_id
+                       AND other.connection_id = candidate.connection_id
+                       AND (other.status = 'running'
+                            OR (other.status = 'pending'
+                                AND (other.created_at, other.job_id) < (candidate.created_at, candidate.job_id)))))
+                 AND (candidate.status = 'running' OR candidate.job_type NOT IN ('full', 'incremental')
+                      OR NOT EXISTS (
+                          SELECT FROM sync_jobs AS other
+                          WHERE other.stripe_account_id = candidate.stripe_account_id
+                            AND other.status = 'running' AND other.job_type IN ('full', 'incremental')))
+               ORDER BY candidate.created_at, candidate.job_id
+               LIMIT 1
+               FOR UPDATE SKIP LOCKED)
+           RETURNING organization_id, job_id, connection_id, stripe_account_id, job_type, trigger, status,
+               attempt, failures, cancel_requested, created_at, started_at, finished_at,
+               plan AS "plan: _", charges_seen, rows_written, requests, error_code, error_message"#,
+        organization,
+        job_id,
+        owner,
+        now,
+        now + lease
+    )
+    .fetch_optional(conn)
+    .await
+    .map_err(Error::from);
+    match claimed {
+        Ok(row) => row.map(Job::try_from).transpose(),
+        // Another consumer claimed a job of the same connection or account at the same moment.
+        Err(Error::Conflict { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Extends the lease; tells whether a person called the job off.
+///
+/// # Errors
+/// [`Error::LeaseLost`] when another consumer holds the job, or it ended.
+pub async fn heartbeat(
+    conn: &mut PgConnection,
+    fence: &Fence,
+    now: DateTime<Utc>,
+    lease: TimeDelta,
+) -> Result<bool, Error> {
+    sqlx::query_scalar!(
+        "UPDATE sync_jobs SET lease_expires_at = $4
+         WHERE organization_id = $1 AND job_id = $2 AND attempt = $3 AND status = 'running'
+         RETURNING cancel_requested",
+        fence.job_ref.organization_id.as_str(),
+        fence.job_ref.job_id.0,
+        fence.attempt,
+        now + lease
+    )
+    .fetch_optional(conn)
+    .await?
+    .ok_or(Error::LeaseLost)
+}
+
+/// What a commit adds to a job's counters.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Charges read from Stripe.
+    pub charges_seen: i64,
+    /// Rows written that differed from what was stored.
+    pub rows_written: i64,
+    /// Requests sent to Stripe.
+    pub requests: i64,
+}
+
+/// Opens a fenced write: locks the job's row until the transaction ends, adds to its counters, notes its
+/// plan, and forgets earlier failures when something was read.
+///
+/// # Errors
+/// [`Error::LeaseLost`] when the claim is no longer the last; the transaction must then not commit.
+pub async fn fenced_progress(
+    conn: &mut PgConnection,
+    fence: &Fence,
+    progress: Progress,
+    plan: Option<&Plan>,
+) -> Result<(), Error> {
+    let updated = sqlx::query!(
+        "UPDATE sync_jobs
+         SET charges_seen = charges_seen + $4, rows_written = rows_written + $5, requests = requests + $6,
+             plan = COALESCE($7, plan),
+             failures = CASE WHEN $4 > 0 THEN 0 ELSE failures END,
+             error_code = CASE WHEN $4 > 0 THEN NULL ELSE error_code END,
+             error_message = CASE WHEN $4 > 0 THEN NULL ELSE error_message END
+         WHERE organization_id = $1 AND job_id = $2 AND attempt = $3 AND status = 'running'",
+        fence.job_ref.organization_id.as_str(),
+        fence.job_ref.job_id.0,
+        fence.attempt,
+        progress.charges_seen,
+        progress.rows_written,
+        progress.requests,
+        plan.map(Json) as _
+    )
+    .execute(conn)
+    .await?;
+    affected_one(updated.rows_affected())
+}
+
+fn affected_one(rows: u64) -> Result<(), Error> {
+    if rows == 1 {
+        Ok(())
+    } else {
+        Err(Error::LeaseLost)
+    }
+}
+
+/// Ends a job well.
+pub async fn complete(
+    conn: &mut PgConnection,
+    fence: &Fence,
+    now: DateTime<Utc>,
+) -> Result<(), Error> {
+    end(conn, fence, JobStatus::Completed, None, now).await
+}
+
+/// Ends a job for good, with its cause.
+pub async fn fail(
+    conn: &mut PgConnection,
+    fence: &Fence,
+    error: &JobError,
+    now: DateTime<Utc>,
+) -> Result<(), Error> {
+    end(conn, fence, JobStatus::Failed, Some(error), now).await
+}
+
+/// Ends a job that was called off.
+pub async fn end_cancelled(
+    conn: &mut PgConnection,
+    fence: &Fence,
+    now: DateTime<Utc>,
+) -> Result<(), Error> {
+    end(conn, fence, JobStatus::Cancelled, None, now).await
+}
+
+async fn end(
+    conn: &mut PgConnection,
+    fence: &Fence,
+    status: JobStatus,
+    error: Option<&JobError>,
+    now: DateTime<Utc>,
+) -> Result<(), Error> {
+    let ended = sqlx::query!(
+        "UPDATE sync_jobs
+         SET status = $4, finished_at = $5, lease_owner = NULL, lease_expires_at = NULL,
+             error_code = $6, error_message = $7
+         WHERE organization_id = $1 AND job_id = $2 AND attempt = $3 AND status = 'running'",
+        fence.job_ref.organization_id.as_str(),
+        fence.job_ref.job_id.0,
+        fence.attempt,
+        status.as_str(),
+        now,
+        error.map(|e| e.code.as_str()),
+        error.map(|e| e.message.as_str()),
+    )
+    .execute(conn)
+    .await?;
+    affected_one(ended.rows_affected())
+}
+
+/// Gives a job back to be claimed again at `until`: it stays running, since it was begun and keeps its
+/// turn. With an error it counts as one failure more.
+pub async fn release(
+    conn: &mut PgConnection,
+    fence: &Fence,
+    until: DateTime<Utc>,
+    error: Option<&JobError>,
+) -> Result<(), Error> {
+    let released = sqlx::query!(
+        "UPDATE sync_jobs
+         SET lease_owner = NULL, lease_expires_at = $4, dispatched_at = NULL,
+             failures = failures + CASE WHEN $5::TEXT IS NULL THEN 0 ELSE 1 END,
+             error_code = COALESCE($5, error_code), error_message = COALESCE($6, error_message)
+         WHERE organization_id = $1 AND job_id = $2 AND attempt = $3 AND status = 'running'",
+        fence.job_ref.organization_id.as_str(),
+        fence.job_ref.job_id.0,
+        fence.attempt,
+        until,
+        error.map(|e| e.code.as_str()),
+        error.map(|e| e.message.as_str()),
+    )
+    .execute(conn)
+    .await?;
+    affected_one(released.rows_affected())
+}
+
+/// Turns a claimed incremental job into a full one: the gap is longer than Stripe keeps events, or
+/// nothing was covered yet.
+pub async fn widen_to_full(conn: &mut PgConnection, fence: &Fence) -> Result<(), Error> {
+    let widened = sqlx::query!(
+        "UPDATE sync_jobs SET job_type = 'full'
+         WHERE organization_id = $1 AND job_id = $2 AND attempt = $3 AND status = 'running'",
+        fence.job_ref.organization_id.as_str(),
+        fence.job_ref.job_id.0,
+        fence.attempt
+    )
+    .execute(conn)
+    .await?;
+    affected_one(widened.rows_affected())
+}

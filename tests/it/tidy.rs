@@ -1,0 +1,157 @@
+//! The rules of the code's layout that no compiler holds: which way arrows point, and what files say.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+const NOUNS: [&str; 9] = [
+    "analytics",
+    "catalogue",
+    "charge",
+    "connection",
+    "credential",
+    "filter",
+    "money",
+    "sync",
+    "tenant",
+];
+/// Where a noun speaks to PostgreSQL.
+const SQL: [&str; 7] = [
+    "/queries.rs",
+    "sync/lease.rs",
+    "sync/state.rs",
+    "sync/schedule.rs",
+    "filter/sql.rs",
+    "filter/jsonpath_sql.rs",
+    "/analytics/",
+];
+const MEANINGLESS: [&str; 7] = [
+    "utils", "helpers", "misc", "types", "consts", "shared", "models",
+];
+const PROGRAMS: [&str; 3] = ["api", "scheduler", "consumer"];
+
+fn root() -> PathBuf {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
+    tests.parent().expect("the workspace").to_path_buf()
+}
+
+/// Every Rust file below a folder of the workspace, with its text.
+fn rust_files(folder: &str) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    let mut folders = vec![root().join(folder)];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() && path.file_name().is_some_and(|name| name != "target") {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = fs::read_to_string(&path).unwrap();
+                found.push((
+                    path.strip_prefix(root()).unwrap().display().to_string(),
+                    text,
+                ));
+            }
+        }
+    }
+    assert!(!found.is_empty(), "{folder} holds Rust files");
+    found
+}
+
+fn mentions(text: &str, name: &str) -> bool {
+    text.lines()
+        .filter(|line| !line.trim_start().starts_with("//"))
+        .any(|line| line.contains(name))
+}
+
+#[test]
+fn nouns_do_no_io_outside_their_queries() {
+    for (path, text) in rust_files("common/src") {
+        let Some(inside) = path.strip_prefix("common/src/") else {
+            continue;
+        };
+        let noun = inside.split(['/', '.']).next().unwrap();
+        if !NOUNS.contains(&noun) {
+            continue;
+        }
+        for system in [
+            "reqwest::",
+            "lapin::",
+            "tokio::",
+            "crate::stripe",
+            "crate::broker",
+        ] {
+            assert!(!mentions(&text, system), "{path} uses {system}");
+        }
+        if !SQL.iter().any(|place| path.contains(place)) {
+            assert!(
+                !mentions(&text, "sqlx::"),
+                "{path} uses sqlx outside of queries"
+            );
+        }
+    }
+}
+
+#[test]
+fn outside_systems_do_not_know_each_other() {
+    for (path, text) in rust_files("common/src/stripe") {
+        for system in ["crate::db", "crate::broker", "sqlx::"] {
+            assert!(!mentions(&text, system), "{path} uses {system}");
+        }
+    }
+}
+
+#[test]
+fn programs_do_not_depend_on_each_other_nor_on_the_simulator() {
+    for program in PROGRAMS.iter().chain(&["common"]) {
+        let manifest = fs::read_to_string(root().join(program).join("Cargo.toml")).unwrap();
+        for other in PROGRAMS.iter().chain(&["cli", "stripe-sim", "tests"]) {
+            let dependency = format!("\n{other}.workspace");
+            assert!(
+                other == program || !manifest.contains(&dependency),
+                "{program} uses {other}"
+            );
+        }
+    }
+    let cli = fs::read_to_string(root().join("cli/Cargo.toml")).unwrap();
+    assert!(
+        !cli.contains("stripe-sim"),
+        "what ships does not depend on the simulator"
+    );
+}
+
+#[test]
+fn every_file_says_why_it_exists_and_has_a_name_that_says_what_it_holds() {
+    for folder in [
+        "api",
+        "cli",
+        "common",
+        "consumer",
+        "scheduler",
+        "stripe-sim",
+        "tests",
+    ] {
+        for (path, text) in rust_files(folder) {
+            assert!(text.starts_with("//!"), "{path} does not say why it exists");
+            let parts = Path::new(&path).with_extension("");
+            for part in parts.components() {
+                let name = part.as_os_str().to_str().unwrap();
+                assert!(
+                    !MEANINGLESS.contains(&name),
+                    "{path}: `{name}` says nothing"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn mains_are_short_and_say_where_things_are() {
+    for program in ["api", "cli", "consumer", "scheduler"] {
+        let main = fs::read_to_string(root().join(program).join("src/main.rs")).unwrap();
+        assert!(main.lines().count() < 40, "{program}'s main is long");
+        let map = main
+            .lines()
+            .take_while(|line| line.starts_with("//!"))
+            .count();
+        assert!(map >= 3, "{program}'s main does not say where things are");
+    }
+}
