@@ -1,7 +1,7 @@
 //! Everything that can go wrong with a request, and how it is told: RFC 9457 problem documents.
 //!
 //! Handlers return [`ApiError`]; its response is a bare status that carries the error, and
-//! [`crate::boundary`] writes the document, since only the boundary knows the request's id and logs.
+//! `boundary.rs` writes the document, since only the boundary knows the request's id and logs.
 //! One exhaustive match gives each error its status, code and words, so a new error cannot forget
 //! one. Nothing internal stands in a document: causes are logged with their chain instead.
 

@@ -7,7 +7,7 @@ use common::filter::{
     queries::{self, preview, refilter},
 };
 use serde_json::{Value, json};
-use sqlx::PgConnection;
+use sqlx::{Connection as _, PgConnection};
 use tests::database::TestDatabase;
 use uuid::Uuid;
 
@@ -233,6 +233,26 @@ async fn a_preview_ignores_the_other_rules() {
         .expect("it is previewed");
     assert_eq!((found.matched_charges, found.total_charges), (0, 3));
     assert!(found.matched_revenue.is_empty() && found.sample.is_empty());
+}
+
+#[tokio::test]
+async fn postgres_is_asked_about_patterns_inside_a_transaction() {
+    let (_database, mut conn) = database().await;
+    let mut transaction = conn.begin().await.expect("a transaction begins");
+    for (key, operator, value) in [
+        ("tier", "regex", json!(r"(?i)^\bgold\b$")),
+        ("$[?search(@, '[a-z]+')]", "exists", Value::Null),
+    ] {
+        let predicate = CompiledPredicate::new(&predicate("charge", key, operator, &value))
+            .expect("the predicate compiles");
+        let answer = queries::verify(&mut transaction, &predicate).await;
+        assert_eq!(answer.expect("PostgreSQL answers"), Ok(()));
+    }
+    let one: i32 = sqlx::query_scalar("SELECT 1")
+        .fetch_one(&mut *transaction)
+        .await
+        .expect("it goes on");
+    assert_eq!(one, 1);
 }
 
 #[tokio::test]

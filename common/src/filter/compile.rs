@@ -87,6 +87,28 @@ impl CompiledPredicate {
         }
     }
 
+    /// The patterns that PostgreSQL runs: the condition's index, the member, the pattern.
+    pub(super) fn patterns(&self) -> impl Iterator<Item = (usize, &'static str, &str)> {
+        self.conditions
+            .iter()
+            .enumerate()
+            .flat_map(|(index, condition)| {
+                let mut patterns = Vec::new();
+                if let Test::Matches(pattern) = &condition.test {
+                    patterns.push((index, "value", pattern.postgres()));
+                }
+                if let Subject::Metadata(_, Path::JsonPath(path)) = &condition.subject {
+                    let within = path.patterns();
+                    patterns.extend(
+                        within
+                            .into_iter()
+                            .map(|pattern| (index, "metadata_key", pattern.postgres())),
+                    );
+                }
+                patterns
+            })
+    }
+
     /// Whether one condition compiles.
     pub(super) fn check(condition: &Condition, pointer: &str) -> Result<(), Vec<Invalid>> {
         compile(condition, pointer).map(|_| ())

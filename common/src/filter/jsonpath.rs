@@ -91,6 +91,15 @@ impl JsonPath {
         jsonpath_parse::parse(text)
     }
 
+    /// The regular expressions in its filters.
+    pub(super) fn patterns(&self) -> Vec<&Pattern> {
+        let mut found = Vec::new();
+        for segment in &self.segments {
+            segment.patterns(&mut found);
+        }
+        found
+    }
+
     /// The one key under the root that the path looks at, if it is so.
     pub(super) fn only_key(&self) -> Option<&str> {
         let (first, rest) = self.segments.split_first()?;
@@ -109,6 +118,14 @@ impl JsonPath {
 }
 
 impl Segment {
+    fn patterns<'a>(&'a self, found: &mut Vec<&'a Pattern>) {
+        for selector in &self.selectors {
+            if let Selector::Filter(logic) = selector {
+                logic.patterns(found);
+            }
+        }
+    }
+
     fn sees_root(&self) -> bool {
         self.selectors.iter().any(|selector| match selector {
             Selector::Filter(logic) => logic.sees_root(),
@@ -229,6 +246,26 @@ fn slice(items: &[Json], start: Option<i64>, end: Option<i64>, step: i64) -> Vec
 }
 
 impl Logic {
+    fn patterns<'a>(&'a self, found: &mut Vec<&'a Pattern>) {
+        match self {
+            Self::Any(each) | Self::All(each) => {
+                for logic in each {
+                    logic.patterns(found);
+                }
+            }
+            Self::Not(logic) => logic.patterns(found),
+            Self::Exists(query) => query.patterns(found),
+            Self::Compare(left, _, right) => {
+                left.patterns(found);
+                right.patterns(found);
+            }
+            Self::Matches(operand, pattern) => {
+                operand.patterns(found);
+                found.push(pattern);
+            }
+        }
+    }
+
     fn sees_root(&self) -> bool {
         match self {
             Self::Any(each) | Self::All(each) => each.iter().any(Self::sees_root),
@@ -267,6 +304,12 @@ impl Logic {
 }
 
 impl Query {
+    fn patterns<'a>(&'a self, found: &mut Vec<&'a Pattern>) {
+        for segment in &self.segments {
+            segment.patterns(found);
+        }
+    }
+
     fn sees_root(&self) -> bool {
         self.absolute || self.segments.iter().any(Segment::sees_root)
     }
@@ -281,6 +324,16 @@ impl Query {
 }
 
 impl Operand {
+    fn patterns<'a>(&'a self, found: &mut Vec<&'a Pattern>) {
+        match self {
+            Self::Literal(_) => {}
+            Self::Singular(query) | Self::Count(query) | Self::Value(query) => {
+                query.patterns(found);
+            }
+            Self::Length(operand) => operand.patterns(found),
+        }
+    }
+
     fn sees_root(&self) -> bool {
         match self {
             Self::Literal(_) => false,

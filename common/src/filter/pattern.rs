@@ -14,8 +14,13 @@ use regex_syntax::{Parser, ParserBuilder};
 
 /// Bytes that a translated expression may have; PostgreSQL compiles it anew when its cache has no place.
 const MAX_TRANSLATED_BYTES: usize = 192 * 1024;
-/// States that an expression may need when its counts are unrolled, far below where PostgreSQL gives up.
-const MAX_STATES: usize = 2_000;
+/// What an expression may cost when its counts are unrolled, in states; below where PostgreSQL gives up, or
+/// takes seconds to compile it.
+const MAX_COST: usize = 2_000;
+/// The cost of a look at what is before or behind, which PostgreSQL keeps as an automaton of its own.
+const LOOK_COST: usize = 8;
+/// What the square of repeating something that may be empty is divided by.
+const EMPTY_DIVISOR: usize = 100;
 /// PostgreSQL's largest count in `{m,n}`.
 const MAX_COUNT: u32 = 255;
 /// Groups in groups that an expression may have.
@@ -66,7 +71,7 @@ impl Pattern {
             .crlf(crlf)
             .build()
             .map_err(|error| broken(&error.to_string()))?;
-        if states(hir) > MAX_STATES {
+        if cost(hir) > MAX_COST {
             return Err(too_large());
         }
         let mut writer = Writer { out: String::new() };
@@ -107,23 +112,33 @@ fn too_large() -> Refusal {
     Refusal::Unsupported("is too large a regular expression for PostgreSQL".to_owned())
 }
 
-/// About how many states the expression needs once its counts are unrolled.
-fn states(hir: &Hir) -> usize {
+/// About what the expression costs PostgreSQL once its counts are unrolled, in states. Repeating what may be
+/// empty costs the square, since every copy can be passed over to reach every later one.
+fn cost(hir: &Hir) -> usize {
     match hir.kind() {
         HirKind::Literal(literal) => literal.0.len(),
         HirKind::Empty | HirKind::Class(_) => 1,
-        HirKind::Look(_) => 4,
+        HirKind::Look(_) => LOOK_COST,
         HirKind::Repetition(repetition) => {
             let times = repetition.max.unwrap_or(repetition.min).max(1) as usize;
-            states(&repetition.sub)
+            let unrolled = cost(&repetition.sub)
                 .saturating_mul(times)
-                .saturating_add(1)
+                .saturating_add(1);
+            if times > 1 && may_be_empty(&repetition.sub) {
+                unrolled.saturating_add(unrolled.saturating_mul(unrolled) / EMPTY_DIVISOR)
+            } else {
+                unrolled
+            }
         }
-        HirKind::Capture(capture) => states(&capture.sub),
+        HirKind::Capture(capture) => cost(&capture.sub),
         HirKind::Concat(subs) | HirKind::Alternation(subs) => {
-            subs.iter().map(states).fold(1, usize::saturating_add)
+            subs.iter().map(cost).fold(1, usize::saturating_add)
         }
     }
+}
+
+fn may_be_empty(hir: &Hir) -> bool {
+    hir.properties().minimum_len() == Some(0)
 }
 
 struct Writer {
@@ -220,11 +235,15 @@ impl Writer {
     }
 
     fn repetition(&mut self, sub: &Hir, min: u32, max: Option<u32>) -> Result<(), Refusal> {
-        // Counts above PostgreSQL's largest are written as several in a row.
-        let (mut min, mut rest) = (min, max.map(|max| max - min));
-        if min == 0 && rest == Some(0) {
+        if max == Some(0) || (min == 0 && sub.properties().maximum_len() == Some(0)) {
             return self.push("(?:)");
         }
+        if sub.properties().maximum_len() == Some(0) {
+            // A look holds at a place however often it is asked.
+            return self.group(sub);
+        }
+        // Counts above PostgreSQL's largest are written as several in a row.
+        let (mut min, mut rest) = (min, max.map(|max| max - min));
         while min > MAX_COUNT {
             self.counted(sub, &format!("{{{MAX_COUNT}}}"))?;
             min -= MAX_COUNT;

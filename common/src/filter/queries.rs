@@ -7,13 +7,15 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, NaiveDate, Utc};
 use serde_json::Value;
-use sqlx::{PgConnection, Postgres, QueryBuilder};
+use sqlx::{Connection as _, PgConnection, Postgres, QueryBuilder};
 use uuid::Uuid;
 
 use super::parse::stored_conditions;
-use super::{Action, Combination, CompiledPredicate, Rule, RuleSet};
+use super::{Action, Combination, CompiledPredicate, Invalid, REGEX_UNSUPPORTED, Rule, RuleSet};
 use crate::db::Error;
 
+/// PostgreSQL's code for a regular expression that it does not compile.
+const INVALID_REGEX: &str = "2201B";
 /// Rows that a preview shows.
 const SAMPLE_ROWS: i64 = 10;
 
@@ -57,7 +59,7 @@ impl TryFrom<StoredRule> for Rule {
     }
 }
 
-fn inconsistent(problems: &[super::Invalid]) -> Error {
+fn inconsistent(problems: &[Invalid]) -> Error {
     let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
     Error::Inconsistent {
         place: "connector_filter_rules.conditions",
@@ -307,6 +309,49 @@ fn push_decision(builder: &mut QueryBuilder<Postgres>, rules: &RuleSet, alias: &
         builder.push(") THEN ").push_bind(*first).push("::UUID");
     }
     builder.push(" END");
+}
+
+/// Asks PostgreSQL whether it runs the regular expressions of a predicate. Parsing refuses what is known to
+/// be too large; this asks the one that knows, before a rule is stored or a filter is used.
+///
+/// # Errors
+///
+/// When the database does not answer. The inner result names the values that it refused.
+pub async fn verify(
+    conn: &mut PgConnection,
+    predicate: &CompiledPredicate,
+) -> Result<Result<(), Vec<Invalid>>, Error> {
+    let mut refused = Vec::new();
+    for (index, place, pattern) in predicate.patterns() {
+        // A savepoint, so that a refusal leaves the caller's transaction usable.
+        let mut attempt = conn.begin().await?;
+        let answer = sqlx::query_scalar!(
+            r#"SELECT ('' COLLATE "C" ~ $1::TEXT) AS "matches!""#,
+            pattern
+        )
+        .fetch_one(&mut *attempt)
+        .await;
+        attempt.rollback().await?;
+        match answer {
+            Ok(_) => {}
+            Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some(INVALID_REGEX) => {
+                refused.push(Invalid {
+                    pointer: format!("/conditions/{index}/{place}"),
+                    code: REGEX_UNSUPPORTED,
+                    detail: format!(
+                        "PostgreSQL cannot run this regular expression: {}",
+                        error.message()
+                    ),
+                });
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(if refused.is_empty() {
+        Ok(())
+    } else {
+        Err(refused)
+    })
 }
 
 /// What a rule would match, over the charges that would count if there were no rules.

@@ -1,9 +1,9 @@
 //! What each job does.
 //!
-//! - [`full`] lists the covered range, page by page ([`fetch`]), while [`write`] commits;
-//! - [`incremental`] applies what events say has changed ([`changes`]);
-//! - [`stored`] holds the jobs that need no word with Stripe: refilter, redate, delete;
-//! - [`finish`] makes the aggregates, the catalogue and the state agree with the rows.
+//! - `full` lists the covered range, page by page (`fetch`), while `write` commits;
+//! - `incremental` applies what events say has changed ([`changes`]);
+//! - `stored` holds the jobs that need no word with Stripe: refilter, redate, delete;
+//! - `finish` makes the aggregates, the catalogue and the state agree with the rows.
 //!
 //! Every commit is fenced. No transaction is open while Stripe is asked.
 
