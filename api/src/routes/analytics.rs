@@ -7,10 +7,11 @@ use axum::response::{IntoResponse, Response};
 use common::analytics::report::{self, Group, GroupPlace, Totals};
 use common::analytics::rows::{self, ChargeRow, DailyAggregate, RowPlace};
 use common::analytics::{GroupBy, Selection};
-use common::filter::sql::MetadataKey;
+use common::filter::{self, sql::MetadataKey};
 use common::filter::{CompiledPredicate, Invalid, MetadataSource, Predicate};
 use common::tenant::OrganizationId;
 use serde::Serialize;
+use sqlx::{Postgres, Transaction};
 use utoipa::ToSchema;
 
 use super::export;
@@ -98,13 +99,8 @@ fn predicates(params: &mut Params) -> Vec<CompiledPredicate> {
         let parsed = serde_json::from_str(&text)
             .map_err(|cause| vec![FieldError::of("filter", format!("must be JSON: {cause}"))])
             .and_then(|json| {
-                compile(Predicate::parse(&json)).map_err(|problems| {
-                    let told = |p: Invalid| FieldError {
-                        pointer: Some(p.pointer),
-                        ..FieldError::of("filter", p.detail)
-                    };
-                    problems.into_iter().map(told).collect::<Vec<_>>()
-                })
+                compile(Predicate::parse(&json))
+                    .map_err(|problems| problems.into_iter().map(in_filter).collect::<Vec<_>>())
             });
         match parsed {
             Ok(predicate) => found.push(predicate),
@@ -133,6 +129,36 @@ fn predicates(params: &mut Params) -> Vec<CompiledPredicate> {
         }
     }
     found
+}
+
+/// A problem of the `filter` parameter.
+fn in_filter(problem: Invalid) -> FieldError {
+    FieldError {
+        pointer: Some(problem.pointer),
+        ..FieldError::of("filter", problem.detail)
+    }
+}
+
+/// Begins to answer: the connection is the caller's, and PostgreSQL runs what the filters say.
+async fn begin(
+    state: &ApiState,
+    selection: &Selection,
+) -> Result<Transaction<'static, Postgres>, ApiError> {
+    let mut tx = state.begin(&selection.organization_id).await?;
+    super::connection(
+        &mut tx,
+        &selection.organization_id,
+        &selection.connection_id,
+    )
+    .await?;
+    for predicate in &selection.predicates {
+        if let Err(problems) = filter::queries::verify(&mut tx, predicate).await? {
+            return Err(ApiError::invalid(
+                problems.into_iter().map(in_filter).collect(),
+            ));
+        }
+    }
+    Ok(tx)
 }
 
 fn compile(predicate: Result<Predicate, Vec<Invalid>>) -> Result<CompiledPredicate, Vec<Invalid>> {
@@ -178,8 +204,7 @@ pub(crate) async fn report(
     let after: Option<GroupPlace> = params.cursor(&list)?;
     params.finish()?;
     let selection = query.selection;
-    let mut tx = state.begin(&caller.organization).await?;
-    super::connection(&mut tx, &caller.organization, &selection.connection_id).await?;
+    let mut tx = begin(&state, &selection).await?;
     let totals = report::totals(&mut tx, &selection).await?;
     let mut groups = match &query.group_by {
         Some((_, by)) => {
@@ -259,8 +284,7 @@ pub(crate) async fn charges(
     let after: Option<RowPlace> = params.cursor("charges")?;
     params.finish()?;
     let selection = query.selection;
-    let mut tx = state.begin(&caller.organization).await?;
-    super::connection(&mut tx, &caller.organization, &selection.connection_id).await?;
+    let mut tx = begin(&state, &selection).await?;
     if wants_csv(&headers) {
         return export::csv(&state, tx, selection);
     }

@@ -152,6 +152,7 @@ pub(crate) async fn create(
             format!("a connection has at most {MAX_RULES_PER_CONNECTION} rules; delete one");
         return Err(ApiError::invalid(vec![FieldError::at("", detail)]));
     }
+    queries::verify(&mut tx, &CompiledPredicate::new(&draft.predicate)?).await??;
     let rule = Rule {
         filter_id: new_id(now),
         name: draft.name,
@@ -251,6 +252,7 @@ pub(crate) async fn update(
     let connection = super::connection_for_update(&mut tx, organization, &connection_id).await?;
     let before = rule(&mut tx, organization, &connection_id, filter_id).await?;
     let after = patched(before.clone(), patch);
+    queries::verify(&mut tx, &CompiledPredicate::new(&after.predicate())?).await??;
     if !queries::update(&mut tx, organization.as_str(), &connection_id, &after, now).await? {
         return Err(ApiError::NotFound);
     }
@@ -341,6 +343,7 @@ pub(crate) async fn preview(
     let organization = &caller.organization;
     let mut tx = state.begin(organization).await?;
     super::connection(&mut tx, organization, &connection_id).await?;
+    queries::verify(&mut tx, &predicate).await??;
     let found =
         queries::preview(&mut tx, organization.as_str(), &connection_id, &predicate).await?;
     let sample = rows::of_lines(&mut tx, organization, &connection_id, &found.sample).await?;
