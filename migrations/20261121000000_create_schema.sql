@@ -254,6 +254,8 @@ CREATE TABLE stripe_sync_state (
     events_cursor        TIMESTAMPTZ,
     -- Event ids at or after the cursor that were applied already.
     applied_events       TEXT[] NOT NULL DEFAULT '{}',
+    -- What was inlined in the charges that the rows were made of: other permissions need a full job.
+    read_with            TEXT[] NOT NULL DEFAULT '{}',
     next_sync_from       TIMESTAMPTZ,
     -- A stored object changed or went, so that the metadata catalogue must be made anew from the rows.
     catalogue_stale      BOOLEAN NOT NULL DEFAULT FALSE,
@@ -292,14 +294,17 @@ CREATE POLICY every_tenant ON stripe_sync_state FOR SELECT TO stripe_sync_schedu
 CREATE POLICY every_tenant ON sync_jobs TO stripe_sync_scheduler, stripe_sync_consumer USING (true) WITH CHECK (true);
 
 GRANT SELECT ON organizations, api_tokens TO stripe_sync_api;
-GRANT SELECT, INSERT, UPDATE, DELETE ON platform_connections, connection_credentials, connector_filter_rules,
-    stripe_sync_state TO stripe_sync_api;
+GRANT SELECT, INSERT, UPDATE ON platform_connections TO stripe_sync_api;
+GRANT SELECT, INSERT, UPDATE, DELETE ON connection_credentials, connector_filter_rules TO stripe_sync_api;
+GRANT SELECT, INSERT ON stripe_sync_state TO stripe_sync_api;
 GRANT SELECT, INSERT, UPDATE ON sync_jobs TO stripe_sync_api;
 GRANT SELECT ON stripe_revenue_data, stripe_daily_aggregates, stripe_metadata_keys, stripe_stale_days,
     stripe_catalog_objects TO stripe_sync_api;
 
-GRANT SELECT ON organizations, stripe_sync_state TO stripe_sync_scheduler;
-GRANT SELECT, UPDATE ON platform_connections TO stripe_sync_scheduler;
+GRANT SELECT ON organizations, platform_connections TO stripe_sync_scheduler;
+GRANT UPDATE (next_sync_at) ON platform_connections TO stripe_sync_scheduler;
+-- Whether a full job is due, and no figures.
+GRANT SELECT (organization_id, connection_id, full_synced_at) ON stripe_sync_state TO stripe_sync_scheduler;
 GRANT SELECT, INSERT, UPDATE ON sync_jobs TO stripe_sync_scheduler;
 
 GRANT SELECT ON organizations TO stripe_sync_consumer;

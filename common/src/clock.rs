@@ -6,7 +6,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use uuid::{NoContext, Timestamp, Uuid};
+use uuid::{ContextV7, Timestamp, Uuid};
 
 /// Tells the time of day in UTC.
 pub trait Clock: Send + Sync + std::fmt::Debug {
@@ -54,11 +54,14 @@ impl Clock for TestClock {
     }
 }
 
-/// A new id (UUID version 7) that sorts by `now`.
+/// Counts the ids of one instant, so that they sort in the order in which they were made.
+static ID_ORDER: Mutex<ContextV7> = Mutex::new(ContextV7::new());
+
+/// A new id (UUID version 7) that sorts by `now`, and within one instant after those made before it.
 pub fn new_id(now: DateTime<Utc>) -> Uuid {
     let seconds = u64::try_from(now.timestamp()).unwrap_or(0);
     Uuid::new_v7(Timestamp::from_unix(
-        NoContext,
+        &ID_ORDER,
         seconds,
         now.timestamp_subsec_nanos(),
     ))

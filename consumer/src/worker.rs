@@ -30,8 +30,10 @@ use crate::sync;
 /// RabbitMQ closes the channel of a delivery that is not acknowledged for half an hour.
 const LONGEST_UNACKNOWLEDGED: Duration = Duration::from_mins(15);
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
+/// A short statement that takes longer is given up: PostgreSQL is there and does not answer.
+const LONGEST_STATEMENT: Duration = Duration::from_secs(10);
 /// Writing a job's end is tried for this long when PostgreSQL is away; then its lease runs out.
-const END_ATTEMPTS: u32 = 10;
+const LONGEST_END: Duration = Duration::from_secs(10);
 
 /// Claims and runs jobs until told to stop, then waits for the slots to give theirs back.
 pub async fn work(engine: &Engine, context: &Context) {
@@ -137,10 +139,14 @@ async fn claim(engine: &Engine, what: Claim<'_>) -> Option<Job> {
         let mut conn = engine.pool.acquire().await?;
         lease::claim(&mut conn, what, &engine.owner, engine.clock.now(), lease).await
     };
-    match claimed.await {
-        Ok(job) => job,
-        Err(cause) => {
+    match tokio::time::timeout(LONGEST_STATEMENT, claimed).await {
+        Ok(Ok(job)) => job,
+        Ok(Err(cause)) => {
             warn!(error = %Chain(&cause), "no job could be claimed");
+            None
+        }
+        Err(_) => {
+            warn!("no job could be claimed: PostgreSQL does not answer");
             None
         }
     }
@@ -199,15 +205,19 @@ async fn interruption(engine: &Engine, context: &Context, job: &Job) -> Interrup
             let mut conn = engine.pool.acquire().await?;
             lease::heartbeat(&mut conn, &fence, engine.clock.now(), lease).await
         };
-        match beat.await {
-            Ok(cancel_requested) => {
+        let answer = tokio::select! {
+            answer = tokio::time::timeout_at(held_until, beat) => answer,
+            () = context.shutdown.cancelled() => return Interruption::Shutdown,
+        };
+        match answer {
+            Ok(Ok(cancel_requested)) => {
                 held_until = asked_at + engine.lease;
                 called_off = cancel_requested;
             }
-            Err(db::Error::LeaseLost) => return Interruption::LeaseLost,
-            // Whatever it writes now would be refused; stop spending the account's limit.
-            Err(_) if Instant::now() >= held_until => return Interruption::LeaseLost,
-            Err(cause) => warn!(error = %Chain(&cause), "a heartbeat failed"),
+            // Without an answer the lease has run out: whatever the job writes now would be refused.
+            Ok(Err(db::Error::LeaseLost)) | Err(_) => return Interruption::LeaseLost,
+            Ok(Err(_)) if Instant::now() >= held_until => return Interruption::LeaseLost,
+            Ok(Err(cause)) => warn!(error = %Chain(&cause), "a heartbeat failed"),
         }
     }
 }
@@ -263,11 +273,13 @@ enum End {
 /// Writes a job's end, trying again while PostgreSQL is away; when that lasts, the lease runs out and the
 /// job is claimed again, which is as good.
 async fn write_end(engine: &Engine, job: &Job, end: End) {
-    for _ in 0..END_ATTEMPTS {
-        match try_write_end(engine, job, &end).await {
-            Ok(()) | Err(db::Error::LeaseLost) => return,
-            Err(cause) if cause.is_transient() => tokio::time::sleep(RETRY_PAUSE).await,
-            Err(cause) => {
+    let give_up_at = Instant::now() + LONGEST_END;
+    while Instant::now() < give_up_at {
+        match tokio::time::timeout_at(give_up_at, try_write_end(engine, job, &end)).await {
+            Ok(Ok(()) | Err(db::Error::LeaseLost)) => return,
+            Err(_) => break,
+            Ok(Err(cause)) if cause.is_transient() => tokio::time::sleep(RETRY_PAUSE).await,
+            Ok(Err(cause)) => {
                 error!(error = %Chain(&cause), "the end of a job could not be written");
                 return;
             }
@@ -291,8 +303,9 @@ async fn try_write_end(engine: &Engine, job: &Job, end: &End) -> Result<(), db::
         }
         End::Outcome(Outcome::Fail(error)) => lease::fail(&mut tx, &fence, error, now).await?,
         End::Outcome(Outcome::FailConnection(error)) => {
-            lease::fail(&mut tx, &fence, error, now).await?;
+            // The connection before the job, as every other writer locks them.
             stop_connection(&mut tx, job, error, now).await?;
+            lease::fail(&mut tx, &fence, error, now).await?;
         }
     }
     tx.commit().await?;
@@ -342,10 +355,11 @@ async fn announce_waiting(engine: &Engine, job: &Job) {
         )
         .await
     };
-    match waiting.await {
-        Ok(jobs) if !jobs.is_empty() => publish(engine, &jobs).await,
-        Ok(_) => {}
-        Err(cause) => warn!(error = %Chain(&cause), "waiting jobs are left to the dispatcher"),
+    match tokio::time::timeout(LONGEST_STATEMENT, waiting).await {
+        Ok(Ok(jobs)) if !jobs.is_empty() => publish(engine, &jobs).await,
+        Ok(Ok(_)) => {}
+        Ok(Err(cause)) => warn!(error = %Chain(&cause), "waiting jobs are left to the dispatcher"),
+        Err(_) => warn!("waiting jobs are left to the dispatcher: PostgreSQL does not answer"),
     }
 }
 

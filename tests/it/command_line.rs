@@ -381,11 +381,18 @@ async fn wrong_and_missing_settings_are_named_together() {
 
 /// The address that `up` says it listens on.
 async fn listening(log: &Path) -> String {
+    common::lifecycle::prepare_process();
+    let http = reqwest::Client::builder().build().unwrap();
     let waited = async {
         loop {
             let text = std::fs::read_to_string(log).unwrap_or_default();
             if let Some((_, rest)) = text.split_once("stripe-sync listens on ") {
-                return rest.split_whitespace().next().unwrap().to_owned();
+                let url = rest.split_whitespace().next().unwrap().to_owned();
+                // It listens before it has migrated.
+                let ready = http.get(format!("{url}/readyz")).send().await;
+                if ready.is_ok_and(|answer| answer.status().is_success()) {
+                    return url;
+                }
             }
             tokio::time::sleep(std::time::Duration::from_millis(50)).await;
         }

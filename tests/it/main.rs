@@ -7,6 +7,7 @@
 
 mod analytics;
 mod broker;
+mod chaos;
 mod command_line;
 mod connections;
 mod crashes;
@@ -14,6 +15,7 @@ mod filter_parity;
 mod http_api;
 mod programs;
 mod refiltering;
+mod regressions;
 mod scheduling;
 mod secrecy_of_keys;
 mod syncing;

@@ -31,10 +31,19 @@ pub(super) fn decode<T: DeserializeOwned>(list: &str, cursor: &str) -> Result<T,
     if json.windows(6).any(|escape| escape == b"\\u0000") {
         return Err(ApiError::CursorInvalid);
     }
+    // Nor does its calendar hold every instant that JSON can write; ours have years of four digits.
+    if json.windows(7).any(is_year_of_many_digits) {
+        return Err(ApiError::CursorInvalid);
+    }
     match serde_json::from_slice::<(String, T)>(&json) {
         Ok((name, place)) if name == list => Ok(place),
         _ => Err(ApiError::CursorInvalid),
     }
+}
+
+/// Whether this begins a text such as `-200000-01-01T00:00:00Z`.
+fn is_year_of_many_digits(text: &[u8]) -> bool {
+    matches!(text, [b'"', b'-' | b'+', year @ ..] if year.iter().all(u8::is_ascii_digit))
 }
 
 /// The cursor after a full page; none when the page was the last.

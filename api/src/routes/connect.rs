@@ -34,8 +34,6 @@ use crate::problem::{ApiError, Problem};
 use crate::state::ApiState;
 
 pub(super) const MAX_KEY_CHARS: usize = 500;
-/// The code of a warning about an optional permission.
-const PERMISSION_MISSING: &str = "permission_missing";
 
 /// A Stripe account to connect.
 #[derive(Debug, ToSchema)]
@@ -291,15 +289,7 @@ fn permission_warnings(permissions: &[Permission]) -> Vec<Warning> {
     permissions
         .iter()
         .filter(|permission| !permission.granted)
-        .map(|permission| Warning {
-            code: PERMISSION_MISSING.to_owned(),
-            resource: permission.resource.clone(),
-            detail: format!(
-                "The key may not read {}, which is needed for {}.",
-                permission.resource, permission.needed_for
-            ),
-            count: None,
-        })
+        .map(Warning::permission_missing)
         .collect()
 }
 
@@ -312,7 +302,7 @@ pub(super) async fn store_permissions(
     let others = connection
         .warnings
         .iter()
-        .filter(|w| w.code != PERMISSION_MISSING)
+        .filter(|w| w.code != Warning::PERMISSION_MISSING)
         .cloned();
     let mut warnings = permission_warnings(permissions);
     warnings.extend(others);

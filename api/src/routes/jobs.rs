@@ -217,7 +217,7 @@ pub(crate) async fn get(
 #[utoipa::path(post, path = "/v1/sync-jobs/{job_id}/cancel", tag = "jobs",
     params(("job_id" = Uuid, Path, description = "The job")),
     responses((status = 200, body = JobBody),
-              (status = 409, description = "`conflict`: it has ended, or removes a connection",
+              (status = 409, description = "`conflict`: it has ended, or is not one that syncs",
                body = crate::problem::Problem, content_type = "application/problem+json")))]
 pub(crate) async fn cancel(
     State(state): State<ApiState>,
@@ -230,8 +230,16 @@ pub(crate) async fn cancel(
     let job = queries::get(&mut tx, organization, job_id)
         .await?
         .ok_or(ApiError::NotFound)?;
-    if job.job_type == JobType::Delete && !job.status.ended() {
-        let detail = "A deletion cannot be called off: the connection's key is gone already.";
+    let vital = match job.job_type {
+        JobType::Delete => {
+            Some("A deletion cannot be called off: the connection's key is gone already.")
+        }
+        JobType::Refilter | JobType::Redate => Some(
+            "This job makes stored rows agree with a setting that has changed; change the setting instead.",
+        ),
+        JobType::Full | JobType::Incremental => None,
+    };
+    if let Some(detail) = vital.filter(|_| !job.status.ended()) {
         return Err(ApiError::Conflict {
             detail: detail.to_owned(),
         });

@@ -13,6 +13,7 @@ use uuid::Uuid;
 use super::{Metadata, RevenueRow};
 use crate::connection::OffsetSpan;
 use crate::db::Error;
+use crate::sync::Span;
 use crate::tenant::OrganizationId;
 
 /// What [`upsert`] did.
@@ -165,7 +166,13 @@ pub async fn upsert(
             RETURNING stored.charge_id, stored.line_no, stored.date, (stored.xmax = 0) AS inserted
         ), stale AS (
             INSERT INTO stripe_stale_days (organization_id, connection_id, date)
-            SELECT DISTINCT $1, $2, written.date FROM written
+            SELECT $1, $2, written.date FROM written
+            UNION
+            -- The days that rows leave: this reads them as they were before the statement.
+            SELECT $1, $2, stored.date FROM stripe_revenue_data AS stored
+            JOIN incoming ON stored.charge_id = incoming.charge_id AND stored.line_no = incoming.line_no
+            WHERE stored.organization_id = $1 AND stored.connection_id = $2
+              AND stored.date <> incoming.date
             ON CONFLICT DO NOTHING
         )
         SELECT charge_id AS "charge_id!", inserted AS "inserted!" FROM written"#,
@@ -254,30 +261,22 @@ pub struct CatalogObject {
     pub deleted: bool,
 }
 
-/// Which objects [`remember_objects`] found new, and which changed.
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub struct Remembered {
-    /// Ids that were not known before.
-    pub inserted: BTreeSet<String>,
-    /// Ids whose metadata changed.
-    pub changed: BTreeSet<String>,
-}
-
-/// Stores customers, products or prices as just read, each id at most once.
+/// Stores customers, products or prices as just read, each id at most once; the ids of those that are
+/// new or changed.
 pub async fn remember_objects(
     conn: &mut PgConnection,
     organization: &OrganizationId,
     connection_id: &str,
     object_type: &str,
-    objects: &[CatalogObject],
-) -> Result<Remembered, Error> {
+    objects: &[&CatalogObject],
+) -> Result<BTreeSet<String>, Error> {
     let ids: Vec<String> = objects.iter().map(|o| o.object_id.clone()).collect();
     let metadata: Vec<Value> = objects
         .iter()
         .map(|o| Value::Object(o.metadata.clone()))
         .collect();
     let deleted: Vec<bool> = objects.iter().map(|o| o.deleted).collect();
-    let written = sqlx::query!(
+    let written = sqlx::query_scalar!(
         r#"INSERT INTO stripe_catalog_objects AS stored
              (organization_id, connection_id, object_type, object_id, metadata, deleted)
          SELECT $1, $2, $3, object.id, object.metadata, object.deleted
@@ -285,7 +284,7 @@ pub async fn remember_objects(
          ON CONFLICT (organization_id, connection_id, object_type, object_id) DO UPDATE
          SET metadata = EXCLUDED.metadata, deleted = EXCLUDED.deleted
          WHERE (stored.metadata, stored.deleted) IS DISTINCT FROM (EXCLUDED.metadata, EXCLUDED.deleted)
-         RETURNING object_id, (stored.xmax = 0) AS "inserted!""#,
+         RETURNING object_id"#,
         organization.as_str(),
         connection_id,
         object_type,
@@ -295,42 +294,69 @@ pub async fn remember_objects(
     )
     .fetch_all(conn)
     .await?;
-    let mut remembered = Remembered::default();
-    for row in written {
-        if row.inserted {
-            remembered.inserted.insert(row.object_id);
-        } else {
-            remembered.changed.insert(row.object_id);
-        }
-    }
-    Ok(remembered)
+    Ok(written.into_iter().collect())
 }
 
-/// Puts a customer's present metadata on all rows that refer to it; true when one changed.
+/// Puts customers' present metadata on all rows that refer to them; the ids of those whose rows changed.
 pub async fn set_customer_metadata(
     conn: &mut PgConnection,
     organization: &OrganizationId,
     connection_id: &str,
-    customer_id: &str,
-    metadata: &Metadata,
-) -> Result<bool, Error> {
-    let changed = sqlx::query!(
-        "WITH changed AS (
-             UPDATE stripe_revenue_data SET customer_metadata = $4
-             WHERE organization_id = $1 AND connection_id = $2 AND customer_id = $3 AND customer_metadata <> $4
-             RETURNING date
+    customers: &[&CatalogObject],
+) -> Result<Vec<String>, Error> {
+    let ids: Vec<String> = customers.iter().map(|c| c.object_id.clone()).collect();
+    let metadata: Vec<Value> = customers
+        .iter()
+        .map(|c| Value::Object(c.metadata.clone()))
+        .collect();
+    Ok(sqlx::query_scalar!(
+        r#"WITH changed AS (
+             UPDATE stripe_revenue_data AS stored SET customer_metadata = customer.metadata
+             FROM UNNEST($3::TEXT[], $4::JSONB[]) AS customer (id, metadata)
+             WHERE organization_id = $1 AND connection_id = $2 AND customer_id = customer.id
+               AND customer_metadata <> customer.metadata
+             RETURNING stored.customer_id, stored.date
+         ), stale AS (
+             INSERT INTO stripe_stale_days (organization_id, connection_id, date)
+             SELECT DISTINCT $1, $2, date FROM changed ON CONFLICT DO NOTHING
          )
-         INSERT INTO stripe_stale_days (organization_id, connection_id, date)
-         SELECT DISTINCT $1, $2, date FROM changed ON CONFLICT (organization_id, connection_id, date)
-         DO UPDATE SET date = EXCLUDED.date",
+         SELECT DISTINCT customer_id AS "customer_id!" FROM changed"#,
         organization.as_str(),
         connection_id,
-        customer_id,
-        Value::Object(metadata.clone())
+        &ids,
+        &metadata
     )
-    .execute(conn)
+    .fetch_all(conn)
+    .await?)
+}
+
+/// Removes the charges of these spans that are stored and not among the listed ones; true when one was.
+pub async fn remove_unlisted(
+    conn: &mut PgConnection,
+    organization: &OrganizationId,
+    connection_id: &str,
+    spans: &[Span],
+    listed: &[String],
+) -> Result<bool, Error> {
+    let from: Vec<DateTime<Utc>> = spans.iter().map(|span| span.from).collect();
+    let to: Vec<DateTime<Utc>> = spans.iter().map(|span| span.to).collect();
+    let unlisted = sqlx::query_scalar!(
+        "SELECT DISTINCT charge_id FROM stripe_revenue_data
+         JOIN UNNEST($3::TIMESTAMPTZ[], $4::TIMESTAMPTZ[]) AS span (from_at, to_at)
+           ON created_at >= span.from_at AND created_at < span.to_at
+         WHERE organization_id = $1 AND connection_id = $2 AND charge_id <> ALL($5)",
+        organization.as_str(),
+        connection_id,
+        &from,
+        &to,
+        listed
+    )
+    .fetch_all(&mut *conn)
     .await?;
-    Ok(changed.rows_affected() > 0)
+    if unlisted.is_empty() {
+        return Ok(false);
+    }
+    remove(conn, organization, connection_id, &unlisted).await
 }
 
 /// The instants of the oldest and the newest stored charge.

@@ -65,6 +65,26 @@ pub struct Warning {
     pub count: Option<i64>,
 }
 
+impl Warning {
+    /// The code of [`Warning::permission_missing`].
+    pub const PERMISSION_MISSING: &'static str = "permission_missing";
+
+    /// What is lost for want of a permission.
+    pub fn permission_missing(permission: &Permission) -> Self {
+        let Permission {
+            resource,
+            needed_for,
+            ..
+        } = permission;
+        Self {
+            code: Self::PERMISSION_MISSING.to_owned(),
+            resource: resource.clone(),
+            detail: format!("The key may not read {resource}, which is needed for {needed_for}."),
+            count: None,
+        }
+    }
+}
+
 /// A connection as stored.
 #[derive(Debug, Clone)]
 pub struct Connection {

@@ -58,6 +58,14 @@ impl Role {
 /// How long a caller waits for a free connection before it is told that PostgreSQL is not available.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// What bounds a statement: no wait for a lock is for ever, and a transaction whose client is gone ends.
+const SERVER_SETTINGS: [(&str, &str); 4] = [
+    ("lock_timeout", "30s"),
+    ("statement_timeout", "15min"),
+    ("idle_in_transaction_session_timeout", "10min"),
+    ("tcp_keepalives_idle", "15"),
+];
+
 /// A pool whose connections all run under `role`. Does not connect yet.
 ///
 /// # Errors
@@ -70,7 +78,11 @@ pub fn connect(url: &SecretString, role: Role, max_connections: u32) -> Result<P
         .after_connect(move |conn, _| {
             Box::pin(async move { conn.execute(role.set_statement()).await.map(|_| ()) })
         })
-        .connect_lazy_with(options.application_name(role.as_str())))
+        .connect_lazy_with(
+            options
+                .application_name(role.as_str())
+                .options(SERVER_SETTINGS),
+        ))
 }
 
 /// A transaction in which only `organization`'s rows exist.

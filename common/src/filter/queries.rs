@@ -264,6 +264,31 @@ pub async fn refilter(
     connection: &str,
     rules: &RuleSet,
 ) -> Result<Vec<NaiveDate>, Error> {
+    decide_anew(conn, organization, connection, rules, None).await
+}
+
+/// The same for the charges of these customers only, whose metadata changed.
+///
+/// # Errors
+///
+/// When the database does not answer.
+pub async fn refilter_customers(
+    conn: &mut PgConnection,
+    organization: &str,
+    connection: &str,
+    rules: &RuleSet,
+    customers: &[String],
+) -> Result<Vec<NaiveDate>, Error> {
+    decide_anew(conn, organization, connection, rules, Some(customers)).await
+}
+
+async fn decide_anew(
+    conn: &mut PgConnection,
+    organization: &str,
+    connection: &str,
+    rules: &RuleSet,
+    customers: Option<&[String]>,
+) -> Result<Vec<NaiveDate>, Error> {
     let mut builder = QueryBuilder::new("WITH decided AS (SELECT r.charge_id, ");
     push_decision(&mut builder, rules, "r");
     builder.push(" AS excluded_by FROM stripe_revenue_data r WHERE r.organization_id = ");
@@ -271,6 +296,12 @@ pub async fn refilter(
     builder
         .push(" AND r.connection_id = ")
         .push_bind(connection.to_owned());
+    if let Some(customers) = customers {
+        builder
+            .push(" AND r.customer_id = ANY(")
+            .push_bind(customers.to_vec())
+            .push(")");
+    }
     builder.push(
         " GROUP BY r.charge_id), changed AS (UPDATE stripe_revenue_data r \
          SET excluded_by = d.excluded_by FROM decided d WHERE r.organization_id = ",

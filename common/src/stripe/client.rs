@@ -19,7 +19,10 @@ use serde_json::value::RawValue;
 use super::error::ErrorHeaders;
 use super::{API_VERSION, Error, Settings, Throttle};
 
+/// The longest of our own waits.
 const LONGEST_WAIT: Duration = Duration::from_secs(32);
+/// The longest `Retry-After` that is waited out here.
+const LONGEST_OBEYED: Duration = Duration::from_mins(10);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The way to Stripe, shared by all accounts: connections and settings. Cheap to clone.
@@ -132,13 +135,13 @@ impl Client {
         self.get(path, path, &pairs).await
     }
 
-    /// One object by its id, none when Stripe has no such object.
-    pub async fn retrieve<T: DeserializeOwned>(
+    /// One object by its id, still raw; none when Stripe has no such object.
+    pub async fn retrieve(
         &self,
         collection: &str,
         id: &str,
         expand: &[&str],
-    ) -> Result<Option<T>, Error> {
+    ) -> Result<Option<Box<RawValue>>, Error> {
         let pairs: Vec<(&str, String)> = expand
             .iter()
             .map(|field| ("expand[]", (*field).to_owned()))
@@ -197,7 +200,9 @@ impl Client {
                 None
             };
             let Some(wait) = wait else { return Err(error) };
-            let wait = error.retry_after().unwrap_or(wait).min(LONGEST_WAIT);
+            let wait = error
+                .retry_after()
+                .map_or(wait, |asked| asked.min(LONGEST_OBEYED));
             metrics::counter!("stripe_retries_total", "endpoint" => endpoint.to_owned())
                 .increment(1);
             tracing::debug!(stripe.path = path, stripe.wait_ms = wait.as_millis() as u64, error = %error, "trying again");

@@ -37,6 +37,9 @@ pub struct Plan {
     pub from: DateTime<Utc>,
     /// First `created` after the whole job.
     pub to: DateTime<Utc>,
+    /// What is inlined in the charges, by what the key may read.
+    #[serde(default)]
+    pub read_with: Vec<String>,
     /// What was read and committed, newest first, touching spans joined.
     pub covered: Vec<Span>,
     /// What is left, newest first.
@@ -59,6 +62,7 @@ impl Plan {
             events_cursor,
             from,
             to,
+            read_with: Vec::new(),
             covered: Vec::new(),
             remaining,
         }

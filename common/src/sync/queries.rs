@@ -101,6 +101,9 @@ pub struct Enqueued {
 }
 
 /// Makes a job unless one that does its work is pending, or running where that serves.
+///
+/// A job that serves is locked until the transaction ends, so that none begins before the change that it
+/// is to serve is committed. Lock the connection first, as every writer does.
 pub async fn enqueue(
     conn: &mut PgConnection,
     organization: &OrganizationId,
@@ -118,7 +121,7 @@ pub async fn enqueue(
             "SELECT job_id FROM sync_jobs
              WHERE organization_id = $1 AND connection_id = $2 AND job_type = ANY($3)
                AND (status = 'pending' OR ($4 AND status = 'running' AND NOT cancel_requested))
-             ORDER BY status = 'running' DESC, created_at LIMIT 1",
+             ORDER BY status = 'running' DESC, created_at LIMIT 1 FOR UPDATE",
             organization.as_str(),
             job.connection_id,
             &wider,
@@ -239,7 +242,8 @@ pub async fn list(
     .collect()
 }
 
-/// Calls a job off: a pending one at once, a running one as soon as its consumer hears of it.
+/// Calls a job off: at once when no consumer holds it, since it is pending or backs off, else as soon as
+/// its consumer hears of it.
 /// False when the job has ended.
 pub async fn cancel(
     conn: &mut PgConnection,
@@ -250,8 +254,9 @@ pub async fn cancel(
     let cancelled = sqlx::query!(
         "UPDATE sync_jobs
          SET cancel_requested = TRUE,
-             status = CASE WHEN status = 'pending' THEN 'cancelled' ELSE status END,
-             finished_at = CASE WHEN status = 'pending' THEN $3 ELSE finished_at END
+             status = CASE WHEN lease_owner IS NULL THEN 'cancelled' ELSE status END,
+             finished_at = CASE WHEN lease_owner IS NULL THEN $3 ELSE finished_at END,
+             lease_expires_at = CASE WHEN lease_owner IS NULL THEN NULL ELSE lease_expires_at END
          WHERE organization_id = $1 AND job_id = $2 AND status IN ('pending', 'running')",
         organization.as_str(),
         job_id.0,
@@ -272,8 +277,9 @@ pub async fn cancel_all(
     sqlx::query!(
         "UPDATE sync_jobs
          SET cancel_requested = TRUE,
-             status = CASE WHEN status = 'pending' THEN 'cancelled' ELSE status END,
-             finished_at = CASE WHEN status = 'pending' THEN $3 ELSE finished_at END
+             status = CASE WHEN lease_owner IS NULL THEN 'cancelled' ELSE status END,
+             finished_at = CASE WHEN lease_owner IS NULL THEN $3 ELSE finished_at END,
+             lease_expires_at = CASE WHEN lease_owner IS NULL THEN NULL ELSE lease_expires_at END
          WHERE organization_id = $1 AND connection_id = $2 AND status IN ('pending', 'running')",
         organization.as_str(),
         connection_id,
@@ -304,6 +310,29 @@ pub async fn retry(
     .execute(conn)
     .await?;
     Ok(retried.rows_affected() == 1)
+}
+
+/// The plan of the newest job of a connection that was to be full and did not get there, made after
+/// `since`.
+pub async fn last_unfinished_plan(
+    conn: &mut PgConnection,
+    organization: &OrganizationId,
+    connection_id: &str,
+    since: Option<DateTime<Utc>>,
+) -> Result<Option<Plan>, Error> {
+    let plan = sqlx::query_scalar!(
+        r#"SELECT plan AS "plan!: Json<Plan>" FROM sync_jobs
+           WHERE organization_id = $1 AND connection_id = $2 AND job_type = 'full'
+             AND status IN ('failed', 'cancelled') AND plan IS NOT NULL
+             AND ($3::TIMESTAMPTZ IS NULL OR created_at > $3)
+           ORDER BY created_at DESC, job_id DESC LIMIT 1"#,
+        organization.as_str(),
+        connection_id,
+        since
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(plan.map(|plan| plan.0))
 }
 
 /// Cancels what the schedule wanted of a connection that cannot sync until a person acts.

@@ -24,6 +24,8 @@ pub struct SyncState {
     pub events_cursor: Option<DateTime<Utc>>,
     /// Ids of events at or after the cursor that were applied.
     pub applied_events: Vec<String>,
+    /// What was inlined in the charges that the rows were made of.
+    pub read_with: Vec<String>,
     /// From where new charges are listed next.
     pub next_sync_from: Option<DateTime<Utc>>,
     /// The newest stored charge by (`created`, id).
@@ -43,7 +45,7 @@ pub async fn get(
     connection_id: &str,
 ) -> Result<SyncState, Error> {
     let row = sqlx::query!(
-        r#"SELECT covered_from, covered_to, full_synced_at, events_cursor, applied_events, next_sync_from,
+        r#"SELECT covered_from, covered_to, full_synced_at, events_cursor, applied_events, read_with, next_sync_from,
                   last_charge_id, charges_synced, total_revenue_synced AS "totals: Json<Totals>", catalogue_stale
            FROM stripe_sync_state WHERE organization_id = $1 AND connection_id = $2"#,
         organization.as_str(),
@@ -57,6 +59,7 @@ pub async fn get(
         full_synced_at: row.full_synced_at,
         events_cursor: row.events_cursor,
         applied_events: row.applied_events,
+        read_with: row.read_with,
         next_sync_from: row.next_sync_from,
         last_charge_id: row.last_charge_id,
         charges_synced: row.charges_synced,
@@ -110,6 +113,8 @@ pub struct Reached {
     pub events_cursor: DateTime<Utc>,
     /// Ids of events at or after the cursor that were applied.
     pub applied_events: Vec<String>,
+    /// What was inlined in the charges.
+    pub read_with: Vec<String>,
 }
 
 /// Stores how far a job came.
@@ -122,14 +127,15 @@ pub async fn set_reached(
     sqlx::query!(
         "UPDATE stripe_sync_state
          SET covered_from = $3, full_synced_at = COALESCE($4, full_synced_at), events_cursor = $5,
-             applied_events = $6
+             applied_events = $6, read_with = $7
          WHERE organization_id = $1 AND connection_id = $2",
         organization.as_str(),
         connection_id,
         reached.covered_from,
         reached.full_synced_at,
         reached.events_cursor,
-        &reached.applied_events
+        &reached.applied_events,
+        &reached.read_with
     )
     .execute(conn)
     .await?;

@@ -8,6 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use common::charge::Charge;
 use common::stripe::{self, Client, ListQuery};
 use common::sync::{Plan, Range};
+use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use tokio::sync::mpsc;
 
@@ -108,15 +109,18 @@ fn cursor_is_gone(error: &stripe::Error) -> bool {
     }
 }
 
-/// Reads one charge out of a list.
-pub(crate) fn read_charge(raw: &RawValue) -> Result<Charge, Error> {
-    serde_json::from_str::<stripe::Charge>(raw.get())
-        .map(Charge::from)
-        .map_err(|cause| Error::Unreadable {
-            list: CHARGES.to_owned(),
-            beginning: raw.get().chars().take(SHOWN_OF_UNREADABLE).collect(),
-            cause,
-        })
+/// Reads one charge.
+fn read_charge(raw: &RawValue) -> Result<Charge, Error> {
+    read_object::<stripe::Charge>(CHARGES, raw).map(Charge::from)
+}
+
+/// Reads one object of a list.
+pub(crate) fn read_object<T: DeserializeOwned>(list: &str, raw: &RawValue) -> Result<T, Error> {
+    serde_json::from_str(raw.get()).map_err(|cause| Error::Unreadable {
+        list: list.to_owned(),
+        beginning: raw.get().chars().take(SHOWN_OF_UNREADABLE).collect(),
+        cause,
+    })
 }
 
 /// One charge by its id.
@@ -125,8 +129,8 @@ pub(crate) async fn retrieve_charge(
     charge_id: &str,
     expand: &[&str],
 ) -> Result<Option<Charge>, Error> {
-    let charge: Option<stripe::Charge> = client.retrieve(CHARGES, charge_id, expand).await?;
-    Ok(charge.map(Charge::from))
+    let raw = client.retrieve(CHARGES, charge_id, expand).await?;
+    raw.map(|raw| read_charge(&raw)).transpose()
 }
 
 /// All charges created in `[from, to)`, newest first.

@@ -5,9 +5,11 @@
 //! waited longer than Stripe keeps events begins anew.
 
 use chrono::{DateTime, TimeDelta, Utc};
+use common::db;
 use common::stripe::Client;
-use common::sync::Plan;
+use common::sync::queries::last_unfinished_plan;
 use common::sync::state::Reached;
+use common::sync::{Plan, Span};
 use tokio::sync::mpsc;
 
 use super::fetch::{self, FetchedPage};
@@ -24,77 +26,158 @@ pub(super) const EVENTS_KEPT: TimeDelta = TimeDelta::hours(30 * 24 - 1);
 
 pub(super) async fn run(run: &Run<'_>) -> Result<(), Error> {
     let now = run.engine.clock.now();
-    let covered_from = run.connection.covered_from();
+    let read_with: Vec<String> = run.charge_fields().into_iter().map(str::to_owned).collect();
     let plan = match &run.job.plan {
-        Some(plan) if plan.from == covered_from && plan.events_cursor > now - EVENTS_KEPT => {
-            plan.clone()
-        }
-        _ => new_plan(run, covered_from, now),
+        Some(plan) => Some(plan.clone()),
+        None => unfinished_plan(run).await?,
     };
+    let covered_from = run.connection.covered_from();
+    let goes_on = |plan: &Plan| {
+        plan.from == covered_from
+            && plan.read_with == read_with
+            && plan.events_cursor > now - EVENTS_KEPT
+    };
+    let plan = plan
+        .filter(goes_on)
+        .unwrap_or_else(|| new_plan(run, covered_from, now, &read_with));
     let reached = Reached {
         covered_from,
         full_synced_at: Some(now),
         events_cursor: plan.events_cursor,
         applied_events: Vec::new(),
+        read_with,
     };
     let client = run.client().await?;
-    let mut requests_noted = 0;
     if !plan.remaining.is_empty() {
-        read_and_write(run, &client, plan, &mut requests_noted).await?;
+        read_and_write(run, &client, plan).await?;
     }
     finish::complete(run, Some(&reached)).await
 }
 
-fn new_plan(run: &Run<'_>, from: DateTime<Utc>, now: DateTime<Utc>) -> Plan {
+/// Where a job before this one was given up, so that what it read is not read again.
+async fn unfinished_plan(run: &Run<'_>) -> Result<Option<Plan>, Error> {
+    let mut tx = run.transaction().await?;
+    let since = run.state.full_synced_at;
+    let plan =
+        last_unfinished_plan(&mut tx, run.organization(), run.connection_id(), since).await?;
+    tx.commit().await.map_err(db::Error::from)?;
+    Ok(plan)
+}
+
+fn new_plan(run: &Run<'_>, from: DateTime<Utc>, now: DateTime<Utc>, read_with: &[String]) -> Plan {
     let lag = TimeDelta::from_std(run.engine.event_lag).unwrap_or(TimeDelta::zero());
     // `to` is exclusive and Stripe counts in seconds: the present second belongs to it.
     let to = DateTime::from_timestamp(now.timestamp() + 1, 0).unwrap_or(now);
-    Plan::new(from, to, now - lag)
+    Plan {
+        read_with: read_with.to_vec(),
+        ..Plan::new(from, to, now - lag)
+    }
 }
 
-/// The reader fetches while the writer commits; the first failure of either ends both.
-async fn read_and_write(
-    run: &Run<'_>,
-    client: &Client,
-    plan: Plan,
-    requests_noted: &mut i64,
-) -> Result<(), Error> {
-    let expand: Vec<String> = run
-        .charge_fields()
+/// The reader fetches while the writer commits. A writer that fails ends the reader at once; what a
+/// reader that fails has read is still committed.
+async fn read_and_write(run: &Run<'_>, client: &Client, plan: Plan) -> Result<(), Error> {
+    let expand: Vec<String> = plan
+        .read_with
         .iter()
         .map(|field| format!("data.{field}"))
         .collect();
-    let (sender, mut receiver) = mpsc::channel::<FetchedPage>(PAGES_AHEAD);
+    let (sender, receiver) = mpsc::channel::<FetchedPage>(PAGES_AHEAD);
     let read = fetch::read_plan(client, plan.clone(), &expand, sender);
-    // Moved in, so that a writer that fails closes the channel, which ends the reader.
-    let write = async move {
-        let mut plan = plan;
-        let mut pages = Vec::with_capacity(PAGES_PER_COMMIT);
-        while receiver.recv_many(&mut pages, PAGES_PER_COMMIT).await > 0 {
-            let mut batch = Batch::default();
-            for page in pages.drain(..) {
-                let last = page
-                    .last
-                    .as_ref()
-                    .map(|(id, created)| (id.as_str(), *created));
-                if !plan.advance(page.range_to, last) {
-                    return Err(Error::BrokeOff);
-                }
-                batch.charges.extend(page.charges);
-            }
-            let requests = client.requests();
-            batch.requests = requests - *requests_noted;
-            *requests_noted = requests;
-            write::commit(run, batch, Some(&plan)).await?;
+    let write = write_pages(run, client, plan, receiver);
+    tokio::pin!(read, write);
+    let (read, plan) = tokio::select! {
+        read = &mut read => (read, write.await?),
+        written = &mut write => {
+            let plan = written?;
+            (read.await, plan)
         }
-        Ok(plan)
     };
-    let (read, written) = tokio::join!(read, write);
-    let plan = written?;
     read?;
     if plan.remaining.is_empty() {
         Ok(())
     } else {
         Err(Error::BrokeOff)
+    }
+}
+
+/// Commits pages as they come, with the plan of what is left; that plan in the end.
+async fn write_pages(
+    run: &Run<'_>,
+    client: &Client,
+    mut plan: Plan,
+    mut receiver: mpsc::Receiver<FetchedPage>,
+) -> Result<Plan, Error> {
+    let mut requests_noted = 0;
+    let mut border = Border::default();
+    let mut pages = Vec::with_capacity(PAGES_PER_COMMIT);
+    while receiver.recv_many(&mut pages, PAGES_PER_COMMIT).await > 0 {
+        let mut batch = Batch::default();
+        for page in pages.drain(..) {
+            border.sweep(&plan, &page, &mut batch);
+            let last = page
+                .last
+                .as_ref()
+                .map(|(id, created)| (id.as_str(), *created));
+            if !plan.advance(page.range_to, last) {
+                return Err(Error::BrokeOff);
+            }
+            batch.charges.extend(page.charges);
+        }
+        let requests = client.requests();
+        batch.requests = requests - requests_noted;
+        requests_noted = requests;
+        write::commit(run, batch, Some(&plan)).await?;
+    }
+    Ok(plan)
+}
+
+/// The second in which a page ended: charges of it stand on both sides of the page's end.
+#[derive(Debug, Default)]
+struct Border {
+    /// The end of the range whose newest second this is.
+    range_to: Option<DateTime<Utc>>,
+    /// Charges of that second that were read.
+    read: Vec<String>,
+}
+
+impl Border {
+    /// Notes which stretch of time a page completes, so that what is stored of it and was not listed can
+    /// go. Spared is what lists may not show yet, and the border's second where a former run read a part
+    /// of it.
+    fn sweep(&mut self, plan: &Plan, page: &FetchedPage, batch: &mut Batch) {
+        let Some(range) = plan
+            .remaining
+            .iter()
+            .find(|range| range.to == page.range_to)
+        else {
+            return;
+        };
+        let known = range.after.is_none() || self.range_to == Some(page.range_to);
+        let unread = if known {
+            TimeDelta::zero()
+        } else {
+            TimeDelta::seconds(1)
+        };
+        let to = (page.range_to - unread).min(plan.events_cursor);
+        let border = page.last.as_ref().map(|(_, created)| *created);
+        let rest_to = border.map(|created| (created + TimeDelta::seconds(1)).min(page.range_to));
+        let from = rest_to.unwrap_or(range.from);
+        if from < to {
+            batch.swept.spans.push(Span { from, to });
+            batch.swept.listed_before.extend(self.read.iter().cloned());
+        }
+        let same_second = rest_to == Some(page.range_to);
+        if !same_second {
+            self.read.clear();
+        }
+        let at_border = page
+            .charges
+            .iter()
+            .filter(|charge| Some(charge.created_at) == border);
+        self.read
+            .extend(at_border.map(|charge| charge.charge_id.clone()));
+        // A second of which a part is unknown stays so, however many pages it fills.
+        self.range_to = rest_to.filter(|_| known || !same_second);
     }
 }

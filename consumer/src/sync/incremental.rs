@@ -9,7 +9,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use common::charge::Charge;
 use common::charge::queries::CatalogObject;
 use common::db;
-use common::stripe::{Client, Customer, Event, ListQuery};
+use common::stripe::{self, Client, Customer, Event, ListQuery};
 use common::sync::lease::widen_to_full;
 use common::sync::state::Reached;
 
@@ -30,6 +30,8 @@ pub(super) async fn run(run: &Run<'_>) -> Result<(), Error> {
         .events_cursor
         .filter(|&cursor| cursor > now - full::EVENTS_KEPT);
     let covers_all = run.state.full_synced_at.is_some()
+        // Rows read with other fields of the same charges would differ from rows read now.
+        && run.state.read_with == run.charge_fields()
         && run
             .state
             .covered_from
@@ -58,6 +60,7 @@ pub(super) async fn run(run: &Run<'_>) -> Result<(), Error> {
         full_synced_at: None,
         events_cursor: next_cursor,
         applied_events: read.to_remember,
+        read_with: run.charge_fields().into_iter().map(str::to_owned).collect(),
     };
     finish::complete(run, Some(&reached)).await
 }
@@ -161,7 +164,14 @@ async fn apply(
     for chunk in customers.chunks(OBJECTS_PER_COMMIT) {
         let mut batch = Batch::default();
         for &id in chunk {
-            batch.customers.push(retrieve_customer(client, id).await?);
+            match retrieve_customer(client, id).await {
+                Ok(customer) => batch.customers.push(customer),
+                Err(Error::Stripe(stripe::Error::PermissionMissing { message, .. })) => {
+                    // Optional: the next job reads what it may, all of it alike.
+                    return run.lose_permission("customers", &message).await;
+                }
+                Err(error) => return Err(error),
+            }
         }
         batch.requests = since(client);
         write::commit(run, batch, None).await?;
@@ -199,13 +209,13 @@ async fn list_new_charges(
 
 /// A customer as it is now; one that Stripe does not know any more counts as deleted.
 async fn retrieve_customer(client: &Client, id: &str) -> Result<CatalogObject, Error> {
-    let customer: Option<Customer> = client.retrieve(CUSTOMERS, id, &[]).await?;
-    Ok(customer.map_or_else(
-        || CatalogObject {
+    let Some(raw) = client.retrieve(CUSTOMERS, id, &[]).await? else {
+        let metadata = serde_json::Map::new();
+        return Ok(CatalogObject {
             object_id: id.to_owned(),
-            metadata: serde_json::Map::new(),
+            metadata,
             deleted: true,
-        },
-        CatalogObject::from,
-    ))
+        });
+    };
+    fetch::read_object::<Customer>(CUSTOMERS, &raw).map(CatalogObject::from)
 }

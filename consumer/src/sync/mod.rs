@@ -117,6 +117,35 @@ impl<'a> Run<'a> {
             .any(|p| p.resource == resource && p.granted)
     }
 
+    /// Notes that an optional permission is gone, with the warning that says what is lost.
+    pub(crate) async fn lose_permission(&self, resource: &str, hint: &str) -> Result<(), Error> {
+        let Connection {
+            mut permissions,
+            mut warnings,
+            ..
+        } = self.connection.clone();
+        for permission in permissions
+            .iter_mut()
+            .filter(|p| p.resource == resource && p.granted)
+        {
+            permission.granted = false;
+            permission.hint = Some(hint.to_owned());
+            warnings.push(connection::Warning::permission_missing(permission));
+        }
+        let (organization, connection_id) = (self.organization(), self.connection_id());
+        let mut tx = self.transaction().await?;
+        connection::queries::set_permissions(
+            &mut tx,
+            organization,
+            connection_id,
+            &permissions,
+            &warnings,
+        )
+        .await?;
+        tx.commit().await.map_err(db::Error::from)?;
+        Ok(())
+    }
+
     /// What to inline in charges, as far as the key may read it.
     pub(crate) fn charge_fields(&self) -> Vec<&'static str> {
         let mut fields = Vec::new();

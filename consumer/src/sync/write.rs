@@ -8,9 +8,10 @@ use std::collections::BTreeMap;
 use common::catalogue::{self, Catalogue, ObjectType};
 use common::charge::queries::{self, CatalogObject};
 use common::charge::{Charge, RevenueRow};
-use common::db;
 use common::sync::lease::{Progress, fenced_progress};
-use common::sync::{Plan, state};
+use common::sync::{Plan, Span, state};
+use common::{db, filter};
+use sqlx::PgConnection;
 
 use super::Run;
 use crate::outcome::Error;
@@ -24,23 +25,33 @@ pub(crate) struct Batch {
     pub(crate) gone: Vec<String>,
     /// Customers read by themselves.
     pub(crate) customers: Vec<CatalogObject>,
+    /// What was listed whole, so that what is stored of it and was not listed is gone.
+    pub(crate) swept: Swept,
     /// Requests sent since the last commit.
     pub(crate) requests: i64,
+}
+
+/// Stretches of time of which the batch holds every charge that Stripe lists.
+#[derive(Debug, Default)]
+pub(crate) struct Swept {
+    pub(crate) spans: Vec<Span>,
+    /// Charges of these spans that an earlier batch held.
+    pub(crate) listed_before: Vec<String>,
+}
+
+impl Swept {
+    fn is_empty(&self) -> bool {
+        self.spans.is_empty()
+    }
 }
 
 /// Commits a batch and the plan that it fulfils. Charges from before the covered range are left out.
 pub(crate) async fn commit(run: &Run<'_>, batch: Batch, plan: Option<&Plan>) -> Result<(), Error> {
     let (organization, connection_id) = (run.organization(), run.connection_id());
     let charges_seen = batch.charges.len() as i64;
-    let covered_from = run.connection.covered_from();
-    let mut newest_of: BTreeMap<String, Charge> = BTreeMap::new();
-    for charge in batch.charges {
-        if charge.created_at >= covered_from {
-            newest_of.insert(charge.charge_id.clone(), charge);
-        }
-    }
-    let customers = customers_of(newest_of.values(), batch.customers);
-    let rows: Vec<RevenueRow> = newest_of
+    let customers = customers_of(&batch.charges, batch.customers);
+    let charges = newest_versions(run, batch.charges, &customers);
+    let rows: Vec<RevenueRow> = charges
         .values()
         .flat_map(|charge| charge.rows(run.connection.date_of(charge.created_at), &run.rules))
         .collect();
@@ -50,36 +61,28 @@ pub(crate) async fn commit(run: &Run<'_>, batch: Batch, plan: Option<&Plan>) -> 
     if !batch.gone.is_empty() {
         changed |= queries::remove(&mut tx, organization, connection_id, &batch.gone).await?;
     }
+    if !batch.swept.is_empty() {
+        let listed: Vec<String> = charges
+            .keys()
+            .cloned()
+            .chain(batch.swept.listed_before)
+            .collect();
+        let spans = &batch.swept.spans;
+        changed |=
+            queries::remove_unlisted(&mut tx, organization, connection_id, spans, &listed).await?;
+    }
     let mut rows_written = 0;
     if !rows.is_empty() {
         let written = queries::upsert(&mut tx, organization, connection_id, rows).await?;
         rows_written = written.rows;
         changed |= written.rows > 0;
         let mut found = Catalogue::default();
-        for charge in written.inserted.iter().filter_map(|id| newest_of.get(id)) {
+        for charge in written.inserted.iter().filter_map(|id| charges.get(id)) {
             found.add(ObjectType::Charge, &charge.metadata, charge.created_at);
         }
         catalogue::queries::merge(&mut tx, organization.as_str(), connection_id, &found).await?;
     }
-    if !customers.is_empty() {
-        let remembered =
-            queries::remember_objects(&mut tx, organization, connection_id, "customer", &customers)
-                .await?;
-        // Other rows of a changed customer show the former metadata.
-        for customer in customers
-            .iter()
-            .filter(|c| remembered.changed.contains(&c.object_id))
-        {
-            changed |= queries::set_customer_metadata(
-                &mut tx,
-                organization,
-                connection_id,
-                &customer.object_id,
-                &customer.metadata,
-            )
-            .await?;
-        }
-    }
+    changed |= write_customers(run, &mut tx, &customers).await?;
     if changed {
         state::mark_catalogue_stale(&mut tx, organization, connection_id).await?;
     }
@@ -95,23 +98,79 @@ pub(crate) async fn commit(run: &Run<'_>, batch: Batch, plan: Option<&Plan>) -> 
     Ok(())
 }
 
-/// The customers that were read with charges or by themselves; the latter are the newer.
-fn customers_of<'a>(
-    charges: impl Iterator<Item = &'a Charge>,
+/// The charges of the covered range, each as last read, with their customers as last read.
+fn newest_versions(
+    run: &Run<'_>,
+    read: Vec<Charge>,
+    customers: &BTreeMap<String, CatalogObject>,
+) -> BTreeMap<String, Charge> {
+    let covered_from = run.connection.covered_from();
+    let mut charges = BTreeMap::new();
+    for mut charge in read {
+        if charge.created_at < covered_from {
+            continue;
+        }
+        if let Some(customer) = charge.customer_id.as_ref().and_then(|id| customers.get(id)) {
+            charge.customer_metadata.clone_from(&customer.metadata);
+        }
+        charges.insert(charge.charge_id.clone(), charge);
+    }
+    charges
+}
+
+/// Remembers customers, and puts what is new about them on all rows that refer to them: other rows of
+/// the same customer may be of an earlier commit. True when a row changed.
+async fn write_customers(
+    run: &Run<'_>,
+    tx: &mut PgConnection,
+    customers: &BTreeMap<String, CatalogObject>,
+) -> Result<bool, Error> {
+    let (organization, connection_id) = (run.organization(), run.connection_id());
+    if customers.is_empty() {
+        return Ok(false);
+    }
+    let objects: Vec<&CatalogObject> = customers.values().collect();
+    let remembered =
+        queries::remember_objects(tx, organization, connection_id, "customer", &objects).await?;
+    let news: Vec<&CatalogObject> = objects
+        .into_iter()
+        .filter(|customer| remembered.contains(&customer.object_id))
+        .collect();
+    let changed = queries::set_customer_metadata(tx, organization, connection_id, &news).await?;
+    if changed.is_empty() || run.rules.is_empty() {
+        return Ok(!changed.is_empty());
+    }
+    // Rules may look at the customer's metadata.
+    let days = filter::queries::refilter_customers(
+        tx,
+        organization.as_str(),
+        connection_id,
+        &run.rules,
+        &changed,
+    )
+    .await?;
+    queries::mark_stale(tx, organization, connection_id, &days).await?;
+    Ok(true)
+}
+
+/// The customers that were read with charges or by themselves, each as last read.
+fn customers_of(
+    charges: &[Charge],
     read_alone: Vec<CatalogObject>,
-) -> Vec<CatalogObject> {
+) -> BTreeMap<String, CatalogObject> {
     let mut by_id: BTreeMap<String, CatalogObject> = BTreeMap::new();
     for charge in charges {
         if let (Some(id), Some(deleted)) = (&charge.customer_id, charge.customer_deleted) {
-            by_id.entry(id.clone()).or_insert_with(|| CatalogObject {
+            let customer = CatalogObject {
                 object_id: id.clone(),
                 metadata: charge.customer_metadata.clone(),
                 deleted,
-            });
+            };
+            by_id.insert(id.clone(), customer);
         }
     }
     for customer in read_alone {
         by_id.insert(customer.object_id.clone(), customer);
     }
-    by_id.into_values().collect()
+    by_id
 }
