@@ -14,7 +14,7 @@ use tracing_subscriber::EnvFilter;
 /// invoices, invoice payments, checkout sessions, payment intents, refunds, disputes, events,
 /// balance transactions) for generated accounts, and controls under /_sim that need no key:
 /// refund, capture, dispute, new charges, metadata, faults, clock, counters, and /_sim/truth with
-/// the exact totals that a sync must find. GET /_sim/ lists the accounts and their keys.
+/// the exact totals that a sync must find. GET /_sim lists the accounts and their keys.
 #[derive(Debug, Parser)]
 #[command(version, after_help = EXAMPLES)]
 struct Options {

@@ -254,6 +254,26 @@ async fn overdue_is_overdue_however_old_and_stopped_connections_are_left_alone()
 }
 
 #[tokio::test]
+async fn a_connection_that_is_held_for_a_moment_is_not_left_to_the_next_quarter_hour() {
+    let setup = setup().await;
+    setup.connections("acme", 3, now()).await;
+    let mut held = setup.database.admin().begin().await.unwrap();
+    sqlx::query("UPDATE platform_connections SET name = 'held' WHERE connection_id = 'c2'")
+        .execute(&mut *held)
+        .await
+        .unwrap();
+    let release = async {
+        // Once the others have their jobs, the tick has passed the held one by.
+        while setup.jobs().await.len() < 2 {
+            tokio::task::yield_now().await;
+        }
+        held.commit().await.unwrap();
+    };
+    let (ticked, ()) = tokio::join!(tick(&setup.scheduler), release);
+    assert_eq!(ticked.unwrap(), Ticked { due: 3, jobs: 3 });
+}
+
+#[tokio::test]
 async fn a_connection_whose_work_is_under_way_gets_no_second_job() {
     let setup = setup().await;
     setup.connections("acme", 5, now()).await;

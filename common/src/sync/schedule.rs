@@ -32,6 +32,19 @@ pub struct Due {
     pub job: Option<JobRef>,
 }
 
+/// Whether a connection is due at `now`, held by another transaction or not.
+pub async fn any_due(pool: &db::Pool, now: DateTime<Utc>) -> Result<bool, Error> {
+    Ok(sqlx::query_scalar!(
+        r#"SELECT EXISTS (
+               SELECT FROM platform_connections
+               WHERE next_sync_at <= $1
+                 AND NOT paused AND problem_code IS NULL AND deleting_at IS NULL) AS "due!""#,
+        now
+    )
+    .fetch_one(pool)
+    .await?)
+}
+
 /// Takes connections that are due, the longest overdue first: makes their jobs and sets when each is
 /// due next. Takes as many as there are `job_ids`, and connections that another transaction holds
 /// not at all; an empty answer means that none is left.
