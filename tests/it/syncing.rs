@@ -4,7 +4,7 @@ use chrono::Utc;
 use common::clock::{Clock as _, SystemClock};
 use reqwest::Method;
 use serde_json::json;
-use stripe_sim::{Fault, FaultRule, MetadataChange, NewCharge};
+use stripe_sim::{Fault, FaultRule, MetadataChange, NewCharge, TimeSource};
 use tests::world::{World, unlimited_account};
 
 #[tokio::test]
@@ -454,4 +454,26 @@ async fn an_account_without_charges_is_covered_all_the_same() {
     assert!(from < before);
     assert_eq!(status["state"]["charges_synced"], 0);
     assert_eq!(status["state"]["last_charge_id"], json!(null));
+}
+
+#[tokio::test]
+async fn a_clock_ahead_of_stripes_loses_no_event() {
+    let behind = SystemClock.now().timestamp() - 120;
+    let world = World::with_charges(20)
+        .stripe_time(TimeSource::RunningFrom(behind))
+        .start()
+        .await;
+    let connected = world.connect().await;
+    world.job_completed(&connected["job_id"]).await;
+    world
+        .account()
+        .create_charge(&NewCharge::of(4_400, "usd"))
+        .unwrap();
+    world.sync(json!({})).await;
+    world
+        .account()
+        .create_charge(&NewCharge::of(4_500, "usd"))
+        .unwrap();
+    world.sync(json!({})).await;
+    world.assert_exact().await;
 }

@@ -16,7 +16,7 @@ use common::tenant::{self, OrganizationId, TokenRole};
 use reqwest::{Method, StatusCode};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
-use stripe_sim::{AccountConfig, AccountHandle, SimHandle, Simulator};
+use stripe_sim::{AccountConfig, AccountHandle, SimHandle, Simulator, TimeSource};
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -37,9 +37,17 @@ pub struct WorldBuilder {
     event_lag: Duration,
     lease: Duration,
     consumers: u16,
+    stripe_time: TimeSource,
 }
 
 impl WorldBuilder {
+    /// Where Stripe's time comes from.
+    #[must_use]
+    pub fn stripe_time(mut self, time: TimeSource) -> Self {
+        self.stripe_time = time;
+        self
+    }
+
     /// The simulated account; a further call adds a further one.
     #[must_use]
     pub fn account(mut self, config: AccountConfig) -> Self {
@@ -79,7 +87,7 @@ impl WorldBuilder {
     pub async fn start(self) -> World {
         lifecycle::prepare_process();
         let database = TestDatabase::create().await;
-        let mut simulator = Simulator::builder();
+        let mut simulator = Simulator::builder().time(self.stripe_time);
         for account in self.accounts {
             simulator = simulator.account(account);
         }
@@ -234,6 +242,7 @@ impl World {
             event_lag: Duration::from_mins(1),
             lease: Duration::from_secs(30),
             consumers: 1,
+            stripe_time: TimeSource::System,
         }
     }
 

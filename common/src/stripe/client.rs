@@ -5,12 +5,13 @@
 //! is the caller's. Every attempt is counted, since requests are the currency of the customer's read
 //! allowance.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
 use reqwest::header::HeaderMap;
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
@@ -59,6 +60,7 @@ impl Stripe {
             key,
             throttle,
             requests: Arc::new(AtomicI64::new(0)),
+            first_answer_at: Arc::new(OnceLock::new()),
         }
     }
 
@@ -76,6 +78,8 @@ pub struct Client {
     key: SecretString,
     throttle: Arc<Throttle>,
     requests: Arc<AtomicI64>,
+    /// Stripe's time when it first answered.
+    first_answer_at: Arc<OnceLock<DateTime<Utc>>>,
 }
 
 impl std::fmt::Debug for Client {
@@ -112,6 +116,14 @@ impl Client {
     /// Requests sent so far, retries included.
     pub fn requests(&self) -> i64 {
         self.requests.load(Ordering::Relaxed)
+    }
+
+    /// `now`, or the time at which Stripe says it first answered where that is earlier: a cursor over
+    /// Stripe's events must not be ahead of Stripe's clock.
+    pub fn no_later_than_stripe(&self, now: DateTime<Utc>) -> DateTime<Utc> {
+        self.first_answer_at
+            .get()
+            .map_or(now, |&answered| now.min(answered))
     }
 
     /// One page of at most 100 objects of a list.
@@ -236,6 +248,9 @@ impl Client {
         let status = answer.status();
         metrics::counter!("stripe_requests_total", "endpoint" => endpoint.to_owned(), "status" => status.as_u16().to_string())
             .increment(1);
+        if let Some(date) = date_of(answer.headers()) {
+            self.first_answer_at.get_or_init(|| date);
+        }
         let headers = error_headers(answer.headers());
         let body = answer.bytes().await.map_err(network)?;
         if status.is_success() {
@@ -244,6 +259,14 @@ impl Client {
             Err(Error::from_answer(status.as_u16(), path, headers, &body))
         }
     }
+}
+
+/// The `Date` header: when the answer was made, to the second.
+fn date_of(headers: &HeaderMap) -> Option<DateTime<Utc>> {
+    let text = headers.get(reqwest::header::DATE)?.to_str().ok()?;
+    DateTime::parse_from_rfc2822(text)
+        .ok()
+        .map(|date| date.to_utc())
 }
 
 fn error_headers(headers: &HeaderMap) -> ErrorHeaders {

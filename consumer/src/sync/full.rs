@@ -40,6 +40,12 @@ pub(super) async fn run(run: &Run<'_>) -> Result<(), Error> {
     let plan = plan
         .filter(goes_on)
         .unwrap_or_else(|| new_plan(run, covered_from, now, &read_with));
+    let client = run.client().await?;
+    let plan = if plan.remaining.is_empty() {
+        plan
+    } else {
+        read_and_write(run, &client, plan).await?
+    };
     let reached = Reached {
         covered_from,
         full_synced_at: Some(now),
@@ -47,10 +53,6 @@ pub(super) async fn run(run: &Run<'_>) -> Result<(), Error> {
         applied_events: Vec::new(),
         read_with,
     };
-    let client = run.client().await?;
-    if !plan.remaining.is_empty() {
-        read_and_write(run, &client, plan).await?;
-    }
     finish::complete(run, Some(&reached)).await
 }
 
@@ -76,7 +78,7 @@ fn new_plan(run: &Run<'_>, from: DateTime<Utc>, now: DateTime<Utc>, read_with: &
 
 /// The reader fetches while the writer commits. A writer that fails ends the reader at once; what a
 /// reader that fails has read is still committed.
-async fn read_and_write(run: &Run<'_>, client: &Client, plan: Plan) -> Result<(), Error> {
+async fn read_and_write(run: &Run<'_>, client: &Client, plan: Plan) -> Result<Plan, Error> {
     let expand: Vec<String> = plan
         .read_with
         .iter()
@@ -95,7 +97,7 @@ async fn read_and_write(run: &Run<'_>, client: &Client, plan: Plan) -> Result<()
     };
     read?;
     if plan.remaining.is_empty() {
-        Ok(())
+        Ok(plan)
     } else {
         Err(Error::BrokeOff)
     }
@@ -108,11 +110,14 @@ async fn write_pages(
     mut plan: Plan,
     mut receiver: mpsc::Receiver<FetchedPage>,
 ) -> Result<Plan, Error> {
+    let lag = TimeDelta::from_std(run.engine.event_lag).unwrap_or(TimeDelta::zero());
     let mut requests_noted = 0;
     let mut border = Border::default();
     let mut pages = Vec::with_capacity(PAGES_PER_COMMIT);
     while receiver.recv_many(&mut pages, PAGES_PER_COMMIT).await > 0 {
         let mut batch = Batch::default();
+        // Before the first commit: our clock may be ahead of Stripe's.
+        plan.events_cursor = client.no_later_than_stripe(plan.events_cursor + lag) - lag;
         for page in pages.drain(..) {
             border.sweep(&plan, &page, &mut batch);
             let last = page

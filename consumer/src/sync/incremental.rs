@@ -44,8 +44,8 @@ pub(super) async fn run(run: &Run<'_>) -> Result<(), Error> {
     };
     let client = run.client().await?;
     let lag = TimeDelta::from_std(run.engine.event_lag).unwrap_or(TimeDelta::zero());
-    let next_cursor = cursor.max(now - lag);
-    let read = read_events(&client, cursor, next_cursor, &run.state.applied_events).await?;
+    let read = read_events(&client, cursor, &run.state.applied_events).await?;
+    let next_cursor = cursor.max(client.no_later_than_stripe(now) - lag);
     let mut requests_noted = 0;
     if !read.changes.is_empty() {
         apply(run, &client, &read.changes, now, &mut requests_noted).await?;
@@ -59,7 +59,7 @@ pub(super) async fn run(run: &Run<'_>) -> Result<(), Error> {
         covered_from: run.connection.covered_from(),
         full_synced_at: None,
         events_cursor: next_cursor,
-        applied_events: read.to_remember,
+        applied_events: read.created_since(next_cursor),
         read_with: run.charge_fields().into_iter().map(str::to_owned).collect(),
     };
     finish::complete(run, Some(&reached)).await
@@ -67,19 +67,26 @@ pub(super) async fn run(run: &Run<'_>) -> Result<(), Error> {
 
 struct ReadEvents {
     changes: Changes,
-    /// Events at or after the next cursor.
-    to_remember: Vec<String>,
+    /// Every event with the second of its creation.
+    seen: Vec<(String, i64)>,
+}
+
+impl ReadEvents {
+    /// The ids of events that the next job will be shown again.
+    fn created_since(self, cursor: DateTime<Utc>) -> Vec<String> {
+        let again = |(id, created): (String, i64)| (created >= cursor.timestamp()).then_some(id);
+        self.seen.into_iter().filter_map(again).collect()
+    }
 }
 
 async fn read_events(
     client: &Client,
     cursor: DateTime<Utc>,
-    next_cursor: DateTime<Utc>,
     applied: &[String],
 ) -> Result<ReadEvents, Error> {
     let mut read = ReadEvents {
         changes: Changes::default(),
-        to_remember: Vec::new(),
+        seen: Vec::new(),
     };
     let mut after: Option<String> = None;
     loop {
@@ -91,18 +98,11 @@ async fn read_events(
         let page = client.list(EVENTS, &query).await?;
         let mut oldest = None;
         for raw in &page.data {
-            let event: Event =
-                serde_json::from_str(raw.get()).map_err(|cause| Error::Unreadable {
-                    list: EVENTS.to_owned(),
-                    beginning: raw.get().chars().take(80).collect(),
-                    cause,
-                })?;
+            let event: Event = fetch::read_object(EVENTS, raw)?;
             if !applied.contains(&event.id) {
                 read.changes.add(&event);
             }
-            if event.created >= next_cursor.timestamp() {
-                read.to_remember.push(event.id.clone());
-            }
+            read.seen.push((event.id.clone(), event.created));
             oldest = Some(event.id);
         }
         after = oldest.filter(|_| page.has_more);

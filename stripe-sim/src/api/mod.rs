@@ -329,6 +329,11 @@ fn response<E: Into<Refusal>>(
             HeaderValue::from_static(reason),
         );
     }
+    let now = chrono::DateTime::from_timestamp(simulator.clock.now(), 0).unwrap_or_default();
+    let date = now.format("%a, %d %b %Y %H:%M:%S GMT").to_string();
+    if let Ok(date) = HeaderValue::from_str(&date) {
+        headers.insert("date", date);
+    }
     let number = crate::draw::mix(simulator.next_request());
     let id = format!("req_{:014}", number % 100_000_000_000_000);
     if let Ok(id) = HeaderValue::from_str(&id) {
