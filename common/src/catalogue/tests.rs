@@ -1,3 +1,5 @@
+//! The catalogue is the same however its objects are split, and shows no secrets.
+
 use chrono::TimeZone;
 use proptest::prelude::*;
 use serde_json::json;

@@ -1,3 +1,5 @@
+//! Wrong and missing settings are reported together, and none shows a secret.
+
 use std::time::Duration;
 
 use super::*;

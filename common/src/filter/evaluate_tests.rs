@@ -1,3 +1,5 @@
+//! What rules answer in memory, condition by condition.
+
 use chrono::DateTime;
 use serde_json::json;
 

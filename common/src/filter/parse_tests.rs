@@ -1,3 +1,5 @@
+//! What is refused in a rule, with the place and the reason.
+
 use serde_json::json;
 
 use super::super::REGEX_UNSUPPORTED;
