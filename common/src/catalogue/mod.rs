@@ -42,6 +42,17 @@ pub const MAX_SAMPLE_CHARS: usize = 80;
 /// Characters of a path, as many as a rule's key may have; longer ones are left out.
 const MAX_PATH_CHARS: usize = crate::filter::MAX_KEY_CHARS;
 
+/// A customer, product or price as last read.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CatalogObject {
+    /// `cus_…`, `prod_…` or `price_…`
+    pub object_id: String,
+    /// Present metadata; empty when deleted.
+    pub metadata: Map<String, Value>,
+    /// Whether Stripe deleted it.
+    pub deleted: bool,
+}
+
 /// What the values of a key look like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]

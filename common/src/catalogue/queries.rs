@@ -4,12 +4,14 @@
 //! is small. Two writers of one connection wait for each other and do not deadlock. New keys of two writers
 //! at once could collide, but only one job of a connection runs, and its fence guards the transaction.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Utc};
 use futures::TryStreamExt;
 use serde_json::{Map, Value};
 use sqlx::PgConnection;
 
-use super::{Catalogue, Entry, ObjectType, ValueType};
+use super::{CatalogObject, Catalogue, Entry, ObjectType, ValueType};
 use crate::db::Error;
 
 struct StoredKey {
@@ -380,4 +382,40 @@ async fn count_objects(
     .fetch_one(conn)
     .await?;
     Ok(objects)
+}
+
+/// Stores customers, products or prices as just read, each id at most once; the ids of those that are
+/// new or changed.
+pub async fn remember(
+    conn: &mut PgConnection,
+    organization: &str,
+    connection: &str,
+    object_type: ObjectType,
+    objects: &[&CatalogObject],
+) -> Result<BTreeSet<String>, Error> {
+    let ids: Vec<String> = objects.iter().map(|o| o.object_id.clone()).collect();
+    let metadata: Vec<Value> = objects
+        .iter()
+        .map(|o| Value::Object(o.metadata.clone()))
+        .collect();
+    let deleted: Vec<bool> = objects.iter().map(|o| o.deleted).collect();
+    let written = sqlx::query_scalar!(
+        r#"INSERT INTO stripe_catalog_objects AS stored
+             (organization_id, connection_id, object_type, object_id, metadata, deleted)
+         SELECT $1, $2, $3, object.id, object.metadata, object.deleted
+         FROM UNNEST($4::TEXT[], $5::JSONB[], $6::BOOL[]) AS object (id, metadata, deleted)
+         ON CONFLICT (organization_id, connection_id, object_type, object_id) DO UPDATE
+         SET metadata = EXCLUDED.metadata, deleted = EXCLUDED.deleted
+         WHERE (stored.metadata, stored.deleted) IS DISTINCT FROM (EXCLUDED.metadata, EXCLUDED.deleted)
+         RETURNING object_id"#,
+        organization,
+        connection,
+        object_type.as_str(),
+        &ids,
+        &metadata,
+        &deleted
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(written.into_iter().collect())
 }

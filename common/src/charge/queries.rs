@@ -10,7 +10,8 @@ use serde_json::Value;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{Metadata, RevenueRow};
+use super::RevenueRow;
+use crate::catalogue::CatalogObject;
 use crate::connection::OffsetSpan;
 use crate::db::Error;
 use crate::sync::Span;
@@ -248,53 +249,6 @@ pub async fn remove(
     .execute(conn)
     .await?;
     Ok(removed.rows_affected() > 0)
-}
-
-/// A customer, product or price as last read.
-#[derive(Debug, Clone, PartialEq)]
-pub struct CatalogObject {
-    /// `cus_…`, `prod_…` or `price_…`
-    pub object_id: String,
-    /// Present metadata; empty when deleted.
-    pub metadata: Metadata,
-    /// Whether Stripe deleted it.
-    pub deleted: bool,
-}
-
-/// Stores customers, products or prices as just read, each id at most once; the ids of those that are
-/// new or changed.
-pub async fn remember_objects(
-    conn: &mut PgConnection,
-    organization: &OrganizationId,
-    connection_id: &str,
-    object_type: &str,
-    objects: &[&CatalogObject],
-) -> Result<BTreeSet<String>, Error> {
-    let ids: Vec<String> = objects.iter().map(|o| o.object_id.clone()).collect();
-    let metadata: Vec<Value> = objects
-        .iter()
-        .map(|o| Value::Object(o.metadata.clone()))
-        .collect();
-    let deleted: Vec<bool> = objects.iter().map(|o| o.deleted).collect();
-    let written = sqlx::query_scalar!(
-        r#"INSERT INTO stripe_catalog_objects AS stored
-             (organization_id, connection_id, object_type, object_id, metadata, deleted)
-         SELECT $1, $2, $3, object.id, object.metadata, object.deleted
-         FROM UNNEST($4::TEXT[], $5::JSONB[], $6::BOOL[]) AS object (id, metadata, deleted)
-         ON CONFLICT (organization_id, connection_id, object_type, object_id) DO UPDATE
-         SET metadata = EXCLUDED.metadata, deleted = EXCLUDED.deleted
-         WHERE (stored.metadata, stored.deleted) IS DISTINCT FROM (EXCLUDED.metadata, EXCLUDED.deleted)
-         RETURNING object_id"#,
-        organization.as_str(),
-        connection_id,
-        object_type,
-        &ids,
-        &metadata,
-        &deleted
-    )
-    .fetch_all(conn)
-    .await?;
-    Ok(written.into_iter().collect())
 }
 
 /// Puts customers' present metadata on all rows that refer to them; the ids of those whose rows changed.

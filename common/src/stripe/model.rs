@@ -8,6 +8,7 @@ use chrono::DateTime;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use crate::catalogue;
 use crate::charge;
 use crate::money::Currency;
 
@@ -253,7 +254,7 @@ fn storable_metadata(metadata: Metadata) -> Metadata {
         .collect()
 }
 
-impl From<Customer> for charge::queries::CatalogObject {
+impl From<Customer> for catalogue::CatalogObject {
     fn from(customer: Customer) -> Self {
         Self {
             object_id: customer.id,

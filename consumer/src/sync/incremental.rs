@@ -6,8 +6,8 @@
 //! would be two requests.
 
 use chrono::{DateTime, TimeDelta, Utc};
+use common::catalogue::CatalogObject;
 use common::charge::Charge;
-use common::charge::queries::CatalogObject;
 use common::db;
 use common::stripe::{self, Client, Customer, Event, ListQuery};
 use common::sync::lease::widen_to_full;

@@ -5,8 +5,8 @@
 
 use std::collections::BTreeMap;
 
-use common::catalogue::{self, Catalogue, ObjectType};
-use common::charge::queries::{self, CatalogObject};
+use common::catalogue::{self, CatalogObject, Catalogue, ObjectType};
+use common::charge::queries;
 use common::charge::{Charge, RevenueRow};
 use common::sync::lease::{Progress, fenced_progress};
 use common::sync::{Plan, Span, state};
@@ -130,8 +130,14 @@ async fn write_customers(
         return Ok(false);
     }
     let objects: Vec<&CatalogObject> = customers.values().collect();
-    let remembered =
-        queries::remember_objects(tx, organization, connection_id, "customer", &objects).await?;
+    let remembered = catalogue::queries::remember(
+        tx,
+        organization.as_str(),
+        connection_id,
+        ObjectType::Customer,
+        &objects,
+    )
+    .await?;
     let news: Vec<&CatalogObject> = objects
         .into_iter()
         .filter(|customer| remembered.contains(&customer.object_id))
