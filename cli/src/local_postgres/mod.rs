@@ -152,13 +152,6 @@ impl LocalPostgres {
         self.directory.join("postgres.log")
     }
 
-    /// Whether the server's process lives.
-    pub fn is_running(&mut self) -> bool {
-        self.server
-            .as_mut()
-            .is_some_and(|server| matches!(server.try_wait(), Ok(None)))
-    }
-
     /// Shuts the server down in order and waits until it has ended.
     pub async fn stop(mut self) -> Result<(), Error> {
         let Some(mut server) = self.server.take() else {

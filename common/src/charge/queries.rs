@@ -24,8 +24,6 @@ pub struct Written {
     pub inserted: BTreeSet<String>,
     /// Rows that were new or differed from what was stored.
     pub rows: i64,
-    /// Whether a stored row was changed.
-    pub changed: bool,
 }
 
 /// The rows' columns side by side, as the statement takes them.
@@ -219,8 +217,6 @@ pub async fn upsert(
     for row in written {
         if row.inserted {
             result.inserted.insert(row.charge_id);
-        } else {
-            result.changed = true;
         }
     }
     Ok(result)

@@ -44,11 +44,6 @@ impl Error {
             _ => false,
         }
     }
-
-    /// Whether a unique index or constraint of this name was in the way.
-    pub fn conflicts_by(&self, name: &str) -> bool {
-        matches!(self, Self::Conflict { constraint } if constraint == name)
-    }
 }
 
 impl From<sqlx::Error> for Error {

@@ -110,11 +110,6 @@ named! {
 }
 
 impl JobType {
-    /// Whether the job reads from Stripe.
-    pub fn asks_stripe(self) -> bool {
-        matches!(self, Self::Full | Self::Incremental)
-    }
-
     /// The types whose work includes this one's.
     pub fn same_or_wider(self) -> &'static [&'static str] {
         match self {
