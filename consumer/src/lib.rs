@@ -8,6 +8,7 @@
 //! consumer takes no requests, makes no schedule, and writes nothing to Stripe.
 
 mod config;
+pub mod fail_point;
 pub mod outcome;
 pub mod sync;
 mod worker;
@@ -21,7 +22,10 @@ use common::credential::Keyring;
 use common::db::{self, Role};
 use common::lifecycle::{self, Context, Health};
 use common::stripe::{Settings, Stripe};
+use sqlx::{Postgres, Transaction};
 use tracing::info;
+
+use crate::fail_point::{FailPoint, NoFailPoints, SharedFailPoints};
 
 pub use config::{Args, Config};
 pub use worker::{run_claimed, work};
@@ -67,6 +71,8 @@ pub struct Engine {
     pub event_lag: Duration,
     /// Names this process in the leases it holds.
     pub owner: String,
+    /// Where tests stop a job for good.
+    pub fail_points: SharedFailPoints,
 }
 
 impl Engine {
@@ -103,7 +109,16 @@ impl Engine {
             lease: config.job.job_lease,
             slots,
             event_lag: config.stripe.stripe_event_lag,
+            fail_points: Arc::new(NoFailPoints),
         })
+    }
+
+    /// Commits a transaction of a job.
+    pub(crate) async fn commit(&self, tx: Transaction<'static, Postgres>) -> Result<(), db::Error> {
+        self.fail_points.reached(FailPoint::BeforeCommit).await;
+        tx.commit().await?;
+        self.fail_points.reached(FailPoint::AfterCommit).await;
+        Ok(())
     }
 }
 

@@ -13,6 +13,7 @@ use common::db::{self, Role};
 use common::lifecycle::{self, Context};
 use common::stripe::{Settings, Stripe};
 use common::tenant::{self, OrganizationId, TokenRole};
+use consumer::fail_point::{NoFailPoints, SharedFailPoints};
 use reqwest::{Method, StatusCode};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
@@ -38,9 +39,17 @@ pub struct WorldBuilder {
     lease: Duration,
     consumers: u16,
     stripe_time: TimeSource,
+    fail_points: SharedFailPoints,
 }
 
 impl WorldBuilder {
+    /// What happens at the fail points of jobs.
+    #[must_use]
+    pub fn fail_points(mut self, fail_points: SharedFailPoints) -> Self {
+        self.fail_points = fail_points;
+        self
+    }
+
     /// Where Stripe's time comes from.
     #[must_use]
     pub fn stripe_time(mut self, time: TimeSource) -> Self {
@@ -102,6 +111,7 @@ impl WorldBuilder {
             parts,
             event_lag: self.event_lag,
             lease: self.lease,
+            fail_points: self.fail_points,
             http: reqwest::Client::builder().build().expect("an HTTP client"),
             consumers: Vec::new(),
             api_stop,
@@ -201,6 +211,7 @@ pub struct World {
     parts: Parts,
     event_lag: Duration,
     lease: Duration,
+    fail_points: SharedFailPoints,
     http: reqwest::Client,
     consumers: Vec<RunningConsumer>,
     api_stop: CancellationToken,
@@ -243,6 +254,7 @@ impl World {
             lease: Duration::from_secs(30),
             consumers: 1,
             stripe_time: TimeSource::System,
+            fail_points: Arc::new(NoFailPoints),
         }
     }
 
@@ -299,6 +311,7 @@ impl World {
             slots: 4,
             event_lag: self.event_lag,
             owner: format!("consumer-{}", new_id(SystemClock.now())),
+            fail_points: Arc::clone(&self.fail_points),
         };
         let context = Context::system();
         let task = tokio::spawn({

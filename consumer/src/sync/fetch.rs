@@ -6,12 +6,13 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use common::charge::Charge;
-use common::stripe::{self, Client, ListQuery};
+use common::stripe::{self, ListQuery};
 use common::sync::{Plan, Range};
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use tokio::sync::mpsc;
 
+use super::source::Source;
 use crate::outcome::Error;
 
 /// The list of charges.
@@ -31,7 +32,7 @@ pub(crate) struct FetchedPage {
 
 /// Reads all that remains of a plan, page by page, newest first.
 pub(crate) async fn read_plan(
-    client: &Client,
+    source: &Source,
     plan: Plan,
     expand: &[String],
     pages: mpsc::Sender<FetchedPage>,
@@ -39,7 +40,7 @@ pub(crate) async fn read_plan(
     for range in plan.remaining {
         let mut rest = Some(range);
         while let Some(range) = rest.take() {
-            let (page, next) = read_page(client, range, expand).await?;
+            let (page, next) = read_page(source, range, expand).await?;
             rest = next;
             if pages.send(page).await.is_err() {
                 // The writer stopped, and says why itself.
@@ -52,7 +53,7 @@ pub(crate) async fn read_plan(
 
 /// The next page of a range, and what is left of it.
 async fn read_page(
-    client: &Client,
+    source: &Source,
     range: Range,
     expand: &[String],
 ) -> Result<(FetchedPage, Option<Range>), Error> {
@@ -63,9 +64,9 @@ async fn read_page(
         starting_after: range.after.as_deref(),
         expand: &expand,
     };
-    let page = match client.list(CHARGES, &query).await {
+    let page = match source.list(CHARGES, &query).await {
         Err(error) if range.after.is_some() && cursor_is_gone(&error) => {
-            client
+            source
                 .list(
                     CHARGES,
                     &ListQuery {
@@ -125,17 +126,17 @@ pub(crate) fn read_object<T: DeserializeOwned>(list: &str, raw: &RawValue) -> Re
 
 /// One charge by its id.
 pub(crate) async fn retrieve_charge(
-    client: &Client,
+    source: &Source,
     charge_id: &str,
     expand: &[&str],
 ) -> Result<Option<Charge>, Error> {
-    let raw = client.retrieve(CHARGES, charge_id, expand).await?;
+    let raw = source.retrieve(CHARGES, charge_id, expand).await?;
     raw.map(|raw| read_charge(&raw)).transpose()
 }
 
 /// All charges created in `[from, to)`, newest first.
 pub(crate) async fn list_charges(
-    client: &Client,
+    source: &Source,
     from: DateTime<Utc>,
     to: DateTime<Utc>,
     expand: &[String],
@@ -147,7 +148,7 @@ pub(crate) async fn list_charges(
         after: None,
     });
     while let Some(range) = rest.take() {
-        let (page, next) = read_page(client, range, expand).await?;
+        let (page, next) = read_page(source, range, expand).await?;
         charges.extend(page.charges);
         rest = next;
     }

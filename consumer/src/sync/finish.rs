@@ -8,7 +8,7 @@ use common::analytics::refresh::refresh_days;
 use common::sync::lease::{Progress, complete as complete_job, fenced_progress};
 use common::sync::schedule::next_sync_at;
 use common::sync::state::{self, Reached};
-use common::{catalogue, connection, db};
+use common::{catalogue, connection};
 
 use super::Run;
 use crate::outcome::Error;
@@ -23,7 +23,7 @@ pub(super) async fn complete(run: &Run<'_>, reached: Option<&Reached>) -> Result
         let mut tx = run.transaction().await?;
         let days = refresh_days(&mut tx, organization, connection_id, DAYS_PER_COMMIT).await?;
         fenced_progress(&mut tx, &run.fence, Progress::default(), None).await?;
-        tx.commit().await.map_err(db::Error::from)?;
+        run.commit(tx).await?;
         if days == 0 {
             break;
         }
@@ -47,6 +47,6 @@ pub(super) async fn complete(run: &Run<'_>, reached: Option<&Reached>) -> Result
     }
     state::refresh_totals(&mut tx, organization, connection_id).await?;
     complete_job(&mut tx, &run.fence, now).await?;
-    tx.commit().await.map_err(db::Error::from)?;
+    run.commit(tx).await?;
     Ok(())
 }

@@ -5,14 +5,13 @@
 //! waited longer than Stripe keeps events begins anew.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use common::db;
-use common::stripe::Client;
 use common::sync::queries::last_unfinished_plan;
 use common::sync::state::Reached;
 use common::sync::{Plan, Span};
 use tokio::sync::mpsc;
 
 use super::fetch::{self, FetchedPage};
+use super::source::Source;
 use super::write::{self, Batch};
 use super::{Run, finish};
 use crate::outcome::Error;
@@ -40,11 +39,11 @@ pub(super) async fn run(run: &Run<'_>) -> Result<(), Error> {
     let plan = plan
         .filter(goes_on)
         .unwrap_or_else(|| new_plan(run, covered_from, now, &read_with));
-    let client = run.client().await?;
+    let source = run.source().await?;
     let plan = if plan.remaining.is_empty() {
         plan
     } else {
-        read_and_write(run, &client, plan).await?
+        read_and_write(run, &source, plan).await?
     };
     let reached = Reached {
         covered_from,
@@ -62,7 +61,7 @@ async fn unfinished_plan(run: &Run<'_>) -> Result<Option<Plan>, Error> {
     let since = run.state.full_synced_at;
     let plan =
         last_unfinished_plan(&mut tx, run.organization(), run.connection_id(), since).await?;
-    tx.commit().await.map_err(db::Error::from)?;
+    run.commit(tx).await?;
     Ok(plan)
 }
 
@@ -78,15 +77,15 @@ fn new_plan(run: &Run<'_>, from: DateTime<Utc>, now: DateTime<Utc>, read_with: &
 
 /// The reader fetches while the writer commits. A writer that fails ends the reader at once; what a
 /// reader that fails has read is still committed.
-async fn read_and_write(run: &Run<'_>, client: &Client, plan: Plan) -> Result<Plan, Error> {
+async fn read_and_write(run: &Run<'_>, source: &Source, plan: Plan) -> Result<Plan, Error> {
     let expand: Vec<String> = plan
         .read_with
         .iter()
         .map(|field| format!("data.{field}"))
         .collect();
     let (sender, receiver) = mpsc::channel::<FetchedPage>(PAGES_AHEAD);
-    let read = fetch::read_plan(client, plan.clone(), &expand, sender);
-    let write = write_pages(run, client, plan, receiver);
+    let read = fetch::read_plan(source, plan.clone(), &expand, sender);
+    let write = write_pages(run, source, plan, receiver);
     tokio::pin!(read, write);
     let (read, plan) = tokio::select! {
         read = &mut read => (read, write.await?),
@@ -106,7 +105,7 @@ async fn read_and_write(run: &Run<'_>, client: &Client, plan: Plan) -> Result<Pl
 /// Commits pages as they come, with the plan of what is left; that plan in the end.
 async fn write_pages(
     run: &Run<'_>,
-    client: &Client,
+    source: &Source,
     mut plan: Plan,
     mut receiver: mpsc::Receiver<FetchedPage>,
 ) -> Result<Plan, Error> {
@@ -117,7 +116,7 @@ async fn write_pages(
     while receiver.recv_many(&mut pages, PAGES_PER_COMMIT).await > 0 {
         let mut batch = Batch::default();
         // Before the first commit: our clock may be ahead of Stripe's.
-        plan.events_cursor = client.no_later_than_stripe(plan.events_cursor + lag) - lag;
+        plan.events_cursor = source.no_later_than_stripe(plan.events_cursor + lag) - lag;
         for page in pages.drain(..) {
             border.sweep(&plan, &page, &mut batch);
             let last = page
@@ -129,7 +128,7 @@ async fn write_pages(
             }
             batch.charges.extend(page.charges);
         }
-        let requests = client.requests();
+        let requests = source.requests();
         batch.requests = requests - requests_noted;
         requests_noted = requests;
         write::commit(run, batch, Some(&plan)).await?;

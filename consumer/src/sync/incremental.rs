@@ -8,12 +8,12 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use common::catalogue::CatalogObject;
 use common::charge::Charge;
-use common::db;
-use common::stripe::{self, Client, Customer, Event, ListQuery};
+use common::stripe::{self, Customer, Event, ListQuery};
 use common::sync::lease::widen_to_full;
 use common::sync::state::Reached;
 
 use super::changes::Changes;
+use super::source::Source;
 use super::write::{self, Batch};
 use super::{Run, fetch, finish, full};
 use crate::outcome::Error;
@@ -39,19 +39,19 @@ pub(super) async fn run(run: &Run<'_>) -> Result<(), Error> {
     let Some(cursor) = cursor.filter(|_| covers_all) else {
         let mut tx = run.transaction().await?;
         widen_to_full(&mut tx, &run.fence).await?;
-        tx.commit().await.map_err(db::Error::from)?;
+        run.commit(tx).await?;
         return full::run(run).await;
     };
-    let client = run.client().await?;
+    let source = run.source().await?;
     let lag = TimeDelta::from_std(run.engine.event_lag).unwrap_or(TimeDelta::zero());
-    let read = read_events(&client, cursor, &run.state.applied_events).await?;
-    let next_cursor = cursor.max(client.no_later_than_stripe(now) - lag);
+    let read = read_events(&source, cursor, &run.state.applied_events).await?;
+    let next_cursor = cursor.max(source.no_later_than_stripe(now) - lag);
     let mut requests_noted = 0;
     if !read.changes.is_empty() {
-        apply(run, &client, &read.changes, now, &mut requests_noted).await?;
+        apply(run, &source, &read.changes, now, &mut requests_noted).await?;
     }
     let rest = Batch {
-        requests: client.requests() - requests_noted,
+        requests: source.requests() - requests_noted,
         ..Batch::default()
     };
     write::commit(run, rest, None).await?;
@@ -80,7 +80,7 @@ impl ReadEvents {
 }
 
 async fn read_events(
-    client: &Client,
+    source: &Source,
     cursor: DateTime<Utc>,
     applied: &[String],
 ) -> Result<ReadEvents, Error> {
@@ -95,7 +95,7 @@ async fn read_events(
             starting_after: after.as_deref(),
             ..ListQuery::default()
         };
-        let page = client.list(EVENTS, &query).await?;
+        let page = source.list(EVENTS, &query).await?;
         let mut oldest = None;
         for raw in &page.data {
             let event: Event = fetch::read_object(EVENTS, raw)?;
@@ -115,20 +115,20 @@ async fn read_events(
 /// Reads every changed object once and writes it.
 async fn apply(
     run: &Run<'_>,
-    client: &Client,
+    source: &Source,
     changes: &Changes,
     now: DateTime<Utc>,
     requests_noted: &mut i64,
 ) -> Result<(), Error> {
     let fields = run.charge_fields();
-    let mut new = list_new_charges(run, client, changes, now).await?;
+    let mut new = list_new_charges(run, source, changes, now).await?;
     let alone: Vec<&String> = changes
         .charges
         .keys()
         .filter(|id| !new.iter().any(|charge| &charge.charge_id == *id))
         .collect();
-    let mut since = |client: &Client| {
-        let requests = client.requests();
+    let mut since = |source: &Source| {
+        let requests = source.requests();
         requests - std::mem::replace(requests_noted, requests)
     };
     while !new.is_empty() {
@@ -138,7 +138,7 @@ async fn apply(
             run,
             Batch {
                 charges: listed,
-                requests: since(client),
+                requests: since(source),
                 ..Batch::default()
             },
             None,
@@ -148,12 +148,12 @@ async fn apply(
     for chunk in alone.chunks(OBJECTS_PER_COMMIT) {
         let mut batch = Batch::default();
         for &id in chunk {
-            match fetch::retrieve_charge(client, id, &fields).await? {
+            match fetch::retrieve_charge(source, id, &fields).await? {
                 Some(charge) => batch.charges.push(charge),
                 None => batch.gone.push(id.clone()),
             }
         }
-        batch.requests = since(client);
+        batch.requests = since(source);
         write::commit(run, batch, None).await?;
     }
     let customers: Vec<&String> = changes
@@ -164,7 +164,7 @@ async fn apply(
     for chunk in customers.chunks(OBJECTS_PER_COMMIT) {
         let mut batch = Batch::default();
         for &id in chunk {
-            match retrieve_customer(client, id).await {
+            match retrieve_customer(source, id).await {
                 Ok(customer) => batch.customers.push(customer),
                 Err(Error::Stripe(stripe::Error::PermissionMissing { message, .. })) => {
                     // Optional: the next job reads what it may, all of it alike.
@@ -173,7 +173,7 @@ async fn apply(
                 Err(error) => return Err(error),
             }
         }
-        batch.requests = since(client);
+        batch.requests = since(source);
         write::commit(run, batch, None).await?;
     }
     Ok(())
@@ -183,7 +183,7 @@ async fn apply(
 /// is left to be read by its id.
 async fn list_new_charges(
     run: &Run<'_>,
-    client: &Client,
+    source: &Source,
     changes: &Changes,
     now: DateTime<Utc>,
 ) -> Result<Vec<Charge>, Error> {
@@ -204,12 +204,12 @@ async fn list_new_charges(
         .iter()
         .map(|field| format!("data.{field}"))
         .collect();
-    fetch::list_charges(client, from, to, &expand).await
+    fetch::list_charges(source, from, to, &expand).await
 }
 
 /// A customer as it is now; one that Stripe does not know any more counts as deleted.
-async fn retrieve_customer(client: &Client, id: &str) -> Result<CatalogObject, Error> {
-    let Some(raw) = client.retrieve(CUSTOMERS, id, &[]).await? else {
+async fn retrieve_customer(source: &Source, id: &str) -> Result<CatalogObject, Error> {
+    let Some(raw) = source.retrieve(CUSTOMERS, id, &[]).await? else {
         let metadata = serde_json::Map::new();
         return Ok(CatalogObject {
             object_id: id.to_owned(),

@@ -12,6 +12,7 @@ mod fetch;
 mod finish;
 mod full;
 mod incremental;
+mod source;
 mod stored;
 mod write;
 
@@ -19,12 +20,12 @@ use common::connection::{self, Connection};
 use common::credential::{self, Place};
 use common::db::{self, Pool};
 use common::filter::{self, RuleSet};
-use common::stripe::Client;
 use common::sync::state::{self, SyncState};
 use common::sync::{Fence, Job, JobType};
 use common::tenant::OrganizationId;
 use sqlx::{Postgres, Transaction};
 
+use self::source::Source;
 use crate::Engine;
 use crate::outcome::Error;
 
@@ -59,7 +60,7 @@ impl<'a> Run<'a> {
         let rules =
             filter::queries::active(&mut tx, organization.as_str(), &job.connection_id).await?;
         let state = state::get(&mut tx, organization, &job.connection_id).await?;
-        tx.commit().await.map_err(db::Error::from)?;
+        engine.commit(tx).await?;
         Ok(Self {
             engine,
             job,
@@ -86,13 +87,17 @@ impl<'a> Run<'a> {
         db::tenant_transaction(self.pool(), self.organization()).await
     }
 
+    pub(crate) async fn commit(&self, tx: Transaction<'static, Postgres>) -> Result<(), db::Error> {
+        self.engine.commit(tx).await
+    }
+
     /// Opens the credential. The only place where a sync holds the key.
-    pub(crate) async fn client(&self) -> Result<Client, Error> {
+    pub(crate) async fn source(&self) -> Result<Source, Error> {
         let mut tx = self.transaction().await?;
         let sealed = credential::queries::load(&mut tx, self.organization(), self.connection_id())
             .await?
             .ok_or(Error::NoCredential)?;
-        tx.commit().await.map_err(db::Error::from)?;
+        self.commit(tx).await?;
         let place = Place {
             organization: self.organization(),
             connection_id: self.connection_id(),
@@ -103,10 +108,11 @@ impl<'a> Run<'a> {
             rate_share,
             ..
         } = self.connection;
-        Ok(self
+        let client = self
             .engine
             .stripe
-            .client_with_budget(key, livemode, rate_share))
+            .client_with_budget(key, livemode, rate_share);
+        Ok(Source::new(client, &self.engine.fail_points))
     }
 
     /// Whether the key was found to be allowed to read a resource.
@@ -142,7 +148,7 @@ impl<'a> Run<'a> {
             &warnings,
         )
         .await?;
-        tx.commit().await.map_err(db::Error::from)?;
+        self.commit(tx).await?;
         Ok(())
     }
 

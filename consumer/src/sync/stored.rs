@@ -21,7 +21,7 @@ pub(super) async fn refilter(run: &Run<'_>) -> Result<(), Error> {
         .await?;
     queries::mark_stale(&mut tx, organization, connection_id, &days).await?;
     fenced_progress(&mut tx, &run.fence, Progress::default(), None).await?;
-    tx.commit().await.map_err(db::Error::from)?;
+    run.commit(tx).await?;
     finish::complete(run, None).await
 }
 
@@ -49,7 +49,7 @@ pub(super) async fn redate(run: &Run<'_>) -> Result<(), Error> {
         ..Progress::default()
     };
     fenced_progress(&mut tx, &run.fence, progress, None).await?;
-    tx.commit().await.map_err(db::Error::from)?;
+    run.commit(tx).await?;
     finish::complete(run, None).await
 }
 
@@ -63,13 +63,13 @@ pub(super) async fn delete(engine: &Engine, job: &Job) -> Result<(), Error> {
             queries::purge_rows(&mut tx, organization, &job.connection_id, ROWS_PER_PURGE).await?;
         fenced_progress(&mut tx, &fence, Progress::default(), None).await?;
         if purged > 0 {
-            tx.commit().await.map_err(db::Error::from)?;
+            engine.commit(tx).await?;
             continue;
         }
         queries::purge_derived(&mut tx, organization, &job.connection_id).await?;
         connection::queries::delete(&mut tx, organization, &job.connection_id).await?;
         complete(&mut tx, &fence, engine.clock.now()).await?;
-        tx.commit().await.map_err(db::Error::from)?;
+        engine.commit(tx).await?;
         return Ok(());
     }
 }

@@ -8,9 +8,9 @@ use std::collections::BTreeMap;
 use common::catalogue::{self, CatalogObject, Catalogue, ObjectType};
 use common::charge::queries;
 use common::charge::{Charge, RevenueRow};
+use common::filter;
 use common::sync::lease::{Progress, fenced_progress};
 use common::sync::{Plan, Span, state};
-use common::{db, filter};
 use sqlx::PgConnection;
 
 use super::Run;
@@ -92,7 +92,7 @@ pub(crate) async fn commit(run: &Run<'_>, batch: Batch, plan: Option<&Plan>) -> 
         requests: batch.requests,
     };
     fenced_progress(&mut tx, &run.fence, progress, plan).await?;
-    tx.commit().await.map_err(db::Error::from)?;
+    run.commit(tx).await?;
     metrics::counter!("stripe_sync_charges_total").increment(charges_seen.unsigned_abs());
     metrics::counter!("stripe_sync_rows_written_total").increment(rows_written.unsigned_abs());
     Ok(())
