@@ -3,7 +3,8 @@
 //! Arrows point one way: shell → outside systems → nouns. A noun's `queries.rs` may use sqlx and
 //! [`db::Error`]; its other files do no I/O. `stripe` never imports `db` or `broker`.
 //!
-//! - nouns: [`clock`], [`connection`], [`credential`], [`filter`], [`money`], [`sync`], [`tenant`]
+//! - nouns: [`analytics`], [`catalogue`], [`charge`], [`clock`], [`connection`], [`credential`], [`dispute`],
+//!   [`filter`], [`money`], [`purchase`], [`sync`], [`tenant`]
 //! - outside systems: [`db`], [`stripe`]
 
 pub mod analytics;
@@ -16,9 +17,11 @@ pub mod config;
 pub mod connection;
 pub mod credential;
 pub mod db;
+pub mod dispute;
 pub mod filter;
 pub mod lifecycle;
 pub mod money;
+pub mod purchase;
 pub mod stripe;
 pub mod sync;
 pub mod telemetry;

@@ -48,6 +48,14 @@ pub enum Error {
         #[source]
         cause: serde_json::Error,
     },
+    /// The key lost an optional permission; the job goes on without it.
+    #[error("the key may not read {resource} any more: {message}")]
+    PermissionLost {
+        /// What it may not read.
+        resource: &'static str,
+        /// Stripe's words.
+        message: String,
+    },
     /// A part of the job ended without a word.
     #[error("a part of the job broke off")]
     BrokeOff,
@@ -99,6 +107,7 @@ pub fn classify(error: &Error, failures_before: i32) -> Outcome {
         | Error::Database(_)
         | Error::Credential(_)
         | Error::Unreadable { .. }
+        | Error::PermissionLost { .. }
         | Error::BrokeOff => bounded(MOST_INTERNAL_FAILURES, "internal"),
     }
 }

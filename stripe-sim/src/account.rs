@@ -10,9 +10,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockW
 use crate::book::Book;
 use crate::event::EventLog;
 use crate::fault::FaultQueue;
-use crate::generate::Generator;
+use crate::generate::{Generator, LONG_INVOICE_PERCENT};
 use crate::id::IdCodec;
 use crate::limit::Limiter;
+use crate::patch::Patches;
 use crate::settings::Settings;
 use crate::version::ApiVersion;
 use crate::view::{Identity, View};
@@ -30,8 +31,14 @@ pub struct AccountConfig {
     pub livemode: bool,
     /// Whether `amount_refunded` of a partly captured charge includes the part that was let go.
     pub partial_capture_refund: bool,
+    /// Of 100 generated invoices, how many have 11 to 14 lines, which is more than Stripe shows
+    /// inline: each costs a reader a further request.
+    pub long_invoice_percent: u8,
     /// The shape that requests without a `Stripe-Version` get, and that events have.
     pub version: ApiVersion,
+    /// The shape of every answer and event, whatever a request's `Stripe-Version` says, as behind
+    /// a proxy that sets that header itself.
+    pub always: Option<ApiVersion>,
     /// The secret key; a predictable one when absent.
     pub key: Option<String>,
     /// Limits, latency and faults; Stripe's limits when absent.
@@ -46,7 +53,9 @@ impl Default for AccountConfig {
             days: 365,
             livemode: false,
             partial_capture_refund: true,
+            long_invoice_percent: LONG_INVOICE_PERCENT,
             version: ApiVersion::Dahlia,
+            always: None,
             key: None,
             settings: None,
         }
@@ -59,19 +68,31 @@ pub(crate) struct Account {
     pub(crate) identity: Identity,
     pub(crate) other_mode: IdCodec,
     pub(crate) seed: u64,
+    /// The shape of events, and of answers to requests that name none.
     pub(crate) version: ApiVersion,
+    /// Whether answers have that shape even where a request names another.
+    pub(crate) one_version: bool,
     pub(crate) limiter: Mutex<Limiter>,
     pub(crate) faults: Mutex<FaultQueue>,
     in_flight: AtomicU32,
     book: RwLock<Book>,
     events: RwLock<EventLog>,
     settings: RwLock<Settings>,
+    patches: RwLock<Patches>,
 }
 
 impl Account {
     /// An account as `config` says, whose history ends at `now` (Unix seconds).
     pub(crate) fn new(config: &AccountConfig, now: i64) -> Self {
         let codec = IdCodec::new(config.seed, config.livemode);
+        let generator = Generator::new(
+            config.seed,
+            config.charges,
+            config.days,
+            now,
+            config.partial_capture_refund,
+        )
+        .with_long_invoices(config.long_invoice_percent);
         let settings = config
             .settings
             .clone()
@@ -85,19 +106,15 @@ impl Account {
             },
             other_mode: IdCodec::new(config.seed, !config.livemode),
             seed: config.seed,
-            version: config.version,
+            version: config.always.unwrap_or(config.version),
+            one_version: config.always.is_some(),
             limiter: Mutex::default(),
             faults: Mutex::default(),
             in_flight: AtomicU32::new(0),
-            book: RwLock::new(Book::new(Generator::new(
-                config.seed,
-                config.charges,
-                config.days,
-                now,
-                config.partial_capture_refund,
-            ))),
+            book: RwLock::new(Book::new(generator)),
             events: RwLock::default(),
             settings: RwLock::new(settings),
+            patches: RwLock::default(),
         }
     }
 
@@ -124,6 +141,14 @@ impl Account {
 
     pub(crate) fn events_mut(&self) -> RwLockWriteGuard<'_, EventLog> {
         self.events.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn patches(&self) -> RwLockReadGuard<'_, Patches> {
+        self.patches.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn patches_mut(&self) -> RwLockWriteGuard<'_, Patches> {
+        self.patches.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn settings(&self) -> Settings {

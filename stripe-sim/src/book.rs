@@ -119,9 +119,10 @@ impl Book {
             .sum()
     }
 
-    /// The status of `invoice`, which follows its charges where it has some.
+    /// The status of `invoice`, which follows its charges where it has some and was not said to
+    /// be paid, whatever they come to.
     pub(crate) fn invoice_status(&self, invoice: &Invoice) -> InvoiceStatus {
-        if invoice.charges.is_empty() {
+        if invoice.charges.is_empty() || invoice.status == InvoiceStatus::Paid {
             invoice.status
         } else if self.invoice_paid(invoice) >= invoice.total() {
             InvoiceStatus::Paid
@@ -147,13 +148,21 @@ impl Book {
             .filter(|invoice| invoice.charges.contains(&charge.index))
     }
 
-    /// The indices at which new charges, customers, invoices and sessions are put.
+    /// The indices at which new objects are put.
     pub(crate) fn next_charge(&self) -> u64 {
         next(self.generator.charges(), &self.overlay.charges)
     }
 
     pub(crate) fn next_customer(&self) -> u64 {
         next(self.generator.customers(), &self.overlay.customers)
+    }
+
+    pub(crate) fn next_product(&self) -> u64 {
+        next(PRODUCTS, &self.overlay.products)
+    }
+
+    pub(crate) fn next_price(&self) -> u64 {
+        next(PRICES, &self.overlay.prices)
     }
 
     pub(crate) fn next_invoice(&self) -> u64 {

@@ -162,17 +162,14 @@ impl StripeError {
         .of("property_expansion_max_depth")
     }
 
-    pub(crate) fn not_expandable(path: &str, in_a_list: bool) -> Self {
-        let head = path.split('.').next().unwrap_or_default();
-        let hint = if in_a_list {
-            format!(" You may want to try expanding 'data.{path}' instead.")
-        } else {
-            String::new()
-        };
-        let named = if in_a_list { head } else { path };
+    /// `property` is the part of a path that leads to nothing; `instead` the path that would do.
+    pub(crate) fn not_expandable(property: &str, instead: Option<&str>) -> Self {
+        let hint = instead.map_or_else(String::new, |path| {
+            format!(" You may want to try expanding '{path}' instead.")
+        });
         Self::refused(
             400,
-            format!("This property cannot be expanded ({named}).{hint}"),
+            format!("This property cannot be expanded ({property}).{hint}"),
         )
     }
 

@@ -124,6 +124,29 @@ impl Expand {
         Ok(root)
     }
 
+    /// The expandable places that `paths`, which were read without complaint, lead through.
+    pub(crate) fn reached(
+        paths: &[String],
+        node: Node,
+        list: bool,
+        version: ApiVersion,
+    ) -> Vec<Node> {
+        let mut reached = Vec::new();
+        for path in paths {
+            let mut place = node;
+            for part in path.split('.').skip(usize::from(list)) {
+                let Some((child, end)) = place.child(part, version) else {
+                    break;
+                };
+                if end {
+                    reached.push(child);
+                }
+                place = child;
+            }
+        }
+        reached
+    }
+
     fn add(
         &mut self,
         path: &str,
@@ -141,11 +164,12 @@ impl Expand {
             if list && depth == 0 {
                 if part != "data" {
                     let known = node.child(part, version).is_some();
-                    return Err(StripeError::not_expandable(path, known));
+                    let instead = known.then(|| format!("data.{path}"));
+                    return Err(StripeError::not_expandable(part, instead.as_deref()));
                 }
             } else {
                 let Some((child, end)) = place.child(part, version) else {
-                    return Err(StripeError::not_expandable(path, false));
+                    return Err(StripeError::not_expandable(part, None));
                 };
                 (place, may_end) = (child, end);
             }
@@ -159,7 +183,8 @@ impl Expand {
         if may_end {
             Ok(())
         } else {
-            Err(StripeError::not_expandable(path, false))
+            let end = path.rsplit('.').next().unwrap_or_default();
+            Err(StripeError::not_expandable(end, None))
         }
     }
 }

@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 
 use anyhow::Context as _;
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use stripe_sim::{AccountConfig, ApiVersion, Settings, Simulator, TimeSource};
 use tracing_subscriber::EnvFilter;
 
@@ -81,9 +81,30 @@ struct Options {
     /// Whether `amount_refunded` of a partly captured charge includes the part let go
     #[arg(long, default_value_t = true, action = clap::ArgAction::Set)]
     partial_capture_refund: bool,
+    /// Of 100 invoices, how many have 11 to 14 lines, which is more than are shown inline
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(0..=100))]
+    long_invoice_percent: u8,
     /// Answer in the shape of 2025-02-24.acacia where a request names no version
     #[arg(long)]
     acacia: bool,
+    /// Answer in this shape whatever version a request names
+    #[arg(long, value_enum)]
+    always: Option<Shape>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Shape {
+    Acacia,
+    Dahlia,
+}
+
+impl From<Shape> for ApiVersion {
+    fn from(shape: Shape) -> Self {
+        match shape {
+            Shape::Acacia => Self::Acacia,
+            Shape::Dahlia => Self::Dahlia,
+        }
+    }
 }
 
 const EXAMPLES: &str = "\
@@ -121,11 +142,13 @@ impl Options {
             days: self.days,
             livemode: self.livemode,
             partial_capture_refund: self.partial_capture_refund,
+            long_invoice_percent: self.long_invoice_percent,
             version: if self.acacia {
                 ApiVersion::Acacia
             } else {
                 ApiVersion::Dahlia
             },
+            always: self.always.map(ApiVersion::from),
             key: self.key.clone(),
             settings: Some(self.settings()),
         }

@@ -19,6 +19,9 @@ pub struct Settings {
     pub rate_endpoint: u32,
     /// Other limits for single endpoints, by template such as `GET /v1/charges`.
     pub rate_of_endpoint: std::collections::BTreeMap<String, u32>,
+    /// Whether a restricted key is refused what it expands without being allowed to read it;
+    /// otherwise a key that may read an object may expand whatever hangs on it.
+    pub strict_expand: bool,
     /// Requests answered at the same time; 0 is no limit.
     pub concurrency: u32,
     /// Seconds after `created` at which an object appears in lists.
@@ -56,6 +59,7 @@ impl Settings {
             rate_global: 0,
             rate_endpoint: 0,
             rate_of_endpoint: std::collections::BTreeMap::new(),
+            strict_expand: false,
             concurrency: 0,
             visibility_lag_seconds: 0,
             event_lag_seconds: 0,

@@ -5,18 +5,11 @@ use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::json;
+use tests::draws::Draws;
 use tests::world::World;
 
 const SEEDS: u64 = 3;
 const ACTS: u64 = 25;
-
-/// The next of a fixed row of numbers (xorshift).
-fn next(draw: &mut u64) -> u64 {
-    *draw ^= *draw << 13;
-    *draw ^= *draw >> 7;
-    *draw ^= *draw << 17;
-    *draw
-}
 
 #[tokio::test]
 async fn whatever_happens_in_whatever_order_the_figures_end_exact() {
@@ -36,17 +29,17 @@ async fn whatever_happens_in_whatever_order_the_figures_end_exact() {
             s.fault_reset_percent = 2.0;
         });
         world.connect().await;
-        let mut draw = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+        let mut draws = Draws::of(seed);
         for round in 0..ACTS {
-            let drawn = next(&mut draw);
-            let status = act(&mut world, drawn, seed * 100 + round).await;
+            let number = draws.draw();
+            let status = act(&mut world, number, seed * 100 + round).await;
             assert!(
                 status < 500,
                 "seed {seed} round {round}: {} gave {status}",
-                drawn % 8
+                number % 8
             );
             // Not for anything to happen, but to meet the engine at another moment.
-            tokio::time::sleep(Duration::from_millis(50 + drawn % 200)).await;
+            tokio::time::sleep(Duration::from_millis(50 + number % 200)).await;
         }
         settle(&world).await;
         println!("seed {seed}");

@@ -1,8 +1,12 @@
 //! A consumer that is killed or stalls at any moment loses nothing and doubles nothing.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::json;
+use common::clock::{Clock as _, SharedClock, SystemClock, TestClock};
+use consumer::fail_point::FailPoint;
+use serde_json::{Value, json};
+use tests::crashing::{HoldPoint, LoneJob, written};
 use tests::world::World;
 
 #[tokio::test]
@@ -107,6 +111,115 @@ async fn a_zombie_that_lost_its_lease_commits_nothing() {
     );
     assert!(rows_then < 2_000);
     world.assert_exact().await;
+}
+
+/// A consumer that is held in its job, and another one that takes the job over and completes it.
+struct Overtaken {
+    world: World,
+    connected: Value,
+    zombie: LoneJob,
+    hold: Arc<HoldPoint>,
+}
+
+/// Whether a clock goes on.
+#[derive(Clone, Copy)]
+enum Ticks {
+    On,
+    Not,
+}
+
+impl Overtaken {
+    /// Starts a job on a consumer of its own and waits until it is held.
+    /// A consumer whose clock, where it stands still, does so from before its job begins.
+    async fn held(lease: Duration, clock: Ticks, hold: HoldPoint) -> Self {
+        let world = World::with_charges(1_500)
+            .consumers(0)
+            .lease(lease)
+            .start()
+            .await;
+        let connected = world.connect().await;
+        let clock: SharedClock = match clock {
+            Ticks::On => Arc::new(SystemClock),
+            Ticks::Not => Arc::new(TestClock::at(SystemClock.now())),
+        };
+        let hold = Arc::new(hold);
+        let zombie = LoneJob::run(&world, clock, Arc::clone(&hold) as _);
+        hold.holds().await;
+        Self {
+            world,
+            connected,
+            zombie,
+            hold,
+        }
+    }
+
+    async fn lease_runs_out(&self) {
+        let lease = "SELECT lease_expires_at < now() FROM sync_jobs";
+        self.world
+            .eventually("the lease to run out", async || {
+                let over: bool = sqlx::query_scalar(lease)
+                    .fetch_one(self.world.database.admin())
+                    .await
+                    .unwrap();
+                over.then_some(())
+            })
+            .await;
+    }
+
+    /// Another consumer completes the job; then the first one goes on, to no effect.
+    async fn zombie_commits_nothing(mut self) {
+        self.world.start_consumer();
+        let completed = self.world.job_completed(&self.connected["job_id"]).await;
+        assert_eq!(completed["attempt"], 2);
+        let before = written(&self.world).await;
+        self.hold.let_go();
+        self.zombie.ended().await;
+        assert_eq!(written(&self.world).await, before, "nothing is written");
+        let job = self.world.job_end(&self.connected["job_id"]).await;
+        assert_eq!(job, completed);
+        self.world.assert_exact().await;
+    }
+}
+
+/// Where a job has an answer, or rows, that it has not committed yet, and where it has just committed.
+const IN_THE_MIDDLE: [(FailPoint, usize); 3] = [
+    (FailPoint::Answered, 1),
+    (FailPoint::AfterCommit, 2),
+    (FailPoint::AfterCommit, 4),
+];
+
+#[tokio::test]
+async fn a_consumer_whose_process_and_clock_stood_still_commits_nothing_after_another_took_over() {
+    for (point, number) in IN_THE_MIDDLE {
+        let hold = HoldPoint::of_the_process(point, number);
+        let overtaken = Overtaken::held(Duration::from_secs(1), Ticks::Not, hold).await;
+        overtaken.lease_runs_out().await;
+        overtaken.zombie_commits_nothing().await;
+    }
+}
+
+#[tokio::test]
+async fn heartbeats_by_a_clock_that_stands_still_keep_no_lease() {
+    let hold = HoldPoint::of_the_job(FailPoint::Answered, 3);
+    let overtaken = Overtaken::held(Duration::from_secs(2), Ticks::Not, hold).await;
+    overtaken.lease_runs_out().await;
+    overtaken.zombie_commits_nothing().await;
+}
+
+#[tokio::test]
+async fn a_consumer_whose_answer_came_after_its_lease_commits_nothing() {
+    let further = [(FailPoint::Answered, 4), (FailPoint::Answered, 15)];
+    for (point, number) in IN_THE_MIDDLE.into_iter().chain(further) {
+        // Heartbeats are half a minute apart: nothing but its commits can tell the consumer.
+        let lease = Duration::from_mins(2);
+        let hold = HoldPoint::of_the_job(point, number);
+        let overtaken = Overtaken::held(lease, Ticks::On, hold).await;
+        sqlx::query("UPDATE sync_jobs SET lease_expires_at = now() - INTERVAL '1 second'")
+            .execute(overtaken.world.database.admin())
+            .await
+            .unwrap();
+        overtaken.zombie_commits_nothing().await;
+    }
 }
 
 async fn count_rows(world: &World) -> i64 {

@@ -27,7 +27,7 @@ fn truth_by_day(sim: &SimHandle) -> Value {
             if figures.charges > 0 {
                 groups.push(serde_json::json!({
                     "key": day, "currency": currency, "charges": figures.charges,
-                    "units": figures.charges, "gross": figures.gross,
+                    "units": figures.units_by_lines, "gross": figures.gross,
                     "refunded": figures.refunded, "net": figures.net,
                 }));
             }

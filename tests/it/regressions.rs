@@ -250,7 +250,7 @@ async fn changes_between_two_pages(seed: u64) {
         world
             .eventually("the claim", async || {
                 let running: bool = sqlx::query_scalar(
-                    "SELECT EXISTS (SELECT FROM sync_jobs WHERE status = 'running')",
+                    "SELECT EXISTS (SELECT FROM sync_jobs WHERE status = 'running' AND plan IS NOT NULL)",
                 )
                 .fetch_one(world.database.admin())
                 .await

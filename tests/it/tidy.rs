@@ -15,9 +15,11 @@ const NOUNS: [&str; 9] = [
     "tenant",
 ];
 /// Where a noun speaks to PostgreSQL.
-const SQL: [&str; 7] = [
+const SQL: [&str; 9] = [
     "/queries.rs",
+    "charge/outside.rs",
     "sync/lease.rs",
+    "sync/parked.rs",
     "sync/state.rs",
     "sync/schedule.rs",
     "filter/sql.rs",

@@ -1,9 +1,12 @@
-//! The comparison of every figure with the simulator's truth.
+//! The comparison of every figure with the simulator's truth: rows, groups, aggregates, catalogue, state.
+//!
+//! The truth tells rows; what they add up to is worked out here, by other code than the engine's.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::Value;
-use stripe_sim::TruthQuery;
+use chrono::{DateTime, Utc};
+use serde_json::{Value, json};
+use stripe_sim::{TruthQuery, TruthRow};
 
 use crate::world::World;
 
@@ -16,7 +19,13 @@ fn figures(group: &Value) -> Figures {
 
 fn truth_figures(truth: &stripe_sim::Figures) -> Option<Figures> {
     let charges = truth.charges as i64;
-    (charges > 0).then_some([charges, charges, truth.gross, truth.refunded, truth.net])
+    (charges > 0).then_some([
+        charges,
+        truth.units_by_lines,
+        truth.gross,
+        truth.refunded,
+        truth.net,
+    ])
 }
 
 async fn groups(world: &World, by: &str) -> BTreeMap<(Option<String>, String), Figures> {
@@ -44,30 +53,33 @@ async fn groups(world: &World, by: &str) -> BTreeMap<(Option<String>, String), F
     }
 }
 
+/// The groups that every comparison is made by.
+const DIMENSIONS: [&str; 7] = [
+    "charge.tier",
+    "charge.campaign",
+    "customer.plan",
+    "product.category",
+    "product",
+    "price",
+    "customer",
+];
+
 pub(crate) async fn assert_exact(world: &World) {
-    let connection = world
-        .get(&format!("/v1/connectors/{}", world.connection_id()))
-        .await;
-    let status = world
-        .get(&format!(
-            "/v1/connectors/{}/sync-status",
-            world.connection_id()
-        ))
-        .await;
+    let id = world.connection_id();
+    let connection = world.get(&format!("/v1/connectors/{id}")).await;
+    let status = world.get(&format!("/v1/connectors/{id}/sync-status")).await;
     let from = status["covered"]["from"]
         .as_str()
         .expect("something is covered");
-    let from: chrono::DateTime<chrono::Utc> = from.parse().expect("an instant");
-    let dimensions = ["charge.tier", "charge.campaign", "customer.plan"];
-    let truth = world
-        .account()
-        .truth(&TruthQuery {
-            from: Some(from.timestamp()),
-            timezone: connection["timezone"].as_str().map(str::to_owned),
-            metadata: dimensions.map(str::to_owned).to_vec(),
-            ..TruthQuery::default()
-        })
-        .expect("the truth");
+    let from: DateTime<Utc> = from.parse().expect("an instant");
+    let query = TruthQuery {
+        from: Some(from.timestamp()),
+        timezone: connection["timezone"].as_str().map(str::to_owned),
+        metadata: DIMENSIONS.map(str::to_owned).to_vec(),
+        ..TruthQuery::default()
+    };
+    let truth = world.account().truth(&query).expect("the truth");
+    let rows = world.account().truth_rows(&query).expect("the truth");
 
     let mut days = BTreeMap::new();
     for (day, currencies) in &truth.days {
@@ -78,7 +90,7 @@ pub(crate) async fn assert_exact(world: &World) {
         }
     }
     assert_eq!(groups(world, "day").await, days, "by day");
-    for dimension in dimensions {
+    for dimension in DIMENSIONS {
         let expected: BTreeMap<_, _> = truth.groups[dimension]
             .iter()
             .filter_map(|group| {
@@ -86,14 +98,87 @@ pub(crate) async fn assert_exact(world: &World) {
                 truth_figures(&group.figures).map(|figures| (key, figures))
             })
             .collect();
-        assert_eq!(
-            groups(world, &format!("metadata:{dimension}")).await,
-            expected,
-            "by {dimension}"
-        );
+        let by = if dimension.contains('.') {
+            format!("metadata:{dimension}")
+        } else {
+            dimension.to_owned()
+        };
+        assert_eq!(groups(world, &by).await, expected, "by {dimension}");
     }
+    assert_rows(world, &rows).await;
     assert_state(&truth, &status["state"]);
-    assert_aggregates(world, &truth).await;
+    assert_aggregates(world, &rows).await;
+    assert_catalogue(world, &rows).await;
+}
+
+/// A row as the API shows it, apart from what the truth does not know.
+fn shown(row: &TruthRow) -> Value {
+    let counted = |amount: i64| if row.counted { amount } else { 0 };
+    json!({
+        "charge_id": row.charge_id,
+        "line_id": row.line_id,
+        "created_at": DateTime::from_timestamp(row.created, 0).expect("an instant"),
+        "date": row.date,
+        "currency": row.currency,
+        "status": row.status,
+        "captured": row.captured,
+        "counted": row.counted,
+        "amount": row.amount,
+        "gross": counted(row.gross),
+        "refunded": counted(row.refunded),
+        "net": counted(row.gross - row.refunded),
+        "units": counted(row.units),
+        "customer_id": row.customer_id,
+        "product_id": row.product_id,
+        "price_id": row.price_id,
+        "disputed": row.disputed,
+        "dispute_status": row.dispute_status,
+        "metadata": {
+            "charge": row.charge_metadata,
+            "product": row.product_metadata,
+            "price": row.price_metadata,
+            "customer": row.customer_metadata,
+        },
+    })
+}
+
+/// Every row, with every field that the truth knows; the lines of a charge in their order.
+async fn assert_rows(world: &World, truth: &[TruthRow]) {
+    let path = format!(
+        "/v1/analytics/stripe/charges?connection_id={}",
+        world.connection_id()
+    );
+    let mut found: BTreeMap<String, Vec<Value>> = BTreeMap::new();
+    for mut row in world.all(&path, "data").await {
+        let fields = row.as_object_mut().expect("an object");
+        for unknown in ["excluded_by", "description", "country", "payment_method"] {
+            fields.remove(unknown).expect(unknown);
+        }
+        let charge = row["charge_id"].as_str().expect("an id").to_owned();
+        found.entry(charge).or_default().push(row);
+    }
+    let mut expected: BTreeMap<String, Vec<Value>> = BTreeMap::new();
+    for row in truth {
+        let rows = expected.entry(row.charge_id.clone()).or_default();
+        rows.push(shown(row));
+    }
+    let ids = |rows: &BTreeMap<String, Vec<Value>>| -> BTreeSet<String> {
+        rows.keys().cloned().collect()
+    };
+    assert_eq!(ids(&found), ids(&expected), "stored charges");
+    for (charge, rows) in expected {
+        let instant =
+            |row: &Value| -> Option<DateTime<Utc>> { row["created_at"].as_str()?.parse().ok() };
+        let found: Vec<Value> = found[&charge]
+            .iter()
+            .cloned()
+            .map(|mut row| {
+                row["created_at"] = json!(instant(&row));
+                row
+            })
+            .collect();
+        assert_eq!(found, rows, "the rows of {charge}");
+    }
 }
 
 fn assert_state(truth: &stripe_sim::Truth, state: &Value) {
@@ -119,7 +204,60 @@ fn assert_state(truth: &stripe_sim::Truth, state: &Value) {
     );
 }
 
-async fn assert_aggregates(world: &World, truth: &stripe_sim::Truth) {
+/// What counted rows of one day and currency add up to.
+#[derive(Default)]
+struct Day<'a> {
+    charges: BTreeSet<&'a str>,
+    units: i64,
+    gross: i64,
+    refunded: i64,
+    by_product: BTreeMap<&'a str, i64>,
+    by_tier: BTreeMap<&'a str, (i64, BTreeSet<&'a str>)>,
+}
+
+async fn assert_aggregates(world: &World, rows: &[TruthRow]) {
+    let mut days: BTreeMap<(&str, &str), Day<'_>> = BTreeMap::new();
+    for row in rows.iter().filter(|row| row.counted) {
+        let day = days.entry((&row.date, &row.currency)).or_default();
+        let net = row.gross - row.refunded;
+        day.charges.insert(&row.charge_id);
+        day.units += row.units;
+        day.gross += row.gross;
+        day.refunded += row.refunded;
+        let product = row.product_id.as_deref().unwrap_or("none");
+        *day.by_product.entry(product).or_default() += net;
+        if let Some(tier) = row.charge_metadata.get("tier") {
+            let (revenue, charges) = day.by_tier.entry(tier).or_default();
+            *revenue += net;
+            charges.insert(&row.charge_id);
+        }
+    }
+    let expected: BTreeMap<(String, String), Value> = days
+        .into_iter()
+        .map(|((date, currency), day)| {
+            let mut tiers: Vec<(&str, i64, usize)> = day
+                .by_tier
+                .iter()
+                .map(|(value, (revenue, charges))| (*value, *revenue, charges.len()))
+                .collect();
+            tiers.sort_by_key(|&(value, revenue, _)| (-revenue, value));
+            let tiers: Vec<Value> = tiers
+                .into_iter()
+                .take(10)
+                .map(|(value, revenue, charges)| json!({"value": value, "revenue": revenue, "charges": charges}))
+                .collect();
+            let shown = json!({
+                "total_revenue": day.gross - day.refunded,
+                "gross": day.gross,
+                "refunded": day.refunded,
+                "charges": day.charges.len(),
+                "total_units": day.units,
+                "revenue_by_product": day.by_product,
+                "tiers": tiers,
+            });
+            ((date.to_owned(), currency.to_owned()), shown)
+        })
+        .collect();
     let path = format!(
         "/v1/analytics/stripe/daily-aggregates?connection_id={}",
         world.connection_id()
@@ -127,28 +265,102 @@ async fn assert_aggregates(world: &World, truth: &stripe_sim::Truth) {
     let body = world.get(&path).await;
     let mut found = BTreeMap::new();
     for day in body["data"].as_array().expect("data") {
-        let key = (
-            day["date"].as_str().expect("a date").to_owned(),
-            day["currency"].as_str().expect("a currency").to_owned(),
-        );
-        let net = day["total_revenue"].as_i64().expect("a number");
-        let by_product: i64 = day["revenue_by_product"]
-            .as_object()
-            .expect("products")
-            .values()
-            .map(|net| net.as_i64().expect("a number"))
-            .sum();
-        assert_eq!(by_product, net, "products sum to the day: {day:#}");
-        found.insert(key, [day["charges"].as_i64().expect("a number"), net]);
-    }
-    let mut expected = BTreeMap::new();
-    for (day, currencies) in &truth.days {
-        for (currency, figures) in currencies.iter().filter(|(_, figures)| figures.charges > 0) {
-            expected.insert(
-                (day.clone(), currency.clone()),
-                [figures.charges as i64, figures.net],
-            );
-        }
+        let text = |name: &str| day[name].as_str().expect("text").to_owned();
+        let tiers = day["top_metadata_values"].get("charge.tier");
+        let shown = json!({
+            "total_revenue": day["total_revenue"],
+            "gross": day["gross"],
+            "refunded": day["refunded"],
+            "charges": day["charges"],
+            "total_units": day["total_units"],
+            "revenue_by_product": day["revenue_by_product"],
+            "tiers": tiers.cloned().unwrap_or_else(|| json!([])),
+        });
+        found.insert((text("date"), text("currency")), shown);
     }
     assert_eq!(found, expected, "daily aggregates");
+}
+
+/// A key of the catalogue: objects that have it, and the oldest and newest charge that it was seen with.
+type Seen = (i64, i64, i64);
+
+async fn assert_catalogue(world: &World, rows: &[TruthRow]) {
+    /// An object's metadata, and the creation of the oldest and newest charge that refers to it.
+    type Object<'a> = (&'a BTreeMap<String, String>, i64, i64);
+    let mut objects: BTreeMap<(&str, &str), Object<'_>> = BTreeMap::new();
+    for row in rows {
+        let referred = [
+            ("charge", Some(&row.charge_id), &row.charge_metadata),
+            ("product", row.product_id.as_ref(), &row.product_metadata),
+            ("price", row.price_id.as_ref(), &row.price_metadata),
+            ("customer", row.customer_id.as_ref(), &row.customer_metadata),
+        ];
+        for (object_type, id, metadata) in referred {
+            let Some(id) = id else { continue };
+            let object =
+                objects
+                    .entry((object_type, id))
+                    .or_insert((metadata, row.created, row.created));
+            object.1 = object.1.min(row.created);
+            object.2 = object.2.max(row.created);
+        }
+    }
+    let mut counts: BTreeMap<&str, i64> = BTreeMap::new();
+    let mut expected: BTreeMap<(String, String), Seen> = BTreeMap::new();
+    for ((object_type, _), (metadata, first, last)) in objects {
+        *counts.entry(object_type).or_default() += 1;
+        let mut paths = BTreeSet::new();
+        for (key, value) in metadata {
+            paths.insert(key.clone());
+            if let Ok(opened) = serde_json::from_str::<Value>(value) {
+                walk(key, &opened, &mut paths);
+            }
+        }
+        for path in paths {
+            let seen = expected
+                .entry((object_type.to_owned(), path))
+                .or_insert((0, first, last));
+            *seen = (seen.0 + 1, seen.1.min(first), seen.2.max(last));
+        }
+    }
+    let path = format!("/v1/connectors/{}/filters/discover?", world.connection_id());
+    let mut found = BTreeMap::new();
+    for key in world.all(&path, "data").await {
+        let text = |name: &str| key[name].as_str().expect("text").to_owned();
+        let second = |name: &str| -> i64 {
+            let instant: DateTime<Utc> = text(name).parse().expect("an instant");
+            instant.timestamp()
+        };
+        let occurrences = key["occurrences"].as_i64().expect("a number");
+        let coverage = key["coverage"].as_f64().expect("a number");
+        let all = counts[text("object_type").as_str()];
+        let share = occurrences as f64 / all as f64;
+        assert!((coverage - share).abs() < 1e-9, "{key:#} of {all}");
+        let seen = (occurrences, second("first_seen"), second("last_seen"));
+        found.insert((text("object_type"), text("key_path")), seen);
+    }
+    assert_eq!(found, expected, "metadata catalogue");
+}
+
+/// The paths under a value; null is missing.
+fn walk(path: &str, value: &Value, paths: &mut BTreeSet<String>) {
+    let mut under = |path: String, value: &Value| {
+        if !value.is_null() {
+            walk(&path, value, paths);
+            paths.insert(path);
+        }
+    };
+    match value {
+        Value::Object(members) => {
+            for (name, member) in members {
+                under(format!("{path}.{name}"), member);
+            }
+        }
+        Value::Array(items) => {
+            for item in items {
+                under(format!("{path}[]"), item);
+            }
+        }
+        _ => {}
+    }
 }

@@ -10,7 +10,9 @@
 )]
 
 pub mod api_only;
+pub mod crashing;
 pub mod database;
+pub mod draws;
 mod exact;
 pub mod programs;
 pub mod servers;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use common::broker::{self, Broker};
-use common::clock::{Clock as _, SystemClock, new_id, random_bytes};
+use common::clock::{Clock as _, SharedClock, SystemClock, new_id, random_bytes};
 use common::credential::Keyring;
 use common::db::{self, Role};
 use common::lifecycle::{self, Context};
@@ -15,7 +15,7 @@ use common::stripe::{Settings, Stripe};
 use common::tenant::{self, OrganizationId, TokenRole};
 use consumer::fail_point::{NoFailPoints, SharedFailPoints};
 use reqwest::{Method, StatusCode};
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use stripe_sim::{AccountConfig, AccountHandle, SimHandle, Simulator, TimeSource};
 use tokio::runtime::Runtime;
@@ -29,6 +29,8 @@ use crate::servers::shared_amqp_url;
 pub const PATIENCE: Duration = Duration::from_mins(2);
 const POLL: Duration = Duration::from_millis(25);
 const NO_LIMIT: NonZeroU32 = NonZeroU32::new(100_000).expect("not zero");
+/// The highest rate that a program's settings allow.
+const PROGRAM_RATE: &str = "10000";
 
 /// What a world is like, before it starts.
 #[derive(Debug)]
@@ -39,17 +41,9 @@ pub struct WorldBuilder {
     lease: Duration,
     consumers: u16,
     stripe_time: TimeSource,
-    fail_points: SharedFailPoints,
 }
 
 impl WorldBuilder {
-    /// What happens at the fail points of jobs.
-    #[must_use]
-    pub fn fail_points(mut self, fail_points: SharedFailPoints) -> Self {
-        self.fail_points = fail_points;
-        self
-    }
-
     /// Where Stripe's time comes from.
     #[must_use]
     pub fn stripe_time(mut self, time: TimeSource) -> Self {
@@ -111,7 +105,6 @@ impl WorldBuilder {
             parts,
             event_lag: self.event_lag,
             lease: self.lease,
-            fail_points: self.fail_points,
             http: reqwest::Client::builder().build().expect("an HTTP client"),
             consumers: Vec::new(),
             api_stop,
@@ -129,18 +122,20 @@ impl WorldBuilder {
 /// What programs of a world share.
 #[derive(Debug, Clone)]
 struct Parts {
+    keys: SecretString,
     keyring: Arc<Keyring>,
     stripe: Stripe,
-    amqp_url: Option<secrecy::SecretString>,
+    amqp_url: Option<SecretString>,
     queue_prefix: String,
 }
 
 impl Parts {
     fn new(sim: &SimHandle, rabbitmq: bool) -> Self {
-        let keyring = Keyring::generate("k1");
+        let keys = Keyring::generate("k1");
         let stripe = stripe_at(sim);
         Self {
-            keyring: Arc::new(Keyring::parse(keyring.expose_secret()).expect("a keyring")),
+            keyring: Arc::new(Keyring::parse(keys.expose_secret()).expect("a keyring")),
+            keys,
             stripe,
             amqp_url: rabbitmq.then(|| shared_amqp_url().into()),
             queue_prefix: format!("test_{}", new_id(SystemClock.now()).simple()),
@@ -211,7 +206,6 @@ pub struct World {
     parts: Parts,
     event_lag: Duration,
     lease: Duration,
-    fail_points: SharedFailPoints,
     http: reqwest::Client,
     consumers: Vec<RunningConsumer>,
     api_stop: CancellationToken,
@@ -254,7 +248,6 @@ impl World {
             lease: Duration::from_secs(30),
             consumers: 1,
             stripe_time: TimeSource::System,
-            fail_points: Arc::new(NoFailPoints),
         }
     }
 
@@ -294,25 +287,18 @@ impl World {
 
     /// Starts a further consumer, as a further process would.
     pub fn start_consumer(&mut self) {
+        self.start_consumer_with(Arc::new(NoFailPoints));
+    }
+
+    /// The same, and something happens at the fail points of its jobs.
+    pub fn start_consumer_with(&mut self, fail_points: SharedFailPoints) {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
             .build()
             .expect("a runtime");
         let entered = runtime.enter();
-        let pool = self.database.pool(Role::Consumer);
-        let engine = consumer::Engine {
-            broker: self.parts.broker(&pool),
-            pool,
-            keyring: Arc::clone(&self.parts.keyring),
-            stripe: stripe_at(&self.sim),
-            clock: Arc::new(SystemClock),
-            lease: self.lease,
-            slots: 4,
-            event_lag: self.event_lag,
-            owner: format!("consumer-{}", new_id(SystemClock.now())),
-            fail_points: Arc::clone(&self.fail_points),
-        };
+        let engine = self.engine(Arc::new(SystemClock), fail_points);
         let context = Context::system();
         let task = tokio::spawn({
             let context = context.clone();
@@ -324,6 +310,37 @@ impl World {
             task,
             runtime,
         });
+    }
+
+    /// What a consumer of this world works with. Its connections belong to the runtime that is entered.
+    pub fn engine(&self, clock: SharedClock, fail_points: SharedFailPoints) -> consumer::Engine {
+        let pool = self.database.pool(Role::Consumer);
+        consumer::Engine {
+            broker: self.parts.broker(&pool),
+            pool,
+            keyring: Arc::clone(&self.parts.keyring),
+            stripe: stripe_at(&self.sim),
+            clock,
+            lease: self.lease,
+            slots: 4,
+            event_lag: self.event_lag,
+            owner: format!("consumer-{}", new_id(SystemClock.now())),
+            fail_points,
+        }
+    }
+
+    /// The settings of a program that works in this world as a process, through PostgreSQL alone.
+    pub fn program_settings(&self) -> BTreeMap<&'static str, String> {
+        let text = |secret: &SecretString| secret.expose_secret().to_owned();
+        BTreeMap::from([
+            ("DATABASE_URL", text(&self.database.url())),
+            ("ENCRYPTION_KEYS", text(&self.parts.keys)),
+            ("STRIPE_API_BASE", self.sim.base_url.clone()),
+            ("STRIPE_RATE_TEST", PROGRAM_RATE.to_owned()),
+            ("STRIPE_RATE_ENDPOINT", PROGRAM_RATE.to_owned()),
+            ("STRIPE_EVENT_LAG", self.event_lag.as_secs().to_string()),
+            ("JOB_LEASE_SECONDS", self.lease.as_secs().to_string()),
+        ])
     }
 
     /// Stops the consumers as SIGTERM does.
@@ -395,6 +412,20 @@ impl World {
     /// `GET`, which must answer 200.
     pub async fn get(&self, path: &str) -> Value {
         self.ask(Method::GET, path, None).await.expect(200)
+    }
+
+    /// Every element of a list, whatever the number of pages; `path` ends in its parameters.
+    pub async fn all(&self, path: &str, name: &str) -> Vec<Value> {
+        let mut found = Vec::new();
+        let mut cursor = String::new();
+        loop {
+            let page = self.get(&format!("{path}&limit=1000{cursor}")).await;
+            found.extend(page[name].as_array().expect("a list").iter().cloned());
+            match page["next_cursor"].as_str() {
+                Some(next) => cursor = format!("&cursor={next}"),
+                None => return found,
+            }
+        }
     }
 
     /// Connects the first account with more history than it has; the answer of the call.

@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
 use common::cause::Chain;
 use common::connection;
-use common::sync::{Job, JobError, JobId, JobStatus, JobType, Span, Trigger, queries};
+use common::sync::{Job, JobError, JobId, JobStatus, JobType, List, Span, Trigger, queries};
 use futures::stream::{self, StreamExt as _};
 use serde::Serialize;
 use tracing::debug;
@@ -110,6 +110,7 @@ impl JobBody {
 
 fn progress(job: &Job, now: DateTime<Utc>) -> ProgressBody {
     let plan = job.plan.as_ref();
+    let charges = plan.and_then(|plan| plan.reading(List::Charges));
     let share = match job.status {
         JobStatus::Completed => Some(1.0),
         _ => plan.map(common::sync::Plan::share_covered),
@@ -125,12 +126,13 @@ fn progress(job: &Job, now: DateTime<Utc>) -> ProgressBody {
         charges_seen: job.charges_seen,
         rows_written: job.rows_written,
         requests: job.requests,
-        covered: plan
-            .map(|p| p.covered.iter().map(SpanBody::from).collect())
+        covered: charges
+            .map(|reading| reading.covered.iter().map(SpanBody::from).collect())
             .unwrap_or_default(),
-        remaining_ranges: plan
-            .map(|p| {
-                p.remaining
+        remaining_ranges: charges
+            .map(|reading| {
+                reading
+                    .remaining
                     .iter()
                     .map(|r| SpanBody {
                         from: r.from,
@@ -409,7 +411,7 @@ mod tests {
     #[test]
     fn progress_tells_the_share_and_the_time_to_go() {
         let mut plan = Plan::new(at(0), at(1000), at(1000));
-        assert!(plan.advance(at(1000), Some(("ch_1", at(749)))));
+        assert!(plan.advance(List::Charges, at(1000), Some(("ch_1", at(749)))));
         let running = progress(&job(JobStatus::Running, Some(plan.clone())), at(110));
         assert_eq!(
             (running.percent, running.eta_seconds),

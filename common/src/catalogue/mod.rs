@@ -51,6 +51,8 @@ pub struct CatalogObject {
     pub metadata: Map<String, Value>,
     /// Whether Stripe deleted it.
     pub deleted: bool,
+    /// To the second, where it is listed by that; none for customers and what is gone.
+    pub created_at: Option<DateTime<Utc>>,
 }
 
 /// What the values of a key look like.

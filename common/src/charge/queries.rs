@@ -1,19 +1,23 @@
 //! Revenue rows in PostgreSQL.
 //!
 //! Writing is an upsert that leaves unchanged rows alone and notes the days it touched, in one
-//! statement, so that a page read twice writes nothing the second time.
+//! statement, so that a page read twice writes nothing the second time. Rows of lines that a charge has no
+//! more go with it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, NaiveDate, Utc};
 use serde_json::Value;
-use sqlx::PgConnection;
+use sqlx::types::Json;
+use sqlx::{PgConnection, QueryBuilder};
 use uuid::Uuid;
 
-use super::RevenueRow;
-use crate::catalogue::CatalogObject;
+use super::{Charge, Figures, Metadata, RevenueRow};
+use crate::catalogue::{CatalogObject, ObjectType};
 use crate::connection::OffsetSpan;
 use crate::db::Error;
+use crate::money::Currency;
+use crate::purchase::queries::Touched;
 use crate::sync::Span;
 use crate::tenant::OrganizationId;
 
@@ -22,7 +26,7 @@ use crate::tenant::OrganizationId;
 pub struct Written {
     /// Charges that were not stored before.
     pub inserted: BTreeSet<String>,
-    /// Rows that were new or differed from what was stored.
+    /// Rows that were new, differed from what was stored, or went.
     pub rows: i64,
 }
 
@@ -59,6 +63,7 @@ struct Columns {
     price_metadata: Vec<Value>,
     customer_metadata: Vec<Value>,
     excluded_by: Vec<Option<Uuid>>,
+    named_invoice_id: Vec<Option<String>>,
 }
 
 impl Columns {
@@ -82,7 +87,8 @@ impl Columns {
         self.product_id.push(row.product_id);
         self.price_id.push(row.price_id);
         self.payment_intent_id.push(charge.payment_intent_id);
-        self.invoice_id.push(charge.invoice_id);
+        self.invoice_id.push(row.invoice_id);
+        self.named_invoice_id.push(charge.named_invoice_id);
         self.checkout_session_id.push(row.checkout_session_id);
         self.description.push(charge.description);
         self.country.push(charge.country);
@@ -99,8 +105,8 @@ impl Columns {
     }
 }
 
-/// Writes rows, each `(charge, line)` at most once; unchanged ones are not rewritten. The days of
-/// those that changed are noted as stale in the same statement.
+/// Writes all rows of some charges, each `(charge, line)` once; unchanged ones are not rewritten, and
+/// stored lines that are not among them go. The days of what changed are noted as stale.
 #[expect(
     clippy::too_many_lines,
     reason = "one statement that names every column five times"
@@ -112,7 +118,10 @@ pub async fn upsert(
     rows: Vec<RevenueRow>,
 ) -> Result<Written, Error> {
     let mut columns = Columns::default();
+    let mut lines: BTreeMap<String, i32> = BTreeMap::new();
     for row in rows {
+        let count = lines.entry(row.charge.charge_id.clone()).or_default();
+        *count = (*count).max(row.line_no + 1);
         columns.push(row);
     }
     let written = sqlx::query!(
@@ -121,24 +130,24 @@ pub async fn upsert(
                 $9::TEXT[], $10::BOOL[], $11::BOOL[], $12::BIGINT[], $13::BIGINT[], $14::BIGINT[], $15::BIGINT[],
                 $16::BIGINT[], $17::TEXT[], $18::TEXT[], $19::TEXT[], $20::TEXT[], $21::TEXT[], $22::TEXT[],
                 $23::TEXT[], $24::TEXT[], $25::TEXT[], $26::BOOL[], $27::TEXT[], $28::JSONB[], $29::JSONB[],
-                $30::JSONB[], $31::JSONB[], $32::UUID[])
+                $30::JSONB[], $31::JSONB[], $32::UUID[], $33::TEXT[])
             AS row (charge_id, line_no, line_id, created_at, date, currency, status, captured, livemode,
                 charge_amount, amount, gross, refunded, units, customer_id, product_id, price_id,
                 payment_intent_id, invoice_id, checkout_session_id, description, country, payment_method,
                 disputed, dispute_status, charge_metadata, product_metadata, price_metadata,
-                customer_metadata, excluded_by)
+                customer_metadata, excluded_by, named_invoice_id)
         ), written AS (
             INSERT INTO stripe_revenue_data AS stored (organization_id, connection_id, charge_id, line_no,
                 line_id, created_at, date, currency, status, captured, livemode, charge_amount, amount, gross,
                 refunded, units, customer_id, product_id, price_id, payment_intent_id, invoice_id,
                 checkout_session_id, description, country, payment_method, disputed, dispute_status,
-                charge_metadata, product_metadata, price_metadata, customer_metadata, excluded_by)
+                charge_metadata, product_metadata, price_metadata, customer_metadata, excluded_by, named_invoice_id)
             SELECT $1, $2, incoming.* FROM incoming
             ON CONFLICT (organization_id, connection_id, charge_id, line_no) DO UPDATE
             SET (line_id, created_at, date, currency, status, captured, livemode, charge_amount, amount, gross,
                 refunded, units, customer_id, product_id, price_id, payment_intent_id, invoice_id,
                 checkout_session_id, description, country, payment_method, disputed, dispute_status,
-                charge_metadata, product_metadata, price_metadata, customer_metadata, excluded_by)
+                charge_metadata, product_metadata, price_metadata, customer_metadata, excluded_by, named_invoice_id)
               = (EXCLUDED.line_id, EXCLUDED.created_at, EXCLUDED.date, EXCLUDED.currency, EXCLUDED.status,
                 EXCLUDED.captured, EXCLUDED.livemode, EXCLUDED.charge_amount, EXCLUDED.amount, EXCLUDED.gross,
                 EXCLUDED.refunded, EXCLUDED.units, EXCLUDED.customer_id, EXCLUDED.product_id,
@@ -146,14 +155,14 @@ pub async fn upsert(
                 EXCLUDED.checkout_session_id, EXCLUDED.description, EXCLUDED.country,
                 EXCLUDED.payment_method, EXCLUDED.disputed, EXCLUDED.dispute_status,
                 EXCLUDED.charge_metadata, EXCLUDED.product_metadata, EXCLUDED.price_metadata,
-                EXCLUDED.customer_metadata, EXCLUDED.excluded_by)
+                EXCLUDED.customer_metadata, EXCLUDED.excluded_by, EXCLUDED.named_invoice_id)
             WHERE (stored.line_id, stored.created_at, stored.date, stored.currency, stored.status,
                 stored.captured, stored.livemode, stored.charge_amount, stored.amount, stored.gross,
                 stored.refunded, stored.units, stored.customer_id, stored.product_id, stored.price_id,
                 stored.payment_intent_id, stored.invoice_id, stored.checkout_session_id, stored.description,
                 stored.country, stored.payment_method, stored.disputed, stored.dispute_status,
                 stored.charge_metadata, stored.product_metadata, stored.price_metadata,
-                stored.customer_metadata, stored.excluded_by)
+                stored.customer_metadata, stored.excluded_by, stored.named_invoice_id)
               IS DISTINCT FROM (EXCLUDED.line_id, EXCLUDED.created_at, EXCLUDED.date, EXCLUDED.currency,
                 EXCLUDED.status, EXCLUDED.captured, EXCLUDED.livemode, EXCLUDED.charge_amount,
                 EXCLUDED.amount, EXCLUDED.gross, EXCLUDED.refunded, EXCLUDED.units, EXCLUDED.customer_id,
@@ -161,7 +170,7 @@ pub async fn upsert(
                 EXCLUDED.checkout_session_id, EXCLUDED.description, EXCLUDED.country,
                 EXCLUDED.payment_method, EXCLUDED.disputed, EXCLUDED.dispute_status,
                 EXCLUDED.charge_metadata, EXCLUDED.product_metadata, EXCLUDED.price_metadata,
-                EXCLUDED.customer_metadata, EXCLUDED.excluded_by)
+                EXCLUDED.customer_metadata, EXCLUDED.excluded_by, EXCLUDED.named_invoice_id)
             RETURNING stored.charge_id, stored.line_no, stored.date, (stored.xmax = 0) AS inserted
         ), stale AS (
             INSERT INTO stripe_stale_days (organization_id, connection_id, date)
@@ -174,7 +183,7 @@ pub async fn upsert(
               AND stored.date <> incoming.date
             ON CONFLICT DO NOTHING
         )
-        SELECT charge_id AS "charge_id!", inserted AS "inserted!" FROM written"#,
+        SELECT charge_id AS "charge_id!", inserted AND line_no = 0 AS "inserted!" FROM written"#,
         organization.as_str(),
         connection_id,
         &columns.charge_id,
@@ -207,11 +216,13 @@ pub async fn upsert(
         &columns.price_metadata,
         &columns.customer_metadata,
         &columns.excluded_by as _,
+        &columns.named_invoice_id as _,
     )
-    .fetch_all(conn)
+    .fetch_all(&mut *conn)
     .await?;
+    let surplus = remove_surplus(conn, organization, connection_id, lines).await?;
     let mut result = Written {
-        rows: written.len() as i64,
+        rows: written.len() as i64 + surplus,
         ..Written::default()
     };
     for row in written {
@@ -220,6 +231,117 @@ pub async fn upsert(
         }
     }
     Ok(result)
+}
+
+/// Removes the rows of lines that charges have no more; how many went.
+async fn remove_surplus(
+    conn: &mut PgConnection,
+    organization: &OrganizationId,
+    connection_id: &str,
+    lines: BTreeMap<String, i32>,
+) -> Result<i64, Error> {
+    let (charges, lines): (Vec<String>, Vec<i32>) = lines.into_iter().unzip();
+    let removed = sqlx::query_scalar!(
+        r#"WITH removed AS (
+             DELETE FROM stripe_revenue_data AS stored
+             USING UNNEST($3::TEXT[], $4::INT[]) AS charge (id, lines)
+             WHERE stored.organization_id = $1 AND stored.connection_id = $2
+               AND stored.charge_id = charge.id AND stored.line_no >= charge.lines
+             RETURNING stored.date
+         ), stale AS (
+             INSERT INTO stripe_stale_days (organization_id, connection_id, date)
+             SELECT DISTINCT $1, $2, date FROM removed ON CONFLICT DO NOTHING
+         )
+         SELECT COUNT(*) AS "removed!" FROM removed"#,
+        organization.as_str(),
+        connection_id,
+        &charges,
+        &lines,
+    )
+    .fetch_one(conn)
+    .await?;
+    Ok(removed)
+}
+
+/// The stored charges that these payments and purchases concern, or that have these ids, as they were
+/// when they were last read.
+pub async fn concerned(
+    conn: &mut PgConnection,
+    organization: &OrganizationId,
+    connection_id: &str,
+    touched: &Touched,
+    charge_ids: &[String],
+) -> Result<Vec<Charge>, Error> {
+    let concerned = sqlx::query_scalar!(
+        r#"SELECT charge_id AS "charge_id!" FROM stripe_revenue_data
+           WHERE organization_id = $1 AND connection_id = $2 AND payment_intent_id = ANY($3)
+           UNION
+           SELECT charge_id FROM stripe_revenue_data
+           WHERE organization_id = $1 AND connection_id = $2 AND named_invoice_id = ANY($4)
+           UNION
+           SELECT charge_id FROM stripe_revenue_data
+           WHERE organization_id = $1 AND connection_id = $2 AND charge_id = ANY($3)
+           UNION
+           SELECT charge_id FROM stripe_revenue_data
+           WHERE organization_id = $1 AND connection_id = $2 AND charge_id = ANY($5)"#,
+        organization.as_str(),
+        connection_id,
+        &touched.payments,
+        &touched.purchases,
+        charge_ids,
+    )
+    .fetch_all(&mut *conn)
+    .await?;
+    let rows = sqlx::query!(
+        r#"SELECT stored.charge_id, created_at, currency, status, captured, livemode, charge_amount,
+             sums.gross AS "gross!", sums.refunded AS "refunded!", customer_id, payment_intent_id,
+             named_invoice_id, description, country, payment_method, disputed,
+             charge_metadata AS "charge_metadata: Json<Metadata>",
+             customer_metadata AS "customer_metadata: Json<Metadata>"
+           FROM stripe_revenue_data AS stored CROSS JOIN LATERAL (
+               SELECT SUM(line.gross)::BIGINT AS gross, SUM(line.refunded)::BIGINT AS refunded
+               FROM stripe_revenue_data AS line
+               WHERE line.organization_id = $1 AND line.connection_id = $2
+                 AND line.charge_id = stored.charge_id) AS sums
+           WHERE organization_id = $1 AND connection_id = $2 AND stored.charge_id = ANY($3) AND line_no = 0"#,
+        organization.as_str(),
+        connection_id,
+        &concerned,
+    )
+    .fetch_all(conn)
+    .await?;
+    let charges = rows.into_iter().map(|row| Charge {
+        charge_id: row.charge_id,
+        created_at: row.created_at,
+        currency: Currency::new(&row.currency),
+        status: row.status,
+        captured: row.captured,
+        livemode: row.livemode,
+        amount: row.charge_amount,
+        figures: Figures {
+            gross: row.gross,
+            refunded: row.refunded,
+        },
+        customer_id: row.customer_id,
+        customer_metadata: row.customer_metadata.0,
+        customer_deleted: None,
+        payment_intent_id: row.payment_intent_id,
+        named_invoice_id: row.named_invoice_id,
+        description: row.description,
+        country: row.country,
+        payment_method: row.payment_method,
+        disputed: row.disputed,
+        metadata: row.charge_metadata.0,
+    });
+    Ok(charges.collect())
+}
+
+/// Has PostgreSQL look at how the rows are distributed, so that it does not plan for the few that there were.
+pub async fn refresh_statistics(conn: &mut PgConnection) -> Result<(), Error> {
+    sqlx::query!("SELECT refresh_statistics()")
+        .execute(conn)
+        .await?;
+    Ok(())
 }
 
 /// Removes charges that Stripe no longer has; true when one was stored.
@@ -247,37 +369,57 @@ pub async fn remove(
     Ok(removed.rows_affected() > 0)
 }
 
-/// Puts customers' present metadata on all rows that refer to them; the ids of those whose rows changed.
-pub async fn set_customer_metadata(
+/// Puts the present metadata of customers, products or prices on all rows that refer to them; the ids of
+/// those whose rows changed.
+///
+/// # Errors
+///
+/// When the database does not answer.
+pub async fn set_metadata(
     conn: &mut PgConnection,
     organization: &OrganizationId,
     connection_id: &str,
-    customers: &[&CatalogObject],
+    object_type: ObjectType,
+    objects: &[&CatalogObject],
 ) -> Result<Vec<String>, Error> {
-    let ids: Vec<String> = customers.iter().map(|c| c.object_id.clone()).collect();
-    let metadata: Vec<Value> = customers
+    let Some((id, metadata)) = columns_of(object_type) else {
+        return Ok(Vec::new());
+    };
+    let ids: Vec<String> = objects.iter().map(|o| o.object_id.clone()).collect();
+    let present: Vec<Value> = objects
         .iter()
-        .map(|c| Value::Object(c.metadata.clone()))
+        .map(|o| Value::Object(o.metadata.clone()))
         .collect();
-    Ok(sqlx::query_scalar!(
-        r#"WITH changed AS (
-             UPDATE stripe_revenue_data AS stored SET customer_metadata = customer.metadata
-             FROM UNNEST($3::TEXT[], $4::JSONB[]) AS customer (id, metadata)
-             WHERE organization_id = $1 AND connection_id = $2 AND customer_id = customer.id
-               AND customer_metadata <> customer.metadata
-             RETURNING stored.customer_id, stored.date
-         ), stale AS (
-             INSERT INTO stripe_stale_days (organization_id, connection_id, date)
-             SELECT DISTINCT $1, $2, date FROM changed ON CONFLICT DO NOTHING
-         )
-         SELECT DISTINCT customer_id AS "customer_id!" FROM changed"#,
-        organization.as_str(),
-        connection_id,
-        &ids,
-        &metadata
-    )
-    .fetch_all(conn)
-    .await?)
+    let mut query = QueryBuilder::new("WITH changed AS (UPDATE stripe_revenue_data AS stored SET ");
+    query.push(metadata).push(" = object.metadata FROM UNNEST(");
+    query.push_bind(ids).push("::TEXT[], ");
+    query.push_bind(present);
+    query.push("::JSONB[]) AS object (id, metadata) WHERE organization_id = ");
+    query.push_bind(organization.as_str().to_owned());
+    query.push(" AND connection_id = ");
+    query.push_bind(connection_id.to_owned());
+    query.push(" AND ").push(id).push(" = object.id AND ");
+    query
+        .push(metadata)
+        .push(" <> object.metadata RETURNING stored.");
+    query.push(id).push(
+        " AS id, stored.date), stale AS (\
+         INSERT INTO stripe_stale_days (organization_id, connection_id, date) SELECT DISTINCT ",
+    );
+    query.push_bind(organization.as_str().to_owned()).push(", ");
+    query.push_bind(connection_id.to_owned());
+    query.push(", date FROM changed ON CONFLICT DO NOTHING) SELECT DISTINCT id FROM changed");
+    Ok(query.build_query_scalar().fetch_all(conn).await?)
+}
+
+/// The columns that name an object and keep its metadata; a charge's own is read with the charge.
+fn columns_of(object_type: ObjectType) -> Option<(&'static str, &'static str)> {
+    match object_type {
+        ObjectType::Charge => None,
+        ObjectType::Product => Some(("product_id", "product_metadata")),
+        ObjectType::Price => Some(("price_id", "price_metadata")),
+        ObjectType::Customer => Some(("customer_id", "customer_metadata")),
+    }
 }
 
 /// Removes the charges of these spans that are stored and not among the listed ones; true when one was.
@@ -440,6 +582,34 @@ pub async fn purge_derived(
     .await?;
     sqlx::query!(
         "DELETE FROM stripe_metadata_keys WHERE organization_id = $1 AND connection_id = $2",
+        organization,
+        connection_id
+    )
+    .execute(&mut *conn)
+    .await?;
+    sqlx::query!(
+        "DELETE FROM stripe_purchases WHERE organization_id = $1 AND connection_id = $2",
+        organization,
+        connection_id
+    )
+    .execute(&mut *conn)
+    .await?;
+    sqlx::query!(
+        "DELETE FROM stripe_disputes WHERE organization_id = $1 AND connection_id = $2",
+        organization,
+        connection_id
+    )
+    .execute(&mut *conn)
+    .await?;
+    sqlx::query!(
+        "DELETE FROM stripe_parked_objects WHERE organization_id = $1 AND connection_id = $2",
+        organization,
+        connection_id
+    )
+    .execute(&mut *conn)
+    .await?;
+    sqlx::query!(
+        "DELETE FROM stripe_outside_charges WHERE organization_id = $1 AND connection_id = $2",
         organization,
         connection_id
     )

@@ -69,6 +69,36 @@ impl Warning {
     /// The code of [`Warning::permission_missing`].
     pub const PERMISSION_MISSING: &'static str = "permission_missing";
 
+    /// The code of [`Warning::parked`].
+    pub const OBJECTS_PARKED: &'static str = "objects_parked";
+    /// The code of [`Warning::events_missed`].
+    pub const EVENTS_MISSED: &'static str = "events_missed";
+
+    /// Objects of a list that could not be read.
+    pub fn parked(list: &str, count: i64) -> Self {
+        Self {
+            code: Self::OBJECTS_PARKED.to_owned(),
+            resource: list.to_owned(),
+            detail: format!(
+                "Stripe sent {list} of a shape that is not understood; they are kept aside as they came, and \
+                 figures lack them until a newer version reads them."
+            ),
+            count: Some(count),
+        }
+    }
+
+    /// Rows that the daily listing found to differ from what events had told.
+    pub fn events_missed(rows: i64) -> Self {
+        Self {
+            code: Self::EVENTS_MISSED.to_owned(),
+            resource: "events".to_owned(),
+            detail: "Listing the last days again found rows that no event had told of; they were put right. \
+                     Changes of older charges whose events are missing arrive with the next full sync."
+                .to_owned(),
+            count: Some(rows),
+        }
+    }
+
     /// What is lost for want of a permission.
     pub fn permission_missing(permission: &Permission) -> Self {
         let Permission {
@@ -126,11 +156,20 @@ impl Connection {
         covered_from(self.created_at, self.timezone, self.lookback_days)
     }
 
+    /// From where on invoices and checkout sessions give charges their lines: 35 days before the covered
+    /// range, since they are older than their charges.
+    pub fn lines_from(&self) -> DateTime<Utc> {
+        self.covered_from() - LINES_REACH_BACK
+    }
+
     /// The day an instant belongs to.
     pub fn date_of(&self, instant: DateTime<Utc>) -> NaiveDate {
         instant.with_timezone(&self.timezone).date_naive()
     }
 }
+
+/// How much older than the covered range a purchase may be.
+const LINES_REACH_BACK: TimeDelta = TimeDelta::days(35);
 
 /// Local midnight of the day `lookback_days` before `connected_at`; where a clock change skips
 /// midnight, the first instant of that day.

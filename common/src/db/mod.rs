@@ -58,11 +58,12 @@ impl Role {
 /// How long a caller waits for a free connection before it is told that PostgreSQL is not available.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What bounds a statement: no wait for a lock is for ever, and a transaction whose client is gone ends.
+/// What bounds a statement: no wait for a lock is for ever, and a transaction whose client is gone, or stands
+/// still while it holds the row of a job, ends soon enough for another consumer to take the job over.
 const SERVER_SETTINGS: [(&str, &str); 4] = [
     ("lock_timeout", "30s"),
     ("statement_timeout", "15min"),
-    ("idle_in_transaction_session_timeout", "10min"),
+    ("idle_in_transaction_session_timeout", "20s"),
     ("tcp_keepalives_idle", "15"),
 ];
 

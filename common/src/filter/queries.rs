@@ -11,7 +11,10 @@ use sqlx::{Connection as _, PgConnection, Postgres, QueryBuilder};
 use uuid::Uuid;
 
 use super::parse::stored_conditions;
-use super::{Action, Combination, CompiledPredicate, Invalid, REGEX_UNSUPPORTED, Rule, RuleSet};
+use super::{
+    Action, Combination, CompiledPredicate, Invalid, MetadataSource, REGEX_UNSUPPORTED, Rule,
+    RuleSet,
+};
 use crate::db::Error;
 
 /// PostgreSQL's code for a regular expression that it does not compile.
@@ -267,19 +270,19 @@ pub async fn refilter(
     decide_anew(conn, organization, connection, rules, None).await
 }
 
-/// The same for the charges of these customers only, whose metadata changed.
+/// The same for the charges that refer to these customers, products or prices only, whose metadata changed.
 ///
 /// # Errors
 ///
 /// When the database does not answer.
-pub async fn refilter_customers(
+pub async fn refilter_referring(
     conn: &mut PgConnection,
     organization: &str,
     connection: &str,
     rules: &RuleSet,
-    customers: &[String],
+    objects: (MetadataSource, &[String]),
 ) -> Result<Vec<NaiveDate>, Error> {
-    decide_anew(conn, organization, connection, rules, Some(customers)).await
+    decide_anew(conn, organization, connection, rules, Some(objects)).await
 }
 
 async fn decide_anew(
@@ -287,21 +290,39 @@ async fn decide_anew(
     organization: &str,
     connection: &str,
     rules: &RuleSet,
-    customers: Option<&[String]>,
+    referring: Option<(MetadataSource, &[String])>,
 ) -> Result<Vec<NaiveDate>, Error> {
-    let mut builder = QueryBuilder::new("WITH decided AS (SELECT r.charge_id, ");
+    let mut builder = QueryBuilder::new("WITH ");
+    if let Some((source, ids)) = referring {
+        // Whole charges: one row of a charge decides about all of them.
+        let column = match source {
+            MetadataSource::Charge => "charge_id",
+            MetadataSource::Product => "product_id",
+            MetadataSource::Price => "price_id",
+            MetadataSource::Customer => "customer_id",
+        };
+        builder.push(
+            "referring AS MATERIALIZED (SELECT DISTINCT charge_id FROM stripe_revenue_data \
+             WHERE organization_id = ",
+        );
+        builder.push_bind(organization.to_owned());
+        builder
+            .push(" AND connection_id = ")
+            .push_bind(connection.to_owned());
+        builder.push(" AND ").push(column).push(" = ANY(");
+        builder.push_bind(ids.to_vec()).push(")), ");
+    }
+    builder.push("decided AS MATERIALIZED (SELECT r.charge_id, ");
     push_decision(&mut builder, rules, "r");
-    builder.push(" AS excluded_by FROM stripe_revenue_data r WHERE r.organization_id = ");
+    builder.push(" AS excluded_by FROM stripe_revenue_data r");
+    if referring.is_some() {
+        builder.push(" JOIN referring USING (charge_id)");
+    }
+    builder.push(" WHERE r.organization_id = ");
     builder.push_bind(organization.to_owned());
     builder
         .push(" AND r.connection_id = ")
         .push_bind(connection.to_owned());
-    if let Some(customers) = customers {
-        builder
-            .push(" AND r.customer_id = ANY(")
-            .push_bind(customers.to_vec())
-            .push(")");
-    }
     builder.push(
         " GROUP BY r.charge_id), changed AS (UPDATE stripe_revenue_data r \
          SET excluded_by = d.excluded_by FROM decided d WHERE r.organization_id = ",

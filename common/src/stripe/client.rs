@@ -108,6 +108,8 @@ pub struct ListQuery<'a> {
     pub created_lt: Option<i64>,
     /// Only what is older than this object.
     pub starting_after: Option<&'a str>,
+    /// Only objects of this one: `("charge", "ch_…")` for one.
+    pub of: Option<(&'a str, &'a str)>,
     /// Fields to inline, `data.customer` for one.
     pub expand: &'a [&'a str],
 }
@@ -128,6 +130,28 @@ impl Client {
 
     /// One page of at most 100 objects of a list.
     pub async fn list(&self, path: &str, query: &ListQuery<'_>) -> Result<Page, Error> {
+        self.list_at(path, path, query).await
+    }
+
+    /// One page of a list that belongs to an object: `/v1/invoices`, `in_…`, `lines`.
+    pub async fn sublist(
+        &self,
+        collection: &str,
+        id: &str,
+        sublist: &str,
+        query: &ListQuery<'_>,
+    ) -> Result<Page, Error> {
+        let endpoint = format!("{collection}/{{id}}/{sublist}");
+        let path = format!("{collection}/{id}/{sublist}");
+        self.list_at(&endpoint, &path, query).await
+    }
+
+    async fn list_at(
+        &self,
+        endpoint: &str,
+        path: &str,
+        query: &ListQuery<'_>,
+    ) -> Result<Page, Error> {
         let mut pairs: Vec<(&str, String)> = vec![("limit", "100".to_owned())];
         if let Some(gte) = query.created_gte {
             pairs.push(("created[gte]", gte.to_string()));
@@ -138,13 +162,16 @@ impl Client {
         if let Some(after) = query.starting_after {
             pairs.push(("starting_after", after.to_owned()));
         }
+        if let Some((name, id)) = query.of {
+            pairs.push((name, id.to_owned()));
+        }
         pairs.extend(
             query
                 .expand
                 .iter()
                 .map(|field| ("expand[]", (*field).to_owned())),
         );
-        self.get(path, path, &pairs).await
+        self.get(endpoint, path, &pairs).await
     }
 
     /// One object by its id, still raw; none when Stripe has no such object.

@@ -8,6 +8,7 @@ mod client;
 mod error;
 mod model;
 mod probe;
+mod purchase_model;
 mod throttle;
 
 use std::num::NonZeroU32;
@@ -18,9 +19,14 @@ use url::Url;
 pub use client::{Client, ListQuery, Page, Stripe};
 pub use error::{Error, LimitReason};
 pub use model::{
-    Charge, Customer, Event, EventObject, Expandable, Metadata, Refund, RefundList, RefundStatus,
+    BalanceTransaction, Charge, Customer, Event, EventObject, Expandable, Identified, Metadata,
+    Reference, Refund, RefundList, RefundStatus,
 };
 pub use probe::{Probe, ProbeError};
+pub use purchase_model::{
+    CheckoutItem, CheckoutSession, DiscountAmount, Dispute, Inlined, Invoice, InvoiceLine,
+    InvoicePayment, Payment, Price, PriceDetails, PriceReference, Pricing, Product,
+};
 pub use throttle::{Limits, Throttle};
 
 /// The version that every request names, so that shapes do not change under us.

@@ -114,10 +114,12 @@ pub struct Progress {
     pub rows_written: i64,
     /// Requests sent to Stripe.
     pub requests: i64,
+    /// Whether the job came nearer to its end, so that earlier failures do not count any more.
+    pub advanced: bool,
 }
 
 /// Opens a fenced write: locks the job's row until the transaction ends, adds to its counters, notes its
-/// plan, and forgets earlier failures when something was read.
+/// plan, and forgets earlier failures when the job advanced.
 ///
 /// # Errors
 /// [`Error::LeaseLost`] when the claim is no longer the last; the transaction must then not commit.
@@ -131,9 +133,9 @@ pub async fn fenced_progress(
         "UPDATE sync_jobs
          SET charges_seen = charges_seen + $4, rows_written = rows_written + $5, requests = requests + $6,
              plan = COALESCE($7, plan),
-             failures = CASE WHEN $4 > 0 THEN 0 ELSE failures END,
-             error_code = CASE WHEN $4 > 0 THEN NULL ELSE error_code END,
-             error_message = CASE WHEN $4 > 0 THEN NULL ELSE error_message END
+             failures = CASE WHEN $8 THEN 0 ELSE failures END,
+             error_code = CASE WHEN $8 THEN NULL ELSE error_code END,
+             error_message = CASE WHEN $8 THEN NULL ELSE error_message END
          WHERE organization_id = $1 AND job_id = $2 AND attempt = $3 AND status = 'running'",
         fence.job_ref.organization_id.as_str(),
         fence.job_ref.job_id.0,
@@ -141,7 +143,8 @@ pub async fn fenced_progress(
         progress.charges_seen,
         progress.rows_written,
         progress.requests,
-        plan.map(Json) as _
+        plan.map(Json) as _,
+        progress.advanced
     )
     .execute(conn)
     .await?;

@@ -7,10 +7,12 @@
 
 mod job;
 pub mod lease;
+pub mod parked;
 mod plan;
 pub mod queries;
 pub mod schedule;
 pub mod state;
 
 pub use job::{Fence, Job, JobError, JobId, JobRef, JobStatus, JobType, Trigger};
-pub use plan::{Plan, Range, Span};
+pub use parked::ParkedObject;
+pub use plan::{List, Plan, Range, Reading, Span};

@@ -1,8 +1,9 @@
-//! What a full job still has to read: pure bookkeeping over half-open ranges of `created`.
+//! What a full job still has to read: pure bookkeeping over half-open ranges of `created`, one set of
+//! them for each list.
 //!
 //! The plan is committed with the rows it speaks of, so a resumed job begins exactly where the last
 //! commit ended. A range is read newest first; what a page has answered moves from `remaining` to
-//! `covered`.
+//! `covered`. A list that is not in the plan is one that the key may not read.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
@@ -28,55 +29,151 @@ pub struct Range {
     pub after: Option<String>,
 }
 
-/// The plan of a full job.
+/// A list of Stripe's that is read range by range.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum List {
+    /// Products, so that rows have their metadata from the first.
+    Products,
+    /// Prices, likewise.
+    Prices,
+    /// Invoices with their payments and lines.
+    Invoices,
+    /// Checkout sessions with their items.
+    CheckoutSessions,
+    /// Disputes.
+    Disputes,
+    /// Charges, without which there are no rows.
+    Charges,
+}
+
+impl List {
+    /// Every list, those first whose objects the others refer to.
+    pub const ALL: [Self; 6] = [
+        Self::Products,
+        Self::Prices,
+        Self::Invoices,
+        Self::CheckoutSessions,
+        Self::Disputes,
+        Self::Charges,
+    ];
+
+    /// Its name as a resource of the key's permissions and in the database.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Products => "products",
+            Self::Prices => "prices",
+            Self::Invoices => "invoices",
+            Self::CheckoutSessions => "checkout_sessions",
+            Self::Disputes => "disputes",
+            Self::Charges => "charges",
+        }
+    }
+}
+
+/// How far one list has been read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Plan {
-    /// Events from this instant on are read after the job; taken before its first listing.
-    pub events_cursor: DateTime<Utc>,
-    /// Oldest `created` of the whole job.
+pub struct Reading {
+    /// Which.
+    pub list: List,
+    /// Oldest `created` that is read.
     pub from: DateTime<Utc>,
-    /// First `created` after the whole job.
+    /// First `created` after what is read.
     pub to: DateTime<Utc>,
-    /// What is inlined in the charges, by what the key may read.
-    #[serde(default)]
-    pub read_with: Vec<String>,
     /// What was read and committed, newest first, touching spans joined.
     pub covered: Vec<Span>,
     /// What is left, newest first.
     pub remaining: Vec<Range>,
 }
 
+/// The plan of a full job.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    /// Events from this instant on are read after the job; taken before its first listing.
+    pub events_cursor: DateTime<Utc>,
+    /// Oldest `created` of the whole job's charges.
+    pub from: DateTime<Utc>,
+    /// First `created` after the whole job.
+    pub to: DateTime<Utc>,
+    /// Which lists are read and what is inlined in them, by what the key may read.
+    #[serde(default)]
+    pub read_with: Vec<String>,
+    /// One for each list.
+    #[serde(default)]
+    pub readings: Vec<Reading>,
+}
+
 impl Plan {
-    /// A plan to read `[from, to)`.
+    /// A plan to read charges of `[from, to)`.
     pub fn new(from: DateTime<Utc>, to: DateTime<Utc>, events_cursor: DateTime<Utc>) -> Self {
-        let remaining = if from < to {
-            vec![Range {
-                from,
-                to,
-                after: None,
-            }]
-        } else {
-            Vec::new()
-        };
-        Self {
+        let plan = Self {
             events_cursor,
             from,
             to,
             read_with: Vec::new(),
-            covered: Vec::new(),
-            remaining,
-        }
+            readings: Vec::new(),
+        };
+        plan.and_list(List::Charges, from)
     }
 
-    /// Notes that of the range that ends at `range_to`, everything down to and including the object
-    /// `last`, created at `created`, was read. `last` is none when the range holds nothing more.
+    /// The same plan, reading a further list of `[from, to)`.
+    #[must_use]
+    pub fn and_list(mut self, list: List, from: DateTime<Utc>) -> Self {
+        let to = self.to;
+        let whole = Range {
+            from,
+            to,
+            after: None,
+        };
+        self.readings.push(Reading {
+            list,
+            from,
+            to,
+            covered: Vec::new(),
+            remaining: if from < to { vec![whole] } else { Vec::new() },
+        });
+        self
+    }
+
+    /// How far a list has been read; none when it is not part of the plan.
+    pub fn reading(&self, list: List) -> Option<&Reading> {
+        self.readings.iter().find(|reading| reading.list == list)
+    }
+
+    /// Whether nothing is left to read.
+    pub fn is_done(&self) -> bool {
+        self.readings
+            .iter()
+            .all(|reading| reading.remaining.is_empty())
+    }
+
+    /// Notes that of a list's range that ends at `range_to`, everything down to and including the object
+    /// `oldest`, with its creation, was read. It is none when the range holds nothing more.
     ///
     /// Returns false, and changes nothing, when no such range remains.
     pub fn advance(
         &mut self,
+        list: List,
         range_to: DateTime<Utc>,
-        last: Option<(&str, DateTime<Utc>)>,
+        oldest: Option<(&str, DateTime<Utc>)>,
     ) -> bool {
+        self.readings
+            .iter_mut()
+            .find(|reading| reading.list == list)
+            .is_some_and(|reading| reading.advance(range_to, oldest))
+    }
+
+    /// The share of the time range whose charges were read, 0 to 1; not all of it before every list was.
+    pub fn share_covered(&self) -> f64 {
+        let charges = self.reading(List::Charges).map_or(1.0, Reading::share);
+        let whole = self.readings.iter().map(Reading::share).sum::<f64>();
+        let others = whole / self.readings.len().max(1) as f64;
+        charges.min(f64::midpoint(charges, others))
+    }
+}
+
+impl Reading {
+    fn advance(&mut self, range_to: DateTime<Utc>, last: Option<(&str, DateTime<Utc>)>) -> bool {
         let Some(index) = self.remaining.iter().position(|range| range.to == range_to) else {
             return false;
         };
@@ -120,7 +217,7 @@ impl Plan {
     }
 
     /// The share of the time range that was read, 0 to 1.
-    pub fn share_covered(&self) -> f64 {
+    fn share(&self) -> f64 {
         let whole = (self.to - self.from).num_seconds();
         if whole <= 0 {
             return 1.0;
@@ -146,9 +243,9 @@ mod tests {
     #[test]
     fn a_page_moves_its_part_from_remaining_to_covered() {
         let mut plan = Plan::new(at(0), at(100), at(100));
-        assert!(plan.advance(at(100), Some(("ch_b", at(60)))));
+        assert!(plan.advance(List::Charges, at(100), Some(("ch_b", at(60)))));
         assert_eq!(
-            plan.remaining,
+            plan.readings[0].remaining,
             [Range {
                 from: at(0),
                 to: at(61),
@@ -156,22 +253,49 @@ mod tests {
             }]
         );
         assert_eq!(
-            plan.covered,
+            plan.readings[0].covered,
             [Span {
                 from: at(61),
                 to: at(100)
             }]
         );
-        assert!(!plan.advance(at(100), None), "that range was narrowed");
-        assert!(plan.advance(at(61), None));
-        assert_eq!(plan.remaining, []);
+        assert!(
+            !plan.advance(List::Charges, at(100), None),
+            "that range was narrowed"
+        );
+        assert!(plan.advance(List::Charges, at(61), None));
+        assert_eq!(plan.readings[0].remaining, []);
         assert_eq!(
-            plan.covered,
+            plan.readings[0].covered,
             [Span {
                 from: at(0),
                 to: at(100)
             }]
         );
+    }
+
+    #[test]
+    fn a_plan_is_done_when_every_list_is_read() {
+        let mut plan = Plan::new(at(50), at(100), at(100)).and_list(List::Invoices, at(0));
+        assert!(plan.advance(List::Charges, at(100), None));
+        assert!(!plan.is_done() && plan.share_covered() < 1.0);
+        assert!(
+            !plan.advance(List::Disputes, at(100), None),
+            "not in the plan"
+        );
+        assert!(plan.advance(List::Invoices, at(100), None));
+        assert!(plan.is_done());
+        assert!((plan.share_covered() - 1.0).abs() < f64::EPSILON);
+    }
+
+    #[test]
+    fn a_plan_of_an_earlier_version_is_read_and_has_no_lists() {
+        let stored = serde_json::json!({
+            "events_cursor": at(1), "from": at(0), "to": at(9), "read_with": ["customer"],
+            "covered": [], "remaining": [{"from": at(0), "to": at(9)}],
+        });
+        let plan: Plan = serde_json::from_value(stored).unwrap();
+        assert_eq!(plan.reading(List::Charges), None);
     }
 
     proptest! {
@@ -181,17 +305,17 @@ mod tests {
         ) {
             let mut plan = Plan::new(at(0), at(1000), at(1000));
             for (pick, step) in pages {
-                let Some(range) = plan.remaining.get(pick % plan.remaining.len().max(1)).cloned() else {
+                let Some(range) = plan.readings[0].remaining.get(pick % plan.readings[0].remaining.len().max(1)).cloned() else {
                     break;
                 };
                 let created = (range.to - TimeDelta::seconds(1 + step % 50)).max(range.from);
                 let last = (created > range.from).then_some(("ch_x", created));
-                prop_assert!(plan.advance(range.to, last));
-                let mut parts: Vec<(i64, i64)> = plan
+                prop_assert!(plan.advance(List::Charges, range.to, last));
+                let mut parts: Vec<(i64, i64)> = plan.readings[0]
                     .covered
                     .iter()
                     .map(|s| (s.from.timestamp(), s.to.timestamp()))
-                    .chain(plan.remaining.iter().map(|r| (r.from.timestamp(), r.to.timestamp())))
+                    .chain(plan.readings[0].remaining.iter().map(|r| (r.from.timestamp(), r.to.timestamp())))
                     .collect();
                 parts.sort_unstable();
                 prop_assert_eq!(parts.first().map(|p| p.0), Some(0));

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use sqlx::PgConnection;
 use sqlx::types::Json;
 
@@ -24,7 +24,7 @@ pub struct SyncState {
     pub events_cursor: Option<DateTime<Utc>>,
     /// Ids of events at or after the cursor that were applied.
     pub applied_events: Vec<String>,
-    /// What was inlined in the charges that the rows were made of.
+    /// Which lists the rows were made of, and what was inlined in them.
     pub read_with: Vec<String>,
     /// From where new charges are listed next.
     pub next_sync_from: Option<DateTime<Utc>>,
@@ -36,6 +36,10 @@ pub struct SyncState {
     pub total_revenue_synced: Totals,
     /// The metadata catalogue must be made anew from the rows.
     pub catalogue_stale: bool,
+    /// The day, UTC, on which the last days were listed again.
+    pub relisted_on: Option<NaiveDate>,
+    /// Rows that the last such listing put right.
+    pub rows_repaired: i64,
 }
 
 /// Reads the state of a connection; the empty one when there is none.
@@ -46,7 +50,8 @@ pub async fn get(
 ) -> Result<SyncState, Error> {
     let row = sqlx::query!(
         r#"SELECT covered_from, covered_to, full_synced_at, events_cursor, applied_events, read_with, next_sync_from,
-                  last_charge_id, charges_synced, total_revenue_synced AS "totals: Json<Totals>", catalogue_stale
+                  last_charge_id, charges_synced, total_revenue_synced AS "totals: Json<Totals>", catalogue_stale,
+                  relisted_on, rows_repaired
            FROM stripe_sync_state WHERE organization_id = $1 AND connection_id = $2"#,
         organization.as_str(),
         connection_id
@@ -65,6 +70,8 @@ pub async fn get(
         charges_synced: row.charges_synced,
         total_revenue_synced: row.totals.0,
         catalogue_stale: row.catalogue_stale,
+        relisted_on: row.relisted_on,
+        rows_repaired: row.rows_repaired,
     }))
 }
 
@@ -113,8 +120,19 @@ pub struct Reached {
     pub events_cursor: DateTime<Utc>,
     /// Ids of events at or after the cursor that were applied.
     pub applied_events: Vec<String>,
-    /// What was inlined in the charges.
+    /// Which lists were read, and what was inlined in them.
     pub read_with: Vec<String>,
+    /// When the last days were listed again, and how many rows that put right.
+    pub relisted: Option<Relisted>,
+}
+
+/// What listing the last days again came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Relisted {
+    /// The day, UTC.
+    pub on: NaiveDate,
+    /// Rows that differed from what events had told.
+    pub rows_repaired: i64,
 }
 
 /// Stores how far a job came.
@@ -127,7 +145,8 @@ pub async fn set_reached(
     sqlx::query!(
         "UPDATE stripe_sync_state
          SET covered_from = $3, full_synced_at = COALESCE($4, full_synced_at), events_cursor = $5,
-             applied_events = $6, read_with = $7
+             applied_events = $6, read_with = $7,
+             relisted_on = COALESCE($8, relisted_on), rows_repaired = COALESCE($9, rows_repaired)
          WHERE organization_id = $1 AND connection_id = $2",
         organization.as_str(),
         connection_id,
@@ -135,7 +154,9 @@ pub async fn set_reached(
         reached.full_synced_at,
         reached.events_cursor,
         &reached.applied_events,
-        &reached.read_with
+        &reached.read_with,
+        reached.relisted.map(|relisted| relisted.on),
+        reached.relisted.map(|relisted| relisted.rows_repaired),
     )
     .execute(conn)
     .await?;

@@ -2,64 +2,79 @@
 //! not promised, and it may come twice.
 //!
 //! An event is understood by the object it carries, not by its type, so a type that Stripe invents
-//! tomorrow for a charge, refund, dispute or customer is understood today.
+//! tomorrow for a charge, refund, dispute, invoice, session, product, price or customer is understood today.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use common::stripe::Event;
+use common::sync::List;
+
+/// Ids, with the second of creation where an event showed it.
+pub type Ids = BTreeMap<String, Option<i64>>;
 
 /// The objects to read again.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Changes {
-    /// Charges by id, with the second they were created where an event showed it.
-    pub charges: BTreeMap<String, Option<i64>>,
+    lists: BTreeMap<List, Ids>,
     /// Customers whose metadata may have changed.
     pub customers: BTreeSet<String>,
-    /// Ids of the events.
-    pub events: Vec<String>,
 }
 
 impl Changes {
     /// Whether there is nothing to read again.
     pub fn is_empty(&self) -> bool {
-        self.charges.is_empty() && self.customers.is_empty()
+        self.lists.is_empty() && self.customers.is_empty()
+    }
+
+    /// The changed objects of a list.
+    pub fn of(&self, list: List) -> Ids {
+        self.lists.get(&list).cloned().unwrap_or_default()
     }
 
     /// Adds what an event says.
     pub fn add(&mut self, event: &Event) {
-        self.events.push(event.id.clone());
         let object = &event.data.object;
-        match object.object.as_deref() {
-            Some("charge") => {
-                if let Some(id) = &object.id {
-                    self.add_charge(id, object.created);
+        let list = match object.object.as_deref() {
+            Some("charge") => List::Charges,
+            Some("dispute") => List::Disputes,
+            // A draft is paid by nothing, and finalizing it is an event of its own; an upcoming invoice has
+            // no id.
+            Some("invoice") if event.kind == "invoice.created" => return,
+            Some("invoice") => List::Invoices,
+            Some("checkout.session") => List::CheckoutSessions,
+            Some("product") => List::Products,
+            Some("price") => List::Prices,
+            Some("invoice_payment") => {
+                if let Some(invoice) = &object.invoice {
+                    self.insert(List::Invoices, invoice.id(), None);
                 }
-            }
-            Some("refund" | "dispute") => {
-                if let Some(charge) = &object.charge {
-                    self.add_charge(charge.id(), None);
-                }
+                return;
             }
             // A new customer comes with the first charge that refers to it.
             Some("customer") if event.kind != "customer.created" => {
                 self.customers.extend(object.id.clone());
+                return;
             }
-            _ => {}
+            Some("refund") => {
+                if let Some(charge) = &object.charge {
+                    self.insert(List::Charges, charge.id(), None);
+                }
+                return;
+            }
+            _ => return,
+        };
+        if let Some(id) = &object.id {
+            self.insert(list, id, object.created);
+        }
+        if let (List::Disputes, Some(charge)) = (list, &object.charge) {
+            self.insert(List::Charges, charge.id(), None);
         }
     }
 
-    fn add_charge(&mut self, id: &str, created: Option<i64>) {
-        let known = self.charges.entry(id.to_owned()).or_default();
+    fn insert(&mut self, list: List, id: &str, created: Option<i64>) {
+        let ids = self.lists.entry(list).or_default();
+        let known = ids.entry(id.to_owned()).or_default();
         *known = known.or(created);
-    }
-
-    /// The charges that were created at or after `second`, as far as events tell.
-    pub fn created_since(&self, second: i64) -> impl Iterator<Item = (&str, i64)> {
-        self.charges.iter().filter_map(move |(id, created)| {
-            created
-                .filter(|&at| at >= second)
-                .map(|at| (id.as_str(), at))
-        })
     }
 }
 
@@ -106,12 +121,11 @@ mod tests {
         for event in events.iter().rev().chain(&events) {
             back.add(event);
         }
-        assert_eq!(forth.charges, back.charges);
+        assert_eq!(forth, back);
         assert_eq!(
-            forth.charges,
+            forth.of(List::Charges),
             [("ch_1".to_owned(), Some(5)), ("ch_2".to_owned(), None)].into()
         );
-        assert_eq!(forth.customers, back.customers);
     }
 
     #[test]
@@ -132,7 +146,7 @@ mod tests {
             "invoice.upcoming",
             &json!({"object": "invoice"}),
         ));
-        assert_eq!(changes.charges.len(), 1);
-        assert_eq!(changes.events.len(), 3);
+        assert_eq!(changes.of(List::Charges).len(), 1);
+        assert!(changes.of(List::Invoices).is_empty());
     }
 }

@@ -1,46 +1,63 @@
-//! Reading the ranges of a plan from Stripe, one page after another.
+//! Reading the ranges of a plan from Stripe: the lists side by side, each one page after another.
 //!
-//! A reader is ahead of the writer by a bounded channel: memory is bounded, and what a crash may make
-//! it read again is what the channel holds. A cursor whose object is gone is refused by Stripe; the
-//! range then begins again at its narrowed end, which reads one second twice and loses nothing.
+//! The readers are ahead of the writer by a bounded channel: memory is bounded, and what a crash may make
+//! them read again is what the channel holds and what each of them has in flight. A cursor whose object is
+//! gone is refused by Stripe; the range then begins again at its narrowed end, which reads one second twice
+//! and loses nothing.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use common::charge::Charge;
 use common::stripe::{self, ListQuery};
-use common::sync::{Plan, Range};
-use serde::de::DeserializeOwned;
-use serde_json::value::RawValue;
+use common::sync::{List, Plan, Range, Reading};
+use futures::FutureExt;
+use futures::future::{BoxFuture, try_join_all};
 use tokio::sync::mpsc;
 
+use super::objects::{self, Head, Objects, path_of};
 use super::source::Source;
 use crate::outcome::Error;
 
-/// The list of charges.
-pub(crate) const CHARGES: &str = "/v1/charges";
-/// How much of an unreadable object is shown: enough for its id, too little for a person's data.
-const SHOWN_OF_UNREADABLE: usize = 80;
-
-/// A page of charges and where it stands in the plan.
+/// A page of a list and where it stands in the plan.
 #[derive(Debug)]
 pub(crate) struct FetchedPage {
+    pub(crate) list: List,
     /// The end of the range that it is the newest page of.
     pub(crate) range_to: DateTime<Utc>,
     /// The oldest object of the page, none when the range holds nothing older.
-    pub(crate) last: Option<(String, DateTime<Utc>)>,
-    pub(crate) charges: Vec<Charge>,
+    pub(crate) oldest: Option<(String, DateTime<Utc>)>,
+    /// Every object that was listed, read or not, newest first.
+    pub(crate) listed: Vec<(String, DateTime<Utc>)>,
+    pub(crate) objects: Objects,
 }
 
-/// Reads all that remains of a plan, page by page, newest first.
+/// Reads all that remains of a plan: each list page by page, newest first.
 pub(crate) async fn read_plan(
     source: &Source,
     plan: Plan,
-    expand: &[String],
+    expand: impl Fn(List) -> Vec<String>,
     pages: mpsc::Sender<FetchedPage>,
 ) -> Result<(), Error> {
-    for range in plan.remaining {
+    let readers: Vec<BoxFuture<'_, _>> = plan
+        .readings
+        .into_iter()
+        .map(|reading| {
+            let expand = expand(reading.list);
+            read_list(source, reading, expand, pages.clone()).boxed()
+        })
+        .collect();
+    try_join_all(readers).await?;
+    Ok(())
+}
+
+async fn read_list(
+    source: &Source,
+    reading: Reading,
+    expand: Vec<String>,
+    pages: mpsc::Sender<FetchedPage>,
+) -> Result<(), Error> {
+    for range in reading.remaining {
         let mut rest = Some(range);
         while let Some(range) = rest.take() {
-            let (page, next) = read_page(source, range, expand).await?;
+            let (page, next) = read_page(source, reading.list, range, &expand).await?;
             rest = next;
             if pages.send(page).await.is_err() {
                 // The writer stopped, and says why itself.
@@ -52,105 +69,73 @@ pub(crate) async fn read_plan(
 }
 
 /// The next page of a range, and what is left of it.
-async fn read_page(
+pub(crate) async fn read_page(
     source: &Source,
+    list: List,
     range: Range,
     expand: &[String],
 ) -> Result<(FetchedPage, Option<Range>), Error> {
+    let path = path_of(list);
     let expand: Vec<&str> = expand.iter().map(String::as_str).collect();
     let query = ListQuery {
         created_gte: Some(range.from.timestamp()),
         created_lt: Some(range.to.timestamp()),
         starting_after: range.after.as_deref(),
         expand: &expand,
+        ..ListQuery::default()
     };
-    let page = match source.list(CHARGES, &query).await {
+    let page = match source.list(path, &query).await {
         Err(error) if range.after.is_some() && cursor_is_gone(&error) => {
-            source
-                .list(
-                    CHARGES,
-                    &ListQuery {
-                        starting_after: None,
-                        ..query
-                    },
-                )
-                .await?
+            let from_the_top = ListQuery {
+                starting_after: None,
+                ..query
+            };
+            source.list(path, &from_the_top).await?
         }
         answer => answer?,
     };
-    let charges = page
+    let heads: Vec<Head> = page
         .data
         .iter()
-        .map(|raw| read_charge(raw))
-        .collect::<Result<Vec<Charge>, Error>>()?;
-    let last = charges
-        .last()
-        .filter(|_| page.has_more)
-        .map(|oldest| (oldest.charge_id.clone(), oldest.created_at));
-    let next = last.as_ref().map(|(id, created)| Range {
+        .map(|raw| objects::head(path, raw))
+        .collect::<Result<_, Error>>()?;
+    let listed = listed(heads, range.to);
+    let objects = objects::read(source, list, &page.data).await?;
+    let oldest = listed.last().filter(|_| page.has_more).cloned();
+    let next = oldest.as_ref().map(|(id, created)| Range {
         from: range.from,
         to: (*created + TimeDelta::seconds(1)).min(range.to),
         after: Some(id.clone()),
     });
-    Ok((
-        FetchedPage {
-            range_to: range.to,
-            last,
-            charges,
-        },
-        next,
-    ))
+    let page = FetchedPage {
+        list,
+        range_to: range.to,
+        oldest,
+        listed,
+        objects,
+    };
+    Ok((page, next))
 }
 
-fn cursor_is_gone(error: &stripe::Error) -> bool {
+/// Ids with their creation; an object that does not show it is as new as the one before it, since lists
+/// are in that order.
+fn listed(heads: Vec<Head>, range_to: DateTime<Utc>) -> Vec<(String, DateTime<Utc>)> {
+    let mut newest = range_to - TimeDelta::seconds(1);
+    heads
+        .into_iter()
+        .map(|head| {
+            newest = head.created_at().unwrap_or(newest);
+            (head.id, newest)
+        })
+        .collect()
+}
+
+fn cursor_is_gone(error: &Error) -> bool {
     match error {
-        stripe::Error::NotFound { .. } => true,
-        stripe::Error::Refused { code, .. } => code.as_deref() == Some("resource_missing"),
+        Error::Stripe(stripe::Error::NotFound { .. }) => true,
+        Error::Stripe(stripe::Error::Refused { code, .. }) => {
+            code.as_deref() == Some("resource_missing")
+        }
         _ => false,
     }
-}
-
-/// Reads one charge.
-fn read_charge(raw: &RawValue) -> Result<Charge, Error> {
-    read_object::<stripe::Charge>(CHARGES, raw).map(Charge::from)
-}
-
-/// Reads one object of a list.
-pub(crate) fn read_object<T: DeserializeOwned>(list: &str, raw: &RawValue) -> Result<T, Error> {
-    serde_json::from_str(raw.get()).map_err(|cause| Error::Unreadable {
-        list: list.to_owned(),
-        beginning: raw.get().chars().take(SHOWN_OF_UNREADABLE).collect(),
-        cause,
-    })
-}
-
-/// One charge by its id.
-pub(crate) async fn retrieve_charge(
-    source: &Source,
-    charge_id: &str,
-    expand: &[&str],
-) -> Result<Option<Charge>, Error> {
-    let raw = source.retrieve(CHARGES, charge_id, expand).await?;
-    raw.map(|raw| read_charge(&raw)).transpose()
-}
-
-/// All charges created in `[from, to)`, newest first.
-pub(crate) async fn list_charges(
-    source: &Source,
-    from: DateTime<Utc>,
-    to: DateTime<Utc>,
-    expand: &[String],
-) -> Result<Vec<Charge>, Error> {
-    let mut charges = Vec::new();
-    let mut rest = Some(Range {
-        from,
-        to,
-        after: None,
-    });
-    while let Some(range) = rest.take() {
-        let (page, next) = read_page(source, range, expand).await?;
-        charges.extend(page.charges);
-        rest = next;
-    }
-    Ok(charges)
 }

@@ -1,31 +1,42 @@
-//! A full job: the whole covered range, from a plan that is committed with the rows.
+//! A full job: the whole covered range of every list that the key may read, from a plan that is committed
+//! with the rows.
 //!
 //! "Now" is noted as the events cursor before the first listing, so a change made while pages are read
 //! is seen by the next incremental job. A job that was interrupted goes on from its plan; one whose plan
 //! waited longer than Stripe keeps events begins anew.
 
 use chrono::{DateTime, TimeDelta, Utc};
+use common::catalogue::{self, ObjectType};
+use common::charge::queries;
+use common::purchase::{self, PurchaseKind};
+use common::sync::lease::{Progress, fenced_progress};
 use common::sync::queries::last_unfinished_plan;
-use common::sync::state::Reached;
-use common::sync::{Plan, Span};
+use common::sync::state::{Reached, Relisted};
+use common::sync::{List, Plan, parked};
+use common::{db, dispute};
 use tokio::sync::mpsc;
 
 use super::fetch::{self, FetchedPage};
 use super::source::Source;
+use super::sweep::Sweep;
 use super::write::{self, Batch};
 use super::{Run, finish};
 use crate::outcome::Error;
 
-/// Pages that the reader may be ahead of the writer.
+/// Pages that the readers may be ahead of the writer.
 const PAGES_AHEAD: usize = 8;
 /// Pages in one commit.
 const PAGES_PER_COMMIT: usize = 20;
+/// Rows that a job has written when PostgreSQL is to plan for many of them, and by how much they grow until it
+/// is again: autovacuum comes too late for a first sync.
+const FIRST_ROWS_TO_PLAN_ANEW: i64 = 1_000;
+const GROWTH_TO_PLAN_ANEW: i64 = 8;
 /// Stripe keeps events for 30 days; a margin for the clocks.
 pub(super) const EVENTS_KEPT: TimeDelta = TimeDelta::hours(30 * 24 - 1);
 
 pub(super) async fn run(run: &Run<'_>) -> Result<(), Error> {
     let now = run.engine.clock.now();
-    let read_with: Vec<String> = run.charge_fields().into_iter().map(str::to_owned).collect();
+    let read_with = run.read_with();
     let plan = match &run.job.plan {
         Some(plan) => Some(plan.clone()),
         None => unfinished_plan(run).await?,
@@ -34,23 +45,29 @@ pub(super) async fn run(run: &Run<'_>) -> Result<(), Error> {
     let goes_on = |plan: &Plan| {
         plan.from == covered_from
             && plan.read_with == read_with
+            && plan.reading(List::Charges).is_some()
             && plan.events_cursor > now - EVENTS_KEPT
     };
-    let plan = plan
-        .filter(goes_on)
-        .unwrap_or_else(|| new_plan(run, covered_from, now, &read_with));
+    let plan = match plan.filter(goes_on) {
+        Some(plan) => plan,
+        None => begin(run, covered_from, now, &read_with).await?,
+    };
     let source = run.source().await?;
-    let plan = if plan.remaining.is_empty() {
-        plan
+    let read = if plan.is_done() {
+        Read { plan, rows: 0 }
     } else {
-        read_and_write(run, &source, plan).await?
+        read_and_write(run, &source, plan, Keep::Plan).await?
     };
     let reached = Reached {
         covered_from,
         full_synced_at: Some(now),
-        events_cursor: plan.events_cursor,
+        events_cursor: read.plan.events_cursor,
         applied_events: Vec::new(),
         read_with,
+        relisted: Some(Relisted {
+            on: now.date_naive(),
+            rows_repaired: 0,
+        }),
     };
     finish::complete(run, Some(&reached)).await
 }
@@ -65,38 +82,99 @@ async fn unfinished_plan(run: &Run<'_>) -> Result<Option<Plan>, Error> {
     Ok(plan)
 }
 
-fn new_plan(run: &Run<'_>, from: DateTime<Utc>, now: DateTime<Utc>, read_with: &[String]) -> Plan {
-    let lag = TimeDelta::from_std(run.engine.event_lag).unwrap_or(TimeDelta::zero());
+/// Makes the plan, and forgets what the key may not read: the rows are made anew without it.
+async fn begin(
+    run: &Run<'_>,
+    from: DateTime<Utc>,
+    now: DateTime<Utc>,
+    read_with: &[String],
+) -> Result<Plan, Error> {
     // `to` is exclusive and Stripe counts in seconds: the present second belongs to it.
     let to = DateTime::from_timestamp(now.timestamp() + 1, 0).unwrap_or(now);
-    Plan {
+    let mut plan = Plan {
         read_with: read_with.to_vec(),
-        ..Plan::new(from, to, now - lag)
+        ..Plan::new(from, to, now - run.lag())
+    };
+    let mut tx = run.transaction().await?;
+    for list in List::ALL {
+        if run.reads(list) {
+            let from = match list {
+                List::Charges => continue,
+                List::Disputes => from,
+                List::Invoices | List::CheckoutSessions => run.connection.lines_from(),
+                // However old: charges of today are made with products of long ago.
+                List::Products | List::Prices => DateTime::UNIX_EPOCH,
+            };
+            plan = plan.and_list(list, from);
+        } else {
+            forget(run, &mut tx, list).await?;
+        }
     }
+    // What is listed again is parked again, if it still cannot be read.
+    parked::release_all(&mut tx, run.organization(), run.connection_id()).await?;
+    fenced_progress(&mut tx, &run.fence, Progress::default(), Some(&plan)).await?;
+    run.commit(tx).await?;
+    Ok(plan)
 }
 
-/// The reader fetches while the writer commits. A writer that fails ends the reader at once; what a
-/// reader that fails has read is still committed.
-async fn read_and_write(run: &Run<'_>, source: &Source, plan: Plan) -> Result<Plan, Error> {
-    let expand: Vec<String> = plan
-        .read_with
-        .iter()
-        .map(|field| format!("data.{field}"))
-        .collect();
+async fn forget(run: &Run<'_>, tx: &mut sqlx::PgConnection, list: List) -> Result<(), db::Error> {
+    let (organization, connection_id) = (run.organization(), run.connection_id());
+    let object_type = match list {
+        List::Charges => return Ok(()),
+        List::Invoices | List::CheckoutSessions => {
+            let kind = match list {
+                List::Invoices => PurchaseKind::Invoice,
+                _ => PurchaseKind::CheckoutSession,
+            };
+            return purchase::queries::forget_kind(tx, organization, connection_id, kind).await;
+        }
+        List::Disputes => {
+            return dispute::queries::forget_all(tx, organization, connection_id).await;
+        }
+        List::Products => ObjectType::Product,
+        List::Prices => ObjectType::Price,
+    };
+    catalogue::queries::forget_type(tx, organization.as_str(), connection_id, object_type).await
+}
+
+/// Whether the plan is committed with what was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Keep {
+    Plan,
+    Nothing,
+}
+
+/// What reading a plan came to.
+#[derive(Debug)]
+pub(super) struct Read {
+    pub(super) plan: Plan,
+    /// Rows that changed.
+    pub(super) rows: i64,
+}
+
+/// The readers fetch while the writer commits. A writer that fails ends the readers at once; what readers
+/// that fail have read is still committed.
+pub(super) async fn read_and_write(
+    run: &Run<'_>,
+    source: &Source,
+    plan: Plan,
+    keep: Keep,
+) -> Result<Read, Error> {
     let (sender, receiver) = mpsc::channel::<FetchedPage>(PAGES_AHEAD);
-    let read = fetch::read_plan(source, plan.clone(), &expand, sender);
-    let write = write_pages(run, source, plan, receiver);
+    let expand = |list: List| run.list_expansions(list);
+    let read = fetch::read_plan(source, plan.clone(), expand, sender);
+    let write = write_pages(run, source, plan, receiver, keep);
     tokio::pin!(read, write);
-    let (read, plan) = tokio::select! {
+    let (read, written) = tokio::select! {
         read = &mut read => (read, write.await?),
         written = &mut write => {
-            let plan = written?;
-            (read.await, plan)
+            let written = written?;
+            (read.await, written)
         }
     };
     read?;
-    if plan.remaining.is_empty() {
-        Ok(plan)
+    if written.plan.is_done() {
+        Ok(written)
     } else {
         Err(Error::BrokeOff)
     }
@@ -108,80 +186,40 @@ async fn write_pages(
     source: &Source,
     mut plan: Plan,
     mut receiver: mpsc::Receiver<FetchedPage>,
-) -> Result<Plan, Error> {
-    let lag = TimeDelta::from_std(run.engine.event_lag).unwrap_or(TimeDelta::zero());
-    let mut requests_noted = 0;
-    let mut border = Border::default();
+    keep: Keep,
+) -> Result<Read, Error> {
+    let lag = run.lag();
+    let mut sweep = Sweep::default();
+    let mut rows = 0;
+    let mut rows_to_plan_anew = FIRST_ROWS_TO_PLAN_ANEW;
     let mut pages = Vec::with_capacity(PAGES_PER_COMMIT);
     while receiver.recv_many(&mut pages, PAGES_PER_COMMIT).await > 0 {
         let mut batch = Batch::default();
         // Before the first commit: our clock may be ahead of Stripe's.
         plan.events_cursor = source.no_later_than_stripe(plan.events_cursor + lag) - lag;
         for page in pages.drain(..) {
-            border.sweep(&plan, &page, &mut batch);
-            let last = page
-                .last
+            sweep.note(&plan, &page, &mut batch.swept);
+            let oldest = page
+                .oldest
                 .as_ref()
                 .map(|(id, created)| (id.as_str(), *created));
-            if !plan.advance(page.range_to, last) {
+            if !plan.advance(page.list, page.range_to, oldest) {
                 return Err(Error::BrokeOff);
             }
-            batch.charges.extend(page.charges);
+            batch.objects.append(page.objects);
         }
-        let requests = source.requests();
-        batch.requests = requests - requests_noted;
-        requests_noted = requests;
-        write::commit(run, batch, Some(&plan)).await?;
-    }
-    Ok(plan)
-}
-
-/// The second in which a page ended: charges of it stand on both sides of the page's end.
-#[derive(Debug, Default)]
-struct Border {
-    /// The end of the range whose newest second this is.
-    range_to: Option<DateTime<Utc>>,
-    /// Charges of that second that were read.
-    read: Vec<String>,
-}
-
-impl Border {
-    /// Notes which stretch of time a page completes, so that what is stored of it and was not listed can
-    /// go. Spared is what lists may not show yet, and the border's second where a former run read a part
-    /// of it.
-    fn sweep(&mut self, plan: &Plan, page: &FetchedPage, batch: &mut Batch) {
-        let Some(range) = plan
-            .remaining
-            .iter()
-            .find(|range| range.to == page.range_to)
-        else {
-            return;
+        batch.requests = source.new_requests();
+        let kept = match keep {
+            Keep::Plan => Some(&plan),
+            Keep::Nothing => None,
         };
-        let known = range.after.is_none() || self.range_to == Some(page.range_to);
-        let unread = if known {
-            TimeDelta::zero()
-        } else {
-            TimeDelta::seconds(1)
-        };
-        let to = (page.range_to - unread).min(plan.events_cursor);
-        let border = page.last.as_ref().map(|(_, created)| *created);
-        let rest_to = border.map(|created| (created + TimeDelta::seconds(1)).min(page.range_to));
-        let from = rest_to.unwrap_or(range.from);
-        if from < to {
-            batch.swept.spans.push(Span { from, to });
-            batch.swept.listed_before.extend(self.read.iter().cloned());
+        rows += write::commit(run, batch, kept).await?;
+        if rows >= rows_to_plan_anew {
+            rows_to_plan_anew = rows * GROWTH_TO_PLAN_ANEW;
+            let mut tx = run.transaction().await?;
+            queries::refresh_statistics(&mut tx).await?;
+            run.commit(tx).await?;
         }
-        let same_second = rest_to == Some(page.range_to);
-        if !same_second {
-            self.read.clear();
-        }
-        let at_border = page
-            .charges
-            .iter()
-            .filter(|charge| Some(charge.created_at) == border);
-        self.read
-            .extend(at_border.map(|charge| charge.charge_id.clone()));
-        // A second of which a part is unknown stays so, however many pages it fills.
-        self.range_to = rest_to.filter(|_| known || !same_second);
     }
+    Ok(Read { plan, rows })
 }

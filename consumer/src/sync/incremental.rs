@@ -3,25 +3,30 @@
 //! The cursor moves only to `now - lag`, since events become visible late; the ids applied in between are
 //! remembered, so an idle connection costs one request a run and nothing is applied twice. All types of
 //! events are listed: those that change rows are more than Stripe's filter of 20 can name, and two lists
-//! would be two requests.
+//! would be two requests. The first run of a day lists the last days again ([`super::relist`]).
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use common::catalogue::CatalogObject;
-use common::charge::Charge;
-use common::stripe::{self, Customer, Event, ListQuery};
+use common::charge::outside;
+use common::stripe::{Event, ListQuery};
 use common::sync::lease::widen_to_full;
 use common::sync::state::Reached;
+use common::sync::{List, ParkedObject, Range};
+use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 
-use super::changes::Changes;
+use super::changes::{Changes, Ids};
+use super::objects::{self, CUSTOMERS, Objects, path_of};
 use super::source::Source;
 use super::write::{self, Batch};
-use super::{Run, fetch, finish, full};
+use super::{Run, fetch, finish, full, relist};
 use crate::outcome::Error;
 
 const EVENTS: &str = "/v1/events";
-const CUSTOMERS: &str = "/v1/customers";
-/// Charges or customers read one by one between two commits.
+/// Objects read one by one between two commits.
 const OBJECTS_PER_COMMIT: usize = 100;
+/// Objects asked for at the same time.
+const ASKED_AT_ONCE: usize = 8;
 
 pub(super) async fn run(run: &Run<'_>) -> Result<(), Error> {
     let now = run.engine.clock.now();
@@ -30,8 +35,8 @@ pub(super) async fn run(run: &Run<'_>) -> Result<(), Error> {
         .events_cursor
         .filter(|&cursor| cursor > now - full::EVENTS_KEPT);
     let covers_all = run.state.full_synced_at.is_some()
-        // Rows read with other fields of the same charges would differ from rows read now.
-        && run.state.read_with == run.charge_fields()
+        // Rows made of other lists, or with other fields of the same charges, would differ from rows made now.
+        && run.state.read_with == run.read_with()
         && run
             .state
             .covered_from
@@ -43,32 +48,33 @@ pub(super) async fn run(run: &Run<'_>) -> Result<(), Error> {
         return full::run(run).await;
     };
     let source = run.source().await?;
-    let lag = TimeDelta::from_std(run.engine.event_lag).unwrap_or(TimeDelta::zero());
     let read = read_events(&source, cursor, &run.state.applied_events).await?;
-    let next_cursor = cursor.max(source.no_later_than_stripe(now) - lag);
-    let mut requests_noted = 0;
-    if !read.changes.is_empty() {
-        apply(run, &source, &read.changes, now, &mut requests_noted).await?;
-    }
-    let rest = Batch {
-        requests: source.requests() - requests_noted,
+    let next_cursor = cursor.max(source.no_later_than_stripe(now) - run.lag());
+    apply(run, &source, &read.changes).await?;
+    let relisted = relist::when_due(run, &source, now).await?;
+    let mut rest = Batch {
+        requests: source.new_requests(),
         ..Batch::default()
     };
+    rest.objects.parked.extend(read.parked.iter().cloned());
     write::commit(run, rest, None).await?;
     let reached = Reached {
         covered_from: run.connection.covered_from(),
         full_synced_at: None,
         events_cursor: next_cursor,
         applied_events: read.created_since(next_cursor),
-        read_with: run.charge_fields().into_iter().map(str::to_owned).collect(),
+        read_with: run.read_with(),
+        relisted,
     };
     finish::complete(run, Some(&reached)).await
 }
 
+#[derive(Default)]
 struct ReadEvents {
     changes: Changes,
     /// Every event with the second of its creation.
     seen: Vec<(String, i64)>,
+    parked: Vec<ParkedObject>,
 }
 
 impl ReadEvents {
@@ -84,10 +90,7 @@ async fn read_events(
     cursor: DateTime<Utc>,
     applied: &[String],
 ) -> Result<ReadEvents, Error> {
-    let mut read = ReadEvents {
-        changes: Changes::default(),
-        seen: Vec::new(),
-    };
+    let mut read = ReadEvents::default();
     let mut after: Option<String> = None;
     loop {
         let query = ListQuery {
@@ -98,12 +101,19 @@ async fn read_events(
         let page = source.list(EVENTS, &query).await?;
         let mut oldest = None;
         for raw in &page.data {
-            let event: Event = fetch::read_object(EVENTS, raw)?;
-            if !applied.contains(&event.id) {
-                read.changes.add(&event);
+            let head = objects::head(EVENTS, raw)?;
+            match objects::parse::<Event>(raw) {
+                Ok(event) => {
+                    if !applied.contains(&event.id) {
+                        read.changes.add(&event);
+                    }
+                    read.seen.push((event.id, event.created));
+                }
+                Err(cause) => read
+                    .parked
+                    .push(objects::parked("events", EVENTS, raw, &cause)?),
             }
-            read.seen.push((event.id.clone(), event.created));
-            oldest = Some(event.id);
+            oldest = Some(head.id);
         }
         after = oldest.filter(|_| page.has_more);
         if after.is_none() {
@@ -112,110 +122,177 @@ async fn read_events(
     }
 }
 
-/// Reads every changed object once and writes it.
-async fn apply(
-    run: &Run<'_>,
-    source: &Source,
-    changes: &Changes,
-    now: DateTime<Utc>,
-    requests_noted: &mut i64,
-) -> Result<(), Error> {
-    let fields = run.charge_fields();
-    let mut new = list_new_charges(run, source, changes, now).await?;
-    let alone: Vec<&String> = changes
-        .charges
-        .keys()
-        .filter(|id| !new.iter().any(|charge| &charge.charge_id == *id))
-        .collect();
-    let mut since = |source: &Source| {
-        let requests = source.requests();
-        requests - std::mem::replace(requests_noted, requests)
-    };
-    while !new.is_empty() {
-        let rest = new.split_off(new.len().min(OBJECTS_PER_COMMIT * 10));
-        let listed = std::mem::replace(&mut new, rest);
-        write::commit(
-            run,
-            Batch {
-                charges: listed,
-                requests: since(source),
-                ..Batch::default()
-            },
-            None,
-        )
-        .await?;
-    }
-    for chunk in alone.chunks(OBJECTS_PER_COMMIT) {
-        let mut batch = Batch::default();
-        for &id in chunk {
-            match fetch::retrieve_charge(source, id, &fields).await? {
-                Some(charge) => batch.charges.push(charge),
-                None => batch.gone.push(id.clone()),
-            }
+/// Reads every changed object once and writes it; what charges refer to before the charges.
+async fn apply(run: &Run<'_>, source: &Source, changes: &Changes) -> Result<(), Error> {
+    for list in List::ALL {
+        let ids = changes.of(list);
+        if run.reads(list) && !ids.is_empty() {
+            read_changed(run, source, list, ids).await?;
         }
-        batch.requests = since(source);
-        write::commit(run, batch, None).await?;
     }
-    let customers: Vec<&String> = changes
-        .customers
-        .iter()
-        .filter(|_| run.may_read("customers"))
-        .collect();
+    if !run.may_read("customers") {
+        return Ok(());
+    }
+    let customers: Vec<&String> = changes.customers.iter().collect();
     for chunk in customers.chunks(OBJECTS_PER_COMMIT) {
+        let asked: Vec<BoxFuture<'_, _>> = chunk
+            .iter()
+            .map(|id| retrieve_customer(source, id).boxed())
+            .collect();
         let mut batch = Batch::default();
-        for &id in chunk {
-            match retrieve_customer(source, id).await {
-                Ok(customer) => batch.customers.push(customer),
-                Err(Error::Stripe(stripe::Error::PermissionMissing { message, .. })) => {
-                    // Optional: the next job reads what it may, all of it alike.
-                    return run.lose_permission("customers", &message).await;
-                }
-                Err(error) => return Err(error),
-            }
+        let read: Vec<Objects> = stream::iter(asked)
+            .buffered(ASKED_AT_ONCE)
+            .try_collect()
+            .await?;
+        for objects in read {
+            batch.objects.append(objects);
         }
-        batch.requests = since(source);
+        batch.requests = source.new_requests();
         write::commit(run, batch, None).await?;
     }
     Ok(())
 }
 
-/// Several new charges are read by one listing instead of one by one. What the list does not show yet
-/// is left to be read by its id.
-async fn list_new_charges(
+/// Reads changed objects of one list: several new ones by listing them, the others by their ids. What the
+/// list does not show yet is left to be read by its id.
+async fn read_changed(run: &Run<'_>, source: &Source, list: List, ids: Ids) -> Result<(), Error> {
+    let mut left = within_range(run, list, ids).await?;
+    if let Some(mut range) = range_of_new(run, &left) {
+        let expand = run.list_expansions(list);
+        loop {
+            let (page, rest) = fetch::read_page(source, list, range, &expand).await?;
+            for (id, _) in &page.listed {
+                left.remove(id);
+            }
+            let batch = Batch {
+                objects: page.objects,
+                requests: source.new_requests(),
+                ..Batch::default()
+            };
+            write::commit(run, batch, None).await?;
+            match rest {
+                Some(rest) => range = rest,
+                None => break,
+            }
+        }
+    }
+    let left: Vec<String> = left.into_keys().collect();
+    retrieve_and_write(run, source, list, &left).await
+}
+
+/// Reads objects by their ids and writes them.
+pub(super) async fn retrieve_and_write(
     run: &Run<'_>,
     source: &Source,
-    changes: &Changes,
-    now: DateTime<Utc>,
-) -> Result<Vec<Charge>, Error> {
-    let since = run.state.next_sync_from.unwrap_or(now).timestamp();
-    let new: Vec<i64> = changes
-        .created_since(since)
-        .map(|(_, created)| created)
-        .collect();
-    let (Some(&oldest), true) = (new.iter().min(), new.len() > 1) else {
-        return Ok(Vec::new());
+    list: List,
+    ids: &[String],
+) -> Result<(), Error> {
+    let expand = run.expansions(list);
+    for chunk in ids.chunks(OBJECTS_PER_COMMIT) {
+        let asked: Vec<BoxFuture<'_, _>> = chunk
+            .iter()
+            .map(|id| retrieve(source, list, id, &expand).boxed())
+            .collect();
+        let mut read = stream::iter(asked).buffered(ASKED_AT_ONCE);
+        let mut batch = Batch::default();
+        while let Some(one) = read.try_next().await? {
+            match one {
+                Retrieved::Objects(objects) => batch.objects.append(objects),
+                Retrieved::Gone(id) => match list {
+                    List::Charges => batch.charges_gone.push(id),
+                    List::Invoices | List::CheckoutSessions => batch.purchases_gone.push(id),
+                    List::Products => batch.objects.products.push(deleted(id)),
+                    List::Prices => batch.objects.prices.push(deleted(id)),
+                    List::Disputes => {}
+                },
+            }
+        }
+        drop(read);
+        batch.requests = source.new_requests();
+        write::commit(run, batch, None).await?;
+    }
+    Ok(())
+}
+
+/// Leaves out what is too old to be stored, as far as it is known; charges among it are noted.
+async fn within_range(run: &Run<'_>, list: List, mut ids: Ids) -> Result<Ids, Error> {
+    let (organization, connection_id) = (run.organization(), run.connection_id());
+    match list {
+        List::Invoices | List::CheckoutSessions => {
+            let from = run.connection.lines_from().timestamp();
+            ids.retain(|_, created| created.is_none_or(|at| at >= from));
+        }
+        List::Charges => {
+            let from = run.connection.covered_from();
+            let is_old = |at: i64| at < from.timestamp();
+            let old: Vec<(String, DateTime<Utc>)> = ids
+                .iter()
+                .filter_map(|(id, created)| created.filter(|&at| is_old(at)).map(|at| (id, at)))
+                .filter_map(|(id, at)| Some((id.clone(), DateTime::from_timestamp(at, 0)?)))
+                .collect();
+            let named: Vec<String> = ids.keys().cloned().collect();
+            let mut tx = run.transaction().await?;
+            if !old.is_empty() {
+                outside::note(&mut tx, organization, connection_id, &old).await?;
+            }
+            let known = outside::among(&mut tx, organization, connection_id, &named, from).await?;
+            run.commit(tx).await?;
+            for (id, _) in known {
+                ids.remove(&id);
+            }
+        }
+        List::Products | List::Prices | List::Disputes => {}
+    }
+    Ok(ids)
+}
+
+/// The stretch of time in which several of these objects were made since the last job.
+fn range_of_new(run: &Run<'_>, ids: &Ids) -> Option<Range> {
+    let since = run.state.next_sync_from?.timestamp();
+    let new = ids.values().copied().flatten().filter(|&at| at >= since);
+    let (oldest, newest) = (new.clone().min()?, new.clone().max()?);
+    let range = Range {
+        from: DateTime::from_timestamp(oldest, 0)?,
+        to: DateTime::from_timestamp(newest + 1, 0)?,
+        after: None,
     };
-    let from = DateTime::from_timestamp(oldest, 0).unwrap_or(now);
-    // Beyond our own clock too: Stripe's may be ahead.
-    let to =
-        DateTime::from_timestamp(new.iter().copied().max().unwrap_or(oldest) + 1, 0).unwrap_or(now);
-    let expand: Vec<String> = run
-        .charge_fields()
-        .iter()
-        .map(|field| format!("data.{field}"))
-        .collect();
-    fetch::list_charges(source, from, to, &expand).await
+    (new.count() > 1).then_some(range)
+}
+
+enum Retrieved {
+    Objects(Objects),
+    Gone(String),
+}
+
+async fn retrieve(
+    source: &Source,
+    list: List,
+    id: &str,
+    expand: &[&str],
+) -> Result<Retrieved, Error> {
+    match source.retrieve(path_of(list), id, expand).await? {
+        Some(raw) => Ok(Retrieved::Objects(
+            objects::read(source, list, &[raw]).await?,
+        )),
+        None => Ok(Retrieved::Gone(id.to_owned())),
+    }
 }
 
 /// A customer as it is now; one that Stripe does not know any more counts as deleted.
-async fn retrieve_customer(source: &Source, id: &str) -> Result<CatalogObject, Error> {
-    let Some(raw) = source.retrieve(CUSTOMERS, id, &[]).await? else {
-        let metadata = serde_json::Map::new();
-        return Ok(CatalogObject {
-            object_id: id.to_owned(),
-            metadata,
-            deleted: true,
-        });
-    };
-    fetch::read_object::<Customer>(CUSTOMERS, &raw).map(CatalogObject::from)
+async fn retrieve_customer(source: &Source, id: &str) -> Result<Objects, Error> {
+    let mut objects = Objects::default();
+    match source.retrieve(CUSTOMERS, id, &[]).await? {
+        Some(raw) => objects = objects::read_customer(&raw)?,
+        None => objects.customers.push(deleted(id.to_owned())),
+    }
+    Ok(objects)
+}
+
+fn deleted(object_id: String) -> CatalogObject {
+    CatalogObject {
+        object_id,
+        metadata: serde_json::Map::new(),
+        deleted: true,
+        created_at: None,
+    }
 }

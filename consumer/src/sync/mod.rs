@@ -1,7 +1,11 @@
 //! What each job does.
 //!
-//! - `full` lists the covered range, page by page (`fetch`), while `write` commits;
-//! - `incremental` applies what events say has changed ([`changes`]);
+//! - `full` lists the covered range, page by page (`fetch`), while `write` commits; `sweep` finds what is
+//!   no longer listed;
+//! - `incremental` applies what events say has changed ([`changes`]); `relist` finds once a day what they
+//!   did not say;
+//! - `source` is Stripe as a job reads it, `objects` what is made of its answers, `rows` what is made of
+//!   those in the database;
 //! - `stored` holds the jobs that need no word with Stripe: refilter, redate, delete;
 //! - `finish` makes the aggregates, the catalogue and the state agree with the rows.
 //!
@@ -12,16 +16,21 @@ mod fetch;
 mod finish;
 mod full;
 mod incremental;
+mod objects;
+mod relist;
+mod rows;
 mod source;
 mod stored;
+mod sweep;
 mod write;
 
-use common::connection::{self, Connection};
+use chrono::TimeDelta;
+use common::connection::{self, Connection, Permission, Warning};
 use common::credential::{self, Place};
 use common::db::{self, Pool};
 use common::filter::{self, RuleSet};
 use common::sync::state::{self, SyncState};
-use common::sync::{Fence, Job, JobType};
+use common::sync::{Fence, Job, JobType, List, parked};
 use common::tenant::OrganizationId;
 use sqlx::{Postgres, Transaction};
 
@@ -29,8 +38,28 @@ use self::source::Source;
 use crate::Engine;
 use crate::outcome::Error;
 
+/// Optional permissions that a job may lose while it runs; more would be the same one over and over.
+const MOST_LOSSES: usize = 12;
+
 /// Runs a claimed job to its completion, which is committed when this returns well.
+///
+/// A key that loses an optional permission meanwhile does without: the job begins again with what it may
+/// still read.
 pub async fn run(engine: &Engine, job: &Job) -> Result<(), Error> {
+    let mut losses = 0;
+    loop {
+        match run_once(engine, job).await {
+            Err(Error::PermissionLost { resource, message }) if losses < MOST_LOSSES => {
+                losses += 1;
+                let run = Run::load(engine, job).await?;
+                run.lose_permission(resource, &message).await?;
+            }
+            ended => return ended,
+        }
+    }
+}
+
+async fn run_once(engine: &Engine, job: &Job) -> Result<(), Error> {
     match job.job_type {
         JobType::Delete => stored::delete(engine, job).await,
         JobType::Refilter => stored::refilter(&Run::load(engine, job).await?).await,
@@ -48,6 +77,8 @@ pub(crate) struct Run<'a> {
     pub(crate) connection: Connection,
     pub(crate) rules: RuleSet,
     pub(crate) state: SyncState,
+    /// Whether objects are set aside that may be readable now.
+    pub(crate) has_parked: bool,
 }
 
 impl<'a> Run<'a> {
@@ -60,6 +91,7 @@ impl<'a> Run<'a> {
         let rules =
             filter::queries::active(&mut tx, organization.as_str(), &job.connection_id).await?;
         let state = state::get(&mut tx, organization, &job.connection_id).await?;
+        let parked = parked::count(&mut tx, organization, &job.connection_id).await?;
         engine.commit(tx).await?;
         Ok(Self {
             engine,
@@ -68,6 +100,7 @@ impl<'a> Run<'a> {
             connection,
             rules,
             state,
+            has_parked: !parked.is_empty(),
         })
     }
 
@@ -115,29 +148,56 @@ impl<'a> Run<'a> {
         Ok(Source::new(client, &self.engine.fail_points))
     }
 
-    /// Whether the key was found to be allowed to read a resource.
+    /// Whether the key may read a resource, as far as is known: what is not probed (disputes, balance
+    /// transactions) is tried, and lost when Stripe refuses it.
     pub(crate) fn may_read(&self, resource: &str) -> bool {
-        self.connection
-            .permissions
-            .iter()
-            .any(|p| p.resource == resource && p.granted)
+        let Connection {
+            permissions,
+            warnings,
+            ..
+        } = &self.connection;
+        match permissions.iter().find(|p| p.resource == resource) {
+            Some(permission) => permission.granted,
+            None => !warnings.iter().any(|warning| {
+                warning.code == Warning::PERMISSION_MISSING && warning.resource == resource
+            }),
+        }
+    }
+
+    /// Whether a list is read for this connection.
+    pub(crate) fn reads(&self, list: List) -> bool {
+        list == List::Charges || self.may_read(list.as_str())
     }
 
     /// Notes that an optional permission is gone, with the warning that says what is lost.
-    pub(crate) async fn lose_permission(&self, resource: &str, hint: &str) -> Result<(), Error> {
+    pub(crate) async fn lose_permission(
+        &self,
+        resource: &'static str,
+        hint: &str,
+    ) -> Result<(), Error> {
         let Connection {
             mut permissions,
             mut warnings,
             ..
         } = self.connection.clone();
-        for permission in permissions
-            .iter_mut()
-            .filter(|p| p.resource == resource && p.granted)
-        {
-            permission.granted = false;
-            permission.hint = Some(hint.to_owned());
-            warnings.push(connection::Warning::permission_missing(permission));
-        }
+        let known = permissions.iter_mut().find(|p| p.resource == resource);
+        let lost = match known {
+            Some(permission) => {
+                permission.granted = false;
+                permission.hint = Some(hint.to_owned());
+                permission.clone()
+            }
+            None => Permission {
+                resource: resource.to_owned(),
+                granted: false,
+                needed_for: needed_for(resource).to_owned(),
+                hint: Some(hint.to_owned()),
+            },
+        };
+        warnings.retain(|warning| {
+            warning.code != Warning::PERMISSION_MISSING || warning.resource != resource
+        });
+        warnings.push(Warning::permission_missing(&lost));
         let (organization, connection_id) = (self.organization(), self.connection_id());
         let mut tx = self.transaction().await?;
         connection::queries::set_permissions(
@@ -152,15 +212,55 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// What to inline in charges, as far as the key may read it.
-    pub(crate) fn charge_fields(&self) -> Vec<&'static str> {
-        let mut fields = Vec::new();
-        if self.may_read("customers") {
-            fields.push("customer");
+    /// What to inline in an object of a list, as far as the key may read it.
+    pub(crate) fn expansions(&self, list: List) -> Vec<&'static str> {
+        match list {
+            List::Charges => {
+                let mut fields = Vec::new();
+                if self.may_read("customers") {
+                    fields.push("customer");
+                }
+                if self.may_read("refunds") {
+                    fields.push("refunds");
+                    if self.may_read("balance_transactions") {
+                        fields.push("refunds.data.balance_transaction");
+                    }
+                }
+                fields
+            }
+            List::Invoices => vec!["payments"],
+            List::CheckoutSessions => vec!["line_items"],
+            List::Products | List::Prices | List::Disputes => Vec::new(),
         }
-        if self.may_read("refunds") {
-            fields.push("refunds");
+    }
+
+    /// The same for the list itself.
+    pub(crate) fn list_expansions(&self, list: List) -> Vec<String> {
+        let fields = self.expansions(list);
+        fields.iter().map(|field| format!("data.{field}")).collect()
+    }
+
+    /// What rows are made of, as far as the key may read it: rows made of something else would differ.
+    pub(crate) fn read_with(&self) -> Vec<String> {
+        let fields = self.expansions(List::Charges);
+        let lists = List::ALL.into_iter().filter(|list| self.reads(*list));
+        let lists = lists.map(List::as_str);
+        fields.into_iter().chain(lists).map(str::to_owned).collect()
+    }
+
+    /// How late Stripe may show an event or an object in a list.
+    pub(crate) fn lag(&self) -> TimeDelta {
+        TimeDelta::from_std(self.engine.event_lag).unwrap_or(TimeDelta::zero())
+    }
+}
+
+/// What is lost without a resource that connecting does not probe.
+fn needed_for(resource: &str) -> &'static str {
+    match resource {
+        "disputes" => "the status of disputes",
+        "balance_transactions" => {
+            "telling the released rest of a partial capture from a refund of the same amount"
         }
-        fields
+        _ => "complete rows",
     }
 }

@@ -1,12 +1,14 @@
 //! The jobs that work on stored rows alone, without a word to Stripe.
 
+use std::collections::BTreeMap;
+
 use chrono::TimeDelta;
 use common::charge::queries;
 use common::sync::lease::{Progress, complete, fenced_progress};
 use common::sync::{Job, state};
-use common::{connection, db, filter};
+use common::{connection, db, filter, purchase};
 
-use super::{Run, finish};
+use super::{Run, finish, rows};
 use crate::Engine;
 use crate::outcome::Error;
 
@@ -37,6 +39,12 @@ pub(super) async fn redate(run: &Run<'_>) -> Result<(), Error> {
         state::mark_catalogue_stale(&mut tx, organization, connection_id).await?;
     }
     state::begin_no_earlier(&mut tx, organization, connection_id, from).await?;
+    let lines_from = run.connection.lines_from();
+    let touched =
+        purchase::queries::remove_before(&mut tx, organization, connection_id, lines_from).await?;
+    let mut without_lines = BTreeMap::new();
+    rows::add_concerned(run, &mut tx, &touched, &[], &mut without_lines).await?;
+    rows_written += rows::write(run, &mut tx, &without_lines).await?.rows;
     let bounds = queries::created_bounds(&mut tx, organization, connection_id).await?;
     if let Some((oldest, newest)) = bounds {
         let end = newest + TimeDelta::seconds(1);

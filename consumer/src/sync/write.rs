@@ -1,113 +1,263 @@
-//! Committing charges: rows, objects, metadata keys, plan and counters in one fenced transaction.
+//! Committing what was read: rows and their ingredients, metadata keys, plan and counters in one fenced
+//! transaction.
 //!
-//! Writing the same charges again writes nothing, so a page that was read twice, by a crash or by an
-//! overlap, changes no figure.
+//! Whatever was read (a charge, what it paid for, a product, a dispute) is stored first; then the rows of
+//! every charge that it concerns are made from what is stored. So the order in which lists are read does not
+//! matter, and writing the same objects again writes nothing.
 
 use std::collections::BTreeMap;
 
 use common::catalogue::{self, CatalogObject, Catalogue, ObjectType};
-use common::charge::queries;
-use common::charge::{Charge, RevenueRow};
-use common::filter;
+use common::charge::{Charge, outside, queries};
+use common::dispute;
+use common::purchase::queries::Touched;
+use common::purchase::{self, Purchase, PurchaseKind};
 use common::sync::lease::{Progress, fenced_progress};
-use common::sync::{Plan, Span, state};
+use common::sync::{List, ParkedObject, Plan, parked, state};
 use sqlx::PgConnection;
 
-use super::Run;
+use super::objects::Objects;
+use super::sweep::{Swept, SweptList};
+use super::{Run, rows};
 use crate::outcome::Error;
 
 /// What one commit holds.
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
-    /// Charges as read, later ones replacing earlier ones of the same id.
-    pub(crate) charges: Vec<Charge>,
+    /// As read, later ones replacing earlier ones of the same id.
+    pub(crate) objects: Objects,
     /// Charges that Stripe no longer has.
-    pub(crate) gone: Vec<String>,
-    /// Customers read by themselves.
-    pub(crate) customers: Vec<CatalogObject>,
+    pub(crate) charges_gone: Vec<String>,
+    /// Invoices and sessions that Stripe no longer has.
+    pub(crate) purchases_gone: Vec<String>,
     /// What was listed whole, so that what is stored of it and was not listed is gone.
     pub(crate) swept: Swept,
     /// Requests sent since the last commit.
     pub(crate) requests: i64,
 }
 
-/// Stretches of time of which the batch holds every charge that Stripe lists.
+/// What a transaction has changed so far.
 #[derive(Debug, Default)]
-pub(crate) struct Swept {
-    pub(crate) spans: Vec<Span>,
-    /// Charges of these spans that an earlier batch held.
-    pub(crate) listed_before: Vec<String>,
+struct Changed {
+    /// Payments and purchases whose charges have other lines.
+    touched: Touched,
+    /// Charges whose rows show something else.
+    charges: Vec<String>,
+    /// Whether stored metadata changed or went.
+    catalogue: bool,
 }
 
-impl Swept {
-    fn is_empty(&self) -> bool {
-        self.spans.is_empty()
-    }
-}
-
-/// Commits a batch and the plan that it fulfils. Charges from before the covered range are left out.
-pub(crate) async fn commit(run: &Run<'_>, batch: Batch, plan: Option<&Plan>) -> Result<(), Error> {
-    let (organization, connection_id) = (run.organization(), run.connection_id());
-    let charges_seen = batch.charges.len() as i64;
-    let customers = customers_of(&batch.charges, batch.customers);
-    let charges = newest_versions(run, batch.charges, &customers);
-    let rows: Vec<RevenueRow> = charges
-        .values()
-        .flat_map(|charge| charge.rows(run.connection.date_of(charge.created_at), &run.rules))
-        .collect();
+/// Commits a batch and the plan that it fulfils; how many rows changed. Charges from before the covered
+/// range are noted and left out.
+pub(crate) async fn commit(run: &Run<'_>, batch: Batch, plan: Option<&Plan>) -> Result<i64, Error> {
+    let read = if run.has_parked {
+        batch.objects.ids()
+    } else {
+        Vec::new()
+    };
+    let Objects {
+        charges,
+        purchases,
+        products,
+        prices,
+        customers,
+        disputes,
+        parked,
+    } = batch.objects;
+    let charges_seen = charges.len() as i64;
+    let advanced = charges_seen > 0 || plan.is_some();
+    let customers = customers_of(&charges, customers);
+    let (mut charges, outside) = newest_versions(run, charges, &customers);
 
     let mut tx = run.transaction().await?;
-    let mut changed = false;
-    if !batch.gone.is_empty() {
-        changed |= queries::remove(&mut tx, organization, connection_id, &batch.gone).await?;
+    let mut changed = Changed::default();
+    park(run, &mut tx, &read, &parked).await?;
+    let gone = (&batch.charges_gone[..], &batch.purchases_gone[..]);
+    remove_gone(run, &mut tx, gone, &mut changed).await?;
+    for (list, swept) in &batch.swept.lists {
+        remove_unlisted(run, &mut tx, *list, swept, &mut changed).await?;
     }
-    if !batch.swept.is_empty() {
-        let listed: Vec<String> = charges
-            .keys()
-            .cloned()
-            .chain(batch.swept.listed_before)
-            .collect();
-        let spans = &batch.swept.spans;
-        changed |=
-            queries::remove_unlisted(&mut tx, organization, connection_id, spans, &listed).await?;
+    let customers: Vec<&CatalogObject> = customers.values().collect();
+    for (object_type, objects) in [
+        (ObjectType::Product, products.iter().collect()),
+        (ObjectType::Price, prices.iter().collect()),
+        (ObjectType::Customer, customers),
+    ] {
+        changed.catalogue |= rows::remember(run, &mut tx, object_type, objects).await?;
     }
-    let mut rows_written = 0;
-    if !rows.is_empty() {
-        let written = queries::upsert(&mut tx, organization, connection_id, rows).await?;
-        rows_written = written.rows;
-        changed |= written.rows > 0;
-        let mut found = Catalogue::default();
-        for charge in written.inserted.iter().filter_map(|id| charges.get(id)) {
-            found.add(ObjectType::Charge, &charge.metadata, charge.created_at);
-        }
-        catalogue::queries::merge(&mut tx, organization.as_str(), connection_id, &found).await?;
+    store_purchases(run, &mut tx, &purchases, &mut changed).await?;
+    let by_id: BTreeMap<&str, &dispute::Dispute> = disputes
+        .iter()
+        .map(|dispute| (dispute.dispute_id.as_str(), dispute))
+        .collect();
+    if !by_id.is_empty() {
+        let disputes: Vec<&dispute::Dispute> = by_id.into_values().collect();
+        let (organization, connection_id) = (run.organization(), run.connection_id());
+        let concerned =
+            dispute::queries::store(&mut tx, organization, connection_id, &disputes).await?;
+        changed.charges.extend(concerned);
     }
-    changed |= write_customers(run, &mut tx, &customers).await?;
-    if changed {
+    if !outside.is_empty() {
+        outside::note(&mut tx, run.organization(), run.connection_id(), &outside).await?;
+    }
+    rows::add_concerned(
+        run,
+        &mut tx,
+        &changed.touched,
+        &changed.charges,
+        &mut charges,
+    )
+    .await?;
+    let written = rows::write(run, &mut tx, &charges).await?;
+    changed.catalogue |= written.rows > 0;
+    let mut found = Catalogue::default();
+    for charge in written.inserted.iter().filter_map(|id| charges.get(id)) {
+        found.add(ObjectType::Charge, &charge.metadata, charge.created_at);
+    }
+    let (organization, connection_id) = (run.organization(), run.connection_id());
+    catalogue::queries::merge(&mut tx, organization.as_str(), connection_id, &found).await?;
+    if changed.catalogue {
         state::mark_catalogue_stale(&mut tx, organization, connection_id).await?;
     }
     let progress = Progress {
         charges_seen,
-        rows_written,
+        rows_written: written.rows,
         requests: batch.requests,
+        advanced,
     };
     fenced_progress(&mut tx, &run.fence, progress, plan).await?;
     run.commit(tx).await?;
     metrics::counter!("stripe_sync_charges_total").increment(charges_seen.unsigned_abs());
-    metrics::counter!("stripe_sync_rows_written_total").increment(rows_written.unsigned_abs());
+    metrics::counter!("stripe_sync_rows_written_total").increment(written.rows.unsigned_abs());
+    Ok(written.rows)
+}
+
+/// Sets aside what could not be read, and lets go of what now could.
+async fn park(
+    run: &Run<'_>,
+    tx: &mut PgConnection,
+    read: &[(&'static str, Vec<String>)],
+    parked: &[ParkedObject],
+) -> Result<(), Error> {
+    let (organization, connection_id) = (run.organization(), run.connection_id());
+    for (list, ids) in read {
+        let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+        parked::release(tx, organization, connection_id, list, &ids).await?;
+    }
+    let newest: BTreeMap<(&str, &str), &ParkedObject> = parked
+        .iter()
+        .map(|object| ((object.list.as_str(), object.object_id.as_str()), object))
+        .collect();
+    if !newest.is_empty() {
+        let objects: Vec<&ParkedObject> = newest.into_values().collect();
+        let now = run.engine.clock.now();
+        parked::park(tx, organization, connection_id, &objects, now).await?;
+    }
     Ok(())
 }
 
-/// The charges of the covered range, each as last read, with their customers as last read.
+async fn remove_gone(
+    run: &Run<'_>,
+    tx: &mut PgConnection,
+    (charges, purchases): (&[String], &[String]),
+    changed: &mut Changed,
+) -> Result<(), Error> {
+    let (organization, connection_id) = (run.organization(), run.connection_id());
+    if !charges.is_empty() {
+        changed.catalogue |= queries::remove(tx, organization, connection_id, charges).await?;
+        let ids: Vec<&str> = charges.iter().map(String::as_str).collect();
+        let list = List::Charges.as_str();
+        parked::release(tx, organization, connection_id, list, &ids).await?;
+    }
+    if !purchases.is_empty() {
+        let touched = purchase::queries::remove(tx, organization, connection_id, purchases).await?;
+        changed.touched.extend(touched);
+    }
+    Ok(())
+}
+
+/// Removes what is stored of stretches of time and was not listed in them.
+async fn remove_unlisted(
+    run: &Run<'_>,
+    tx: &mut PgConnection,
+    list: List,
+    swept: &SweptList,
+    changed: &mut Changed,
+) -> Result<(), Error> {
+    let SweptList { spans, listed } = swept;
+    if spans.is_empty() {
+        return Ok(());
+    }
+    let (organization, connection_id) = (run.organization(), run.connection_id());
+    let kind = match list {
+        List::Charges => {
+            changed.catalogue |=
+                queries::remove_unlisted(tx, organization, connection_id, spans, listed).await?;
+            return Ok(());
+        }
+        List::Disputes => {
+            let concerned =
+                dispute::queries::remove_unlisted(tx, organization, connection_id, spans, listed)
+                    .await?;
+            changed.charges.extend(concerned);
+            return Ok(());
+        }
+        List::Products | List::Prices => {
+            let object_type = match list {
+                List::Products => ObjectType::Product,
+                _ => ObjectType::Price,
+            };
+            changed.catalogue |= rows::delete_unlisted(run, tx, object_type, swept).await?;
+            return Ok(());
+        }
+        List::Invoices => PurchaseKind::Invoice,
+        List::CheckoutSessions => PurchaseKind::CheckoutSession,
+    };
+    let touched =
+        purchase::queries::remove_unlisted(tx, organization, connection_id, kind, spans, listed)
+            .await?;
+    changed.touched.extend(touched);
+    Ok(())
+}
+
+/// Stores what charges paid for, as far back as lines are known.
+async fn store_purchases(
+    run: &Run<'_>,
+    tx: &mut PgConnection,
+    purchases: &[Purchase],
+    changed: &mut Changed,
+) -> Result<(), Error> {
+    let known_from = run.connection.lines_from();
+    let newest: BTreeMap<&str, &Purchase> = purchases
+        .iter()
+        .filter(|purchase| purchase.created_at >= known_from)
+        .map(|purchase| (purchase.purchase_id.as_str(), purchase))
+        .collect();
+    if newest.is_empty() {
+        return Ok(());
+    }
+    let purchases: Vec<&Purchase> = newest.into_values().collect();
+    let (organization, connection_id) = (run.organization(), run.connection_id());
+    let touched = purchase::queries::store(tx, organization, connection_id, &purchases).await?;
+    changed.touched.extend(touched);
+    Ok(())
+}
+
+type Outside = Vec<(String, chrono::DateTime<chrono::Utc>)>;
+
+/// The charges of the covered range, each as last read, with their customers as last read; and those from
+/// before it.
 fn newest_versions(
     run: &Run<'_>,
     read: Vec<Charge>,
     customers: &BTreeMap<String, CatalogObject>,
-) -> BTreeMap<String, Charge> {
+) -> (BTreeMap<String, Charge>, Outside) {
     let covered_from = run.connection.covered_from();
     let mut charges = BTreeMap::new();
+    let mut outside = Vec::new();
     for mut charge in read {
         if charge.created_at < covered_from {
+            outside.push((charge.charge_id, charge.created_at));
             continue;
         }
         if let Some(customer) = charge.customer_id.as_ref().and_then(|id| customers.get(id)) {
@@ -115,48 +265,9 @@ fn newest_versions(
         }
         charges.insert(charge.charge_id.clone(), charge);
     }
-    charges
-}
-
-/// Remembers customers, and puts what is new about them on all rows that refer to them: other rows of
-/// the same customer may be of an earlier commit. True when a row changed.
-async fn write_customers(
-    run: &Run<'_>,
-    tx: &mut PgConnection,
-    customers: &BTreeMap<String, CatalogObject>,
-) -> Result<bool, Error> {
-    let (organization, connection_id) = (run.organization(), run.connection_id());
-    if customers.is_empty() {
-        return Ok(false);
-    }
-    let objects: Vec<&CatalogObject> = customers.values().collect();
-    let remembered = catalogue::queries::remember(
-        tx,
-        organization.as_str(),
-        connection_id,
-        ObjectType::Customer,
-        &objects,
-    )
-    .await?;
-    let news: Vec<&CatalogObject> = objects
-        .into_iter()
-        .filter(|customer| remembered.contains(&customer.object_id))
-        .collect();
-    let changed = queries::set_customer_metadata(tx, organization, connection_id, &news).await?;
-    if changed.is_empty() || run.rules.is_empty() {
-        return Ok(!changed.is_empty());
-    }
-    // Rules may look at the customer's metadata.
-    let days = filter::queries::refilter_customers(
-        tx,
-        organization.as_str(),
-        connection_id,
-        &run.rules,
-        &changed,
-    )
-    .await?;
-    queries::mark_stale(tx, organization, connection_id, &days).await?;
-    Ok(true)
+    outside.sort_unstable();
+    outside.dedup();
+    (charges, outside)
 }
 
 /// The customers that were read with charges or by themselves, each as last read.
@@ -171,6 +282,7 @@ fn customers_of(
                 object_id: id.clone(),
                 metadata: charge.customer_metadata.clone(),
                 deleted,
+                created_at: None,
             };
             by_id.insert(id.clone(), customer);
         }

@@ -3,7 +3,7 @@
 //! Every refusal is a [`StripeError`]. Deliberately absent: keys, limits and faults, which have
 //! been dealt with before.
 
-use super::endpoint::Operation;
+use super::endpoint::{Operation, permission};
 use super::objects::node;
 use super::selection::{Selection, select};
 use crate::book::LINE_SLOTS;
@@ -12,8 +12,10 @@ use crate::event::{Event, EventLog};
 use crate::expand::Expand;
 use crate::id::{IdCodec, Kind};
 use crate::json::{self, Object};
+use crate::key::Access;
 use crate::list::{self, Direction, Page, Position, Query, Source};
 use crate::parameters::{Paging, Parameters, Window};
+use crate::patch::Patches;
 use crate::run;
 use crate::view::View;
 
@@ -21,6 +23,9 @@ use crate::view::View;
 pub(crate) struct Answer<'a> {
     pub(crate) view: View<'a>,
     pub(crate) events: &'a EventLog,
+    pub(crate) patches: &'a Patches,
+    /// The key, where what it expands is to be checked.
+    pub(crate) reader: Option<&'a Access>,
     /// The ids of the same account in the other mode.
     pub(crate) other_mode: &'a IdCodec,
     /// The newest `created` that lists show, in Unix seconds.
@@ -49,22 +54,24 @@ impl Answer<'_> {
                 parameters.finish()?;
                 let event = self.view.account.codec.decode(Kind::Event, id);
                 let event = event.and_then(|index| self.events.get(index));
-                event
+                let mut body = event
                     .map(|event| event.body.clone())
-                    .ok_or_else(|| self.missing(Kind::Event, id))
+                    .ok_or_else(|| self.missing(Kind::Event, id))?;
+                self.patches.apply(&mut body, 0);
+                Ok(body)
             }
             Operation::Get(kind) => {
-                let expand = Expand::parse(&paths, node(kind), false, self.view.version)?;
+                let expand = self.expand(&paths, kind, false)?;
                 parameters.finish()?;
                 self.object(kind, id, &expand)
             }
             Operation::List(Kind::Event) => self.events(parameters),
             Operation::List(kind) => {
-                let expand = Expand::parse(&paths, node(kind), true, self.view.version)?;
+                let expand = self.expand(&paths, kind, true)?;
                 self.list(kind, parameters, &expand)
             }
             Operation::ChargeRefunds => {
-                let expand = Expand::parse(&paths, node(Kind::Refund), true, self.view.version)?;
+                let expand = self.expand(&paths, Kind::Refund, true)?;
                 self.found(Kind::Charge, id)?;
                 parameters.set("charge", id);
                 self.list(Kind::Refund, parameters, &expand)
@@ -82,6 +89,19 @@ impl Answer<'_> {
         }
     }
 
+    /// Reads the paths for an object of `kind` or a list of them, as far as the key may.
+    fn expand(&self, paths: &[String], kind: Kind, list: bool) -> Result<Expand, StripeError> {
+        let version = self.view.version;
+        let expand = Expand::parse(paths, node(kind), list, version)?;
+        if let Some(reader) = self.reader {
+            let reached = Expand::reached(paths, node(kind), list, version);
+            for permission in reached.into_iter().filter_map(permission) {
+                reader.require(permission, &self.view.account.id)?;
+            }
+        }
+        Ok(expand)
+    }
+
     fn account(&self, operation: Operation, id: &str) -> Result<String, StripeError> {
         let mut out = String::with_capacity(4_096);
         match operation {
@@ -91,6 +111,7 @@ impl Answer<'_> {
             }
             _ => self.view.write_account(&mut out),
         }
+        self.patches.apply(&mut out, 0);
         Ok(out)
     }
 
@@ -98,7 +119,10 @@ impl Answer<'_> {
         let mut out = String::with_capacity(4_096);
         let index = self.view.index_of(kind, id);
         match index.filter(|&index| self.view.write(&mut out, kind, index, expand)) {
-            Some(_) => Ok(out),
+            Some(_) => {
+                self.patches.apply(&mut out, 0);
+                Ok(out)
+            }
             None => Err(self.missing(kind, id)),
         }
     }
@@ -159,11 +183,8 @@ impl Answer<'_> {
             limit,
         };
         let page = source.page(&query, |index, generated| {
-            let there = if generated {
-                run::listed(book, kind, index)
-            } else {
-                kind != Kind::Charge || !book.overlay.unlisted.contains(&index)
-            };
+            let may_go = matches!(kind, Kind::Charge | Kind::Customer | Kind::Product);
+            let there = !(generated || may_go) || run::listed(book, kind, index);
             there && keep(index)
         });
         Ok(self.page(kind, &page, expand))
@@ -190,10 +211,12 @@ impl Answer<'_> {
         let expand = expand.at("data");
         self.envelope(page.indices.len() * 3_600, page.has_more, |out| {
             json::array(out, &page.indices, |out, &index| {
+                let start = out.len();
                 if !self.view.write(out, kind, index, expand) {
                     // Only listed objects are on a page, and those are there.
                     out.push_str("null");
                 }
+                self.patches.apply(out, start);
             });
         })
     }
@@ -214,7 +237,7 @@ impl Answer<'_> {
         mut parameters: Parameters,
         paths: &[String],
     ) -> Result<String, StripeError> {
-        let expand = Expand::parse(paths, node(kind), true, self.view.version)?;
+        let expand = self.expand(paths, kind, true)?;
         let Paging { limit, cursor } = parameters.take_paging()?;
         parameters.finish()?;
         let cursor = match cursor {
@@ -280,7 +303,11 @@ impl Answer<'_> {
             .filter_map(|&index| self.events.get(index));
         Ok(
             self.envelope(page.indices.len() * 4_000, page.has_more, |out| {
-                json::array(out, bodies, |out, event| out.push_str(&event.body));
+                json::array(out, bodies, |out, event| {
+                    let start = out.len();
+                    out.push_str(&event.body);
+                    self.patches.apply(out, start);
+                });
             }),
         )
     }

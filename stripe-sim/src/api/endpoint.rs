@@ -4,7 +4,9 @@
 //! names where those are known and plausible ones otherwise. Deliberately absent: every POST and
 //! DELETE; changes are made through the control endpoints.
 
+use crate::expand::Node;
 use crate::id::Kind;
+use crate::version::ApiVersion;
 
 /// What an endpoint answers with.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -27,6 +29,17 @@ pub(crate) struct Endpoint {
     /// The permission that a restricted key needs; none for what every key may read.
     pub(crate) permission: Option<&'static str>,
     pub(crate) operation: Operation,
+}
+
+impl Endpoint {
+    /// Whether `version` has this endpoint at all.
+    pub(crate) fn is_in(&self, version: ApiVersion) -> bool {
+        let of_payments = matches!(
+            self.operation,
+            Operation::List(Kind::InvoicePayment) | Operation::Get(Kind::InvoicePayment)
+        );
+        version != ApiVersion::Acacia || !of_payments
+    }
 }
 
 const fn endpoint(
@@ -59,6 +72,24 @@ pub const PERMISSIONS: [&str; 12] = [
     CHARGES, CUSTOMERS, PRODUCTS, PRICES, INVOICES, SESSIONS, INTENTS, DISPUTES, EVENTS, BALANCE,
     ENTRIES, ACCOUNT,
 ];
+
+/// The permission that a restricted key needs to read what stands at `node`.
+pub(crate) const fn permission(node: Node) -> Option<&'static str> {
+    match node {
+        Node::Charge | Node::Refunds | Node::Refund => Some(CHARGES),
+        Node::Customer => Some(CUSTOMERS),
+        Node::Product => Some(PRODUCTS),
+        Node::Price => Some(PRICES),
+        Node::Invoice | Node::Lines | Node::Line | Node::Payments | Node::InvoicePayment => {
+            Some(INVOICES)
+        }
+        Node::Session | Node::Items | Node::Item => Some(SESSIONS),
+        Node::Dispute => Some(DISPUTES),
+        Node::BalanceTransaction => Some(ENTRIES),
+        Node::PaymentIntent => Some(INTENTS),
+        Node::Closed | Node::Pricing | Node::PriceDetails | Node::Payment => None,
+    }
+}
 
 static ENDPOINTS: [Endpoint; 28] = [
     endpoint("GET /v1/charges", CHARGES, Operation::List(Kind::Charge)),

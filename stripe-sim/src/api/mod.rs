@@ -237,7 +237,7 @@ fn answer(
     if let Some(permission) = asked.endpoint.permission {
         access.require(permission, &account.identity.id)?;
     }
-    let version = match header("stripe-version") {
+    let version = match header("stripe-version").filter(|_| !account.one_version) {
         None => account.version,
         Some(given) => ApiVersion::parse(given).ok_or_else(|| {
             StripeError::invalid(
@@ -246,11 +246,16 @@ fn answer(
             )
         })?,
     };
+    if !asked.endpoint.is_in(version) {
+        return Err(StripeError::unknown_url("GET", asked.path));
+    }
     let now = simulator.clock.now();
-    let (book, events) = (account.book(), account.events());
+    let (book, events, patches) = (account.book(), account.events(), account.patches());
     Answer {
         view: account.view(&book, version),
         events: &events,
+        patches: &patches,
+        reader: settings.strict_expand.then_some(access),
         other_mode: &account.other_mode,
         lists_until: now - settings.visibility_lag_seconds,
         events_within: Window {

@@ -1,10 +1,11 @@
-//! What can happen to customers, products and prices.
+//! What can happen to customers, products and prices: each changes rows of charges that leave no
+//! event of their own.
 
 use std::borrow::Cow;
 
 use super::{AccountHandle, ControlError, MetadataChange, merge, no_such};
 use crate::id::Kind;
-use crate::ledger::Customer;
+use crate::ledger::{Currency, Customer, Price, Product};
 
 impl AccountHandle {
     /// Makes a customer; returns `cus_…`.
@@ -63,6 +64,60 @@ impl AccountHandle {
             book.overlay.customers.insert(index, customer);
             recorder.record_picture("customer.deleted", &before, None);
             Ok(())
+        })
+    }
+
+    /// Makes a product; returns `prod_…`.
+    pub fn create_product(&self, metadata: &MetadataChange) -> String {
+        self.change(|book, recorder| {
+            let index = book.next_product();
+            let created = recorder.now();
+            let mut product = Product {
+                index,
+                created,
+                updated: created,
+                deleted: false,
+                active: true,
+                name: Cow::Borrowed("New product"),
+                metadata: Vec::new(),
+            };
+            merge(&mut product.metadata, metadata);
+            book.overlay.products.insert(index, product);
+            book.list(Kind::Product, created, index);
+            recorder.record(book, "product.created", (Kind::Product, index), None);
+            self.account().identity.codec.encode(Kind::Product, index)
+        })
+    }
+
+    /// Makes a price of 1000 US cents for a product, which a [`super::NewLine`] can name; returns
+    /// `price_…`.
+    pub fn create_price(
+        &self,
+        product: &str,
+        metadata: &MetadataChange,
+    ) -> Result<String, ControlError> {
+        let of = self.locate(Kind::Product, product)?;
+        self.change(|book, recorder| {
+            book.product(of)
+                .filter(|it| !it.deleted)
+                .ok_or_else(|| no_such(Kind::Product, product))?;
+            let index = book.next_price();
+            let created = recorder.now();
+            let mut price = Price {
+                index,
+                created,
+                product: of,
+                active: true,
+                currency: Currency::USD,
+                unit_amount: 1_000,
+                recurring: false,
+                metadata: Vec::new(),
+            };
+            merge(&mut price.metadata, metadata);
+            book.overlay.prices.insert(index, price);
+            book.list(Kind::Price, created, index);
+            recorder.record(book, "price.created", (Kind::Price, index), None);
+            Ok(self.account().identity.codec.encode(Kind::Price, index))
         })
     }
 

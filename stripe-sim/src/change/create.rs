@@ -102,15 +102,8 @@ impl AccountHandle {
             None => None,
             Some(id) => Some(self.locate(Kind::Customer, id)?),
         };
-        let prices = |lines: &[NewLine]| -> Result<Vec<Option<u64>>, ControlError> {
-            let index = |id: &String| self.locate(Kind::Price, id);
-            lines
-                .iter()
-                .map(|line| line.price.as_ref().map(index).transpose())
-                .collect()
-        };
-        let invoiced = prices(&new.invoice_lines)?;
-        let ordered = prices(&new.session_items)?;
+        let invoiced = self.prices_of(&new.invoice_lines)?;
+        let ordered = self.prices_of(&new.session_items)?;
         self.change(|book, recorder| {
             let lines = priced(book, &new.invoice_lines, &invoiced);
             let items = priced(book, &new.session_items, &ordered);
@@ -124,7 +117,7 @@ impl AccountHandle {
     }
 }
 
-fn priced(book: &Book, lines: &[NewLine], prices: &[Option<u64>]) -> Vec<Line> {
+pub(super) fn priced(book: &Book, lines: &[NewLine], prices: &[Option<u64>]) -> Vec<Line> {
     let line = |(line, &price): (&NewLine, &Option<u64>)| {
         let unit = price
             .and_then(|index| book.price(index))
@@ -142,7 +135,7 @@ fn priced(book: &Book, lines: &[NewLine], prices: &[Option<u64>]) -> Vec<Line> {
 }
 
 /// The charge, after the invoice or the session that it pays was entered.
-fn charge(
+pub(super) fn charge(
     book: &mut Book,
     new: &NewCharge,
     customer: Option<u64>,
@@ -174,7 +167,8 @@ fn charge(
     let purchase = if !lines.is_empty() {
         let customer = customer.ok_or_else(|| refused("an invoice needs a customer"))?;
         let created = new.invoice_created.unwrap_or(created);
-        enter_invoice(book, lines, index, (currency, customer), created)
+        let terms = (currency, customer);
+        Purchase::Invoice(enter_invoice(book, lines, vec![index], terms, created))
     } else if items.is_empty() {
         Purchase::Nothing
     } else {
@@ -207,13 +201,14 @@ fn charge(
     })
 }
 
-fn enter_invoice(
+/// Enters an invoice and lists it; returns its index.
+pub(super) fn enter_invoice(
     book: &mut Book,
     lines: Vec<Line>,
-    charge: u64,
+    charges: Vec<u64>,
     (currency, customer): (Currency, u64),
     created: i64,
-) -> Purchase {
+) -> u64 {
     let index = book.next_invoice();
     let invoice = Invoice {
         index,
@@ -223,11 +218,11 @@ fn enter_invoice(
         status: InvoiceStatus::Open,
         subscription: true,
         lines,
-        charges: vec![charge],
+        charges,
     };
     book.overlay.invoices.insert(index, invoice);
     book.list(Kind::Invoice, created, index);
-    Purchase::Invoice(index)
+    index
 }
 
 fn enter_session(
@@ -254,7 +249,7 @@ fn enter_session(
 }
 
 /// Enters the charge and lists what hangs on it.
-fn enter(book: &mut Book, mut charge: Charge) {
+pub(super) fn enter(book: &mut Book, mut charge: Charge) {
     let (index, created) = (charge.index, charge.created);
     book.list(Kind::Charge, created, index);
     book.list(Kind::PaymentIntent, created, index);

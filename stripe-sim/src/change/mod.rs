@@ -9,6 +9,7 @@ mod charge;
 mod churn;
 mod create;
 mod examples;
+mod invoice;
 mod record;
 
 pub use churn::ChurnReport;
@@ -24,7 +25,7 @@ use crate::key::KeyState;
 use crate::ledger::Metadata;
 use crate::settings::Settings;
 use crate::simulator::Simulator;
-use crate::truth::{Truth, TruthError, TruthQuery};
+use crate::truth::{Truth, TruthError, TruthQuery, TruthRow};
 
 /// New metadata by key; `None` and empty values take the key away.
 pub type MetadataChange = BTreeMap<String, Option<String>>;
@@ -144,6 +145,12 @@ impl AccountHandle {
         lock(&self.account().faults).push(rule);
     }
 
+    /// Answers with the object with `id` as an RFC 7396 merge patch makes it, retrieved or in a
+    /// list's `data`; `None` answers with it as it is again. The object itself does not change.
+    pub fn patch_answers(&self, id: &str, patch: Option<serde_json::Value>) {
+        self.account().patches_mut().set(id, patch);
+    }
+
     /// Takes back faults that were not met yet.
     pub fn clear_faults(&self) {
         lock(&self.account().faults).clear();
@@ -153,6 +160,13 @@ impl AccountHandle {
     pub fn truth(&self, query: &TruthQuery) -> Result<Truth, TruthError> {
         let book = self.account().book().clone();
         crate::truth::tell(&book, &self.account().identity, query)
+    }
+
+    /// What a complete and correct sync of this account must store, row by row, by charge id and
+    /// place of the line. Dimensions to group by change nothing.
+    pub fn truth_rows(&self, query: &TruthQuery) -> Result<Vec<TruthRow>, TruthError> {
+        let book = self.account().book().clone();
+        crate::truth::rows(&book, &self.account().identity, query)
     }
 
     /// The index in `id`, or that there is no such object.

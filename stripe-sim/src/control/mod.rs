@@ -5,6 +5,7 @@
 //! `{"error": "…"}`. Deliberately absent: any protection; a simulator is not for a public network.
 
 mod objects;
+mod purchases;
 mod simulation;
 
 use std::sync::Arc;
@@ -26,6 +27,7 @@ pub(crate) fn router(simulator: Arc<Simulator>) -> Router {
     let routes = Router::new()
         .route("/", get(simulation::overview))
         .route("/truth", get(simulation::truth))
+        .route("/truth/rows", get(simulation::truth_rows))
         .route("/examples", get(simulation::examples))
         .route(
             "/requests",
@@ -59,6 +61,15 @@ pub(crate) fn router(simulator: Arc<Simulator>) -> Router {
         .route("/customers", post(objects::create_customer))
         .route("/customers/{id}", delete(objects::delete_customer))
         .route("/customers/{id}/metadata", post(objects::customer_metadata))
+        .route("/charges/{id}/invoice", post(purchases::attach_invoice))
+        .route("/invoices", post(purchases::create_invoice))
+        .route("/invoices/{id}/pay", post(purchases::pay_invoice))
+        .route("/products", post(purchases::create_product))
+        .route("/products/{id}/prices", post(purchases::create_price))
+        .route(
+            "/patches/{id}",
+            post(purchases::patch_answers).delete(purchases::forget_patch),
+        )
         .route("/products/{id}", delete(objects::delete_product))
         .route("/products/{id}/metadata", post(objects::product_metadata))
         .route("/prices/{id}/metadata", post(objects::price_metadata))

@@ -9,10 +9,10 @@ use serde_json::{Value, json};
 use super::{Chosen, Refusal};
 use crate::change::{ControlError, MetadataChange, NewCharge};
 
-type Answer = Result<Json<Value>, Refusal>;
+pub(super) type Answer = Result<Json<Value>, Refusal>;
 
 /// A body that may be empty.
-fn body<T: DeserializeOwned + Default>(text: &str) -> Result<T, Refusal> {
+pub(super) fn body<T: DeserializeOwned + Default>(text: &str) -> Result<T, Refusal> {
     if text.trim().is_empty() {
         return Ok(T::default());
     }
@@ -20,7 +20,7 @@ fn body<T: DeserializeOwned + Default>(text: &str) -> Result<T, Refusal> {
         .map_err(|error| ControlError::Refused(format!("the body is not right: {error}")).into())
 }
 
-fn done() -> Json<Value> {
+pub(super) fn done() -> Json<Value> {
     Json(json!({ "ok": true }))
 }
 

@@ -17,7 +17,7 @@ use crate::parameters::Parameters;
 use crate::requests::{Counters, RequestReport};
 use crate::settings::Settings;
 use crate::simulator::Simulator;
-use crate::truth::{Truth, TruthQuery};
+use crate::truth::{Truth, TruthQuery, TruthRow};
 
 /// Accounts that the overview shows.
 const SHOWN: usize = 100;
@@ -50,7 +50,25 @@ pub(super) async fn truth(
     Chosen(account): Chosen,
     RawQuery(query): RawQuery,
 ) -> Result<Json<Truth>, Refusal> {
-    let mut parameters = Parameters::parse(query.as_deref().unwrap_or_default());
+    let query = truth_query(query.as_deref())?;
+    let told = tokio::task::spawn_blocking(move || account.truth(&query)).await;
+    let truth = told.map_err(refused)?.map_err(ControlError::from)?;
+    Ok(Json(truth))
+}
+
+/// `GET /_sim/truth/rows?from=…&to=…&timezone=…`: a [`TruthRow`] for each row that must be stored.
+pub(super) async fn truth_rows(
+    Chosen(account): Chosen,
+    RawQuery(query): RawQuery,
+) -> Result<Json<Vec<TruthRow>>, Refusal> {
+    let query = truth_query(query.as_deref())?;
+    let told = tokio::task::spawn_blocking(move || account.truth_rows(&query)).await;
+    let rows = told.map_err(refused)?.map_err(ControlError::from)?;
+    Ok(Json(rows))
+}
+
+fn truth_query(query: Option<&str>) -> Result<TruthQuery, Refusal> {
+    let mut parameters = Parameters::parse(query.unwrap_or_default());
     let mut instant = |name: &str| {
         parameters
             .take(name)
@@ -58,16 +76,13 @@ pub(super) async fn truth(
             .transpose()
     };
     let (from, to, lines_from) = (instant("from")?, instant("to")?, instant("lines_from")?);
-    let query = TruthQuery {
+    Ok(TruthQuery {
         from,
         to,
         lines_from,
         timezone: parameters.take("timezone"),
         metadata: parameters.take_each("metadata"),
-    };
-    let told = tokio::task::spawn_blocking(move || account.truth(&query)).await;
-    let truth = told.map_err(refused)?.map_err(ControlError::from)?;
-    Ok(Json(truth))
+    })
 }
 
 fn parse_instant(text: &str) -> Result<i64, Refusal> {

@@ -69,12 +69,7 @@ impl Generator {
         let currency = self.currency(Domain::Invoice, index);
         let customer = Self::customer_for(index / PURCHASES * GROUP, &mut draw);
         let subscription = draw.chance(70);
-        let count = match draw.below(100) {
-            0..50 => 1,
-            50..76 => draw.between(2, 3),
-            76..90 => draw.between(4, 10),
-            _ => draw.between(11, 14),
-        };
+        let count = self.line_count(&mut draw);
         let discount = if draw.chance(12) {
             draw.pick(&[10, 20, 33])
         } else {
@@ -89,6 +84,22 @@ impl Generator {
             .map(|place| self.invoice_line(currency, place > 0, discount, tax, &mut draw))
             .collect::<Vec<_>>();
         (currency, customer, subscription, credited(lines))
+    }
+
+    /// The shares of the shorter invoices stay in proportion, whatever that of the long ones is.
+    const fn line_count(&self, draw: &mut Draw) -> i64 {
+        const PARTS: u64 = 90;
+        let shorter = 100_u64.saturating_sub(self.long_invoice_percent as u64);
+        let drawn = draw.below(100 * PARTS);
+        if drawn < shorter * 50 {
+            1
+        } else if drawn < shorter * 76 {
+            draw.between(2, 3)
+        } else if drawn < shorter * PARTS {
+            draw.between(4, 10)
+        } else {
+            draw.between(11, 14)
+        }
     }
 
     fn invoice_line(

@@ -32,6 +32,9 @@ pub(crate) const PURCHASES: u64 = 4;
 /// Seconds between an invoice that is paid late and its charge, by group modulo 4.
 pub(crate) const LATE: [i64; 4] = [2 * 86_400, 10 * 86_400, 30 * 86_400, 50 * 86_400];
 
+/// Invoices with more lines than Stripe shows inline, of 100: real accounts have few.
+pub(crate) const LONG_INVOICE_PERCENT: u8 = 2;
+
 /// The part that a charge plays in its group.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Role {
@@ -63,6 +66,7 @@ pub(crate) struct Generator {
     charges: u64,
     timeline: Timeline,
     release_is_refund: bool,
+    long_invoice_percent: u8,
 }
 
 impl Generator {
@@ -80,7 +84,14 @@ impl Generator {
             charges,
             timeline: Timeline::new(seed, charges, start, now),
             release_is_refund,
+            long_invoice_percent: LONG_INVOICE_PERCENT,
         }
+    }
+
+    /// The same account with another share of invoices of more than ten lines, of 100.
+    pub(crate) const fn with_long_invoices(mut self, percent: u8) -> Self {
+        self.long_invoice_percent = percent;
+        self
     }
 
     pub(crate) const fn charges(&self) -> u64 {

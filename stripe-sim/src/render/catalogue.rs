@@ -39,7 +39,10 @@ impl View<'_> {
 
     fn default_price_field(&self, o: &mut Object<'_>, product: &Product, expand: &Expand) {
         let index = product.index * 2;
-        match (self.book.price(index), expand.get("default_price")) {
+        let price = self.book.price(index);
+        // A product made at run time has no place for a default price of its own.
+        let price = price.filter(|price| price.product == product.index);
+        match (price, expand.get("default_price")) {
             (Some(price), Some(expand)) => {
                 o.with("default_price", |out| self.write_price(out, &price, expand));
             }

@@ -8,6 +8,9 @@ use crate::json::{self, Object};
 use crate::ledger::{Charge, ChargeStatus, Method, Purchase};
 use crate::view::View;
 
+/// Refunds that a charge shows inline, newest first.
+const INLINE_REFUNDS: usize = 10;
+
 impl View<'_> {
     pub(crate) fn write_charge(&self, out: &mut String, charge: &Charge, expand: &Expand) {
         json::object(out, |o| self.charge_fields(o, charge, expand));
@@ -121,12 +124,13 @@ impl View<'_> {
         };
         let url = format!("/v1/charges/{}/refunds", self.charge_id(charge));
         let expand = expand.at("data");
+        let newest = (0..charge.refunds.len()).rev().take(INLINE_REFUNDS);
         super::sublist(
             o,
             "refunds",
             &url,
-            false,
-            (0..charge.refunds.len()).rev(),
+            charge.refunds.len() > INLINE_REFUNDS,
+            newest,
             |out, slot| {
                 self.write_refund(out, charge, slot, expand);
             },

@@ -2,65 +2,109 @@
 //!
 //! Shares always sum to the whole, exactly. Nothing here can fail.
 
-use crate::book::Book;
+use crate::book::{Book, LINE_SLOTS};
+use crate::id::Kind;
 use crate::ledger::{Charge, Line, Purchase};
 
 /// One line's share of a charge. Amounts are minor units.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Row {
+    /// The line, as kind and index; none for a charge without known lines.
+    pub(super) line: Option<(Kind, u64)>,
     pub(super) price: Option<u64>,
     pub(super) units: i64,
+    pub(super) amount: i64,
     pub(super) gross: i64,
     pub(super) refunded: i64,
+}
+
+/// Lines that a charge paid for.
+struct Paid {
+    kind: Kind,
+    owner: u64,
+    lines: Vec<Line>,
+}
+
+impl Paid {
+    /// What a line counts for among the others: for items of a session, tax is part of it.
+    const fn weight(&self, line: &Line) -> i64 {
+        match self.kind {
+            Kind::SessionItem => line.total(),
+            _ => line.amount - line.discount,
+        }
+    }
+
+    /// The line's own amount, which decides where the weights cannot.
+    const fn size(&self, line: &Line) -> i64 {
+        match self.kind {
+            Kind::SessionItem => line.total(),
+            _ => line.amount,
+        }
+    }
+}
+
+/// What `charge` paid for, unless that was made before `lines_from` or has no lines.
+fn paid(book: &Book, charge: &Charge, lines_from: i64) -> Option<Paid> {
+    let paid = match charge.purchase {
+        Purchase::Nothing => return None,
+        Purchase::Invoice(owner) => {
+            let invoice = book.invoice(owner)?;
+            (invoice.created >= lines_from).then(|| Paid {
+                kind: Kind::InvoiceLine,
+                owner,
+                lines: invoice.into_owned().lines,
+            })
+        }
+        Purchase::Session(owner) => {
+            let session = book.session(owner)?;
+            (session.created >= lines_from).then(|| Paid {
+                kind: Kind::SessionItem,
+                owner,
+                lines: session.into_owned().items,
+            })
+        }
+    };
+    paid.filter(|paid| !paid.lines.is_empty())
 }
 
 /// The rows of `charge`, of which `refunded` was given back; lines of purchases made before
 /// `lines_from` are not known.
 pub(super) fn rows(book: &Book, charge: &Charge, lines_from: i64, refunded: i64) -> Vec<Row> {
-    let (lines, weights): (Vec<Line>, Vec<i64>) = match charge.purchase {
-        Purchase::Nothing => (Vec::new(), Vec::new()),
-        Purchase::Invoice(index) => match book.invoice(index) {
-            Some(invoice) if invoice.created >= lines_from => {
-                let weights = invoice.lines.iter().map(|line| line.amount - line.discount);
-                (invoice.lines.clone(), weights.collect())
-            }
-            _ => (Vec::new(), Vec::new()),
-        },
-        Purchase::Session(index) => match book.session(index) {
-            Some(session) if session.created >= lines_from => {
-                let weights = session.items.iter().map(Line::total);
-                (session.items.clone(), weights.collect())
-            }
-            _ => (Vec::new(), Vec::new()),
-        },
-    };
-    if lines.is_empty() {
+    let Some(paid) = paid(book, charge, lines_from) else {
         return vec![Row {
+            line: None,
             price: None,
             units: 1,
+            amount: charge.amount,
             gross: charge.amount_captured,
             refunded,
         }];
-    }
-    let gross = split(charge.amount_captured, &weights);
-    let back = split(refunded, &weights);
-    let row = |((line, gross), refunded): ((Line, i64), i64)| Row {
+    };
+    let weights: Vec<i64> = paid.lines.iter().map(|line| paid.weight(line)).collect();
+    let sizes: Vec<i64> = paid.lines.iter().map(|line| paid.size(line)).collect();
+    let amount = split(charge.amount, &weights, &sizes);
+    let gross = split(charge.amount_captured, &weights, &sizes);
+    let back = split(refunded, &weights, &sizes);
+    let row = |(place, line): (usize, &Line)| Row {
+        line: Some((paid.kind, paid.owner * LINE_SLOTS + place as u64)),
         price: line.price,
         units: line.quantity.unwrap_or(1),
-        gross,
-        refunded,
+        amount: amount[place],
+        gross: gross[place],
+        refunded: back[place],
     };
-    lines.into_iter().zip(gross).zip(back).map(row).collect()
+    paid.lines.iter().enumerate().map(row).collect()
 }
 
-/// Splits `total` in proportion to `weights`, of which there is at least one.
-fn split(total: i64, weights: &[i64]) -> Vec<i64> {
+/// Splits `total` in proportion to `weights`, of which there is at least one; where they come to
+/// nothing, the line whose size is the greatest takes all.
+fn split(total: i64, weights: &[i64], sizes: &[i64]) -> Vec<i64> {
     let whole: i128 = weights.iter().copied().map(i128::from).sum();
     if whole <= 0 {
         let mut shares = vec![0; weights.len()];
         let mut largest = 0;
-        for (at, weight) in weights.iter().enumerate() {
-            if weight.abs() > weights[largest].abs() {
+        for (at, size) in sizes.iter().enumerate() {
+            if size.unsigned_abs() > sizes[largest].unsigned_abs() {
                 largest = at;
             }
         }
@@ -87,6 +131,7 @@ mod tests {
 
     #[test]
     fn shares_sum_to_the_whole() {
+        let split = |total, weights: &[i64]| split(total, weights, weights);
         assert_eq!(split(100, &[1, 1, 1]), [34, 33, 33]);
         assert_eq!(split(10, &[3, -1]), [15, -5]);
         assert_eq!(split(7, &[0, 0]), [7, 0]);
@@ -96,5 +141,13 @@ mod tests {
                 assert_eq!(split(total, weights).iter().sum::<i64>(), total);
             }
         }
+    }
+
+    #[test]
+    fn where_weights_come_to_nothing_the_largest_amount_takes_all() {
+        assert_eq!(split(7, &[0, 0, 0], &[100, 300, -300]), [0, 7, 0]);
+        assert_eq!(split(7, &[-50, 0], &[50, 200]), [0, 7]);
+        assert_eq!(split(7, &[0, 0], &[200, 200]), [7, 0]);
+        assert_eq!(split(7, &[5, -5], &[i64::MIN, 5]), [7, 0]);
     }
 }

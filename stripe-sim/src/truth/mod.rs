@@ -6,6 +6,10 @@
 
 mod allocate;
 mod catalogue;
+mod rows;
+
+pub use rows::TruthRow;
+pub(crate) use rows::rows;
 
 use std::collections::BTreeMap;
 
@@ -14,7 +18,7 @@ use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
 use crate::book::Book;
-use crate::id::Kind;
+use crate::id::{IdCodec, Kind};
 use crate::ledger::{Charge, Metadata};
 use crate::view::Identity;
 use allocate::Row;
@@ -118,43 +122,49 @@ type GroupKey = (Option<String>, String);
 struct Teller<'a> {
     book: &'a Book,
     identity: &'a Identity,
-    zone: Tz,
+    scope: &'a Scope,
     dimensions: &'a [String],
-    lines_from: i64,
     truth: Truth,
     newest: Option<(i64, String)>,
     groups: BTreeMap<&'a str, BTreeMap<GroupKey, Figures>>,
     catalogue: Catalogue,
 }
 
-/// Works out the truth.
-pub(crate) fn tell(
-    book: &Book,
-    identity: &Identity,
-    query: &TruthQuery,
-) -> Result<Truth, TruthError> {
-    let zone = query.timezone.as_deref().unwrap_or("UTC");
-    let zone: Tz = zone
-        .parse()
-        .map_err(|_| TruthError::TimeZone(zone.to_owned()))?;
-    for dimension in &query.metadata {
-        check(dimension)?;
+/// Which charges are told about, and what is known of them.
+struct Scope {
+    /// The range of `created`, half open, in Unix seconds.
+    created: std::ops::Range<i64>,
+    zone: Tz,
+    lines_from: i64,
+}
+
+impl Scope {
+    fn of(query: &TruthQuery) -> Result<Self, TruthError> {
+        let zone = query.timezone.as_deref().unwrap_or("UTC");
+        let zone: Tz = zone
+            .parse()
+            .map_err(|_| TruthError::TimeZone(zone.to_owned()))?;
+        let from = query.from.unwrap_or(i64::MIN);
+        let reached = || from.saturating_sub(LINES_REACH_BACK);
+        Ok(Self {
+            created: from..query.to.unwrap_or(i64::MAX),
+            zone,
+            lines_from: query.lines_from.unwrap_or_else(reached),
+        })
     }
-    let from = query.from.unwrap_or(i64::MIN);
-    let to = query.to.unwrap_or(i64::MAX);
-    let mut teller = Teller {
-        book,
-        identity,
-        zone,
-        dimensions: &query.metadata,
-        lines_from: query
-            .lines_from
-            .unwrap_or_else(|| from.saturating_sub(LINES_REACH_BACK)),
-        truth: Truth::default(),
-        newest: None,
-        groups: BTreeMap::new(),
-        catalogue: Catalogue::default(),
-    };
+
+    /// The local day of `created`.
+    fn day(&self, created: i64) -> String {
+        let instant = DateTime::UNIX_EPOCH + TimeDelta::seconds(created);
+        instant
+            .with_timezone(&self.zone)
+            .format("%Y-%m-%d")
+            .to_string()
+    }
+}
+
+/// Shows `tell` every listed charge in `scope`, generated ones first.
+fn each_charge(book: &Book, scope: &Scope, mut tell: impl FnMut(&Charge)) {
     let made = book.generator.charges();
     let later = book
         .overlay
@@ -174,10 +184,33 @@ pub(crate) fn tell(
             generated = book.generator.charge(index);
             &generated
         };
-        if (from..to).contains(&charge.created) {
-            teller.charge(charge);
+        if scope.created.contains(&charge.created) {
+            tell(charge);
         }
     }
+}
+
+/// Works out the truth.
+pub(crate) fn tell(
+    book: &Book,
+    identity: &Identity,
+    query: &TruthQuery,
+) -> Result<Truth, TruthError> {
+    let scope = Scope::of(query)?;
+    for dimension in &query.metadata {
+        check(dimension)?;
+    }
+    let mut teller = Teller {
+        book,
+        identity,
+        scope: &scope,
+        dimensions: &query.metadata,
+        truth: Truth::default(),
+        newest: None,
+        groups: BTreeMap::new(),
+        catalogue: Catalogue::default(),
+    };
+    each_charge(book, &scope, |charge| teller.charge(charge));
     Ok(teller.finish())
 }
 
@@ -199,6 +232,21 @@ fn check(dimension: &str) -> Result<(), TruthError> {
     } else {
         Err(TruthError::Dimension(dimension.to_owned()))
     }
+}
+
+/// Whether a charge is in any figure, there being no rules.
+const fn counts(charge: &Charge) -> bool {
+    charge.paid() && charge.captured
+}
+
+fn charge_id(codec: &IdCodec, charge: &Charge) -> String {
+    let mut id = String::with_capacity(28);
+    if charge.method.card {
+        codec.write(Kind::Charge, charge.index, &mut id);
+    } else {
+        codec.write_bank_charge(charge.index, &mut id);
+    }
+    id
 }
 
 /// What was really given back of what was really taken.
@@ -230,16 +278,16 @@ impl Teller<'_> {
             .entry(status_of(charge).to_owned())
             .or_default() += 1;
         self.meet(charge);
-        let rows = allocate::rows(self.book, charge, self.lines_from, given_back(charge));
+        let refunded = given_back(charge);
+        let rows = allocate::rows(self.book, charge, self.scope.lines_from, refunded);
         self.truth.rows += rows.len() as u64;
         self.catalogue.charge(self.book, charge, &rows);
-        if !charge.paid() || !charge.captured || charge.amount_captured == 0 {
+        if !counts(charge) {
             return;
         }
         let units: i64 = rows.iter().map(|row| row.units).sum();
         let currency = charge.currency.code();
-        let refunded = given_back(charge);
-        let day = self.day(charge.created);
+        let day = self.scope.day(charge.created);
         let of_day = self.truth.days.entry(day).or_default();
         for figures in [
             self.truth.totals.entry(currency.to_owned()).or_default(),
@@ -261,14 +309,7 @@ impl Teller<'_> {
         {
             return;
         }
-        let mut id = String::new();
-        let codec = &self.identity.codec;
-        if charge.method.card {
-            codec.write(Kind::Charge, charge.index, &mut id);
-        } else {
-            codec.write_bank_charge(charge.index, &mut id);
-        }
-        let candidate = (charge.created, id);
+        let candidate = (charge.created, charge_id(&self.identity.codec, charge));
         if self
             .newest
             .as_ref()
@@ -276,14 +317,6 @@ impl Teller<'_> {
         {
             self.newest = Some(candidate);
         }
-    }
-
-    fn day(&self, created: i64) -> String {
-        let instant = DateTime::UNIX_EPOCH + TimeDelta::seconds(created);
-        instant
-            .with_timezone(&self.zone)
-            .format("%Y-%m-%d")
-            .to_string()
     }
 
     fn group(&mut self, charge: &Charge, rows: &[Row]) {

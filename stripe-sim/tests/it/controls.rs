@@ -312,3 +312,26 @@ async fn many_idle_accounts_are_cheap_and_have_predictable_keys() {
         .collect();
     assert_eq!(ids.len(), 2_001);
 }
+
+#[tokio::test]
+async fn churn_makes_every_kind_of_change_and_the_same_for_the_same_seed() {
+    let mut histories = Vec::new();
+    for _ in 0..2 {
+        let sim = start(config(800)).await;
+        let report = sim.first().churn(800, 2);
+        for name in [
+            "product",
+            "price",
+            "delete_product",
+            "win_dispute",
+            "lose_dispute",
+            "fail_settled",
+            "attach_invoice",
+        ] {
+            assert!(report.made.contains_key(name), "{name} in {report:?}");
+        }
+        assert!(report.made["delete_product"] < 10, "{report:?}");
+        histories.push((report.made, walk(&sim, "/v1/events", 100).await));
+    }
+    assert!(histories[0] == histories[1]);
+}

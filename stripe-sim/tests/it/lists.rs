@@ -133,7 +133,11 @@ async fn expansions_put_objects_in_the_place_of_ids() {
 
 #[tokio::test]
 async fn long_invoices_have_more_lines_than_they_show() {
-    let sim = start(config(600)).await;
+    let config = stripe_sim::AccountConfig {
+        long_invoice_percent: 10,
+        ..config(600)
+    };
+    let sim = start(config).await;
     let invoices = walk(&sim, "/v1/invoices", 100).await;
     let long: Vec<_> = invoices
         .iter()
@@ -220,4 +224,29 @@ async fn objects_are_hidden_from_lists_until_the_lag_is_over() {
     assert_eq!(get(&sim, &format!("/v1/charges/{id}")).await.status, 200);
     sim.advance(5);
     assert_eq!(newest().await, *id);
+}
+
+#[tokio::test]
+async fn the_share_of_long_invoices_is_what_was_asked_for() {
+    for (percent, at_least, at_most) in [(0, 0, 0), (2, 1, 4), (10, 6, 15), (100, 100, 100)] {
+        let config = stripe_sim::AccountConfig {
+            long_invoice_percent: percent,
+            ..config(1_600)
+        };
+        let sim = start(config).await;
+        let invoices = walk(&sim, "/v1/invoices", 100).await;
+        let more = |invoice: &&serde_json::Value| invoice["lines"]["has_more"] == true;
+        let long = invoices.iter().filter(more).count() * 100 / invoices.len();
+        assert!((at_least..=at_most).contains(&long), "{percent}: {long}");
+        let single = |invoice: &&serde_json::Value| {
+            invoice["lines"]["data"]
+                .as_array()
+                .is_some_and(|it| it.len() == 1)
+        };
+        let single = invoices.iter().filter(single).count() * 100 / invoices.len();
+        assert!(
+            percent == 100 || (45..=62).contains(&single),
+            "{percent}: {single}"
+        );
+    }
 }

@@ -4,7 +4,10 @@
 mod client;
 mod controls;
 mod faults;
+mod invoices;
 mod lists;
+mod refunds;
 mod refusals;
+mod rows;
 mod shapes;
 mod truth;

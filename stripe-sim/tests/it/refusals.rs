@@ -73,6 +73,53 @@ async fn restricted_keys_read_what_they_may() {
 }
 
 #[tokio::test]
+async fn expansions_need_their_permission_where_that_is_checked() {
+    let sim = start(config(200)).await;
+    let account = sim.first();
+    let key = "rk_test_expands";
+    account.set_key(key, Some(&["rak_charge_read"]), KeyState::Active);
+    let ask = |path: &'static str| get_with(&sim, path, key, &[]);
+    let customers = "/v1/charges?limit=50&expand[]=data.customer";
+    assert_eq!(ask(customers).await.status, 200);
+    account.configure(|settings| settings.strict_expand = true);
+    for (path, missing) in [
+        (customers, "rak_customer_read"),
+        (
+            "/v1/charges?expand[]=data.payment_intent",
+            "rak_payment_intent_read",
+        ),
+        (
+            "/v1/refunds?expand[]=data.charge.customer",
+            "rak_customer_read",
+        ),
+        ("/v1/disputes", "rak_dispute_read"),
+    ] {
+        let refused = ask(path).await;
+        let message = refused.error()["message"].as_str().expect("a message");
+        let named = message.contains(&format!("Having the '{missing}' permission"));
+        assert!(refused.status == 403 && named, "{path}: {message}");
+    }
+    for path in [
+        "/v1/charges?limit=50",
+        "/v1/charges?limit=50&expand[]=data.refunds",
+        "/v1/refunds?expand[]=data.charge.refunds",
+    ] {
+        assert_eq!(ask(path).await.status, 200, "{path}");
+    }
+    let some = ["rak_charge_read", "rak_customer_write"];
+    account.set_key(key, Some(&some), KeyState::Active);
+    assert_eq!(ask(customers).await.status, 200);
+    assert_eq!(get(&sim, customers).await.status, 200);
+    let without: Vec<&str> = PERMISSIONS
+        .into_iter()
+        .filter(|&name| name != "rak_dispute_read")
+        .collect();
+    account.set_key(key, Some(&without), KeyState::Active);
+    assert_eq!(ask("/v1/disputes").await.status, 403);
+    assert_eq!(ask("/v1/events").await.status, 200);
+}
+
+#[tokio::test]
 async fn what_is_not_there_is_said_as_stripe_says_it() {
     let sim = start(config(50)).await;
     let live = start(AccountConfig {

@@ -153,3 +153,54 @@ async fn the_older_version_has_the_older_fields() {
             .is_none()
     );
 }
+
+#[tokio::test]
+async fn an_account_may_answer_everything_in_one_shape() {
+    let sim = start(stripe_sim::AccountConfig {
+        always: Some(stripe_sim::ApiVersion::Acacia),
+        ..config(600)
+    })
+    .await;
+    let newest = [("Stripe-Version", "2026-07-29.dahlia")];
+    let key = sim.first().key().to_owned();
+    let ask = |path: &'static str| get_with(&sim, path, &key, &newest);
+    let refused = ask("/v1/invoices?expand[]=data.payments").await;
+    assert_eq!(
+        (refused.status, refused.error()),
+        (
+            400,
+            &serde_json::json!({
+                "type": "invalid_request_error",
+                "message": "This property cannot be expanded (payments).",
+            })
+        )
+    );
+    let unknown = ask("/v1/invoice_payments").await;
+    assert_eq!(unknown.status, 404);
+    let message = unknown.error()["message"].as_str().expect("a message");
+    assert!(message.starts_with("Unrecognized request URL (GET: /v1/invoice_payments)"));
+    let charges = ask("/v1/charges?limit=100").await;
+    assert_eq!(charges.header("stripe-version"), Some("2025-02-24.acacia"));
+    for charge in charges.body["data"].as_array().expect("data") {
+        same_shape(charge, &fixture("acacia/charge"), "charge");
+    }
+    let invoices = ask("/v1/invoices?limit=100").await;
+    let invoices = invoices.body["data"].as_array().expect("data").clone();
+    assert!(invoices.iter().any(|invoice| invoice["charge"].is_string()));
+    for invoice in &invoices {
+        same_shape(invoice, &fixture("acacia/invoice"), "invoice");
+        assert_eq!(
+            invoice["charge"].is_null(),
+            invoice["payment_intent"].is_null()
+        );
+        for line in invoice["lines"]["data"].as_array().expect("lines") {
+            assert!(line["price"].is_null() || line["price"]["product"].is_string());
+        }
+    }
+    sim.first()
+        .refund(&example(&sim, "succeeded"), Some(5))
+        .expect("it can be refunded");
+    let event = ask("/v1/events?type=charge.refunded").await.body["data"][0].clone();
+    assert_eq!(event["api_version"], "2025-02-24.acacia");
+    assert!(event["data"]["object"].get("invoice").is_some());
+}

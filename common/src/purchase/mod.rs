@@ -1,0 +1,126 @@
+//! What charges paid for: invoices and checkout sessions, with the lines that tell the products.
+//!
+//! A charge names no product. Its invoice or checkout session does, and is met before it, after it or
+//! never; so purchases are kept by themselves and joined to charges by what pays them. How a charge's
+//! amounts are split over the lines is decided in [`allocate`].
+//!
+//! Nothing but [`queries`] can fail. Deliberately absent: taxes, periods, descriptions and whatever else no
+//! figure is made of, and which charge belongs to which purchase.
+
+mod allocate;
+pub mod queries;
+
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+pub use allocate::allocate;
+
+/// What a charge paid for: an invoice or a checkout session with its lines.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Purchase {
+    /// `in_…` or `cs_…`
+    pub purchase_id: String,
+    /// Which of the two.
+    pub kind: PurchaseKind,
+    /// To the second; an invoice is older than the charges that pay it.
+    pub created_at: DateTime<Utc>,
+    /// Payment intents that pay it, or charges (`ch_…`, `py_…`) where a payment has no intent. Failed
+    /// attempts are among them, since they share the intent.
+    pub payments: BTreeSet<String>,
+    /// In Stripe's order.
+    pub lines: Vec<PurchaseLine>,
+}
+
+/// Where the lines of a purchase stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum PurchaseKind {
+    /// On an invoice.
+    Invoice,
+    /// In a checkout session.
+    CheckoutSession,
+}
+
+impl PurchaseKind {
+    /// Both kinds.
+    pub const ALL: [Self; 2] = [Self::Invoice, Self::CheckoutSession];
+
+    /// The name in the database.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Invoice => "invoice",
+            Self::CheckoutSession => "checkout_session",
+        }
+    }
+
+    /// The kind of that name.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == name)
+    }
+}
+
+/// One line of an invoice or checkout session. Stored as JSON, so what is missing is left out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PurchaseLine {
+    /// `il_…` or `li_…`
+    pub line_id: String,
+    /// `prod_…`
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub product_id: Option<String>,
+    /// `price_…`, or a plan's id on invoices of old.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub price_id: Option<String>,
+    /// As Stripe shows it; missing where the line has no quantity.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quantity: Option<i64>,
+    /// Minor units; of an invoice before discounts, of a checkout session after them. Negative where
+    /// time already paid for is credited.
+    pub amount: i64,
+    /// What the charge is split by, minor units: the amount less its discounts.
+    pub weight: i64,
+}
+
+impl PurchaseLine {
+    /// How much of the product: the quantity, 1 when missing.
+    pub fn units(&self) -> i64 {
+        self.quantity.unwrap_or(1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_stored_compactly_and_read_back() {
+        let bare = PurchaseLine {
+            line_id: "il_1".into(),
+            product_id: None,
+            price_id: None,
+            quantity: None,
+            amount: 500,
+            weight: 400,
+        };
+        let text = serde_json::to_string(&bare).unwrap();
+        assert_eq!(text, r#"{"line_id":"il_1","amount":500,"weight":400}"#);
+        assert_eq!(serde_json::from_str::<PurchaseLine>(&text).unwrap(), bare);
+        let full = PurchaseLine {
+            product_id: Some("prod_1".into()),
+            price_id: Some("price_1".into()),
+            quantity: Some(0),
+            ..bare.clone()
+        };
+        let text = serde_json::to_string(&full).unwrap();
+        assert_eq!(serde_json::from_str::<PurchaseLine>(&text).unwrap(), full);
+        assert_eq!((bare.units(), full.units()), (1, 0));
+    }
+
+    #[test]
+    fn kinds_are_read_back() {
+        for kind in PurchaseKind::ALL {
+            assert_eq!(PurchaseKind::parse(kind.as_str()), Some(kind));
+        }
+        assert_eq!(PurchaseKind::parse("subscription"), None);
+    }
+}

@@ -1,0 +1,176 @@
+//! That charges, refunds and events are read as Stripe shows them, in the pinned version and the older one,
+//! and that what a partial capture released is told from what was refunded.
+
+use serde_json::json;
+
+use super::*;
+
+const CHARGE: &str = include_str!("../../fixtures/charge.json");
+const OLDER_CHARGE: &str = include_str!("../../fixtures/acacia-2025-02-24/charge.json");
+const EVENT: &str = include_str!("../../fixtures/event_charge_refunded.json");
+
+#[test]
+fn both_shapes_of_a_charge_are_understood() {
+    let charge: Charge = serde_json::from_str(CHARGE).unwrap();
+    assert_eq!((charge.amount, charge.currency.as_str()), (2000, "usd"));
+    assert_eq!(charge.invoice, None);
+    let older: Charge = serde_json::from_str(OLDER_CHARGE).unwrap();
+    assert_eq!(older.invoice.unwrap().id(), "in_1Pgc6tB7WZ01zgkWu9fdqL6I");
+}
+
+#[test]
+fn an_expanded_customer_may_be_deleted() {
+    let mut charge: Value = serde_json::from_str(CHARGE).unwrap();
+    charge["customer"] = json!({"id": "cus_1", "object": "customer", "deleted": true});
+    let charge: Charge = serde_json::from_value(charge).unwrap();
+    let Some(Expandable::Object(customer)) = charge.customer else {
+        panic!()
+    };
+    assert!(customer.deleted && customer.metadata.is_none());
+}
+
+#[test]
+fn an_event_shows_what_it_is_about() {
+    let event: Event = serde_json::from_str(EVENT).unwrap();
+    assert_eq!(event.data.object.object.as_deref(), Some("charge"));
+    assert_eq!(
+        event.data.object.id.as_deref(),
+        Some("ch_1PgafuB7WZ01zgkWXYmPNZs8")
+    );
+}
+
+#[test]
+fn an_event_of_an_invoice_payment_names_the_invoice() {
+    let mut event: Value = serde_json::from_str(EVENT).unwrap();
+    event["data"]["object"] =
+        serde_json::from_str(include_str!("../../fixtures/invoice_payment.json")).unwrap();
+    let event: Event = serde_json::from_value(event).unwrap();
+    let invoice = event.data.object.invoice.unwrap();
+    assert_eq!(invoice.id(), "in_1Pgc6tB7WZ01zgkWu9fdqL6I");
+    assert_eq!(event.data.object.object.as_deref(), Some("invoice_payment"));
+}
+
+#[test]
+fn a_refund_is_read_with_its_balance_transaction_or_without() {
+    let refund: Value = serde_json::from_str(include_str!("../../fixtures/refund.json")).unwrap();
+    let id = |value: Value| {
+        let refund: Refund = serde_json::from_value(value).unwrap();
+        refund.balance_transaction.map(|t| t.id().to_owned())
+    };
+    assert_eq!(
+        id(refund.clone()).as_deref(),
+        Some("txn_1PgaxNB7WZ01zgkWRefund01")
+    );
+    let with = |transaction: Value| {
+        let mut refund = refund.clone();
+        refund["balance_transaction"] = transaction;
+        refund["status"] = json!("reversed_by_aliens");
+        id(refund)
+    };
+    assert_eq!(with(Value::Null), None);
+    assert_eq!(
+        with(json!({"id": "txn_1", "fee": 3})).as_deref(),
+        Some("txn_1")
+    );
+}
+
+/// A charge of 1000 of which 600 were captured.
+fn partly_captured(amount_refunded: i64, has_more: bool, refunds: &Value) -> Charge {
+    let mut charge: Value = serde_json::from_str(CHARGE).unwrap();
+    charge["amount"] = json!(1000);
+    charge["amount_captured"] = json!(600);
+    charge["amount_refunded"] = json!(amount_refunded);
+    charge["refunds"] = json!({"data": refunds, "has_more": has_more});
+    serde_json::from_value(charge).unwrap()
+}
+
+#[test]
+fn the_release_is_told_by_its_category_else_by_its_amount() {
+    let check = |name: &str, amount_refunded: i64, refunds: &Value, release: bool| {
+        let charge = partly_captured(amount_refunded, false, refunds);
+        assert_eq!(charge.holds_release(), release, "{name}");
+    };
+    let refund = |amount: i64, transaction: &Value| {
+        json!({"id": "re_1", "amount": amount, "status": "succeeded",
+               "balance_transaction": transaction})
+    };
+    let category = |name: &str| json!({"id": "txn_1", "reporting_category": name});
+    let (released, refunded) = (category(RELEASE_CATEGORY), category("refund"));
+    let none = json!([]);
+    check("none", 400, &none, false);
+    check("by category", 400, &json!([refund(400, &released)]), true);
+    check("of any amount", 400, &json!([refund(399, &released)]), true);
+    check(
+        "a refund of the rest",
+        400,
+        &json!([refund(400, &refunded)]),
+        false,
+    );
+    check(
+        "no category",
+        400,
+        &json!([refund(400, &json!({"id": "txn_1"}))]),
+        false,
+    );
+    check(
+        "by amount, id only",
+        400,
+        &json!([refund(400, &json!("txn_1"))]),
+        true,
+    );
+    check(
+        "by amount, null",
+        400,
+        &json!([refund(400, &Value::Null)]),
+        true,
+    );
+    check(
+        "another amount",
+        500,
+        &json!([refund(500, &Value::Null)]),
+        false,
+    );
+    check(
+        "beside a refund",
+        500,
+        &json!([refund(100, &refunded), refund(400, &released)]),
+        true,
+    );
+    check(
+        "less than the rest",
+        399,
+        &json!([refund(400, &released)]),
+        false,
+    );
+    let failed = json!([{"id": "re_1", "amount": 400, "status": "failed",
+                         "balance_transaction": released}]);
+    check("it came back", 400, &failed, false);
+}
+
+#[test]
+fn refunds_are_left_only_where_they_decide() {
+    let other = json!([{"id": "re_1", "amount": 50, "status": "succeeded"}]);
+    let release = json!([{"id": "re_2", "amount": 400, "status": "succeeded"}]);
+    assert!(partly_captured(450, true, &other).refunds_left());
+    assert!(!partly_captured(450, false, &other).refunds_left());
+    assert!(!partly_captured(450, true, &release).refunds_left());
+    assert!(!partly_captured(399, true, &other).refunds_left());
+    let charge = partly_captured(450, true, &other);
+    let with = |change: fn(&mut Charge)| {
+        let mut charge = charge.clone();
+        change(&mut charge);
+        charge.refunds_left()
+    };
+    assert!(!with(|c| c.amount_captured = 0));
+    assert!(!with(|c| c.amount_captured = 1000));
+    assert!(!with(|c| c.refunds = None));
+
+    let all: Vec<Refund> = [other, release]
+        .into_iter()
+        .flat_map(|list| serde_json::from_value::<Vec<Refund>>(list).unwrap())
+        .collect();
+    let charge = charge.with_refunds(all);
+    assert!(!charge.refunds_left() && charge.holds_release());
+    let figures = charge::Charge::from(charge).figures;
+    assert_eq!((figures.gross, figures.refunded), (600, 50));
+}

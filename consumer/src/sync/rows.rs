@@ -1,0 +1,184 @@
+//! Making revenue rows from what is stored, within the transaction that changed it.
+//!
+//! A row is made of its charge, what the charge paid for, the products and prices of the lines, the customer
+//! and the newest dispute. When one of these changes, only the rows that it concerns are touched, and
+//! metadata that changed is put on its rows by one statement, without reading the charges. Rules are applied
+//! to whatever changed.
+
+use std::collections::BTreeMap;
+
+use common::catalogue::{self, CatalogObject, ObjectType};
+use common::charge::queries::{self, Written};
+use common::charge::{Charge, Ingredients, RevenueRow};
+use common::purchase::queries::Touched;
+use common::{dispute, filter, purchase};
+use sqlx::PgConnection;
+
+use super::Run;
+use super::sweep::SweptList;
+use crate::outcome::Error;
+
+/// Adds the stored charges that a change concerns and that were not just read.
+pub(crate) async fn add_concerned(
+    run: &Run<'_>,
+    tx: &mut PgConnection,
+    touched: &Touched,
+    charge_ids: &[String],
+    charges: &mut BTreeMap<String, Charge>,
+) -> Result<(), Error> {
+    if touched.is_empty() && charge_ids.is_empty() {
+        return Ok(());
+    }
+    let (organization, connection_id) = (run.organization(), run.connection_id());
+    let concerned =
+        queries::concerned(tx, organization, connection_id, touched, charge_ids).await?;
+    for charge in concerned {
+        charges.entry(charge.charge_id.clone()).or_insert(charge);
+    }
+    Ok(())
+}
+
+/// Makes the rows of these charges and stores what differs.
+pub(crate) async fn write(
+    run: &Run<'_>,
+    tx: &mut PgConnection,
+    charges: &BTreeMap<String, Charge>,
+) -> Result<Written, Error> {
+    if charges.is_empty() {
+        return Ok(Written::default());
+    }
+    let ingredients = ingredients(run, tx, charges).await?;
+    let rows: Vec<RevenueRow> = charges
+        .values()
+        .flat_map(|charge| {
+            let date = run.connection.date_of(charge.created_at);
+            charge.rows(date, &run.rules, &ingredients)
+        })
+        .collect();
+    let (organization, connection_id) = (run.organization(), run.connection_id());
+    Ok(queries::upsert(tx, organization, connection_id, rows).await?)
+}
+
+async fn ingredients(
+    run: &Run<'_>,
+    tx: &mut PgConnection,
+    charges: &BTreeMap<String, Charge>,
+) -> Result<Ingredients, Error> {
+    let (organization, connection_id) = (run.organization(), run.connection_id());
+    let ids: Vec<&str> = charges.keys().map(String::as_str).collect();
+    let mut payments = ids.clone();
+    let mut named = Vec::new();
+    for charge in charges.values() {
+        payments.extend(charge.payment_intent_id.as_deref());
+        named.extend(charge.named_invoice_id.as_deref());
+    }
+    let mut ingredients = Ingredients::default();
+    ingredients.add_purchases(
+        purchase::queries::of_payments(tx, organization, connection_id, &payments, &named).await?,
+    );
+    for (object_type, ids) in ingredients.named_objects(charges.values()) {
+        if ids.is_empty() {
+            continue;
+        }
+        let known = catalogue::queries::metadata_of(
+            tx,
+            organization.as_str(),
+            connection_id,
+            object_type,
+            &ids,
+        )
+        .await?;
+        for (id, metadata) in known {
+            ingredients.add_metadata(object_type, id, metadata);
+        }
+    }
+    let disputed: Vec<&str> = charges
+        .values()
+        .filter(|charge| charge.disputed)
+        .map(|charge| charge.charge_id.as_str())
+        .collect();
+    if !disputed.is_empty() {
+        ingredients.set_disputes(
+            dispute::queries::newest_of(tx, organization, connection_id, &disputed).await?,
+        );
+    }
+    Ok(ingredients)
+}
+
+/// Remembers customers, products or prices, and puts what is new about them on all rows that refer to them:
+/// those may be of an earlier commit. True when a row changed.
+pub(crate) async fn remember(
+    run: &Run<'_>,
+    tx: &mut PgConnection,
+    object_type: ObjectType,
+    objects: Vec<&CatalogObject>,
+) -> Result<bool, Error> {
+    let newest: BTreeMap<&str, &CatalogObject> = objects
+        .into_iter()
+        .map(|object| (object.object_id.as_str(), object))
+        .collect();
+    if newest.is_empty() {
+        return Ok(false);
+    }
+    let objects: Vec<&CatalogObject> = newest.into_values().collect();
+    let (organization, connection_id) = (run.organization(), run.connection_id());
+    let remembered = catalogue::queries::remember(
+        tx,
+        organization.as_str(),
+        connection_id,
+        object_type,
+        &objects,
+    )
+    .await?;
+    let news: Vec<&CatalogObject> = objects
+        .into_iter()
+        .filter(|object| remembered.contains(&object.object_id))
+        .collect();
+    spread(run, tx, object_type, &news).await
+}
+
+/// Takes the metadata of products or prices that Stripe no longer lists. True when a row changed.
+pub(crate) async fn delete_unlisted(
+    run: &Run<'_>,
+    tx: &mut PgConnection,
+    object_type: ObjectType,
+    swept: &SweptList,
+) -> Result<bool, Error> {
+    let deleted = catalogue::queries::delete_unlisted(
+        tx,
+        run.organization().as_str(),
+        run.connection_id(),
+        object_type,
+        &swept.spans,
+        &swept.listed,
+    )
+    .await?;
+    spread(run, tx, object_type, &deleted.iter().collect::<Vec<_>>()).await
+}
+
+async fn spread(
+    run: &Run<'_>,
+    tx: &mut PgConnection,
+    object_type: ObjectType,
+    news: &[&CatalogObject],
+) -> Result<bool, Error> {
+    if news.is_empty() {
+        return Ok(false);
+    }
+    let (organization, connection_id) = (run.organization(), run.connection_id());
+    let changed = queries::set_metadata(tx, organization, connection_id, object_type, news).await?;
+    if changed.is_empty() || run.rules.is_empty() {
+        return Ok(!changed.is_empty());
+    }
+    // Rules may look at this metadata.
+    let days = filter::queries::refilter_referring(
+        tx,
+        organization.as_str(),
+        connection_id,
+        &run.rules,
+        (object_type, &changed),
+    )
+    .await?;
+    queries::mark_stale(tx, organization, connection_id, &days).await?;
+    Ok(true)
+}

@@ -1,0 +1,88 @@
+//! Which stretches of time a listing has shown whole, so that what is stored of them and was not listed can
+//! go. Pure; nothing here can fail.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use common::sync::{List, Plan, Span};
+
+use super::fetch::FetchedPage;
+
+/// What was listed whole of each list.
+#[derive(Debug, Default)]
+pub(crate) struct Swept {
+    pub(crate) lists: HashMap<List, SweptList>,
+}
+
+/// Stretches of time of which a batch holds every object that Stripe lists.
+#[derive(Debug, Default)]
+pub(crate) struct SweptList {
+    pub(crate) spans: Vec<Span>,
+    /// The objects of these spans, those that an earlier batch held among them.
+    pub(crate) listed: Vec<String>,
+}
+
+/// Follows the pages of every list.
+#[derive(Debug, Default)]
+pub(crate) struct Sweep {
+    borders: HashMap<List, Border>,
+}
+
+/// The second in which a page ended: objects of it stand on both sides of the page's end.
+#[derive(Debug, Default)]
+struct Border {
+    /// The end of the range whose newest second this is.
+    range_to: Option<DateTime<Utc>>,
+    /// Objects of that second that were read.
+    read: Vec<String>,
+}
+
+impl Sweep {
+    /// Notes which stretch of time a page completes. Must be told of it before the plan is.
+    pub(crate) fn note(&mut self, plan: &Plan, page: &FetchedPage, swept: &mut Swept) {
+        let border = self.borders.entry(page.list).or_default();
+        border.note(plan, page, swept.lists.entry(page.list).or_default());
+    }
+}
+
+impl Border {
+    /// Spared is what lists may not show yet, and the border's second where a former run read a part of it.
+    fn note(&mut self, plan: &Plan, page: &FetchedPage, swept: &mut SweptList) {
+        swept
+            .listed
+            .extend(page.listed.iter().map(|(id, _)| id.clone()));
+        let ranges = plan.reading(page.list).map(|reading| &reading.remaining);
+        let Some(range) = ranges
+            .into_iter()
+            .flatten()
+            .find(|range| range.to == page.range_to)
+        else {
+            return;
+        };
+        let known = range.after.is_none() || self.range_to == Some(page.range_to);
+        let unread = if known {
+            TimeDelta::zero()
+        } else {
+            TimeDelta::seconds(1)
+        };
+        let to = (page.range_to - unread).min(plan.events_cursor);
+        let border = page.oldest.as_ref().map(|(_, created)| *created);
+        let rest_to = border.map(|created| (created + TimeDelta::seconds(1)).min(page.range_to));
+        let from = rest_to.unwrap_or(range.from);
+        if from < to {
+            swept.spans.push(Span { from, to });
+            swept.listed.extend(self.read.iter().cloned());
+        }
+        let same_second = rest_to == Some(page.range_to);
+        if !same_second {
+            self.read.clear();
+        }
+        let at_border = page
+            .listed
+            .iter()
+            .filter(|(_, created)| Some(*created) == border);
+        self.read.extend(at_border.map(|(id, _)| id.clone()));
+        // A second of which a part is unknown stays so, however many pages it fills.
+        self.range_to = rest_to.filter(|_| known || !same_second);
+    }
+}

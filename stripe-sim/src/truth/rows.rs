@@ -1,0 +1,151 @@
+//! What each stored row must hold: sums that agree can hide two errors that cancel out, a row
+//! cannot.
+//!
+//! As in the rest of the truth, nothing here comes from the lists or the JSON. All rows are held
+//! at once, so this is for accounts of thousands of charges.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::allocate::{self, Row};
+use super::{Scope, TruthError, TruthQuery, charge_id, counts, each_charge, given_back};
+use crate::book::{Book, LINE_SLOTS};
+use crate::id::Kind;
+use crate::ledger::{Charge, Metadata};
+use crate::view::Identity;
+
+/// One row that a complete and correct sync stores: a line of a charge, or a charge without known
+/// lines. Amounts are minor units.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct TruthRow {
+    /// `ch_…` or `py_…`.
+    pub charge_id: String,
+    /// The line's place among the charge's, from 0.
+    pub line_no: u32,
+    /// `il_…` or `li_…`; `None` for a charge without known lines.
+    pub line_id: Option<String>,
+    /// The charge's, in Unix seconds.
+    pub created: i64,
+    /// The local day of `created`, such as `2026-03-08`.
+    pub date: String,
+    /// Lower-case ISO code.
+    pub currency: String,
+    /// The charge's `status` in Stripe's word.
+    pub status: String,
+    /// The charge's `captured`.
+    pub captured: bool,
+    /// Whether the charge counts, there being no rules.
+    pub counted: bool,
+    /// The line's share of the charge's `amount`.
+    pub amount: i64,
+    /// The line's share of what was captured.
+    pub gross: i64,
+    /// The line's share of what was given back; 0 for a charge that does not count.
+    pub refunded: i64,
+    /// The line's quantity; 1 where it or the line is missing.
+    pub units: i64,
+    /// `cus_…`, of a deleted customer too.
+    pub customer_id: Option<String>,
+    /// `prod_…`, of a deleted product too.
+    pub product_id: Option<String>,
+    /// `price_…`.
+    pub price_id: Option<String>,
+    /// `in_…` where its lines are known.
+    pub invoice_id: Option<String>,
+    /// `cs_…` where its items are known.
+    pub checkout_session_id: Option<String>,
+    /// Whether the charge was ever disputed.
+    pub disputed: bool,
+    /// The `status` of its newest dispute.
+    pub dispute_status: Option<String>,
+    /// The charge's metadata.
+    pub charge_metadata: BTreeMap<String, String>,
+    /// The line's product's metadata; empty when it is deleted.
+    pub product_metadata: BTreeMap<String, String>,
+    /// The line's price's metadata.
+    pub price_metadata: BTreeMap<String, String>,
+    /// The customer's metadata; empty when it is deleted.
+    pub customer_metadata: BTreeMap<String, String>,
+}
+
+/// Works out every row, by charge id and place.
+pub(crate) fn rows(
+    book: &Book,
+    identity: &Identity,
+    query: &TruthQuery,
+) -> Result<Vec<TruthRow>, TruthError> {
+    let scope = Scope::of(query)?;
+    let mut rows = Vec::new();
+    each_charge(book, &scope, |charge| {
+        let counted = counts(charge);
+        let back = if counted { given_back(charge) } else { 0 };
+        let shares = allocate::rows(book, charge, scope.lines_from, back);
+        let whole = of_charge(book, identity, &scope, charge);
+        for (place, share) in shares.iter().enumerate() {
+            rows.push(of_line(book, identity, whole.clone(), (place, share)));
+        }
+    });
+    rows.sort_by(|one, other| {
+        (&one.charge_id, one.line_no).cmp(&(&other.charge_id, other.line_no))
+    });
+    Ok(rows)
+}
+
+/// What all rows of a charge have in common.
+fn of_charge(book: &Book, identity: &Identity, scope: &Scope, charge: &Charge) -> TruthRow {
+    let codec = &identity.codec;
+    let customer = charge.customer.and_then(|index| book.customer(index));
+    let customer = customer.filter(|customer| !customer.deleted);
+    TruthRow {
+        charge_id: charge_id(codec, charge),
+        created: charge.created,
+        date: scope.day(charge.created),
+        currency: charge.currency.code().to_owned(),
+        status: charge.status.name().to_owned(),
+        captured: charge.captured,
+        counted: counts(charge),
+        customer_id: charge.customer.map(|it| codec.encode(Kind::Customer, it)),
+        disputed: charge.dispute.is_some(),
+        dispute_status: charge.dispute.as_ref().map(|it| it.status.to_string()),
+        charge_metadata: pairs(&charge.metadata),
+        customer_metadata: customer.map_or_else(BTreeMap::new, |it| pairs(&it.metadata)),
+        ..TruthRow::default()
+    }
+}
+
+fn of_line(book: &Book, identity: &Identity, whole: TruthRow, line: (usize, &Row)) -> TruthRow {
+    let codec = &identity.codec;
+    let (place, share) = line;
+    let owned_by = |kind: Kind, owner: Kind| {
+        let line = share.line.filter(|&(of, _)| of == kind);
+        line.map(|(_, index)| codec.encode(owner, index / LINE_SLOTS))
+    };
+    let price = share.price.and_then(|index| book.price(index));
+    let product = price.as_ref().and_then(|it| book.product(it.product));
+    let described = product.filter(|product| !product.deleted);
+    TruthRow {
+        line_no: place as u32,
+        line_id: share.line.map(|(kind, index)| codec.encode(kind, index)),
+        amount: share.amount,
+        gross: share.gross,
+        refunded: share.refunded,
+        units: share.units,
+        product_id: price
+            .as_ref()
+            .map(|it| codec.encode(Kind::Product, it.product)),
+        price_id: share.price.map(|index| codec.encode(Kind::Price, index)),
+        invoice_id: owned_by(Kind::InvoiceLine, Kind::Invoice),
+        checkout_session_id: owned_by(Kind::SessionItem, Kind::Session),
+        product_metadata: described.map_or_else(BTreeMap::new, |it| pairs(&it.metadata)),
+        price_metadata: price.map_or_else(BTreeMap::new, |it| pairs(&it.metadata)),
+        ..whole
+    }
+}
+
+fn pairs(metadata: &Metadata) -> BTreeMap<String, String> {
+    let pairs = metadata.iter();
+    pairs
+        .map(|(key, value)| (key.to_string(), value.to_string()))
+        .collect()
+}

@@ -1,0 +1,142 @@
+//! A consumer that is killed by SIGKILL at random instants, again and again: every figure is exact in the
+//! end, and what was committed is not read again.
+//!
+//! `KILL_TRIALS` is how many kills there are, `KILL_SEED` decides when.
+
+use std::time::Duration;
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tests::draws::{Draws, number_from};
+use tests::programs::{Program, free_port};
+use tests::world::World;
+
+const CHARGES: u64 = 20_000;
+const CHARGES_A_PAGE: u64 = 100;
+const LATENCY_MS: u64 = 25;
+/// The shortest there is: after a kill it has to run out before the job can go on.
+const LEASE: Duration = Duration::from_secs(1);
+/// What one kill may make a full job read again: a commit takes up to 20 pages, the reader is up to 8
+/// ahead, and one request is under way.
+const READ_AGAIN_AT_MOST: u64 = 20 + 8 + 1;
+/// A consumer lives no longer than this after it has claimed the job, unless the job ends.
+const LONGEST_LIFE_MS: usize = 900;
+/// An incremental job begins again when it is interrupted, so that not every attempt may be killed.
+const KILLS_AN_INCREMENTAL_JOB: u64 = 4;
+
+/// A world whose consumer is a process that is killed and started again.
+struct Killer {
+    world: World,
+    logs: TempDir,
+    draws: Draws,
+    kills: u64,
+}
+
+impl Killer {
+    /// Runs a job to its end over at most so many kills; how many there were.
+    async fn complete(&mut self, job_id: &Value, at_most: u64) -> u64 {
+        for kills in 0..=at_most {
+            self.lease_has_run_out(job_id).await;
+            let attempt = self.job(job_id).await["attempt"].clone();
+            let mut consumer = self.start_consumer();
+            self.world
+                .eventually("a claim", async || {
+                    (self.job(job_id).await["attempt"] != attempt).then_some(())
+                })
+                .await;
+            let completed = self.world.job_completed(job_id);
+            if kills == at_most {
+                completed.await;
+                return kills;
+            }
+            let life = Duration::from_millis(self.draws.below(LONGEST_LIFE_MS) as u64);
+            if tokio::time::timeout(life, completed).await.is_ok() {
+                return kills;
+            }
+            consumer.kill();
+            self.kills += 1;
+        }
+        unreachable!("the last consumer is not killed")
+    }
+
+    async fn job(&self, job_id: &Value) -> Value {
+        let path = format!("/v1/sync-jobs/{}", job_id.as_str().unwrap());
+        self.world.get(&path).await
+    }
+
+    /// Else the consumer would look for jobs while none can be claimed, and then only after some seconds.
+    async fn lease_has_run_out(&self, job_id: &Value) {
+        self.world
+            .eventually("the lease to run out", async || {
+                let held: bool = sqlx::query_scalar(
+                    "SELECT COALESCE(lease_expires_at > now(), FALSE) FROM sync_jobs
+                     WHERE job_id = $1::UUID",
+                )
+                .bind(job_id.as_str())
+                .fetch_one(self.world.database.admin())
+                .await
+                .unwrap();
+                (!held).then_some(())
+            })
+            .await;
+    }
+
+    fn start_consumer(&self) -> Program {
+        let mut settings = self.world.program_settings();
+        settings.insert("OPS_BIND", format!("127.0.0.1:{}", free_port()));
+        let settings: Vec<(&str, &str)> = settings
+            .iter()
+            .map(|(name, value)| (*name, value.as_str()))
+            .collect();
+        let log = self.logs.path().join("consumer.log");
+        Program::start("consumer", &[], &settings, &log)
+    }
+}
+
+#[tokio::test]
+async fn a_consumer_killed_again_and_again_loses_nothing_and_doubles_nothing() {
+    let draws = Draws::of_variable("KILL_SEED", 1);
+    let trials = number_from("KILL_TRIALS", 28);
+    let world = World::with_charges(CHARGES)
+        .consumers(0)
+        .lease(LEASE)
+        .start()
+        .await;
+    world
+        .account()
+        .configure(|settings| settings.latency_ms = LATENCY_MS);
+    let mut killer = Killer {
+        world,
+        logs: TempDir::new().unwrap(),
+        draws,
+        kills: 0,
+    };
+
+    let connected = killer.world.connect().await;
+    killer.world.sim.reset_requests();
+    let kills = killer.complete(&connected["job_id"], trials * 2 / 3).await;
+    assert!(kills >= trials / 3, "only {kills} kills in the full job");
+    killer.world.assert_exact().await;
+    let pages = killer.world.sim.requests().of("GET /v1/charges");
+    let bound = CHARGES / CHARGES_A_PAGE + 1 + kills * READ_AGAIN_AT_MOST;
+    assert!(pages <= bound, "{pages} pages with {kills} kills");
+    println!("{kills} kills in the full job, {pages} pages");
+
+    let path = format!(
+        "/v1/connectors/stripe/{}/sync",
+        killer.world.connection_id()
+    );
+    for round in 0.. {
+        if killer.kills >= trials && round > 1 {
+            break;
+        }
+        assert!(round < trials, "jobs end before they are killed");
+        killer.world.account().churn(120, round);
+        let sync = killer.world.ask(Method::POST, &path, Some(json!({}))).await;
+        let job_id = sync.expect(202)["job_id"].clone();
+        let kills = killer.complete(&job_id, KILLS_AN_INCREMENTAL_JOB).await;
+        println!("{kills} kills in an incremental job");
+        killer.world.assert_exact().await;
+    }
+}
