@@ -23,3 +23,4 @@ mod secrecy_of_keys;
 mod syncing;
 mod tenant_isolation;
 mod tidy;
+mod truth;

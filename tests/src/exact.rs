@@ -3,6 +3,7 @@
 //! The truth tells rows; what they add up to is worked out here, by other code than the engine's.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Debug;
 
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
@@ -11,6 +12,29 @@ use stripe_sim::{TruthQuery, TruthRow};
 use crate::world::World;
 
 type Figures = [i64; 5];
+
+/// Asserts that two tables are the same, and shows no more than where they differ.
+fn assert_same<K: Ord + Debug, V: PartialEq + Debug>(
+    what: &str,
+    found: &BTreeMap<K, V>,
+    truth: &BTreeMap<K, V>,
+) {
+    let keys: BTreeSet<&K> = found.keys().chain(truth.keys()).collect();
+    let differences: Vec<String> = keys
+        .into_iter()
+        .filter(|key| found.get(key) != truth.get(key))
+        .map(|key| {
+            let (found, truth) = (found.get(key), truth.get(key));
+            format!("{key:?}:\n  found {found:?}\n  truth {truth:?}")
+        })
+        .collect();
+    assert!(
+        differences.is_empty(),
+        "{what}: {} differences\n{}",
+        differences.len(),
+        differences.join("\n")
+    );
+}
 
 fn figures(group: &Value) -> Figures {
     ["charges", "units", "gross", "refunded", "net"]
@@ -89,7 +113,7 @@ pub(crate) async fn assert_exact(world: &World) {
             }
         }
     }
-    assert_eq!(groups(world, "day").await, days, "by day");
+    assert_same("by day", &groups(world, "day").await, &days);
     for dimension in DIMENSIONS {
         let expected: BTreeMap<_, _> = truth.groups[dimension]
             .iter()
@@ -103,7 +127,7 @@ pub(crate) async fn assert_exact(world: &World) {
         } else {
             dimension.to_owned()
         };
-        assert_eq!(groups(world, &by).await, expected, "by {dimension}");
+        assert_same(&by, &groups(world, &by).await, &expected);
     }
     assert_rows(world, &rows).await;
     assert_state(&truth, &status["state"]);
@@ -278,7 +302,7 @@ async fn assert_aggregates(world: &World, rows: &[TruthRow]) {
         });
         found.insert((text("date"), text("currency")), shown);
     }
-    assert_eq!(found, expected, "daily aggregates");
+    assert_same("daily aggregates", &found, &expected);
 }
 
 /// A key of the catalogue: objects that have it, and the oldest and newest charge that it was seen with.
@@ -339,7 +363,7 @@ async fn assert_catalogue(world: &World, rows: &[TruthRow]) {
         let seen = (occurrences, second("first_seen"), second("last_seen"));
         found.insert((text("object_type"), text("key_path")), seen);
     }
-    assert_eq!(found, expected, "metadata catalogue");
+    assert_same("metadata catalogue", &found, &expected);
 }
 
 /// The paths under a value; null is missing.
