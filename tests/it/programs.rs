@@ -128,3 +128,29 @@ async fn killing_the_consumer_the_broker_and_postgresql_during_a_sync_changes_no
     assert_eq!(engine.days(connection_id).await, truth_by_day(&sim));
     engine.terminate().await;
 }
+
+/// What "memory grows until the process is killed" would show: the peak follows the account's size.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn memory_does_not_grow_with_the_account() {
+    const SMALL: u64 = 4_000;
+    const LARGE: u64 = 6 * SMALL;
+    let mut peaks = Vec::new();
+    for charges in [SMALL, LARGE] {
+        let sim = simulator(charges).await;
+        let database = TestDatabase::create().await;
+        let mut engine = Deployment::prepare(&url_of(&database), None, &sim.base_url);
+        for program in ["api", "consumer"] {
+            engine.start(program);
+        }
+        let connected = engine.connect(sim.first().key()).await;
+        engine.job_completed(&connected["job_id"]).await;
+        peaks.push(engine.peak_memory("consumer"));
+        engine.terminate().await;
+    }
+    let [small, large] = peaks[..] else { panic!() };
+    eprintln!("{small} KiB for {SMALL} charges, {large} KiB for {LARGE}");
+    assert!(
+        large * 10 <= small * 13,
+        "{small} KiB for {SMALL} charges, {large} KiB for {LARGE}"
+    );
+}

@@ -87,6 +87,16 @@ impl Program {
         assert!(status.success(), "{} ended with {status}", self.name);
     }
 
+    /// The most memory that it has held so far, in KiB.
+    pub fn peak_memory(&self) -> u64 {
+        let status = format!("/proc/{}/status", self.child.id());
+        let status = std::fs::read_to_string(status).expect("a process of ours");
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let peak = peak.expect("Linux tells the peak").trim();
+        let kibibytes = peak.strip_suffix(" kB").expect("in KiB");
+        kibibytes.parse().expect("a number")
+    }
+
     /// Whether it still runs.
     pub fn running(&mut self) -> bool {
         self.child.try_wait().expect("a child").is_none()
@@ -217,6 +227,13 @@ impl Deployment {
             .position(|(n, _)| n == name)
             .expect("it was started");
         self.programs.remove(at).1.kill();
+    }
+
+    /// The most memory that the program of this name has held so far, in KiB.
+    pub fn peak_memory(&self, name: &str) -> u64 {
+        let mut of_name = self.programs.iter().filter(|(n, _)| n == name);
+        let (_, program) = of_name.next().expect("it was started");
+        program.peak_memory()
     }
 
     /// Ends every program with SIGTERM.
