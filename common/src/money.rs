@@ -75,6 +75,22 @@ pub struct Totals(pub BTreeMap<Currency, i64>);
 mod tests {
     use super::*;
 
+    /// docs.stripe.com/currencies; ISO 4217 has no decimals for ISK and UGX.
+    #[test]
+    fn currencies_have_the_decimals_that_stripe_gives_them() {
+        let all = |codes: &str, exponent: u32| {
+            for code in codes.split(' ') {
+                assert_eq!(Currency::new(code).exponent(), exponent, "{code}");
+            }
+        };
+        all(
+            "BIF CLP DJF GNF JPY KMF KRW MGA PYG RWF VND VUV XAF XOF XPF",
+            0,
+        );
+        all("ISK UGX HUF TWD USD EUR", 2);
+        all("BHD JOD KWD OMR TND", 3);
+    }
+
     #[test]
     fn amounts_show_as_many_decimals_as_stripe_means() {
         for (minor, code, shown) in [
@@ -82,7 +98,12 @@ mod tests {
             (-5, "usd", "-0.05 USD"),
             (500, "jpy", "500 JPY"),
             (500, "ugx", "5.00 UGX"),
+            (500, "isk", "5.00 ISK"),
             (12_340, "kwd", "12.340 KWD"),
+            (10, "bhd", "0.010 BHD"),
+            (1_234, "huf", "12.34 HUF"),
+            (1_234, "twd", "12.34 TWD"),
+            (i64::MAX, "kwd", "9223372036854775.807 KWD"),
             (i64::MIN, "jpy", "-9223372036854775808 JPY"),
         ] {
             assert_eq!(

@@ -234,3 +234,7 @@ impl RevenueRow {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "rows_tests.rs"]
+mod tests;

@@ -221,13 +221,18 @@ impl Refund {
     }
 
     /// Whether it is no refund but the release of `rest`, minor units, after a partial capture. Stripe's
-    /// category decides where it was read, and else the amount.
+    /// category decides where it was read, and else the amount; what is still on its way has no category yet,
+    /// and a release is never on its way.
     fn is_release(&self, rest: i64) -> bool {
+        let under_way = matches!(
+            self.status,
+            Some(RefundStatus::Pending | RefundStatus::RequiresAction)
+        );
         match &self.balance_transaction {
             Some(Expandable::Object(transaction)) => {
                 transaction.reporting_category.as_deref() == Some(RELEASE_CATEGORY)
             }
-            Some(Expandable::Id(_)) | None => self.amount == rest,
+            Some(Expandable::Id(_)) | None => !under_way && self.amount == rest,
         }
     }
 }

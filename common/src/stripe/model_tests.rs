@@ -145,6 +145,9 @@ fn the_release_is_told_by_its_category_else_by_its_amount() {
     let failed = json!([{"id": "re_1", "amount": 400, "status": "failed",
                          "balance_transaction": released}]);
     check("it came back", 400, &failed, false);
+    let on_its_way = json!([{"id": "re_1", "amount": 400, "status": "pending",
+                             "balance_transaction": null}]);
+    check("on its way", 400, &on_its_way, false);
 }
 
 #[test]

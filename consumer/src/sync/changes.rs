@@ -148,5 +148,14 @@ mod tests {
         ));
         assert_eq!(changes.of(List::Charges).len(), 1);
         assert!(changes.of(List::Invoices).is_empty());
+        changes.add(&event(
+            "evt_4",
+            "invoice_payment.paid",
+            &json!({"object": "invoice_payment", "id": "inpay_1", "invoice": "in_1"}),
+        ));
+        assert_eq!(
+            changes.of(List::Invoices),
+            [("in_1".to_owned(), None)].into()
+        );
     }
 }
