@@ -68,13 +68,15 @@ struct TrueGroup {
     figures: TrueFigures,
 }
 
+/// Both sides' word for grouping by the product of the lines.
+const PRODUCT: &str = "product";
 /// Differences printed; one cause makes hundreds of them.
 const SHOWN_DIFFERENCES: usize = 20;
 
 #[derive(Debug, Clone, Copy, Deserialize)]
 struct TrueFigures {
     charges: i64,
-    // One for each charge: the engine does not read the lines of invoices and checkout sessions yet.
+    #[serde(rename = "units_by_lines")]
     units: i64,
     gross: i64,
     refunded: i64,
@@ -210,6 +212,7 @@ async fn compare(engine: &Engine, simulator: &str, metadata: &str) -> anyhow::Re
             ("to", &first_second_not_before(covered.to).to_string()),
             ("timezone", &connection.timezone),
             ("metadata", metadata),
+            ("metadata", PRODUCT),
         ],
     )
     .await?;
@@ -218,11 +221,13 @@ async fn compare(engine: &Engine, simulator: &str, metadata: &str) -> anyhow::Re
     let (_, values) = engine
         .analytics(id, &format!("metadata:{metadata}"))
         .await?;
+    let (_, products) = engine.analytics(id, PRODUCT).await?;
     let charges = totals.values().map(|figures| figures.charges).sum();
     let mut differences = Vec::new();
     report("total", &totals, &truth.totals(), &mut differences);
     report("day", &days, &truth.days(), &mut differences);
     report(metadata, &values, &truth.groups(metadata), &mut differences);
+    report(PRODUCT, &products, &truth.groups(PRODUCT), &mut differences);
     if charges == 0 {
         differences.push("there is nothing to compare: no charge counts".to_owned());
     }
