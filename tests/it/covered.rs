@@ -248,7 +248,7 @@ async fn a_larger_lookback_widens_the_range_and_a_smaller_one_does_not_narrow_it
             .fetch_all(world.database.admin())
             .await
             .unwrap();
-        assert_eq!(noted, [oldest.clone()]);
+        assert_eq!(noted, std::slice::from_ref(&oldest));
         assert_eq!(world.sim.requests().of("GET /v1/charges/{id}"), 0);
         world.assert_exact().await;
     }

@@ -17,6 +17,7 @@ mod filter_parity;
 mod http_api;
 mod kills;
 mod lines;
+mod losses;
 mod meaning;
 mod programs;
 mod refiltering;

@@ -75,7 +75,7 @@ fn drawn_rows(draws: &mut Draws) -> Vec<Row> {
         let status = draws.pick(&["succeeded", "succeeded", "succeeded", "failed"]);
         let customer = *draws.pick(&[None, Some("cus_1"), Some("cus_2")]);
         let tier = *draws.pick(&[None, Some("gold"), Some("free")]);
-        for line_no in 0..1 + draws.below(4) as i32 {
+        for line_no in 0..=draws.below(4) as i32 {
             let gross = draws.below(100_000) as i64 - 2_000;
             rows.push(Row {
                 charge: format!("ch_{number}"),
