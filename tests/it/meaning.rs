@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use stripe_sim::{AccountConfig, AccountHandle, MetadataChange, NewCharge, NewLine};
+use stripe_sim::{AccountConfig, AccountHandle, ApiVersion, MetadataChange, NewCharge, NewLine};
+use tests::draws::number_from;
 use tests::world::{World, unlimited_account};
 
 async fn empty() -> World {
@@ -371,4 +372,34 @@ async fn keys_are_catalogued_with_nested_paths_types_and_bounded_redacted_sample
         (now - 800, now - 400)
     );
     world.assert_exact().await;
+}
+
+#[tokio::test]
+async fn accounts_of_every_kind_are_exact_before_and_after_changes() {
+    let kinds = [
+        // Behind something that sets the version itself, charges name invoices and those name one payment.
+        AccountConfig {
+            always: Some(ApiVersion::Acacia),
+            ..unlimited_account(300)
+        },
+        AccountConfig {
+            seed: number_from("KINDS_SEED", 5),
+            partial_capture_refund: false,
+            long_invoice_percent: 100,
+            livemode: true,
+            ..unlimited_account(300)
+        },
+    ];
+    for kind in kinds {
+        let name = format!("{:?}, seed {}", kind.always, kind.seed);
+        println!("{name}");
+        let world = World::builder().account(kind).start().await;
+        connect(&world).await;
+        world.assert_exact().await;
+        for round in 0..3 {
+            world.account().churn(60, round);
+            world.sync(json!({})).await;
+            world.assert_exact().await;
+        }
+    }
 }
