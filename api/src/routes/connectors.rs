@@ -112,6 +112,7 @@ pub(crate) async fn list(
         .map(|c| c.connection_id.clone())
         .collect();
     let activity = sync::queries::activity(&mut tx, organization, &ids).await?;
+    connection::queries::add_found_warnings(&mut tx, organization, &mut connections).await?;
     tx.commit().await?;
     let data = connections
         .into_iter()
@@ -138,9 +139,10 @@ pub(crate) async fn get(
 ) -> Result<Json<ConnectionBody>, ApiError> {
     let organization = &caller.organization;
     let mut tx = state.begin(organization).await?;
-    let connection = super::connection(&mut tx, organization, &connection_id).await?;
+    let mut connection = super::connection(&mut tx, organization, &connection_id).await?;
     let ids = std::slice::from_ref(&connection_id);
     let activity = sync::queries::activity(&mut tx, organization, ids).await?;
+    super::add_found_warnings(&mut tx, &mut connection).await?;
     tx.commit().await?;
     let activity = activity.get(&connection_id).copied().unwrap_or_default();
     Ok(Json(ConnectionBody::new(connection, activity, None)))
@@ -242,6 +244,7 @@ pub(crate) async fn update(
     }
     let ids = std::slice::from_ref(&connection_id);
     let activity = sync::queries::activity(&mut tx, organization, ids).await?;
+    super::add_found_warnings(&mut tx, &mut connection).await?;
     tx.commit().await?;
     if let Some(job_id) = job_id {
         state

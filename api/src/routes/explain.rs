@@ -2,7 +2,9 @@
 
 use axum::Json;
 use axum::extract::State;
+use chrono::{DateTime, Utc};
 use common::analytics::rows::{self, ChargeRow};
+use common::charge::outside;
 use common::filter;
 use common::sync::state::{self as sync_state, SyncState};
 use serde::Serialize;
@@ -23,10 +25,6 @@ pub(crate) enum Reason {
     /// A rule keeps it out.
     Excluded,
     /// An event named it, and it was made before the covered range.
-    #[expect(
-        dead_code,
-        reason = "promised by the contract; no record of such events is kept yet"
-    )]
     OutsideRange,
     /// It failed, or is pending.
     NotSucceeded,
@@ -66,7 +64,7 @@ pub(crate) async fn explain(
 ) -> Result<Json<Explanation>, ApiError> {
     let organization = &caller.organization;
     let mut tx = state.begin(organization).await?;
-    super::connection(&mut tx, organization, &connection_id).await?;
+    let connection = super::connection(&mut tx, organization, &connection_id).await?;
     let rows = rows::of_charge(&mut tx, organization, &connection_id, &charge_id).await?;
     let stored = sync_state::get(&mut tx, organization, &connection_id).await?;
     let filter_id = rows.first().and_then(|row| row.excluded_by);
@@ -76,9 +74,19 @@ pub(crate) async fn explain(
         }
         None => None,
     };
+    let covered_from = stored.covered_from.unwrap_or(connection.covered_from());
+    let ids = std::slice::from_ref(&charge_id);
+    let outside =
+        outside::among(&mut tx, organization, &connection_id, ids, covered_from).await?;
     tx.commit().await?;
     let (reason, detail) = match rows.first() {
-        None => (Reason::NeverSeen, never_seen(&stored)),
+        None => match outside.first() {
+            Some((_, created_at)) => (
+                Reason::OutsideRange,
+                outside_range(*created_at, covered_from),
+            ),
+            None => (Reason::NeverSeen, never_seen(&stored)),
+        },
         Some(row) => why(row, rule.as_ref().map(|rule| rule.name.as_str())),
     };
     Ok(Json(Explanation {
@@ -90,6 +98,15 @@ pub(crate) async fn explain(
         detail,
         rows,
     }))
+}
+
+fn outside_range(created_at: DateTime<Utc>, covered_from: DateTime<Utc>) -> String {
+    format!(
+        "The charge was created at {}, before the covered range, which begins at {}; a larger `lookback_days` \
+         covers it.",
+        created_at.format("%FT%TZ"),
+        covered_from.format("%FT%TZ")
+    )
 }
 
 fn never_seen(stored: &SyncState) -> String {

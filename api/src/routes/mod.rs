@@ -75,3 +75,14 @@ async fn connection_for_update(
     let found = connection::queries::get_for_update(conn, organization, connection_id).await?;
     found.ok_or(ApiError::NotFound)
 }
+
+/// See [`connection::queries::add_found_warnings`].
+async fn add_found_warnings(
+    conn: &mut PgConnection,
+    connection: &mut Connection,
+) -> Result<(), ApiError> {
+    let organization = connection.organization_id.clone();
+    let one = std::slice::from_mut(connection);
+    connection::queries::add_found_warnings(conn, &organization, one).await?;
+    Ok(())
+}

@@ -201,7 +201,8 @@ pub(crate) async fn status(
 ) -> Result<Json<SyncStatusBody>, ApiError> {
     let organization = &caller.organization;
     let mut tx = state.begin(organization).await?;
-    let connection = super::connection(&mut tx, organization, &connection_id).await?;
+    let mut connection = super::connection(&mut tx, organization, &connection_id).await?;
+    super::add_found_warnings(&mut tx, &mut connection).await?;
     let ids = std::slice::from_ref(&connection_id);
     let activity = queries::activity(&mut tx, organization, ids).await?;
     let last_job = queries::list(&mut tx, organization, &connection_id, None, 1)

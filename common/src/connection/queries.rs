@@ -183,6 +183,42 @@ pub async fn list(
     .collect()
 }
 
+/// Adds the warnings that nobody stores, since the tables tell them at any time: objects that are parked,
+/// and rows that events had missed. One statement for any number of connections of the tenant.
+pub async fn add_found_warnings(
+    conn: &mut PgConnection,
+    organization: &OrganizationId,
+    connections: &mut [Connection],
+) -> Result<(), Error> {
+    let ids: Vec<String> = connections
+        .iter()
+        .map(|connection| connection.connection_id.clone())
+        .collect();
+    let found = sqlx::query!(
+        r#"SELECT connection_id AS "connection_id!", list, COUNT(*) AS "count!"
+           FROM stripe_parked_objects
+           WHERE organization_id = $1 AND connection_id = ANY($2) GROUP BY connection_id, list
+           UNION ALL
+           SELECT connection_id, NULL, rows_repaired FROM stripe_sync_state
+           WHERE organization_id = $1 AND connection_id = ANY($2) AND rows_repaired > 0
+           ORDER BY 2"#,
+        organization.as_str(),
+        &ids,
+    )
+    .fetch_all(conn)
+    .await?;
+    for connection in connections {
+        let own = found
+            .iter()
+            .filter(|row| row.connection_id == connection.connection_id);
+        connection.warnings.extend(own.map(|row| match &row.list {
+            Some(list) => Warning::parked(list, row.count),
+            None => Warning::events_missed(row.count),
+        }));
+    }
+    Ok(())
+}
+
 /// Stores a connection's settings: name, paused, interval, time zone, rate share and lookback.
 pub async fn update_settings(
     conn: &mut PgConnection,
