@@ -188,6 +188,11 @@ impl StripeError {
         }
     }
 
+    /// Something that the account does not have.
+    pub(crate) fn not_offered(words: &str) -> Self {
+        Self::refused(400, words)
+    }
+
     pub(crate) fn lock_timeout() -> Self {
         Self::refused(
             429,

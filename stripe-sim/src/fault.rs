@@ -28,6 +28,8 @@ pub enum Fault {
     Unauthorized,
     /// A 403, as for a key without the permission.
     Forbidden,
+    /// A 400 with these words, as for a list that the account does not have.
+    Refused(String),
     /// A 200 whose body is a page for people.
     NotJson,
 }

@@ -76,8 +76,7 @@ pub(crate) async fn explain(
     };
     let covered_from = stored.covered_from.unwrap_or(connection.covered_from());
     let ids = std::slice::from_ref(&charge_id);
-    let outside =
-        outside::among(&mut tx, organization, &connection_id, ids, covered_from).await?;
+    let outside = outside::among(&mut tx, organization, &connection_id, ids, covered_from).await?;
     tx.commit().await?;
     let (reason, detail) = match rows.first() {
         None => match outside.first() {

@@ -104,12 +104,19 @@ impl Warning {
         let Permission {
             resource,
             needed_for,
+            hint,
             ..
         } = permission;
+        let mut detail =
+            format!("The key may not read {resource}, which is needed for {needed_for}.");
+        if let Some(words) = hint {
+            detail.push_str(" Stripe says: ");
+            detail.push_str(words);
+        }
         Self {
             code: Self::PERMISSION_MISSING.to_owned(),
             resource: resource.clone(),
-            detail: format!("The key may not read {resource}, which is needed for {needed_for}."),
+            detail,
             count: None,
         }
     }

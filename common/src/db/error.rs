@@ -3,7 +3,7 @@
 /// An error of the database.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// PostgreSQL is not there or went away; trying again later may work.
+    /// PostgreSQL is not there, went away, or has run out of something; trying again later may work.
     #[error("PostgreSQL is not available")]
     Unavailable(#[source] sqlx::Error),
     /// A uniqueness or exclusion constraint was broken.
@@ -62,9 +62,12 @@ impl From<sqlx::Error> for Error {
                     Some("23505") => Self::Conflict {
                         constraint: cause.constraint().unwrap_or("a unique index").to_owned(),
                     },
-                    // Connection exceptions, operator intervention, too many connections.
+                    // Connection exceptions, operator intervention, and what runs out: the disk, memory,
+                    // connections.
                     Some(code)
-                        if code.starts_with("08") || code.starts_with("57P") || code == "53300" =>
+                        if ["08", "57P", "53"]
+                            .iter()
+                            .any(|begin| code.starts_with(begin)) =>
                     {
                         Self::Unavailable(error)
                     }

@@ -1,8 +1,8 @@
 //! Reading from Stripe over HTTP: one request, its retries, and pages of a list.
 //!
 //! Plain 429s, 5xx, 409, broken connections and answers that break off are tried again here, a bounded
-//! number of times with growing waits (the official SDKs do not retry a plain 429); what still fails
-//! is the caller's. Every attempt is counted, since requests are the currency of the customer's read
+//! number of times with growing waits (the official SDKs do not retry a plain 429), unless Stripe says
+//! that it would be in vain; what still fails is the caller's. Every attempt is counted, since requests are the currency of the customer's read
 //! allowance.
 
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -221,19 +221,20 @@ impl Client {
             .build();
         loop {
             let outcome = self.attempt(endpoint, path, query).await.and_then(|body| {
-                serde_json::from_slice(&body).map_err(|cause| Error::Malformed {
+                let malformed = |cause| Error::Malformed {
                     path: path.to_owned(),
                     cause,
-                })
+                };
+                serde_json::from_slice(&body).map_err(|cause| malformed(cause).into())
             });
-            let error = match outcome {
+            let Failed { error, is_final } = match outcome {
                 Ok(object) => return Ok(object),
-                Err(error) => error,
+                Err(failed) => failed,
             };
             if let Error::RateLimited { reason, .. } = &error {
                 self.throttle.limited(endpoint, reason);
             }
-            let wait = if error.is_transient() {
+            let wait = if error.is_transient() && !is_final {
                 waits.next()
             } else {
                 None
@@ -254,10 +255,12 @@ impl Client {
         endpoint: &str,
         path: &str,
         query: &[(&str, String)],
-    ) -> Result<Bytes, Error> {
-        let network = |cause: reqwest::Error| Error::Network {
-            path: path.to_owned(),
-            cause: cause.without_url(),
+    ) -> Result<Bytes, Failed> {
+        let network = |cause: reqwest::Error| {
+            Failed::from(Error::Network {
+                path: path.to_owned(),
+                cause: cause.without_url(),
+            })
         };
         let base = self.stripe.settings.api_base.as_str().trim_end_matches('/');
         let _in_flight = self.throttle.acquire(endpoint).await;
@@ -283,7 +286,26 @@ impl Client {
         if status.is_success() {
             Ok(body)
         } else {
-            Err(Error::from_answer(status.as_u16(), path, headers, &body))
+            Err(Failed {
+                is_final: headers.should_retry == Some(false),
+                error: Error::from_answer(status.as_u16(), path, headers, &body),
+            })
+        }
+    }
+}
+
+/// An attempt that gave no object.
+struct Failed {
+    error: Error,
+    /// Stripe said that trying again now would be in vain.
+    is_final: bool,
+}
+
+impl From<Error> for Failed {
+    fn from(error: Error) -> Self {
+        Self {
+            error,
+            is_final: false,
         }
     }
 }

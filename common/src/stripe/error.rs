@@ -166,6 +166,12 @@ impl Error {
                 reason: LimitReason::from_header(limit_reason.as_deref()),
                 retry_after,
             },
+            // The header overrides every other rule.
+            _ if should_retry == Some(true) => Self::Unavailable {
+                status,
+                path,
+                retry_after,
+            },
             401 => Self::KeyInvalid {
                 message,
                 request_id,
@@ -176,13 +182,8 @@ impl Error {
                 request_id,
             },
             404 => Self::NotFound { path, message },
-            // 409 is a conflict that the SDKs retry; the header overrides every other rule.
+            // 409 is a conflict that the SDKs retry.
             500.. | 409 => Self::Unavailable {
-                status,
-                path,
-                retry_after,
-            },
-            _ if should_retry == Some(true) => Self::Unavailable {
                 status,
                 path,
                 retry_after,
@@ -266,10 +267,12 @@ mod tests {
 
     #[test]
     fn stripes_word_on_retrying_overrides_the_status() {
-        let headers = ErrorHeaders {
-            should_retry: Some(true),
-            ..ErrorHeaders::default()
-        };
-        assert!(classify(400, "{}", headers).is_transient());
+        for status in [400, 401, 403, 404] {
+            let headers = ErrorHeaders {
+                should_retry: Some(true),
+                ..ErrorHeaders::default()
+            };
+            assert!(classify(status, "{}", headers).is_transient(), "{status}");
+        }
     }
 }

@@ -177,7 +177,11 @@ impl Stripe {
                         .or(account_id);
                 }
                 Ok(_) => {}
-                Err(Error::PermissionMissing { message, .. } | Error::Refused { message, .. }) => {
+                Err(
+                    Error::PermissionMissing { message, .. }
+                    | Error::Refused { message, .. }
+                    | Error::NotFound { message, .. },
+                ) => {
                     account_id = account_id.or_else(|| account_in(&message));
                     permission.granted = false;
                     permission.hint = Some(message);

@@ -57,6 +57,8 @@ pub(super) async fn run(run: &Run<'_>) -> Result<(), Error> {
         ..Batch::default()
     };
     rest.objects.parked.extend(read.parked.iter().cloned());
+    let readable = read.seen.iter().map(|(id, _)| ("events", id.clone()));
+    rest.objects.not_kept.extend(readable);
     write::commit(run, rest, None).await?;
     let reached = Reached {
         covered_from: run.connection.covered_from(),

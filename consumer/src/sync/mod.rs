@@ -24,6 +24,8 @@ mod stored;
 mod sweep;
 mod write;
 
+use std::sync::atomic::AtomicBool;
+
 use chrono::TimeDelta;
 use common::connection::{self, Connection, Permission, Warning};
 use common::credential::{self, Place};
@@ -78,7 +80,7 @@ pub(crate) struct Run<'a> {
     pub(crate) rules: RuleSet,
     pub(crate) state: SyncState,
     /// Whether objects are set aside that may be readable now.
-    pub(crate) has_parked: bool,
+    pub(crate) has_parked: AtomicBool,
 }
 
 impl<'a> Run<'a> {
@@ -100,7 +102,7 @@ impl<'a> Run<'a> {
             connection,
             rules,
             state,
-            has_parked: !parked.is_empty(),
+            has_parked: AtomicBool::new(!parked.is_empty()),
         })
     }
 

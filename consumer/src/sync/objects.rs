@@ -51,6 +51,8 @@ pub(crate) struct Objects {
     pub(crate) customers: Vec<CatalogObject>,
     pub(crate) disputes: Vec<Dispute>,
     pub(crate) parked: Vec<ParkedObject>,
+    /// The list and id of what was read and leaves nothing to keep: what nothing pays yet, events.
+    pub(crate) not_kept: Vec<(&'static str, String)>,
 }
 
 impl Objects {
@@ -62,10 +64,18 @@ impl Objects {
         self.customers.append(&mut other.customers);
         self.disputes.append(&mut other.disputes);
         self.parked.append(&mut other.parked);
+        self.not_kept.append(&mut other.not_kept);
     }
 }
 
 impl Objects {
+    fn keep(&mut self, list: List, id: String, purchase: Option<Purchase>) {
+        match purchase {
+            Some(purchase) => self.purchases.push(purchase),
+            None => self.not_kept.push((list.as_str(), id)),
+        }
+    }
+
     /// The ids of what was read, by list.
     pub(crate) fn ids(&self) -> Vec<(&'static str, Vec<String>)> {
         let of_kind = |kind: PurchaseKind| -> Vec<String> {
@@ -88,7 +98,11 @@ impl Objects {
             .disputes
             .iter()
             .map(|dispute| dispute.dispute_id.clone());
-        vec![
+        let not_kept = self
+            .not_kept
+            .iter()
+            .map(|(list, id)| (*list, vec![id.clone()]));
+        let kept = [
             (List::Charges.as_str(), charges.collect()),
             (List::Invoices.as_str(), of_kind(PurchaseKind::Invoice)),
             (
@@ -99,7 +113,8 @@ impl Objects {
             (List::Prices.as_str(), catalog(&self.prices)),
             (List::Disputes.as_str(), disputes.collect()),
             ("customers", catalog(&self.customers)),
-        ]
+        ];
+        kept.into_iter().chain(not_kept).collect()
     }
 }
 
@@ -149,15 +164,19 @@ async fn read_one(source: &Source, list: List, raw: &RawValue) -> Result<Objects
             Err(cause) => Err(cause),
         },
         List::Invoices => match parse::<stripe::Invoice>(raw) {
-            Ok(invoice) => completed_invoice(source, invoice)
-                .await?
-                .map(|purchase| objects.purchases.extend(purchase)),
+            Ok(invoice) => {
+                let id = invoice.id.clone();
+                let purchase = completed_invoice(source, invoice).await?;
+                purchase.map(|purchase| objects.keep(list, id, purchase))
+            }
             Err(cause) => Err(cause),
         },
         List::CheckoutSessions => match parse::<stripe::CheckoutSession>(raw) {
-            Ok(session) => completed_session(source, session)
-                .await?
-                .map(|purchase| objects.purchases.extend(purchase)),
+            Ok(session) => {
+                let id = session.id.clone();
+                let purchase = completed_session(source, session).await?;
+                purchase.map(|purchase| objects.keep(list, id, purchase))
+            }
             Err(cause) => Err(cause),
         },
         List::Products => {

@@ -2,7 +2,8 @@
 //! not inline is done without.
 //!
 //! A 403 is told apart here: a permission that only enriches is lost and named, so that the job can go on
-//! without it; one that is needed stays an error of Stripe's. Deliberately absent: retries, which the
+//! without it; one that is needed stays an error of Stripe's. A list that the account does not have is done
+//! without in the same way. Deliberately absent: retries, which the
 //! client makes.
 
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -218,19 +219,34 @@ const OPTIONAL_PATHS: [(&str, &str); 8] = [
     ("/v1/disputes", "disputes"),
 ];
 
-/// Which optional resource a 403 is about; other errors as they are.
+/// What Stripe says of a list that the account does not have, whatever the key may do. Source:
+/// stripe/sync-engine, `SKIPPABLE_ERROR_MESSAGES`.
+const NOT_OFFERED: [&str; 4] = [
+    "not set up to use",
+    "only available in testmode",
+    "Unrecognized request URL",
+    "is not enabled",
+];
+
+/// Which optional resource a 403 is about, or a refusal of a list that this account does not have; other
+/// errors as they are.
 fn told_apart(error: stripe::Error, path: &str) -> Error {
     static SLUG: LazyLock<Regex> =
         LazyLock::new(|| Regex::new(r"rak_([a-z_]+)_read").expect("a literal that compiles"));
-    let stripe::Error::PermissionMissing { message, .. } = &error else {
-        return error.into();
+    let message = match &error {
+        stripe::Error::PermissionMissing { message, .. } => message,
+        stripe::Error::Refused { message, .. } | stripe::Error::NotFound { message, .. }
+            if NOT_OFFERED.iter().any(|words| message.contains(words)) =>
+        {
+            message
+        }
+        _ => return error.into(),
     };
     let slug = SLUG.captures(message).map(|found| found[1].to_owned());
-    let resource = match &slug {
-        Some(slug) => OPTIONAL.iter().find(|(word, _)| slug.contains(word)),
-        None => OPTIONAL_PATHS.iter().find(|(begin, _)| *begin == path),
-    };
-    match resource {
+    let named = slug.and_then(|slug| OPTIONAL.iter().find(|(word, _)| slug.contains(word)));
+    // A slug that is not known here, or none at all: what was asked for.
+    let asked_for = || OPTIONAL_PATHS.iter().find(|(asked, _)| *asked == path);
+    match named.or_else(asked_for) {
         Some(&(_, resource)) => Error::PermissionLost {
             resource,
             message: message.clone(),
@@ -266,5 +282,35 @@ mod tests {
         assert_eq!(lost("no", "/v1/charges"), None);
         let charges = "Having the 'rak_charge_read' permission would help.";
         assert_eq!(lost(charges, "/v1/charges"), None);
+        let unknown = "Having the 'rak_something_new_read' permission would help.";
+        assert_eq!(lost(unknown, "/v1/disputes"), Some("disputes"));
+        let never = "This is a restricted API key, but the required permissions are not available for \
+                     use by restricted keys.";
+        assert_eq!(lost(never, "/v1/prices"), Some("prices"));
+    }
+
+    #[test]
+    fn a_list_that_the_account_does_not_have_is_told_from_a_fault_of_ours() {
+        let refused = |message: &str| stripe::Error::Refused {
+            status: 400,
+            path: String::new(),
+            code: None,
+            message: message.to_owned(),
+            request_id: None,
+        };
+        let lost = |error: stripe::Error, path: &str| match told_apart(error, path) {
+            Error::PermissionLost { resource, .. } => Some(resource),
+            _ => None,
+        };
+        let absent = "Your account is not set up to use Invoicing.";
+        assert_eq!(lost(refused(absent), "/v1/invoices"), Some("invoices"));
+        assert_eq!(lost(refused(absent), "/v1/charges"), None);
+        let unknown = stripe::Error::NotFound {
+            path: String::new(),
+            message: "Unrecognized request URL (GET: /v1/disputes).".to_owned(),
+        };
+        assert_eq!(lost(unknown, "/v1/disputes"), Some("disputes"));
+        let ours = "Received unknown parameter: expnad";
+        assert_eq!(lost(refused(ours), "/v1/invoices"), None);
     }
 }

@@ -6,6 +6,7 @@
 //! matter, and writing the same objects again writes nothing.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 
 use common::catalogue::{self, CatalogObject, Catalogue, ObjectType};
 use common::charge::{Charge, outside, queries};
@@ -50,7 +51,7 @@ struct Changed {
 /// Commits a batch and the plan that it fulfils; how many rows changed. Charges from before the covered
 /// range are noted and left out.
 pub(crate) async fn commit(run: &Run<'_>, batch: Batch, plan: Option<&Plan>) -> Result<i64, Error> {
-    let read = if run.has_parked {
+    let read = if run.has_parked.load(Ordering::Relaxed) {
         batch.objects.ids()
     } else {
         Vec::new()
@@ -63,6 +64,7 @@ pub(crate) async fn commit(run: &Run<'_>, batch: Batch, plan: Option<&Plan>) -> 
         customers,
         disputes,
         parked,
+        not_kept: _,
     } = batch.objects;
     let charges_seen = charges.len() as i64;
     let advanced = charges_seen > 0 || plan.is_some();
@@ -151,6 +153,7 @@ async fn park(
     if !newest.is_empty() {
         let objects: Vec<&ParkedObject> = newest.into_values().collect();
         let now = run.engine.clock.now();
+        run.has_parked.store(true, Ordering::Relaxed);
         parked::park(tx, organization, connection_id, &objects, now).await?;
     }
     Ok(())
@@ -172,6 +175,10 @@ async fn remove_gone(
     if !purchases.is_empty() {
         let touched = purchase::queries::remove(tx, organization, connection_id, purchases).await?;
         changed.touched.extend(touched);
+        let ids: Vec<&str> = purchases.iter().map(String::as_str).collect();
+        for list in [List::Invoices, List::CheckoutSessions] {
+            parked::release(tx, organization, connection_id, list.as_str(), &ids).await?;
+        }
     }
     Ok(())
 }

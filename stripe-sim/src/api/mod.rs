@@ -192,6 +192,7 @@ fn refusal(
         Fault::RateLimited(reason) => {
             StripeError::rate_limited(account.identity.livemode, known_reason(reason))
         }
+        Fault::Refused(words) => StripeError::not_offered(words),
         Fault::LockTimeout => StripeError::lock_timeout(),
         Fault::Unauthorized => access.revoked(),
         Fault::Forbidden => access.lacks(
