@@ -157,3 +157,30 @@ fn mains_are_short_and_say_where_things_are() {
         assert!(map >= 3, "{program}'s main does not say where things are");
     }
 }
+
+#[test]
+fn every_row_of_the_page_on_failures_names_a_test_that_exists() {
+    let page = fs::read_to_string(root().join("docs/failures.md")).unwrap();
+    let folders = ["api", "common", "consumer", "scheduler", "tests"];
+    let sources: Vec<(String, String)> = folders.into_iter().flat_map(rust_files).collect();
+    let mut rows = 0;
+    for line in page.lines().filter(|line| line.starts_with("| ")) {
+        let cells: Vec<&str> = line.trim_matches('|').split(" | ").collect();
+        let last = cells.last().expect("a cell").trim();
+        if last == "test" || last == "not tested here" {
+            continue;
+        }
+        rows += 1;
+        let tests: Vec<&str> = last.split('`').skip(1).step_by(2).collect();
+        assert!(!tests.is_empty(), "no test: {line}");
+        for test in tests {
+            let declared = format!("fn {test}(");
+            let exists = sources.iter().any(|(_, text)| text.contains(&declared));
+            assert!(
+                exists,
+                "docs/failures.md names {test}, which does not exist"
+            );
+        }
+    }
+    assert!(rows > 50, "{rows} rows were found");
+}
