@@ -417,7 +417,10 @@ async fn a_cursor_whose_object_is_gone_loses_no_page() {
         .start()
         .await;
     let account = world.account();
-    let first_page = reqwest::Client::new()
+    let http = reqwest::Client::builder().timeout(Duration::from_secs(10));
+    let first_page = http
+        .build()
+        .unwrap()
         .get(format!("{}/v1/charges?limit=100", world.sim.base_url))
         .bearer_auth(account.key());
     let first_page = first_page.send().await.unwrap().text().await.unwrap();
