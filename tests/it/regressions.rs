@@ -441,3 +441,49 @@ async fn a_consumer_stops_though_postgresql_does_not_answer() {
     }
     assert!(stopped, "still not stopped after 24 s");
 }
+
+/// Which version of each day's aggregates is stored.
+async fn versions_of_days(world: &World) -> Vec<(String, String, String)> {
+    sqlx::query_as(
+        "SELECT date::TEXT, currency, xmin::TEXT FROM stripe_daily_aggregates ORDER BY date, currency",
+    )
+    .fetch_all(world.database.admin())
+    .await
+    .unwrap()
+}
+
+#[tokio::test]
+async fn a_changed_rule_refreshes_the_aggregates_of_touched_days_alone() {
+    let world = World::with_charges(400).start().await;
+    let marked = world
+        .account()
+        .create_charge(&NewCharge {
+            metadata: [("marked".to_owned(), "yes".to_owned())].into(),
+            ..NewCharge::of(7_700, "chf")
+        })
+        .unwrap();
+    let connected = world.connect().await;
+    world.job_completed(&connected["job_id"]).await;
+    let before = versions_of_days(&world).await;
+    let id = world.connection_id();
+    let rule = json!({
+        "name": "not the marked", "action": "exclude",
+        "conditions": [{"type": "metadata", "metadata_source": "charge", "metadata_key": "marked",
+                        "operator": "exists"}],
+    });
+    let path = format!("/v1/connectors/{id}/filters");
+    let created = world.ask(Method::POST, &path, Some(rule)).await.expect(201);
+    world.job_completed(&created["job_id"]).await;
+    let explained = world
+        .get(&format!("/v1/connectors/{id}/charges/{marked}/explain"))
+        .await;
+    assert_eq!(explained["reason"], "excluded");
+    let after = versions_of_days(&world).await;
+    let changed: Vec<_> = after
+        .iter()
+        .filter(|day| !before.contains(day))
+        .map(|(_, currency, _)| currency.as_str())
+        .collect();
+    assert_eq!(changed, ["chf"], "the only aggregates that were written anew");
+    assert_eq!(before.len(), after.len());
+}

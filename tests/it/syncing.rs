@@ -336,6 +336,7 @@ async fn a_rule_is_applied_to_stored_rows_without_asking_stripe_and_undone_again
     let path = format!("/v1/connectors/{id}/filters");
     let created = world.ask(Method::POST, &path, Some(rule)).await.expect(201);
     world.job_completed(&created["job_id"]).await;
+    assert_eq!(world.sim.requests().total, 0, "no word to Stripe");
     let only_pro = world.get(&totals).await;
     let keys: Vec<_> = only_pro["groups"]
         .as_array()
