@@ -17,6 +17,7 @@ mod crashes;
 mod filter_parity;
 mod http_api;
 mod kills;
+mod law;
 mod lines;
 mod losses;
 mod meaning;

@@ -484,6 +484,10 @@ async fn a_changed_rule_refreshes_the_aggregates_of_touched_days_alone() {
         .filter(|day| !before.contains(day))
         .map(|(_, currency, _)| currency.as_str())
         .collect();
-    assert_eq!(changed, ["chf"], "the only aggregates that were written anew");
+    assert_eq!(
+        changed,
+        ["chf"],
+        "the only aggregates that were written anew"
+    );
     assert_eq!(before.len(), after.len());
 }

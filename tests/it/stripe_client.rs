@@ -156,3 +156,20 @@ async fn an_object_of_the_other_mode_is_one_that_stripe_does_not_have() {
     let found = client.retrieve("/v1/charges", "ch_1", &[]).await.unwrap();
     assert!(found.is_none());
 }
+
+#[tokio::test]
+async fn a_page_that_announces_more_and_leads_nowhere_is_no_end_of_the_list() {
+    let nothing = r#"{"object":"list","data":[],"has_more":true}"#;
+    let empty = client(&[answer(200, None, nothing)]).await;
+    let error = list(&empty).await.unwrap_err();
+    assert!(error.is_transient(), "{error:?}");
+    let same = r#"{"object":"list","data":[{"id":"ch_1"}],"has_more":true}"#;
+    let stuck = client(&[answer(200, None, same), answer(200, None, same)]).await;
+    let query = |after| ListQuery {
+        starting_after: after,
+        ..ListQuery::default()
+    };
+    assert!(stuck.list("/v1/charges", &query(None)).await.is_ok());
+    let error = stuck.list("/v1/charges", &query(Some("ch_1"))).await;
+    assert!(matches!(error, Err(Error::Malformed { .. })), "{error:?}");
+}

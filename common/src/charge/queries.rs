@@ -30,6 +30,14 @@ pub struct Written {
     pub rows: i64,
 }
 
+impl Written {
+    /// Adds what another statement did.
+    pub fn add(&mut self, other: Self) {
+        self.inserted.extend(other.inserted);
+        self.rows += other.rows;
+    }
+}
+
 /// The rows' columns side by side, as the statement takes them.
 #[derive(Default)]
 struct Columns {
@@ -117,6 +125,9 @@ pub async fn upsert(
     connection_id: &str,
     rows: Vec<RevenueRow>,
 ) -> Result<Written, Error> {
+    if rows.is_empty() {
+        return Ok(Written::default());
+    }
     let mut columns = Columns::default();
     let mut lines: BTreeMap<String, i32> = BTreeMap::new();
     for row in rows {

@@ -116,8 +116,12 @@ impl Charge {
             let mut of_kind = purchases.iter().filter(|purchase| purchase.kind == kind);
             of_kind.next().map(|purchase| purchase.purchase_id.clone())
         };
+        let dispute_status = ingredients.dispute_status.get(&self.charge_id);
+        let mut charge = self.clone();
+        // A dispute may be read after the charge that it is about.
+        charge.disputed |= dispute_status.is_some();
         let whole = RevenueRow {
-            charge: self.clone(),
+            charge,
             line_no: 0,
             line_id: None,
             date,
@@ -129,7 +133,7 @@ impl Charge {
             price_id: None,
             invoice_id: id_of(PurchaseKind::Invoice),
             checkout_session_id: id_of(PurchaseKind::CheckoutSession),
-            dispute_status: ingredients.dispute_status.get(&self.charge_id).cloned(),
+            dispute_status: dispute_status.cloned(),
             product_metadata: Metadata::new(),
             price_metadata: Metadata::new(),
             excluded_by: None,

@@ -99,6 +99,26 @@ pub struct Page {
     pub has_more: bool,
 }
 
+impl Page {
+    /// Whether older objects are announced that no cursor leads to. Taken for an end, such a page would lose
+    /// them; taken as it is, it would be asked for for ever.
+    fn goes_nowhere(&self, asked_after: Option<&str>) -> bool {
+        #[derive(serde::Deserialize)]
+        struct Identified<'a> {
+            #[serde(borrow)]
+            id: std::borrow::Cow<'a, str>,
+        }
+        let last = self.data.last();
+        let last = last.and_then(|raw| serde_json::from_str::<Identified<'_>>(raw.get()).ok());
+        let moved = match (last, asked_after) {
+            (None, _) => !self.data.is_empty(),
+            (Some(last), Some(after)) => last.id != after,
+            (Some(_), None) => true,
+        };
+        self.has_more && !moved
+    }
+}
+
 /// What to ask a list for.
 #[derive(Debug, Clone, Default)]
 pub struct ListQuery<'a> {
@@ -171,7 +191,16 @@ impl Client {
                 .iter()
                 .map(|field| ("expand[]", (*field).to_owned())),
         );
-        self.get(endpoint, path, &pairs).await
+        let page: Page = self.get(endpoint, path, &pairs).await?;
+        if page.goes_nowhere(query.starting_after) {
+            let cause =
+                serde::de::Error::custom("more is to follow, and nothing to go on from is there");
+            return Err(Error::Malformed {
+                path: path.to_owned(),
+                cause,
+            });
+        }
+        Ok(page)
     }
 
     /// One object by its id, still raw; none when Stripe has no such object.

@@ -379,6 +379,13 @@ impl From<Charge> for charge::Charge {
 }
 
 impl Charge {
+    /// Whether its refunds were read with their balance transactions.
+    pub fn inlines_balance_transactions(&self) -> bool {
+        let refunds = self.refunds.iter().flat_map(|refunds| &refunds.data);
+        let mut entries = refunds.filter_map(|refund| refund.balance_transaction.as_ref());
+        entries.any(|entry| matches!(entry, Expandable::Object(_)))
+    }
+
     /// Whether the known refunds hold the rest that a partial capture released.
     fn holds_release(&self) -> bool {
         let rest = self.amount - self.amount_captured;

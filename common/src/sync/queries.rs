@@ -312,22 +312,27 @@ pub async fn retry(
     Ok(retried.rows_affected() == 1)
 }
 
-/// The plan of the newest job of a connection that was to be full and did not get there, made after
-/// `since`.
-pub async fn last_unfinished_plan(
+/// The plan to go on with: of this job, which was interrupted or is tried again, or else of the newest other
+/// one that was given up and begun after `since`. None when a job has completed on the connection in between:
+/// it may have removed what the plan says is covered.
+pub async fn plan_to_go_on_with(
     conn: &mut PgConnection,
-    organization: &OrganizationId,
-    connection_id: &str,
-    since: Option<DateTime<Utc>>,
+    job: &Job,
+    since: DateTime<Utc>,
 ) -> Result<Option<Plan>, Error> {
     let plan = sqlx::query_scalar!(
-        r#"SELECT plan AS "plan!: Json<Plan>" FROM sync_jobs
-           WHERE organization_id = $1 AND connection_id = $2 AND job_type = 'full'
-             AND status IN ('failed', 'cancelled') AND plan IS NOT NULL
-             AND ($3::TIMESTAMPTZ IS NULL OR created_at > $3)
-           ORDER BY created_at DESC, job_id DESC LIMIT 1"#,
-        organization.as_str(),
-        connection_id,
+        r#"SELECT plan AS "plan!: Json<Plan>" FROM sync_jobs AS begun
+           WHERE organization_id = $1 AND connection_id = $2 AND job_type = 'full' AND plan IS NOT NULL
+             AND (job_id = $3 OR (status IN ('failed', 'cancelled') AND started_at > $4))
+             AND NOT EXISTS (
+                 SELECT FROM sync_jobs AS other
+                 WHERE other.organization_id = begun.organization_id
+                   AND other.connection_id = begun.connection_id
+                   AND other.status = 'completed' AND other.finished_at > begun.started_at)
+           ORDER BY job_id = $3 DESC, created_at DESC, job_id DESC LIMIT 1"#,
+        job.job_ref.organization_id.as_str(),
+        job.connection_id,
+        job.job_ref.job_id.0,
         since
     )
     .fetch_optional(conn)

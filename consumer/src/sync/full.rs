@@ -10,7 +10,7 @@ use common::catalogue::{self, ObjectType};
 use common::charge::queries;
 use common::purchase::{self, PurchaseKind};
 use common::sync::lease::{Progress, fenced_progress};
-use common::sync::queries::last_unfinished_plan;
+use common::sync::queries::plan_to_go_on_with;
 use common::sync::state::{Reached, Relisted};
 use common::sync::{List, Plan, parked};
 use common::{db, dispute};
@@ -27,20 +27,21 @@ use crate::outcome::Error;
 const PAGES_AHEAD: usize = 8;
 /// Pages in one commit.
 const PAGES_PER_COMMIT: usize = 20;
+/// Lines of invoices and sessions beyond which a commit takes no further page: an invoice may have thousands.
+const LINES_PER_COMMIT: usize = 20_000;
 /// Rows that a job has written when PostgreSQL is to plan for many of them, and by how much they grow until it
 /// is again: autovacuum comes too late for a first sync.
 const FIRST_ROWS_TO_PLAN_ANEW: i64 = 1_000;
 const GROWTH_TO_PLAN_ANEW: i64 = 8;
+/// How long ago a first sync may have been given up that the next one goes on with.
+const GIVEN_UP_AT_MOST: TimeDelta = TimeDelta::days(2);
 /// Stripe keeps events for 30 days; a margin for the clocks.
 pub(super) const EVENTS_KEPT: TimeDelta = TimeDelta::hours(30 * 24 - 1);
 
 pub(super) async fn run(run: &Run<'_>) -> Result<(), Error> {
     let now = run.engine.clock.now();
     let read_with = run.read_with();
-    let plan = match &run.job.plan {
-        Some(plan) => Some(plan.clone()),
-        None => unfinished_plan(run).await?,
-    };
+    let plan = plan_begun(run, now).await?;
     let covered_from = run.connection.covered_from();
     let goes_on = |plan: &Plan| {
         plan.from == covered_from
@@ -58,26 +59,31 @@ pub(super) async fn run(run: &Run<'_>) -> Result<(), Error> {
     } else {
         read_and_write(run, &source, plan, Keep::Plan).await?
     };
+    // Everything is as of when the plan was made, which may have been by an attempt of long ago.
+    let begun_at = read.plan.to.min(now);
     let reached = Reached {
         covered_from,
-        full_synced_at: Some(now),
+        full_synced_at: Some(begun_at),
         events_cursor: read.plan.events_cursor,
         applied_events: Vec::new(),
         read_with,
         relisted: Some(Relisted {
-            on: now.date_naive(),
+            on: begun_at.date_naive(),
             rows_repaired: 0,
         }),
     };
     finish::complete(run, Some(&reached)).await
 }
 
-/// Where a job before this one was given up, so that what it read is not read again.
-async fn unfinished_plan(run: &Run<'_>) -> Result<Option<Plan>, Error> {
+/// Where this job was interrupted, or where a first one was given up, so that what it read is not read again.
+async fn plan_begun(run: &Run<'_>, now: DateTime<Utc>) -> Result<Option<Plan>, Error> {
+    let of_others_since = match run.state.full_synced_at {
+        // Whoever asks for another full sync wants everything read again.
+        Some(_) => now,
+        None => now - GIVEN_UP_AT_MOST,
+    };
     let mut tx = run.transaction().await?;
-    let since = run.state.full_synced_at;
-    let plan =
-        last_unfinished_plan(&mut tx, run.organization(), run.connection_id(), since).await?;
+    let plan = plan_to_go_on_with(&mut tx, run.job, of_others_since).await?;
     run.commit(tx).await?;
     Ok(plan)
 }
@@ -194,10 +200,14 @@ async fn write_pages(
     let mut rows_to_plan_anew = FIRST_ROWS_TO_PLAN_ANEW;
     let mut pages = Vec::with_capacity(PAGES_PER_COMMIT);
     while receiver.recv_many(&mut pages, PAGES_PER_COMMIT).await > 0 {
-        let mut batch = Batch::default();
         // Before the first commit: our clock may be ahead of Stripe's.
         plan.events_cursor = source.no_later_than_stripe(plan.events_cursor + lag) - lag;
+        let mut batch = Batch::default();
+        let mut lines = 0;
+        let mut left = pages.len();
         for page in pages.drain(..) {
+            left -= 1;
+            lines += page.objects.lines();
             sweep.note(&plan, &page, &mut batch.swept);
             let oldest = page
                 .oldest
@@ -207,13 +217,17 @@ async fn write_pages(
                 return Err(Error::BrokeOff);
             }
             batch.objects.append(page.objects);
+            if left > 0 && lines < LINES_PER_COMMIT {
+                continue;
+            }
+            lines = 0;
+            batch.requests = source.new_requests();
+            let kept = match keep {
+                Keep::Plan => Some(&plan),
+                Keep::Nothing => None,
+            };
+            rows += write::commit(run, std::mem::take(&mut batch), kept).await?;
         }
-        batch.requests = source.new_requests();
-        let kept = match keep {
-            Keep::Plan => Some(&plan),
-            Keep::Nothing => None,
-        };
-        rows += write::commit(run, batch, kept).await?;
         if rows >= rows_to_plan_anew {
             rows_to_plan_anew = rows * GROWTH_TO_PLAN_ANEW;
             let mut tx = run.transaction().await?;

@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use common::catalogue::CatalogObject;
 use common::charge::outside;
 use common::stripe::{Event, ListQuery};
-use common::sync::lease::widen_to_full;
+use common::sync::lease::{Progress, fenced_progress, widen_to_full};
 use common::sync::state::Reached;
 use common::sync::{List, ParkedObject, Range};
 use futures::future::BoxFuture;
@@ -179,17 +179,19 @@ async fn read_changed(run: &Run<'_>, source: &Source, list: List, ids: Ids) -> R
         }
     }
     let left: Vec<String> = left.into_keys().collect();
-    retrieve_and_write(run, source, list, &left).await
+    retrieve_and_write(run, source, list, &left).await?;
+    Ok(())
 }
 
-/// Reads objects by their ids and writes them.
+/// Reads objects by their ids and writes them; how many rows changed.
 pub(super) async fn retrieve_and_write(
     run: &Run<'_>,
     source: &Source,
     list: List,
     ids: &[String],
-) -> Result<(), Error> {
+) -> Result<i64, Error> {
     let expand = run.expansions(list);
+    let mut rows = 0;
     for chunk in ids.chunks(OBJECTS_PER_COMMIT) {
         let asked: Vec<BoxFuture<'_, _>> = chunk
             .iter()
@@ -205,15 +207,15 @@ pub(super) async fn retrieve_and_write(
                     List::Invoices | List::CheckoutSessions => batch.purchases_gone.push(id),
                     List::Products => batch.objects.products.push(deleted(id)),
                     List::Prices => batch.objects.prices.push(deleted(id)),
-                    List::Disputes => {}
+                    List::Disputes => batch.objects.not_kept.push((list.as_str(), id)),
                 },
             }
         }
         drop(read);
         batch.requests = source.new_requests();
-        write::commit(run, batch, None).await?;
+        rows += write::commit(run, batch, None).await?;
     }
-    Ok(())
+    Ok(rows)
 }
 
 /// Leaves out what is too old to be stored, as far as it is known; charges among it are noted.
@@ -235,6 +237,7 @@ async fn within_range(run: &Run<'_>, list: List, mut ids: Ids) -> Result<Ids, Er
             let named: Vec<String> = ids.keys().cloned().collect();
             let mut tx = run.transaction().await?;
             if !old.is_empty() {
+                fenced_progress(&mut tx, &run.fence, Progress::default(), None).await?;
                 outside::note(&mut tx, organization, connection_id, &old).await?;
             }
             let known = outside::among(&mut tx, organization, connection_id, &named, from).await?;

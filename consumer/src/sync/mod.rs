@@ -31,6 +31,7 @@ use common::connection::{self, Connection, Permission, Warning};
 use common::credential::{self, Place};
 use common::db::{self, Pool};
 use common::filter::{self, RuleSet};
+use common::sync::lease::{Progress, fenced_progress};
 use common::sync::state::{self, SyncState};
 use common::sync::{Fence, Job, JobType, List, parked};
 use common::tenant::OrganizationId;
@@ -48,26 +49,25 @@ const MOST_LOSSES: usize = 12;
 /// A key that loses an optional permission meanwhile does without: the job begins again with what it may
 /// still read.
 pub async fn run(engine: &Engine, job: &Job) -> Result<(), Error> {
+    if job.job_type == JobType::Delete {
+        return stored::delete(engine, job).await;
+    }
     let mut losses = 0;
     loop {
-        match run_once(engine, job).await {
+        let run = Run::load(engine, job).await?;
+        let ended = match job.job_type {
+            JobType::Refilter => stored::refilter(&run).await,
+            JobType::Redate => stored::redate(&run).await,
+            JobType::Full => full::run(&run).await,
+            JobType::Incremental | JobType::Delete => incremental::run(&run).await,
+        };
+        match ended {
             Err(Error::PermissionLost { resource, message }) if losses < MOST_LOSSES => {
                 losses += 1;
-                let run = Run::load(engine, job).await?;
                 run.lose_permission(resource, &message).await?;
             }
             ended => return ended,
         }
-    }
-}
-
-async fn run_once(engine: &Engine, job: &Job) -> Result<(), Error> {
-    match job.job_type {
-        JobType::Delete => stored::delete(engine, job).await,
-        JobType::Refilter => stored::refilter(&Run::load(engine, job).await?).await,
-        JobType::Redate => stored::redate(&Run::load(engine, job).await?).await,
-        JobType::Full => full::run(&Run::load(engine, job).await?).await,
-        JobType::Incremental => incremental::run(&Run::load(engine, job).await?).await,
     }
 }
 
@@ -171,17 +171,25 @@ impl<'a> Run<'a> {
         list == List::Charges || self.may_read(list.as_str())
     }
 
-    /// Notes that an optional permission is gone, with the warning that says what is lost.
+    /// Notes that an optional permission is gone, with the warning that says what is lost. What a new key was
+    /// found to be allowed meanwhile is left as it is: the refusal was the old one's.
     pub(crate) async fn lose_permission(
         &self,
         resource: &'static str,
         hint: &str,
     ) -> Result<(), Error> {
+        let (organization, connection_id) = (self.organization(), self.connection_id());
+        let mut tx = self.transaction().await?;
         let Connection {
             mut permissions,
             mut warnings,
             ..
-        } = self.connection.clone();
+        } = connection::queries::get(&mut tx, organization, connection_id)
+            .await?
+            .ok_or(Error::NoConnection)?;
+        if permissions != self.connection.permissions {
+            return Ok(());
+        }
         let known = permissions.iter_mut().find(|p| p.resource == resource);
         let lost = match known {
             Some(permission) => {
@@ -200,8 +208,6 @@ impl<'a> Run<'a> {
             warning.code != Warning::PERMISSION_MISSING || warning.resource != resource
         });
         warnings.push(Warning::permission_missing(&lost));
-        let (organization, connection_id) = (self.organization(), self.connection_id());
-        let mut tx = self.transaction().await?;
         connection::queries::set_permissions(
             &mut tx,
             organization,
@@ -210,6 +216,7 @@ impl<'a> Run<'a> {
             &warnings,
         )
         .await?;
+        fenced_progress(&mut tx, &self.fence, Progress::default(), None).await?;
         self.commit(tx).await?;
         Ok(())
     }

@@ -69,6 +69,14 @@ impl Objects {
 }
 
 impl Objects {
+    /// Lines of what charges paid for: what a commit of these takes goes by them.
+    pub(crate) fn lines(&self) -> usize {
+        self.purchases
+            .iter()
+            .map(|purchase| purchase.lines.len())
+            .sum()
+    }
+
     fn keep(&mut self, list: List, id: String, purchase: Option<Purchase>) {
         match purchase {
             Some(purchase) => self.purchases.push(purchase),
@@ -222,7 +230,8 @@ pub(crate) fn parked(
     cause: &serde_json::Error,
 ) -> Result<ParkedObject, Error> {
     let head = head(path, raw)?;
-    tracing::warn!(stripe.list = list, stripe.object = head.id, error = %cause, "an object is parked");
+    // The message itself may quote a customer's data.
+    tracing::warn!(stripe.list = list, stripe.object = head.id, line = cause.line(), column = cause.column(), kind = ?cause.classify(), "an object is parked");
     Ok(ParkedObject {
         list: list.to_owned(),
         object_id: head.id,
@@ -255,6 +264,11 @@ async fn completed_charge(source: &Source, charge: stripe::Charge) -> Result<Rea
     let refunds = Sublist::By {
         path: REFUNDS,
         parameter: "charge",
+        expand: if charge.inlines_balance_transactions() {
+            &["data.balance_transaction"]
+        } else {
+            &[]
+        },
     };
     let refunds = parse_all(&source.rest_of(refunds, &charge.id).await?);
     Ok(refunds.map(|refunds| charge.with_refunds(refunds).into()))
@@ -271,6 +285,7 @@ async fn completed_invoice(
         let list = Sublist::By {
             path: "/v1/invoice_payments",
             parameter: "invoice",
+            expand: &[],
         };
         match parse_all(&source.rest_of(list, &id).await?) {
             Ok(all) => payments = Some(all),

@@ -4,7 +4,7 @@
 //! what differs is put right and counted. Refunds of the last days show the older charges that changed
 //! without a word. What is lost of older objects otherwise is found by the next full job.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 use common::charge::{Charge, Figures, queries};
 use common::purchase::queries::Touched;
 use common::stripe::{self, Expandable, ListQuery};
@@ -31,9 +31,9 @@ pub(super) async fn when_due(
     if run.state.relisted_on.is_some_and(|on| on >= today) {
         return Ok(None);
     }
-    // What is newer has its events still to come.
-    let to = now - run.lag();
-    let from = run.connection.covered_from().max(now - LAST_DAYS);
+    // What is newer has its events still to come. Stripe is asked in whole seconds.
+    let to = second_of(now - run.lag());
+    let from = second_of(now - LAST_DAYS).max(run.connection.covered_from());
     let mut plan = Plan::new(from, to, to);
     for list in [List::Invoices, List::CheckoutSessions, List::Disputes] {
         if run.reads(list) {
@@ -44,8 +44,8 @@ pub(super) async fn when_due(
     let mut rows_repaired = read.rows;
     if run.may_read("refunds") {
         let silently_refunded = silently_refunded(run, source, from, to).await?;
-        rows_repaired += silently_refunded.len() as i64;
-        incremental::retrieve_and_write(run, source, List::Charges, &silently_refunded).await?;
+        rows_repaired +=
+            incremental::retrieve_and_write(run, source, List::Charges, &silently_refunded).await?;
     }
     if rows_repaired > 0 {
         metrics::counter!("stripe_sync_rows_repaired_total")
@@ -61,13 +61,20 @@ pub(super) async fn when_due(
     }))
 }
 
+fn second_of(instant: DateTime<Utc>) -> DateTime<Utc> {
+    instant
+        .duration_trunc(TimeDelta::seconds(1))
+        .unwrap_or(instant)
+}
+
 #[derive(Deserialize)]
 struct RefundOf {
     #[serde(default)]
     charge: Option<Expandable<stripe::Charge>>,
 }
 
-/// Charges from before `before` that were refunded since, and whose rows do not show it.
+/// Charges from before `before` that were refunded since, and whose rows may not show it: of a partial capture
+/// only the charge's own refunds tell.
 async fn silently_refunded(
     run: &Run<'_>,
     source: &Source,

@@ -18,6 +18,9 @@ use super::Run;
 use super::sweep::SweptList;
 use crate::outcome::Error;
 
+/// Rows in one statement: an invoice may have thousands of lines.
+const ROWS_PER_STATEMENT: usize = 5_000;
+
 /// Adds the stored charges that a change concerns and that were not just read.
 pub(crate) async fn add_concerned(
     run: &Run<'_>,
@@ -38,23 +41,35 @@ pub(crate) async fn add_concerned(
     Ok(())
 }
 
-/// Makes the rows of these charges and stores what differs.
+/// Makes the rows of these charges and stores what differs; `concerned` are those of which a dispute changed.
 pub(crate) async fn write(
     run: &Run<'_>,
     tx: &mut PgConnection,
     charges: &BTreeMap<String, Charge>,
+    concerned: &[String],
 ) -> Result<Written, Error> {
     if charges.is_empty() {
         return Ok(Written::default());
     }
-    let ingredients = ingredients(run, tx, charges).await?;
-    let rows: Vec<RevenueRow> = charges
-        .values()
-        .flat_map(|charge| {
-            let date = run.connection.date_of(charge.created_at);
-            charge.rows(date, &run.rules, &ingredients)
-        })
-        .collect();
+    let ingredients = ingredients(run, tx, charges, concerned).await?;
+    let mut written = Written::default();
+    let mut rows: Vec<RevenueRow> = Vec::new();
+    for charge in charges.values() {
+        let date = run.connection.date_of(charge.created_at);
+        rows.extend(charge.rows(date, &run.rules, &ingredients));
+        if rows.len() >= ROWS_PER_STATEMENT {
+            written.add(upsert(run, tx, std::mem::take(&mut rows)).await?);
+        }
+    }
+    written.add(upsert(run, tx, rows).await?);
+    Ok(written)
+}
+
+async fn upsert(
+    run: &Run<'_>,
+    tx: &mut PgConnection,
+    rows: Vec<RevenueRow>,
+) -> Result<Written, Error> {
     let (organization, connection_id) = (run.organization(), run.connection_id());
     Ok(queries::upsert(tx, organization, connection_id, rows).await?)
 }
@@ -63,6 +78,7 @@ async fn ingredients(
     run: &Run<'_>,
     tx: &mut PgConnection,
     charges: &BTreeMap<String, Charge>,
+    concerned: &[String],
 ) -> Result<Ingredients, Error> {
     let (organization, connection_id) = (run.organization(), run.connection_id());
     let ids: Vec<&str> = charges.keys().map(String::as_str).collect();
@@ -94,7 +110,7 @@ async fn ingredients(
     }
     let disputed: Vec<&str> = charges
         .values()
-        .filter(|charge| charge.disputed)
+        .filter(|charge| charge.disputed || concerned.contains(&charge.charge_id))
         .map(|charge| charge.charge_id.as_str())
         .collect();
     if !disputed.is_empty() {

@@ -104,10 +104,15 @@ impl Source {
                     };
                     self.client.sublist(collection, id, name, &query).await
                 }
-                Sublist::By { path, parameter } => {
+                Sublist::By {
+                    path,
+                    parameter,
+                    expand,
+                } => {
                     let query = ListQuery {
                         starting_after,
                         of: Some((parameter, id)),
+                        expand,
                         ..ListQuery::default()
                     };
                     self.client.list(path, &query).await
@@ -173,7 +178,11 @@ pub(crate) enum Sublist<'a> {
     /// `/v1/invoices/{id}/lines`
     Of { collection: &'a str, name: &'a str },
     /// `/v1/refunds?charge={id}`
-    By { path: &'a str, parameter: &'a str },
+    By {
+        path: &'a str,
+        parameter: &'a str,
+        expand: &'a [&'a str],
+    },
 }
 
 impl<'a> Sublist<'a> {

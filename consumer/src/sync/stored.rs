@@ -44,7 +44,7 @@ pub(super) async fn redate(run: &Run<'_>) -> Result<(), Error> {
         purchase::queries::remove_before(&mut tx, organization, connection_id, lines_from).await?;
     let mut without_lines = BTreeMap::new();
     rows::add_concerned(run, &mut tx, &touched, &[], &mut without_lines).await?;
-    rows_written += rows::write(run, &mut tx, &without_lines).await?.rows;
+    rows_written += rows::write(run, &mut tx, &without_lines, &[]).await?.rows;
     let bounds = queries::created_bounds(&mut tx, organization, connection_id).await?;
     if let Some((oldest, newest)) = bounds {
         let end = newest + TimeDelta::seconds(1);

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 use common::sync::{List, Plan, Span};
 
 use super::fetch::FetchedPage;
@@ -65,7 +65,12 @@ impl Border {
         } else {
             TimeDelta::seconds(1)
         };
-        let to = (page.range_to - unread).min(plan.events_cursor);
+        // Stripe is asked in whole seconds: of the cursor's own, a part was not listed.
+        let cursor = plan.events_cursor;
+        let cursor = cursor
+            .duration_trunc(TimeDelta::seconds(1))
+            .unwrap_or(cursor);
+        let to = (page.range_to - unread).min(cursor);
         let border = page.oldest.as_ref().map(|(_, created)| *created);
         let rest_to = border.map(|created| (created + TimeDelta::seconds(1)).min(page.range_to));
         let from = rest_to.unwrap_or(range.from);

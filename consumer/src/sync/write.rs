@@ -64,7 +64,7 @@ pub(crate) async fn commit(run: &Run<'_>, batch: Batch, plan: Option<&Plan>) -> 
         customers,
         disputes,
         parked,
-        not_kept: _,
+        not_kept,
     } = batch.objects;
     let charges_seen = charges.len() as i64;
     let advanced = charges_seen > 0 || plan.is_some();
@@ -74,7 +74,10 @@ pub(crate) async fn commit(run: &Run<'_>, batch: Batch, plan: Option<&Plan>) -> 
     let mut tx = run.transaction().await?;
     let mut changed = Changed::default();
     park(run, &mut tx, &read, &parked).await?;
-    let gone = (&batch.charges_gone[..], &batch.purchases_gone[..]);
+    // What nothing pays any more gives no lines.
+    let unpaid = not_kept.into_iter().map(|(_, id)| id);
+    let purchases_gone: Vec<String> = batch.purchases_gone.into_iter().chain(unpaid).collect();
+    let gone = (&batch.charges_gone[..], &purchases_gone[..]);
     remove_gone(run, &mut tx, gone, &mut changed).await?;
     for (list, swept) in &batch.swept.lists {
         remove_unlisted(run, &mut tx, *list, swept, &mut changed).await?;
@@ -110,7 +113,7 @@ pub(crate) async fn commit(run: &Run<'_>, batch: Batch, plan: Option<&Plan>) -> 
         &mut charges,
     )
     .await?;
-    let written = rows::write(run, &mut tx, &charges).await?;
+    let written = rows::write(run, &mut tx, &charges, &changed.charges).await?;
     changed.catalogue |= written.rows > 0;
     let mut found = Catalogue::default();
     for charge in written.inserted.iter().filter_map(|id| charges.get(id)) {
