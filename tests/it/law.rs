@@ -295,9 +295,9 @@ async fn a_plan_is_not_gone_on_with_after_its_rows_were_removed() {
     let_the_newest_full_job_have_failed(&world, synced_at).await;
     let path = format!("/v1/connectors/{}", world.connection_id());
     for timezone in ["America/New_York", "UTC"] {
-        let patch = json!({"timezone": timezone});
+        let zone = json!({"timezone": timezone});
         world
-            .ask(Method::PATCH, &path, Some(patch))
+            .ask(Method::PATCH, &path, Some(zone))
             .await
             .expect(200);
         world
