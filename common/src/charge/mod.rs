@@ -1,7 +1,7 @@
 //! A charge and the revenue rows it is stored as: what counts, how much, and on which day.
 //!
 //! Everything a figure means is decided in [`Figures::of`]; the database only adds up. Pure: the same
-//! charge with the same ingredients ([`rows`]) gives the same rows, whichever job read it. One row is one
+//! charge with the same ingredients ([`Ingredients`]) gives the same rows, whichever job read it. One row is one
 //! charge line; a charge whose invoice or checkout session is not known has one line, which is the charge
 //! itself.
 
