@@ -5,7 +5,7 @@
 //! that it would be in vain; what still fails is the caller's. Every attempt is counted, since requests are the currency of the customer's read
 //! allowance.
 
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ use reqwest::header::HeaderMap;
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
+use tokio::time::Instant;
 
 use super::error::ErrorHeaders;
 use super::{API_VERSION, Error, Settings, Throttle};
@@ -60,6 +61,7 @@ impl Stripe {
             key,
             throttle,
             requests: Arc::new(AtomicI64::new(0)),
+            answers_take: Arc::new(AtomicU64::new(0)),
             first_answer_at: Arc::new(OnceLock::new()),
         }
     }
@@ -78,6 +80,8 @@ pub struct Client {
     key: SecretString,
     throttle: Arc<Throttle>,
     requests: Arc<AtomicI64>,
+    /// Microseconds that answers take of late, apart from the wait at the limiter; 0 before the first.
+    answers_take: Arc<AtomicU64>,
     /// Stripe's time when it first answered.
     first_answer_at: Arc<OnceLock<DateTime<Utc>>>,
 }
@@ -138,6 +142,19 @@ impl Client {
     /// Requests sent so far, retries included.
     pub fn requests(&self) -> i64 {
         self.requests.load(Ordering::Relaxed)
+    }
+
+    /// How many requests to one endpoint fill its rate, by how long answers take: what is more would wait at
+    /// the limiter. One before the first answer.
+    pub fn slots(&self) -> usize {
+        /// More than the mean takes, since answers differ.
+        const SPARE: usize = 3;
+        let micros = self.answers_take.load(Ordering::Relaxed);
+        if micros == 0 {
+            return 1;
+        }
+        let filled = self.throttle.endpoint_rate() * micros as f64 / 1e6;
+        (filled.ceil() as usize + SPARE).min(self.throttle.in_flight_at_most())
     }
 
     /// `now`, or the time at which Stripe says it first answered where that is earlier: a cursor over
@@ -279,6 +296,20 @@ impl Client {
         }
     }
 
+    /// A mean in which the last answer counts for an eighth.
+    fn note_answer(&self, took: Duration) {
+        let took = u64::try_from(took.as_micros()).unwrap_or(u64::MAX).max(1);
+        let mean = |before: u64| match before {
+            0 => took,
+            before => (before.saturating_mul(7).saturating_add(took)) / 8,
+        };
+        let _ = self
+            .answers_take
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |before| {
+                Some(mean(before).max(1))
+            });
+    }
+
     async fn attempt(
         &self,
         endpoint: &str,
@@ -294,6 +325,7 @@ impl Client {
         let base = self.stripe.settings.api_base.as_str().trim_end_matches('/');
         let _in_flight = self.throttle.acquire(endpoint).await;
         self.requests.fetch_add(1, Ordering::Relaxed);
+        let asked_at = Instant::now();
         let answer = self
             .stripe
             .http
@@ -312,6 +344,7 @@ impl Client {
         }
         let headers = error_headers(answer.headers());
         let body = answer.bytes().await.map_err(network)?;
+        self.note_answer(asked_at.elapsed());
         if status.is_success() {
             Ok(body)
         } else {

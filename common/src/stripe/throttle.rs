@@ -120,6 +120,18 @@ impl Throttle {
         }
     }
 
+    /// Requests a second that one endpoint may get, when nothing has lowered it.
+    pub(super) fn endpoint_rate(&self) -> f64 {
+        self.limits
+            .endpoint_per_second
+            .min(self.limits.global_per_second)
+    }
+
+    /// Requests that may be in flight.
+    pub(super) fn in_flight_at_most(&self) -> usize {
+        self.limits.in_flight.max(LEAST_IN_FLIGHT)
+    }
+
     /// Waits until a request to `endpoint` (a path without ids) may go. The permit is held while the
     /// request is in flight.
     pub async fn acquire(&self, endpoint: &str) -> Option<OwnedSemaphorePermit> {

@@ -163,6 +163,18 @@ impl Plan {
             .is_some_and(|reading| reading.advance(range_to, oldest))
     }
 
+    /// Splits what is left of a list's range that ends at `range_to`; the older part begins anew, without a
+    /// cursor. False, and nothing changed, when there is no such range or nothing on one side of `at`.
+    pub fn split(&mut self, list: List, range_to: DateTime<Utc>, at: DateTime<Utc>) -> bool {
+        let mut of_list = self
+            .readings
+            .iter_mut()
+            .filter(|reading| reading.list == list);
+        of_list
+            .next()
+            .is_some_and(|reading| reading.split(range_to, at))
+    }
+
     /// The share of the time range whose charges were read, 0 to 1; not all of it before every list was.
     pub fn share_covered(&self) -> f64 {
         let charges = self.reading(List::Charges).map_or(1.0, Reading::share);
@@ -198,6 +210,24 @@ impl Reading {
                 self.cover(read);
             }
         }
+        true
+    }
+
+    fn split(&mut self, range_to: DateTime<Utc>, at: DateTime<Utc>) -> bool {
+        let Some(index) = self.remaining.iter().position(|range| range.to == range_to) else {
+            return false;
+        };
+        let range = &mut self.remaining[index];
+        if at <= range.from || at >= range.to {
+            return false;
+        }
+        let older = Range {
+            from: range.from,
+            to: at,
+            after: None,
+        };
+        range.from = at;
+        self.remaining.insert(index + 1, older);
         true
     }
 
@@ -301,16 +331,22 @@ mod tests {
     proptest! {
         #[test]
         fn covered_and_remaining_always_make_the_whole(
-            pages in prop::collection::vec((0_usize..4, 0_i64..1000), 0..40),
+            pages in prop::collection::vec((0_usize..4, 0_i64..1000, prop::bool::ANY), 0..40),
         ) {
             let mut plan = Plan::new(at(0), at(1000), at(1000));
-            for (pick, step) in pages {
+            for (pick, step, split) in pages {
                 let Some(range) = plan.readings[0].remaining.get(pick % plan.readings[0].remaining.len().max(1)).cloned() else {
                     break;
                 };
                 let created = (range.to - TimeDelta::seconds(1 + step % 50)).max(range.from);
                 let last = (created > range.from).then_some(("ch_x", created));
                 prop_assert!(plan.advance(List::Charges, range.to, last));
+                if let (true, Some((_, created))) = (split, last) {
+                    let rest_to = (created + TimeDelta::seconds(1)).min(range.to);
+                    let at = range.from + (rest_to - range.from) / 2;
+                    let parts = range.from < at && at < rest_to;
+                    prop_assert_eq!(plan.split(List::Charges, rest_to, at), parts);
+                }
                 let mut parts: Vec<(i64, i64)> = plan.readings[0]
                     .covered
                     .iter()

@@ -1,15 +1,23 @@
-//! Reading the ranges of a plan from Stripe: the lists side by side, each one page after another.
+//! Reading the ranges of a plan from Stripe: the lists side by side, each by as many ranges as its budget has
+//! use for.
+//!
+//! A range is read page by page, newest first. When a slot is idle, the older half of what the range that
+//! last answered has left becomes a range of its own; otherwise nothing is ever split. So a small account costs
+//! the fewest requests possible, and a big one fills the budget with one or two per cent more than those.
 //!
 //! The readers are ahead of the writer by a bounded channel: memory is bounded, and what a crash may make
 //! them read again is what the channel holds and what each of them has in flight. A cursor whose object is
 //! gone is refused by Stripe; the range then begins again at its narrowed end, which reads one second twice
 //! and loses nothing.
 
+use std::collections::VecDeque;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use common::stripe::{self, ListQuery};
 use common::sync::{List, Plan, Range, Reading};
-use futures::FutureExt;
 use futures::future::{BoxFuture, try_join_all};
+use futures::stream::FuturesUnordered;
+use futures::{FutureExt, StreamExt};
 use tokio::sync::mpsc;
 
 use super::objects::{self, Head, Objects, path_of};
@@ -27,6 +35,16 @@ pub(crate) struct FetchedPage {
     /// Every object that was listed, read or not, newest first.
     pub(crate) listed: Vec<(String, DateTime<Utc>)>,
     pub(crate) objects: Objects,
+    /// Where what is left of the range was split in two.
+    pub(crate) split_at: Option<DateTime<Utc>>,
+}
+
+impl FetchedPage {
+    /// The end of what is left of the range: the second of the oldest object may hold more of them.
+    pub(crate) fn rest_to(&self) -> Option<DateTime<Utc>> {
+        let (_, created) = self.oldest.as_ref()?;
+        Some((*created + TimeDelta::seconds(1)).min(self.range_to))
+    }
 }
 
 /// Reads all that remains of a plan: each list page by page, newest first.
@@ -54,18 +72,56 @@ async fn read_list(
     expand: Vec<String>,
     pages: mpsc::Sender<FetchedPage>,
 ) -> Result<(), Error> {
-    for range in reading.remaining {
-        let mut rest = Some(range);
-        while let Some(range) = rest.take() {
-            let (page, next) = read_page(source, reading.list, range, &expand).await?;
-            rest = next;
-            if pages.send(page).await.is_err() {
-                // The writer stopped, and says why itself.
-                return Ok(());
+    let list = reading.list;
+    let mut waiting = VecDeque::from(reading.remaining);
+    let mut in_flight: FuturesUnordered<BoxFuture<'_, _>> = FuturesUnordered::new();
+    loop {
+        while in_flight.len() < source.slots() {
+            let Some(range) = waiting.pop_front() else {
+                break;
+            };
+            in_flight.push(read_page(source, list, range, &expand).boxed());
+        }
+        let Some(answer) = in_flight.next().await else {
+            return Ok(());
+        };
+        let (mut page, rest) = answer?;
+        if let Some(rest) = rest {
+            let idle = waiting.is_empty() && in_flight.len() + 1 < source.slots();
+            match split(&page, &rest).filter(|_| idle) {
+                Some(at) => {
+                    page.split_at = Some(at);
+                    let older = Range {
+                        from: rest.from,
+                        to: at,
+                        after: None,
+                    };
+                    waiting.push_front(Range { from: at, ..rest });
+                    waiting.push_back(older);
+                }
+                None => waiting.push_front(rest),
             }
         }
+        // Before its ranges are read on: the writer must learn of a split before it sees their pages.
+        if pages.send(page).await.is_err() {
+            // The writer stopped, and says why itself.
+            return Ok(());
+        }
     }
-    Ok(())
+}
+
+/// Pages that must be left, by the density of the last one, for a split to be worth the half-empty page that it
+/// may cost.
+const WORTH_SPLITTING: f64 = 3.0;
+
+/// The middle of what a range has left, to the second, when that is worth a split.
+fn split(page: &FetchedPage, rest: &Range) -> Option<DateTime<Utc>> {
+    let (newest, oldest) = (page.listed.first()?.1, page.listed.last()?.1);
+    let seconds_of_page = (newest - oldest).num_seconds().max(1) as f64;
+    let seconds_left = (rest.to - rest.from).num_seconds();
+    let worth = seconds_left as f64 / seconds_of_page >= WORTH_SPLITTING;
+    let at = rest.from + TimeDelta::seconds(seconds_left / 2);
+    (worth && rest.from < at && at < rest.to).then_some(at)
 }
 
 /// The next page of a range, and what is left of it.
@@ -102,18 +158,20 @@ pub(crate) async fn read_page(
     let listed = listed(heads, range.to);
     let objects = objects::read(source, list, &page.data).await?;
     let oldest = listed.last().filter(|_| page.has_more).cloned();
-    let next = oldest.as_ref().map(|(id, created)| Range {
-        from: range.from,
-        to: (*created + TimeDelta::seconds(1)).min(range.to),
-        after: Some(id.clone()),
-    });
     let page = FetchedPage {
         list,
         range_to: range.to,
         oldest,
         listed,
         objects,
+        split_at: None,
     };
+    let next = page.rest_to().zip(page.oldest.as_ref());
+    let next = next.map(|(to, (id, _))| Range {
+        from: range.from,
+        to,
+        after: Some(id.clone()),
+    });
     Ok((page, next))
 }
 

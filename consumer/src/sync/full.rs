@@ -213,7 +213,13 @@ async fn write_pages(
                 .oldest
                 .as_ref()
                 .map(|(id, created)| (id.as_str(), *created));
-            if !plan.advance(page.list, page.range_to, oldest) {
+            let rest_to = page.rest_to();
+            let advanced = plan.advance(page.list, page.range_to, oldest);
+            let split = match (page.split_at, rest_to) {
+                (Some(at), Some(rest_to)) => plan.split(page.list, rest_to, at),
+                _ => true,
+            };
+            if !advanced || !split {
                 return Err(Error::BrokeOff);
             }
             batch.objects.append(page.objects);

@@ -44,6 +44,11 @@ impl Source {
         requests - self.counted.swap(requests, Ordering::Relaxed)
     }
 
+    /// See [`Client::slots`].
+    pub(crate) fn slots(&self) -> usize {
+        self.client.slots()
+    }
+
     /// See [`Client::no_later_than_stripe`].
     pub(crate) fn no_later_than_stripe(&self, now: DateTime<Utc>) -> DateTime<Utc> {
         self.client.no_later_than_stripe(now)

@@ -22,32 +22,26 @@ pub(crate) struct SweptList {
     pub(crate) listed: Vec<String>,
 }
 
-/// Follows the pages of every list.
+/// Follows the pages of every range of every list.
 #[derive(Debug, Default)]
 pub(crate) struct Sweep {
-    borders: HashMap<List, Border>,
+    /// By the end of the range whose newest second it is.
+    borders: HashMap<(List, DateTime<Utc>), Border>,
 }
 
 /// The second in which a page ended: objects of it stand on both sides of the page's end.
 #[derive(Debug, Default)]
 struct Border {
-    /// The end of the range whose newest second this is.
-    range_to: Option<DateTime<Utc>>,
     /// Objects of that second that were read.
     read: Vec<String>,
 }
 
 impl Sweep {
     /// Notes which stretch of time a page completes. Must be told of it before the plan is.
-    pub(crate) fn note(&mut self, plan: &Plan, page: &FetchedPage, swept: &mut Swept) {
-        let border = self.borders.entry(page.list).or_default();
-        border.note(plan, page, swept.lists.entry(page.list).or_default());
-    }
-}
-
-impl Border {
+    ///
     /// Spared is what lists may not show yet, and the border's second where a former run read a part of it.
-    fn note(&mut self, plan: &Plan, page: &FetchedPage, swept: &mut SweptList) {
+    pub(crate) fn note(&mut self, plan: &Plan, page: &FetchedPage, swept: &mut Swept) {
+        let swept = swept.lists.entry(page.list).or_default();
         swept
             .listed
             .extend(page.listed.iter().map(|(id, _)| id.clone()));
@@ -59,35 +53,37 @@ impl Border {
         else {
             return;
         };
-        let known = range.after.is_none() || self.range_to == Some(page.range_to);
+        let border = self.borders.remove(&(page.list, page.range_to));
+        let known = range.after.is_none() || border.is_some();
         let unread = if known {
             TimeDelta::zero()
         } else {
             TimeDelta::seconds(1)
         };
+        let read = border.unwrap_or_default().read;
         // Stripe is asked in whole seconds: of the cursor's own, a part was not listed.
         let cursor = plan.events_cursor;
         let cursor = cursor
             .duration_trunc(TimeDelta::seconds(1))
             .unwrap_or(cursor);
         let to = (page.range_to - unread).min(cursor);
-        let border = page.oldest.as_ref().map(|(_, created)| *created);
-        let rest_to = border.map(|created| (created + TimeDelta::seconds(1)).min(page.range_to));
-        let from = rest_to.unwrap_or(range.from);
+        let from = page.rest_to().unwrap_or(range.from);
         if from < to {
             swept.spans.push(Span { from, to });
-            swept.listed.extend(self.read.iter().cloned());
+            swept.listed.extend(read.iter().cloned());
         }
-        let same_second = rest_to == Some(page.range_to);
-        if !same_second {
-            self.read.clear();
-        }
-        let at_border = page
-            .listed
-            .iter()
-            .filter(|(_, created)| Some(*created) == border);
-        self.read.extend(at_border.map(|(id, _)| id.clone()));
+        let (Some(rest_to), Some((_, created))) = (page.rest_to(), &page.oldest) else {
+            return;
+        };
+        let same_second = rest_to == page.range_to;
+        let mut border = Border {
+            read: if same_second { read } else { Vec::new() },
+        };
+        let at_border = page.listed.iter().filter(|(_, at)| at == created);
+        border.read.extend(at_border.map(|(id, _)| id.clone()));
         // A second of which a part is unknown stays so, however many pages it fills.
-        self.range_to = rest_to.filter(|_| known || !same_second);
+        if known || !same_second {
+            self.borders.insert((page.list, rest_to), border);
+        }
     }
 }
