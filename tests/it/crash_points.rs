@@ -17,11 +17,11 @@ use tests::world::{World, WorldBuilder, unlimited_account};
 const CHARGES: u64 = 230;
 /// Few enough that the aggregates are no more than a few commits.
 const DAYS: u32 = 40;
-/// What one crash of a full job may make it read again: a commit takes up to 20 pages, the reader is up to
-/// 8 ahead, and one request of each list is under way.
+/// What one crash of a full job may make it read again: a commit takes up to 20 pages, the readers are up to
+/// 8 ahead, and what is in flight.
 const READ_AGAIN_AT_MOST: u64 = 20 + 8 + UNDER_WAY;
-/// Six lists are read side by side; of changed objects, eight are asked for at the same time.
-const UNDER_WAY: u64 = 8;
+/// Requests that the engine has in flight at most, over all lists and ranges.
+const UNDER_WAY: u64 = 32;
 /// Commits after the last answer of which the first may have begun before it.
 const COMMITS_THAT_HOLD_ALL: usize = 2;
 

@@ -56,12 +56,36 @@ async fn a_changed_time_zone_dates_stored_rows_anew_without_asking_stripe() {
 
 #[tokio::test]
 async fn a_page_is_fetched_once_and_enrichment_costs_no_request_per_charge() {
-    let world = World::with_charges(1_000).start().await;
+    // At Stripe's own rate: one page after another fills it where answers come at once.
+    let rate = std::num::NonZeroU32::new(25).unwrap();
+    let world = World::with_charges(1_000).rate(rate).start().await;
     let connected = world.connect().await;
     world.job_completed(&connected["job_id"]).await;
     // One of them is the probe's.
     assert_eq!(world.sim.requests().of("GET /v1/charges"), 11);
     assert_eq!(world.sim.requests().of("GET /v1/customers/{id}"), 0);
+}
+
+#[tokio::test]
+async fn a_big_account_is_read_by_several_ranges_at_hardly_more_requests() {
+    const CHARGES: u64 = 6_000;
+    // An answer takes 20 requests' time, so that one page after another would use a twentieth of the rate.
+    let rate = std::num::NonZeroU32::new(200).unwrap();
+    let world = World::with_charges(CHARGES).rate(rate).start().await;
+    world
+        .account()
+        .configure(|settings| settings.latency_ms = 100);
+    let connected = world.connect().await;
+    world.job_completed(&connected["job_id"]).await;
+    let requests = world.sim.requests();
+    let pages = requests.of("GET /v1/charges") - 1;
+    let fewest = CHARGES / 100;
+    assert!(
+        pages * 100 <= fewest * 130,
+        "{pages} pages, {fewest} needed"
+    );
+    assert!(requests.peak_in_flight >= 10, "{requests:#?}");
+    world.assert_exact().await;
 }
 
 #[tokio::test]

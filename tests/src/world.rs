@@ -40,10 +40,18 @@ pub struct WorldBuilder {
     event_lag: Duration,
     lease: Duration,
     consumers: u16,
+    rate: NonZeroU32,
     stripe_time: TimeSource,
 }
 
 impl WorldBuilder {
+    /// Requests a second that the engine allows itself; without limit when not called.
+    #[must_use]
+    pub fn rate(mut self, per_second: NonZeroU32) -> Self {
+        self.rate = per_second;
+        self
+    }
+
     /// Where Stripe's time comes from.
     #[must_use]
     pub fn stripe_time(mut self, time: TimeSource) -> Self {
@@ -95,7 +103,7 @@ impl WorldBuilder {
             simulator = simulator.account(account);
         }
         let sim = simulator.start().await.expect("the simulator starts");
-        let parts = Parts::new(&sim, self.rabbitmq);
+        let parts = Parts::new(&sim, self.rabbitmq, self.rate);
         let api_stop = CancellationToken::new();
         let api_url = serve_api(&parts, &database, api_stop.clone()).await;
         let mut world = World {
@@ -130,9 +138,9 @@ struct Parts {
 }
 
 impl Parts {
-    fn new(sim: &SimHandle, rabbitmq: bool) -> Self {
+    fn new(sim: &SimHandle, rabbitmq: bool, rate: NonZeroU32) -> Self {
         let keys = Keyring::generate("k1");
-        let stripe = stripe_at(sim);
+        let stripe = stripe_at(sim, rate);
         Self {
             keyring: Arc::new(Keyring::parse(keys.expose_secret()).expect("a keyring")),
             keys,
@@ -147,12 +155,12 @@ impl Parts {
     }
 }
 
-/// A way to the simulator that knows no limit and does not wait long.
-fn stripe_at(sim: &SimHandle) -> Stripe {
+/// A way to the simulator that does not wait long after a failure.
+fn stripe_at(sim: &SimHandle, rate: NonZeroU32) -> Stripe {
     Stripe::new(Settings {
-        rate_live: NO_LIMIT,
-        rate_test: NO_LIMIT,
-        rate_endpoint: NO_LIMIT,
+        rate_live: rate,
+        rate_test: rate,
+        rate_endpoint: rate,
         first_wait: Duration::from_millis(5),
         ..Settings::new(sim.base_url.parse().expect("the simulator's URL"))
     })
@@ -247,6 +255,7 @@ impl World {
             event_lag: Duration::from_mins(1),
             lease: Duration::from_secs(30),
             consumers: 1,
+            rate: NO_LIMIT,
             stripe_time: TimeSource::System,
         }
     }
@@ -319,7 +328,7 @@ impl World {
             broker: self.parts.broker(&pool),
             pool,
             keyring: Arc::clone(&self.parts.keyring),
-            stripe: stripe_at(&self.sim),
+            stripe: self.parts.stripe.clone(),
             clock,
             lease: self.lease,
             slots: 4,

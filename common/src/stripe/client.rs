@@ -148,13 +148,17 @@ impl Client {
     /// the limiter. One before the first answer.
     pub fn slots(&self) -> usize {
         /// More than the mean takes, since answers differ.
-        const SPARE: usize = 3;
+        const SPARE: f64 = 1.3;
         let micros = self.answers_take.load(Ordering::Relaxed);
         if micros == 0 {
             return 1;
         }
         let filled = self.throttle.endpoint_rate() * micros as f64 / 1e6;
-        (filled.ceil() as usize + SPARE).min(self.throttle.in_flight_at_most())
+        if filled < 1.0 {
+            return 1;
+        }
+        let slots = (filled * SPARE).ceil() as usize + 1;
+        slots.min(self.throttle.in_flight_at_most())
     }
 
     /// `now`, or the time at which Stripe says it first answered where that is earlier: a cursor over
