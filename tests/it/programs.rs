@@ -132,8 +132,9 @@ async fn killing_the_consumer_the_broker_and_postgresql_during_a_sync_changes_no
 /// What "memory grows until the process is killed" would show: the peak follows the account's size.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn memory_does_not_grow_with_the_account() {
-    const SMALL: u64 = 4_000;
-    const LARGE: u64 = 6 * SMALL;
+    // Both are large enough for every slot to be in use.
+    const SMALL: u64 = 15_000;
+    const LARGE: u64 = 3 * SMALL;
     let mut peaks = Vec::new();
     for charges in [SMALL, LARGE] {
         let sim = simulator(charges).await;
