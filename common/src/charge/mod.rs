@@ -113,13 +113,6 @@ fn eligible(status: &str, captured: bool) -> bool {
     status == SUCCEEDED && captured
 }
 
-impl Charge {
-    /// Whether the charge counts when no rule excludes it.
-    pub fn eligible(&self) -> bool {
-        eligible(&self.status, self.captured)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
