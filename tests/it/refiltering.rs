@@ -1,5 +1,7 @@
 //! Stored rules applied to stored rows: re-application, previews, and the catalogue of metadata keys.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, NaiveDate, TimeZone as _, Utc};
 use common::catalogue::{self, Catalogue, ObjectType};
 use common::filter::{
@@ -331,9 +333,14 @@ async fn the_catalogue_made_in_pieces_is_the_one_made_anew() {
         merged.expect("the keys are merged");
     }
     let pieces = shown(&mut conn).await;
-    catalogue::queries::rebuild(&mut conn, ORGANIZATION, CONNECTION)
-        .await
-        .expect("it is made anew");
+    catalogue::queries::rebuild(
+        &mut conn,
+        ORGANIZATION,
+        CONNECTION,
+        &BTreeSet::from(ObjectType::ALL),
+    )
+    .await
+    .expect("it is made anew");
     let anew = shown(&mut conn).await;
     assert_eq!(
         anew,
@@ -350,9 +357,14 @@ async fn the_catalogue_made_in_pieces_is_the_one_made_anew() {
         .execute(&mut conn)
         .await
         .expect("the rows change");
-    catalogue::queries::rebuild(&mut conn, ORGANIZATION, CONNECTION)
-        .await
-        .expect("it is made anew");
+    catalogue::queries::rebuild(
+        &mut conn,
+        ORGANIZATION,
+        CONNECTION,
+        &BTreeSet::from(ObjectType::ALL),
+    )
+    .await
+    .expect("it is made anew");
     assert_eq!(
         shown(&mut conn).await,
         [

@@ -162,6 +162,26 @@ impl Catalogue {
         first_seen: DateTime<Utc>,
         last_seen: DateTime<Utc>,
     ) {
+        self.note(object_type, metadata, 1, (first_seen, last_seen));
+    }
+
+    /// Adds a further charge that refers to an object which the catalogue has already.
+    pub fn see_again(
+        &mut self,
+        object_type: ObjectType,
+        metadata: &Map<String, Value>,
+        created_at: DateTime<Utc>,
+    ) {
+        self.note(object_type, metadata, 0, (created_at, created_at));
+    }
+
+    fn note(
+        &mut self,
+        object_type: ObjectType,
+        metadata: &Map<String, Value>,
+        occurrences: i64,
+        (first_seen, last_seen): (DateTime<Utc>, DateTime<Utc>),
+    ) {
         let mut found = BTreeMap::new();
         for (key, value) in metadata {
             // The text as it is, so that a sample of JSON shows what is stored.
@@ -171,13 +191,18 @@ impl Catalogue {
         for (path, (value_type, samples)) in found {
             let entry = Entry {
                 value_type,
-                occurrences: 1,
+                occurrences,
                 samples,
                 first_seen,
                 last_seen,
             };
             self.insert(object_type, path, entry);
         }
+    }
+
+    /// Lets go of all keys of these kinds of objects.
+    pub fn forget(&mut self, of: &BTreeSet<ObjectType>) {
+        self.keys.retain(|object_type, _| !of.contains(object_type));
     }
 
     /// Adds all that another catalogue has, of other objects.

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, Utc};
 use futures::TryStreamExt;
 use serde_json::{Map, Value};
-use sqlx::PgConnection;
+use sqlx::{PgConnection, QueryBuilder};
 
 use super::{CatalogObject, Catalogue, Entry, ObjectType, ValueType};
 use crate::db::Error;
@@ -98,22 +98,7 @@ pub async fn merge(
     write(conn, organization, connection, &stored, &wanted).await
 }
 
-/// Makes this the whole catalogue of the connection; what stays as it is is not written.
-///
-/// # Errors
-///
-/// As [`merge`].
-pub async fn replace(
-    conn: &mut PgConnection,
-    organization: &str,
-    connection: &str,
-    wanted: &Catalogue,
-) -> Result<(), Error> {
-    let stored = locked(conn, organization, connection).await?;
-    write(conn, organization, connection, &stored, wanted).await
-}
-
-/// Makes the catalogue anew from all stored rows.
+/// Makes the keys of these kinds of objects anew from all stored rows.
 ///
 /// # Errors
 ///
@@ -122,11 +107,21 @@ pub async fn rebuild(
     conn: &mut PgConnection,
     organization: &str,
     connection: &str,
+    of: &BTreeSet<ObjectType>,
 ) -> Result<(), Error> {
-    let mut catalogue = Catalogue::default();
-    add_charges(conn, organization, connection, &mut catalogue).await?;
-    add_objects(conn, organization, connection, &mut catalogue).await?;
-    replace(conn, organization, connection, &catalogue).await
+    let stored = locked(conn, organization, connection).await?;
+    let mut wanted = stored.clone();
+    wanted.forget(of);
+    for object_type in of {
+        match columns_of(*object_type) {
+            None => add_charges(conn, organization, connection, &mut wanted).await?,
+            Some(columns) => {
+                let place = (organization, connection);
+                add_objects(conn, place, *object_type, columns, &mut wanted).await?;
+            }
+        }
+    }
+    write(conn, organization, connection, &stored, &wanted).await
 }
 
 async fn add_charges(
@@ -149,46 +144,46 @@ async fn add_charges(
     Ok(())
 }
 
-/// Products, prices and customers that rows refer to; all rows of one object have its metadata.
+#[derive(sqlx::FromRow)]
+struct ReferredObject {
+    metadata: sqlx::types::Json<Map<String, Value>>,
+    first_seen: DateTime<Utc>,
+    last_seen: DateTime<Utc>,
+}
+
+/// The objects of a type that rows refer to; all rows of one object have its metadata.
 async fn add_objects(
     conn: &mut PgConnection,
-    organization: &str,
-    connection: &str,
+    (organization, connection): (&str, &str),
+    object_type: ObjectType,
+    (id, metadata): (&str, &str),
     catalogue: &mut Catalogue,
 ) -> Result<(), Error> {
-    let mut rows = sqlx::query!(
-        r#"SELECT object_type AS "object_type!", metadata AS "metadata!: sqlx::types::Json<Map<String, Value>>",
-               first_seen AS "first_seen!", last_seen AS "last_seen!"
-           FROM (
-               SELECT 'product' AS object_type, (array_agg(product_metadata))[1] AS metadata,
-                   MIN(created_at) AS first_seen, MAX(created_at) AS last_seen
-               FROM stripe_revenue_data
-               WHERE organization_id = $1 AND connection_id = $2
-                   AND product_id IS NOT NULL AND product_metadata <> '{}'
-               GROUP BY product_id
-               UNION ALL
-               SELECT 'price', (array_agg(price_metadata))[1], MIN(created_at), MAX(created_at)
-               FROM stripe_revenue_data
-               WHERE organization_id = $1 AND connection_id = $2
-                   AND price_id IS NOT NULL AND price_metadata <> '{}'
-               GROUP BY price_id
-               UNION ALL
-               SELECT 'customer', (array_agg(customer_metadata))[1], MIN(created_at), MAX(created_at)
-               FROM stripe_revenue_data
-               WHERE organization_id = $1 AND connection_id = $2
-                   AND customer_id IS NOT NULL AND customer_metadata <> '{}'
-               GROUP BY customer_id
-           ) AS objects"#,
-        organization,
-        connection,
-    )
-    .fetch(conn);
+    let mut query = QueryBuilder::new("SELECT (array_agg(");
+    query.push(metadata);
+    query.push(
+        "))[1] AS metadata, MIN(created_at) AS first_seen, MAX(created_at) AS last_seen
+         FROM stripe_revenue_data WHERE organization_id = ",
+    );
+    query.push_bind(organization).push(" AND connection_id = ");
+    query.push_bind(connection).push(" AND ").push(id);
+    query.push(" IS NOT NULL AND ").push(metadata);
+    query.push(" <> '{}' GROUP BY ").push(id);
+    let mut rows = query.build_query_as::<ReferredObject>().fetch(conn);
     while let Some(row) = rows.try_next().await? {
-        if let Some(object_type) = ObjectType::parse(&row.object_type) {
-            catalogue.add_between(object_type, &row.metadata.0, row.first_seen, row.last_seen);
-        }
+        catalogue.add_between(object_type, &row.metadata.0, row.first_seen, row.last_seen);
     }
     Ok(())
+}
+
+/// The columns of a row that name an object and keep its metadata; a charge's own is read with the charge.
+pub fn columns_of(object_type: ObjectType) -> Option<(&'static str, &'static str)> {
+    match object_type {
+        ObjectType::Charge => None,
+        ObjectType::Product => Some(("product_id", "product_metadata")),
+        ObjectType::Price => Some(("price_id", "price_metadata")),
+        ObjectType::Customer => Some(("customer_id", "customer_metadata")),
+    }
 }
 
 /// Writes the difference, in the order in which rows are locked.
@@ -442,7 +437,8 @@ pub async fn delete_unlisted(
         "UPDATE stripe_catalog_objects SET metadata = '{}', deleted = TRUE
          FROM UNNEST($4::TIMESTAMPTZ[], $5::TIMESTAMPTZ[]) AS span (from_at, to_at)
          WHERE organization_id = $1 AND connection_id = $2 AND object_type = $3 AND NOT deleted
-           AND created_at >= span.from_at AND created_at < span.to_at AND object_id <> ALL($6)
+           AND created_at >= span.from_at AND created_at < span.to_at
+           AND NOT EXISTS (SELECT FROM UNNEST($6::TEXT[]) AS listed (id) WHERE listed.id = object_id)
          RETURNING object_id, created_at",
         organization,
         connection,

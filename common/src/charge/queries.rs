@@ -4,7 +4,7 @@
 //! statement, so that a page read twice writes nothing the second time. Rows of lines that a charge has no
 //! more go with it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, HashMap};
 
 use chrono::{DateTime, NaiveDate, Utc};
 use serde_json::Value;
@@ -13,6 +13,7 @@ use sqlx::{PgConnection, QueryBuilder};
 use uuid::Uuid;
 
 use super::{Charge, Figures, Metadata, RevenueRow};
+use crate::catalogue::queries::columns_of;
 use crate::catalogue::{CatalogObject, ObjectType};
 use crate::connection::OffsetSpan;
 use crate::db::Error;
@@ -24,30 +25,35 @@ use crate::tenant::OrganizationId;
 /// What [`upsert`] did.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Written {
-    /// Charges that were not stored before.
-    pub inserted: BTreeSet<String>,
-    /// Rows that were new, differed from what was stored, or went.
-    pub rows: i64,
+    /// The rows that were new or differed from what was stored.
+    pub changed: Vec<ChangedRow>,
+    /// Stored rows of lines that their charges have no more; they went.
+    pub surplus: i64,
 }
 
-impl Written {
-    /// Adds what another statement did.
-    pub fn add(&mut self, other: Self) {
-        self.inserted.extend(other.inserted);
-        self.rows += other.rows;
-    }
+/// A row that was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ChangedRow {
+    /// Its place among the rows that were given.
+    pub at: usize,
+    /// It was not stored before.
+    pub inserted: bool,
+    /// It was, with other metadata of the charge.
+    pub metadata_changed: bool,
+    /// It was, and referred to a product, price or customer to which it refers no more.
+    pub reference_lost: bool,
 }
 
 /// The rows' columns side by side, as the statement takes them.
 #[derive(Default)]
-struct Columns {
-    charge_id: Vec<String>,
+struct Columns<'a> {
+    charge_id: Vec<&'a str>,
     line_no: Vec<i32>,
-    line_id: Vec<Option<String>>,
+    line_id: Vec<Option<&'a str>>,
     created_at: Vec<DateTime<Utc>>,
     date: Vec<NaiveDate>,
-    currency: Vec<String>,
-    status: Vec<String>,
+    currency: Vec<&'a str>,
+    status: Vec<&'a str>,
     captured: Vec<bool>,
     livemode: Vec<bool>,
     charge_amount: Vec<i64>,
@@ -55,35 +61,35 @@ struct Columns {
     gross: Vec<i64>,
     refunded: Vec<i64>,
     units: Vec<i64>,
-    customer_id: Vec<Option<String>>,
-    product_id: Vec<Option<String>>,
-    price_id: Vec<Option<String>>,
-    payment_intent_id: Vec<Option<String>>,
-    invoice_id: Vec<Option<String>>,
-    checkout_session_id: Vec<Option<String>>,
-    description: Vec<Option<String>>,
-    country: Vec<Option<String>>,
-    payment_method: Vec<Option<String>>,
+    customer_id: Vec<Option<&'a str>>,
+    product_id: Vec<Option<&'a str>>,
+    price_id: Vec<Option<&'a str>>,
+    payment_intent_id: Vec<Option<&'a str>>,
+    invoice_id: Vec<Option<&'a str>>,
+    checkout_session_id: Vec<Option<&'a str>>,
+    description: Vec<Option<&'a str>>,
+    country: Vec<Option<&'a str>>,
+    payment_method: Vec<Option<&'a str>>,
     disputed: Vec<bool>,
-    dispute_status: Vec<Option<String>>,
-    charge_metadata: Vec<Value>,
-    product_metadata: Vec<Value>,
-    price_metadata: Vec<Value>,
-    customer_metadata: Vec<Value>,
+    dispute_status: Vec<Option<&'a str>>,
+    charge_metadata: Vec<Json<&'a Metadata>>,
+    product_metadata: Vec<Json<&'a Metadata>>,
+    price_metadata: Vec<Json<&'a Metadata>>,
+    customer_metadata: Vec<Json<&'a Metadata>>,
     excluded_by: Vec<Option<Uuid>>,
-    named_invoice_id: Vec<Option<String>>,
+    named_invoice_id: Vec<Option<&'a str>>,
 }
 
-impl Columns {
-    fn push(&mut self, row: RevenueRow) {
-        let RevenueRow { charge, .. } = row;
-        self.charge_id.push(charge.charge_id);
+impl<'a> Columns<'a> {
+    fn push(&mut self, row: &'a RevenueRow) {
+        let charge = &row.charge;
+        self.charge_id.push(&charge.charge_id);
         self.line_no.push(row.line_no);
-        self.line_id.push(row.line_id);
+        self.line_id.push(row.line_id.as_deref());
         self.created_at.push(charge.created_at);
         self.date.push(row.date);
-        self.currency.push(charge.currency.as_str().to_owned());
-        self.status.push(charge.status);
+        self.currency.push(charge.currency.as_str());
+        self.status.push(&charge.status);
         self.captured.push(charge.captured);
         self.livemode.push(charge.livemode);
         self.charge_amount.push(charge.amount);
@@ -91,24 +97,25 @@ impl Columns {
         self.gross.push(row.gross);
         self.refunded.push(row.refunded);
         self.units.push(row.units);
-        self.customer_id.push(charge.customer_id);
-        self.product_id.push(row.product_id);
-        self.price_id.push(row.price_id);
-        self.payment_intent_id.push(charge.payment_intent_id);
-        self.invoice_id.push(row.invoice_id);
-        self.named_invoice_id.push(charge.named_invoice_id);
-        self.checkout_session_id.push(row.checkout_session_id);
-        self.description.push(charge.description);
-        self.country.push(charge.country);
-        self.payment_method.push(charge.payment_method);
+        self.customer_id.push(charge.customer_id.as_deref());
+        self.product_id.push(row.product_id.as_deref());
+        self.price_id.push(row.price_id.as_deref());
+        self.payment_intent_id
+            .push(charge.payment_intent_id.as_deref());
+        self.invoice_id.push(row.invoice_id.as_deref());
+        self.named_invoice_id
+            .push(charge.named_invoice_id.as_deref());
+        self.checkout_session_id
+            .push(row.checkout_session_id.as_deref());
+        self.description.push(charge.description.as_deref());
+        self.country.push(charge.country.as_deref());
+        self.payment_method.push(charge.payment_method.as_deref());
         self.disputed.push(charge.disputed);
-        self.dispute_status.push(row.dispute_status);
-        self.charge_metadata.push(Value::Object(charge.metadata));
-        self.product_metadata
-            .push(Value::Object(row.product_metadata));
-        self.price_metadata.push(Value::Object(row.price_metadata));
-        self.customer_metadata
-            .push(Value::Object(charge.customer_metadata));
+        self.dispute_status.push(row.dispute_status.as_deref());
+        self.charge_metadata.push(Json(&charge.metadata));
+        self.product_metadata.push(Json(&row.product_metadata));
+        self.price_metadata.push(Json(&row.price_metadata));
+        self.customer_metadata.push(Json(&charge.customer_metadata));
         self.excluded_by.push(row.excluded_by);
     }
 }
@@ -123,16 +130,19 @@ pub async fn upsert(
     conn: &mut PgConnection,
     organization: &OrganizationId,
     connection_id: &str,
-    rows: Vec<RevenueRow>,
+    rows: &[RevenueRow],
 ) -> Result<Written, Error> {
     if rows.is_empty() {
         return Ok(Written::default());
     }
     let mut columns = Columns::default();
-    let mut lines: BTreeMap<String, i32> = BTreeMap::new();
-    for row in rows {
-        let count = lines.entry(row.charge.charge_id.clone()).or_default();
+    let mut places: HashMap<(&str, i32), usize> = HashMap::with_capacity(rows.len());
+    let mut lines: BTreeMap<&str, i32> = BTreeMap::new();
+    for (at, row) in rows.iter().enumerate() {
+        let charge_id = row.charge.charge_id.as_str();
+        let count = lines.entry(charge_id).or_default();
         *count = (*count).max(row.line_no + 1);
+        places.insert((charge_id, row.line_no), at);
         columns.push(row);
     }
     let written = sqlx::query!(
@@ -182,7 +192,10 @@ pub async fn upsert(
                 EXCLUDED.payment_method, EXCLUDED.disputed, EXCLUDED.dispute_status,
                 EXCLUDED.charge_metadata, EXCLUDED.product_metadata, EXCLUDED.price_metadata,
                 EXCLUDED.customer_metadata, EXCLUDED.excluded_by, EXCLUDED.named_invoice_id)
-            RETURNING stored.charge_id, stored.line_no, stored.date, (stored.xmax = 0) AS inserted
+            RETURNING stored.charge_id, stored.line_no, stored.date, (stored.xmax = 0) AS inserted,
+                CASE WHEN stored.xmax <> 0 THEN stored.charge_id END AS updated_id,
+                CASE WHEN stored.xmax <> 0 THEN stored.charge_metadata END AS charge_metadata,
+                stored.product_id, stored.price_id, stored.customer_id
         ), stale AS (
             INSERT INTO stripe_stale_days (organization_id, connection_id, date)
             SELECT $1, $2, written.date FROM written
@@ -194,16 +207,27 @@ pub async fn upsert(
               AND stored.date <> incoming.date
             ON CONFLICT DO NOTHING
         )
-        SELECT charge_id AS "charge_id!", inserted AND line_no = 0 AS "inserted!" FROM written"#,
+        SELECT written.charge_id AS "charge_id!", written.line_no AS "line_no!", inserted AS "inserted!",
+            COALESCE(before.charge_metadata <> written.charge_metadata, FALSE) AS "metadata_changed!",
+            COALESCE(before.product_id <> COALESCE(written.product_id, ''), FALSE)
+                OR COALESCE(before.price_id <> COALESCE(written.price_id, ''), FALSE)
+                OR COALESCE(before.customer_id <> COALESCE(written.customer_id, ''), FALSE)
+                AS "reference_lost!"
+        -- Rows as they were before the statement, too; looked up for those alone that were updated.
+        FROM written LEFT JOIN LATERAL (
+            SELECT * FROM stripe_revenue_data AS stored
+            WHERE stored.organization_id = $1 AND stored.connection_id = $2
+              AND stored.charge_id = written.updated_id AND stored.line_no = written.line_no
+            LIMIT 1) AS before ON TRUE"#,
         organization.as_str(),
         connection_id,
-        &columns.charge_id,
+        &columns.charge_id as _,
         &columns.line_no,
         &columns.line_id as _,
         &columns.created_at,
         &columns.date,
-        &columns.currency,
-        &columns.status,
+        &columns.currency as _,
+        &columns.status as _,
         &columns.captured,
         &columns.livemode,
         &columns.charge_amount,
@@ -222,26 +246,78 @@ pub async fn upsert(
         &columns.payment_method as _,
         &columns.disputed,
         &columns.dispute_status as _,
-        &columns.charge_metadata,
-        &columns.product_metadata,
-        &columns.price_metadata,
-        &columns.customer_metadata,
+        &columns.charge_metadata as _,
+        &columns.product_metadata as _,
+        &columns.price_metadata as _,
+        &columns.customer_metadata as _,
         &columns.excluded_by as _,
         &columns.named_invoice_id as _,
     )
     .fetch_all(&mut *conn)
     .await?;
-    let surplus = remove_surplus(conn, organization, connection_id, lines).await?;
-    let mut result = Written {
-        rows: written.len() as i64 + surplus,
-        ..Written::default()
-    };
+    let mut result = Written::default();
     for row in written {
-        if row.inserted {
-            result.inserted.insert(row.charge_id);
+        let Some((&(charge_id, line_no), &at)) =
+            places.get_key_value(&(row.charge_id.as_str(), row.line_no))
+        else {
+            continue;
+        };
+        if row.inserted && line_no == 0 {
+            // A charge that has just come has no stored lines to lose.
+            lines.remove(charge_id);
         }
+        result.changed.push(ChangedRow {
+            at,
+            inserted: row.inserted,
+            metadata_changed: row.metadata_changed,
+            reference_lost: row.reference_lost,
+        });
+    }
+    if !lines.is_empty() {
+        result.surplus = remove_surplus(conn, organization, connection_id, lines).await?;
     }
     Ok(result)
+}
+
+/// Which of these products, prices or customers stored rows refer to.
+pub async fn referred(
+    conn: &mut PgConnection,
+    organization: &OrganizationId,
+    connection_id: &str,
+    object_type: ObjectType,
+    ids: &[&str],
+) -> Result<Vec<String>, Error> {
+    let Some((id, _)) = columns_of(object_type) else {
+        return Ok(Vec::new());
+    };
+    let mut query = QueryBuilder::new("SELECT object.id FROM UNNEST(");
+    query.push_bind(ids).push(
+        "::TEXT[]) AS object (id) WHERE EXISTS (
+             SELECT FROM stripe_revenue_data WHERE organization_id = ",
+    );
+    query.push_bind(organization.as_str());
+    query.push(" AND connection_id = ").push_bind(connection_id);
+    query.push(" AND ").push(id).push(" = object.id)");
+    Ok(query.build_query_scalar().fetch_all(conn).await?)
+}
+
+/// Whether anything is stored of the connection that listing again could find gone.
+pub async fn any_stored(
+    conn: &mut PgConnection,
+    organization: &OrganizationId,
+    connection_id: &str,
+) -> Result<bool, Error> {
+    Ok(sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT FROM stripe_revenue_data WHERE organization_id = $1 AND connection_id = $2)
+             OR EXISTS (SELECT FROM stripe_purchases WHERE organization_id = $1 AND connection_id = $2)
+             OR EXISTS (SELECT FROM stripe_disputes WHERE organization_id = $1 AND connection_id = $2)
+             OR EXISTS (SELECT FROM stripe_catalog_objects WHERE organization_id = $1 AND connection_id = $2)
+             AS "any!""#,
+        organization.as_str(),
+        connection_id
+    )
+    .fetch_one(conn)
+    .await?)
 }
 
 /// Removes the rows of lines that charges have no more; how many went.
@@ -249,9 +325,9 @@ async fn remove_surplus(
     conn: &mut PgConnection,
     organization: &OrganizationId,
     connection_id: &str,
-    lines: BTreeMap<String, i32>,
+    lines: BTreeMap<&str, i32>,
 ) -> Result<i64, Error> {
-    let (charges, lines): (Vec<String>, Vec<i32>) = lines.into_iter().unzip();
+    let (charges, lines): (Vec<&str>, Vec<i32>) = lines.into_iter().unzip();
     let removed = sqlx::query_scalar!(
         r#"WITH removed AS (
              DELETE FROM stripe_revenue_data AS stored
@@ -266,7 +342,7 @@ async fn remove_surplus(
          SELECT COUNT(*) AS "removed!" FROM removed"#,
         organization.as_str(),
         connection_id,
-        &charges,
+        &charges as &[&str],
         &lines,
     )
     .fetch_one(conn)
@@ -423,16 +499,6 @@ pub async fn set_metadata(
     Ok(query.build_query_scalar().fetch_all(conn).await?)
 }
 
-/// The columns that name an object and keep its metadata; a charge's own is read with the charge.
-fn columns_of(object_type: ObjectType) -> Option<(&'static str, &'static str)> {
-    match object_type {
-        ObjectType::Charge => None,
-        ObjectType::Product => Some(("product_id", "product_metadata")),
-        ObjectType::Price => Some(("price_id", "price_metadata")),
-        ObjectType::Customer => Some(("customer_id", "customer_metadata")),
-    }
-}
-
 /// Removes the charges of these spans that are stored and not among the listed ones; true when one was.
 pub async fn remove_unlisted(
     conn: &mut PgConnection,
@@ -444,10 +510,11 @@ pub async fn remove_unlisted(
     let from: Vec<DateTime<Utc>> = spans.iter().map(|span| span.from).collect();
     let to: Vec<DateTime<Utc>> = spans.iter().map(|span| span.to).collect();
     let unlisted = sqlx::query_scalar!(
-        "SELECT DISTINCT charge_id FROM stripe_revenue_data
-         JOIN UNNEST($3::TIMESTAMPTZ[], $4::TIMESTAMPTZ[]) AS span (from_at, to_at)
-           ON created_at >= span.from_at AND created_at < span.to_at
-         WHERE organization_id = $1 AND connection_id = $2 AND charge_id <> ALL($5)",
+        r#"SELECT charge_id AS "charge_id!" FROM stripe_revenue_data
+           JOIN UNNEST($3::TIMESTAMPTZ[], $4::TIMESTAMPTZ[]) AS span (from_at, to_at)
+             ON created_at >= span.from_at AND created_at < span.to_at
+           WHERE organization_id = $1 AND connection_id = $2
+           EXCEPT SELECT UNNEST($5::TEXT[])"#,
         organization.as_str(),
         connection_id,
         &from,

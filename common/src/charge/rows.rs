@@ -218,6 +218,27 @@ pub struct RevenueRow {
 }
 
 impl RevenueRow {
+    /// The product, price and customer that the row refers to, with their metadata.
+    pub fn references(&self) -> impl Iterator<Item = (ObjectType, &str, &Metadata)> {
+        let Self { charge, .. } = self;
+        let references = [
+            (
+                ObjectType::Product,
+                &self.product_id,
+                &self.product_metadata,
+            ),
+            (ObjectType::Price, &self.price_id, &self.price_metadata),
+            (
+                ObjectType::Customer,
+                &charge.customer_id,
+                &charge.customer_metadata,
+            ),
+        ];
+        references
+            .into_iter()
+            .filter_map(|(object_type, id, metadata)| Some((object_type, id.as_deref()?, metadata)))
+    }
+
     /// What rules see of the row.
     pub fn view(&self) -> RowView<'_> {
         RowView {

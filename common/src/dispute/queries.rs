@@ -54,7 +54,8 @@ pub async fn remove_unlisted(
         "DELETE FROM stripe_disputes
          USING UNNEST($3::TIMESTAMPTZ[], $4::TIMESTAMPTZ[]) AS span (from_at, to_at)
          WHERE organization_id = $1 AND connection_id = $2
-           AND created_at >= span.from_at AND created_at < span.to_at AND dispute_id <> ALL($5)
+           AND created_at >= span.from_at AND created_at < span.to_at
+           AND NOT EXISTS (SELECT FROM UNNEST($5::TEXT[]) AS listed (id) WHERE listed.id = dispute_id)
          RETURNING charge_id",
         organization.as_str(),
         connection_id,

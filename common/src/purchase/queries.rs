@@ -151,7 +151,8 @@ pub async fn remove_unlisted(
         "DELETE FROM stripe_purchases
          USING UNNEST($4::TIMESTAMPTZ[], $5::TIMESTAMPTZ[]) AS span (from_at, to_at)
          WHERE organization_id = $1 AND connection_id = $2 AND kind = $3
-           AND created_at >= span.from_at AND created_at < span.to_at AND purchase_id <> ALL($6)
+           AND created_at >= span.from_at AND created_at < span.to_at
+           AND NOT EXISTS (SELECT FROM UNNEST($6::TEXT[]) AS listed (id) WHERE listed.id = purchase_id)
          RETURNING payment_id, purchase_id",
         organization.as_str(),
         connection_id,

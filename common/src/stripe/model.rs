@@ -7,8 +7,13 @@
 //! are not known yet. Both the pinned version and the older one (`charge.invoice`) are understood.
 //! Source: stripe-python 16.1.0 and 11.6.0 type definitions.
 
+use std::fmt;
+use std::marker::PhantomData;
+
 use chrono::DateTime;
-use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{self, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
 use crate::catalogue;
@@ -19,13 +24,42 @@ use crate::money::Currency;
 pub type Metadata = Map<String, Value>;
 
 /// A reference that is an id, or the object itself where it was expanded.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(untagged)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Expandable<T> {
     /// The id alone.
     Id(String),
     /// The object.
     Object(T),
+}
+
+/// By hand, since an untagged enum would read every object into a buffer first, and most are read by the
+/// million.
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Expandable<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct IdOrObject<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for IdOrObject<T> {
+            type Value = Expandable<T>;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("an id or an object")
+            }
+
+            fn visit_str<E: de::Error>(self, id: &str) -> Result<Self::Value, E> {
+                Ok(Expandable::Id(id.to_owned()))
+            }
+
+            fn visit_string<E: de::Error>(self, id: String) -> Result<Self::Value, E> {
+                Ok(Expandable::Id(id))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, object: A) -> Result<Self::Value, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(object)).map(Expandable::Object)
+            }
+        }
+
+        deserializer.deserialize_any(IdOrObject(PhantomData))
+    }
 }
 
 /// An object of which only the id matters.

@@ -95,6 +95,9 @@ pub struct Plan {
     pub from: DateTime<Utc>,
     /// First `created` after the whole job.
     pub to: DateTime<Utc>,
+    /// Whether nothing was stored when it was made, so that nothing can be stored that is not listed.
+    #[serde(default)]
+    pub begun_empty: bool,
     /// Which lists are read and what is inlined in them, by what the key may read.
     #[serde(default)]
     pub read_with: Vec<String>,
@@ -110,6 +113,7 @@ impl Plan {
             events_cursor,
             from,
             to,
+            begun_empty: false,
             read_with: Vec::new(),
             readings: Vec::new(),
         };

@@ -1,12 +1,13 @@
 //! A connection's sync state in PostgreSQL: what is covered, where events go on, and the totals, which
 //! are always those of the daily aggregates.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, NaiveDate, Utc};
 use sqlx::PgConnection;
 use sqlx::types::Json;
 
+use crate::catalogue::ObjectType;
 use crate::db::Error;
 use crate::money::Totals;
 use crate::tenant::OrganizationId;
@@ -34,8 +35,8 @@ pub struct SyncState {
     pub charges_synced: i64,
     /// Net of all that count, minor units per currency.
     pub total_revenue_synced: Totals,
-    /// The metadata catalogue must be made anew from the rows.
-    pub catalogue_stale: bool,
+    /// The kinds of objects whose keys must be found anew from the rows.
+    pub stale_catalogue: BTreeSet<ObjectType>,
     /// The day, UTC, on which the last days were listed again.
     pub relisted_on: Option<NaiveDate>,
     /// Rows that the last such listing put right.
@@ -50,7 +51,7 @@ pub async fn get(
 ) -> Result<SyncState, Error> {
     let row = sqlx::query!(
         r#"SELECT covered_from, covered_to, full_synced_at, events_cursor, applied_events, read_with, next_sync_from,
-                  last_charge_id, charges_synced, total_revenue_synced AS "totals: Json<Totals>", catalogue_stale,
+                  last_charge_id, charges_synced, total_revenue_synced AS "totals: Json<Totals>", stale_catalogue_types,
                   relisted_on, rows_repaired
            FROM stripe_sync_state WHERE organization_id = $1 AND connection_id = $2"#,
         organization.as_str(),
@@ -69,23 +70,27 @@ pub async fn get(
         last_charge_id: row.last_charge_id,
         charges_synced: row.charges_synced,
         total_revenue_synced: row.totals.0,
-        catalogue_stale: row.catalogue_stale,
+        stale_catalogue: object_types(&row.stale_catalogue_types),
         relisted_on: row.relisted_on,
         rows_repaired: row.rows_repaired,
     }))
 }
 
-/// Marks the catalogue as stale, in the transaction that changed or removed a stored object.
+/// Marks the keys of these kinds of objects as stale, in the transaction that changed or removed one.
 pub async fn mark_catalogue_stale(
     conn: &mut PgConnection,
     organization: &OrganizationId,
     connection_id: &str,
+    of: &BTreeSet<ObjectType>,
 ) -> Result<(), Error> {
+    let of: Vec<&str> = of.iter().map(|object_type| object_type.as_str()).collect();
     sqlx::query!(
-        "UPDATE stripe_sync_state SET catalogue_stale = TRUE
-         WHERE organization_id = $1 AND connection_id = $2 AND NOT catalogue_stale",
+        "UPDATE stripe_sync_state
+         SET stale_catalogue_types = ARRAY(SELECT DISTINCT UNNEST(stale_catalogue_types || $3::TEXT[]))
+         WHERE organization_id = $1 AND connection_id = $2 AND NOT stale_catalogue_types @> $3::TEXT[]",
         organization.as_str(),
-        connection_id
+        connection_id,
+        &of as &[&str]
     )
     .execute(conn)
     .await?;
@@ -99,7 +104,7 @@ pub async fn mark_catalogue_fresh(
     connection_id: &str,
 ) -> Result<(), Error> {
     sqlx::query!(
-        "UPDATE stripe_sync_state SET catalogue_stale = FALSE
+        "UPDATE stripe_sync_state SET stale_catalogue_types = '{}'
          WHERE organization_id = $1 AND connection_id = $2",
         organization.as_str(),
         connection_id
@@ -107,6 +112,12 @@ pub async fn mark_catalogue_fresh(
     .execute(conn)
     .await?;
     Ok(())
+}
+
+/// What is not known is from a later version, whose programs deal with it.
+fn object_types(names: &[String]) -> BTreeSet<ObjectType> {
+    let known = names.iter().filter_map(|name| ObjectType::parse(name));
+    known.collect()
 }
 
 /// What a job that asked Stripe leaves behind.

@@ -150,13 +150,8 @@ pub(crate) async fn read_page(
         }
         answer => answer?,
     };
-    let heads: Vec<Head> = page
-        .data
-        .iter()
-        .map(|raw| objects::head(path, raw))
-        .collect::<Result<_, Error>>()?;
+    let (heads, objects) = objects::read(source, list, &page.data).await?;
     let listed = listed(heads, range.to);
-    let objects = objects::read(source, list, &page.data).await?;
     let oldest = listed.last().filter(|_| page.has_more).cloned();
     let page = FetchedPage {
         list,
@@ -182,7 +177,7 @@ fn listed(heads: Vec<Head>, range_to: DateTime<Utc>) -> Vec<(String, DateTime<Ut
     heads
         .into_iter()
         .map(|head| {
-            newest = head.created_at().unwrap_or(newest);
+            newest = head.created_at.unwrap_or(newest);
             (head.id, newest)
         })
         .collect()

@@ -32,10 +32,11 @@ pub(super) async fn complete(run: &Run<'_>, reached: Option<&Reached>) -> Result
     let mut tx = run.transaction().await?;
     let stale = state::get(&mut tx, organization, connection_id)
         .await?
-        .catalogue_stale;
-    if stale {
-        catalogue::queries::rebuild(&mut tx, organization.as_str(), connection_id).await?;
-        state::mark_catalogue_fresh(&mut tx, organization, connection_id).await?;
+        .stale_catalogue;
+    if !stale.is_empty() {
+        let organization = organization.as_str();
+        catalogue::queries::rebuild(&mut tx, organization, connection_id, &stale).await?;
+        state::mark_catalogue_fresh(&mut tx, run.organization(), connection_id).await?;
     }
     if let Some(reached) = reached {
         state::set_reached(&mut tx, organization, connection_id, reached).await?;

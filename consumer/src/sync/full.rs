@@ -102,6 +102,8 @@ async fn begin(
         ..Plan::new(from, to, now - run.lag())
     };
     let mut tx = run.transaction().await?;
+    let stored = queries::any_stored(&mut tx, run.organization(), run.connection_id()).await?;
+    plan.begun_empty = !stored;
     for list in List::ALL {
         if run.reads(list) {
             let from = match list {

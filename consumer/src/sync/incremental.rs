@@ -276,9 +276,10 @@ async fn retrieve(
     expand: &[&str],
 ) -> Result<Retrieved, Error> {
     match source.retrieve(path_of(list), id, expand).await? {
-        Some(raw) => Ok(Retrieved::Objects(
-            objects::read(source, list, &[raw]).await?,
-        )),
+        Some(raw) => {
+            let (_, objects) = objects::read(source, list, &[raw]).await?;
+            Ok(Retrieved::Objects(objects))
+        }
         None => Ok(Retrieved::Gone(id.to_owned())),
     }
 }

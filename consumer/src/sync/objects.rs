@@ -77,11 +77,12 @@ impl Objects {
             .sum()
     }
 
-    fn keep(&mut self, list: List, id: String, purchase: Option<Purchase>) {
+    fn keep(&mut self, list: List, head: Head, purchase: Option<Purchase>) -> Head {
         match purchase {
             Some(purchase) => self.purchases.push(purchase),
-            None => self.not_kept.push((list.as_str(), id)),
+            None => self.not_kept.push((list.as_str(), head.id.clone())),
         }
+        head
     }
 
     /// The ids of what was read, by list.
@@ -127,80 +128,101 @@ impl Objects {
 }
 
 /// What every object shows, however odd the rest of it is.
-#[derive(Debug, Deserialize)]
+#[derive(Debug)]
 pub(crate) struct Head {
     pub(crate) id: String,
-    #[serde(default)]
-    created: Value,
+    pub(crate) created_at: Option<DateTime<Utc>>,
 }
 
 impl Head {
-    pub(crate) fn created_at(&self) -> Option<DateTime<Utc>> {
-        let seconds = self.created.as_i64()?;
-        DateTime::from_timestamp(seconds, 0)
+    /// `created` in seconds since 1970.
+    fn new(id: &str, created: Option<i64>) -> Self {
+        Self {
+            id: id.to_owned(),
+            created_at: created.and_then(|seconds| DateTime::from_timestamp(seconds, 0)),
+        }
     }
 }
 
-/// Reads objects of a list, completing what is cut off.
+/// Reads objects of a list, completing what is cut off; their heads in the same order.
 pub(crate) async fn read(
     source: &Source,
     list: List,
     raw: &[Box<RawValue>],
-) -> Result<Objects, Error> {
+) -> Result<(Vec<Head>, Objects), Error> {
     let each: Vec<BoxFuture<'_, _>> = raw
         .iter()
         .map(|raw| read_one(source, list, raw).boxed())
         .collect();
-    let read: Vec<Objects> = stream::iter(each)
+    let read: Vec<(Head, Objects)> = stream::iter(each)
         .buffered(COMPLETED_AT_ONCE)
         .try_collect()
         .await?;
+    let mut heads = Vec::with_capacity(read.len());
     let mut objects = Objects::default();
-    for one in read {
+    for (head, one) in read {
+        heads.push(head);
         objects.append(one);
     }
-    Ok(objects)
+    Ok((heads, objects))
 }
 
-async fn read_one(source: &Source, list: List, raw: &RawValue) -> Result<Objects, Error> {
+/// An object is parsed once; only what cannot be understood is looked at again, for its head.
+async fn read_one(source: &Source, list: List, raw: &RawValue) -> Result<(Head, Objects), Error> {
     let mut objects = Objects::default();
-    let parsed = match list {
+    let understood = match list {
         List::Charges => match parse::<stripe::Charge>(raw) {
-            Ok(charge) => completed_charge(source, charge)
-                .await?
-                .map(|charge| objects.charges.push(charge)),
+            Ok(charge) => {
+                let head = Head::new(&charge.id, Some(charge.created));
+                let charge = completed_charge(source, charge).await?;
+                charge
+                    .map(|charge| objects.charges.push(charge))
+                    .map(|()| head)
+            }
             Err(cause) => Err(cause),
         },
         List::Invoices => match parse::<stripe::Invoice>(raw) {
             Ok(invoice) => {
-                let id = invoice.id.clone();
+                let head = Head::new(&invoice.id, Some(invoice.created));
                 let purchase = completed_invoice(source, invoice).await?;
-                purchase.map(|purchase| objects.keep(list, id, purchase))
+                purchase.map(|purchase| objects.keep(list, head, purchase))
             }
             Err(cause) => Err(cause),
         },
         List::CheckoutSessions => match parse::<stripe::CheckoutSession>(raw) {
             Ok(session) => {
-                let id = session.id.clone();
+                let head = Head::new(&session.id, Some(session.created));
                 let purchase = completed_session(source, session).await?;
-                purchase.map(|purchase| objects.keep(list, id, purchase))
+                purchase.map(|purchase| objects.keep(list, head, purchase))
             }
             Err(cause) => Err(cause),
         },
-        List::Products => {
-            parse::<stripe::Product>(raw).map(|product| objects.products.push(product.into()))
-        }
-        List::Prices => parse::<stripe::Price>(raw).map(|price| objects.prices.push(price.into())),
-        List::Disputes => {
-            parse::<stripe::Dispute>(raw).map(|dispute| objects.disputes.push(dispute.into()))
-        }
+        List::Products => parse::<stripe::Product>(raw).map(|product| {
+            let head = Head::new(&product.id, product.created);
+            objects.products.push(product.into());
+            head
+        }),
+        List::Prices => parse::<stripe::Price>(raw).map(|price| {
+            let head = Head::new(&price.id, price.created);
+            objects.prices.push(price.into());
+            head
+        }),
+        List::Disputes => parse::<stripe::Dispute>(raw).map(|dispute| {
+            let head = Head::new(&dispute.id, Some(dispute.created));
+            objects.disputes.push(dispute.into());
+            head
+        }),
     };
-    if let Err(cause) = parsed {
-        objects
-            .parked
-            .push(parked(list.as_str(), path_of(list), raw, &cause)?);
+    match understood {
+        Ok(head) => Ok((head, objects)),
+        Err(cause) => {
+            let path = path_of(list);
+            objects
+                .parked
+                .push(parked(list.as_str(), path, raw, &cause)?);
+            Ok((head(path, raw)?, objects))
+        }
     }
-    Ok(objects)
 }
 
 /// Reads a customer, or parks it.
@@ -242,13 +264,20 @@ pub(crate) fn parked(
 
 /// The id of an object, and when it was made.
 pub(crate) fn head(path: &str, raw: &RawValue) -> Result<Head, Error> {
+    #[derive(Deserialize)]
+    struct Beginning {
+        id: String,
+        #[serde(default)]
+        created: Value,
+    }
     /// Enough for a person to know the object by, too little for someone's data.
     const SHOWN: usize = 80;
-    parse(raw).map_err(|cause| Error::Unreadable {
+    let Beginning { id, created } = parse(raw).map_err(|cause| Error::Unreadable {
         list: path.to_owned(),
         beginning: raw.get().chars().take(SHOWN).collect(),
         cause,
-    })
+    })?;
+    Ok(Head::new(&id, created.as_i64()))
 }
 
 type Read<T> = Result<T, serde_json::Error>;

@@ -5,9 +5,9 @@
 //! metadata that changed is put on its rows by one statement, without reading the charges. Rules are applied
 //! to whatever changed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use common::catalogue::{self, CatalogObject, ObjectType};
+use common::catalogue::{self, CatalogObject, Catalogue, ObjectType};
 use common::charge::queries::{self, Written};
 use common::charge::{Charge, Ingredients, RevenueRow};
 use common::purchase::queries::Touched;
@@ -41,37 +41,106 @@ pub(crate) async fn add_concerned(
     Ok(())
 }
 
+/// What writing rows came to.
+#[derive(Debug, Default)]
+pub(crate) struct RowsWritten {
+    /// Rows that were new, changed or went.
+    pub(crate) rows: i64,
+    /// The keys of charges, and of objects that were not referred to before, with the time of the rows.
+    pub(crate) found: Catalogue,
+    /// Kinds of objects of which a row shows less than it did: adding to the catalogue cannot tell that.
+    pub(crate) stale: BTreeSet<ObjectType>,
+}
+
 /// Makes the rows of these charges and stores what differs; `concerned` are those of which a dispute changed.
 pub(crate) async fn write(
     run: &Run<'_>,
     tx: &mut PgConnection,
     charges: &BTreeMap<String, Charge>,
     concerned: &[String],
-) -> Result<Written, Error> {
+) -> Result<RowsWritten, Error> {
+    let mut written = RowsWritten::default();
     if charges.is_empty() {
-        return Ok(Written::default());
+        return Ok(written);
     }
     let ingredients = ingredients(run, tx, charges, concerned).await?;
-    let mut written = Written::default();
     let mut rows: Vec<RevenueRow> = Vec::new();
     for charge in charges.values() {
         let date = run.connection.date_of(charge.created_at);
         rows.extend(charge.rows(date, &run.rules, &ingredients));
         if rows.len() >= ROWS_PER_STATEMENT {
-            written.add(upsert(run, tx, std::mem::take(&mut rows)).await?);
+            upsert(run, tx, &rows, &mut written).await?;
+            rows.clear();
         }
     }
-    written.add(upsert(run, tx, rows).await?);
+    upsert(run, tx, &rows, &mut written).await?;
     Ok(written)
 }
 
 async fn upsert(
     run: &Run<'_>,
     tx: &mut PgConnection,
-    rows: Vec<RevenueRow>,
-) -> Result<Written, Error> {
+    rows: &[RevenueRow],
+    written: &mut RowsWritten,
+) -> Result<(), Error> {
+    let mut referred = referred_before(run, tx, rows).await?;
     let (organization, connection_id) = (run.organization(), run.connection_id());
-    Ok(queries::upsert(tx, organization, connection_id, rows).await?)
+    let Written { changed, surplus } =
+        queries::upsert(tx, organization, connection_id, rows).await?;
+    written.rows += changed.len() as i64 + surplus;
+    if surplus > 0 {
+        written.stale.extend(REFERRED);
+    }
+    for change in changed {
+        let row = &rows[change.at];
+        let created_at = row.charge.created_at;
+        if change.metadata_changed {
+            written.stale.insert(ObjectType::Charge);
+        }
+        if change.reference_lost {
+            written.stale.extend(REFERRED);
+        }
+        if change.inserted && row.line_no == 0 {
+            let metadata = &row.charge.metadata;
+            written.found.add(ObjectType::Charge, metadata, created_at);
+        }
+        for (object_type, id, metadata) in row.references() {
+            if metadata.is_empty() {
+                continue;
+            }
+            if referred.insert((object_type, id.to_owned())) {
+                written.found.add(object_type, metadata, created_at);
+            } else {
+                written.found.see_again(object_type, metadata, created_at);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What rows refer to besides their charges.
+const REFERRED: [ObjectType; 3] = [ObjectType::Product, ObjectType::Price, ObjectType::Customer];
+
+/// The objects of these rows that stored rows refer to, so that the catalogue has them already.
+async fn referred_before(
+    run: &Run<'_>,
+    tx: &mut PgConnection,
+    rows: &[RevenueRow],
+) -> Result<HashSet<(ObjectType, String)>, Error> {
+    let mut ids: BTreeMap<ObjectType, BTreeSet<&str>> = BTreeMap::new();
+    for (object_type, id, metadata) in rows.iter().flat_map(RevenueRow::references) {
+        if !metadata.is_empty() {
+            ids.entry(object_type).or_default().insert(id);
+        }
+    }
+    let (organization, connection_id) = (run.organization(), run.connection_id());
+    let mut referred = HashSet::new();
+    for (object_type, ids) in ids {
+        let ids: Vec<&str> = ids.into_iter().collect();
+        let of_type = queries::referred(tx, organization, connection_id, object_type, &ids).await?;
+        referred.extend(of_type.into_iter().map(|id| (object_type, id)));
+    }
+    Ok(referred)
 }
 
 async fn ingredients(

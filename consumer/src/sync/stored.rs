@@ -1,8 +1,9 @@
 //! The jobs that work on stored rows alone, without a word to Stripe.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::TimeDelta;
+use common::catalogue::ObjectType;
 use common::charge::queries;
 use common::sync::lease::{Progress, complete, fenced_progress};
 use common::sync::{Job, state};
@@ -36,7 +37,8 @@ pub(super) async fn redate(run: &Run<'_>) -> Result<(), Error> {
     let mut rows_written =
         queries::remove_before(&mut tx, organization, connection_id, from).await?;
     if rows_written > 0 {
-        state::mark_catalogue_stale(&mut tx, organization, connection_id).await?;
+        let all = BTreeSet::from(ObjectType::ALL);
+        state::mark_catalogue_stale(&mut tx, organization, connection_id, &all).await?;
     }
     state::begin_no_earlier(&mut tx, organization, connection_id, from).await?;
     let lines_from = run.connection.lines_from();
@@ -44,7 +46,11 @@ pub(super) async fn redate(run: &Run<'_>) -> Result<(), Error> {
         purchase::queries::remove_before(&mut tx, organization, connection_id, lines_from).await?;
     let mut without_lines = BTreeMap::new();
     rows::add_concerned(run, &mut tx, &touched, &[], &mut without_lines).await?;
-    rows_written += rows::write(run, &mut tx, &without_lines, &[]).await?.rows;
+    let written = rows::write(run, &mut tx, &without_lines, &[]).await?;
+    rows_written += written.rows;
+    if !written.stale.is_empty() {
+        state::mark_catalogue_stale(&mut tx, organization, connection_id, &written.stale).await?;
+    }
     let bounds = queries::created_bounds(&mut tx, organization, connection_id).await?;
     if let Some((oldest, newest)) = bounds {
         let end = newest + TimeDelta::seconds(1);

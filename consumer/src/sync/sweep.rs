@@ -41,6 +41,9 @@ impl Sweep {
     ///
     /// Spared is what lists may not show yet, and the border's second where a former run read a part of it.
     pub(crate) fn note(&mut self, plan: &Plan, page: &FetchedPage, swept: &mut Swept) {
+        if plan.begun_empty {
+            return;
+        }
         let swept = swept.lists.entry(page.list).or_default();
         swept
             .listed

@@ -5,10 +5,10 @@
 //! every charge that it concerns are made from what is stored. So the order in which lists are read does not
 //! matter, and writing the same objects again writes nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 
-use common::catalogue::{self, CatalogObject, Catalogue, ObjectType};
+use common::catalogue::{self, CatalogObject, ObjectType};
 use common::charge::{Charge, outside, queries};
 use common::dispute;
 use common::purchase::queries::Touched;
@@ -44,8 +44,8 @@ struct Changed {
     touched: Touched,
     /// Charges whose rows show something else.
     charges: Vec<String>,
-    /// Whether stored metadata changed or went.
-    catalogue: bool,
+    /// Kinds of objects of which stored metadata changed or went.
+    stale: BTreeSet<ObjectType>,
 }
 
 /// Commits a batch and the plan that it fulfils; how many rows changed. Charges from before the covered
@@ -88,7 +88,9 @@ pub(crate) async fn commit(run: &Run<'_>, batch: Batch, plan: Option<&Plan>) -> 
         (ObjectType::Price, prices.iter().collect()),
         (ObjectType::Customer, customers),
     ] {
-        changed.catalogue |= rows::remember(run, &mut tx, object_type, objects).await?;
+        if rows::remember(run, &mut tx, object_type, objects).await? {
+            changed.stale.insert(object_type);
+        }
     }
     store_purchases(run, &mut tx, &purchases, &mut changed).await?;
     let by_id: BTreeMap<&str, &dispute::Dispute> = disputes
@@ -114,15 +116,17 @@ pub(crate) async fn commit(run: &Run<'_>, batch: Batch, plan: Option<&Plan>) -> 
     )
     .await?;
     let written = rows::write(run, &mut tx, &charges, &changed.charges).await?;
-    changed.catalogue |= written.rows > 0;
-    let mut found = Catalogue::default();
-    for charge in written.inserted.iter().filter_map(|id| charges.get(id)) {
-        found.add(ObjectType::Charge, &charge.metadata, charge.created_at);
-    }
+    changed.stale.extend(written.stale);
     let (organization, connection_id) = (run.organization(), run.connection_id());
-    catalogue::queries::merge(&mut tx, organization.as_str(), connection_id, &found).await?;
-    if changed.catalogue {
-        state::mark_catalogue_stale(&mut tx, organization, connection_id).await?;
+    catalogue::queries::merge(
+        &mut tx,
+        organization.as_str(),
+        connection_id,
+        &written.found,
+    )
+    .await?;
+    if !changed.stale.is_empty() {
+        state::mark_catalogue_stale(&mut tx, organization, connection_id, &changed.stale).await?;
     }
     let progress = Progress {
         charges_seen,
@@ -170,7 +174,9 @@ async fn remove_gone(
 ) -> Result<(), Error> {
     let (organization, connection_id) = (run.organization(), run.connection_id());
     if !charges.is_empty() {
-        changed.catalogue |= queries::remove(tx, organization, connection_id, charges).await?;
+        if queries::remove(tx, organization, connection_id, charges).await? {
+            changed.stale.extend(ObjectType::ALL);
+        }
         let ids: Vec<&str> = charges.iter().map(String::as_str).collect();
         let list = List::Charges.as_str();
         parked::release(tx, organization, connection_id, list, &ids).await?;
@@ -201,8 +207,9 @@ async fn remove_unlisted(
     let (organization, connection_id) = (run.organization(), run.connection_id());
     let kind = match list {
         List::Charges => {
-            changed.catalogue |=
-                queries::remove_unlisted(tx, organization, connection_id, spans, listed).await?;
+            if queries::remove_unlisted(tx, organization, connection_id, spans, listed).await? {
+                changed.stale.extend(ObjectType::ALL);
+            }
             return Ok(());
         }
         List::Disputes => {
@@ -217,7 +224,9 @@ async fn remove_unlisted(
                 List::Products => ObjectType::Product,
                 _ => ObjectType::Price,
             };
-            changed.catalogue |= rows::delete_unlisted(run, tx, object_type, swept).await?;
+            if rows::delete_unlisted(run, tx, object_type, swept).await? {
+                changed.stale.insert(object_type);
+            }
             return Ok(());
         }
         List::Invoices => PurchaseKind::Invoice,
