@@ -115,6 +115,14 @@ impl ApiState {
         Ok(db::tenant_transaction(&self.pool, organization).await?)
     }
 
+    /// The same, reading all its statements' rows as of one moment, and writing nothing.
+    pub(crate) async fn begin_snapshot(
+        &self,
+        organization: &OrganizationId,
+    ) -> Result<Transaction<'static, Postgres>, ApiError> {
+        Ok(db::tenant_snapshot(&self.pool, organization).await?)
+    }
+
     /// Wakes a consumer for a committed job. A wake-up that is lost costs time only: the scheduler
     /// dispatches again whatever nobody picked up.
     pub(crate) async fn wake(&self, job: JobRef) {

@@ -4,6 +4,7 @@
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::Method;
+use common::analytics::refresh::{Taken, refresh_days};
 use common::db::{self, Role};
 use common::tenant::OrganizationId;
 use serde_json::{Value, json};
@@ -323,17 +324,17 @@ async fn aggregates_are_the_rows_and_follow_them() {
         let mut taken = Vec::new();
         loop {
             let mut tx = db::tenant_transaction(&pool, &acme).await.unwrap();
-            let days = common::analytics::refresh::refresh_days(&mut tx, &acme, ID, 2)
+            let refreshed = refresh_days(&mut tx, &acme, ID, 2, Taken::Await)
                 .await
                 .unwrap();
             tx.commit().await.unwrap();
-            taken.push(days);
-            if days == 0 {
+            taken.push((refreshed.days, refreshed.charges));
+            if refreshed.days == 0 {
                 return taken;
             }
         }
     };
-    assert_eq!(refresh().await, [2, 1, 0]);
+    assert_eq!(refresh().await, [(2, 3), (1, 3), (0, 0)]);
     let path = format!("/v1/analytics/stripe/daily-aggregates?connection_id={ID}");
     let data = api.get(&path).await["data"].clone();
     assert_eq!(

@@ -6,7 +6,7 @@ use chrono::{DateTime, NaiveDate, TimeZone as _, Utc};
 use common::catalogue::{self, Catalogue, ObjectType};
 use common::filter::{
     Action, CompiledPredicate, Predicate, Rule, RuleSet,
-    queries::{self, preview, refilter},
+    queries::{self, preview, refilter, stretches},
 };
 use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection};
@@ -162,6 +162,20 @@ async fn excluded(conn: &mut PgConnection) -> Vec<(String, i32, u128)> {
         .collect()
 }
 
+/// Applies rules to all rows as a job does, a day or so at a time; the days whose rows changed.
+async fn apply(conn: &mut PgConnection, rules: &RuleSet) -> Vec<NaiveDate> {
+    let mut changed = Vec::new();
+    let all = stretches(conn, ORGANIZATION, CONNECTION, 2)
+        .await
+        .expect("the days are counted");
+    assert!(all.len() > 1, "{all:?}");
+    for stretch in all {
+        let days = refilter(conn, ORGANIZATION, CONNECTION, rules, stretch).await;
+        changed.extend(days.expect("it is applied"));
+    }
+    changed
+}
+
 #[tokio::test]
 async fn rules_keep_or_exclude_stored_charges_whole() {
     let (_database, mut conn) = database().await;
@@ -171,17 +185,13 @@ async fn rules_keep_or_exclude_stored_charges_whole() {
 
     let rules =
         RuleSet::new(&[rule(1, Action::Exclude, addon.clone())]).expect("the rules compile");
-    let days = refilter(&mut conn, ORGANIZATION, CONNECTION, &rules)
-        .await
-        .expect("it is applied");
+    let days = apply(&mut conn, &rules).await;
     assert_eq!(days, [date(1)]);
     assert_eq!(
         excluded(&mut conn).await,
         [owned("ch_1", 0, 1), owned("ch_1", 1, 1)]
     );
-    let days = refilter(&mut conn, ORGANIZATION, CONNECTION, &rules)
-        .await
-        .expect("it is applied");
+    let days = apply(&mut conn, &rules).await;
     assert!(days.is_empty(), "nothing changed, so nothing was written");
 
     let rules = [
@@ -189,18 +199,14 @@ async fn rules_keep_or_exclude_stored_charges_whole() {
         rule(3, Action::Include, addon),
     ];
     let rules = RuleSet::new(&rules).expect("the rules compile");
-    let days = refilter(&mut conn, ORGANIZATION, CONNECTION, &rules)
-        .await
-        .expect("it is applied");
+    let days = apply(&mut conn, &rules).await;
     assert_eq!(days, [date(1), date(2), date(4)]);
     assert_eq!(
         excluded(&mut conn).await,
         [owned("ch_2", 0, 2), owned("ch_4", 0, 2)]
     );
 
-    let days = refilter(&mut conn, ORGANIZATION, CONNECTION, &RuleSet::default())
-        .await
-        .expect("it is applied");
+    let days = apply(&mut conn, &RuleSet::default()).await;
     assert_eq!(days, [date(2), date(4)]);
     assert!(excluded(&mut conn).await.is_empty());
 }
@@ -210,9 +216,7 @@ async fn a_preview_ignores_the_other_rules() {
     let (_database, mut conn) = database().await;
     let all = predicate("charge", "tier", "exists", &Value::Null);
     let rules = RuleSet::new(&[rule(1, Action::Exclude, all)]).expect("the rules compile");
-    refilter(&mut conn, ORGANIZATION, CONNECTION, &rules)
-        .await
-        .expect("it is applied");
+    apply(&mut conn, &rules).await;
 
     let pro = CompiledPredicate::new(&predicate("product", "line", "equals", &json!("pro")))
         .expect("the predicate compiles");

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::NaiveDate;
+use common::analytics::refresh::{Taken, refresh_days};
 use common::db::{self, Role};
 use common::tenant::OrganizationId;
 use serde_json::{Value, json};
@@ -65,6 +66,10 @@ async fn store(api: &ApiOnly, rows: &[Row]) {
         .await
         .expect("the row is stored");
     }
+    api.execute(
+        "INSERT INTO stripe_stale_days SELECT DISTINCT organization_id, connection_id, date FROM stripe_revenue_data",
+    )
+    .await;
 }
 
 fn drawn_rows(draws: &mut Draws) -> Vec<Row> {
@@ -201,15 +206,13 @@ async fn a_days_top_values_are_the_ten_with_most_net_of_keys_with_at_most_1000_v
         })
         .collect();
     store(&api, &rows).await;
-    api.execute(
-        "INSERT INTO stripe_stale_days SELECT DISTINCT organization_id, connection_id, date FROM stripe_revenue_data",
-    )
-    .await;
     let acme = OrganizationId::new("acme").unwrap();
     let pool = api.database.pool(Role::Consumer);
     let mut tx = db::tenant_transaction(&pool, &acme).await.unwrap();
-    let days = common::analytics::refresh::refresh_days(&mut tx, &acme, ID, 10).await;
-    assert_eq!(days.unwrap(), 1);
+    let refreshed = refresh_days(&mut tx, &acme, ID, 10, Taken::Await)
+        .await
+        .unwrap();
+    assert_eq!((refreshed.days, refreshed.charges), (1, 1_001));
     tx.commit().await.unwrap();
     let path = format!("/v1/analytics/stripe/daily-aggregates?connection_id={ID}");
     let data = api.get(&path).await["data"].clone();

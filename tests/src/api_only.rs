@@ -42,7 +42,8 @@ pub struct ApiOnly {
     pub database: TestDatabase,
     /// Its clock.
     pub clock: TestClock,
-    router: Router,
+    /// The API itself, for what an [`Answer`] is too whole for.
+    pub router: Router,
     /// An administrator's token of the organization `acme`.
     pub token: String,
 }

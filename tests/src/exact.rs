@@ -129,10 +129,68 @@ pub(crate) async fn assert_exact(world: &World) {
         };
         assert_same(&by, &groups(world, &by).await, &expected);
     }
+    assert_filtered(world, &rows).await;
     assert_rows(world, &rows).await;
     assert_state(&truth, &status["state"]);
     assert_aggregates(world, &rows).await;
     assert_catalogue(world, &rows).await;
+}
+
+/// Values of each key that filters are compared for.
+const VALUES_OF_A_KEY: usize = 3;
+
+/// Compares the days of what has a metadata value, for some values of each plain key.
+async fn assert_filtered(world: &World, rows: &[TruthRow]) {
+    type Days = BTreeMap<(Option<String>, String), (BTreeSet<String>, [i64; 3])>;
+    let mut values: BTreeMap<(String, String), Days> = BTreeMap::new();
+    for row in rows.iter().filter(|row| row.counted) {
+        for (source, metadata) in [
+            ("charge", &row.charge_metadata),
+            ("product", &row.product_metadata),
+            ("price", &row.price_metadata),
+            ("customer", &row.customer_metadata),
+        ] {
+            for (key, value) in metadata {
+                if key.contains('.') || key.starts_with('$') || value.chars().count() > 500 {
+                    continue;
+                }
+                let days = values
+                    .entry((format!("{source}.{key}"), value.clone()))
+                    .or_default();
+                let day = (Some(row.date.clone()), row.currency.clone());
+                let (charges, sums) = days.entry(day).or_default();
+                charges.insert(row.charge_id.clone());
+                sums[0] += row.units;
+                sums[1] += row.gross;
+                sums[2] += row.refunded;
+            }
+        }
+    }
+    let mut compared: BTreeMap<String, usize> = BTreeMap::new();
+    for ((key, value), days) in values {
+        let count = compared.entry(key.clone()).or_default();
+        *count += 1;
+        if *count > VALUES_OF_A_KEY {
+            continue;
+        }
+        let value: String = url::form_urlencoded::byte_serialize(value.as_bytes()).collect();
+        let name: String = url::form_urlencoded::byte_serialize(key.as_bytes()).collect();
+        let expected = days
+            .into_iter()
+            .map(|(day, (charges, [units, gross, refunded]))| {
+                let figures = [
+                    charges.len() as i64,
+                    units,
+                    gross,
+                    refunded,
+                    gross - refunded,
+                ];
+                (day, figures)
+            })
+            .collect();
+        let found = groups(world, &format!("day&metadata.{name}={value}")).await;
+        assert_same(&format!("days of {key} = {value}"), &found, &expected);
+    }
 }
 
 /// A row as the API shows it, apart from what the truth does not know.

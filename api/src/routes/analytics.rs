@@ -4,8 +4,9 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
+use common::analytics::daily::{self, DailyAggregate};
 use common::analytics::report::{self, Group, GroupPlace, Totals};
-use common::analytics::rows::{self, ChargeRow, DailyAggregate, RowPlace};
+use common::analytics::rows::{self, ChargeRow, RowPlace};
 use common::analytics::{GroupBy, Selection};
 use common::filter::{self, sql::MetadataKey};
 use common::filter::{CompiledPredicate, Invalid, MetadataSource, Predicate};
@@ -139,12 +140,13 @@ fn in_filter(problem: Invalid) -> FieldError {
     }
 }
 
-/// Begins to answer: the connection is the caller's, and PostgreSQL runs what the filters say.
+/// Begins to answer, as of one moment: the connection is the caller's, and PostgreSQL runs what the filters
+/// say.
 async fn begin(
     state: &ApiState,
     selection: &Selection,
 ) -> Result<Transaction<'static, Postgres>, ApiError> {
-    let mut tx = state.begin(&selection.organization_id).await?;
+    let mut tx = state.begin_snapshot(&selection.organization_id).await?;
     super::connection(
         &mut tx,
         &selection.organization_id,
@@ -221,8 +223,9 @@ pub(crate) async fn report(
     }))
 }
 
-/// Days with something counted.
-#[derive(Debug, Serialize, ToSchema)]
+/// Days with something counted. It is written by hand, since its parts are JSON that is stored as such.
+#[derive(Debug, ToSchema)]
+#[expect(dead_code, reason = "it says what is written")]
 pub(crate) struct DailyAggregates {
     data: Vec<DailyAggregate>,
 }
@@ -239,16 +242,18 @@ pub(crate) async fn daily_aggregates(
     State(state): State<ApiState>,
     caller: Caller,
     mut params: Params,
-) -> Result<Json<DailyAggregates>, ApiError> {
+) -> Result<Response, ApiError> {
     let connection_id = params.required("connection_id").unwrap_or_default();
     let (from, to) = dates(&mut params);
     params.finish()?;
     let organization = &caller.organization;
     let mut tx = state.begin(organization).await?;
     super::connection(&mut tx, organization, &connection_id).await?;
-    let data = rows::daily(&mut tx, organization, &connection_id, from, to).await?;
+    let mut body = br#"{"data":["#.to_vec();
+    daily::write(&mut tx, organization, &connection_id, (from, to), &mut body).await?;
+    body.extend_from_slice(b"]}");
     tx.commit().await?;
-    Ok(Json(DailyAggregates { data }))
+    Ok(([(header::CONTENT_TYPE, "application/json")], body).into_response())
 }
 
 /// A page of rows.

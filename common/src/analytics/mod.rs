@@ -1,15 +1,17 @@
 //! Figures: what the stored rows add up to, by day or by whatever a customer wrote into metadata.
 //!
-//! Everything is read from the rows of `stripe_revenue_data`, so figures and rows cannot disagree; the
-//! daily aggregates, which [`refresh`] keeps, serve the calls that ask for days and the totals of a
-//! connection. Only rows that are `counted` add to a figure. Sums beyond the range of `i64` are refused
-//! by PostgreSQL and end as an error, never as a wrong number.
+//! Figures are those of the rows of `stripe_revenue_data` that are `counted`. Where the daily sums that
+//! [`refresh`] keeps answer a call ([`sums`]), a year costs hundreds of them instead of a million rows; days
+//! whose rows changed since are read from the rows, so the two cannot disagree. Sums beyond the range of
+//! `i64` are refused by PostgreSQL and end as an error, never as a wrong number.
 //!
 //! Absent: conversion between currencies. A figure is always of one.
 
+pub mod daily;
 pub mod refresh;
 pub mod report;
 pub mod rows;
+mod sums;
 
 use chrono::NaiveDate;
 use sqlx::{Postgres, QueryBuilder};
@@ -82,7 +84,8 @@ impl GroupBy {
     fn keeps_charges_whole(&self) -> bool {
         match self {
             Self::Day | Self::Week | Self::Month | Self::Currency | Self::Customer => true,
-            Self::Product | Self::Price | Self::Metadata(_) => false,
+            Self::Metadata(key) => key.is_of_whole_charges(),
+            Self::Product | Self::Price => false,
         }
     }
 }
@@ -90,19 +93,9 @@ impl GroupBy {
 impl Selection {
     /// Writes `FROM stripe_revenue_data AS r WHERE …` for these rows.
     fn push_rows(&self, query: &mut QueryBuilder<Postgres>, counted_only: bool) {
-        query.push(" FROM stripe_revenue_data AS r WHERE r.organization_id = ");
-        query.push_bind(self.organization_id.as_str().to_owned());
-        query
-            .push(" AND r.connection_id = ")
-            .push_bind(self.connection_id.clone());
+        self.push_scope(query, "stripe_revenue_data");
         if counted_only {
             query.push(" AND r.counted");
-        }
-        if let Some(from) = self.date_from {
-            query.push(" AND r.date >= ").push_bind(from);
-        }
-        if let Some(to) = self.date_to {
-            query.push(" AND r.date <= ").push_bind(to);
         }
         for predicate in &self.predicates {
             query.push(" AND ");
@@ -110,10 +103,32 @@ impl Selection {
         }
     }
 
+    /// Writes `FROM … AS r WHERE …` for what a table has of the connection and the days.
+    fn push_scope(&self, query: &mut QueryBuilder<Postgres>, table: &'static str) {
+        query
+            .push(" FROM ")
+            .push(table)
+            .push(" AS r WHERE r.organization_id = ");
+        query.push_bind(self.organization_id.as_str().to_owned());
+        query
+            .push(" AND r.connection_id = ")
+            .push_bind(self.connection_id.clone());
+        if let Some(from) = self.date_from {
+            query.push(" AND r.date >= ").push_bind(from);
+        }
+        if let Some(to) = self.date_to {
+            query.push(" AND r.date <= ").push_bind(to);
+        }
+    }
+
     /// Writes the number of distinct charges among grouped rows. Every charge has a line 0, which saves
     /// telling ids apart as long as nothing separates the lines of one.
     fn push_charges(&self, query: &mut QueryBuilder<Postgres>, group_by: Option<&GroupBy>) {
-        if self.predicates.is_empty() && group_by.is_none_or(GroupBy::keeps_charges_whole) {
+        let whole = self
+            .predicates
+            .iter()
+            .all(CompiledPredicate::keeps_charges_whole);
+        if whole && group_by.is_none_or(GroupBy::keeps_charges_whole) {
             query.push("COUNT(*) FILTER (WHERE r.line_no = 0)");
         } else {
             query.push("COUNT(DISTINCT r.charge_id)");

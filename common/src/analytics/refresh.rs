@@ -1,9 +1,12 @@
-//! Daily aggregates, made anew from the rows for the days that changed.
+//! Daily aggregates and the daily sums by metadata value, made anew from the rows for the days that changed.
 //!
 //! Whoever writes rows notes their days in `stripe_stale_days` in the same transaction; here a day is
 //! taken off that list and made anew in one transaction, so after a crash it is still on the list.
-//! Nothing is added up in steps: a day's aggregate is a function of the day's rows, and refreshing it
-//! twice changes nothing.
+//! Nothing is added up in steps: a day's sums are a function of the day's rows, and refreshing it twice
+//! changes nothing. What comes out the same is not written.
+//!
+//! A key is left out of the sums by value on days on which they would not be sums: see [`MAX_VALUES`],
+//! [`FEW_VALUES`] and [`MAX_VALUE_BYTES`]. `omitted_keys` says so, and such days are read from rows.
 
 use chrono::NaiveDate;
 use sqlx::PgConnection;
@@ -14,23 +17,57 @@ use crate::tenant::OrganizationId;
 /// Distinct values of a metadata key on one day and currency beyond which it is an identifier rather
 /// than something to slice by, and is left out.
 const MAX_VALUES: i64 = 1_000;
+/// Beyond so many values, fewer than two charges a value make a key an identifier as well: its sums would
+/// be as many as the rows.
+const FEW_VALUES: i64 = 20;
+/// A key with a longer value is text; an index takes no entry beyond 2,700 bytes.
+const MAX_VALUE_BYTES: i32 = 1_000;
+/// The same for `charge.` and a key; Stripe's have at most 40 characters.
+const MAX_KEY_BYTES: i32 = 250;
 /// Values shown of each metadata key.
 const TOP_VALUES: i64 = 10;
 
-/// Takes up to `limit` stale days of a connection, oldest first, and makes their aggregates anew in the
-/// caller's transaction. Returns how many days were taken; 0 when none is stale.
+/// What to do about days that another transaction is making anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Taken {
+    /// Wait for it: then fewer days than asked for means that no other is stale.
+    Await,
+    /// Take others.
+    Skip,
+}
+
+/// What one transaction made anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Refreshed {
+    /// Days; 0 when there was none to take.
+    pub days: usize,
+    /// Charges stored on them, of any status.
+    pub charges: i64,
+}
+
+/// Takes up to `limit` stale days of a connection, oldest first, and makes their sums anew in the caller's
+/// transaction.
 pub async fn refresh_days(
     conn: &mut PgConnection,
     organization: &OrganizationId,
     connection_id: &str,
     limit: i64,
-) -> Result<usize, Error> {
-    let days = take(conn, organization, connection_id, limit).await?;
-    if !days.is_empty() {
-        remove_gone(conn, organization, connection_id, &days).await?;
-        store(conn, organization, connection_id, &days).await?;
-    }
-    Ok(days.len())
+    taken: Taken,
+) -> Result<Refreshed, Error> {
+    let days = take(conn, organization, connection_id, limit, taken).await?;
+    let charges = if days.is_empty() {
+        0
+    } else {
+        // The sums of the days of one transaction fit here, and not into the default of 4 MB.
+        sqlx::query!("SELECT set_config('work_mem', '64MB', TRUE)")
+            .fetch_one(&mut *conn)
+            .await?;
+        store(conn, organization, connection_id, &days).await?
+    };
+    Ok(Refreshed {
+        days: days.len(),
+        charges,
+    })
 }
 
 async fn take(
@@ -38,120 +75,202 @@ async fn take(
     organization: &OrganizationId,
     connection_id: &str,
     limit: i64,
+    taken: Taken,
 ) -> Result<Vec<NaiveDate>, Error> {
     // Materialized, since a limited subquery may otherwise run once for each row and take them all.
-    Ok(sqlx::query_scalar!(
-        "WITH oldest AS MATERIALIZED (
-             SELECT date FROM stripe_stale_days
-             WHERE organization_id = $1 AND connection_id = $2
-             ORDER BY date LIMIT $3 FOR UPDATE)
-         DELETE FROM stripe_stale_days AS stale USING oldest
-         WHERE stale.organization_id = $1 AND stale.connection_id = $2 AND stale.date = oldest.date
-         RETURNING stale.date",
-        organization.as_str(),
-        connection_id,
-        limit
-    )
-    .fetch_all(conn)
-    .await?)
+    let query = match taken {
+        Taken::Await => sqlx::query_scalar!(
+            "WITH oldest AS MATERIALIZED (
+                 SELECT date FROM stripe_stale_days
+                 WHERE organization_id = $1 AND connection_id = $2
+                 ORDER BY date LIMIT $3 FOR UPDATE)
+             DELETE FROM stripe_stale_days AS stale USING oldest
+             WHERE stale.organization_id = $1 AND stale.connection_id = $2 AND stale.date = oldest.date
+             RETURNING stale.date",
+            organization.as_str(),
+            connection_id,
+            limit
+        )
+        .fetch_all(conn)
+        .await,
+        Taken::Skip => sqlx::query_scalar!(
+            "WITH oldest AS MATERIALIZED (
+                 SELECT date FROM stripe_stale_days
+                 WHERE organization_id = $1 AND connection_id = $2
+                 ORDER BY date LIMIT $3 FOR UPDATE SKIP LOCKED)
+             DELETE FROM stripe_stale_days AS stale USING oldest
+             WHERE stale.organization_id = $1 AND stale.connection_id = $2 AND stale.date = oldest.date
+             RETURNING stale.date",
+            organization.as_str(),
+            connection_id,
+            limit
+        )
+        .fetch_all(conn)
+        .await,
+    };
+    Ok(query?)
 }
 
-/// Removes aggregates of currencies that these days no longer have.
-async fn remove_gone(
-    conn: &mut PgConnection,
-    organization: &OrganizationId,
-    connection_id: &str,
-    days: &[NaiveDate],
-) -> Result<(), Error> {
-    sqlx::query!(
-        "DELETE FROM stripe_daily_aggregates AS aggregate
-         WHERE organization_id = $1 AND connection_id = $2 AND date = ANY($3)
-           AND NOT EXISTS (
-               SELECT FROM stripe_revenue_data AS r
-               WHERE r.organization_id = $1 AND r.connection_id = $2
-                 AND r.date = aggregate.date AND r.currency = aggregate.currency)",
-        organization.as_str(),
-        connection_id,
-        days
-    )
-    .execute(conn)
-    .await?;
-    Ok(())
-}
-
-/// Stores the aggregates of these days where they differ from what is stored. A charge counts or not as
-/// a whole and has a line 0, so lines of that number count charges.
+/// Stores the sums of these days where they differ from what is stored; how many charges are stored on
+/// them.
+///
+/// A charge counts or not as a whole, its lines share its day, currency and customer, and one of them is
+/// line 0, so lines of that number count charges. Lines of one charge may differ in product and price:
+/// values that line 0 does not have are counted apart (`further`).
+///
+/// Each metadata of a customer, product or price is opened once a day, by its text: as JSONB, 1 and 1.0
+/// would be one. What could be a join with a CTE is `NOT IN`, which is one hash table whatever PostgreSQL
+/// believes the CTE to have.
+#[expect(
+    clippy::too_many_lines,
+    reason = "one statement, so that the rows are read as of one moment"
+)]
 async fn store(
     conn: &mut PgConnection,
     organization: &OrganizationId,
     connection_id: &str,
     days: &[NaiveDate],
-) -> Result<(), Error> {
-    sqlx::query!(
-        "WITH lines AS MATERIALIZED (
-             SELECT date, currency, charge_id, line_no, counted, units, gross, refunded, product_id,
-                    charge_metadata, product_metadata, price_metadata, customer_metadata
-             FROM stripe_revenue_data
-             WHERE organization_id = $1 AND connection_id = $2 AND date = ANY($3)
-         ), sums AS (
-             SELECT date, currency,
-                    COUNT(*) FILTER (WHERE line_no = 0) AS charges_stored,
-                    COUNT(*) FILTER (WHERE line_no = 0 AND counted) AS charges,
-                    COALESCE(SUM(units) FILTER (WHERE counted), 0)::BIGINT AS units,
-                    COALESCE(SUM(gross) FILTER (WHERE counted), 0)::BIGINT AS gross,
-                    COALESCE(SUM(refunded) FILTER (WHERE counted), 0)::BIGINT AS refunded
-             FROM lines GROUP BY date, currency
-         ), products AS (
-             SELECT date, currency, jsonb_object_agg(product, net) AS by_product FROM (
-                 SELECT date, currency, COALESCE(product_id, 'none') AS product,
-                        SUM(gross - refunded)::BIGINT AS net
-                 FROM lines WHERE counted GROUP BY 1, 2, 3) AS product_nets
-             GROUP BY date, currency
-         ), metadata_values AS (
-             SELECT date, currency, entry.key, entry.value, SUM(gross - refunded)::BIGINT AS revenue,
-                    COUNT(DISTINCT charge_id) AS charges
-             FROM lines CROSS JOIN LATERAL (
-                 SELECT 'charge.' || key AS key, value FROM jsonb_each_text(charge_metadata)
-                 UNION ALL SELECT 'product.' || key, value FROM jsonb_each_text(product_metadata)
-                 UNION ALL SELECT 'price.' || key, value FROM jsonb_each_text(price_metadata)
-                 UNION ALL SELECT 'customer.' || key, value FROM jsonb_each_text(customer_metadata)
-             ) AS entry
-             WHERE counted AND entry.value IS NOT NULL GROUP BY 1, 2, 3, 4
-         ), ranked AS (
-             SELECT *, COUNT(*) OVER key_values AS distinct_values,
-                    ROW_NUMBER() OVER (key_values ORDER BY revenue DESC, value COLLATE \"C\") AS rank
-             FROM metadata_values WINDOW key_values AS (PARTITION BY date, currency, key)
-         ), tops AS (
-             SELECT date, currency, jsonb_object_agg(key, entries) AS by_key FROM (
-                 SELECT date, currency, key, jsonb_agg(
-                     jsonb_build_object('value', value, 'revenue', revenue, 'charges', charges)
-                     ORDER BY rank) AS entries
-                 FROM ranked WHERE rank <= $4 AND distinct_values <= $5 GROUP BY 1, 2, 3) AS lists
-             GROUP BY date, currency
-         )
-         INSERT INTO stripe_daily_aggregates AS stored
-             (organization_id, connection_id, date, currency, charges_stored, charges, units, gross,
-              refunded, revenue_by_product, top_metadata_values)
-         SELECT $1, $2, date, currency, charges_stored, charges, units, gross, refunded,
-                COALESCE(by_product, '{}'), COALESCE(by_key, '{}')
-         FROM sums LEFT JOIN products USING (date, currency) LEFT JOIN tops USING (date, currency)
-         ON CONFLICT (organization_id, connection_id, date, currency) DO UPDATE
-         SET charges_stored = EXCLUDED.charges_stored, charges = EXCLUDED.charges,
-             units = EXCLUDED.units, gross = EXCLUDED.gross, refunded = EXCLUDED.refunded,
-             revenue_by_product = EXCLUDED.revenue_by_product,
-             top_metadata_values = EXCLUDED.top_metadata_values
-         WHERE (stored.charges_stored, stored.charges, stored.units, stored.gross, stored.refunded,
-                stored.revenue_by_product, stored.top_metadata_values)
-             IS DISTINCT FROM
-               (EXCLUDED.charges_stored, EXCLUDED.charges, EXCLUDED.units, EXCLUDED.gross,
-                EXCLUDED.refunded, EXCLUDED.revenue_by_product, EXCLUDED.top_metadata_values)",
+) -> Result<i64, Error> {
+    let charges = sqlx::query_scalar!(
+        r#"WITH line AS (
+               SELECT date, currency, line_no, counted, units, gross, refunded,
+                      COALESCE(product_id, 'none') AS product_id, customer_metadata::TEXT AS customer,
+                      product_metadata::TEXT AS product, price_metadata::TEXT AS price
+               FROM stripe_revenue_data
+               WHERE organization_id = $1 AND connection_id = $2 AND date = ANY($3)
+           ), parts AS MATERIALIZED (
+               SELECT date, currency, GROUPING(product_id, customer, product, price) AS part, product_id,
+                      customer, product, price,
+                      COUNT(*) FILTER (WHERE line_no = 0) AS charges_stored,
+                      COUNT(*) FILTER (WHERE line_no = 0 AND counted) AS charges,
+                      COUNT(*) FILTER (WHERE counted) AS lines,
+                      COALESCE(SUM(units) FILTER (WHERE counted), 0)::BIGINT AS units,
+                      COALESCE(SUM(gross) FILTER (WHERE counted), 0)::BIGINT AS gross,
+                      COALESCE(SUM(refunded) FILTER (WHERE counted), 0)::BIGINT AS refunded
+               FROM line
+               GROUP BY GROUPING SETS ((date, currency), (date, currency, product_id), (date, currency, customer),
+                                       (date, currency, product), (date, currency, price))
+           ), charge_values AS (
+               SELECT date, currency, 'charge.' || (entry).key AS key_path, (entry).value AS value,
+                      COUNT(*) FILTER (WHERE line_no = 0) AS charges, SUM(units)::BIGINT AS units,
+                      SUM(gross)::BIGINT AS gross, SUM(refunded)::BIGINT AS refunded
+               FROM (SELECT date, currency, line_no, units, gross, refunded, jsonb_each_text(charge_metadata) AS entry
+                     FROM stripe_revenue_data
+                     WHERE organization_id = $1 AND connection_id = $2 AND date = ANY($3) AND counted) AS entries
+               WHERE (entry).value IS NOT NULL
+               GROUP BY date, currency, (entry).key, (entry).value
+           ), further AS (
+               SELECT line.date, line.currency, line.charge_id, object.source, jsonb_each_text(object.metadata) AS entry,
+                      object.first
+               FROM stripe_revenue_data AS line
+               JOIN stripe_revenue_data AS first USING (organization_id, connection_id, charge_id)
+               CROSS JOIN LATERAL (VALUES ('product.', line.product_metadata, first.product_metadata),
+                                          ('price.', line.price_metadata, first.price_metadata))
+                   AS object (source, metadata, first)
+               WHERE organization_id = $1 AND connection_id = $2 AND line.date = ANY($3) AND line.line_no <> 0
+                 AND line.counted AND first.line_no = 0
+           ), object_values AS (
+               SELECT date, currency, source || (entry).key AS key_path, (entry).value AS value,
+                      SUM(charges)::BIGINT AS charges, SUM(units)::BIGINT AS units, SUM(gross)::BIGINT AS gross,
+                      SUM(refunded)::BIGINT AS refunded
+               FROM (SELECT date, currency,
+                            CASE part WHEN 11 THEN 'customer.' WHEN 13 THEN 'product.' ELSE 'price.' END AS source,
+                            jsonb_each_text(COALESCE(customer, product, price)::JSONB) AS entry,
+                            charges, units, gross, refunded
+                     FROM parts WHERE part IN (11, 13, 14) AND lines > 0
+                     UNION ALL
+                     SELECT date, currency, source, entry, COUNT(DISTINCT charge_id), 0, 0, 0
+                     FROM further WHERE first ->> (entry).key IS DISTINCT FROM (entry).value
+                     GROUP BY date, currency, source, entry) AS entries
+               WHERE (entry).value IS NOT NULL
+               GROUP BY date, currency, source, (entry).key, (entry).value
+           ), metadata_values AS MATERIALIZED (
+               SELECT * FROM charge_values UNION ALL SELECT * FROM object_values
+           ), metadata_keys AS MATERIALIZED (
+               SELECT date, currency, key_path, COUNT(*) <= $5 AS shown,
+                      COUNT(*) <= $5 AND MAX(octet_length(value)) <= $6 AND octet_length(key_path) <= $7
+                          AND (COUNT(*) <= $8 OR COUNT(*) * 2 <= SUM(charges)) AS kept
+               FROM metadata_values GROUP BY date, currency, key_path
+           ), kept AS MATERIALIZED (
+               SELECT * FROM metadata_values
+               WHERE (date, currency, key_path) NOT IN
+                     (SELECT date, currency, key_path FROM metadata_keys WHERE NOT kept)
+           ), gone AS (
+               DELETE FROM stripe_daily_values AS stored
+               WHERE organization_id = $1 AND connection_id = $2 AND date = ANY($3)
+                 AND (date, currency, key_path, value) NOT IN
+                     (SELECT date, currency, key_path, value FROM kept)
+           ), written AS (
+               INSERT INTO stripe_daily_values AS stored
+                   (organization_id, connection_id, date, currency, key_path, value, charges, units, gross,
+                    refunded)
+               SELECT $1, $2, kept.* FROM kept
+               ON CONFLICT (organization_id, connection_id, date, currency, key_path, value) DO UPDATE
+               SET charges = EXCLUDED.charges, units = EXCLUDED.units, gross = EXCLUDED.gross,
+                   refunded = EXCLUDED.refunded
+               WHERE (stored.charges, stored.units, stored.gross, stored.refunded)
+                   IS DISTINCT FROM (EXCLUDED.charges, EXCLUDED.units, EXCLUDED.gross, EXCLUDED.refunded)
+           ), products AS (
+               SELECT date, currency,
+                      '{' || string_agg(to_json(product_id)::TEXT || ':' || (gross - refunded), ','
+                                        ORDER BY product_id COLLATE "C") || '}' AS by_product
+               FROM parts WHERE part = 7 AND lines > 0 GROUP BY date, currency
+           ), tops AS (
+               SELECT date, currency,
+                      '{' || string_agg(to_json(key_path)::TEXT || ':[' || entries || ']', ','
+                                        ORDER BY key_path COLLATE "C") || '}' AS by_key
+               FROM (SELECT date, currency, key_path,
+                            string_agg('{"value":' || to_json(value)::TEXT || ',"revenue":' || revenue
+                                       || ',"charges":' || charges || '}', ',' ORDER BY rank) AS entries
+                     FROM (SELECT *, gross - refunded AS revenue,
+                                  ROW_NUMBER() OVER (PARTITION BY date, currency, key_path
+                                                     ORDER BY gross - refunded DESC, value COLLATE "C") AS rank
+                           FROM metadata_values
+                           WHERE (date, currency, key_path) NOT IN
+                                 (SELECT date, currency, key_path FROM metadata_keys WHERE NOT shown)) AS ranked
+                     WHERE rank <= $4 GROUP BY date, currency, key_path) AS lists
+               GROUP BY date, currency
+           ), omitted AS (
+               SELECT date, currency, array_agg(key_path ORDER BY key_path) AS omitted_keys
+               FROM metadata_keys WHERE NOT kept GROUP BY date, currency
+           ), fresh AS MATERIALIZED (
+               SELECT date, currency, charges_stored, charges, units, gross, refunded,
+                      COALESCE(by_product, '{}') AS by_product, COALESCE(by_key, '{}') AS by_key,
+                      COALESCE(omitted_keys, '{}') AS omitted_keys
+               FROM parts LEFT JOIN products USING (date, currency) LEFT JOIN tops USING (date, currency)
+                   LEFT JOIN omitted USING (date, currency)
+               WHERE part = 15
+           ), removed AS (
+               DELETE FROM stripe_daily_aggregates AS stored
+               WHERE organization_id = $1 AND connection_id = $2 AND date = ANY($3)
+                 AND (date, currency) NOT IN (SELECT date, currency FROM fresh)
+           ), aggregated AS (
+               INSERT INTO stripe_daily_aggregates AS stored (organization_id, connection_id, date, currency,
+                   charges_stored, charges, units, gross, refunded, revenue_by_product, top_metadata_values, omitted_keys)
+               SELECT $1, $2, date, currency, charges_stored, charges, units, gross, refunded, by_product::JSON,
+                      by_key::JSON, omitted_keys
+               FROM fresh
+               ON CONFLICT (organization_id, connection_id, date, currency) DO UPDATE
+               SET charges_stored = EXCLUDED.charges_stored, charges = EXCLUDED.charges, units = EXCLUDED.units,
+                   gross = EXCLUDED.gross, refunded = EXCLUDED.refunded, revenue_by_product = EXCLUDED.revenue_by_product,
+                   top_metadata_values = EXCLUDED.top_metadata_values, omitted_keys = EXCLUDED.omitted_keys
+               WHERE (stored.charges_stored, stored.charges, stored.units, stored.gross, stored.refunded,
+                      stored.revenue_by_product::TEXT, stored.top_metadata_values::TEXT, stored.omitted_keys)
+                   IS DISTINCT FROM
+                     (EXCLUDED.charges_stored, EXCLUDED.charges, EXCLUDED.units, EXCLUDED.gross, EXCLUDED.refunded,
+                      EXCLUDED.revenue_by_product::TEXT, EXCLUDED.top_metadata_values::TEXT, EXCLUDED.omitted_keys)
+           )
+           SELECT COALESCE(SUM(charges_stored), 0)::BIGINT AS "charges!" FROM fresh"#,
         organization.as_str(),
         connection_id,
         days,
         TOP_VALUES,
-        MAX_VALUES
+        MAX_VALUES,
+        MAX_VALUE_BYTES,
+        MAX_KEY_BYTES,
+        FEW_VALUES
     )
-    .execute(conn)
+    .fetch_one(conn)
     .await?;
-    Ok(())
+    Ok(charges)
 }

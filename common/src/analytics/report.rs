@@ -1,5 +1,7 @@
 //! Totals and groups of a selection of rows.
 //!
+//! Asked in one transaction of one moment ([`crate::db::tenant_snapshot`]), totals and groups agree.
+//!
 //! Groups are paged by the key of the last one seen, so a page costs no more for being late, and a sync
 //! in between moves at most the groups whose figures it changed.
 
@@ -7,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder};
 use utoipa::ToSchema;
 
+use super::sums::Source;
 use super::{GroupBy, Selection};
 use crate::db::Error;
 
@@ -72,16 +75,21 @@ impl From<&Group> for GroupPlace {
 
 /// The totals of a selection, a row a currency, by currency.
 pub async fn totals(conn: &mut PgConnection, selection: &Selection) -> Result<Vec<Totals>, Error> {
-    let mut query = QueryBuilder::new("SELECT r.currency, ");
-    selection.push_charges(&mut query, None);
+    let source = Source::of(conn, selection, None).await?;
+    let mut query = QueryBuilder::new("SELECT part.currency, ");
+    query.push(FIGURES).push(" FROM (");
+    source.push_parts(&mut query, selection, None);
     query.push(
-        " AS charges, SUM(r.units)::BIGINT AS units, SUM(r.gross)::BIGINT AS gross,
-          SUM(r.refunded)::BIGINT AS refunded, SUM(r.gross - r.refunded)::BIGINT AS net",
+        ") AS part GROUP BY part.currency HAVING SUM(part.charges) > 0
+         ORDER BY part.currency COLLATE \"C\"",
     );
-    selection.push_rows(&mut query, true);
-    query.push(" GROUP BY r.currency ORDER BY r.currency COLLATE \"C\"");
     Ok(query.build_query_as().fetch_all(conn).await?)
 }
+
+/// What the parts of a group add up to.
+const FIGURES: &str = "SUM(part.charges)::BIGINT AS charges, SUM(part.units)::BIGINT AS units,
+     SUM(part.gross)::BIGINT AS gross, SUM(part.refunded)::BIGINT AS refunded,
+     SUM(part.gross - part.refunded)::BIGINT AS net";
 
 /// The groups of a selection after `after`, at most `limit`: those of time ascending, others by net
 /// descending, then by key, rows without one last.
@@ -92,20 +100,14 @@ pub async fn groups(
     after: Option<&GroupPlace>,
     limit: i64,
 ) -> Result<Vec<Group>, Error> {
+    let source = Source::of(conn, selection, Some(group_by)).await?;
     let mut query = QueryBuilder::new(
         "SELECT key, currency, charges, units, gross, refunded, net FROM (
-             SELECT r.key COLLATE \"C\" AS key, r.currency COLLATE \"C\" AS currency, ",
+             SELECT part.key COLLATE \"C\" AS key, part.currency COLLATE \"C\" AS currency, ",
     );
-    selection.push_charges(&mut query, Some(group_by));
-    query.push(
-        " AS charges, SUM(r.units)::BIGINT AS units, SUM(r.gross)::BIGINT AS gross,
-          SUM(r.refunded)::BIGINT AS refunded, SUM(r.gross - r.refunded)::BIGINT AS net
-          FROM (SELECT r.charge_id, r.line_no, r.currency, r.units, r.gross, r.refunded, ",
-    );
-    group_by.push_key(&mut query);
-    query.push(" AS key");
-    selection.push_rows(&mut query, true);
-    query.push(") AS r GROUP BY r.key, r.currency) AS g");
+    query.push(FIGURES).push(" FROM (");
+    source.push_parts(&mut query, selection, Some(group_by));
+    query.push(") AS part GROUP BY part.key, part.currency HAVING SUM(part.charges) > 0) AS g");
     if let Some(after) = after {
         push_after(&mut query, group_by, after);
     }

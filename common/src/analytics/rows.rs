@@ -1,14 +1,11 @@
-//! Stored rows as people see them, and the daily aggregates.
+//! Stored rows as people see them.
 //!
 //! A row that does not count shows its amount, and 0 for what counting would have added.
-
-use std::collections::BTreeMap;
 
 use chrono::{DateTime, NaiveDate, Utc};
 use futures::stream::BoxStream;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use sqlx::types::Json;
 use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder};
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -250,77 +247,4 @@ pub async fn of_lines(
         .push("::INTEGER[]))")
         .push(NEWEST_FIRST);
     Ok(query.build_query_as().fetch_all(conn).await?)
-}
-
-/// A value of a metadata key and what it brought on a day, in minor units.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct TopValue {
-    /// The value.
-    pub value: String,
-    /// Net.
-    pub revenue: i64,
-    /// Distinct charges.
-    pub charges: i64,
-}
-
-/// One day of one currency, in minor units.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
-pub struct DailyAggregate {
-    /// The day, in the connection's time zone.
-    pub date: NaiveDate,
-    /// Lower-case ISO code.
-    pub currency: String,
-    /// Net.
-    pub total_revenue: i64,
-    /// What was captured.
-    pub gross: i64,
-    /// What went back.
-    pub refunded: i64,
-    /// Distinct charges that count.
-    pub charges: i64,
-    /// Quantities sold.
-    pub total_units: i64,
-    /// Net by product id; what has none stands under `none`.
-    pub revenue_by_product: BTreeMap<String, i64>,
-    /// Per metadata key, `charge.tier` for one, the values with most net.
-    pub top_metadata_values: BTreeMap<String, Vec<TopValue>>,
-}
-
-/// The days of a connection with something counted, by date and currency; both ends belong to it.
-pub async fn daily(
-    conn: &mut PgConnection,
-    organization: &OrganizationId,
-    connection_id: &str,
-    from: Option<NaiveDate>,
-    to: Option<NaiveDate>,
-) -> Result<Vec<DailyAggregate>, Error> {
-    let rows = sqlx::query!(
-        r#"SELECT date, currency, charges, units, gross, refunded,
-                  revenue_by_product AS "revenue_by_product: Json<BTreeMap<String, i64>>",
-                  top_metadata_values AS "top_metadata_values: Json<BTreeMap<String, Vec<TopValue>>>"
-           FROM stripe_daily_aggregates
-           WHERE organization_id = $1 AND connection_id = $2 AND charges > 0
-             AND ($3::DATE IS NULL OR date >= $3) AND ($4::DATE IS NULL OR date <= $4)
-           ORDER BY date, currency COLLATE "C""#,
-        organization.as_str(),
-        connection_id,
-        from,
-        to
-    )
-    .fetch_all(conn)
-    .await?;
-    Ok(rows
-        .into_iter()
-        .map(|row| DailyAggregate {
-            date: row.date,
-            currency: row.currency,
-            total_revenue: row.gross - row.refunded,
-            gross: row.gross,
-            refunded: row.refunded,
-            charges: row.charges,
-            total_units: row.units,
-            revenue_by_product: row.revenue_by_product.0,
-            top_metadata_values: row.top_metadata_values.0,
-        })
-        .collect())
 }

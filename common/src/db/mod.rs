@@ -60,7 +60,9 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What bounds a statement: no wait for a lock is for ever, and a transaction whose client is gone, or stands
 /// still while it holds the row of a job, ends soon enough for another consumer to take the job over.
-const SERVER_SETTINGS: [(&str, &str); 4] = [
+/// Compiling a statement pays for those that run for many seconds, and ours do not.
+const SERVER_SETTINGS: [(&str, &str); 5] = [
+    ("jit", "off"),
     ("lock_timeout", "30s"),
     ("statement_timeout", "15min"),
     ("idle_in_transaction_session_timeout", "20s"),
@@ -92,6 +94,18 @@ pub async fn tenant_transaction(
     organization: &OrganizationId,
 ) -> Result<Transaction<'static, Postgres>, Error> {
     let mut tx = pool.begin().await?;
+    set_tenant(&mut tx, organization).await?;
+    Ok(tx)
+}
+
+/// The same, reading all its statements' rows as of one moment, and writing nothing.
+pub async fn tenant_snapshot(
+    pool: &Pool,
+    organization: &OrganizationId,
+) -> Result<Transaction<'static, Postgres>, Error> {
+    let mut tx = pool
+        .begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        .await?;
     set_tenant(&mut tx, organization).await?;
     Ok(tx)
 }

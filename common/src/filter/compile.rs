@@ -87,6 +87,30 @@ impl CompiledPredicate {
         }
     }
 
+    /// The key, `charge.tier`, and the text that it must equal, where that is all that the predicate says.
+    pub(crate) fn plain_equality(&self) -> Option<(String, &str)> {
+        match self.conditions.as_slice() {
+            [
+                CompiledCondition {
+                    subject: Subject::Metadata(source, Path::Key(key)),
+                    negated: false,
+                    test: Test::Equals(value),
+                },
+            ] => Some((format!("{}.{key}", source.as_str()), value)),
+            _ => None,
+        }
+    }
+
+    /// Whether the rows of a charge all match or none does.
+    pub(crate) fn keeps_charges_whole(&self) -> bool {
+        self.conditions
+            .iter()
+            .all(|condition| match &condition.subject {
+                Subject::Field(field) => !matches!(field, Field::ProductId | Field::PriceId),
+                Subject::Metadata(source, _) => source.is_of_whole_charges(),
+            })
+    }
+
     /// The patterns that PostgreSQL runs: the condition's index, the member, the pattern.
     pub(super) fn patterns(&self) -> impl Iterator<Item = (usize, &'static str, &str)> {
         self.conditions
@@ -224,6 +248,12 @@ impl RuleSet {
             }
         }
         Ok(set)
+    }
+
+    /// Whether each row of a charge alone decides about the charge.
+    pub(super) fn keeps_charges_whole(&self) -> bool {
+        let mut predicates = self.includes.iter().chain(&self.excludes);
+        predicates.all(|(_, predicate)| predicate.keeps_charges_whole())
     }
 
     /// Whether there is no active rule, so that every charge is kept.

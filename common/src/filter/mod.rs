@@ -143,6 +143,11 @@ impl MetadataSource {
         }
     }
 
+    /// Whether it is the same for all lines of a charge.
+    pub(crate) fn is_of_whole_charges(self) -> bool {
+        matches!(self, Self::Charge | Self::Customer)
+    }
+
     /// The source of this name, if there is one.
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|source| source.as_str() == name)

@@ -1,7 +1,8 @@
 //! Stored rules, and the statements that apply rules to stored rows.
 //!
-//! Re-application and preview are one statement each over the rows of a connection, built by
-//! [`super::sql`]. A charge matches when any of its rows does, so both group rows by charge first.
+//! Re-application is one statement for each stretch of days, preview one over all rows of a connection, both
+//! built by [`super::sql`]. A charge matches when any of its rows does, so both group rows by charge first,
+//! except for rules by which the rows of a charge cannot differ.
 
 use std::collections::BTreeMap;
 
@@ -255,7 +256,63 @@ pub async fn delete(
     Ok(done.rows_affected() == 1)
 }
 
-/// Decides anew, for every stored charge of a connection, which rule keeps it out; returns the days whose
+/// Days that follow each other, both ends included, and how many rows they have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stretch {
+    /// The first day.
+    pub from: NaiveDate,
+    /// The last day.
+    pub to: NaiveDate,
+    /// Rows stored on these days.
+    pub rows: i64,
+}
+
+/// The days of all stored rows of a connection, oldest first, in stretches of about `rows` rows. A day is
+/// never divided.
+///
+/// # Errors
+///
+/// When the database does not answer.
+pub async fn stretches(
+    conn: &mut PgConnection,
+    organization: &str,
+    connection: &str,
+    rows: i64,
+) -> Result<Vec<Stretch>, Error> {
+    let days = sqlx::query!(
+        r#"SELECT date, COUNT(*) AS "rows!" FROM stripe_revenue_data
+           WHERE organization_id = $1 AND connection_id = $2 GROUP BY date ORDER BY date"#,
+        organization,
+        connection,
+    )
+    .fetch_all(conn)
+    .await?;
+    let mut stretches: Vec<Stretch> = Vec::new();
+    for day in days {
+        match stretches.last_mut() {
+            Some(last) if last.rows + day.rows <= rows => {
+                last.to = day.date;
+                last.rows += day.rows;
+            }
+            _ => stretches.push(Stretch {
+                from: day.date,
+                to: day.date,
+                rows: day.rows,
+            }),
+        }
+    }
+    Ok(stretches)
+}
+
+/// Which charges are decided about.
+enum Scope<'a> {
+    /// Those of some days.
+    Days(NaiveDate, NaiveDate),
+    /// Those that refer to these objects.
+    Referring(MetadataSource, &'a [String]),
+}
+
+/// Decides anew, for every stored charge of these days, which rule keeps it out; returns the days whose
 /// rows changed. A row is written only when its answer changes.
 ///
 /// # Errors
@@ -266,8 +323,10 @@ pub async fn refilter(
     organization: &str,
     connection: &str,
     rules: &RuleSet,
+    stretch: Stretch,
 ) -> Result<Vec<NaiveDate>, Error> {
-    decide_anew(conn, organization, connection, rules, None).await
+    let scope = Scope::Days(stretch.from, stretch.to);
+    decide_anew(conn, organization, connection, rules, scope).await
 }
 
 /// The same for the charges that refer to these customers, products or prices only, whose metadata changed.
@@ -280,9 +339,10 @@ pub async fn refilter_referring(
     organization: &str,
     connection: &str,
     rules: &RuleSet,
-    objects: (MetadataSource, &[String]),
+    (source, ids): (MetadataSource, &[String]),
 ) -> Result<Vec<NaiveDate>, Error> {
-    decide_anew(conn, organization, connection, rules, Some(objects)).await
+    let scope = Scope::Referring(source, ids);
+    decide_anew(conn, organization, connection, rules, scope).await
 }
 
 async fn decide_anew(
@@ -290,68 +350,80 @@ async fn decide_anew(
     organization: &str,
     connection: &str,
     rules: &RuleSet,
-    referring: Option<(MetadataSource, &[String])>,
+    scope: Scope<'_>,
 ) -> Result<Vec<NaiveDate>, Error> {
     let mut builder = QueryBuilder::new("WITH ");
-    if let Some((source, ids)) = referring {
-        // Whole charges: one row of a charge decides about all of them.
-        let column = match source {
-            MetadataSource::Charge => "charge_id",
-            MetadataSource::Product => "product_id",
-            MetadataSource::Price => "price_id",
-            MetadataSource::Customer => "customer_id",
-        };
-        builder.push(
-            "referring AS MATERIALIZED (SELECT DISTINCT charge_id FROM stripe_revenue_data \
-             WHERE organization_id = ",
-        );
+    let push_connection = |builder: &mut QueryBuilder<Postgres>| {
+        builder.push(" WHERE r.organization_id = ");
         builder.push_bind(organization.to_owned());
-        builder
-            .push(" AND connection_id = ")
-            .push_bind(connection.to_owned());
-        builder.push(" AND ").push(column).push(" = ANY(");
-        builder.push_bind(ids.to_vec()).push(")), ");
+        builder.push(" AND r.connection_id = ");
+        builder.push_bind(connection.to_owned());
+        if let Scope::Days(from, to) = scope {
+            builder.push(" AND r.date >= ").push_bind(from);
+            builder.push(" AND r.date <= ").push_bind(to);
+        }
+    };
+    if matches!(scope, Scope::Days(..)) && rules.keeps_charges_whole() {
+        builder.push("changed AS (UPDATE stripe_revenue_data r SET excluded_by = ");
+        push_decision(&mut builder, rules, "r", "");
+        push_connection(&mut builder);
+        builder.push(" AND r.excluded_by IS DISTINCT FROM ");
+        push_decision(&mut builder, rules, "r", "");
+    } else {
+        if let Scope::Referring(source, ids) = scope {
+            // Whole charges: one row of a charge decides about all of them.
+            let column = match source {
+                MetadataSource::Charge => "charge_id",
+                MetadataSource::Product => "product_id",
+                MetadataSource::Price => "price_id",
+                MetadataSource::Customer => "customer_id",
+            };
+            builder.push("referring AS MATERIALIZED (SELECT DISTINCT r.charge_id ");
+            builder.push("FROM stripe_revenue_data r");
+            push_connection(&mut builder);
+            builder.push(" AND r.").push(column).push(" = ANY(");
+            builder.push_bind(ids.to_vec()).push(")), ");
+        }
+        builder.push("decided AS MATERIALIZED (SELECT r.charge_id, ");
+        push_decision(&mut builder, rules, "r", "bool_or");
+        builder.push(" AS excluded_by FROM stripe_revenue_data r");
+        if matches!(scope, Scope::Referring(..)) {
+            builder.push(" JOIN referring USING (charge_id)");
+        }
+        push_connection(&mut builder);
+        builder.push(
+            " GROUP BY r.charge_id), changed AS (UPDATE stripe_revenue_data r \
+             SET excluded_by = d.excluded_by FROM decided d",
+        );
+        push_connection(&mut builder);
+        builder.push(
+            " AND r.charge_id = d.charge_id AND r.excluded_by IS DISTINCT FROM d.excluded_by",
+        );
     }
-    builder.push("decided AS MATERIALIZED (SELECT r.charge_id, ");
-    push_decision(&mut builder, rules, "r");
-    builder.push(" AS excluded_by FROM stripe_revenue_data r");
-    if referring.is_some() {
-        builder.push(" JOIN referring USING (charge_id)");
-    }
-    builder.push(" WHERE r.organization_id = ");
-    builder.push_bind(organization.to_owned());
-    builder
-        .push(" AND r.connection_id = ")
-        .push_bind(connection.to_owned());
-    builder.push(
-        " GROUP BY r.charge_id), changed AS (UPDATE stripe_revenue_data r \
-         SET excluded_by = d.excluded_by FROM decided d WHERE r.organization_id = ",
-    );
-    builder.push_bind(organization.to_owned());
-    builder
-        .push(" AND r.connection_id = ")
-        .push_bind(connection.to_owned());
-    builder.push(
-        " AND r.charge_id = d.charge_id AND r.excluded_by IS DISTINCT FROM d.excluded_by \
-         RETURNING r.date) SELECT DISTINCT date FROM changed ORDER BY date",
-    );
+    builder.push(" RETURNING r.date) SELECT DISTINCT date FROM changed ORDER BY date");
     Ok(builder.build_query_scalar().fetch_all(conn).await?)
 }
 
-/// The rule that keeps a charge out, as an aggregate over its rows; null when it is kept.
-fn push_decision(builder: &mut QueryBuilder<Postgres>, rules: &RuleSet, alias: &'static str) {
+/// The rule that keeps a charge out, null when it is kept: an expression over a row, or, with `over_rows` an
+/// aggregate such as `bool_or`, over the rows of a charge.
+fn push_decision(
+    builder: &mut QueryBuilder<Postgres>,
+    rules: &RuleSet,
+    alias: &'static str,
+    over_rows: &'static str,
+) {
     if rules.is_empty() {
         builder.push("NULL::UUID");
         return;
     }
     builder.push("CASE");
     for (filter_id, predicate) in &rules.excludes {
-        builder.push(" WHEN bool_or(");
+        builder.push(" WHEN ").push(over_rows).push("(");
         predicate.to_sql(builder, alias);
         builder.push(") THEN ").push_bind(*filter_id).push("::UUID");
     }
     if let Some((first, _)) = rules.includes.first() {
-        builder.push(" WHEN NOT bool_or(");
+        builder.push(" WHEN NOT ").push(over_rows).push("(");
         for (index, (_, predicate)) in rules.includes.iter().enumerate() {
             if index > 0 {
                 builder.push(" OR ");

@@ -85,6 +85,19 @@ impl MetadataKey {
         least.into_inner()
     }
 
+    /// The key, `charge.tier`, where it is neither a dotted path nor a `JSONPath`.
+    pub(crate) fn plain(&self) -> Option<String> {
+        match &self.path {
+            Path::Key(key) => Some(format!("{}.{key}", self.source.as_str())),
+            Path::Dotted(_) | Path::JsonPath(_) => None,
+        }
+    }
+
+    /// Whether all lines of a charge have the same value.
+    pub(crate) fn is_of_whole_charges(&self) -> bool {
+        self.source.is_of_whole_charges()
+    }
+
     /// Writes the same as an SQL expression, null when it is missing.
     pub fn to_sql(&self, builder: &mut QueryBuilder<Postgres>, alias: &'static str) {
         push_text(builder, alias, metadata_column(self.source), &self.path);

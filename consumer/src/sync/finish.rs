@@ -4,7 +4,7 @@
 //! Stale days are refreshed in short transactions of their own; each is as good as the last, and a
 //! crash between two of them leaves the rest stale.
 
-use common::analytics::refresh::refresh_days;
+use common::analytics::refresh::{Refreshed, Taken, refresh_days};
 use common::sync::lease::{Progress, complete as complete_job, fenced_progress};
 use common::sync::schedule::next_sync_at;
 use common::sync::state::{self, Reached};
@@ -13,21 +13,17 @@ use common::{catalogue, connection};
 use super::Run;
 use crate::outcome::Error;
 
-/// Days refreshed in one transaction.
-const DAYS_PER_COMMIT: i64 = 31;
+/// Days refreshed in the first transaction; further ones adapt to [`CHARGES_PER_COMMIT`].
+const FIRST_DAYS: i64 = 7;
+/// Charges whose days one transaction refreshes, roughly: their sums fit into memory.
+const CHARGES_PER_COMMIT: i64 = 40_000;
+/// Days that one transaction refreshes at most.
+const MOST_DAYS: i64 = 366;
 
 /// Completes a job; `reached` says how far one that asked Stripe came.
 pub(super) async fn complete(run: &Run<'_>, reached: Option<&Reached>) -> Result<(), Error> {
     let (organization, connection_id) = (run.organization(), run.connection_id());
-    loop {
-        let mut tx = run.transaction().await?;
-        let days = refresh_days(&mut tx, organization, connection_id, DAYS_PER_COMMIT).await?;
-        fenced_progress(&mut tx, &run.fence, Progress::default(), None).await?;
-        run.commit(tx).await?;
-        if days == 0 {
-            break;
-        }
-    }
+    refresh(run).await?;
     let now = run.engine.clock.now();
     let mut tx = run.transaction().await?;
     let stale = state::get(&mut tx, organization, connection_id)
@@ -50,4 +46,43 @@ pub(super) async fn complete(run: &Run<'_>, reached: Option<&Reached>) -> Result
     complete_job(&mut tx, &run.fence, now).await?;
     run.commit(tx).await?;
     Ok(())
+}
+
+/// Makes the sums of all stale days anew. A few days take one transaction; many are shared by two
+/// connections, which never take the same, and what another process holds is waited for at the end.
+async fn refresh(run: &Run<'_>) -> Result<(), Error> {
+    let first = refresh_some(run, FIRST_DAYS, Taken::Await).await?;
+    if (first.days as i64) < FIRST_DAYS {
+        return Ok(());
+    }
+    let limit = next_limit(FIRST_DAYS, first);
+    futures::try_join!(
+        refresh_rest(run, limit, Taken::Skip),
+        refresh_rest(run, limit, Taken::Skip)
+    )?;
+    refresh_rest(run, limit, Taken::Await).await
+}
+
+async fn refresh_rest(run: &Run<'_>, mut limit: i64, taken: Taken) -> Result<(), Error> {
+    loop {
+        let refreshed = refresh_some(run, limit, taken).await?;
+        if (refreshed.days as i64) < limit {
+            return Ok(());
+        }
+        limit = next_limit(limit, refreshed);
+    }
+}
+
+async fn refresh_some(run: &Run<'_>, limit: i64, taken: Taken) -> Result<Refreshed, Error> {
+    let mut tx = run.transaction().await?;
+    let (organization, connection_id) = (run.organization(), run.connection_id());
+    let refreshed = refresh_days(&mut tx, organization, connection_id, limit, taken).await?;
+    fenced_progress(&mut tx, &run.fence, Progress::default(), None).await?;
+    run.commit(tx).await?;
+    Ok(refreshed)
+}
+
+/// How many days to take next, when so many had so many charges.
+fn next_limit(limit: i64, refreshed: Refreshed) -> i64 {
+    (limit * CHARGES_PER_COMMIT / refreshed.charges.max(1)).clamp(1, MOST_DAYS)
 }

@@ -13,18 +13,39 @@ use super::{Run, finish, rows};
 use crate::Engine;
 use crate::outcome::Error;
 
+/// Rows decided about in one transaction.
+const ROWS_PER_REFILTER: i64 = 50_000;
 /// Rows removed in one transaction.
 const ROWS_PER_PURGE: i64 = 10_000;
 
-/// Applies the rules to every stored row.
+/// Applies the rules to every stored row, some days in each transaction; a job that breaks off between two
+/// begins again, and what is right already is not written. Figures of days that are done follow the new
+/// rules, since changed days are stale and thus read from their rows.
 pub(super) async fn refilter(run: &Run<'_>) -> Result<(), Error> {
     let (organization, connection_id) = (run.organization(), run.connection_id());
     let mut tx = run.transaction().await?;
-    let days = filter::queries::refilter(&mut tx, organization.as_str(), connection_id, &run.rules)
-        .await?;
-    queries::mark_stale(&mut tx, organization, connection_id, &days).await?;
-    fenced_progress(&mut tx, &run.fence, Progress::default(), None).await?;
+    let stretches = filter::queries::stretches(
+        &mut tx,
+        organization.as_str(),
+        connection_id,
+        ROWS_PER_REFILTER,
+    )
+    .await?;
     run.commit(tx).await?;
+    for stretch in stretches {
+        let mut tx = run.transaction().await?;
+        let days = filter::queries::refilter(
+            &mut tx,
+            organization.as_str(),
+            connection_id,
+            &run.rules,
+            stretch,
+        )
+        .await?;
+        queries::mark_stale(&mut tx, organization, connection_id, &days).await?;
+        fenced_progress(&mut tx, &run.fence, Progress::default(), None).await?;
+        run.commit(tx).await?;
+    }
     finish::complete(run, None).await
 }
 

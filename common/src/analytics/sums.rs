@@ -1,0 +1,223 @@
+//! Where the figures of a call come from: the stored daily sums as far as they answer it, rows for the rest.
+//!
+//! Sums answer calls without a filter, and those with one equality on a plain metadata key, in groups of
+//! time or currency or in none; and groups by a key of the charge's or customer's metadata. There a filter
+//! on rows and a sum by day mean the same: equality of a plain key is equality of the text that
+//! `jsonb_each_text` and `->>` both give, a charge has one day and one currency, and all its lines one
+//! customer. All else is read from rows: dotted paths, several conditions, lines told apart by product.
+//!
+//! Two kinds of days are read from rows in any case: stale ones, and those on which the key is not kept.
+//! Which these are is asked first, so that PostgreSQL plans with their number; the answer holds for the
+//! caller's snapshot.
+
+use chrono::NaiveDate;
+use sqlx::{PgConnection, Postgres, QueryBuilder};
+
+use super::{GroupBy, Selection};
+use crate::db::Error;
+
+/// Stored sums that a call can be answered from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Sums {
+    /// Of whole days.
+    Days,
+    /// Of one value of a key: `charge.tier`, `gold`.
+    Value(String, String),
+    /// Of all values of a key. What days have beyond them is of charges without the key.
+    Values(String),
+}
+
+/// Where the figures of one call come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Source {
+    sums: Option<Sums>,
+    /// Of the selected days those that sums do not answer.
+    days_of_rows: Vec<NaiveDate>,
+}
+
+impl Sums {
+    fn of(selection: &Selection, group_by: Option<&GroupBy>) -> Option<Self> {
+        match (selection.predicates.as_slice(), group_by) {
+            (
+                [],
+                None | Some(GroupBy::Day | GroupBy::Week | GroupBy::Month | GroupBy::Currency),
+            ) => Some(Self::Days),
+            (
+                [predicate],
+                None | Some(GroupBy::Day | GroupBy::Week | GroupBy::Month | GroupBy::Currency),
+            ) => {
+                let (key_path, value) = predicate.plain_equality()?;
+                Some(Self::Value(key_path, value.to_owned()))
+            }
+            ([], Some(GroupBy::Metadata(key))) if key.is_of_whole_charges() => {
+                key.plain().map(Self::Values)
+            }
+            _ => None,
+        }
+    }
+
+    fn key_path(&self) -> Option<&str> {
+        match self {
+            Self::Days => None,
+            Self::Value(key_path, _) | Self::Values(key_path) => Some(key_path),
+        }
+    }
+}
+
+impl Source {
+    /// Finds out where the figures of a call come from.
+    pub(super) async fn of(
+        conn: &mut PgConnection,
+        selection: &Selection,
+        group_by: Option<&GroupBy>,
+    ) -> Result<Self, Error> {
+        let sums = Sums::of(selection, group_by);
+        let days_of_rows = match &sums {
+            Some(sums) => unanswered_days(conn, selection, sums.key_path()).await?,
+            None => Vec::new(),
+        };
+        Ok(Self { sums, days_of_rows })
+    }
+
+    /// Writes a query of parts of the groups, `(key, currency, charges, units, gross, refunded)`; what the
+    /// parts of a group have adds up to it. A group may have parts that cancel each other out.
+    pub(super) fn push_parts(
+        &self,
+        query: &mut QueryBuilder<Postgres>,
+        selection: &Selection,
+        group_by: Option<&GroupBy>,
+    ) {
+        let Some(sums) = &self.sums else {
+            push_rows(query, selection, group_by, None);
+            return;
+        };
+        match sums {
+            Sums::Days => self.push_days(query, selection, group_by),
+            Sums::Value(key_path, value) => {
+                push_columns(query, group_by);
+                self.push_values(query, selection, key_path);
+                query.push(" AND r.value = ").push_bind(value.clone());
+            }
+            Sums::Values(key_path) => {
+                query.push(
+                    "WITH by_value AS MATERIALIZED (
+                         SELECT r.value AS key, r.currency, SUM(r.charges) AS charges,
+                                SUM(r.units) AS units, SUM(r.gross) AS gross,
+                                SUM(r.refunded) AS refunded",
+                );
+                self.push_values(query, selection, key_path);
+                query.push(
+                    " GROUP BY r.value, r.currency)
+                     SELECT * FROM by_value
+                     UNION ALL SELECT NULL, currency, -charges, -units, -gross, -refunded FROM by_value
+                     UNION ALL ",
+                );
+                self.push_days(query, selection, None);
+            }
+        }
+        if !self.days_of_rows.is_empty() {
+            query.push(" UNION ALL ");
+            push_rows(query, selection, group_by, Some(&self.days_of_rows));
+        }
+    }
+
+    fn push_days(
+        &self,
+        query: &mut QueryBuilder<Postgres>,
+        selection: &Selection,
+        group_by: Option<&GroupBy>,
+    ) {
+        push_columns(query, group_by);
+        selection.push_scope(query, "stripe_daily_aggregates");
+        query.push(" AND r.charges > 0");
+        self.push_answered(query);
+    }
+
+    fn push_values(
+        &self,
+        query: &mut QueryBuilder<Postgres>,
+        selection: &Selection,
+        key_path: &str,
+    ) {
+        selection.push_scope(query, "stripe_daily_values");
+        query
+            .push(" AND r.key_path = ")
+            .push_bind(key_path.to_owned());
+        self.push_answered(query);
+    }
+
+    fn push_answered(&self, query: &mut QueryBuilder<Postgres>) {
+        if !self.days_of_rows.is_empty() {
+            query
+                .push(" AND r.date <> ALL(")
+                .push_bind(self.days_of_rows.clone())
+                .push(")");
+        }
+    }
+}
+
+/// Writes the columns of sums; a key is written from the day and the currency alone.
+fn push_columns(query: &mut QueryBuilder<Postgres>, group_by: Option<&GroupBy>) {
+    query.push("SELECT ");
+    push_key(query, group_by);
+    query.push(" AS key, r.currency, r.charges, r.units, r.gross, r.refunded");
+}
+
+fn push_key(query: &mut QueryBuilder<Postgres>, group_by: Option<&GroupBy>) {
+    match group_by {
+        Some(group_by) => group_by.push_key(query),
+        None => {
+            query.push("NULL::TEXT");
+        }
+    }
+}
+
+/// Writes the groups of rows, of some days or of all.
+fn push_rows(
+    query: &mut QueryBuilder<Postgres>,
+    selection: &Selection,
+    group_by: Option<&GroupBy>,
+    days: Option<&[NaiveDate]>,
+) {
+    query.push("SELECT r.key, r.currency, ");
+    selection.push_charges(query, group_by);
+    query.push(
+        " AS charges, SUM(r.units) AS units, SUM(r.gross) AS gross, SUM(r.refunded) AS refunded
+          FROM (SELECT r.charge_id, r.line_no, r.currency, r.units, r.gross, r.refunded, ",
+    );
+    push_key(query, group_by);
+    query.push(" AS key");
+    selection.push_rows(query, true);
+    if let Some(days) = days {
+        query
+            .push(" AND r.date = ANY(")
+            .push_bind(days.to_vec())
+            .push(")");
+    }
+    query.push(") AS r GROUP BY r.key, r.currency");
+}
+
+/// The selected days that are stale, or on which the key is not kept.
+async fn unanswered_days(
+    conn: &mut PgConnection,
+    selection: &Selection,
+    key_path: Option<&str>,
+) -> Result<Vec<NaiveDate>, Error> {
+    Ok(sqlx::query_scalar!(
+        r#"SELECT date AS "date!" FROM stripe_stale_days
+           WHERE organization_id = $1 AND connection_id = $2
+             AND ($3::DATE IS NULL OR date >= $3) AND ($4::DATE IS NULL OR date <= $4)
+           UNION
+           SELECT date FROM stripe_daily_aggregates
+           WHERE organization_id = $1 AND connection_id = $2 AND $5::TEXT = ANY(omitted_keys)
+             AND ($3::DATE IS NULL OR date >= $3) AND ($4::DATE IS NULL OR date <= $4)
+           ORDER BY 1"#,
+        selection.organization_id.as_str(),
+        selection.connection_id,
+        selection.date_from,
+        selection.date_to,
+        key_path
+    )
+    .fetch_all(conn)
+    .await?)
+}

@@ -1,0 +1,235 @@
+//! What PostgreSQL does for each call of the API: the index or the sums that were meant, and never a reading of
+//! all tenants' rows.
+//!
+//! The statements are those that the API sends: every session loads `auto_explain`, which tells the plan of
+//! each as a notice. Most rows belong to other tenants, and the planner has statistics and a free choice.
+
+use std::io;
+use std::sync::{Arc, Mutex};
+
+use axum::body::Body;
+use axum::extract::Request;
+use common::analytics::refresh::{Taken, refresh_days};
+use common::db::{self, Role};
+use common::tenant::OrganizationId;
+use tests::api_only::ApiOnly;
+use tracing_subscriber::fmt::MakeWriter;
+
+const ID: &str = "acme-stripe-acct_Alpha";
+
+/// What was logged.
+#[derive(Debug, Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    fn take(&self) -> String {
+        let bytes = std::mem::take(&mut *self.0.lock().unwrap());
+        String::from_utf8(bytes).expect("text")
+    }
+}
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for Log {
+    type Writer = Self;
+
+    fn make_writer(&'a self) -> Self {
+        self.clone()
+    }
+}
+
+/// 2,000 charges of `acme` among 18,000 of nine others, a third of them of two lines.
+async fn many_tenants(api: &ApiOnly) {
+    api.execute(
+        "DO $$ BEGIN
+             EXECUTE format('ALTER DATABASE %I SET session_preload_libraries = auto_explain', current_database());
+             EXECUTE format('ALTER DATABASE %I SET auto_explain.log_min_duration = 0', current_database());
+             EXECUTE format('ALTER DATABASE %I SET auto_explain.log_level = notice', current_database());
+         END $$",
+    )
+    .await;
+    api.connect("rk_test_full_Alpha").await;
+    api.execute(
+        "INSERT INTO organizations SELECT 'o' || n, 'o', now() FROM generate_series(1, 9) AS n;
+         INSERT INTO stripe_revenue_data (organization_id, connection_id, charge_id, line_no, created_at, date, currency,
+             status, captured, livemode, charge_amount, amount, gross, refunded, units, customer_id, product_id,
+             description, disputed, charge_metadata, product_metadata, price_metadata, customer_metadata)
+         SELECT o, o || '-stripe-acct_Alpha', 'ch_' || n, line, TIMESTAMPTZ '2026-02-20 10:00Z' + n * INTERVAL '1 hour',
+             DATE '2026-02-20' + (n + 10) / 24, 'usd', 'succeeded', TRUE, FALSE, n, n, n, 0, 1, 'cus_' || n % 100,
+             'prod_' || n % 10, repeat('x', 200), FALSE,
+             jsonb_build_object('tier', n % 4, 'order', o || n), '{\"category\": \"c\"}', '{}', '{}'
+         FROM (SELECT 'acme' AS o UNION ALL SELECT 'o' || n FROM generate_series(1, 9) AS n) AS organization,
+             generate_series(1, 2000) AS n, generate_series(0, (n % 3 = 0)::INT) AS line;
+         INSERT INTO sync_jobs (organization_id, job_id, connection_id, stripe_account_id, job_type, trigger, status,
+             created_at)
+         SELECT o, gen_random_uuid(), o || '-stripe-acct_Alpha', 'acct_Alpha', 'incremental', 'schedule', 'completed',
+             now() - n * INTERVAL '1 minute'
+         FROM (SELECT 'acme' AS o UNION ALL SELECT 'o' || n FROM generate_series(1, 9) AS n) AS organization,
+             generate_series(1, 300) AS n;
+         INSERT INTO stripe_metadata_keys SELECT o, o || '-stripe-acct_Alpha', 'charge', 'key_' || n, 'string', 1, '[]',
+             now(), now()
+         FROM (SELECT 'acme' AS o UNION ALL SELECT 'o' || n FROM generate_series(1, 9) AS n) AS organization,
+             generate_series(1, 100) AS n;
+         INSERT INTO stripe_stale_days SELECT DISTINCT organization_id, connection_id, date FROM stripe_revenue_data",
+    )
+    .await;
+    let pool = api.database.pool(Role::Consumer);
+    for organization in ["acme", "o1", "o2", "o3", "o4", "o5", "o6", "o7", "o8", "o9"] {
+        let id = format!("{organization}-stripe-acct_Alpha");
+        let organization = OrganizationId::new(organization).unwrap();
+        let mut tx = db::tenant_transaction(&pool, &organization).await.unwrap();
+        refresh_days(&mut tx, &organization, &id, 366, Taken::Await)
+            .await
+            .unwrap();
+        tx.commit().await.unwrap();
+    }
+    api.execute("VACUUM ANALYZE").await;
+}
+
+/// What the statements of a call read, one line a scan.
+fn scans(log: &str) -> Vec<&str> {
+    let lines = log
+        .lines()
+        .map(|line| line.trim_start_matches([' ', '-', '>']));
+    lines
+        .filter(|line| line.contains("Scan ") && line.contains(" on ") || line.contains("Sort Key"))
+        .collect()
+}
+
+async fn plans(api: &ApiOnly, log: &Log, path: &str, accept: &str) -> String {
+    log.take();
+    let request = Request::get(path)
+        .header("authorization", format!("Bearer {}", api.token))
+        .header("accept", accept)
+        .body(Body::empty())
+        .unwrap();
+    let answer = api.send(request).await;
+    assert_eq!(answer.status.as_u16(), 200, "{path}: {}", answer.text);
+    let log = log.take();
+    assert!(log.contains("Query Text"), "no plan was told: {log}");
+    log
+}
+
+#[tokio::test]
+async fn every_call_reads_by_the_index_that_is_meant_for_it() {
+    let log = Log::default();
+    let subscriber = tracing_subscriber::fmt()
+        .with_writer(log.clone())
+        .with_ansi(false)
+        .with_max_level(tracing::Level::INFO)
+        .finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let api = ApiOnly::start().await;
+    many_tenants(&api).await;
+    let report = format!("/v1/analytics/stripe?connection_id={ID}");
+    let rows = format!("/v1/analytics/stripe/charges?connection_id={ID}&limit=10");
+    let page = api.get(&format!("{rows}&date_to=2026-03-20")).await;
+    let cursor = page["next_cursor"].as_str().expect("a further page");
+    let days = "stripe_daily_aggregates_pkey";
+    let values = "stripe_daily_values_by_value";
+    let newest = "stripe_revenue_data_newest";
+    let of_rows = "stripe_revenue_data_";
+    let json = "application/json";
+    for (path, accept, index) in [
+        (
+            format!("/v1/analytics/stripe/daily-aggregates?connection_id={ID}"),
+            json,
+            days,
+        ),
+        (report.clone(), json, days),
+        (format!("{report}&group_by=day"), json, days),
+        (format!("{report}&group_by=week"), json, days),
+        (
+            format!("{report}&group_by=month&date_from=2026-03-01&date_to=2026-04-15"),
+            json,
+            days,
+        ),
+        (format!("{report}&group_by=currency"), json, days),
+        (format!("{report}&metadata.charge.tier=1"), json, values),
+        (
+            format!("{report}&metadata.product.category=c&group_by=day"),
+            json,
+            values,
+        ),
+        (
+            format!("{report}&group_by=metadata:charge.tier"),
+            json,
+            values,
+        ),
+        (
+            format!(
+                "{report}&group_by=metadata:charge.order&date_from=2026-03-01&date_to=2026-03-02"
+            ),
+            json,
+            of_rows,
+        ),
+        (
+            format!("{report}&metadata.charge.order=acme7&group_by=day"),
+            json,
+            of_rows,
+        ),
+        (
+            format!("{report}&group_by=product&date_from=2026-03-01&date_to=2026-03-20"),
+            json,
+            of_rows,
+        ),
+        (format!("{report}&group_by=customer"), json, of_rows),
+        (rows.clone(), json, newest),
+        (
+            format!("{rows}&date_to=2026-03-20&cursor={cursor}"),
+            json,
+            newest,
+        ),
+        (
+            format!(
+                "/v1/analytics/stripe/charges?connection_id={ID}&date_from=2026-03-01&date_to=2026-03-20"
+            ),
+            "text/csv",
+            of_rows,
+        ),
+        (
+            format!("/v1/connectors/{ID}/charges/ch_7/explain"),
+            json,
+            "stripe_revenue_data_pkey",
+        ),
+        (
+            format!("/v1/connectors/{ID}/filters/discover"),
+            json,
+            "stripe_metadata_keys_pkey",
+        ),
+        (
+            format!("/v1/connectors/{ID}/jobs"),
+            json,
+            "sync_jobs_by_connection",
+        ),
+    ] {
+        let log = plans(&api, &log, &path, accept).await;
+        let scans = scans(&log);
+        let read = scans.join("\n");
+        assert!(read.contains(index), "{path} does not use {index}:\n{read}");
+        assert!(
+            !read.contains("Seq Scan on stripe_"),
+            "{path} reads a whole table:\n{read}"
+        );
+        if index == days || index == values {
+            assert!(
+                !read.contains("stripe_revenue_data"),
+                "{path} reads rows:\n{read}"
+            );
+        }
+        if index == newest {
+            assert!(
+                !read.contains("Sort Key: r.created_at"),
+                "{path} sorts its rows:\n{read}"
+            );
+        }
+    }
+}
