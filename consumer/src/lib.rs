@@ -28,10 +28,11 @@ use tracing::info;
 use crate::fail_point::{FailPoint, NoFailPoints, SharedFailPoints};
 
 pub use config::{Args, Config};
-pub use worker::{run_claimed, work};
+pub use worker::{full_share, run_claimed, work};
 
-/// Connections beside those of the jobs: heartbeats, claims and health.
-const EXTRA_CONNECTIONS: u32 = 4;
+/// Connections beside one a job: heartbeats, claims, health, and a second one for jobs that read and write at
+/// the same time. A job that waits for Stripe holds none.
+const EXTRA_CONNECTIONS: u32 = 12;
 
 /// Why the consumer ended.
 #[derive(Debug, thiserror::Error)]
@@ -82,7 +83,7 @@ impl Engine {
     /// When a URL is not understood.
     pub fn new(config: &Config, clock: SharedClock) -> Result<Self, Error> {
         let slots = config.job.consumer_concurrency.get();
-        let connections = u32::from(slots) * 2 + EXTRA_CONNECTIONS;
+        let connections = u32::from(slots) + EXTRA_CONNECTIONS;
         let pool = db::connect(&config.database.database_url, Role::Consumer, connections)
             .map_err(Error::Database)?;
         let broker = broker::connect(

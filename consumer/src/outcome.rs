@@ -56,6 +56,9 @@ pub enum Error {
         /// Stripe's words.
         message: String,
     },
+    /// The job was an incremental one and is a full one from now on, whose turn is another.
+    #[error("the job has become a full one")]
+    Widened,
     /// A part of the job ended without a word.
     #[error("a part of the job broke off")]
     BrokeOff,
@@ -90,6 +93,7 @@ pub fn classify(error: &Error, failures_before: i32) -> Outcome {
     };
     match error {
         Error::Database(db::Error::LeaseLost) => Outcome::Abandon,
+        Error::Widened => Outcome::BackOff(Duration::ZERO, job_error("internal")),
         Error::Stripe(stripe::Error::KeyInvalid { .. }) | Error::NoCredential => {
             Outcome::FailConnection(job_error("stripe_key_invalid"))
         }

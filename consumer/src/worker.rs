@@ -4,6 +4,11 @@
 //! else's or blocked, and will be announced again. A delivery of RabbitMQ stays unacknowledged while its
 //! job runs, so that a full consumer is sent nothing, but not longer than RabbitMQ tolerates.
 //!
+//! A full job lasts minutes or hours, everything else moments, so full jobs hold a share of the slots at
+//! most ([`full_share`]). They stand in a line of their own in the database, from which one task claims the
+//! oldest whenever the share has room; that a full job was delivered only wakes this task. So no message
+//! has to be kept, or sent back, for a job whose turn has not come.
+//!
 //! While a job runs, heartbeats extend its lease. A job whose lease is lost is dropped where it
 //! stands; one that is called off, or interrupted by a shutdown, stops between two commits.
 
@@ -17,8 +22,8 @@ use common::db;
 use common::lifecycle::Context;
 use common::sync::lease::{self, Claim};
 use common::sync::queries;
-use common::sync::{Job, JobError, JobRef};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use common::sync::{Job, JobError, JobRef, JobType, Line};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument, error, info, info_span, warn};
@@ -35,86 +40,142 @@ const LONGEST_STATEMENT: Duration = Duration::from_secs(10);
 /// Writing a job's end is tried for this long when PostgreSQL is away; then its lease runs out.
 const LONGEST_END: Duration = Duration::from_secs(10);
 
+/// How many of so many slots full jobs may hold at the same time: three quarters, and all but one at most
+/// where there is more than one.
+pub fn full_share(slots: u16) -> u16 {
+    slots.saturating_sub((slots / 4).max(1)).max(1)
+}
+
+/// The slots of a process, and who wants one.
+#[derive(Debug, Clone)]
+struct Slots {
+    /// In the order in which they are asked for, so that neither line waits for the other to be empty.
+    all: Arc<Semaphore>,
+    /// Those that full jobs may hold.
+    full: Arc<Semaphore>,
+    /// There may be a full job to claim.
+    full_waits: Arc<Notify>,
+    /// There may be another job to claim.
+    short_waits: Arc<Notify>,
+    running: TaskTracker,
+}
+
+impl Slots {
+    fn new(slots: u16) -> Self {
+        Self {
+            all: Arc::new(Semaphore::new(usize::from(slots))),
+            full: Arc::new(Semaphore::new(usize::from(full_share(slots)))),
+            full_waits: Arc::default(),
+            short_waits: Arc::default(),
+            running: TaskTracker::new(),
+        }
+    }
+}
+
+/// What a job holds while it runs.
+#[derive(Debug)]
+struct Held {
+    _slot: OwnedSemaphorePermit,
+    _of_share: Option<OwnedSemaphorePermit>,
+}
+
 /// Claims and runs jobs until told to stop, then waits for the slots to give theirs back.
 pub async fn work(engine: &Engine, context: &Context) {
-    let slots = Arc::new(Semaphore::new(usize::from(engine.slots)));
-    let running = TaskTracker::new();
+    let slots = Slots::new(engine.slots);
+    tokio::join!(
+        claim_in_line(engine, context, &slots, Line::Full),
+        claim_in_line(engine, context, &slots, Line::Short),
+        keep_listening(engine, context, &slots),
+    );
+    slots.running.close();
+    slots.running.wait().await;
+}
+
+async fn keep_listening(engine: &Engine, context: &Context, slots: &Slots) {
     while !context.shutdown.is_cancelled() {
-        let listening = listen(engine, context, &slots, &running);
+        let listening = listen(engine, context, slots);
         if let Some(Err(cause)) = context.shutdown.run_until_cancelled(listening).await {
             warn!(error = %Chain(&cause), "wake-ups broke off");
             context.sleep(RETRY_PAUSE).await;
         }
     }
-    running.close();
-    running.wait().await;
 }
 
 async fn listen(
     engine: &Engine,
     context: &Context,
-    slots: &Arc<Semaphore>,
-    running: &TaskTracker,
+    slots: &Slots,
 ) -> Result<(), common::broker::Error> {
     let mut wakeups = engine.broker.subscribe(engine.slots).await?;
+    // Full jobs whose messages another consumer dropped, and then ended.
+    slots.full_waits.notify_one();
     loop {
-        // A slot first, then a wake-up: what cannot be run is left to others.
-        let Ok(slot) = slots.clone().acquire_owned().await else {
-            return Ok(());
-        };
         match wakeups.next().await? {
             Wakeup::Job(delivery) => {
-                running.spawn(run_delivered(
-                    engine.clone(),
-                    context.clone(),
-                    delivery,
-                    slot,
-                ));
+                let Ok(slot) = slots.all.clone().acquire_owned().await else {
+                    return Ok(());
+                };
+                let delivered =
+                    run_delivered(engine.clone(), context.clone(), slots.clone(), delivery, slot);
+                slots.running.spawn(delivered);
             }
-            Wakeup::Any => start_all(engine, context, slots, running, slot).await,
+            Wakeup::Any => {
+                slots.full_waits.notify_one();
+                slots.short_waits.notify_one();
+            }
         }
     }
 }
 
-/// Fills the free slots with jobs that can be claimed; each slot goes on to the next one by itself.
-async fn start_all(
-    engine: &Engine,
-    context: &Context,
-    slots: &Arc<Semaphore>,
-    running: &TaskTracker,
-    slot: OwnedSemaphorePermit,
-) {
-    let mut slot = Some(slot);
-    while let Some(free) = slot.take() {
-        let Some(job) = claim(engine, Claim::Oldest).await else {
-            return;
-        };
-        running.spawn(run_and_go_on(engine.clone(), context.clone(), job, free));
-        slot = slots.clone().try_acquire_owned().ok();
+/// Whenever woken, fills slots with jobs of one line until none of it can be claimed. Only stopped between
+/// two claims, so that no job is claimed and then forgotten.
+async fn claim_in_line(engine: &Engine, context: &Context, slots: &Slots, line: Line) {
+    let woken = match line {
+        Line::Full => &slots.full_waits,
+        Line::Short => &slots.short_waits,
+    };
+    let stop = &context.shutdown;
+    while stop.run_until_cancelled(woken.notified()).await.is_some() {
+        // A slot first, then a job: what cannot be run is left to others.
+        while let Some(Some(held)) = stop.run_until_cancelled(hold(slots, line)).await {
+            let Some(job) = claim(engine, Claim::OldestOf(line)).await else {
+                break;
+            };
+            let (engine, context, slots) = (engine.clone(), context.clone(), slots.clone());
+            slots.running.clone().spawn(async move {
+                run_in(&engine, &context, job, Some(&slots)).await;
+                drop(held);
+            });
+        }
     }
 }
 
-async fn run_and_go_on(engine: Engine, context: Context, job: Job, _slot: OwnedSemaphorePermit) {
-    let mut next = Some(job);
-    while let Some(job) = next.take() {
-        run_claimed(&engine, &context, job).await;
-        if !context.shutdown.is_cancelled() {
-            next = claim(&engine, Claim::Oldest).await;
-        }
-    }
+/// Waits for a slot, and before that for room in the share of full jobs where it is one.
+async fn hold(slots: &Slots, line: Line) -> Option<Held> {
+    let of_share = match line {
+        Line::Full => Some(slots.full.clone().acquire_owned().await.ok()?),
+        Line::Short => None,
+    };
+    Some(Held {
+        _slot: slots.all.clone().acquire_owned().await.ok()?,
+        _of_share: of_share,
+    })
 }
 
 async fn run_delivered(
     engine: Engine,
     context: Context,
+    slots: Slots,
     delivery: Delivery,
     _slot: OwnedSemaphorePermit,
 ) {
     let Some(job) = claim(&engine, Claim::Job(&delivery.job)).await else {
+        // A full job, for all that is known.
+        slots.full_waits.notify_one();
         acknowledge(delivery).await;
         return;
     };
-    let run = run_claimed(&engine, &context, job);
+    let run = run_in(&engine, &context, job, Some(&slots));
     tokio::pin!(run);
     let early = tokio::select! {
         () = &mut run => false,
@@ -162,6 +223,11 @@ enum Interruption {
 
 /// Runs a claimed job to whatever end, and writes that end down.
 pub async fn run_claimed(engine: &Engine, context: &Context, job: Job) {
+    run_in(engine, context, job, None).await;
+}
+
+/// The same in a process's slots; without them there is no share to keep to.
+async fn run_in(engine: &Engine, context: &Context, job: Job, slots: Option<&Slots>) {
     let span = info_span!(
         "job",
         job.id = %job.job_ref.job_id,
@@ -175,7 +241,7 @@ pub async fn run_claimed(engine: &Engine, context: &Context, job: Job) {
         let ended = tokio::select! {
             biased;
             why = interruption(engine, context, &job) => Err(why),
-            result = sync::run(engine, &job) => Ok(result),
+            result = sync_job(engine, &job, slots) => Ok(result),
         };
         let seconds = started.elapsed().as_secs_f64();
         metrics::histogram!("stripe_sync_job_seconds", "type" => job.job_type.as_str())
@@ -185,6 +251,29 @@ pub async fn run_claimed(engine: &Engine, context: &Context, job: Job) {
     }
     .instrument(span)
     .await;
+}
+
+/// Does a job's work. An incremental job that turns out to need a full one goes on as such where the share of
+/// full jobs has room, and else waits for its turn among them.
+async fn sync_job(
+    engine: &Engine,
+    job: &Job,
+    slots: Option<&Slots>,
+) -> Result<(), outcome::Error> {
+    let result = sync::run(engine, job).await;
+    let Err(outcome::Error::Widened) = result else {
+        return result;
+    };
+    let _of_share = match slots.map(|slots| slots.full.clone().try_acquire_owned()) {
+        Some(Err(_)) => return result,
+        Some(Ok(of_share)) => Some(of_share),
+        None => None,
+    };
+    let full = Job {
+        job_type: JobType::Full,
+        ..job.clone()
+    };
+    sync::run(engine, &full).await
 }
 
 /// Keeps the lease; returns when the job has to stop.
@@ -229,6 +318,7 @@ async fn conclude(
 ) {
     let status = match &ended {
         Ok(Ok(())) => "completed",
+        Ok(Err(outcome::Error::Widened)) => "widened",
         Ok(Err(_)) => "failed",
         Err(Interruption::LeaseLost) => "lease_lost",
         Err(Interruption::CalledOff) => "cancelled",
@@ -242,7 +332,7 @@ async fn conclude(
             info!("job called off");
             write_end(engine, job, End::Cancel).await;
         }
-        Err(Interruption::Shutdown) => {
+        Err(Interruption::Shutdown) | Ok(Err(outcome::Error::Widened)) => {
             info!("job given back");
             write_end(engine, job, End::GiveBack).await;
             publish(engine, std::slice::from_ref(&job.job_ref)).await;
@@ -347,13 +437,7 @@ async fn stop_connection(
 async fn announce_waiting(engine: &Engine, job: &Job) {
     let waiting = async {
         let mut conn = engine.pool.acquire().await?;
-        queries::waiting_behind(
-            &mut conn,
-            &job.job_ref.organization_id,
-            &job.connection_id,
-            &job.stripe_account_id,
-        )
-        .await
+        queries::waiting_behind(&mut conn, &job.stripe_account_id).await
     };
     match tokio::time::timeout(LONGEST_STATEMENT, waiting).await {
         Ok(Ok(jobs)) if !jobs.is_empty() => publish(engine, &jobs).await,

@@ -7,12 +7,16 @@
 //! A job that merely waits in line looks the same as one whose message was lost. To send it again and
 //! again would fill the queue, so the broker is asked first: while it holds at least as many messages
 //! as there are claimable jobs, none is taken for lost. A consumer with a free slot empties the
-//! queue, so a loss that hides behind a full queue delays nothing.
+//! queue, so a loss that hides behind a full queue delays nothing. Full jobs are counted apart: a
+//! consumer drops their messages while its share of slots for them is taken, and finds them in the
+//! database when it is not. So a few messages, for consumers that have just begun, do for all of them.
+//! And where messages are not kept at all, one wakes every consumer there is.
 
 use chrono::TimeDelta;
 use common::broker::Link;
 use common::cause::Chain;
-use common::{db, sync::schedule};
+use common::db;
+use common::sync::{Line, schedule};
 use tracing::{debug, info, warn};
 
 use crate::Scheduler;
@@ -22,6 +26,9 @@ pub(crate) const PATIENCE: TimeDelta = TimeDelta::seconds(15);
 
 /// Jobs taken by one statement.
 const BATCH: i64 = 1000;
+
+/// Full jobs sent again in one pass: as many consumers are woken.
+const FULL_JOBS: i64 = 100;
 
 /// Sends messages about every claimable job that nobody took up; tells how many.
 ///
@@ -35,33 +42,42 @@ pub async fn dispatch(scheduler: &Scheduler) -> Result<usize, db::Error> {
     let now = scheduler.clock.now();
     let mut conn = scheduler.pool.acquire().await?;
     let claimable = schedule::count_claimable(&mut conn, now).await?;
-    metrics::gauge!("stripe_sync_jobs_claimable").set(claimable as f64);
-    if claimable == 0 || in_line(scheduler, claimable).await {
+    let all = claimable.full + claimable.short;
+    metrics::gauge!("stripe_sync_jobs_claimable").set(all as f64);
+    if all == 0 {
+        return Ok(0);
+    }
+    let backlog = match scheduler.broker.backlog().await {
+        Ok(backlog) => backlog,
+        Err(cause) => {
+            warn!(error = %Chain(&cause), "the broker cannot be asked; dispatching later");
+            return Ok(0);
+        }
+    };
+    let in_line = |jobs: i64| backlog.is_some_and(|waiting| waiting >= jobs.unsigned_abs());
+    if in_line(all) {
         return Ok(0);
     }
     let mut dispatched = 0;
-    loop {
-        let jobs = schedule::take_undispatched(&mut conn, now, PATIENCE, BATCH).await?;
-        if jobs.is_empty() {
-            break;
-        }
-        dispatched += jobs.len();
+    let mut take = async |line, most| {
+        let jobs =
+            schedule::take_undispatched(&mut conn, line, now, PATIENCE, most).await?;
         metrics::counter!("stripe_sync_jobs_dispatched_total").increment(jobs.len() as u64);
         scheduler.publish(&jobs).await;
+        Ok::<_, db::Error>(jobs.len())
+    };
+    dispatched += take(Line::Full, FULL_JOBS).await?;
+    if !in_line(claimable.short) {
+        loop {
+            let taken = take(Line::Short, BATCH).await?;
+            dispatched += taken;
+            if taken == 0 || backlog.is_none() {
+                break;
+            }
+        }
     }
     if dispatched > 0 {
         info!(jobs = dispatched, "dispatched jobs that nobody took up");
     }
     Ok(dispatched)
-}
-
-/// Whether the broker holds messages enough for all claimable jobs, or cannot be asked.
-async fn in_line(scheduler: &Scheduler, claimable: i64) -> bool {
-    match scheduler.broker.backlog().await {
-        Ok(backlog) => backlog.is_some_and(|waiting| waiting >= claimable as u64),
-        Err(cause) => {
-            warn!(error = %Chain(&cause), "the broker cannot be asked; dispatching later");
-            true
-        }
-    }
 }

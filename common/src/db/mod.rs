@@ -46,6 +46,15 @@ impl Role {
         }
     }
 
+    /// What else its sessions are told.
+    fn settings(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Self::Api | Self::Consumer => &[],
+            // Batches: a plan that does not know their size would join whole tables with them.
+            Self::Scheduler => &[("plan_cache_mode", "force_custom_plan"), ("jit", "off")],
+        }
+    }
+
     fn set_statement(self) -> &'static str {
         match self {
             Self::Api => "SET ROLE stripe_sync_api",
@@ -84,7 +93,8 @@ pub fn connect(url: &SecretString, role: Role, max_connections: u32) -> Result<P
         .connect_lazy_with(
             options
                 .application_name(role.as_str())
-                .options(SERVER_SETTINGS),
+                .options(SERVER_SETTINGS)
+                .options(role.settings().iter().copied()),
         ))
 }
 

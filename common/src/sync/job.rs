@@ -122,6 +122,23 @@ impl JobType {
     }
 }
 
+/// The line in which a job waits for its turn. A full job holds its slot for as long as Stripe's rate makes
+/// it last, minutes to hours; everything else is a matter of moments.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Line {
+    /// Full jobs.
+    Full,
+    /// All others.
+    Short,
+}
+
+impl Line {
+    /// As the index `sync_jobs_pending` has it: `(job_type = 'full')::INTEGER`.
+    pub(super) fn number(self) -> i32 {
+        i32::from(self == Self::Full)
+    }
+}
+
 impl JobStatus {
     /// Whether the job has ended.
     pub fn ended(self) -> bool {

@@ -9,21 +9,24 @@ use sqlx::PgConnection;
 use sqlx::types::Json;
 
 use super::queries::JobRow;
-use super::{Fence, Job, JobError, JobRef, JobStatus, Plan};
+use super::{Fence, Job, JobError, JobRef, JobStatus, Line, Plan};
 use crate::db::Error;
 
 /// Which job to claim.
 #[derive(Debug, Clone, Copy)]
 pub enum Claim<'a> {
-    /// This one.
+    /// This one, unless it is a full job: those are claimed by their turn.
     Job(&'a JobRef),
-    /// The oldest that may run, of whatever tenant.
+    /// The oldest that may run, of whatever tenant and line.
     Oldest,
+    /// The oldest of a line that may run, of whatever tenant.
+    OldestOf(Line),
 }
 
 /// Claims a job for `owner` until `now + lease`, raising its attempt. None when it may not run: ended,
 /// held by another, younger than a pending one of its connection, or behind a running one of its
-/// connection or Stripe account. Sees every tenant's jobs; needs the consumer's role.
+/// connection or Stripe account. Jobs that a consumer left behind come before those that wait.
+/// Sees every tenant's jobs; needs the consumer's role.
 pub async fn claim(
     conn: &mut PgConnection,
     claim: Claim<'_>,
@@ -31,54 +34,118 @@ pub async fn claim(
     now: DateTime<Utc>,
     lease: TimeDelta,
 ) -> Result<Option<Job>, Error> {
-    let (organization, job_id) = match claim {
-        Claim::Job(job) => (Some(job.organization_id.as_str()), Some(job.job_id.0)),
-        Claim::Oldest => (None, None),
+    let claimed = match claim {
+        Claim::Job(job) => claim_one(conn, job, owner, now, lease).await,
+        Claim::OldestOf(line) => claim_oldest(conn, line, owner, now, lease).await,
+        Claim::Oldest => match claim_oldest(conn, Line::Short, owner, now, lease).await {
+            Ok(None) => claim_oldest(conn, Line::Full, owner, now, lease).await,
+            claimed => claimed,
+        },
     };
-    let claimed = sqlx::query_as!(
-        JobRow,
-        r#"UPDATE sync_jobs AS job
-           SET status = 'running', attempt = attempt + 1, lease_owner = $3, lease_expires_at = $5,
-               started_at = COALESCE(started_at, $4)
-           WHERE (job.organization_id, job.job_id) = (
-               SELECT candidate.organization_id, candidate.job_id FROM sync_jobs AS candidate
-               WHERE ($1::TEXT IS NULL OR candidate.organization_id = $1)
-                 AND ($2::UUID IS NULL OR candidate.job_id = $2)
-                 AND (candidate.status = 'pending'
-                      OR (candidate.status = 'running' AND candidate.lease_expires_at <= $4))
-                 AND (candidate.status = 'running' OR NOT EXISTS (
-                     SELECT FROM sync_jobs AS other
-                     WHERE other.organization_id = candidate.organization_id
-                       AND other.connection_id = candidate.connection_id
-                       AND (other.status = 'running'
-                            OR (other.status = 'pending'
-                                AND (other.created_at, other.job_id) < (candidate.created_at, candidate.job_id)))))
-                 AND (candidate.status = 'running' OR candidate.job_type NOT IN ('full', 'incremental')
-                      OR NOT EXISTS (
-                          SELECT FROM sync_jobs AS other
-                          WHERE other.stripe_account_id = candidate.stripe_account_id
-                            AND other.status = 'running' AND other.job_type IN ('full', 'incremental')))
-               ORDER BY candidate.created_at, candidate.job_id
-               LIMIT 1
-               FOR UPDATE SKIP LOCKED)
-           RETURNING organization_id, job_id, connection_id, stripe_account_id, job_type, trigger, status,
-               attempt, failures, cancel_requested, created_at, started_at, finished_at,
-               plan AS "plan: _", charges_seen, rows_written, requests, error_code, error_message"#,
-        organization,
-        job_id,
-        owner,
-        now,
-        now + lease
-    )
-    .fetch_optional(conn)
-    .await
-    .map_err(Error::from);
     match claimed {
         Ok(row) => row.map(Job::try_from).transpose(),
         // Another consumer claimed a job of the same connection or account at the same moment.
         Err(Error::Conflict { .. }) => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+async fn claim_one(
+    conn: &mut PgConnection,
+    job: &JobRef,
+    owner: &str,
+    now: DateTime<Utc>,
+    lease: TimeDelta,
+) -> Result<Option<JobRow>, Error> {
+    // OFFSET 0 keeps the question one lookup by index, whatever the planner believes of the table.
+    Ok(sqlx::query_as!(
+        JobRow,
+        r#"UPDATE sync_jobs AS job
+           SET status = 'running', attempt = attempt + 1, lease_owner = $3, lease_expires_at = $5,
+               started_at = COALESCE(started_at, $4)
+           WHERE (job.organization_id, job.job_id) = (
+               SELECT candidate.organization_id, candidate.job_id FROM sync_jobs AS candidate
+               WHERE candidate.organization_id = $1 AND candidate.job_id = $2
+                 AND candidate.job_type <> 'full'
+                 AND ((candidate.status = 'running' AND candidate.lease_expires_at <= $4)
+                      OR (candidate.status = 'pending' AND NOT EXISTS (
+                          SELECT FROM sync_jobs AS other
+                          WHERE other.stripe_account_id = candidate.stripe_account_id
+                            AND other.finished_at IS NULL
+                            AND ((other.organization_id = candidate.organization_id
+                                  AND other.connection_id = candidate.connection_id
+                                  AND (other.status = 'running'
+                                       OR (other.status = 'pending' AND (other.created_at, other.job_id)
+                                                                        < (candidate.created_at, candidate.job_id))))
+                                 OR (other.status = 'running'
+                                     AND other.job_type IN ('full', 'incremental')
+                                     AND candidate.job_type IN ('full', 'incremental')))
+                          OFFSET 0)))
+               FOR UPDATE SKIP LOCKED)
+           RETURNING organization_id, job_id, connection_id, stripe_account_id, job_type, trigger, status,
+               attempt, failures, cancel_requested, created_at, started_at, finished_at,
+               plan AS "plan: _", charges_seen, rows_written, requests, error_code, error_message"#,
+        job.organization_id.as_str(),
+        job.job_id.0,
+        owner,
+        now,
+        now + lease
+    )
+    .fetch_optional(conn)
+    .await?)
+}
+
+async fn claim_oldest(
+    conn: &mut PgConnection,
+    line: Line,
+    owner: &str,
+    now: DateTime<Utc>,
+    lease: TimeDelta,
+) -> Result<Option<JobRow>, Error> {
+    Ok(sqlx::query_as!(
+        JobRow,
+        r#"WITH left_behind AS MATERIALIZED (
+               SELECT organization_id, job_id FROM sync_jobs
+               WHERE status = 'running' AND lease_expires_at <= $3
+                 AND (job_type = 'full')::INTEGER = $1
+               ORDER BY lease_expires_at
+               LIMIT 1
+               FOR UPDATE SKIP LOCKED
+           ), waiting AS MATERIALIZED (
+               SELECT organization_id, job_id FROM sync_jobs AS candidate
+               WHERE status = 'pending' AND (job_type = 'full')::INTEGER = $1
+                 AND NOT EXISTS (SELECT FROM left_behind)
+                 AND NOT EXISTS (
+                     SELECT FROM sync_jobs AS other
+                     WHERE other.stripe_account_id = candidate.stripe_account_id
+                       AND other.finished_at IS NULL
+                       AND ((other.organization_id = candidate.organization_id
+                             AND other.connection_id = candidate.connection_id
+                             AND (other.status = 'running'
+                                  OR (other.status = 'pending' AND (other.created_at, other.job_id)
+                                                                   < (candidate.created_at, candidate.job_id))))
+                            OR (other.status = 'running'
+                                AND other.job_type IN ('full', 'incremental')
+                                AND candidate.job_type IN ('full', 'incremental')))
+                     OFFSET 0)
+               ORDER BY created_at, job_id
+               LIMIT 1
+               FOR UPDATE SKIP LOCKED
+           )
+           UPDATE sync_jobs AS job
+           SET status = 'running', attempt = attempt + 1, lease_owner = $2, lease_expires_at = $4,
+               started_at = COALESCE(started_at, $3)
+           WHERE (job.organization_id, job.job_id) = (TABLE left_behind UNION ALL TABLE waiting)
+           RETURNING organization_id, job_id, connection_id, stripe_account_id, job_type, trigger, status,
+               attempt, failures, cancel_requested, created_at, started_at, finished_at,
+               plan AS "plan: _", charges_seen, rows_written, requests, error_code, error_message"#,
+        line.number(),
+        owner,
+        now,
+        now + lease
+    )
+    .fetch_optional(conn)
+    .await?)
 }
 
 /// Extends the lease; tells whether a person called the job off.
@@ -166,6 +233,29 @@ pub async fn complete(
     now: DateTime<Utc>,
 ) -> Result<(), Error> {
     end(conn, fence, JobStatus::Completed, None, now).await
+}
+
+/// Ends a job well that has nothing more to commit than a count of its last requests.
+pub async fn complete_idle(
+    conn: &mut PgConnection,
+    fence: &Fence,
+    requests: i64,
+    now: DateTime<Utc>,
+) -> Result<(), Error> {
+    let ended = sqlx::query!(
+        "UPDATE sync_jobs
+         SET status = 'completed', finished_at = $5, lease_owner = NULL, lease_expires_at = NULL,
+             error_code = NULL, error_message = NULL, requests = requests + $4
+         WHERE organization_id = $1 AND job_id = $2 AND attempt = $3 AND status = 'running'",
+        fence.job_ref.organization_id.as_str(),
+        fence.job_ref.job_id.0,
+        fence.attempt,
+        requests,
+        now,
+    )
+    .execute(conn)
+    .await?;
+    affected_one(ended.rows_affected())
 }
 
 /// Ends a job for good, with its cause.

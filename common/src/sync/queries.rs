@@ -161,21 +161,19 @@ pub async fn enqueue(
     }
 }
 
-/// The jobs that an ended job of this connection and account may have kept waiting, oldest first.
-/// Sees every tenant's jobs; needs the consumer's role.
+/// The jobs that an ended job of this Stripe account, its connection's among them, may have kept waiting,
+/// oldest first. Sees every tenant's jobs; needs the consumer's role.
 pub async fn waiting_behind(
     conn: &mut PgConnection,
-    organization: &OrganizationId,
-    connection_id: &str,
     stripe_account_id: &str,
 ) -> Result<Vec<JobRef>, Error> {
+    // No comparison of the status alone with a constant: it would let a planner that believes the queue to be
+    // empty read all of it.
     sqlx::query!(
         "SELECT organization_id, job_id FROM sync_jobs
-         WHERE status = 'pending'
-           AND ((organization_id = $1 AND connection_id = $2) OR stripe_account_id = $3)
+         WHERE stripe_account_id = $1 AND finished_at IS NULL
+           AND status NOT IN ('running', 'completed', 'failed', 'cancelled')
          ORDER BY created_at, job_id LIMIT 10",
-        organization.as_str(),
-        connection_id,
         stripe_account_id
     )
     .fetch_all(conn)

@@ -9,7 +9,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{JobId, JobRef};
+use super::{JobId, JobRef, Line};
 use crate::db::{self, Error};
 
 /// When a connection is due next: at the next multiple of its interval since 1970, after `now`.
@@ -77,23 +77,29 @@ pub async fn take_due(
                  AND connection.connection_id = due.connection_id
            ), wanted AS (
                SELECT numbered.*, id.job_id,
-                   CASE WHEN state.full_synced_at IS NULL THEN 'full' ELSE 'incremental' END AS job_type
+                   CASE WHEN (SELECT full_synced_at FROM stripe_sync_state AS state
+                              WHERE state.organization_id = numbered.organization_id
+                                AND state.connection_id = numbered.connection_id) IS NULL
+                        THEN 'full' ELSE 'incremental' END AS job_type
                FROM (SELECT due.*, ROW_NUMBER() OVER (ORDER BY next_sync_at) AS n FROM due) AS numbered
                JOIN UNNEST($2::UUID[]) WITH ORDINALITY AS id (job_id, n) USING (n)
-               LEFT JOIN stripe_sync_state AS state USING (organization_id, connection_id)
            ), made AS (
                INSERT INTO sync_jobs (organization_id, job_id, connection_id, stripe_account_id,
                                       job_type, trigger, status, created_at)
                SELECT organization_id, job_id, connection_id, stripe_account_id,
                       job_type, 'schedule', 'pending', $1
                FROM wanted
+               -- OFFSET 0: a lookup by index for each, never a join with the whole history of jobs.
                WHERE NOT EXISTS (
                    SELECT FROM sync_jobs AS other
-                   WHERE other.organization_id = wanted.organization_id
+                   WHERE other.stripe_account_id = wanted.stripe_account_id
+                     AND other.finished_at IS NULL
+                     AND other.organization_id = wanted.organization_id
                      AND other.connection_id = wanted.connection_id
                      AND other.job_type IN ('full', wanted.job_type)
                      AND (other.status = 'pending'
-                          OR (other.status = 'running' AND NOT other.cancel_requested)))
+                          OR (other.status = 'running' AND NOT other.cancel_requested))
+                   OFFSET 0)
                ON CONFLICT (organization_id, connection_id, job_type) WHERE status = 'pending'
                DO NOTHING
                RETURNING job_id
@@ -121,39 +127,55 @@ pub async fn take_due(
         .collect()
 }
 
+/// How many jobs could be claimed at a moment, by their line.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Claimable {
+    /// Full jobs.
+    pub full: i64,
+    /// All others.
+    pub short: i64,
+}
+
 /// How many jobs could be claimed at this moment: pending and not behind another, or left by a
 /// consumer whose lease ran out.
-pub async fn count_claimable(conn: &mut PgConnection, now: DateTime<Utc>) -> Result<i64, Error> {
-    let count = sqlx::query_scalar!(
-        r#"SELECT
-               (SELECT COUNT(*) FROM sync_jobs WHERE status = 'running' AND lease_expires_at <= $1)
-               + (SELECT COUNT(*) FROM sync_jobs AS job
-                  WHERE job.status = 'pending'
-                    AND NOT EXISTS (
-                        SELECT FROM sync_jobs AS other
-                        WHERE other.organization_id = job.organization_id
-                          AND other.connection_id = job.connection_id
-                          AND (other.status = 'running'
-                               OR (other.status = 'pending'
-                                   AND (other.created_at, other.job_id) < (job.created_at, job.job_id))))
-                    AND (job.job_type NOT IN ('full', 'incremental') OR NOT EXISTS (
-                        SELECT FROM sync_jobs AS other
-                        WHERE other.stripe_account_id = job.stripe_account_id
-                          AND other.status = 'running' AND other.job_type IN ('full', 'incremental'))))
-               AS "count!""#,
+pub async fn count_claimable(
+    conn: &mut PgConnection,
+    now: DateTime<Utc>,
+) -> Result<Claimable, Error> {
+    Ok(sqlx::query_as!(
+        Claimable,
+        r#"SELECT COUNT(*) FILTER (WHERE job_type = 'full') AS "full!",
+                  COUNT(*) FILTER (WHERE job_type <> 'full') AS "short!"
+           FROM (
+               SELECT job_type FROM sync_jobs WHERE status = 'running' AND lease_expires_at <= $1
+               UNION ALL
+               SELECT job_type FROM (
+                   SELECT DISTINCT ON (organization_id, connection_id)
+                          organization_id, connection_id, stripe_account_id, job_type
+                   FROM sync_jobs WHERE status = 'pending'
+                   ORDER BY organization_id, connection_id, created_at, job_id) AS first
+               WHERE NOT EXISTS (
+                       SELECT FROM sync_jobs AS other
+                       WHERE other.organization_id = first.organization_id
+                         AND other.connection_id = first.connection_id AND other.status = 'running')
+                 AND (first.job_type NOT IN ('full', 'incremental') OR NOT EXISTS (
+                       SELECT FROM sync_jobs AS other
+                       WHERE other.stripe_account_id = first.stripe_account_id
+                         AND other.status = 'running' AND other.job_type IN ('full', 'incremental')))
+           ) AS claimable"#,
         now
     )
     .fetch_one(conn)
-    .await?;
-    Ok(count)
+    .await?)
 }
 
-/// Takes claimable jobs of which nobody was told within `patience`, the oldest first, and notes that
-/// they are dispatched now. Jobs that wait behind a running one are left to whoever ends that one.
+/// Takes claimable jobs of a line of which nobody was told within `patience`, the oldest first, and notes
+/// that they are dispatched now. Jobs that wait behind a running one are left to whoever ends that one.
 ///
 /// Call it outside a transaction, or commit before telling anyone.
 pub async fn take_undispatched(
     conn: &mut PgConnection,
+    line: Line,
     now: DateTime<Utc>,
     patience: TimeDelta,
     limit: i64,
@@ -161,25 +183,28 @@ pub async fn take_undispatched(
     let rows = sqlx::query!(
         r#"WITH left_behind AS (
                SELECT organization_id, job_id FROM sync_jobs
-               WHERE status = 'running' AND lease_expires_at <= $1
+               WHERE status = 'running' AND lease_expires_at <= $1 AND (job_type = 'full')::INTEGER = $4
                  AND (dispatched_at IS NULL OR dispatched_at <= $2 OR dispatched_at < lease_expires_at)
                ORDER BY lease_expires_at
                LIMIT $3
                FOR UPDATE SKIP LOCKED
            ), forgotten AS (
                SELECT organization_id, job_id FROM sync_jobs AS job
-               WHERE job.status = 'pending' AND COALESCE(job.dispatched_at, job.created_at) <= $2
+               WHERE job.status = 'pending' AND (job_type = 'full')::INTEGER = $4
+                 AND COALESCE(job.dispatched_at, job.created_at) <= $2
                  AND NOT EXISTS (
                      SELECT FROM sync_jobs AS other
-                     WHERE other.organization_id = job.organization_id
-                       AND other.connection_id = job.connection_id
-                       AND (other.status = 'running'
-                            OR (other.status = 'pending'
-                                AND (other.created_at, other.job_id) < (job.created_at, job.job_id))))
-                 AND (job.job_type NOT IN ('full', 'incremental') OR NOT EXISTS (
-                     SELECT FROM sync_jobs AS other
                      WHERE other.stripe_account_id = job.stripe_account_id
-                       AND other.status = 'running' AND other.job_type IN ('full', 'incremental')))
+                       AND other.finished_at IS NULL
+                       AND ((other.organization_id = job.organization_id
+                             AND other.connection_id = job.connection_id
+                             AND (other.status = 'running'
+                                  OR (other.status = 'pending' AND (other.created_at, other.job_id)
+                                                                   < (job.created_at, job.job_id))))
+                            OR (other.status = 'running'
+                                AND other.job_type IN ('full', 'incremental')
+                                AND job.job_type IN ('full', 'incremental')))
+                     OFFSET 0)
                ORDER BY job.created_at, job.job_id
                LIMIT $3
                FOR UPDATE SKIP LOCKED
@@ -190,7 +215,8 @@ pub async fn take_undispatched(
            RETURNING job.organization_id, job.job_id"#,
         now,
         now - patience,
-        limit
+        limit,
+        line.number()
     )
     .fetch_all(conn)
     .await?;

@@ -174,6 +174,39 @@ pub async fn set_reached(
     Ok(())
 }
 
+/// The same where nothing is left to be made anew: neither days nor the catalogue. Else it stores nothing and
+/// says false.
+pub async fn set_reached_if_settled(
+    conn: &mut PgConnection,
+    organization: &OrganizationId,
+    connection_id: &str,
+    reached: &Reached,
+) -> Result<bool, Error> {
+    let stored = sqlx::query!(
+        "UPDATE stripe_sync_state AS state
+         SET covered_from = $3, full_synced_at = COALESCE($4, full_synced_at), events_cursor = $5,
+             applied_events = $6, read_with = $7,
+             relisted_on = COALESCE($8, relisted_on), rows_repaired = COALESCE($9, rows_repaired)
+         WHERE organization_id = $1 AND connection_id = $2 AND NOT catalogue_stale
+           AND NOT EXISTS (
+               SELECT FROM stripe_stale_days AS stale
+               WHERE stale.organization_id = state.organization_id
+                 AND stale.connection_id = state.connection_id)",
+        organization.as_str(),
+        connection_id,
+        reached.covered_from,
+        reached.full_synced_at,
+        reached.events_cursor,
+        &reached.applied_events,
+        &reached.read_with,
+        reached.relisted.map(|relisted| relisted.on),
+        reached.relisted.map(|relisted| relisted.rows_repaired),
+    )
+    .execute(conn)
+    .await?;
+    Ok(stored.rows_affected() == 1)
+}
+
 /// Narrows the covered range to begin no earlier than `from`, when what was before it has been removed.
 pub async fn begin_no_earlier(
     conn: &mut PgConnection,

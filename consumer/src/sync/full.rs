@@ -53,7 +53,7 @@ pub(super) async fn run(run: &Run<'_>) -> Result<(), Error> {
         Some(plan) => plan,
         None => begin(run, covered_from, now, &read_with).await?,
     };
-    let source = run.source().await?;
+    let source = run.source()?;
     let read = if plan.is_done() {
         Read { plan, rows: 0 }
     } else {

@@ -3,14 +3,18 @@
 //! The cursor moves only to `now - lag`, since events become visible late; the ids applied in between are
 //! remembered, so an idle connection costs one request a run and nothing is applied twice. All types of
 //! events are listed: those that change rows are more than Stripe's filter of 20 can name, and two lists
-//! would be two requests. The first run of a day lists the last days again ([`super::relist`]).
+//! would be two requests. A run that finds nothing ends in one transaction. The first run of a day lists the last days again ([`super::relist`]).
+
+use std::sync::atomic::Ordering;
 
 use chrono::{DateTime, Utc};
 use common::catalogue::CatalogObject;
 use common::charge::outside;
 use common::stripe::{Event, ListQuery};
-use common::sync::lease::{Progress, fenced_progress, widen_to_full};
-use common::sync::state::Reached;
+use common::connection;
+use common::sync::lease::{Progress, complete_idle, fenced_progress, widen_to_full};
+use common::sync::schedule::next_sync_at;
+use common::sync::state::{self, Reached};
 use common::sync::{List, ParkedObject, Range};
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
@@ -45,15 +49,23 @@ pub(super) async fn run(run: &Run<'_>) -> Result<(), Error> {
         let mut tx = run.transaction().await?;
         widen_to_full(&mut tx, &run.fence).await?;
         run.commit(tx).await?;
-        return full::run(run).await;
+        return Err(Error::Widened);
     };
-    let source = run.source().await?;
+    let source = run.source()?;
     let read = read_events(&source, cursor, &run.state.applied_events).await?;
     let next_cursor = cursor.max(source.no_later_than_stripe(now) - run.lag());
     apply(run, &source, &read.changes).await?;
     let relisted = relist::when_due(run, &source, now).await?;
+    let nothing_happened = read.changes.is_empty()
+        && read.parked.is_empty()
+        && relisted.is_none()
+        && !run.has_parked.load(Ordering::Relaxed);
+    let requests = source.new_requests();
+    if nothing_happened && complete_at_once(run, next_cursor, &read, requests).await? {
+        return Ok(());
+    }
     let mut rest = Batch {
-        requests: source.new_requests(),
+        requests,
         ..Batch::default()
     };
     rest.objects.parked.extend(read.parked.iter().cloned());
@@ -61,14 +73,51 @@ pub(super) async fn run(run: &Run<'_>) -> Result<(), Error> {
     rest.objects.not_kept.extend(readable);
     write::commit(run, rest, None).await?;
     let reached = Reached {
-        covered_from: run.connection.covered_from(),
-        full_synced_at: None,
-        events_cursor: next_cursor,
-        applied_events: read.created_since(next_cursor),
-        read_with: run.read_with(),
         relisted,
+        ..reached(run, next_cursor, &read)
     };
     finish::complete(run, Some(&reached)).await
+}
+
+fn reached(run: &Run<'_>, events_cursor: DateTime<Utc>, read: &ReadEvents) -> Reached {
+    Reached {
+        covered_from: run.connection.covered_from(),
+        full_synced_at: None,
+        events_cursor,
+        applied_events: read.created_since(events_cursor),
+        read_with: run.read_with(),
+        relisted: None,
+    }
+}
+
+/// Completes a job that has nothing to write, in one transaction: most jobs are of connections on which nothing
+/// happened, and what each costs bounds how many connections a consumer serves. False, with nothing done, when
+/// an earlier job left days or the catalogue to be made anew.
+async fn complete_at_once(
+    run: &Run<'_>,
+    events_cursor: DateTime<Utc>,
+    read: &ReadEvents,
+    requests: i64,
+) -> Result<bool, Error> {
+    let (organization, connection_id) = (run.organization(), run.connection_id());
+    let now = run.engine.clock.now();
+    let mut tx = run.transaction().await?;
+    let reached = reached(run, events_cursor, read);
+    if !state::set_reached_if_settled(&mut tx, organization, connection_id, &reached).await? {
+        return Ok(false);
+    }
+    if run.connection.problem.is_some() {
+        connection::queries::clear_problem(&mut tx, organization, connection_id).await?;
+    }
+    if run.connection.next_sync_at <= now {
+        let next = next_sync_at(now, run.connection.sync_interval_minutes);
+        connection::queries::set_next_sync(&mut tx, organization, connection_id, next).await?;
+    }
+    // A job that was given up may have brought the days up to date and not the totals.
+    state::refresh_totals(&mut tx, organization, connection_id).await?;
+    complete_idle(&mut tx, &run.fence, requests, now).await?;
+    run.commit(tx).await?;
+    Ok(true)
 }
 
 #[derive(Default)]
@@ -81,9 +130,9 @@ struct ReadEvents {
 
 impl ReadEvents {
     /// The ids of events that the next job will be shown again.
-    fn created_since(self, cursor: DateTime<Utc>) -> Vec<String> {
-        let again = |(id, created): (String, i64)| (created >= cursor.timestamp()).then_some(id);
-        self.seen.into_iter().filter_map(again).collect()
+    fn created_since(&self, cursor: DateTime<Utc>) -> Vec<String> {
+        let again = self.seen.iter().filter(|(_, created)| *created >= cursor.timestamp());
+        again.map(|(id, _)| id.clone()).collect()
     }
 }
 

@@ -79,6 +79,8 @@ pub(crate) struct Run<'a> {
     pub(crate) connection: Connection,
     pub(crate) rules: RuleSet,
     pub(crate) state: SyncState,
+    /// The key, as stored.
+    sealed: Option<Vec<u8>>,
     /// Whether objects are set aside that may be readable now.
     pub(crate) has_parked: AtomicBool,
 }
@@ -94,6 +96,7 @@ impl<'a> Run<'a> {
             filter::queries::active(&mut tx, organization.as_str(), &job.connection_id).await?;
         let state = state::get(&mut tx, organization, &job.connection_id).await?;
         let parked = parked::count(&mut tx, organization, &job.connection_id).await?;
+        let sealed = credential::queries::load(&mut tx, organization, &job.connection_id).await?;
         engine.commit(tx).await?;
         Ok(Self {
             engine,
@@ -102,6 +105,7 @@ impl<'a> Run<'a> {
             connection,
             rules,
             state,
+            sealed,
             has_parked: AtomicBool::new(!parked.is_empty()),
         })
     }
@@ -127,17 +131,13 @@ impl<'a> Run<'a> {
     }
 
     /// Opens the credential. The only place where a sync holds the key.
-    pub(crate) async fn source(&self) -> Result<Source, Error> {
-        let mut tx = self.transaction().await?;
-        let sealed = credential::queries::load(&mut tx, self.organization(), self.connection_id())
-            .await?
-            .ok_or(Error::NoCredential)?;
-        self.commit(tx).await?;
+    pub(crate) fn source(&self) -> Result<Source, Error> {
+        let sealed = self.sealed.as_ref().ok_or(Error::NoCredential)?;
         let place = Place {
             organization: self.organization(),
             connection_id: self.connection_id(),
         };
-        let key = self.engine.keyring.open(&sealed, place)?;
+        let key = self.engine.keyring.open(sealed, place)?;
         let Connection {
             livemode,
             rate_share,
