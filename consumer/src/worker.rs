@@ -115,8 +115,13 @@ async fn listen(
                 let Ok(slot) = slots.all.clone().acquire_owned().await else {
                     return Ok(());
                 };
-                let delivered =
-                    run_delivered(engine.clone(), context.clone(), slots.clone(), delivery, slot);
+                let delivered = run_delivered(
+                    engine.clone(),
+                    context.clone(),
+                    slots.clone(),
+                    delivery,
+                    slot,
+                );
                 slots.running.spawn(delivered);
             }
             Wakeup::Any => {
@@ -255,11 +260,7 @@ async fn run_in(engine: &Engine, context: &Context, job: Job, slots: Option<&Slo
 
 /// Does a job's work. An incremental job that turns out to need a full one goes on as such where the share of
 /// full jobs has room, and else waits for its turn among them.
-async fn sync_job(
-    engine: &Engine,
-    job: &Job,
-    slots: Option<&Slots>,
-) -> Result<(), outcome::Error> {
+async fn sync_job(engine: &Engine, job: &Job, slots: Option<&Slots>) -> Result<(), outcome::Error> {
     let result = sync::run(engine, job).await;
     let Err(outcome::Error::Widened) = result else {
         return result;

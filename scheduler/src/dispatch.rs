@@ -60,8 +60,7 @@ pub async fn dispatch(scheduler: &Scheduler) -> Result<usize, db::Error> {
     }
     let mut dispatched = 0;
     let mut take = async |line, most| {
-        let jobs =
-            schedule::take_undispatched(&mut conn, line, now, PATIENCE, most).await?;
+        let jobs = schedule::take_undispatched(&mut conn, line, now, PATIENCE, most).await?;
         metrics::counter!("stripe_sync_jobs_dispatched_total").increment(jobs.len() as u64);
         scheduler.publish(&jobs).await;
         Ok::<_, db::Error>(jobs.len())

@@ -102,7 +102,7 @@ impl Setup {
         sqlx::query(
             "INSERT INTO platform_connections (organization_id, connection_id, stripe_account_id,
                  livemode, timezone, lookback_days, created_at, next_sync_at)
-             SELECT $1, 'c' || n, 'acct_' || $1 || n, FALSE, 'UTC', 30, $3, $3
+             SELECT $1, 'c' || n, 'acct_' || $1 || 'c' || n, FALSE, 'UTC', 30, $3, $3
              FROM generate_series(1, $2) AS n",
         )
         .bind(organization)
@@ -129,7 +129,7 @@ impl Setup {
         sqlx::query(
             "INSERT INTO sync_jobs (organization_id, job_id, connection_id, stripe_account_id,
                  job_type, trigger, status, created_at, lease_expires_at)
-             VALUES ('acme', $1, $2, 'acct_' || $2, $3, 'manual',
+             VALUES ('acme', $1, $2, 'acct_acme' || $2, $3, 'manual',
                  CASE WHEN $5::TIMESTAMPTZ IS NULL THEN 'pending' ELSE 'running' END, $4, $5)",
         )
         .bind(id)
@@ -354,7 +354,7 @@ async fn jobs_that_cannot_be_claimed_are_not_dispatched() {
     setup.job("c2", "full", None).await;
     let redate = setup.job("c3", "redate", None).await;
     setup
-        .execute("UPDATE sync_jobs SET stripe_account_id = 'acct_c1' WHERE connection_id IN ('c2', 'c3')")
+        .execute("UPDATE sync_jobs SET stripe_account_id = 'acct_acmec1' WHERE connection_id IN ('c2', 'c3')")
         .await;
     assert_eq!(setup.dispatched_after(60).await, [redate]);
     setup

@@ -10,8 +10,8 @@ use std::sync::atomic::Ordering;
 use chrono::{DateTime, Utc};
 use common::catalogue::CatalogObject;
 use common::charge::outside;
-use common::stripe::{Event, ListQuery};
 use common::connection;
+use common::stripe::{Event, ListQuery};
 use common::sync::lease::{Progress, complete_idle, fenced_progress, widen_to_full};
 use common::sync::schedule::next_sync_at;
 use common::sync::state::{self, Reached};
@@ -131,7 +131,10 @@ struct ReadEvents {
 impl ReadEvents {
     /// The ids of events that the next job will be shown again.
     fn created_since(&self, cursor: DateTime<Utc>) -> Vec<String> {
-        let again = self.seen.iter().filter(|(_, created)| *created >= cursor.timestamp());
+        let again = self
+            .seen
+            .iter()
+            .filter(|(_, created)| *created >= cursor.timestamp());
         again.map(|(id, _)| id.clone()).collect()
     }
 }
