@@ -187,7 +187,7 @@ pub async fn set_reached_if_settled(
          SET covered_from = $3, full_synced_at = COALESCE($4, full_synced_at), events_cursor = $5,
              applied_events = $6, read_with = $7,
              relisted_on = COALESCE($8, relisted_on), rows_repaired = COALESCE($9, rows_repaired)
-         WHERE organization_id = $1 AND connection_id = $2 AND NOT catalogue_stale
+         WHERE organization_id = $1 AND connection_id = $2 AND stale_catalogue_types = '{}'
            AND NOT EXISTS (
                SELECT FROM stripe_stale_days AS stale
                WHERE stale.organization_id = state.organization_id
