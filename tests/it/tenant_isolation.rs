@@ -27,6 +27,8 @@ async fn acme() -> (ApiOnly, Value) {
              'succeeded', TRUE, FALSE, 100, 100, 100, 0, 1, FALSE, '{}', '{}', '{}', '{}');
          INSERT INTO stripe_daily_aggregates VALUES
              ('acme', 'acme-stripe-acct_Alpha', '2026-11-20', 'usd', 1, 1, 1, 100, 0, '{}', '{}');
+         INSERT INTO stripe_daily_values VALUES
+             ('acme', 'acme-stripe-acct_Alpha', '2026-11-20', 'usd', 'charge.tier', 'gold', 1, 1, 100, 0);
          INSERT INTO stripe_stale_days VALUES ('acme', 'acme-stripe-acct_Alpha', '2026-11-20');
          INSERT INTO stripe_catalog_objects VALUES
              ('acme', 'acme-stripe-acct_Alpha', 'customer', 'cus_1', '{}', FALSE);
