@@ -37,6 +37,8 @@ const LONGEST_UNACKNOWLEDGED: Duration = Duration::from_mins(15);
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
 /// A short statement that takes longer is given up: PostgreSQL is there and does not answer.
 const LONGEST_STATEMENT: Duration = Duration::from_secs(10);
+/// How long an answer of PostgreSQL is still waited for when the process is told to stop.
+const GRACE: Duration = Duration::from_secs(1);
 /// Writing a job's end is tried for this long when PostgreSQL is away; then its lease runs out.
 const LONGEST_END: Duration = Duration::from_secs(10);
 
@@ -132,8 +134,8 @@ async fn listen(
     }
 }
 
-/// Whenever woken, fills slots with jobs of one line until none of it can be claimed. Only stopped between
-/// two claims, so that no job is claimed and then forgotten.
+/// Whenever woken, fills slots with jobs of one line until none of it can be claimed. Not stopped in
+/// the middle of a claim, so that no job is claimed and then forgotten.
 async fn claim_in_line(engine: &Engine, context: &Context, slots: &Slots, line: Line) {
     let woken = match line {
         Line::Full => &slots.full_waits,
@@ -143,7 +145,8 @@ async fn claim_in_line(engine: &Engine, context: &Context, slots: &Slots, line: 
     while stop.run_until_cancelled(woken.notified()).await.is_some() {
         // A slot first, then a job: what cannot be run is left to others.
         while let Some(Some(held)) = stop.run_until_cancelled(hold(slots, line)).await {
-            let Some(job) = claim(engine, Claim::OldestOf(line)).await else {
+            let claimed = claim(engine, Claim::OldestOf(line));
+            let Some(Some(job)) = within_grace(context, claimed).await else {
                 break;
             };
             let (engine, context, slots) = (engine.clone(), context.clone(), slots.clone());
@@ -152,6 +155,19 @@ async fn claim_in_line(engine: &Engine, context: &Context, slots: &Slots, line: 
                 drop(held);
             });
         }
+    }
+}
+
+/// None when told to stop, and the answer does not come within a moment of that. What is claimed nevertheless
+/// is left to its lease.
+async fn within_grace<T>(context: &Context, answer: impl Future<Output = T>) -> Option<T> {
+    tokio::select! {
+        biased;
+        answer = answer => Some(answer),
+        () = async {
+            context.shutdown.cancelled().await;
+            tokio::time::sleep(GRACE).await;
+        } => None,
     }
 }
 
