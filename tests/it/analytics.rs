@@ -324,7 +324,7 @@ async fn aggregates_are_the_rows_and_follow_them() {
         let mut taken = Vec::new();
         loop {
             let mut tx = db::tenant_transaction(&pool, &acme).await.unwrap();
-            let refreshed = refresh_days(&mut tx, &acme, ID, 2, Taken::Await)
+            let refreshed = refresh_days(&mut tx, &acme, ID, 2, None, Taken::Await)
                 .await
                 .unwrap();
             tx.commit().await.unwrap();

@@ -86,7 +86,7 @@ async fn many_tenants(api: &ApiOnly) {
         let id = format!("{organization}-stripe-acct_Alpha");
         let organization = OrganizationId::new(organization).unwrap();
         let mut tx = db::tenant_transaction(&pool, &organization).await.unwrap();
-        refresh_days(&mut tx, &organization, &id, 366, Taken::Await)
+        refresh_days(&mut tx, &organization, &id, 366, None, Taken::Await)
             .await
             .unwrap();
         tx.commit().await.unwrap();

@@ -120,7 +120,7 @@ async fn refresh(api: &ApiOnly) {
     let acme = OrganizationId::new("acme").unwrap();
     loop {
         let mut tx = db::tenant_transaction(&pool, &acme).await.unwrap();
-        let refreshed = refresh_days(&mut tx, &acme, ID, 7, Taken::Await)
+        let refreshed = refresh_days(&mut tx, &acme, ID, 7, None, Taken::Await)
             .await
             .unwrap();
         tx.commit().await.unwrap();

@@ -209,7 +209,7 @@ async fn a_days_top_values_are_the_ten_with_most_net_of_keys_with_at_most_1000_v
     let acme = OrganizationId::new("acme").unwrap();
     let pool = api.database.pool(Role::Consumer);
     let mut tx = db::tenant_transaction(&pool, &acme).await.unwrap();
-    let refreshed = refresh_days(&mut tx, &acme, ID, 10, Taken::Await)
+    let refreshed = refresh_days(&mut tx, &acme, ID, 10, None, Taken::Await)
         .await
         .unwrap();
     assert_eq!((refreshed.days, refreshed.charges), (1, 1_001));

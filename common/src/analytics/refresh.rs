@@ -45,16 +45,17 @@ pub struct Refreshed {
     pub charges: i64,
 }
 
-/// Takes up to `limit` stale days of a connection, oldest first, and makes their sums anew in the caller's
-/// transaction.
+/// Takes up to `limit` stale days of a connection, oldest first and only `among` these where that is given, and
+/// makes their sums anew in the caller's transaction.
 pub async fn refresh_days(
     conn: &mut PgConnection,
     organization: &OrganizationId,
     connection_id: &str,
     limit: i64,
+    among: Option<&[NaiveDate]>,
     taken: Taken,
 ) -> Result<Refreshed, Error> {
-    let days = take(conn, organization, connection_id, limit, taken).await?;
+    let days = take(conn, organization, connection_id, limit, among, taken).await?;
     let charges = if days.is_empty() {
         0
     } else {
@@ -75,6 +76,7 @@ async fn take(
     organization: &OrganizationId,
     connection_id: &str,
     limit: i64,
+    among: Option<&[NaiveDate]>,
     taken: Taken,
 ) -> Result<Vec<NaiveDate>, Error> {
     // Materialized, since a limited subquery may otherwise run once for each row and take them all.
@@ -83,13 +85,15 @@ async fn take(
             "WITH oldest AS MATERIALIZED (
                  SELECT date FROM stripe_stale_days
                  WHERE organization_id = $1 AND connection_id = $2
+                   AND ($4::DATE[] IS NULL OR date = ANY($4))
                  ORDER BY date LIMIT $3 FOR UPDATE)
              DELETE FROM stripe_stale_days AS stale USING oldest
              WHERE stale.organization_id = $1 AND stale.connection_id = $2 AND stale.date = oldest.date
              RETURNING stale.date",
             organization.as_str(),
             connection_id,
-            limit
+            limit,
+            among as Option<&[NaiveDate]>
         )
         .fetch_all(conn)
         .await,
@@ -97,13 +101,15 @@ async fn take(
             "WITH oldest AS MATERIALIZED (
                  SELECT date FROM stripe_stale_days
                  WHERE organization_id = $1 AND connection_id = $2
+                   AND ($4::DATE[] IS NULL OR date = ANY($4))
                  ORDER BY date LIMIT $3 FOR UPDATE SKIP LOCKED)
              DELETE FROM stripe_stale_days AS stale USING oldest
              WHERE stale.organization_id = $1 AND stale.connection_id = $2 AND stale.date = oldest.date
              RETURNING stale.date",
             organization.as_str(),
             connection_id,
-            limit
+            limit,
+            among as Option<&[NaiveDate]>
         )
         .fetch_all(conn)
         .await,

@@ -135,8 +135,6 @@ impl Throttle {
     /// Waits until a request to `endpoint` (a path without ids) may go. The permit is held while the
     /// request is in flight.
     pub async fn acquire(&self, endpoint: &str) -> Option<OwnedSemaphorePermit> {
-        // The semaphore is never closed, so there is always a permit in the end.
-        let permit = self.in_flight.clone().acquire_owned().await.ok();
         let (endpoint_limiter, global_limiter) = {
             let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
             if !state.withheld.is_empty() && state.withheld_at.elapsed() >= RECOVERY_EVERY {
@@ -153,7 +151,9 @@ impl Throttle {
         };
         endpoint_limiter.until_ready().await;
         global_limiter.until_ready().await;
-        permit
+        // Last, so that what waits for one endpoint's rate keeps no permit from the others. The semaphore is
+        // never closed, so there is always a permit in the end.
+        self.in_flight.clone().acquire_owned().await.ok()
     }
 
     /// Lowers the budget that a 429 named. One without a reason is no limiter's and lowers nothing.

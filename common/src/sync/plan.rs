@@ -5,7 +5,7 @@
 //! commit ended. A range is read newest first; what a page has answered moves from `remaining` to
 //! `covered`. A list that is not in the plan is one that the key may not read.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 /// A half-open stretch of time.
@@ -179,6 +179,38 @@ impl Plan {
             .is_some_and(|reading| reading.split(range_to, at))
     }
 
+    /// The days all of which was read of everything that rows are made of, so that they will hardly change any
+    /// more while this plan is fulfilled; `date_of` says on which day an instant is.
+    pub fn whole_days(&self, date_of: impl Fn(DateTime<Utc>) -> NaiveDate) -> Vec<NaiveDate> {
+        let read = |list: &Reading| list.remaining.is_empty();
+        let catalogue = [List::Products, List::Prices];
+        let mut catalogue = catalogue.iter().filter_map(|list| self.reading(*list));
+        let Some(charges) = self.reading(List::Charges).filter(|_| catalogue.all(read)) else {
+            return Vec::new();
+        };
+        // The first and the last day of a span may not be whole.
+        let days_within = |reading: &Reading| -> Vec<(NaiveDate, NaiveDate)> {
+            let spans = reading.covered.iter();
+            spans
+                .map(|span| (date_of(span.from), date_of(span.to)))
+                .collect()
+        };
+        let purchases = [List::Invoices, List::CheckoutSessions];
+        let purchases = purchases.iter().filter_map(|list| self.reading(*list));
+        let others: Vec<_> = purchases.map(days_within).collect();
+        let within = |spans: &[(NaiveDate, NaiveDate)], day: NaiveDate| {
+            spans
+                .iter()
+                .any(|(first, last)| *first < day && day < *last)
+        };
+        let of_charges = days_within(charges);
+        let days = of_charges
+            .into_iter()
+            .flat_map(|(first, last)| first.iter_days().skip(1).take_while(move |day| *day < last));
+        days.filter(|day| others.iter().all(|spans| within(spans, *day)))
+            .collect()
+    }
+
     /// The share of the time range whose charges were read, 0 to 1; not all of it before every list was.
     pub fn share_covered(&self) -> f64 {
         let charges = self.reading(List::Charges).map_or(1.0, Reading::share);
@@ -305,6 +337,31 @@ mod tests {
                 from: at(0),
                 to: at(100)
             }]
+        );
+    }
+
+    #[test]
+    fn a_day_is_whole_when_all_that_its_rows_are_made_of_was_read() {
+        const DAY: i64 = 86_400;
+        let date_of = |instant: DateTime<Utc>| instant.date_naive();
+        let mut plan = Plan::new(at(0), at(10 * DAY), at(10 * DAY))
+            .and_list(List::Products, at(0))
+            .and_list(List::Invoices, at(0));
+        let read = |plan: &mut Plan, list: List, day: i64| {
+            assert!(plan.advance(list, at(10 * DAY), Some(("x", at(day * DAY + 7)))));
+        };
+        read(&mut plan, List::Charges, 4);
+        read(&mut plan, List::Invoices, 6);
+        assert_eq!(plan.whole_days(date_of), [], "products are still to come");
+        assert!(plan.advance(List::Products, at(10 * DAY), None));
+        let days: Vec<NaiveDate> = (7..10).map(|day| date_of(at(day * DAY))).collect();
+        assert_eq!(plan.whole_days(date_of), days);
+        assert!(plan.advance(List::Charges, at(4 * DAY + 8), None));
+        assert!(plan.advance(List::Invoices, at(6 * DAY + 8), None));
+        assert_eq!(
+            plan.whole_days(date_of).len(),
+            9,
+            "the first day may have begun before"
         );
     }
 

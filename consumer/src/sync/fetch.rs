@@ -11,14 +11,17 @@
 //! and loses nothing.
 
 use std::collections::VecDeque;
+use std::panic;
+use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use common::stripe::{self, ListQuery};
 use common::sync::{List, Plan, Range, Reading};
+use futures::FutureExt;
 use futures::future::{BoxFuture, try_join_all};
-use futures::stream::FuturesUnordered;
-use futures::{FutureExt, StreamExt};
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tracing::Instrument;
 
 use super::objects::{self, Head, Objects, path_of};
 use super::source::Source;
@@ -49,7 +52,7 @@ impl FetchedPage {
 
 /// Reads all that remains of a plan: each list page by page, newest first.
 pub(crate) async fn read_plan(
-    source: &Source,
+    source: &Arc<Source>,
     plan: Plan,
     expand: impl Fn(List) -> Vec<String>,
     pages: mpsc::Sender<FetchedPage>,
@@ -67,24 +70,30 @@ pub(crate) async fn read_plan(
 }
 
 async fn read_list(
-    source: &Source,
+    source: &Arc<Source>,
     reading: Reading,
     expand: Vec<String>,
     pages: mpsc::Sender<FetchedPage>,
 ) -> Result<(), Error> {
     let list = reading.list;
     let mut waiting = VecDeque::from(reading.remaining);
-    let mut in_flight: FuturesUnordered<BoxFuture<'_, _>> = FuturesUnordered::new();
+    let expand: Arc<[String]> = expand.into();
+    // Tasks of their own: an answer is unpacked and parsed by one core while another makes rows. They end with
+    // this future.
+    let mut in_flight = JoinSet::new();
     loop {
         while in_flight.len() < source.slots() {
             let Some(range) = waiting.pop_front() else {
                 break;
             };
-            in_flight.push(read_page(source, list, range, &expand).boxed());
+            let (source, expand) = (Arc::clone(source), Arc::clone(&expand));
+            let read = async move { read_page(&source, list, range, &expand).await };
+            in_flight.spawn(read.in_current_span());
         }
-        let Some(answer) = in_flight.next().await else {
+        let Some(answer) = in_flight.join_next().await else {
             return Ok(());
         };
+        let answer = answer.unwrap_or_else(|stopped| panic::resume_unwind(stopped.into_panic()));
         let (mut page, rest) = answer?;
         if let Some(rest) = rest {
             let idle = waiting.is_empty() && in_flight.len() + 1 < source.slots();

@@ -4,6 +4,7 @@
 //! Stale days are refreshed in short transactions of their own; each is as good as the last, and a
 //! crash between two of them leaves the rest stale.
 
+use chrono::NaiveDate;
 use common::analytics::refresh::{Refreshed, Taken, refresh_days};
 use common::sync::lease::{Progress, complete as complete_job, fenced_progress};
 use common::sync::schedule::next_sync_at;
@@ -48,10 +49,22 @@ pub(super) async fn complete(run: &Run<'_>, reached: Option<&Reached>) -> Result
     Ok(())
 }
 
+/// Makes the sums of those of these days anew that are stale, while the job goes on.
+pub(super) async fn refresh_among(run: &Run<'_>, days: &[NaiveDate]) -> Result<(), Error> {
+    let mut limit = FIRST_DAYS;
+    loop {
+        let refreshed = refresh_some(run, limit, Some(days), Taken::Skip).await?;
+        if (refreshed.days as i64) < limit {
+            return Ok(());
+        }
+        limit = next_limit(limit, refreshed);
+    }
+}
+
 /// Makes the sums of all stale days anew. A few days take one transaction; many are shared by two
 /// connections, which never take the same, and what another process holds is waited for at the end.
 async fn refresh(run: &Run<'_>) -> Result<(), Error> {
-    let first = refresh_some(run, FIRST_DAYS, Taken::Await).await?;
+    let first = refresh_some(run, FIRST_DAYS, None, Taken::Await).await?;
     if (first.days as i64) < FIRST_DAYS {
         return Ok(());
     }
@@ -65,7 +78,7 @@ async fn refresh(run: &Run<'_>) -> Result<(), Error> {
 
 async fn refresh_rest(run: &Run<'_>, mut limit: i64, taken: Taken) -> Result<(), Error> {
     loop {
-        let refreshed = refresh_some(run, limit, taken).await?;
+        let refreshed = refresh_some(run, limit, None, taken).await?;
         if (refreshed.days as i64) < limit {
             return Ok(());
         }
@@ -73,10 +86,15 @@ async fn refresh_rest(run: &Run<'_>, mut limit: i64, taken: Taken) -> Result<(),
     }
 }
 
-async fn refresh_some(run: &Run<'_>, limit: i64, taken: Taken) -> Result<Refreshed, Error> {
+async fn refresh_some(
+    run: &Run<'_>,
+    limit: i64,
+    among: Option<&[NaiveDate]>,
+    taken: Taken,
+) -> Result<Refreshed, Error> {
     let mut tx = run.transaction().await?;
     let (organization, connection_id) = (run.organization(), run.connection_id());
-    let refreshed = refresh_days(&mut tx, organization, connection_id, limit, taken).await?;
+    let refreshed = refresh_days(&mut tx, organization, connection_id, limit, among, taken).await?;
     fenced_progress(&mut tx, &run.fence, Progress::default(), None).await?;
     run.commit(tx).await?;
     Ok(refreshed)

@@ -5,7 +5,10 @@
 //! is seen by the next incremental job. A job that was interrupted goes on from its plan; one whose plan
 //! waited longer than Stripe keeps events begins anew.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use common::catalogue::{self, ObjectType};
 use common::charge::queries;
 use common::purchase::{self, PurchaseKind};
@@ -164,22 +167,26 @@ pub(super) struct Read {
 /// that fail have read is still committed.
 pub(super) async fn read_and_write(
     run: &Run<'_>,
-    source: &Source,
+    source: &Arc<Source>,
     plan: Plan,
     keep: Keep,
 ) -> Result<Read, Error> {
     let (sender, receiver) = mpsc::channel::<FetchedPage>(PAGES_AHEAD);
+    let (whole_days, days) = mpsc::unbounded_channel();
     let expand = |list: List| run.list_expansions(list);
     let read = fetch::read_plan(source, plan.clone(), expand, sender);
-    let write = write_pages(run, source, plan, receiver, keep);
-    tokio::pin!(read, write);
-    let (read, written) = tokio::select! {
-        read = &mut read => (read, write.await?),
-        written = &mut write => {
-            let written = written?;
-            (read.await, written)
+    let write = write_pages(run, source, plan, receiver, whole_days, keep);
+    let read_and_written = async {
+        tokio::pin!(read, write);
+        tokio::select! {
+            read = &mut read => Ok((read, write.await?)),
+            written = &mut write => {
+                let written = written?;
+                Ok::<_, Error>((read.await, written))
+            }
         }
     };
+    let ((read, written), ()) = tokio::try_join!(read_and_written, add_up(run, days))?;
     read?;
     if written.plan.is_done() {
         Ok(written)
@@ -188,17 +195,34 @@ pub(super) async fn read_and_write(
     }
 }
 
+/// Days that are added up together.
+const DAYS_ADDED_UP: usize = 7;
+
+/// Makes the sums of days that are read while others still are; what is left when the writer ends, the end of the
+/// job sees to.
+async fn add_up(run: &Run<'_>, mut days: mpsc::UnboundedReceiver<NaiveDate>) -> Result<(), Error> {
+    let mut waiting = Vec::new();
+    while days.recv_many(&mut waiting, usize::MAX).await > 0 {
+        if waiting.len() >= DAYS_ADDED_UP {
+            finish::refresh_among(run, &std::mem::take(&mut waiting)).await?;
+        }
+    }
+    Ok(())
+}
+
 /// Commits pages as they come, with the plan of what is left; that plan in the end.
 async fn write_pages(
     run: &Run<'_>,
     source: &Source,
     mut plan: Plan,
     mut receiver: mpsc::Receiver<FetchedPage>,
+    whole_days: mpsc::UnboundedSender<NaiveDate>,
     keep: Keep,
 ) -> Result<Read, Error> {
     let lag = run.lag();
     let mut sweep = Sweep::default();
     let mut rows = 0;
+    let mut told = BTreeSet::new();
     let mut rows_to_plan_anew = FIRST_ROWS_TO_PLAN_ANEW;
     let mut pages = Vec::with_capacity(PAGES_PER_COMMIT);
     while receiver.recv_many(&mut pages, PAGES_PER_COMMIT).await > 0 {
@@ -235,6 +259,15 @@ async fn write_pages(
                 Keep::Nothing => None,
             };
             rows += write::commit(run, std::mem::take(&mut batch), kept).await?;
+        }
+        if keep == Keep::Plan {
+            let days = plan.whole_days(|instant| run.connection.date_of(instant));
+            for day in days {
+                if told.insert(day) {
+                    // Nobody listens when adding up has failed, which ends the job.
+                    let _ = whole_days.send(day);
+                }
+            }
         }
         if rows >= rows_to_plan_anew {
             rows_to_plan_anew = rows * GROWTH_TO_PLAN_ANEW;

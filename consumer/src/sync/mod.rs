@@ -16,6 +16,7 @@ mod fetch;
 mod finish;
 mod full;
 mod incremental;
+mod known;
 mod objects;
 mod relist;
 mod rows;
@@ -25,6 +26,7 @@ mod sweep;
 mod write;
 
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
 
 use chrono::TimeDelta;
 use common::connection::{self, Connection, Permission, Warning};
@@ -37,6 +39,7 @@ use common::sync::{Fence, Job, JobType, List, parked};
 use common::tenant::OrganizationId;
 use sqlx::{Postgres, Transaction};
 
+use self::known::Known;
 use self::source::Source;
 use crate::Engine;
 use crate::outcome::Error;
@@ -83,6 +86,8 @@ pub(crate) struct Run<'a> {
     sealed: Option<Vec<u8>>,
     /// Whether objects are set aside that may be readable now.
     pub(crate) has_parked: AtomicBool,
+    /// Customers that this run has committed.
+    pub(crate) known: Mutex<Known>,
 }
 
 impl<'a> Run<'a> {
@@ -107,6 +112,7 @@ impl<'a> Run<'a> {
             state,
             sealed,
             has_parked: AtomicBool::new(!parked.is_empty()),
+            known: Mutex::default(),
         })
     }
 
@@ -131,7 +137,7 @@ impl<'a> Run<'a> {
     }
 
     /// Opens the credential. The only place where a sync holds the key.
-    pub(crate) fn source(&self) -> Result<Source, Error> {
+    pub(crate) fn source(&self) -> Result<Arc<Source>, Error> {
         let sealed = self.sealed.as_ref().ok_or(Error::NoCredential)?;
         let place = Place {
             organization: self.organization(),
@@ -147,7 +153,7 @@ impl<'a> Run<'a> {
             .engine
             .stripe
             .client_with_budget(key, livemode, rate_share);
-        Ok(Source::new(client, &self.engine.fail_points))
+        Ok(Arc::new(Source::new(client, &self.engine.fail_points)))
     }
 
     /// Whether the key may read a resource, as far as is known: what is not probed (disputes, balance

@@ -4,6 +4,8 @@
 //! what differs is put right and counted. Refunds of the last days show the older charges that changed
 //! without a word. What is lost of older objects otherwise is found by the next full job.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 use common::charge::{Charge, Figures, queries};
 use common::purchase::queries::Touched;
@@ -24,7 +26,7 @@ const LAST_DAYS: TimeDelta = TimeDelta::days(7);
 /// Lists the last days again when this is the first job of the day, UTC.
 pub(super) async fn when_due(
     run: &Run<'_>,
-    source: &Source,
+    source: &Arc<Source>,
     now: DateTime<Utc>,
 ) -> Result<Option<Relisted>, Error> {
     let today = now.date_naive();

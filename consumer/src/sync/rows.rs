@@ -6,6 +6,7 @@
 //! to whatever changed.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::sync::PoisonError;
 
 use common::catalogue::{self, CatalogObject, Catalogue, ObjectType};
 use common::charge::queries::{self, Written};
@@ -136,7 +137,19 @@ async fn referred_before(
     let (organization, connection_id) = (run.organization(), run.connection_id());
     let mut referred = HashSet::new();
     for (object_type, ids) in ids {
-        let ids: Vec<&str> = ids.into_iter().collect();
+        let ids: Vec<&str> = match object_type {
+            ObjectType::Customer => {
+                let known = run.known.lock().unwrap_or_else(PoisonError::into_inner);
+                let (known, others): (Vec<&str>, Vec<&str>) =
+                    ids.into_iter().partition(|id| known.is_referred(id));
+                referred.extend(known.into_iter().map(|id| (object_type, id.to_owned())));
+                others
+            }
+            _ => ids.into_iter().collect(),
+        };
+        if ids.is_empty() {
+            continue;
+        }
         let of_type = queries::referred(tx, organization, connection_id, object_type, &ids).await?;
         referred.extend(of_type.into_iter().map(|id| (object_type, id)));
     }

@@ -6,6 +6,7 @@
 //! matter, and writing the same objects again writes nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
 use common::catalogue::{self, CatalogObject, ObjectType};
@@ -82,11 +83,15 @@ pub(crate) async fn commit(run: &Run<'_>, batch: Batch, plan: Option<&Plan>) -> 
     for (list, swept) in &batch.swept.lists {
         remove_unlisted(run, &mut tx, *list, swept, &mut changed).await?;
     }
-    let customers: Vec<&CatalogObject> = customers.values().collect();
+    let news: Vec<&CatalogObject> = {
+        let known = run.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let news = customers.values();
+        news.filter(|customer| !known.is_stored(customer)).collect()
+    };
     for (object_type, objects) in [
         (ObjectType::Product, products.iter().collect()),
         (ObjectType::Price, prices.iter().collect()),
-        (ObjectType::Customer, customers),
+        (ObjectType::Customer, news.clone()),
     ] {
         if rows::remember(run, &mut tx, object_type, objects).await? {
             changed.stale.insert(object_type);
@@ -136,6 +141,15 @@ pub(crate) async fn commit(run: &Run<'_>, batch: Batch, plan: Option<&Plan>) -> 
     };
     fenced_progress(&mut tx, &run.fence, progress, plan).await?;
     run.commit(tx).await?;
+    {
+        let mut known = run.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.stored(news);
+        known.referred(
+            charges
+                .values()
+                .filter_map(|charge| charge.customer_id.as_deref()),
+        );
+    }
     metrics::counter!("stripe_sync_charges_total").increment(charges_seen.unsigned_abs());
     metrics::counter!("stripe_sync_rows_written_total").increment(written.rows.unsigned_abs());
     Ok(written.rows)
