@@ -119,6 +119,7 @@ async fn plans(api: &ApiOnly, log: &Log, path: &str, accept: &str) -> String {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "most of it is the table")]
 async fn every_call_reads_by_the_index_that_is_meant_for_it() {
     let log = Log::default();
     let subscriber = tracing_subscriber::fmt()
