@@ -1,15 +1,21 @@
 # What a person types daily. Each line calls a script, which says at its top why it exists.
 .DEFAULT_GOAL := help
-.PHONY: help demo test ci fmt lint sqlx audit clean
+.PHONY: help demo test bench bench-quick ci fmt lint sqlx audit clean
 
 help: ## list the commands
-	@sed -n 's/^\([a-z]*\): ## /\1\t/p' Makefile | expand -t 8
+	@sed -n 's/^\([a-z-]*\): ## /\1\t/p' Makefile | expand -t 13
 
 demo: ## start everything with a simulated Stripe and show its revenue (STRIPE_API_KEY: a real account)
 	@scripts/demo
 
 test: ## run every test against a private PostgreSQL and a private RabbitMQ
 	@scripts/test
+
+bench: ## measure every target and write docs/performance.md (takes an hour)
+	@scripts/bench
+
+bench-quick: ## measure the same at a tenth of the size; writes nothing
+	@scripts/bench --quick
 
 ci: ## everything a change must pass
 	@scripts/ci

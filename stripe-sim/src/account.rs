@@ -34,6 +34,9 @@ pub struct AccountConfig {
     /// Of 100 generated invoices, how many have 11 to 14 lines, which is more than Stripe shows
     /// inline: each costs a reader a further request.
     pub long_invoice_percent: u8,
+    /// Whether charges are all there is: no invoices, sessions or disputes, as of a business that only
+    /// makes payments.
+    pub charges_only: bool,
     /// The shape that requests without a `Stripe-Version` get, and that events have.
     pub version: ApiVersion,
     /// The shape of every answer and event, whatever a request's `Stripe-Version` says, as behind
@@ -54,6 +57,7 @@ impl Default for AccountConfig {
             livemode: false,
             partial_capture_refund: true,
             long_invoice_percent: LONG_INVOICE_PERCENT,
+            charges_only: false,
             version: ApiVersion::Dahlia,
             always: None,
             key: None,
@@ -92,7 +96,8 @@ impl Account {
             now,
             config.partial_capture_refund,
         )
-        .with_long_invoices(config.long_invoice_percent);
+        .with_long_invoices(config.long_invoice_percent)
+        .with_charges_only(config.charges_only);
         let settings = config
             .settings
             .clone()

@@ -105,7 +105,7 @@ fn outside_systems_do_not_know_each_other() {
 fn programs_do_not_depend_on_each_other_nor_on_the_simulator() {
     for program in PROGRAMS.iter().chain(&["common"]) {
         let manifest = fs::read_to_string(root().join(program).join("Cargo.toml")).unwrap();
-        for other in PROGRAMS.iter().chain(&["cli", "stripe-sim", "tests"]) {
+        for other in PROGRAMS.iter().chain(&["benches", "cli", "stripe-sim", "tests"]) {
             let dependency = format!("\n{other}.workspace");
             assert!(
                 other == program || !manifest.contains(&dependency),
@@ -124,6 +124,7 @@ fn programs_do_not_depend_on_each_other_nor_on_the_simulator() {
 fn every_file_says_why_it_exists_and_has_a_name_that_says_what_it_holds() {
     for folder in [
         "api",
+        "benches",
         "cli",
         "common",
         "consumer",

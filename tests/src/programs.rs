@@ -14,6 +14,8 @@ use tempfile::TempDir;
 use crate::world::PATIENCE;
 
 const POLL: Duration = Duration::from_millis(50);
+/// What Linux counts processor time in, on every architecture that it shows to programs.
+const TICKS_PER_SECOND: f64 = 100.0;
 
 /// A port that nothing listens on just now.
 pub fn free_port() -> u16 {
@@ -21,17 +23,18 @@ pub fn free_port() -> u16 {
     listener.local_addr().expect("an address").port()
 }
 
-/// Where the programs were built: beside the test.
+/// Where the programs were built: in the folder of the running program, above `deps` for a test.
 fn binary(name: &str) -> PathBuf {
-    let test = std::env::current_exe().expect("the test's own path");
-    let target = test
+    let running = std::env::current_exe().expect("the program's own path");
+    let folder = running
         .ancestors()
-        .nth(2)
-        .expect("target/<profile>/deps/<test>");
-    let path = target.join(name);
+        .skip(1)
+        .find(|folder| !folder.ends_with("deps"))
+        .expect("target/<profile>");
+    let path = folder.join(name);
     assert!(
         path.exists(),
-        "{} is not built: run tests by make test",
+        "{} is not built: run tests by make test, benchmarks by make bench",
         path.display()
     );
     path
@@ -95,6 +98,21 @@ impl Program {
         let peak = peak.expect("Linux tells the peak").trim();
         let kibibytes = peak.strip_suffix(" kB").expect("in KiB");
         kibibytes.parse().expect("a number")
+    }
+
+    /// The processor time that it has used so far, its own and the kernel's for it, in seconds.
+    pub fn processor_seconds(&self) -> f64 {
+        let stat = format!("/proc/{}/stat", self.child.id());
+        let stat = std::fs::read_to_string(stat).expect("a process of ours");
+        // The program's name, in parentheses, may hold blanks.
+        let (_, fields) = stat.rsplit_once(')').expect("a name in parentheses");
+        let ticks: u64 = fields
+            .split_whitespace()
+            .skip(11)
+            .take(2)
+            .map(|ticks| ticks.parse::<u64>().expect("a number"))
+            .sum();
+        ticks as f64 / TICKS_PER_SECOND
     }
 
     /// Whether it still runs.
@@ -179,6 +197,19 @@ impl Deployment {
         deployment
     }
 
+    /// Gives the programs that start from now on this setting; without a value they have their own default.
+    pub fn set(&mut self, name: &str, value: Option<&str>) {
+        self.settings.retain(|(known, _)| known != name);
+        let value = value.map(|value| (name.to_owned(), value.to_owned()));
+        self.settings.extend(value);
+    }
+
+    /// The value of a setting that the programs are given.
+    pub fn setting(&self, name: &str) -> Option<&str> {
+        let mut of_name = self.settings.iter().filter(|(known, _)| known == name);
+        of_name.next().map(|(_, value)| value.as_str())
+    }
+
     /// Runs `stripe-sync` with arguments to its end; what it printed.
     pub fn run(&self, arguments: &[&str]) -> String {
         let output = Command::new(binary("stripe-sync"))
@@ -219,6 +250,13 @@ impl Deployment {
         self.programs.push((name.to_owned(), program));
     }
 
+    /// The running program of this name.
+    pub fn program(&self, name: &str) -> &Program {
+        let mut of_name = self.programs.iter().filter(|(n, _)| n == name);
+        let (_, program) = of_name.next().expect("it was started");
+        program
+    }
+
     /// Kills the program of this name with SIGKILL.
     pub fn kill(&mut self, name: &str) {
         let at = self
@@ -231,9 +269,7 @@ impl Deployment {
 
     /// The most memory that the program of this name has held so far, in KiB.
     pub fn peak_memory(&self, name: &str) -> u64 {
-        let mut of_name = self.programs.iter().filter(|(n, _)| n == name);
-        let (_, program) = of_name.next().expect("it was started");
-        program.peak_memory()
+        self.program(name).peak_memory()
     }
 
     /// Ends every program with SIGTERM.

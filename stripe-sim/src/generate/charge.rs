@@ -234,7 +234,7 @@ impl Generator {
             }
             _ => {}
         }
-        if charge.method.card && draw.below(1_000) < 8 {
+        if charge.method.card && draw.below(1_000) < 8 && !self.charges_only {
             charge.dispute = Some(Dispute {
                 created: (charge.created + DISPUTE_DELAY).min(end),
                 amount: captured,

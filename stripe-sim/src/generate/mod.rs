@@ -67,6 +67,7 @@ pub(crate) struct Generator {
     timeline: Timeline,
     release_is_refund: bool,
     long_invoice_percent: u8,
+    charges_only: bool,
 }
 
 impl Generator {
@@ -85,12 +86,19 @@ impl Generator {
             timeline: Timeline::new(seed, charges, start, now),
             release_is_refund,
             long_invoice_percent: LONG_INVOICE_PERCENT,
+            charges_only: false,
         }
     }
 
     /// The same account with another share of invoices of more than ten lines, of 100.
     pub(crate) const fn with_long_invoices(mut self, percent: u8) -> Self {
         self.long_invoice_percent = percent;
+        self
+    }
+
+    /// The same account without invoices, sessions and disputes, where `charges_only`.
+    pub(crate) const fn with_charges_only(mut self, charges_only: bool) -> Self {
+        self.charges_only = charges_only;
         self
     }
 
@@ -102,8 +110,11 @@ impl Generator {
         self.charges / GROUP + 1
     }
 
-    /// Whole groups.
+    /// Whole groups: none where charges stand alone.
     pub(crate) const fn groups(&self) -> u64 {
+        if self.charges_only {
+            return 0;
+        }
         self.charges / GROUP
     }
 
@@ -249,6 +260,20 @@ mod tests {
         assert!((0..generator.groups()).any(|g| lines(g).len() > 10));
         assert!((0..generator.groups()).any(|g| lines(g).iter().any(|line| line.amount < 0)));
         assert!((0..generator.customers()).any(|c| generator.customer(c).deleted));
+    }
+
+    #[test]
+    fn charges_may_be_all_there_is() {
+        let generator = generator().with_charges_only(true);
+        assert_eq!(generator.groups(), 0);
+        for index in 0..generator.charges() {
+            let charge = generator.charge(index);
+            assert_eq!(charge.purchase, Purchase::Nothing);
+            assert!(charge.dispute.is_none());
+        }
+        assert!(!generator.invoice_exists(0) && !generator.session_exists(0));
+        let customers = (0..generator.charges()).filter_map(|index| generator.charge(index).customer);
+        assert!(customers.max().is_some_and(|last| last < generator.customers()));
     }
 
     #[test]

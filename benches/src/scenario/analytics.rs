@@ -1,0 +1,375 @@
+//! Figures of one large connection whose rows stand among those of many tenants: the year's daily aggregates,
+//! and groups by day under filters, beside the best SQL that was written by hand for the same answer. Then a
+//! rule that changes, until every figure follows it.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use reqwest::Method;
+use serde_json::{Value, json};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
+use stripe_sim::{AccountConfig, Settings};
+use tokio::time::Instant;
+
+use super::large_table;
+use crate::measure::{Measure, Run, Unit, median, percentile};
+use crate::stage::{Servers, Stage};
+
+const ORGANIZATION: &str = "acme";
+const LOOKBACK_DAYS: u32 = 366;
+/// What a dashboard may wait for, milliseconds.
+const MOST_FOR_AGGREGATES: f64 = 15.0;
+const MOST_FOR_GROUPS: f64 = 200.0;
+/// By how much the engine may be slower than SQL written by hand.
+const HAND_FACTOR: f64 = 1.15;
+const MOST_FOR_REFILTER: f64 = 30.0;
+const WARM_UP: usize = 5;
+/// Answers without which a 95th percentile says nothing.
+const FEWEST_ANSWERS: usize = 20;
+const SHARE: f64 = 0.95;
+/// Changes of the rule, of which the median is taken.
+const RULE_CHANGES: usize = 3;
+
+/// A filter by equality, as the API and as SQL take it.
+struct Filter {
+    name: &'static str,
+    key: &'static str,
+    value: String,
+}
+
+/// The same answer by hand: every day and currency of the charges that count and have a value. Each is tried
+/// and the fastest taken; `$1` and `$2` are the connection, `$3` the key and `$4` the value.
+const BY_HAND: [&str; 3] = [
+    "SELECT date, currency, COUNT(*) FILTER (WHERE line_no = 0) AS charges, SUM(units)::BIGINT AS units,
+            SUM(gross)::BIGINT AS gross, SUM(refunded)::BIGINT AS refunded
+     FROM stripe_revenue_data
+     WHERE organization_id = $1 AND connection_id = $2 AND counted AND charge_metadata ->> $3 = $4
+     GROUP BY date, currency ORDER BY date, currency",
+    "SELECT date, currency, COUNT(*) FILTER (WHERE line_no = 0) AS charges, SUM(units)::BIGINT AS units,
+            SUM(gross)::BIGINT AS gross, SUM(refunded)::BIGINT AS refunded
+     FROM stripe_revenue_data
+     WHERE organization_id = $1 AND connection_id = $2 AND counted
+       AND charge_metadata @> jsonb_build_object($3::TEXT, $4::TEXT)
+     GROUP BY date, currency ORDER BY date, currency",
+    "SELECT date, currency, COUNT(*) FILTER (WHERE line_no = 0) AS charges, SUM(units)::BIGINT AS units,
+            SUM(gross)::BIGINT AS gross, SUM(refunded)::BIGINT AS refunded
+     FROM (SELECT date, currency, line_no, units, gross, refunded FROM stripe_revenue_data
+           WHERE organization_id = $1 AND connection_id = $2 AND counted AND charge_metadata ->> $3 = $4
+           OFFSET 0) AS matching
+     GROUP BY date, currency ORDER BY date, currency",
+];
+
+/// `analytics` and `refilter`.
+pub(super) async fn run(servers: &Servers) -> anyhow::Result<Run> {
+    let account = AccountConfig {
+        charges: 10,
+        charges_only: true,
+        settings: Some(Settings::unlimited()),
+        ..AccountConfig::default()
+    };
+    let mut stage = Stage::with_account(servers, account).await?;
+    stage.start_all().await;
+    let (connected, _) = stage.first_sync(stage.sim.first().key(), LOOKBACK_DAYS).await?;
+    let id = connected.connection_id;
+    let mut run = Run::default();
+    prepare(&stage, &id, servers.sizes.table_rows(), &mut run).await?;
+    let asker = Asker::new(&stage, servers);
+
+    aggregates(&asker, &id, &mut run).await?;
+    let identifier: String = sqlx::query_scalar(
+        "SELECT charge_metadata ->> 'order.id' FROM stripe_revenue_data
+         WHERE connection_id = $1 AND charge_metadata ? 'order.id' AND counted LIMIT 1",
+    )
+    .bind(&id)
+    .fetch_one(stage.database.admin())
+    .await?;
+    for (name, key, value) in [
+        ("a value of a quarter", "tier", "enterprise".to_owned()),
+        ("a rare value", "tier", "founder".to_owned()),
+        ("an identifier", "order.id", identifier),
+    ] {
+        let filter = Filter { name, key, value };
+        groups(&asker, &id, &filter, &mut run).await?;
+    }
+    refilter(servers, &stage, &id, &mut run).await?;
+    drop(asker);
+    stage.close().await?;
+    Ok(run)
+}
+
+/// Fills the table and lets the engine make what it derives from the rows.
+async fn prepare(stage: &Stage, id: &str, rows: u64, run: &mut Run) -> anyhow::Result<()> {
+    let pool = stage.database.admin();
+    let began = Instant::now();
+    sqlx::query("DELETE FROM stripe_revenue_data").execute(pool).await?;
+    large_table::fill(pool, rows, ORGANIZATION, id).await?;
+    run.observe("making the table", began.elapsed().as_secs_f64(), Unit::Seconds);
+    let began = Instant::now();
+    // The catalogue first: aggregates show the keys that it knows.
+    sqlx::query("UPDATE stripe_sync_state SET catalogue_stale = TRUE").execute(pool).await?;
+    let never = json!({
+        "name": "never", "action": "exclude",
+        "conditions": [{"type": "field", "field": "currency", "operator": "equals", "value": "xxx"}],
+    });
+    let filters = format!("/v1/connectors/{id}/filters");
+    let rule = changed(stage, Method::POST, &filters, Some(never)).await?;
+    sqlx::query(
+        "INSERT INTO stripe_stale_days (organization_id, connection_id, date)
+         SELECT DISTINCT organization_id, connection_id, date FROM stripe_revenue_data
+         WHERE connection_id = $1 ON CONFLICT DO NOTHING",
+    )
+    .bind(id)
+    .execute(pool)
+    .await?;
+    let rule = format!("{filters}/{}", rule["filter_id"].as_str().context("a rule's id")?);
+    changed(stage, Method::PATCH, &rule, Some(json!({"is_active": false}))).await?;
+    run.observe("the engine's aggregates of it", began.elapsed().as_secs_f64(), Unit::Seconds);
+    sqlx::query("VACUUM (ANALYZE) stripe_daily_aggregates").execute(pool).await?;
+    stage.settle().await
+}
+
+/// Changes a rule and waits until it is applied; the rule.
+async fn changed(
+    stage: &Stage,
+    method: Method,
+    path: &str,
+    body: Option<Value>,
+) -> anyhow::Result<Value> {
+    let (status, rule) = stage.engine.ask(method, path, body).await;
+    anyhow::ensure!(matches!(status, 200 | 201), "a rule was answered with {status}: {rule:#}");
+    stage.completed(&rule["job_id"]).await?;
+    Ok(rule)
+}
+
+/// Asks one thing again and again, one at a time over one connection.
+struct Asker<'a> {
+    stage: &'a Stage,
+    http: reqwest::Client,
+    asked: usize,
+    series: Duration,
+}
+
+impl<'a> Asker<'a> {
+    fn new(stage: &'a Stage, servers: &Servers) -> Self {
+        // Not compressed, as between two programs of one data centre.
+        let http = reqwest::Client::builder().no_gzip().build();
+        Self {
+            stage,
+            http: http.expect("an HTTP client with nothing but defaults can be built"),
+            asked: servers.sizes.asked(),
+            series: servers.sizes.series(),
+        }
+    }
+
+    /// The body of an answer, which must be a good one.
+    async fn get(&self, path: &str) -> anyhow::Result<Vec<u8>> {
+        let url = format!("{}{path}", self.stage.engine.api_url);
+        let request = self.http.get(url).bearer_auth(&self.stage.engine.token);
+        let body = request.send().await?.error_for_status()?.bytes().await?;
+        Ok(body.to_vec())
+    }
+
+    /// Milliseconds of each of as many askings as there is time for, after some to warm up.
+    async fn series(
+        &self,
+        mut ask: impl AsyncFnMut() -> anyhow::Result<()>,
+    ) -> anyhow::Result<Vec<f64>> {
+        for _ in 0..WARM_UP {
+            ask().await?;
+        }
+        let began = Instant::now();
+        let mut times = Vec::with_capacity(self.asked);
+        while times.len() < self.asked
+            && (times.len() < FEWEST_ANSWERS || began.elapsed() < self.series)
+        {
+            let asked = Instant::now();
+            ask().await?;
+            times.push(asked.elapsed().as_secs_f64() * 1_000.0);
+        }
+        Ok(times)
+    }
+}
+
+async fn aggregates(asker: &Asker<'_>, id: &str, run: &mut Run) -> anyhow::Result<()> {
+    let path = format!("/v1/analytics/stripe/daily-aggregates?connection_id={id}");
+    let body = asker.get(&path).await?;
+    let days: Value = serde_json::from_slice(&body)?;
+    let days = days["data"].as_array().context("aggregates")?.len();
+    anyhow::ensure!(days > 0, "there are no aggregates");
+    let times = asker.series(async || asker.get(&path).await.map(drop)).await?;
+    run.measure(Measure::at_most(
+        "analytics: daily aggregates of a year, 95th percentile",
+        Unit::Milliseconds,
+        percentile(&times, SHARE),
+        MOST_FOR_AGGREGATES,
+        format!("{} answers of {days} days and currencies, {} KiB each", times.len(), body.len() / 1024),
+    ));
+    run.observe("daily aggregates, median", median(times), Unit::Milliseconds);
+    Ok(())
+}
+
+async fn groups(
+    asker: &Asker<'_>,
+    id: &str,
+    filter: &Filter,
+    run: &mut Run,
+) -> anyhow::Result<()> {
+    let path = format!(
+        "/v1/analytics/stripe?connection_id={id}&group_by=day&limit=1000&metadata.charge.{}={}",
+        filter.key, filter.value
+    );
+    let mut by_hand = ByHand::prepare(asker.stage, id, filter).await?;
+    let answer: Value = serde_json::from_slice(&asker.get(&path).await?)?;
+    let differing = by_hand.differing_totals(&answer["totals"]).await?;
+    let hand = asker.series(async || by_hand.ask().await.map(drop)).await?;
+    let engine = asker.series(async || asker.get(&path).await.map(drop)).await?;
+    let (hand95, engine95) = (percentile(&hand, SHARE), percentile(&engine, SHARE));
+    let name = filter.name;
+    run.measure(Measure::at_most(
+        format!("analytics: days of {name}, 95th percentile"),
+        Unit::Milliseconds,
+        engine95,
+        MOST_FOR_GROUPS,
+        format!("{} answers", engine.len()),
+    ));
+    run.measure(Measure::of_floor(
+        format!("analytics: days of {name}, beside SQL by hand"),
+        Unit::Milliseconds,
+        engine95,
+        (hand95, HAND_FACTOR),
+        format!("floor: 95th percentile of {} runs of the fastest of {}", hand.len(), BY_HAND.len()),
+    ));
+    run.measure(Measure::none(
+        format!("analytics: totals of {name} that differ from SQL by hand"),
+        differing,
+        "",
+    ));
+    run.observe(format!("days of {name}, median"), median(engine), Unit::Milliseconds);
+    run.observe(format!("SQL by hand of {name}, median"), median(hand), Unit::Milliseconds);
+    Ok(())
+}
+
+/// The fastest SQL for a filter, through a plain connection that sees every tenant.
+struct ByHand<'a> {
+    conn: PgConnection,
+    statement: &'static str,
+    id: &'a str,
+    filter: &'a Filter,
+}
+
+impl<'a> ByHand<'a> {
+    async fn prepare(stage: &Stage, id: &'a str, filter: &'a Filter) -> anyhow::Result<Self> {
+        let url = secrecy::ExposeSecret::expose_secret(&stage.database.url()).to_owned();
+        let mut best = Self {
+            conn: PgConnection::connect(&url).await?,
+            statement: BY_HAND[0],
+            id,
+            filter,
+        };
+        let mut least = f64::INFINITY;
+        for statement in BY_HAND {
+            let mut candidate = Self {
+                conn: best.conn,
+                statement,
+                ..best
+            };
+            let mut times = Vec::new();
+            // The first one only warms up.
+            for _ in 0..4 {
+                let asked = Instant::now();
+                candidate.ask().await?;
+                times.push(asked.elapsed().as_secs_f64());
+            }
+            let time = median(times.split_off(1));
+            if time < least {
+                (least, best.statement) = (time, statement);
+            }
+            best.conn = candidate.conn;
+        }
+        Ok(best)
+    }
+
+    async fn ask(&mut self) -> anyhow::Result<Vec<sqlx::postgres::PgRow>> {
+        let rows = sqlx::query(self.statement)
+            .bind(ORGANIZATION)
+            .bind(self.id)
+            .bind(self.filter.key)
+            .bind(&self.filter.value)
+            .fetch_all(&mut self.conn)
+            .await?;
+        Ok(rows)
+    }
+
+    /// Currencies of which the API's totals are not what the SQL adds up to.
+    async fn differing_totals(&mut self, totals: &Value) -> anyhow::Result<usize> {
+        let mut sums = std::collections::BTreeMap::<String, [i64; 4]>::new();
+        for row in self.ask().await? {
+            let sum = sums.entry(row.try_get("currency")?).or_default();
+            for (place, name) in ["charges", "units", "gross", "refunded"].into_iter().enumerate() {
+                sum[place] += row.try_get::<i64, _>(name)?;
+            }
+        }
+        let totals = totals.as_array().context("totals")?;
+        let told = totals.iter().filter(|total| {
+            let currency = total["currency"].as_str().unwrap_or_default();
+            let told = ["charges", "units", "gross", "refunded"].map(|name| total[name].as_i64().unwrap_or(-1));
+            sums.get(currency) == Some(&told)
+        });
+        Ok(sums.len().max(totals.len()) - told.count())
+    }
+}
+
+/// A rule takes a quarter of the charges out and lets them in again.
+async fn refilter(servers: &Servers, stage: &Stage, id: &str, run: &mut Run) -> anyhow::Result<()> {
+    let filters = format!("/v1/connectors/{id}/filters");
+    let body = json!({
+        "name": "no enterprises", "action": "exclude", "is_active": false,
+        "conditions": [{
+            "type": "metadata", "metadata_source": "charge", "metadata_key": "tier",
+            "operator": "equals", "value": "enterprise",
+        }],
+    });
+    let rule = changed(stage, Method::POST, &filters, Some(body)).await?;
+    let rule = format!("{filters}/{}", rule["filter_id"].as_str().context("a rule's id")?);
+    let charges = servers.sizes.table_rows() / 10;
+    // An odd number of changes leaves the rule in force.
+    for change in 0..RULE_CHANGES {
+        let active = change % 2 == 0;
+        stage.settle().await?;
+        let began = Instant::now();
+        changed(stage, Method::PATCH, &rule, Some(json!({"is_active": active}))).await?;
+        run.measure(Measure::at_most(
+            format!("refilter: a quarter of {charges} charges changes sides"),
+            Unit::Seconds,
+            began.elapsed().as_secs_f64(),
+            servers.sizes.seconds(MOST_FOR_REFILTER),
+            "from asking for it until rows and aggregates follow",
+        ));
+    }
+    let differing: i64 = sqlx::query_scalar(AssertSqlSafe(DIFFERING_AGGREGATES))
+        .bind(id)
+        .fetch_one(stage.database.admin())
+        .await?;
+    run.measure(Measure::none(
+        "refilter: aggregates that differ from the rows that the rule leaves",
+        differing as usize,
+        "",
+    ));
+    Ok(())
+}
+
+/// Days and currencies whose aggregate is not the sum of the rows that count, worked out without the engine's
+/// own mark of what counts.
+const DIFFERING_AGGREGATES: &str = "
+    WITH sums AS (
+        SELECT date, currency, COUNT(*) AS charges, SUM(gross) AS gross, SUM(refunded) AS refunded
+        FROM stripe_revenue_data
+        WHERE connection_id = $1 AND status = 'succeeded' AND captured
+          AND charge_metadata ->> 'tier' IS DISTINCT FROM 'enterprise'
+        GROUP BY date, currency
+    ), kept AS (
+        SELECT date, currency, charges, gross, refunded FROM stripe_daily_aggregates
+        WHERE connection_id = $1 AND charges > 0
+    )
+    SELECT COUNT(*) FROM sums FULL JOIN kept USING (date, currency)
+    WHERE (sums.charges, sums.gross, sums.refunded) IS DISTINCT FROM (kept.charges, kept.gross, kept.refunded)";
