@@ -8,7 +8,7 @@ use std::hint::black_box;
 
 use common::charge::Ingredients;
 use common::credential::{Keyring, Place};
-use common::filter::{Action, Rule, RuleDraft, RuleSet, RowView};
+use common::filter::{Action, RowView, Rule, RuleDraft, RuleSet};
 use common::purchase::{PurchaseLine, allocate};
 use common::stripe;
 use common::tenant::OrganizationId;
@@ -50,7 +50,10 @@ fn read(page: &str) -> Vec<common::charge::Charge> {
         data: Vec<stripe::Charge>,
     }
     let list: List = serde_json::from_str(page).expect("a page of charges");
-    list.data.into_iter().map(common::charge::Charge::from).collect()
+    list.data
+        .into_iter()
+        .map(common::charge::Charge::from)
+        .collect()
 }
 
 fn rules() -> RuleSet {
@@ -95,7 +98,9 @@ fn charges(criterion: &mut Criterion) {
         .collect();
     criterion.bench_function("three rules over 100 charges", |bencher| {
         bencher.iter(|| {
-            let decided = rows.iter().map(|row| rules.decide(&[row.view()] as &[RowView<'_>]));
+            let decided = rows
+                .iter()
+                .map(|row| rules.decide(&[row.view()] as &[RowView<'_>]));
             decided.filter(Option::is_some).count()
         });
     });

@@ -42,7 +42,9 @@ impl Machine {
     /// Looks at everything.
     pub(crate) async fn look(servers: &Servers) -> anyhow::Result<Self> {
         let mut conn = PgConnection::connect(&servers.postgres).await?;
-        let postgres: String = sqlx::query_scalar("SHOW server_version").fetch_one(&mut conn).await?;
+        let postgres: String = sqlx::query_scalar("SHOW server_version")
+            .fetch_one(&mut conn)
+            .await?;
         let settings = sqlx::query_as(
             "SELECT name, current_setting(name) FROM pg_settings
              JOIN UNNEST($1::TEXT[]) WITH ORDINALITY AS wanted (name, place) USING (name) ORDER BY place",
@@ -67,7 +69,10 @@ impl Machine {
             ("system", printed("uname", &["-srm"])),
             ("load before the first run", load.trim().to_owned()),
             ("PostgreSQL", postgres),
-            ("RabbitMQ", rabbitmq_version(&servers.rabbitmq).unwrap_or_else(unknown)),
+            (
+                "RabbitMQ",
+                rabbitmq_version(&servers.rabbitmq).unwrap_or_else(unknown),
+            ),
             ("compiler", printed("rustc", &["--version"])),
             ("commit", commit()),
         ];
@@ -89,7 +94,10 @@ fn printed(program: &str, arguments: &[&str]) -> String {
 fn commit() -> String {
     let commit = printed("git", &["rev-parse", "--short=12", "HEAD"]);
     // The report itself changes with every run.
-    let changed = printed("git", &["status", "--porcelain", "--", ".", ":!docs/performance.md"]);
+    let changed = printed(
+        "git",
+        &["status", "--porcelain", "--", ".", ":!docs/performance.md"],
+    );
     match changed.as_str() {
         "" => commit,
         _ => format!("{commit}, with changes"),
@@ -106,7 +114,10 @@ fn rabbitmq_version(url: &str) -> Option<String> {
     let length = stream.read(&mut greeting).ok()?;
     let greeting = &greeting[..length];
     let key = b"\x07versionS";
-    let at = greeting.windows(key.len()).position(|window| window == key)? + key.len();
+    let at = greeting
+        .windows(key.len())
+        .position(|window| window == key)?
+        + key.len();
     let (size, rest) = greeting.get(at..)?.split_first_chunk::<4>()?;
     let value = rest.get(..u32::from_be_bytes(*size) as usize)?;
     Some(String::from_utf8_lossy(value).into_owned())

@@ -3,7 +3,8 @@
 //! - `scenario/` is what is measured, a file each; `sizes.rs` how much of it;
 //! - `stage.rs` is what a scenario plays on: simulator, database, broker and the engine's own programs;
 //! - `exact.rs` compares figures with the truth, so that nothing wrong counts as fast;
-//! - `measure.rs` is what runs come to, `report.rs` how it is shown, `machine.rs` where it was measured.
+//! - `measure.rs` is what runs come to, `report.rs` how it is shown, `machine.rs` where it was measured,
+//!   `processor.rs` who used the processors meanwhile.
 //!
 //! Started by `scripts/bench`, which starts the servers and builds the programs. Always prints the whole
 //! table; the exit code is not zero when a target was missed or a scenario broke off.
@@ -12,6 +13,7 @@ mod criterion_results;
 mod exact;
 mod machine;
 mod measure;
+mod processor;
 mod report;
 mod scenario;
 mod sizes;
@@ -44,10 +46,20 @@ struct Options {
     #[arg(long, value_name = "FOLDER", default_value = "target/criterion")]
     criterion: PathBuf,
     /// The superuser's URL of a PostgreSQL for this run
-    #[arg(long, env = "BENCH_DATABASE_URL", hide_env_values = true, value_name = "URL")]
+    #[arg(
+        long,
+        env = "BENCH_DATABASE_URL",
+        hide_env_values = true,
+        value_name = "URL"
+    )]
     database_url: String,
     /// The URL of a RabbitMQ for this run
-    #[arg(long, env = "BENCH_AMQP_URL", hide_env_values = true, value_name = "URL")]
+    #[arg(
+        long,
+        env = "BENCH_AMQP_URL",
+        hide_env_values = true,
+        value_name = "URL"
+    )]
     amqp_url: String,
     /// Which scenarios; all when none is named
     #[arg(value_name = "SCENARIO")]
@@ -84,13 +96,22 @@ async fn main() -> anyhow::Result<ExitCode> {
         outcomes.push(outcome(scenario, runs, &servers).await);
     }
     print!("{}", report::table(&outcomes));
+    if options.quick {
+        println!(
+            "At a tenth of the size, starting and connecting weigh ten times as much: `make bench` decides."
+        );
+    }
     if let Some(path) = &options.report {
         let micro = criterion_results::read(&options.criterion)?;
         let page = report::page(&outcomes, &machine, &micro);
         std::fs::write(path, page).with_context(|| path.display().to_string())?;
     }
     let met = outcomes.iter().all(Outcome::met);
-    Ok(if met { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if met {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 /// Runs a scenario so many times; the first run that breaks off is the last.

@@ -36,7 +36,8 @@ impl fmt::Display for Amount {
     }
 }
 
-fn thousands(value: f64) -> String {
+/// A whole number as people write it.
+pub(crate) fn thousands(value: f64) -> String {
     let digits = format!("{value:.0}");
     let mut text = String::new();
     for (place, digit) in digits.chars().enumerate() {

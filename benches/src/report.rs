@@ -60,7 +60,10 @@ pub(crate) fn page(outcomes: &[Outcome], machine: &Machine, micro: &[Estimate]) 
          the median of its runs is at most\nits limit. A floor is the least that is possible, by arithmetic or \
          as measured in the same run.\n\n",
     );
-    let _ = writeln!(page, "## Targets\n\n| target | floor | median | limit | |\n|---|--:|--:|--:|---|");
+    let _ = writeln!(
+        page,
+        "## Targets\n\n| target | floor | median | limit | |\n|---|--:|--:|--:|---|"
+    );
     for outcome in outcomes {
         for verdict in outcome.verdicts() {
             let _ = writeln!(page, "| {} |", cells(&verdict).join(" | "));
@@ -110,10 +113,17 @@ fn micro_benchmarks(page: &mut String, micro: &[Estimate]) {
     if micro.is_empty() {
         return;
     }
-    let _ = writeln!(page, "\n## In memory\n\n| what | median | per second |\n|---|--:|--:|");
+    let _ = writeln!(
+        page,
+        "\n## In memory\n\n| what | median | per second |\n|---|--:|--:|"
+    );
     for Estimate { name, nanoseconds } in micro {
         let per_second = Amount(1e9 / nanoseconds, crate::measure::Unit::Count);
-        let _ = writeln!(page, "| {name} | {} | {per_second} |", duration(*nanoseconds));
+        let _ = writeln!(
+            page,
+            "| {name} | {} | {per_second} |",
+            duration(*nanoseconds)
+        );
     }
 }
 
@@ -130,7 +140,9 @@ fn each_run(page: &mut String, outcome: &Outcome) {
     let _ = writeln!(page, "\n### {}\n\nMeasured: {what}.\n", outcome.scenario);
     for verdict in outcome.verdicts() {
         let figures = verdict.figures.iter();
-        let figures: Vec<_> = figures.map(|figure| Amount(*figure, verdict.unit).to_string()).collect();
+        let figures: Vec<_> = figures
+            .map(|figure| Amount(*figure, verdict.unit).to_string())
+            .collect();
         let _ = write!(page, "- {}: {}", verdict.target, figures.join(", "));
         let _ = match verdict.note.as_str() {
             "" => writeln!(page),

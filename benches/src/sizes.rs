@@ -83,6 +83,6 @@ impl Sizes {
 
     /// How long a series of slow answers may go on; it ends then if it is long enough to have a percentile.
     pub(crate) fn series(self) -> Duration {
-        Duration::from_secs(self.part(60).max(10))
+        Duration::from_secs(self.part(60))
     }
 }

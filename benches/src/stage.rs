@@ -77,7 +77,11 @@ impl Stage {
         let mut engine =
             Deployment::prepare(url.expose_secret(), Some(&servers.rabbitmq), &sim.base_url);
         // As an operator runs them, not as tests do.
-        for setting in ["JOB_LEASE_SECONDS", "STRIPE_RATE_TEST", "STRIPE_RATE_ENDPOINT"] {
+        for setting in [
+            "JOB_LEASE_SECONDS",
+            "STRIPE_RATE_TEST",
+            "STRIPE_RATE_ENDPOINT",
+        ] {
             engine.set(setting, None);
         }
         engine.set("RUST_LOG", Some("info"));
@@ -111,11 +115,17 @@ impl Stage {
 
     /// Connects an account by its key.
     pub(crate) async fn connect(&self, key: &str, lookback_days: u32) -> anyhow::Result<Connected> {
-        let body = json!({"organization_id": "acme", "api_key": key, "lookback_days": lookback_days});
+        let body =
+            json!({"organization_id": "acme", "api_key": key, "lookback_days": lookback_days});
         let path = "/v1/connectors/stripe/connect";
         let (status, answer) = self.engine.ask(Method::POST, path, Some(body)).await;
-        anyhow::ensure!(status == 201, "connecting was answered with {status}: {answer:#}");
-        let connection_id = answer["connection_id"].as_str().context("a connection's id")?;
+        anyhow::ensure!(
+            status == 201,
+            "connecting was answered with {status}: {answer:#}"
+        );
+        let connection_id = answer["connection_id"]
+            .as_str()
+            .context("a connection's id")?;
         Ok(Connected {
             connection_id: connection_id.to_owned(),
             job_id: answer["job_id"].clone(),
@@ -161,7 +171,10 @@ impl Stage {
         let path = format!("/v1/connectors/stripe/{connection_id}/sync");
         let body = json!({"job_type": "incremental"});
         let (status, answer) = self.engine.ask(Method::POST, &path, Some(body)).await;
-        anyhow::ensure!(status == 202, "a sync was answered with {status}: {answer:#}");
+        anyhow::ensure!(
+            status == 202,
+            "a sync was answered with {status}: {answer:#}"
+        );
         let began = Instant::now();
         let job = self.completed(&answer["job_id"]).await?;
         Ok((job, began.elapsed().as_secs_f64()))
@@ -178,11 +191,18 @@ impl Stage {
 
 async fn drop_database(servers: &Servers, database: &TestDatabase) -> anyhow::Result<()> {
     let url = database.url();
-    let name = url.expose_secret().rsplit('/').next().unwrap_or_default().to_owned();
+    let name = url
+        .expose_secret()
+        .rsplit('/')
+        .next()
+        .unwrap_or_default()
+        .to_owned();
     database.admin().close().await;
     let mut conn = sqlx::PgConnection::connect(&servers.postgres).await?;
     let statement = format!("DROP DATABASE {name} WITH (FORCE)");
-    sqlx::query(sqlx::AssertSqlSafe(statement)).execute(&mut conn).await?;
+    sqlx::query(sqlx::AssertSqlSafe(statement))
+        .execute(&mut conn)
+        .await?;
     conn.close().await?;
     Ok(())
 }
@@ -215,13 +235,20 @@ impl Queue {
             passive: true,
             ..QueueDeclareOptions::default()
         };
-        let declared = self.channel.queue_declare(QUEUE.into(), passive, lapin::types::FieldTable::default());
-        declared.await.ok().map(|queue| u64::from(queue.message_count()))
+        let declared =
+            self.channel
+                .queue_declare(QUEUE.into(), passive, lapin::types::FieldTable::default());
+        declared
+            .await
+            .ok()
+            .map(|queue| u64::from(queue.message_count()))
     }
 
     async fn empty(&self) -> anyhow::Result<()> {
         if self.waiting().await.is_some_and(|waiting| waiting > 0) {
-            self.channel.queue_purge(QUEUE.into(), QueuePurgeOptions::default()).await?;
+            self.channel
+                .queue_purge(QUEUE.into(), QueuePurgeOptions::default())
+                .await?;
         }
         Ok(())
     }

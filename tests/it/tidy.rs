@@ -105,7 +105,10 @@ fn outside_systems_do_not_know_each_other() {
 fn programs_do_not_depend_on_each_other_nor_on_the_simulator() {
     for program in PROGRAMS.iter().chain(&["common"]) {
         let manifest = fs::read_to_string(root().join(program).join("Cargo.toml")).unwrap();
-        for other in PROGRAMS.iter().chain(&["benches", "cli", "stripe-sim", "tests"]) {
+        for other in PROGRAMS
+            .iter()
+            .chain(&["benches", "cli", "stripe-sim", "tests"])
+        {
             let dependency = format!("\n{other}.workspace");
             assert!(
                 other == program || !manifest.contains(&dependency),

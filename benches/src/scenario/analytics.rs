@@ -12,7 +12,7 @@ use stripe_sim::{AccountConfig, Settings};
 use tokio::time::Instant;
 
 use super::large_table;
-use crate::measure::{Measure, Run, Unit, median, percentile};
+use crate::measure::{Measure, Run, Unit, median, percentile, thousands};
 use crate::stage::{Servers, Stage};
 
 const ORGANIZATION: &str = "acme";
@@ -69,7 +69,9 @@ pub(super) async fn run(servers: &Servers) -> anyhow::Result<Run> {
     };
     let mut stage = Stage::with_account(servers, account).await?;
     stage.start_all().await;
-    let (connected, _) = stage.first_sync(stage.sim.first().key(), LOOKBACK_DAYS).await?;
+    let (connected, _) = stage
+        .first_sync(stage.sim.first().key(), LOOKBACK_DAYS)
+        .await?;
     let id = connected.connection_id;
     let mut run = Run::default();
     prepare(&stage, &id, servers.sizes.table_rows(), &mut run).await?;
@@ -101,12 +103,22 @@ pub(super) async fn run(servers: &Servers) -> anyhow::Result<Run> {
 async fn prepare(stage: &Stage, id: &str, rows: u64, run: &mut Run) -> anyhow::Result<()> {
     let pool = stage.database.admin();
     let began = Instant::now();
-    sqlx::query("DELETE FROM stripe_revenue_data").execute(pool).await?;
+    // What the account itself had, of which some may lie before the first day of the table.
+    for table in ["stripe_revenue_data", "stripe_daily_aggregates"] {
+        let statement = format!("DELETE FROM {table}");
+        sqlx::query(AssertSqlSafe(statement)).execute(pool).await?;
+    }
     large_table::fill(pool, rows, ORGANIZATION, id).await?;
-    run.observe("making the table", began.elapsed().as_secs_f64(), Unit::Seconds);
+    run.observe(
+        "making the table",
+        began.elapsed().as_secs_f64(),
+        Unit::Seconds,
+    );
     let began = Instant::now();
     // The catalogue first: aggregates show the keys that it knows.
-    sqlx::query("UPDATE stripe_sync_state SET catalogue_stale = TRUE").execute(pool).await?;
+    sqlx::query("UPDATE stripe_sync_state SET catalogue_stale = TRUE")
+        .execute(pool)
+        .await?;
     let never = json!({
         "name": "never", "action": "exclude",
         "conditions": [{"type": "field", "field": "currency", "operator": "equals", "value": "xxx"}],
@@ -121,10 +133,25 @@ async fn prepare(stage: &Stage, id: &str, rows: u64, run: &mut Run) -> anyhow::R
     .bind(id)
     .execute(pool)
     .await?;
-    let rule = format!("{filters}/{}", rule["filter_id"].as_str().context("a rule's id")?);
-    changed(stage, Method::PATCH, &rule, Some(json!({"is_active": false}))).await?;
-    run.observe("the engine's aggregates of it", began.elapsed().as_secs_f64(), Unit::Seconds);
-    sqlx::query("VACUUM (ANALYZE) stripe_daily_aggregates").execute(pool).await?;
+    let rule = format!(
+        "{filters}/{}",
+        rule["filter_id"].as_str().context("a rule's id")?
+    );
+    changed(
+        stage,
+        Method::PATCH,
+        &rule,
+        Some(json!({"is_active": false})),
+    )
+    .await?;
+    run.observe(
+        "the engine's aggregates of it",
+        began.elapsed().as_secs_f64(),
+        Unit::Seconds,
+    );
+    sqlx::query("VACUUM (ANALYZE) stripe_daily_aggregates")
+        .execute(pool)
+        .await?;
     stage.settle().await
 }
 
@@ -136,7 +163,10 @@ async fn changed(
     body: Option<Value>,
 ) -> anyhow::Result<Value> {
     let (status, rule) = stage.engine.ask(method, path, body).await;
-    anyhow::ensure!(matches!(status, 200 | 201), "a rule was answered with {status}: {rule:#}");
+    anyhow::ensure!(
+        matches!(status, 200 | 201),
+        "a rule was answered with {status}: {rule:#}"
+    );
     stage.completed(&rule["job_id"]).await?;
     Ok(rule)
 }
@@ -196,24 +226,29 @@ async fn aggregates(asker: &Asker<'_>, id: &str, run: &mut Run) -> anyhow::Resul
     let days: Value = serde_json::from_slice(&body)?;
     let days = days["data"].as_array().context("aggregates")?.len();
     anyhow::ensure!(days > 0, "there are no aggregates");
-    let times = asker.series(async || asker.get(&path).await.map(drop)).await?;
+    let times = asker
+        .series(async || asker.get(&path).await.map(drop))
+        .await?;
     run.measure(Measure::at_most(
         "analytics: daily aggregates of a year, 95th percentile",
         Unit::Milliseconds,
         percentile(&times, SHARE),
         MOST_FOR_AGGREGATES,
-        format!("{} answers of {days} days and currencies, {} KiB each", times.len(), body.len() / 1024),
+        format!(
+            "{} answers of {days} days and currencies, {} KiB each",
+            times.len(),
+            body.len() / 1024
+        ),
     ));
-    run.observe("daily aggregates, median", median(times), Unit::Milliseconds);
+    run.observe(
+        "daily aggregates, median",
+        median(times),
+        Unit::Milliseconds,
+    );
     Ok(())
 }
 
-async fn groups(
-    asker: &Asker<'_>,
-    id: &str,
-    filter: &Filter,
-    run: &mut Run,
-) -> anyhow::Result<()> {
+async fn groups(asker: &Asker<'_>, id: &str, filter: &Filter, run: &mut Run) -> anyhow::Result<()> {
     let path = format!(
         "/v1/analytics/stripe?connection_id={id}&group_by=day&limit=1000&metadata.charge.{}={}",
         filter.key, filter.value
@@ -222,7 +257,9 @@ async fn groups(
     let answer: Value = serde_json::from_slice(&asker.get(&path).await?)?;
     let differing = by_hand.differing_totals(&answer["totals"]).await?;
     let hand = asker.series(async || by_hand.ask().await.map(drop)).await?;
-    let engine = asker.series(async || asker.get(&path).await.map(drop)).await?;
+    let engine = asker
+        .series(async || asker.get(&path).await.map(drop))
+        .await?;
     let (hand95, engine95) = (percentile(&hand, SHARE), percentile(&engine, SHARE));
     let name = filter.name;
     run.measure(Measure::at_most(
@@ -237,15 +274,27 @@ async fn groups(
         Unit::Milliseconds,
         engine95,
         (hand95, HAND_FACTOR),
-        format!("floor: 95th percentile of {} runs of the fastest of {}", hand.len(), BY_HAND.len()),
+        format!(
+            "floor: 95th percentile of {} runs of the fastest of {}",
+            hand.len(),
+            BY_HAND.len()
+        ),
     ));
     run.measure(Measure::none(
         format!("analytics: totals of {name} that differ from SQL by hand"),
         differing,
         "",
     ));
-    run.observe(format!("days of {name}, median"), median(engine), Unit::Milliseconds);
-    run.observe(format!("SQL by hand of {name}, median"), median(hand), Unit::Milliseconds);
+    run.observe(
+        format!("days of {name}, median"),
+        median(engine),
+        Unit::Milliseconds,
+    );
+    run.observe(
+        format!("SQL by hand of {name}, median"),
+        median(hand),
+        Unit::Milliseconds,
+    );
     Ok(())
 }
 
@@ -305,14 +354,18 @@ impl<'a> ByHand<'a> {
         let mut sums = std::collections::BTreeMap::<String, [i64; 4]>::new();
         for row in self.ask().await? {
             let sum = sums.entry(row.try_get("currency")?).or_default();
-            for (place, name) in ["charges", "units", "gross", "refunded"].into_iter().enumerate() {
+            for (place, name) in ["charges", "units", "gross", "refunded"]
+                .into_iter()
+                .enumerate()
+            {
                 sum[place] += row.try_get::<i64, _>(name)?;
             }
         }
         let totals = totals.as_array().context("totals")?;
         let told = totals.iter().filter(|total| {
             let currency = total["currency"].as_str().unwrap_or_default();
-            let told = ["charges", "units", "gross", "refunded"].map(|name| total[name].as_i64().unwrap_or(-1));
+            let told = ["charges", "units", "gross", "refunded"]
+                .map(|name| total[name].as_i64().unwrap_or(-1));
             sums.get(currency) == Some(&told)
         });
         Ok(sums.len().max(totals.len()) - told.count())
@@ -330,14 +383,23 @@ async fn refilter(servers: &Servers, stage: &Stage, id: &str, run: &mut Run) -> 
         }],
     });
     let rule = changed(stage, Method::POST, &filters, Some(body)).await?;
-    let rule = format!("{filters}/{}", rule["filter_id"].as_str().context("a rule's id")?);
-    let charges = servers.sizes.table_rows() / 10;
+    let rule = format!(
+        "{filters}/{}",
+        rule["filter_id"].as_str().context("a rule's id")?
+    );
+    let charges = thousands(servers.sizes.table_rows() as f64 / 10.0);
     // An odd number of changes leaves the rule in force.
     for change in 0..RULE_CHANGES {
         let active = change % 2 == 0;
         stage.settle().await?;
         let began = Instant::now();
-        changed(stage, Method::PATCH, &rule, Some(json!({"is_active": active}))).await?;
+        changed(
+            stage,
+            Method::PATCH,
+            &rule,
+            Some(json!({"is_active": active})),
+        )
+        .await?;
         run.measure(Measure::at_most(
             format!("refilter: a quarter of {charges} charges changes sides"),
             Unit::Seconds,

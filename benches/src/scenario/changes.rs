@@ -9,7 +9,7 @@ use common::clock::{Clock as _, SystemClock};
 use stripe_sim::{AccountConfig, Settings, TruthQuery, TruthRow};
 
 use crate::exact;
-use crate::measure::{Measure, Run, Unit};
+use crate::measure::{Measure, Run, Unit, thousands};
 use crate::stage::{Servers, Stage};
 
 const LATENCY_MS: u64 = 100;
@@ -37,7 +37,9 @@ pub(super) async fn run(servers: &Servers) -> anyhow::Result<Run> {
     stage.engine.set("STRIPE_RATE_LIVE", Some("10000"));
     stage.engine.set("STRIPE_RATE_ENDPOINT", Some("10000"));
     stage.start_all().await;
-    let (connected, _) = stage.first_sync(stage.sim.first().key(), LOOKBACK_DAYS).await?;
+    let (connected, _) = stage
+        .first_sync(stage.sim.first().key(), LOOKBACK_DAYS)
+        .await?;
     stage.engine.terminate().await;
     stage.engine.set("STRIPE_RATE_LIVE", None);
     stage.engine.set("STRIPE_RATE_ENDPOINT", None);
@@ -68,7 +70,10 @@ pub(super) async fn run(servers: &Servers) -> anyhow::Result<Run> {
     run.measure(Measure {
         limit: refunds as f64 + servers.sizes.requests(MOST_BESIDES),
         ..Measure::of_floor(
-            format!("changes: requests of a sync after {refunds} refunds"),
+            format!(
+                "changes: requests of a sync after {} refunds",
+                thousands(refunds as f64)
+            ),
             Unit::Requests,
             requests.total as f64,
             (refunds as f64, 1.0),
@@ -134,7 +139,10 @@ fn refund(stage: &Stage, refunds: usize) -> anyhow::Result<BTreeSet<NaiveDate>> 
                 left -= 1;
             }
         }
-        anyhow::ensure!(any, "the account has too few old charges: {left} refunds are left");
+        anyhow::ensure!(
+            any,
+            "the account has too few old charges: {left} refunds are left"
+        );
     }
     Ok(touched)
 }
@@ -145,6 +153,8 @@ async fn versions(stage: &Stage) -> anyhow::Result<BTreeMap<(NaiveDate, String),
         sqlx::query_as("SELECT date, currency, xmin::TEXT FROM stripe_daily_aggregates")
             .fetch_all(stage.database.admin())
             .await?;
-    let by_key = rows.into_iter().map(|(date, currency, version)| ((date, currency), version));
+    let by_key = rows
+        .into_iter()
+        .map(|(date, currency, version)| ((date, currency), version));
     Ok(by_key.collect())
 }

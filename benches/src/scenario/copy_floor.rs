@@ -28,19 +28,32 @@ pub(super) async fn given_columns(pool: &PgPool, table: &str) -> anyhow::Result<
 /// Seconds that COPY takes for all revenue rows of the stage's database.
 pub(super) async fn measure(stage: &Stage) -> anyhow::Result<f64> {
     let pool = stage.database.admin();
-    let directory: String = sqlx::query_scalar("SHOW data_directory").fetch_one(pool).await?;
+    let directory: String = sqlx::query_scalar("SHOW data_directory")
+        .fetch_one(pool)
+        .await?;
     let file = format!("{directory}/copied-rows");
     let columns = given_columns(pool, TABLE).await?.join(", ");
     let run = |statement: String| async move {
-        let done = sqlx::query(AssertSqlSafe(statement.clone())).execute(pool).await;
+        let done = sqlx::query(AssertSqlSafe(statement.clone()))
+            .execute(pool)
+            .await;
         done.with_context(|| statement)
     };
-    run(format!("COPY (SELECT {columns} FROM {TABLE}) TO '{file}' WITH BINARY")).await?;
+    run(format!(
+        "COPY (SELECT {columns} FROM {TABLE}) TO '{file}' WITH BINARY"
+    ))
+    .await?;
     // Committed before, so that PostgreSQL has to log the rows as it does those of the engine.
-    run(format!("CREATE TABLE copied_rows (LIKE {TABLE} INCLUDING ALL)")).await?;
+    run(format!(
+        "CREATE TABLE copied_rows (LIKE {TABLE} INCLUDING ALL)"
+    ))
+    .await?;
     stage.settle().await?;
     let began = Instant::now();
-    run(format!("COPY copied_rows ({columns}) FROM '{file}' WITH BINARY")).await?;
+    run(format!(
+        "COPY copied_rows ({columns}) FROM '{file}' WITH BINARY"
+    ))
+    .await?;
     let seconds = began.elapsed().as_secs_f64();
     // The file goes with the server; until then it takes no room.
     run(format!("COPY (SELECT 1 WHERE FALSE) TO '{file}'")).await?;

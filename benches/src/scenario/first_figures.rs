@@ -45,11 +45,18 @@ pub(super) async fn run(servers: &Servers) -> anyhow::Result<Run> {
     let now = SystemClock.now();
     let today = now.timestamp() - now.timestamp().rem_euclid(DAY_SECONDS);
     let truth = truth_of_today(&stage, today)?;
-    anyhow::ensure!(!truth.is_empty(), "nothing counts today: a moment after midnight is too early");
-    let date = DateTime::<Utc>::from_timestamp(today, 0).unwrap_or(now).date_naive();
+    anyhow::ensure!(
+        !truth.is_empty(),
+        "nothing counts today: a moment after midnight is too early"
+    );
+    let date = DateTime::<Utc>::from_timestamp(today, 0)
+        .unwrap_or(now)
+        .date_naive();
 
     let began = Instant::now();
-    let connected = stage.connect(stage.sim.first().key(), LOOKBACK_DAYS).await?;
+    let connected = stage
+        .connect(stage.sim.first().key(), LOOKBACK_DAYS)
+        .await?;
     let answered = began.elapsed().as_secs_f64();
     let path = format!(
         "/v1/analytics/stripe?connection_id={}&date_from={date}",
@@ -73,7 +80,9 @@ pub(super) async fn run(servers: &Servers) -> anyhow::Result<Run> {
             tokio::time::sleep(LOOK).await;
         }
     };
-    let exact = tokio::time::timeout(PATIENCE, looked).await.unwrap_or(f64::INFINITY);
+    let exact = tokio::time::timeout(PATIENCE, looked)
+        .await
+        .unwrap_or(f64::INFINITY);
     let job_id = connected.job_id.as_str().unwrap_or_default();
     let job = stage.engine.get(&format!("/v1/sync-jobs/{job_id}")).await;
     let ended = usize::from(job["status"] != "running");
@@ -92,10 +101,21 @@ pub(super) async fn run(servers: &Servers) -> anyhow::Result<Run> {
         "the figures are to be there long before the sync ends",
     ));
     run.observe("connecting was answered", answered, Unit::Seconds);
-    run.observe("first figures at all", first.unwrap_or(f64::INFINITY), Unit::Seconds);
-    run.observe("charges and money exact", money.unwrap_or(f64::INFINITY), Unit::Seconds);
+    run.observe(
+        "first figures at all",
+        first.unwrap_or(f64::INFINITY),
+        Unit::Seconds,
+    );
+    run.observe(
+        "charges and money exact",
+        money.unwrap_or(f64::INFINITY),
+        Unit::Seconds,
+    );
     let cancel = format!("/v1/sync-jobs/{job_id}/cancel");
-    stage.engine.ask(Method::POST, &cancel, Some(json!({}))).await;
+    stage
+        .engine
+        .ask(Method::POST, &cancel, Some(json!({})))
+        .await;
     stage.close().await?;
     Ok(run)
 }

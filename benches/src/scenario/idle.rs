@@ -8,7 +8,8 @@ use common::clock::{Clock as _, SystemClock};
 use stripe_sim::{AccountConfig, Settings, Simulator};
 
 use super::tenants;
-use crate::measure::{Measure, Run, Unit};
+use crate::measure::{Measure, Run, Unit, thousands};
+use crate::processor;
 use crate::stage::{Servers, Stage};
 
 const LATENCY_MS: u64 = 100;
@@ -40,22 +41,28 @@ pub(super) async fn run(servers: &Servers) -> anyhow::Result<Run> {
     for program in ["api", "consumer"] {
         stage.engine.start(program);
     }
-    let (connected, _) = stage.first_sync(stage.sim.first().key(), LOOKBACK_DAYS).await?;
+    let (connected, _) = stage
+        .first_sync(stage.sim.first().key(), LOOKBACK_DAYS)
+        .await?;
     stage.engine.terminate().await;
     let accounts = stage.sim.accounts();
     tenants::copy_to(&stage, &connected.connection_id, &accounts[1..]).await?;
 
+    let postgres_before = processor::of_postgres(stage.database.admin()).await;
     stage.sim.reset_requests();
     let due = SystemClock.now();
-    sqlx::query("UPDATE platform_connections SET next_sync_at = $1 WHERE organization_id <> 'acme'")
-        .bind(due)
-        .execute(stage.database.admin())
-        .await?;
+    sqlx::query(
+        "UPDATE platform_connections SET next_sync_at = $1 WHERE organization_id <> 'acme'",
+    )
+    .bind(due)
+    .execute(stage.database.admin())
+    .await?;
     for program in ["scheduler", "consumer"] {
         stage.engine.start(program);
     }
     let ended = all_ended(&stage, connections).await?;
     let seconds = (ended - due).as_seconds_f64();
+    let postgres_seconds = processor::of_postgres(stage.database.admin()).await - postgres_before;
     let requests = stage.sim.requests();
     let mut of_account = std::collections::BTreeMap::<&str, u64>::new();
     for count in &requests.counts {
@@ -68,7 +75,10 @@ pub(super) async fn run(servers: &Servers) -> anyhow::Result<Run> {
 
     let mut run = Run::default();
     run.measure(Measure::at_most(
-        format!("idle: {connections} connections synced after becoming due"),
+        format!(
+            "idle: {} connections synced after becoming due",
+            thousands(connections as f64)
+        ),
         Unit::Seconds,
         seconds,
         servers.sizes.seconds(MOST_SECONDS),
@@ -80,9 +90,22 @@ pub(super) async fn run(servers: &Servers) -> anyhow::Result<Run> {
         "",
     ));
     run.observe("connections", connections as f64 / seconds, Unit::PerSecond);
+    run.observe(
+        "PostgreSQL's processor time",
+        postgres_seconds,
+        Unit::Seconds,
+    );
     let consumer = stage.engine.program("consumer");
-    run.observe("consumer's processor time", consumer.processor_seconds(), Unit::Seconds);
-    run.observe("consumer's peak memory", consumer.peak_memory() as f64 / 1024.0, Unit::MiB);
+    run.observe(
+        "consumer's processor time",
+        consumer.processor_seconds(),
+        Unit::Seconds,
+    );
+    run.observe(
+        "consumer's peak memory",
+        consumer.peak_memory() as f64 / 1024.0,
+        Unit::MiB,
+    );
     stage.close().await?;
     Ok(run)
 }

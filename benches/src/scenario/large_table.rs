@@ -100,10 +100,14 @@ pub(super) async fn fill(
     };
     futures::future::try_join_all((0..WRITERS).map(insert)).await?;
     for statement in indexes {
-        let done = sqlx::query(AssertSqlSafe(statement.clone())).execute(pool).await;
+        let done = sqlx::query(AssertSqlSafe(statement.clone()))
+            .execute(pool)
+            .await;
         done.with_context(|| statement)?;
     }
-    sqlx::query("VACUUM (ANALYZE, PARALLEL 0) stripe_revenue_data").execute(pool).await?;
+    sqlx::query("VACUUM (ANALYZE, PARALLEL 0) stripe_revenue_data")
+        .execute(pool)
+        .await?;
     Ok(())
 }
 

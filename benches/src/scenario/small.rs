@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 use stripe_sim::{AccountConfig, Settings};
 
-use crate::measure::{Measure, Run, Unit};
+use crate::measure::{Measure, Run, Unit, thousands};
 use crate::stage::{Servers, Stage};
 
 const LATENCY_MS: u64 = 300;
@@ -91,14 +91,19 @@ pub(super) async fn run(servers: &Servers) -> anyhow::Result<Run> {
     let key = stage.sim.first().key().to_owned();
     let (connected, wall) = stage.first_sync(&key, LOOKBACK_DAYS).await?;
     let requests = stage.sim.requests();
-    stage.sim.configure_all(|settings| *settings = Settings::unlimited());
+    stage
+        .sim
+        .configure_all(|settings| *settings = Settings::unlimited());
     let path = format!("/v1/connectors/{}/sync-status", connected.connection_id);
     let status = stage.engine.get(&path).await;
-    let from: DateTime<Utc> = status["covered"]["from"].as_str().context("covered")?.parse()?;
+    let from: DateTime<Utc> = status["covered"]["from"]
+        .as_str()
+        .context("covered")?
+        .parse()?;
     let fewest = fewest_requests(&stage, &key, from).await?;
     let mut run = Run::default();
     run.measure(Measure::of_floor(
-        format!("small: requests of the first sync of {charges} charges"),
+        format!("small: requests of the first sync of {} charges", thousands(charges as f64)),
         Unit::Requests,
         requests.total as f64,
         (fewest as f64, 1.3),
@@ -125,8 +130,15 @@ async fn fewest_requests(stage: &Stage, key: &str, from: DateTime<Utc>) -> anyho
         let (mut objects, mut cut_off) = (0, 0);
         let mut after: Option<String> = None;
         loop {
-            let mut query = vec![("limit", PAGE.to_string()), ("created[gte]", from.to_string())];
-            query.extend(list.expand.iter().map(|field| ("expand[]", (*field).to_owned())));
+            let mut query = vec![
+                ("limit", PAGE.to_string()),
+                ("created[gte]", from.to_string()),
+            ];
+            query.extend(
+                list.expand
+                    .iter()
+                    .map(|field| ("expand[]", (*field).to_owned())),
+            );
             query.extend(after.take().map(|id| ("starting_after", id)));
             let request = http.get(format!("{}{}", stage.sim.base_url, list.path));
             let page: Value = request

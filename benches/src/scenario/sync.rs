@@ -4,9 +4,9 @@
 use stripe_sim::{AccountConfig, Settings};
 
 use super::copy_floor;
-use crate::exact;
-use crate::measure::{Measure, Run, Unit};
+use crate::measure::{Measure, Run, Unit, thousands};
 use crate::stage::{Servers, Stage};
+use crate::{exact, processor};
 
 /// Charges on a page, the most that Stripe gives.
 const PAGE: u64 = 100;
@@ -32,11 +32,15 @@ struct Synced {
     /// The consumer's peak, MiB.
     memory: f64,
     consumer_seconds: f64,
+    postgres_seconds: f64,
+    simulator_seconds: f64,
     connection_id: String,
 }
 
 async fn synced(stage: &mut Stage) -> anyhow::Result<Synced> {
     stage.start_all().await;
+    let postgres_before = processor::of_postgres(stage.database.admin()).await;
+    let simulator_before = processor::of_this_process();
     let key = stage.sim.first().key().to_owned();
     let (connected, wall) = stage.first_sync(&key, LOOKBACK_DAYS).await?;
     let requests = stage.sim.requests();
@@ -48,6 +52,8 @@ async fn synced(stage: &mut Stage) -> anyhow::Result<Synced> {
         refused: requests.with_status(429),
         memory: consumer.peak_memory() as f64 / 1024.0,
         consumer_seconds: consumer.processor_seconds(),
+        postgres_seconds: processor::of_postgres(stage.database.admin()).await - postgres_before,
+        simulator_seconds: processor::of_this_process() - simulator_before,
         connection_id: connected.connection_id,
     })
 }
@@ -55,9 +61,31 @@ async fn synced(stage: &mut Stage) -> anyhow::Result<Synced> {
 fn observe(run: &mut Run, charges: u64, synced: &Synced) {
     let rate = charges as f64 / synced.wall;
     run.observe("charges", rate, Unit::PerSecond);
-    run.observe("requests of all kinds", synced.requests as f64, Unit::Requests);
-    run.observe("requests refused with 429", synced.refused as f64, Unit::Requests);
-    run.observe("consumer's processor time", synced.consumer_seconds, Unit::Seconds);
+    run.observe(
+        "requests of all kinds",
+        synced.requests as f64,
+        Unit::Requests,
+    );
+    run.observe(
+        "requests refused with 429",
+        synced.refused as f64,
+        Unit::Requests,
+    );
+    run.observe(
+        "consumer's processor time",
+        synced.consumer_seconds,
+        Unit::Seconds,
+    );
+    run.observe(
+        "PostgreSQL's processor time",
+        synced.postgres_seconds,
+        Unit::Seconds,
+    );
+    run.observe(
+        "simulator's processor time",
+        synced.simulator_seconds,
+        Unit::Seconds,
+    );
     run.observe("consumer's peak memory", synced.memory, Unit::MiB);
 }
 
@@ -78,7 +106,10 @@ pub(super) async fn middle(servers: &Servers) -> anyhow::Result<Run> {
     let mut run = Run::default();
     let floor = charges as f64 / f64::from(MIDDLE_RATE * PAGE as u32);
     run.measure(Measure::of_floor(
-        format!("sync-100k: wall time of {charges} charges"),
+        format!(
+            "sync-100k: wall time of {} charges",
+            thousands(charges as f64)
+        ),
         Unit::Seconds,
         synced.wall,
         (floor, 1.10),
@@ -128,6 +159,7 @@ async fn large_stage(servers: &Servers, charges: u64) -> anyhow::Result<Stage> {
 pub(super) async fn large(servers: &Servers) -> anyhow::Result<Run> {
     let mut run = Run::default();
     let fewer = servers.sizes.middle_charges();
+    let few = thousands(fewer as f64);
     let mut stage = large_stage(servers, fewer).await?;
     let smaller = synced(&mut stage).await?;
     stage.close().await?;
@@ -144,26 +176,37 @@ pub(super) async fn large(servers: &Servers) -> anyhow::Result<Run> {
         "",
     ));
     run.measure(Measure::at_most(
-        format!("memory: the consumer's peak at {charges} charges"),
+        format!(
+            "memory: the consumer's peak at {} charges",
+            thousands(charges as f64)
+        ),
         Unit::MiB,
         synced.memory,
         MOST_MEMORY,
         "",
     ));
     run.measure(Measure::of_floor(
-        format!("memory: the same beside its peak at {fewer}"),
+        format!("memory: the same beside its peak at {few}"),
         Unit::MiB,
         synced.memory,
         (smaller.memory, MEMORY_FACTOR),
-        format!("floor: the peak of a fresh consumer at {fewer} charges"),
+        format!("floor: the peak of a fresh consumer at {few} charges"),
     ));
     observe(&mut run, charges, &synced);
     let by_rate = charges as f64 / f64::from(LARGE_RATE * PAGE as u32);
-    run.observe("wall time ÷ that of the rate", synced.wall / by_rate, Unit::Factor);
-    run.observe("wall time ÷ that of COPY", synced.wall / copied, Unit::Factor);
+    run.observe(
+        "wall time ÷ that of the rate",
+        synced.wall / by_rate,
+        Unit::Factor,
+    );
+    run.observe(
+        "wall time ÷ that of COPY",
+        synced.wall / copied,
+        Unit::Factor,
+    );
     run.observe("COPY of the same rows", copied, Unit::Seconds);
     run.observe(
-        format!("wall time of {fewer} charges"),
+        format!("wall time of {few} charges"),
         smaller.wall,
         Unit::Seconds,
     );
@@ -180,7 +223,13 @@ fn wall(charges: u64, seconds: f64, copied: f64) -> Measure {
     } else {
         (copied, 1.6)
     };
-    let held = |limit: f64| if seconds <= limit { "holds" } else { "does not" };
+    let held = |limit: f64| {
+        if seconds <= limit {
+            "holds"
+        } else {
+            "does not"
+        }
+    };
     let note = format!(
         "1.20 × charges ÷ (100 requests/s × 100 charges) = {rate_limit:.2} s {}; 1.6 × COPY of the same rows \
          into the same indexed table = {copy_limit:.2} s {}",
@@ -188,7 +237,10 @@ fn wall(charges: u64, seconds: f64, copied: f64) -> Measure {
         held(copy_limit)
     );
     Measure::of_floor(
-        format!("sync-1m: wall time of {charges} charges"),
+        format!(
+            "sync-1m: wall time of {} charges",
+            thousands(charges as f64)
+        ),
         Unit::Seconds,
         seconds,
         (floor, factor),

@@ -44,7 +44,12 @@ pub(super) async fn copy_to(
     )
     .bind(copies.iter().map(|copy| copy.0.clone()).collect::<Vec<_>>())
     .bind(copies.iter().map(|copy| copy.1.clone()).collect::<Vec<_>>())
-    .bind(copies.iter().map(|copy| copy.2.id().to_owned()).collect::<Vec<_>>())
+    .bind(
+        copies
+            .iter()
+            .map(|copy| copy.2.id().to_owned())
+            .collect::<Vec<_>>(),
+    )
     .execute(pool)
     .await?;
     sqlx::query(
@@ -73,7 +78,9 @@ async fn tables_of_connections(pool: &PgPool) -> anyhow::Result<Vec<String>> {
     )
     .fetch_all(pool)
     .await?;
-    let copied = tables.into_iter().filter(|table| !NOT_COPIED.contains(&table.as_str()));
+    let copied = tables
+        .into_iter()
+        .filter(|table| !NOT_COPIED.contains(&table.as_str()));
     Ok(copied.collect())
 }
 
@@ -92,7 +99,10 @@ async fn copy_table(pool: &PgPool, table: &str, connection_id: &str) -> anyhow::
         columns.join(", "),
         values.join(", ")
     );
-    sqlx::query(AssertSqlSafe(statement)).bind(connection_id).execute(pool).await?;
+    sqlx::query(AssertSqlSafe(statement))
+        .bind(connection_id)
+        .execute(pool)
+        .await?;
     Ok(())
 }
 

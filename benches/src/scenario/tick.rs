@@ -7,7 +7,8 @@ use anyhow::Context as _;
 use stripe_sim::AccountConfig;
 use tokio::time::Instant;
 
-use crate::measure::{Measure, Run, Unit};
+use crate::measure::{Measure, Run, Unit, thousands};
+use crate::processor;
 use crate::stage::{Queue, Servers, Stage};
 
 const MOST_SECONDS: f64 = 30.0;
@@ -19,6 +20,7 @@ pub(super) async fn run(servers: &Servers) -> anyhow::Result<Run> {
     let connections = servers.sizes.due_connections();
     let mut stage = Stage::with_account(servers, AccountConfig::default()).await?;
     make_due(&stage, connections).await?;
+    let postgres_before = processor::of_postgres(stage.database.admin()).await;
     let began = Instant::now();
     stage.engine.start("scheduler");
     let waiting = tokio::time::timeout(PATIENCE, all_waiting(servers, connections))
@@ -26,13 +28,17 @@ pub(super) async fn run(servers: &Servers) -> anyhow::Result<Run> {
         .context("not all messages arrived")??;
     let seconds = began.elapsed().as_secs_f64();
     let processor_seconds = stage.engine.program("scheduler").processor_seconds();
+    let postgres_seconds = processor::of_postgres(stage.database.admin()).await - postgres_before;
     let jobs: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM sync_jobs WHERE status = 'pending'")
         .fetch_one(stage.database.admin())
         .await?;
 
     let mut run = Run::default();
     run.measure(Measure::at_most(
-        format!("tick: {connections} due connections to as many jobs and confirmed messages"),
+        format!(
+            "tick: {} due connections to as many jobs and confirmed messages",
+            thousands(connections as f64)
+        ),
         Unit::Seconds,
         seconds,
         servers.sizes.seconds(MOST_SECONDS),
@@ -49,7 +55,16 @@ pub(super) async fn run(servers: &Servers) -> anyhow::Result<Run> {
         "",
     ));
     run.observe("jobs", connections as f64 / seconds, Unit::PerSecond);
-    run.observe("scheduler's processor time", processor_seconds, Unit::Seconds);
+    run.observe(
+        "scheduler's processor time",
+        processor_seconds,
+        Unit::Seconds,
+    );
+    run.observe(
+        "PostgreSQL's processor time",
+        postgres_seconds,
+        Unit::Seconds,
+    );
     stage.close().await?;
     Ok(run)
 }

@@ -272,8 +272,13 @@ mod tests {
             assert!(charge.dispute.is_none());
         }
         assert!(!generator.invoice_exists(0) && !generator.session_exists(0));
-        let customers = (0..generator.charges()).filter_map(|index| generator.charge(index).customer);
-        assert!(customers.max().is_some_and(|last| last < generator.customers()));
+        let customers =
+            (0..generator.charges()).filter_map(|index| generator.charge(index).customer);
+        assert!(
+            customers
+                .max()
+                .is_some_and(|last| last < generator.customers())
+        );
     }
 
     #[test]
