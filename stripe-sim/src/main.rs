@@ -84,9 +84,6 @@ struct Options {
     /// Of 100 invoices, how many have 11 to 14 lines, which is more than are shown inline
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(0..=100))]
     long_invoice_percent: u8,
-    /// Charges are all there is: no invoices, sessions or disputes
-    #[arg(long)]
-    charges_only: bool,
     /// Answer in the shape of 2025-02-24.acacia where a request names no version
     #[arg(long)]
     acacia: bool,
@@ -146,7 +143,6 @@ impl Options {
             livemode: self.livemode,
             partial_capture_refund: self.partial_capture_refund,
             long_invoice_percent: self.long_invoice_percent,
-            charges_only: self.charges_only,
             version: if self.acacia {
                 ApiVersion::Acacia
             } else {
@@ -155,6 +151,7 @@ impl Options {
             always: self.always.map(ApiVersion::from),
             key: self.key.clone(),
             settings: Some(self.settings()),
+            ..AccountConfig::default()
         }
     }
 }
