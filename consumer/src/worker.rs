@@ -85,9 +85,9 @@ struct Held {
 pub async fn work(engine: &Engine, context: &Context) {
     let slots = Slots::new(engine.slots);
     tokio::join!(
-        claim_in_line(engine, context, &slots, Line::Full),
-        claim_in_line(engine, context, &slots, Line::Short),
-        keep_listening(engine, context, &slots),
+        Box::pin(claim_in_line(engine, context, &slots, Line::Full)),
+        Box::pin(claim_in_line(engine, context, &slots, Line::Short)),
+        Box::pin(keep_listening(engine, context, &slots)),
     );
     slots.running.close();
     slots.running.wait().await;
