@@ -116,9 +116,11 @@ async fn prepare(stage: &Stage, id: &str, rows: u64, run: &mut Run) -> anyhow::R
     );
     let began = Instant::now();
     // The catalogue first: aggregates show the keys that it knows.
-    sqlx::query("UPDATE stripe_sync_state SET catalogue_stale = TRUE")
-        .execute(pool)
-        .await?;
+    sqlx::query(
+        "UPDATE stripe_sync_state SET stale_catalogue_types = '{charge,customer,price,product}'",
+    )
+    .execute(pool)
+    .await?;
     let never = json!({
         "name": "never", "action": "exclude",
         "conditions": [{"type": "field", "field": "currency", "operator": "equals", "value": "xxx"}],

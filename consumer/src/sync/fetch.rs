@@ -1,8 +1,8 @@
 //! Reading the ranges of a plan from Stripe: the lists side by side, each by as many ranges as its budget has
 //! use for.
 //!
-//! A range is read page by page, newest first. When a slot is idle, the older half of what the range that
-//! last answered has left becomes a range of its own; otherwise nothing is ever split. So a small account costs
+//! A range is read page by page, newest first. When slots are idle, older parts of what the range that last
+//! answered has left become ranges of their own; otherwise nothing is ever split. So a small account costs
 //! the fewest requests possible, and a big one fills the budget with one or two per cent more than those.
 //!
 //! The readers are ahead of the writer by a bounded channel: memory is bounded, and what a crash may make
@@ -38,8 +38,8 @@ pub(crate) struct FetchedPage {
     /// Every object that was listed, read or not, newest first.
     pub(crate) listed: Vec<(String, DateTime<Utc>)>,
     pub(crate) objects: Objects,
-    /// Where what is left of the range was split in two.
-    pub(crate) split_at: Option<DateTime<Utc>>,
+    /// Where what is left of the range was split, newest first.
+    pub(crate) split_at: Vec<DateTime<Utc>>,
 }
 
 impl FetchedPage {
@@ -82,7 +82,8 @@ async fn read_list(
     // this future.
     let mut in_flight = JoinSet::new();
     loop {
-        while in_flight.len() < source.slots() {
+        let slots = source.slots() * answers_a_page(list);
+        while in_flight.len() < slots {
             let Some(range) = waiting.pop_front() else {
                 break;
             };
@@ -96,20 +97,11 @@ async fn read_list(
         let answer = answer.unwrap_or_else(|stopped| panic::resume_unwind(stopped.into_panic()));
         let (mut page, rest) = answer?;
         if let Some(rest) = rest {
-            let idle = waiting.is_empty() && in_flight.len() + 1 < source.slots();
-            match split(&page, &rest).filter(|_| idle) {
-                Some(at) => {
-                    page.split_at = Some(at);
-                    let older = Range {
-                        from: rest.from,
-                        to: at,
-                        after: None,
-                    };
-                    waiting.push_front(Range { from: at, ..rest });
-                    waiting.push_back(older);
-                }
-                None => waiting.push_front(rest),
-            }
+            let idle = slots.saturating_sub(in_flight.len() + waiting.len() + 1);
+            page.split_at = split(&page, &rest, idle);
+            let (newest, older) = parts(rest, &page.split_at);
+            waiting.push_front(newest);
+            waiting.extend(older);
         }
         // Before its ranges are read on: the writer must learn of a split before it sees their pages.
         if pages.send(page).await.is_err() {
@@ -119,18 +111,53 @@ async fn read_list(
     }
 }
 
-/// Pages that must be left, by the density of the last one, for a split to be worth the half-empty page that it
-/// may cost.
-const WORTH_SPLITTING: f64 = 3.0;
+/// How many answers have to be waited for, one after the other, before a page is read: some invoice of most pages
+/// has more lines than it inlines.
+fn answers_a_page(list: List) -> usize {
+    match list {
+        List::Invoices => 2,
+        _ => 1,
+    }
+}
 
-/// The middle of what a range has left, to the second, when that is worth a split.
-fn split(page: &FetchedPage, rest: &Range) -> Option<DateTime<Utc>> {
-    let (newest, oldest) = (page.listed.first()?.1, page.listed.last()?.1);
-    let seconds_of_page = (newest - oldest).num_seconds().max(1) as f64;
+/// Pages that each part of a range must have left, by the density of the last one, for a split to be worth the
+/// half-empty page that it may cost.
+const WORTH_SPLITTING: f64 = 1.5;
+/// Parts at once: what is known of the density is from one page, and wrong where an account is younger than its
+/// range.
+const MOST_PARTS: usize = 4;
+
+/// Where to split what a range has left, newest first, so that idle slots have something to read.
+fn split(page: &FetchedPage, rest: &Range, idle: usize) -> Vec<DateTime<Utc>> {
+    let (Some(newest), Some(oldest)) = (page.listed.first(), page.listed.last()) else {
+        return Vec::new();
+    };
+    let seconds_of_page = (newest.1 - oldest.1).num_seconds().max(1) as f64;
     let seconds_left = (rest.to - rest.from).num_seconds();
-    let worth = seconds_left as f64 / seconds_of_page >= WORTH_SPLITTING;
-    let at = rest.from + TimeDelta::seconds(seconds_left / 2);
-    (worth && rest.from < at && at < rest.to).then_some(at)
+    let worth = (seconds_left as f64 / seconds_of_page / WORTH_SPLITTING) as usize;
+    let parts = worth.min(idle + 1).min(MOST_PARTS) as i64;
+    let at = |part: i64| rest.from + TimeDelta::seconds(seconds_left * part / parts);
+    let mut ends: Vec<DateTime<Utc>> = (1..parts).rev().map(at).collect();
+    ends.dedup();
+    ends.retain(|at| rest.from < *at && *at < rest.to);
+    ends
+}
+
+/// What is left of a range, split there: the newest part, with its cursor, and the older ones.
+fn parts(mut rest: Range, split_at: &[DateTime<Utc>]) -> (Range, Vec<Range>) {
+    let from = rest.from;
+    let mut older = Vec::with_capacity(split_at.len());
+    for (n, at) in split_at.iter().enumerate() {
+        older.push(Range {
+            from: split_at.get(n + 1).copied().unwrap_or(from),
+            to: *at,
+            after: None,
+        });
+    }
+    if let Some(at) = split_at.first() {
+        rest.from = *at;
+    }
+    (rest, older)
 }
 
 /// The next page of a range, and what is left of it.
@@ -168,7 +195,7 @@ pub(crate) async fn read_page(
         oldest,
         listed,
         objects,
-        split_at: None,
+        split_at: Vec::new(),
     };
     let next = page.rest_to().zip(page.oldest.as_ref());
     let next = next.map(|(to, (id, _))| Range {
@@ -199,5 +226,65 @@ fn cursor_is_gone(error: &Error) -> bool {
             code.as_deref() == Some("resource_missing")
         }
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp(second, 0).unwrap()
+    }
+
+    #[test]
+    fn parts_are_the_rest_and_nothing_else() {
+        let rest = Range {
+            from: at(0),
+            to: at(100),
+            after: Some("ch_a".into()),
+        };
+        let (newest, older) = parts(rest.clone(), &[at(75), at(50), at(25)]);
+        assert_eq!((newest.from, newest.to), (at(75), at(100)));
+        assert_eq!(newest.after, rest.after, "the cursor is of the newest part");
+        let spans: Vec<_> = older.iter().map(|part| (part.from, part.to)).collect();
+        assert_eq!(spans, [(at(50), at(75)), (at(25), at(50)), (at(0), at(25))]);
+        assert!(older.iter().all(|part| part.after.is_none()));
+        assert_eq!(parts(rest.clone(), &[]), (rest, Vec::new()));
+    }
+
+    #[test]
+    fn what_is_not_worth_it_is_not_split() {
+        let page = |newest: i64, oldest: i64| FetchedPage {
+            list: List::Charges,
+            range_to: at(newest + 1),
+            oldest: None,
+            listed: vec![("ch_b".into(), at(newest)), ("ch_a".into(), at(oldest))],
+            objects: Objects::default(),
+            split_at: Vec::new(),
+        };
+        let rest = Range {
+            from: at(0),
+            to: at(1_000),
+            after: None,
+        };
+        assert_eq!(split(&page(1_100, 1_000), &rest, 0), [], "no slot is idle");
+        assert_eq!(split(&page(1_100, 1_000), &rest, 1), [at(500)]);
+        assert_eq!(split(&page(1_100, 1_000), &rest, 50).len(), MOST_PARTS - 1);
+        assert_eq!(
+            split(&page(1_400, 1_000), &rest, 50),
+            [],
+            "two pages and a half"
+        );
+        let second = Range {
+            from: at(0),
+            to: at(1),
+            after: None,
+        };
+        assert_eq!(
+            split(&page(1, 1), &second, 50),
+            [],
+            "a second cannot be split"
+        );
     }
 }

@@ -27,9 +27,9 @@ use super::{Run, finish};
 use crate::outcome::Error;
 
 /// Pages that the readers may be ahead of the writer.
-const PAGES_AHEAD: usize = 8;
+const PAGES_AHEAD: usize = 16;
 /// Pages in one commit.
-const PAGES_PER_COMMIT: usize = 20;
+const PAGES_PER_COMMIT: usize = 12;
 /// Lines of invoices and sessions beyond which a commit takes no further page: an invoice may have thousands.
 const LINES_PER_COMMIT: usize = 20_000;
 /// Rows that a job has written when PostgreSQL is to plan for many of them, and by how much they grow until it
@@ -241,10 +241,11 @@ async fn write_pages(
                 .map(|(id, created)| (id.as_str(), *created));
             let rest_to = page.rest_to();
             let advanced = plan.advance(page.list, page.range_to, oldest);
-            let split = match (page.split_at, rest_to) {
-                (Some(at), Some(rest_to)) => plan.split(page.list, rest_to, at),
-                _ => true,
-            };
+            let mut ends = rest_to.into_iter().chain(page.split_at.iter().copied());
+            let split = page.split_at.iter().all(|at| {
+                ends.next()
+                    .is_some_and(|end| plan.split(page.list, end, *at))
+            });
             if !advanced || !split {
                 return Err(Error::BrokeOff);
             }
