@@ -11,7 +11,7 @@ demo: ## start everything with a simulated Stripe and show its revenue (STRIPE_A
 test: ## run every test against a private PostgreSQL and a private RabbitMQ
 	@scripts/test
 
-bench: ## measure every target and write docs/performance.md (takes an hour)
+bench: ## measure every target and write docs/performance.md
 	@scripts/bench
 
 bench-quick: ## measure the same at a tenth of the size; writes nothing
