@@ -17,6 +17,7 @@ use common::sync::queries::plan_to_go_on_with;
 use common::sync::state::{Reached, Relisted};
 use common::sync::{List, Plan, parked};
 use common::{db, dispute};
+use futures::FutureExt as _;
 use tokio::sync::mpsc;
 
 use super::fetch::{self, FetchedPage};
@@ -176,8 +177,9 @@ pub(super) async fn read_and_write(
     let expand = |list: List| run.list_expansions(list);
     let read = fetch::read_plan(source, plan.clone(), expand, sender);
     let write = write_pages(run, source, plan, receiver, whole_days, keep);
+    // Each has a place of its own: together they are more than a stack should hold.
+    let (mut read, mut write) = (read.boxed(), write.boxed());
     let read_and_written = async {
-        tokio::pin!(read, write);
         tokio::select! {
             read = &mut read => Ok((read, write.await?)),
             written = &mut write => {

@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering;
 
 use common::catalogue::{self, CatalogObject, ObjectType};
 use common::charge::{Charge, outside, queries};
-use common::dispute;
+use common::dispute::{self, Dispute};
 use common::purchase::queries::Touched;
 use common::purchase::{self, Purchase, PurchaseKind};
 use common::sync::lease::{Progress, fenced_progress};
@@ -98,17 +98,7 @@ pub(crate) async fn commit(run: &Run<'_>, batch: Batch, plan: Option<&Plan>) -> 
         }
     }
     store_purchases(run, &mut tx, &purchases, &mut changed).await?;
-    let by_id: BTreeMap<&str, &dispute::Dispute> = disputes
-        .iter()
-        .map(|dispute| (dispute.dispute_id.as_str(), dispute))
-        .collect();
-    if !by_id.is_empty() {
-        let disputes: Vec<&dispute::Dispute> = by_id.into_values().collect();
-        let (organization, connection_id) = (run.organization(), run.connection_id());
-        let concerned =
-            dispute::queries::store(&mut tx, organization, connection_id, &disputes).await?;
-        changed.charges.extend(concerned);
-    }
+    store_disputes(run, &mut tx, &disputes, &mut changed).await?;
     if !outside.is_empty() {
         outside::note(&mut tx, run.organization(), run.connection_id(), &outside).await?;
     }
@@ -250,6 +240,26 @@ async fn remove_unlisted(
         purchase::queries::remove_unlisted(tx, organization, connection_id, kind, spans, listed)
             .await?;
     changed.touched.extend(touched);
+    Ok(())
+}
+
+async fn store_disputes(
+    run: &Run<'_>,
+    tx: &mut PgConnection,
+    disputes: &[Dispute],
+    changed: &mut Changed,
+) -> Result<(), Error> {
+    let newest: BTreeMap<&str, &Dispute> = disputes
+        .iter()
+        .map(|dispute| (dispute.dispute_id.as_str(), dispute))
+        .collect();
+    if newest.is_empty() {
+        return Ok(());
+    }
+    let disputes: Vec<&Dispute> = newest.into_values().collect();
+    let (organization, connection_id) = (run.organization(), run.connection_id());
+    let concerned = dispute::queries::store(tx, organization, connection_id, &disputes).await?;
+    changed.charges.extend(concerned);
     Ok(())
 }
 
