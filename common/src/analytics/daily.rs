@@ -61,13 +61,14 @@ pub async fn write(
     out: &mut Vec<u8>,
 ) -> Result<(), Error> {
     let mut rows = sqlx::query!(
+        // Sorted before the JSON is unpacked, or the sort would hold, and soon spill, all of it.
         r#"SELECT date, to_json(currency)::TEXT AS "currency!", charges, units, gross, refunded,
                   revenue_by_product::TEXT AS "revenue_by_product!",
                   top_metadata_values::TEXT AS "top_metadata_values!"
-           FROM stripe_daily_aggregates
-           WHERE organization_id = $1 AND connection_id = $2 AND charges > 0
-             AND ($3::DATE IS NULL OR date >= $3) AND ($4::DATE IS NULL OR date <= $4)
-           ORDER BY date, currency COLLATE "C""#,
+           FROM (SELECT * FROM stripe_daily_aggregates
+                 WHERE organization_id = $1 AND connection_id = $2 AND charges > 0
+                   AND ($3::DATE IS NULL OR date >= $3) AND ($4::DATE IS NULL OR date <= $4)
+                 ORDER BY date, currency COLLATE "C" OFFSET 0) AS day"#,
         organization.as_str(),
         connection_id,
         from,

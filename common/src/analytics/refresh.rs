@@ -5,8 +5,8 @@
 //! Nothing is added up in steps: a day's sums are a function of the day's rows, and refreshing it twice
 //! changes nothing. What comes out the same is not written.
 //!
-//! A key is left out of the sums by value on days on which they would not be sums: see [`MAX_VALUES`],
-//! [`FEW_VALUES`] and [`MAX_VALUE_BYTES`]. `omitted_keys` says so, and such days are read from rows.
+//! A key is left out of the sums by value on days on which they would not be sums: see `MAX_VALUES`,
+//! `FEW_VALUES` and `MAX_VALUE_BYTES`. `omitted_keys` says so, and such days are read from rows.
 
 use chrono::NaiveDate;
 use sqlx::PgConnection;
