@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::NaiveDate;
 use common::analytics::refresh::{Taken, refresh_days};
+use common::charge::queries;
 use common::db::{self, Role};
 use common::tenant::OrganizationId;
 use serde_json::{Value, json};
@@ -181,6 +182,48 @@ async fn groups_of_generated_rows_sum_to_the_totals_for_any_stretch_of_days() {
             }
         }
     }
+}
+
+#[tokio::test]
+async fn a_day_that_a_transaction_is_changing_is_not_added_up_without_it() {
+    let api = ApiOnly::start().await;
+    let row = |gross: i64| Row {
+        charge: "ch_1".to_owned(),
+        line_no: 0,
+        date: day(0),
+        currency: "usd",
+        status: "succeeded",
+        gross,
+        refunded: 0,
+        units: 1,
+        customer: None,
+        product: None,
+        metadata: json!({}),
+    };
+    // The day is stale from here on, and noted as such.
+    store(&api, &[row(100)]).await;
+    let acme = OrganizationId::new("acme").unwrap();
+    let pool = api.database.pool(Role::Consumer);
+    let mut writer = db::tenant_transaction(&pool, &acme).await.unwrap();
+    queries::mark_stale(&mut writer, &acme, ID, &[day(0), day(0)])
+        .await
+        .unwrap();
+    let mut adder = db::tenant_transaction(&pool, &acme).await.unwrap();
+    let refreshed = refresh_days(&mut adder, &acme, ID, 10, None, Taken::Skip)
+        .await
+        .unwrap();
+    assert_eq!(
+        refreshed.days, 0,
+        "what the writer changes cannot be seen yet"
+    );
+    adder.commit().await.unwrap();
+    writer.commit().await.unwrap();
+    let mut adder = db::tenant_transaction(&pool, &acme).await.unwrap();
+    let refreshed = refresh_days(&mut adder, &acme, ID, 10, None, Taken::Skip)
+        .await
+        .unwrap();
+    assert_eq!(refreshed.days, 1);
+    adder.commit().await.unwrap();
 }
 
 #[tokio::test]

@@ -3,6 +3,10 @@
 //! Writing is an upsert that leaves unchanged rows alone and notes the days it touched, in one
 //! statement, so that a page read twice writes nothing the second time. Rows of lines that a charge has no
 //! more go with it.
+//!
+//! A day that is noted as stale already is locked all the same (`DO UPDATE`, which changes nothing): days are
+//! added up while others are written, and one that was taken off the list before this transaction commits would
+//! keep sums without its rows.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -205,7 +209,7 @@ pub async fn upsert(
             JOIN incoming ON stored.charge_id = incoming.charge_id AND stored.line_no = incoming.line_no
             WHERE stored.organization_id = $1 AND stored.connection_id = $2
               AND stored.date <> incoming.date
-            ON CONFLICT DO NOTHING
+            ON CONFLICT (organization_id, connection_id, date) DO UPDATE SET date = EXCLUDED.date
         )
         SELECT written.charge_id AS "charge_id!", written.line_no AS "line_no!", inserted AS "inserted!",
             COALESCE(before.charge_metadata <> written.charge_metadata, FALSE) AS "metadata_changed!",
@@ -337,7 +341,8 @@ async fn remove_surplus(
              RETURNING stored.date
          ), stale AS (
              INSERT INTO stripe_stale_days (organization_id, connection_id, date)
-             SELECT DISTINCT $1, $2, date FROM removed ON CONFLICT DO NOTHING
+             SELECT DISTINCT $1, $2, date FROM removed
+             ON CONFLICT (organization_id, connection_id, date) DO UPDATE SET date = EXCLUDED.date
          )
          SELECT COUNT(*) AS "removed!" FROM removed"#,
         organization.as_str(),
@@ -495,7 +500,10 @@ pub async fn set_metadata(
     );
     query.push_bind(organization.as_str().to_owned()).push(", ");
     query.push_bind(connection_id.to_owned());
-    query.push(", date FROM changed ON CONFLICT DO NOTHING) SELECT DISTINCT id FROM changed");
+    query.push(
+        ", date FROM changed ON CONFLICT (organization_id, connection_id, date) \
+         DO UPDATE SET date = EXCLUDED.date) SELECT DISTINCT id FROM changed",
+    );
     Ok(query.build_query_scalar().fetch_all(conn).await?)
 }
 
@@ -569,7 +577,7 @@ pub async fn redate(
          ), stale AS (
              INSERT INTO stripe_stale_days (organization_id, connection_id, date)
              SELECT $1, $2, old_date FROM changed UNION SELECT $1, $2, new_date FROM changed
-             ON CONFLICT DO NOTHING
+             ON CONFLICT (organization_id, connection_id, date) DO UPDATE SET date = EXCLUDED.date
          )
          SELECT COUNT(*) AS "changed!" FROM changed"#,
         organization.as_str(),
@@ -597,7 +605,8 @@ pub async fn remove_before(
              RETURNING date
          ), stale AS (
              INSERT INTO stripe_stale_days (organization_id, connection_id, date)
-             SELECT DISTINCT $1, $2, date FROM removed ON CONFLICT DO NOTHING
+             SELECT DISTINCT $1, $2, date FROM removed
+             ON CONFLICT (organization_id, connection_id, date) DO UPDATE SET date = EXCLUDED.date
          )
          SELECT COUNT(*) AS "removed!" FROM removed"#,
         organization.as_str(),
@@ -712,7 +721,8 @@ pub async fn mark_stale(
 ) -> Result<(), Error> {
     sqlx::query!(
         "INSERT INTO stripe_stale_days (organization_id, connection_id, date)
-         SELECT $1, $2, day FROM UNNEST($3::DATE[]) AS day ON CONFLICT DO NOTHING",
+         SELECT DISTINCT $1, $2, day FROM UNNEST($3::DATE[]) AS day
+         ON CONFLICT (organization_id, connection_id, date) DO UPDATE SET date = EXCLUDED.date",
         organization.as_str(),
         connection_id,
         days
