@@ -148,7 +148,7 @@ impl Client {
     /// the limiter. One before the first answer.
     pub fn slots(&self) -> usize {
         /// More than the mean takes, since answers differ.
-        const SPARE: f64 = 1.5;
+        const SPARE: f64 = 1.3;
         let micros = self.answers_take.load(Ordering::Relaxed);
         if micros == 0 {
             return 1;

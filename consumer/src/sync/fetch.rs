@@ -82,7 +82,7 @@ async fn read_list(
     // this future.
     let mut in_flight = JoinSet::new();
     loop {
-        let slots = source.slots() * answers_a_page(list);
+        let slots = source.slots();
         while in_flight.len() < slots {
             let Some(range) = waiting.pop_front() else {
                 break;
@@ -108,15 +108,6 @@ async fn read_list(
             // The writer stopped, and says why itself.
             return Ok(());
         }
-    }
-}
-
-/// How many answers have to be waited for, one after the other, before a page is read: some invoice of most pages
-/// has more lines than it inlines.
-fn answers_a_page(list: List) -> usize {
-    match list {
-        List::Invoices => 2,
-        _ => 1,
     }
 }
 

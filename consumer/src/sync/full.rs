@@ -28,9 +28,9 @@ use super::{Run, finish};
 use crate::outcome::Error;
 
 /// Pages that the readers may be ahead of the writer.
-const PAGES_AHEAD: usize = 16;
+const PAGES_AHEAD: usize = 8;
 /// Pages in one commit.
-const PAGES_PER_COMMIT: usize = 12;
+const PAGES_PER_COMMIT: usize = 20;
 /// Lines of invoices and sessions beyond which a commit takes no further page: an invoice may have thousands.
 const LINES_PER_COMMIT: usize = 20_000;
 /// Rows that a job has written when PostgreSQL is to plan for many of them, and by how much they grow until it
