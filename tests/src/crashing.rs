@@ -14,6 +14,7 @@ use chrono::TimeDelta;
 use common::clock::SharedClock;
 use common::db::Role;
 use common::lifecycle::Context;
+use common::sync::Plan;
 use common::sync::lease::{self, Claim};
 use common::tenant::OrganizationId;
 use consumer::fail_point::{FailPoint, FailPoints, SharedFailPoints};
@@ -262,6 +263,8 @@ pub struct Course {
     pub passed: Vec<Vec<FailPoint>>,
     /// Requests from before it began until it had ended.
     pub requests: u64,
+    /// Crashes after which nothing was left to read, by the plan that was committed.
+    pub had_read_all: usize,
 }
 
 impl Course {
@@ -379,13 +382,17 @@ impl Trials {
             crashes: 0,
             passed: Vec::new(),
             requests: 0,
+            had_read_all: 0,
         };
         let mut claims = 1;
         while self.crashed_before_the_end_of(&job_id).await {
             course.crashes += 1;
             course.passed.push(self.points.passed());
             meanwhile();
-            if !self.crash_and_restart(&job_id, crash_at.next()).await {
+            self.world.crash_consumers();
+            self.last_connection_gone().await;
+            course.had_read_all += usize::from(self.nothing_left_to_read(&job_id).await);
+            if !self.restart(&job_id, crash_at.next()).await {
                 break;
             }
             claims += 1;
@@ -452,11 +459,9 @@ impl Trials {
             .expect("the consumer learns of its commit")
     }
 
-    /// Takes the consumer away, lets PostgreSQL notice and the lease run out, and starts another one. False
-    /// when the job had ended and is not claimed again.
-    async fn crash_and_restart(&mut self, job_id: &str, crash_at: Option<usize>) -> bool {
-        self.world.crash_consumers();
-        self.last_connection_gone().await;
+    /// Lets the lease run out and starts another consumer. False when the job had ended and is not claimed
+    /// again.
+    async fn restart(&mut self, job_id: &str, crash_at: Option<usize>) -> bool {
         let expired = sqlx::query(
             "UPDATE sync_jobs SET lease_expires_at = now() - INTERVAL '1 second'
              WHERE job_id = $1::UUID AND status = 'running'",
@@ -470,6 +475,20 @@ impl Trials {
         self.world
             .start_consumer_with(Arc::clone(&self.points) as _);
         expired.rows_affected() == 1
+    }
+
+    /// Whether the plan of a job has come to its end.
+    async fn nothing_left_to_read(&self, job_id: &str) -> bool {
+        let plan: Option<Value> =
+            sqlx::query_scalar("SELECT plan FROM sync_jobs WHERE job_id = $1::UUID")
+                .bind(job_id)
+                .fetch_one(self.world.database.admin())
+                .await
+                .expect("the job");
+        plan.is_some_and(|plan| {
+            let plan: Plan = serde_json::from_value(plan).expect("a plan");
+            plan.is_done()
+        })
     }
 
     /// Waits until PostgreSQL has rolled back whatever the consumer had open.
