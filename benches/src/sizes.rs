@@ -36,6 +36,13 @@ impl Sizes {
         whole / self.divisor as f64
     }
 
+    /// Charges of the account that is read at Stripe's published rate: always all of them. A tenth would take
+    /// four seconds, and measure how a sync begins and ends.
+    #[expect(clippy::unused_self, reason = "sizes are asked for in one way")]
+    pub(crate) fn charges_at_published_rate(self) -> u64 {
+        100_000
+    }
+
     /// Charges of the account of middle size.
     pub(crate) fn middle_charges(self) -> u64 {
         self.part(100_000)

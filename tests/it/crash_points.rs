@@ -17,9 +17,9 @@ use tests::world::{World, WorldBuilder, unlimited_account};
 const CHARGES: u64 = 230;
 /// Few enough that the aggregates are no more than a few commits.
 const DAYS: u32 = 40;
-/// What one crash of a full job may make it read again: a commit takes up to 20 pages, the readers are up to
-/// 8 ahead, and what is in flight.
-const READ_AGAIN_AT_MOST: u64 = 20 + 8 + UNDER_WAY;
+/// What one crash of a full job may make it read again: a commit takes up to 12 pages, the readers are up to
+/// 16 ahead, and what is in flight.
+const READ_AGAIN_AT_MOST: u64 = 12 + 16 + UNDER_WAY;
 /// Requests that the engine has in flight at most, over all lists and ranges.
 const UNDER_WAY: u64 = 32;
 /// Fail points of a full job that come after everything was read: both sides of the last commit at least.

@@ -17,9 +17,9 @@ const CHARGES_A_PAGE: u64 = 100;
 const LATENCY_MS: u64 = 25;
 /// The shortest there is: after a kill it has to run out before the job can go on.
 const LEASE: Duration = Duration::from_secs(1);
-/// What one kill may make a full job read again: a commit takes up to 20 pages, the readers are up to 8
+/// What one kill may make a full job read again: a commit takes up to 12 pages, the readers are up to 16
 /// ahead, and 32 requests are in flight at most.
-const READ_AGAIN_AT_MOST: u64 = 20 + 8 + 32;
+const READ_AGAIN_AT_MOST: u64 = 12 + 16 + 32;
 /// A consumer lives no longer than this after it has claimed the job, unless the job ends.
 const LONGEST_LIFE_MS: usize = 900;
 /// An incremental job begins again when it is interrupted, so that not every attempt may be killed.

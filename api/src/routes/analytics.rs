@@ -1,10 +1,9 @@
-//! Figures: totals and groups, daily aggregates, and the rows behind them.
+//! Figures: totals and groups, and the rows behind them.
 
 use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
-use common::analytics::daily::{self, DailyAggregate};
 use common::analytics::report::{self, Group, GroupPlace, Totals};
 use common::analytics::rows::{self, ChargeRow, RowPlace};
 use common::analytics::{GroupBy, Selection};
@@ -61,7 +60,7 @@ impl Query {
     }
 }
 
-fn dates(params: &mut Params) -> (Option<chrono::NaiveDate>, Option<chrono::NaiveDate>) {
+pub(super) fn dates(params: &mut Params) -> (Option<chrono::NaiveDate>, Option<chrono::NaiveDate>) {
     let (from, to) = (params.date("date_from"), params.date("date_to"));
     if let (Some(from), Some(to)) = (from, to)
         && from > to
@@ -207,12 +206,12 @@ pub(crate) async fn report(
     params.finish()?;
     let selection = query.selection;
     let mut tx = begin(&state, &selection).await?;
-    let totals = report::totals(&mut tx, &selection).await?;
-    let mut groups = match &query.group_by {
+    let (totals, mut groups) = match &query.group_by {
         Some((_, by)) => {
-            report::groups(&mut tx, &selection, by, after.as_ref(), page(limit)).await?
+            let limit = page(limit);
+            report::totals_and_groups(&mut tx, &selection, by, after.as_ref(), limit).await?
         }
-        None => Vec::new(),
+        None => (report::totals(&mut tx, &selection).await?, Vec::new()),
     };
     tx.commit().await?;
     let next_cursor = next_cursor(&list, &mut groups, limit, |group| GroupPlace::from(group))?;
@@ -221,39 +220,6 @@ pub(crate) async fn report(
         groups,
         next_cursor,
     }))
-}
-
-/// Days with something counted. It is written by hand, since its parts are JSON that is stored as such.
-#[derive(Debug, ToSchema)]
-#[expect(dead_code, reason = "it says what is written")]
-pub(crate) struct DailyAggregates {
-    data: Vec<DailyAggregate>,
-}
-
-/// Revenue by day
-///
-/// While a job runs these may lag behind the rows; when it completes they are equal.
-#[utoipa::path(get, path = "/v1/analytics/stripe/daily-aggregates", tag = "analytics",
-    params(("connection_id" = String, Query, description = "The connection"),
-           ("date_from" = Option<String>, Query, description = "First day, `YYYY-MM-DD`"),
-           ("date_to" = Option<String>, Query, description = "Last day, which belongs to it")),
-    responses((status = 200, body = DailyAggregates)))]
-pub(crate) async fn daily_aggregates(
-    State(state): State<ApiState>,
-    caller: Caller,
-    mut params: Params,
-) -> Result<Response, ApiError> {
-    let connection_id = params.required("connection_id").unwrap_or_default();
-    let (from, to) = dates(&mut params);
-    params.finish()?;
-    let organization = &caller.organization;
-    let mut tx = state.begin(organization).await?;
-    super::connection(&mut tx, organization, &connection_id).await?;
-    let mut body = br#"{"data":["#.to_vec();
-    daily::write(&mut tx, organization, &connection_id, (from, to), &mut body).await?;
-    body.extend_from_slice(b"]}");
-    tx.commit().await?;
-    Ok(([(header::CONTENT_TYPE, "application/json")], body).into_response())
 }
 
 /// A page of rows.

@@ -4,6 +4,7 @@
 pub(crate) mod analytics;
 pub(crate) mod connect;
 pub(crate) mod connectors;
+pub(crate) mod daily;
 pub(crate) mod discover;
 pub(crate) mod docs;
 pub(crate) mod explain;
@@ -48,7 +49,7 @@ pub(crate) fn all() -> OpenApiRouter<ApiState> {
         .routes(routes!(discover::discover))
         .routes(routes!(explain::explain))
         .routes(routes!(analytics::report))
-        .routes(routes!(analytics::daily_aggregates))
+        .routes(routes!(daily::daily_aggregates))
         .routes(routes!(analytics::charges))
         .routes(routes!(health::healthz))
         .routes(routes!(health::readyz))

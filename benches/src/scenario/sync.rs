@@ -91,7 +91,7 @@ fn observe(run: &mut Run, charges: u64, synced: &Synced) {
 
 /// `sync-100k`: everything that an account can have, at Stripe's latency and its published limits.
 pub(super) async fn middle(servers: &Servers) -> anyhow::Result<Run> {
-    let charges = servers.sizes.middle_charges();
+    let charges = servers.sizes.charges_at_published_rate();
     let account = AccountConfig {
         charges,
         livemode: true,

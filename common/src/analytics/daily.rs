@@ -1,15 +1,18 @@
 //! The stored daily aggregates as people see them.
 //!
 //! What a year of them has by product and by metadata value is megabytes of JSON, which PostgreSQL keeps as
-//! text. It is copied into the answer as it is: reading it only to write it again would take longer than
-//! all the rest. So the types here describe what is written, and nothing makes them.
+//! text. It is copied into the answer as it is, and handed out while the rest is still read: reading it only to
+//! write it again would take longer than all the rest. So the types here describe what is written, and nothing makes them.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use chrono::NaiveDate;
 use futures::TryStreamExt as _;
-use sqlx::PgConnection;
+use sqlx::error::BoxDynError;
+use sqlx::postgres::{PgTypeInfo, PgValueRef};
+use sqlx::types::Json;
+use sqlx::{Decode, PgConnection, Postgres, Type};
 use utoipa::ToSchema;
 
 use crate::db::Error;
@@ -51,53 +54,78 @@ pub struct DailyAggregate {
     top_metadata_values: BTreeMap<String, Vec<TopValue>>,
 }
 
-/// Writes the days of a connection with something counted as JSON objects, apart from each other by commas,
-/// by date and currency; both ends of the range belong to it.
-pub async fn write(
+/// JSON as it is stored, neither parsed nor written by PostgreSQL or here.
+#[derive(Debug)]
+struct JsonText(String);
+
+impl Type<Postgres> for JsonText {
+    fn type_info() -> PgTypeInfo {
+        Json::<()>::type_info()
+    }
+
+    fn compatible(of: &PgTypeInfo) -> bool {
+        Json::<()>::compatible(of)
+    }
+}
+
+impl<'r> Decode<'r, Postgres> for JsonText {
+    fn decode(value: PgValueRef<'r>) -> Result<Self, BoxDynError> {
+        // JSON is sent as its text in either format. Not for JSONB, which has a number before it.
+        Ok(Self(str::from_utf8(value.as_bytes()?)?.to_owned()))
+    }
+}
+
+/// Bytes handed out together: enough for few hand-overs, few enough for them to begin early.
+const CHUNK_BYTES: usize = 128 * 1024;
+
+/// Hands out the days of a connection with something counted as the text of a JSON array, by date and currency,
+/// in chunks while they are read; both ends of the range belong to it.
+pub async fn hand_out(
     conn: &mut PgConnection,
     organization: &OrganizationId,
     connection_id: &str,
     (from, to): (Option<NaiveDate>, Option<NaiveDate>),
-    out: &mut Vec<u8>,
+    mut take: impl FnMut(Vec<u8>),
 ) -> Result<(), Error> {
     let mut rows = sqlx::query!(
-        // Sorted before the JSON is unpacked, or the sort would hold, and soon spill, all of it.
+        // In the order of the key, so that nothing is sorted: a sort would hold, and soon spill, all of it.
         r#"SELECT date, to_json(currency)::TEXT AS "currency!", charges, units, gross, refunded,
-                  revenue_by_product::TEXT AS "revenue_by_product!",
-                  top_metadata_values::TEXT AS "top_metadata_values!"
-           FROM (SELECT * FROM stripe_daily_aggregates
-                 WHERE organization_id = $1 AND connection_id = $2 AND charges > 0
-                   AND ($3::DATE IS NULL OR date >= $3) AND ($4::DATE IS NULL OR date <= $4)
-                 ORDER BY date, currency COLLATE "C" OFFSET 0) AS day"#,
+                  revenue_by_product AS "revenue_by_product: JsonText",
+                  top_metadata_values AS "top_metadata_values: JsonText"
+           FROM stripe_daily_aggregates
+           WHERE organization_id = $1 AND connection_id = $2 AND charges > 0
+             AND ($3::DATE IS NULL OR date >= $3) AND ($4::DATE IS NULL OR date <= $4)
+           ORDER BY date, currency"#,
         organization.as_str(),
         connection_id,
         from,
         to
     )
     .fetch(conn);
+    let mut text = String::from("[");
     let mut separator = "";
-    let mut figures = String::new();
     while let Some(row) = rows.try_next().await? {
-        figures.clear();
+        if text.len() >= CHUNK_BYTES {
+            let next = String::with_capacity(text.len() + text.len() / 8);
+            take(std::mem::replace(&mut text, next).into_bytes());
+        }
         // Writing to a string does not fail.
         let _ = write!(
-            figures,
-            r#"{separator}{{"date":"{}","currency":{},"total_revenue":{},"gross":{},"refunded":{},"charges":{},"total_units":{},"#,
+            text,
+            r#"{separator}{{"date":"{}","currency":{},"total_revenue":{},"gross":{},"refunded":{},"charges":{},"total_units":{},"revenue_by_product":{},"top_metadata_values":{}}}"#,
             row.date,
             row.currency,
             row.gross - row.refunded,
             row.gross,
             row.refunded,
             row.charges,
-            row.units
+            row.units,
+            row.revenue_by_product.0,
+            row.top_metadata_values.0
         );
-        out.extend_from_slice(figures.as_bytes());
-        out.extend_from_slice(br#""revenue_by_product":"#);
-        out.extend_from_slice(row.revenue_by_product.as_bytes());
-        out.extend_from_slice(br#","top_metadata_values":"#);
-        out.extend_from_slice(row.top_metadata_values.as_bytes());
-        out.push(b'}');
         separator = ",";
     }
+    text.push(']');
+    take(text.into_bytes());
     Ok(())
 }

@@ -61,6 +61,11 @@ impl GroupBy {
         matches!(self, Self::Day | Self::Week | Self::Month)
     }
 
+    /// Whether all rows of a charge are in one group: they share its day, its currency and its customer.
+    fn parts_charges(&self) -> bool {
+        self.by_time() || matches!(self, Self::Currency | Self::Customer)
+    }
+
     /// Writes the key of a row as text; null where it has none.
     fn push_key(&self, query: &mut QueryBuilder<Postgres>) {
         match self {

@@ -166,30 +166,32 @@ async fn store(
                WHERE (entry).value IS NOT NULL
                GROUP BY date, currency, (entry).key, (entry).value
            ), further AS (
-               SELECT line.date, line.currency, line.charge_id, object.source, jsonb_each_text(object.metadata) AS entry,
-                      object.first
+               SELECT line.date, line.currency, line.charge_id, object.source,
+                      jsonb_each_text(object.metadata) AS entry, object.first
                FROM stripe_revenue_data AS line
                JOIN stripe_revenue_data AS first USING (organization_id, connection_id, charge_id)
                CROSS JOIN LATERAL (VALUES ('product.', line.product_metadata, first.product_metadata),
                                           ('price.', line.price_metadata, first.price_metadata))
                    AS object (source, metadata, first)
                WHERE organization_id = $1 AND connection_id = $2 AND line.date = ANY($3) AND line.line_no <> 0
-                 AND line.counted AND first.line_no = 0
+                 AND line.counted AND first.date = ANY($3) AND first.line_no = 0
            ), object_values AS (
-               SELECT date, currency, source || (entry).key AS key_path, (entry).value AS value,
+               SELECT date, currency, source || key AS key_path, value,
                       SUM(charges)::BIGINT AS charges, SUM(units)::BIGINT AS units, SUM(gross)::BIGINT AS gross,
                       SUM(refunded)::BIGINT AS refunded
-               FROM (SELECT date, currency,
-                            CASE part WHEN 11 THEN 'customer.' WHEN 13 THEN 'product.' ELSE 'price.' END AS source,
-                            jsonb_each_text(COALESCE(customer, product, price)::JSONB) AS entry,
-                            charges, units, gross, refunded
-                     FROM parts WHERE part IN (11, 13, 14) AND lines > 0
+               FROM (SELECT date, currency, source, (entry).key, (entry).value, charges, units, gross, refunded
+                     FROM (SELECT date, currency,
+                                  CASE part WHEN 11 THEN 'customer.' WHEN 13 THEN 'product.' ELSE 'price.' END
+                                      AS source,
+                                  jsonb_each_text(COALESCE(customer, product, price)::JSONB) AS entry,
+                                  charges, units, gross, refunded
+                           FROM parts WHERE part IN (11, 13, 14) AND lines > 0) AS of_line_0
                      UNION ALL
-                     SELECT date, currency, source, entry, COUNT(DISTINCT charge_id), 0, 0, 0
-                     FROM further WHERE first ->> (entry).key IS DISTINCT FROM (entry).value
-                     GROUP BY date, currency, source, entry) AS entries
-               WHERE (entry).value IS NOT NULL
-               GROUP BY date, currency, source, (entry).key, (entry).value
+                     SELECT date, currency, source, key, value, 1, 0, 0, 0
+                     FROM (SELECT DISTINCT date, currency, charge_id, source, (entry).key, (entry).value FROM further
+                           WHERE first ->> (entry).key IS DISTINCT FROM (entry).value) AS of_others) AS entries
+               WHERE value IS NOT NULL
+               GROUP BY date, currency, source, key, value
            ), metadata_values AS MATERIALIZED (
                SELECT * FROM charge_values UNION ALL SELECT * FROM object_values
            ), metadata_keys AS MATERIALIZED (
@@ -201,21 +203,30 @@ async fn store(
                SELECT * FROM metadata_values
                WHERE (date, currency, key_path) NOT IN
                      (SELECT date, currency, key_path FROM metadata_keys WHERE NOT kept)
+           ), stored AS MATERIALIZED (
+               -- Day by day, each by the key: what PostgreSQL believes of the table may be long out of date.
+               SELECT stored.* FROM UNNEST($3::DATE[]) AS day (date) CROSS JOIN LATERAL (
+                   SELECT ctid, date, currency, key_path, value, charges, units, gross, refunded
+                   FROM stripe_daily_values
+                   WHERE organization_id = $1 AND connection_id = $2 AND date = day.date
+                   OFFSET 0) AS stored
            ), gone AS (
-               DELETE FROM stripe_daily_values AS stored
-               WHERE organization_id = $1 AND connection_id = $2 AND date = ANY($3)
-                 AND (date, currency, key_path, value) NOT IN
-                     (SELECT date, currency, key_path, value FROM kept)
+               DELETE FROM stripe_daily_values WHERE ctid = ANY(ARRAY(
+                   SELECT ctid FROM stored
+                   WHERE (date, currency, key_path, value) NOT IN
+                         (SELECT date, currency, key_path, value FROM kept)))
            ), written AS (
-               INSERT INTO stripe_daily_values AS stored
-                   (organization_id, connection_id, date, currency, key_path, value, charges, units, gross,
-                    refunded)
-               SELECT $1, $2, kept.* FROM kept
+               -- What is as it was is not even locked, which would write it.
+               INSERT INTO stripe_daily_values (organization_id, connection_id, date, currency, key_path, value,
+                   charges, units, gross, refunded)
+               SELECT $1, $2, changed.* FROM (
+                   SELECT date, currency, key_path COLLATE "C", value COLLATE "C", charges, units, gross, refunded
+                   FROM kept
+                   EXCEPT
+                   SELECT date, currency, key_path, value, charges, units, gross, refunded FROM stored) AS changed
                ON CONFLICT (organization_id, connection_id, date, currency, key_path, value) DO UPDATE
                SET charges = EXCLUDED.charges, units = EXCLUDED.units, gross = EXCLUDED.gross,
                    refunded = EXCLUDED.refunded
-               WHERE (stored.charges, stored.units, stored.gross, stored.refunded)
-                   IS DISTINCT FROM (EXCLUDED.charges, EXCLUDED.units, EXCLUDED.gross, EXCLUDED.refunded)
            ), products AS (
                SELECT date, currency,
                       '{' || string_agg(to_json(product_id)::TEXT || ':' || (gross - refunded), ','

@@ -5,6 +5,8 @@
 //! Groups are paged by the key of the last one seen, so a page costs no more for being late, and a sync
 //! in between moves at most the groups whose figures it changed.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder};
 use utoipa::ToSchema;
@@ -86,6 +88,45 @@ pub async fn totals(conn: &mut PgConnection, selection: &Selection) -> Result<Ve
     Ok(query.build_query_as().fetch_all(conn).await?)
 }
 
+/// Totals, and the first groups after `after`, at most `limit`. Where the groups are all that there are, and each
+/// charge is in one of them, they add up to the totals, and rows are read once.
+pub async fn totals_and_groups(
+    conn: &mut PgConnection,
+    selection: &Selection,
+    group_by: &GroupBy,
+    after: Option<&GroupPlace>,
+    limit: i64,
+) -> Result<(Vec<Totals>, Vec<Group>), Error> {
+    let groups = groups(conn, selection, group_by, after, limit).await?;
+    let all = after.is_none() && (groups.len() as i64) < limit;
+    let totals = if all && group_by.parts_charges() {
+        sums_of(&groups)
+    } else {
+        totals(conn, selection).await?
+    };
+    Ok((totals, groups))
+}
+
+fn sums_of(groups: &[Group]) -> Vec<Totals> {
+    let mut totals: BTreeMap<&str, Totals> = BTreeMap::new();
+    for group in groups {
+        let total = totals.entry(&group.currency).or_insert_with(|| Totals {
+            currency: group.currency.clone(),
+            charges: 0,
+            units: 0,
+            gross: 0,
+            refunded: 0,
+            net: 0,
+        });
+        total.charges += group.charges;
+        total.units += group.units;
+        total.gross += group.gross;
+        total.refunded += group.refunded;
+        total.net += group.net;
+    }
+    totals.into_values().collect()
+}
+
 /// What the parts of a group add up to.
 const FIGURES: &str = "SUM(part.charges)::BIGINT AS charges, SUM(part.units)::BIGINT AS units,
      SUM(part.gross)::BIGINT AS gross, SUM(part.refunded)::BIGINT AS refunded,
@@ -93,7 +134,7 @@ const FIGURES: &str = "SUM(part.charges)::BIGINT AS charges, SUM(part.units)::BI
 
 /// The groups of a selection after `after`, at most `limit`: those of time ascending, others by net
 /// descending, then by key, rows without one last.
-pub async fn groups(
+async fn groups(
     conn: &mut PgConnection,
     selection: &Selection,
     group_by: &GroupBy,

@@ -204,11 +204,14 @@ pub async fn upsert(
             INSERT INTO stripe_stale_days (organization_id, connection_id, date)
             SELECT $1, $2, written.date FROM written
             UNION
-            -- The days that rows leave: this reads them as they were before the statement.
-            SELECT $1, $2, stored.date FROM stripe_revenue_data AS stored
-            JOIN incoming ON stored.charge_id = incoming.charge_id AND stored.line_no = incoming.line_no
-            WHERE stored.organization_id = $1 AND stored.connection_id = $2
-              AND stored.date <> incoming.date
+            -- The days that rows leave: this reads them as they were before the statement, and those alone that
+            -- were updated, one by one: a join might read the whole table.
+            SELECT $1, $2, before.date FROM written CROSS JOIN LATERAL (
+                SELECT date FROM stripe_revenue_data AS stored
+                WHERE stored.organization_id = $1 AND stored.connection_id = $2
+                  AND stored.charge_id = written.updated_id AND stored.line_no = written.line_no
+                LIMIT 1) AS before
+            WHERE written.updated_id IS NOT NULL
             ON CONFLICT (organization_id, connection_id, date) DO UPDATE SET date = EXCLUDED.date
         )
         SELECT written.charge_id AS "charge_id!", written.line_no AS "line_no!", inserted AS "inserted!",

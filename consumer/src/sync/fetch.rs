@@ -2,8 +2,9 @@
 //! use for.
 //!
 //! A range is read page by page, newest first. When slots are idle, older parts of what the range that last
-//! answered has left become ranges of their own; otherwise nothing is ever split. So a small account costs
-//! the fewest requests possible, and a big one fills the budget with one or two per cent more than those.
+//! answered has left become ranges of their own, if it is longer than a slot's share of all that is left;
+//! otherwise nothing is ever split. So a small account costs the fewest requests possible, ranges end at about
+//! the same time, and a big account fills the budget with about one per cent more requests than the fewest.
 //!
 //! The readers are ahead of the writer by a bounded channel: memory is bounded, and what a crash may make
 //! them read again is what the channel holds and what each of them has in flight. A cursor whose object is
@@ -81,12 +82,14 @@ async fn read_list(
     // Tasks of their own: an answer is unpacked and parsed by one core while another makes rows. They end with
     // this future.
     let mut in_flight = JoinSet::new();
+    let mut asked = Vec::new();
     loop {
         let slots = source.slots();
         while in_flight.len() < slots {
             let Some(range) = waiting.pop_front() else {
                 break;
             };
+            asked.push((range.to, range.seconds()));
             let (source, expand) = (Arc::clone(source), Arc::clone(&expand));
             let read = async move { read_page(&source, list, range, &expand).await };
             in_flight.spawn(read.in_current_span());
@@ -96,9 +99,15 @@ async fn read_list(
         };
         let answer = answer.unwrap_or_else(|stopped| panic::resume_unwind(stopped.into_panic()));
         let (mut page, rest) = answer?;
+        asked.retain(|(to, _)| *to != page.range_to);
         if let Some(rest) = rest {
-            let idle = slots.saturating_sub(in_flight.len() + waiting.len() + 1);
-            page.split_at = split(&page, &rest, idle);
+            let of_others = asked.iter().map(|(_, seconds)| *seconds);
+            let of_others = of_others.chain(waiting.iter().map(Range::seconds));
+            let others = Others {
+                ranges: asked.len() + waiting.len(),
+                seconds: of_others.sum(),
+            };
+            page.split_at = split(&page, &rest, others, slots);
             let (newest, older) = parts(rest, &page.split_at);
             waiting.push_front(newest);
             waiting.extend(older);
@@ -118,15 +127,29 @@ const WORTH_SPLITTING: f64 = 1.5;
 /// range.
 const MOST_PARTS: usize = 4;
 
+/// By how much a part may fall short of a slot's share of all that is left: a range of 1.3 shares is halved, or
+/// more slots would stand idle than are spare.
+const SHORT_OF_SHARE: f64 = 0.7;
+
+/// What else a list has left to read.
+#[derive(Debug, Clone, Copy)]
+struct Others {
+    ranges: usize,
+    seconds: i64,
+}
+
 /// Where to split what a range has left, newest first, so that idle slots have something to read.
-fn split(page: &FetchedPage, rest: &Range, idle: usize) -> Vec<DateTime<Utc>> {
+fn split(page: &FetchedPage, rest: &Range, others: Others, slots: usize) -> Vec<DateTime<Utc>> {
     let (Some(newest), Some(oldest)) = (page.listed.first(), page.listed.last()) else {
         return Vec::new();
     };
+    let idle = slots.saturating_sub(others.ranges + 1);
     let seconds_of_page = (newest.1 - oldest.1).num_seconds().max(1) as f64;
-    let seconds_left = (rest.to - rest.from).num_seconds();
+    let seconds_left = rest.seconds();
     let worth = (seconds_left as f64 / seconds_of_page / WORTH_SPLITTING) as usize;
-    let parts = worth.min(idle + 1).min(MOST_PARTS) as i64;
+    let share = (others.seconds + seconds_left) as f64 / slots as f64;
+    let shares = (seconds_left as f64 / share + SHORT_OF_SHARE) as usize;
+    let parts = worth.min(shares).min(idle + 1).min(MOST_PARTS) as i64;
     let at = |part: i64| rest.from + TimeDelta::seconds(seconds_left * part / parts);
     let mut ends: Vec<DateTime<Utc>> = (1..parts).rev().map(at).collect();
     ends.dedup();
@@ -259,15 +282,29 @@ mod tests {
             to: at(1_000),
             after: None,
         };
+        let others = |ranges: usize, seconds: i64| Others { ranges, seconds };
+        let alone = others(0, 0);
         assert!(
-            split(&page(1_100, 1_000), &rest, 0).is_empty(),
+            split(&page(1_100, 1_000), &rest, alone, 1).is_empty(),
             "no slot is idle"
         );
-        assert_eq!(split(&page(1_100, 1_000), &rest, 1), [at(500)]);
-        assert_eq!(split(&page(1_100, 1_000), &rest, 50).len(), MOST_PARTS - 1);
+        assert_eq!(split(&page(1_100, 1_000), &rest, alone, 2), [at(500)]);
+        assert_eq!(
+            split(&page(1_100, 1_000), &rest, alone, 50).len(),
+            MOST_PARTS - 1
+        );
         assert!(
-            split(&page(1_400, 1_000), &rest, 50).is_empty(),
+            split(&page(1_400, 1_000), &rest, alone, 50).is_empty(),
             "two pages and a half"
+        );
+        assert!(
+            split(&page(1_100, 1_000), &rest, others(3, 3_000), 5).is_empty(),
+            "the others have as much left"
+        );
+        assert_eq!(
+            split(&page(1_100, 1_000), &rest, others(3, 300), 5).len(),
+            1,
+            "nearly four shares of five, and one idle slot"
         );
         let second = Range {
             from: at(0),
@@ -275,7 +312,7 @@ mod tests {
             after: None,
         };
         assert!(
-            split(&page(1, 1), &second, 50).is_empty(),
+            split(&page(1, 1), &second, alone, 50).is_empty(),
             "a second cannot be split"
         );
     }

@@ -5,7 +5,7 @@
 //! crash between two of them leaves the rest stale.
 
 use chrono::NaiveDate;
-use common::analytics::refresh::{Refreshed, Taken, refresh_days};
+use common::analytics::refresh::{Taken, refresh_days};
 use common::sync::lease::{Progress, complete as complete_job, fenced_progress};
 use common::sync::schedule::next_sync_at;
 use common::sync::state::{self, Reached};
@@ -15,9 +15,10 @@ use super::Run;
 use crate::outcome::Error;
 
 /// Days refreshed in the first transaction; further ones adapt to [`CHARGES_PER_COMMIT`].
-const FIRST_DAYS: i64 = 7;
-/// Charges whose days one transaction refreshes, roughly: their sums fit into memory.
-const CHARGES_PER_COMMIT: i64 = 40_000;
+pub(super) const FIRST_DAYS: i64 = 7;
+/// Charges whose days one transaction refreshes, roughly: their sums fit into memory, and two connections that
+/// share the days of a job end at about the same time.
+const CHARGES_PER_COMMIT: i64 = 4_000;
 /// Days that one transaction refreshes at most.
 const MOST_DAYS: i64 = 366;
 
@@ -49,26 +50,12 @@ pub(super) async fn complete(run: &Run<'_>, reached: Option<&Reached>) -> Result
     Ok(())
 }
 
-/// Makes the sums of those of these days anew that are stale, while the job goes on.
-pub(super) async fn refresh_among(run: &Run<'_>, days: &[NaiveDate]) -> Result<(), Error> {
-    let mut limit = FIRST_DAYS;
-    loop {
-        let refreshed = refresh_some(run, limit, Some(days), Taken::Skip).await?;
-        if (refreshed.days as i64) < limit {
-            return Ok(());
-        }
-        limit = next_limit(limit, refreshed);
-    }
-}
-
 /// Makes the sums of all stale days anew. A few days take one transaction; many are shared by two
 /// connections, which never take the same, and what another process holds is waited for at the end.
 async fn refresh(run: &Run<'_>) -> Result<(), Error> {
-    let first = refresh_some(run, FIRST_DAYS, None, Taken::Await).await?;
-    if (first.days as i64) < FIRST_DAYS {
+    let Some(limit) = refresh_some(run, FIRST_DAYS, None, Taken::Await).await? else {
         return Ok(());
-    }
-    let limit = next_limit(FIRST_DAYS, first);
+    };
     futures::try_join!(
         refresh_rest(run, limit, Taken::Skip),
         refresh_rest(run, limit, Taken::Skip)
@@ -76,31 +63,28 @@ async fn refresh(run: &Run<'_>) -> Result<(), Error> {
     refresh_rest(run, limit, Taken::Await).await
 }
 
-async fn refresh_rest(run: &Run<'_>, mut limit: i64, taken: Taken) -> Result<(), Error> {
-    loop {
-        let refreshed = refresh_some(run, limit, None, taken).await?;
-        if (refreshed.days as i64) < limit {
-            return Ok(());
-        }
-        limit = next_limit(limit, refreshed);
+async fn refresh_rest(run: &Run<'_>, limit: i64, taken: Taken) -> Result<(), Error> {
+    let mut next = Some(limit);
+    while let Some(limit) = next {
+        next = refresh_some(run, limit, None, taken).await?;
     }
+    Ok(())
 }
 
-async fn refresh_some(
+/// Makes the sums of up to `limit` stale days anew, `among` these where that is given; how many to take next, none
+/// when there were fewer than that.
+pub(super) async fn refresh_some(
     run: &Run<'_>,
     limit: i64,
     among: Option<&[NaiveDate]>,
     taken: Taken,
-) -> Result<Refreshed, Error> {
+) -> Result<Option<i64>, Error> {
     let mut tx = run.transaction().await?;
     let (organization, connection_id) = (run.organization(), run.connection_id());
     let refreshed = refresh_days(&mut tx, organization, connection_id, limit, among, taken).await?;
     fenced_progress(&mut tx, &run.fence, Progress::default(), None).await?;
     run.commit(tx).await?;
-    Ok(refreshed)
-}
-
-/// How many days to take next, when so many had so many charges.
-fn next_limit(limit: i64, refreshed: Refreshed) -> i64 {
-    (limit * CHARGES_PER_COMMIT / refreshed.charges.max(1)).clamp(1, MOST_DAYS)
+    let next = limit * CHARGES_PER_COMMIT / refreshed.charges.max(1);
+    let were_more = refreshed.days as i64 >= limit;
+    Ok(were_more.then_some(next.clamp(1, MOST_DAYS)))
 }

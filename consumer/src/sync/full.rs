@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use common::analytics::refresh::Taken;
 use common::catalogue::{self, ObjectType};
 use common::charge::queries;
 use common::purchase::{self, PurchaseKind};
@@ -27,10 +28,10 @@ use super::write::{self, Batch};
 use super::{Run, finish};
 use crate::outcome::Error;
 
-/// Pages that the readers may be ahead of the writer.
-const PAGES_AHEAD: usize = 8;
+/// Pages that the readers may be ahead of the writer, so that they need not wait while it commits.
+const PAGES_AHEAD: usize = 16;
 /// Pages in one commit.
-const PAGES_PER_COMMIT: usize = 20;
+const PAGES_PER_COMMIT: usize = 12;
 /// Lines of invoices and sessions beyond which a commit takes no further page: an invoice may have thousands.
 const LINES_PER_COMMIT: usize = 20_000;
 /// Rows that a job has written when PostgreSQL is to plan for many of them, and by how much they grow until it
@@ -173,10 +174,10 @@ pub(super) async fn read_and_write(
     keep: Keep,
 ) -> Result<Read, Error> {
     let (sender, receiver) = mpsc::channel::<FetchedPage>(PAGES_AHEAD);
-    let (whole_days, days) = mpsc::unbounded_channel();
+    let (beside, besides) = mpsc::unbounded_channel();
     let expand = |list: List| run.list_expansions(list);
     let read = fetch::read_plan(source, plan.clone(), expand, sender);
-    let write = write_pages(run, source, plan, receiver, whole_days, keep);
+    let write = write_pages(run, source, plan, receiver, beside, keep);
     // Each has a place of its own: together they are more than a stack should hold.
     let (mut read, mut write) = (read.boxed(), write.boxed());
     let read_and_written = async {
@@ -188,7 +189,7 @@ pub(super) async fn read_and_write(
             }
         }
     };
-    let ((read, written), ()) = tokio::try_join!(read_and_written, add_up(run, days))?;
+    let ((read, written), ()) = tokio::try_join!(read_and_written, work_beside(run, besides))?;
     read?;
     if written.plan.is_done() {
         Ok(written)
@@ -197,19 +198,43 @@ pub(super) async fn read_and_write(
     }
 }
 
-/// Days that are added up together.
-const DAYS_ADDED_UP: usize = 7;
+/// Work that the writer leaves to another connection, so that no page waits for it.
+#[derive(Debug)]
+enum Beside {
+    /// All that a day's rows are made of was read.
+    WholeDay(NaiveDate),
+    /// There are many more rows than PostgreSQL plans for.
+    Grown,
+}
 
-/// Makes the sums of days that are read while others still are; what is left when the writer ends, the end of the
-/// job sees to.
-async fn add_up(run: &Run<'_>, mut days: mpsc::UnboundedReceiver<NaiveDate>) -> Result<(), Error> {
-    let mut waiting = Vec::new();
-    while days.recv_many(&mut waiting, usize::MAX).await > 0 {
-        if waiting.len() >= DAYS_ADDED_UP {
-            finish::refresh_among(run, &std::mem::take(&mut waiting)).await?;
+/// Makes the sums of days that are read while others still are. When the writer has ended, the end of the job sees
+/// to what is left, by more than one connection.
+async fn work_beside(
+    run: &Run<'_>,
+    mut work: mpsc::UnboundedReceiver<Beside>,
+) -> Result<(), Error> {
+    let mut days = Vec::new();
+    let mut limit = finish::FIRST_DAYS;
+    loop {
+        if (days.len() as i64) < finish::FIRST_DAYS || !work.is_empty() {
+            match work.recv().await {
+                None => return Ok(()),
+                Some(Beside::WholeDay(day)) => days.push(day),
+                Some(Beside::Grown) => {
+                    let mut tx = run.transaction().await?;
+                    queries::refresh_statistics(&mut tx).await?;
+                    run.commit(tx).await?;
+                }
+            }
+        } else if work.is_closed() {
+            return Ok(());
+        } else {
+            match finish::refresh_some(run, limit, Some(&days), Taken::Skip).await? {
+                Some(next) => limit = next,
+                None => days.clear(),
+            }
         }
     }
-    Ok(())
 }
 
 /// Commits pages as they come, with the plan of what is left; that plan in the end.
@@ -218,7 +243,7 @@ async fn write_pages(
     source: &Source,
     mut plan: Plan,
     mut receiver: mpsc::Receiver<FetchedPage>,
-    whole_days: mpsc::UnboundedSender<NaiveDate>,
+    beside: mpsc::UnboundedSender<Beside>,
     keep: Keep,
 ) -> Result<Read, Error> {
     let lag = run.lag();
@@ -267,16 +292,15 @@ async fn write_pages(
             let days = plan.whole_days(|instant| run.connection.date_of(instant));
             for day in days {
                 if told.insert(day) {
-                    // Nobody listens when adding up has failed, which ends the job.
-                    let _ = whole_days.send(day);
+                    // Nobody listens when that work has failed, which ends the job.
+                    let _ = beside.send(Beside::WholeDay(day));
                 }
             }
         }
         if rows >= rows_to_plan_anew {
             rows_to_plan_anew = rows * GROWTH_TO_PLAN_ANEW;
-            let mut tx = run.transaction().await?;
-            queries::refresh_statistics(&mut tx).await?;
-            run.commit(tx).await?;
+            // As above.
+            let _ = beside.send(Beside::Grown);
         }
     }
     Ok(Read { plan, rows })
