@@ -22,6 +22,7 @@ use tracing::warn;
 use uuid::Uuid;
 
 use crate::problem::ApiError;
+use crate::routes::daily;
 
 /// CSV exports at once; each holds a database connection for as long as its reader takes.
 const EXPORTS: usize = 4;
@@ -80,6 +81,7 @@ pub struct ApiState {
     pub(crate) limiter: Arc<DefaultKeyedRateLimiter<Uuid>>,
     pub(crate) ready: Arc<AtomicBool>,
     pub(crate) exports: Arc<Semaphore>,
+    pub(crate) daily_answers: daily::Answers,
 }
 
 impl std::fmt::Debug for ApiState {
@@ -104,6 +106,7 @@ impl ApiState {
             limiter: Arc::new(RateLimiter::keyed(quota)),
             ready: Arc::new(AtomicBool::new(parts.ready)),
             exports: Arc::new(Semaphore::new(EXPORTS)),
+            daily_answers: daily::no_answers(),
         }
     }
 

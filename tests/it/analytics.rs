@@ -362,6 +362,7 @@ async fn aggregates_are_the_rows_and_follow_them() {
         3,
         "a day without anything counted knows what is stored"
     );
+    assert_eq!(api.get(&path).await["data"], data, "asked again");
     // Nothing is rewritten that did not change; a currency that went, goes.
     api.execute(
         "CREATE TABLE versions AS SELECT date, currency, xmin::TEXT AS version FROM stripe_daily_aggregates;
@@ -381,5 +382,13 @@ async fn aggregates_are_the_rows_and_follow_them() {
         )
         .await,
         3
+    );
+    let data: Vec<_> = data.as_array().unwrap().iter().collect();
+    let left = api.get(&path).await["data"].clone();
+    let left: Vec<_> = left.as_array().unwrap().iter().collect();
+    assert_eq!(
+        left,
+        data[1..],
+        "an answer that is kept is not given any more"
     );
 }

@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
+use bytes::Bytes;
 use reqwest::Method;
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
@@ -194,11 +195,10 @@ impl<'a> Asker<'a> {
     }
 
     /// The body of an answer, which must be a good one.
-    async fn get(&self, path: &str) -> anyhow::Result<Vec<u8>> {
+    async fn get(&self, path: &str) -> anyhow::Result<Bytes> {
         let url = format!("{}{path}", self.stage.engine.api_url);
         let request = self.http.get(url).bearer_auth(&self.stage.engine.token);
-        let body = request.send().await?.error_for_status()?.bytes().await?;
-        Ok(body.to_vec())
+        Ok(request.send().await?.error_for_status()?.bytes().await?)
     }
 
     /// Milliseconds of each of as many askings as there is time for, after some to warm up.

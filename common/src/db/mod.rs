@@ -49,9 +49,10 @@ impl Role {
     /// What else its sessions are told.
     fn settings(self) -> &'static [(&'static str, &'static str)] {
         match self {
-            Self::Api | Self::Consumer => &[],
-            // Batches: a plan that does not know their size would join whole tables with them.
-            Self::Scheduler => &[("plan_cache_mode", "force_custom_plan"), ("jit", "off")],
+            Self::Consumer => &[],
+            // A plan that does not know the dates and values asked for would sort a year that an index orders,
+            // and one that does not know the size of a batch would join whole tables with it.
+            Self::Api | Self::Scheduler => &[("plan_cache_mode", "force_custom_plan")],
         }
     }
 
