@@ -14,7 +14,7 @@ test: ## run every test against a private PostgreSQL and a private RabbitMQ
 bench: ## measure every target and write docs/performance.md
 	@scripts/bench
 
-bench-quick: ## measure the same at a tenth of the size; writes nothing
+bench-quick: ## measure the same in under five minutes, most of it at a tenth of the size; writes nothing
 	@scripts/bench --quick
 
 ci: ## everything a change must pass

@@ -40,21 +40,27 @@ impl Limiter {
             tokens: f64::from(rate),
             filled: now,
         };
-        let whole = self.global.get_or_insert_with(|| full(global));
-        let part = self
-            .endpoints
-            .entry(endpoint)
-            .or_insert_with(|| full(of_endpoint));
-        whole.refill(global, now);
-        part.refill(of_endpoint, now);
-        if global > 0 && whole.tokens < 1.0 {
-            return Err("global-rate");
+        // A limit of none has no bucket, so that one which is set later begins full.
+        let mut whole = (global > 0).then(|| self.global.get_or_insert_with(|| full(global)));
+        let mut part = (of_endpoint > 0).then(|| {
+            let bucket = self.endpoints.entry(endpoint);
+            bucket.or_insert_with(|| full(of_endpoint))
+        });
+        let buckets = [
+            (&mut whole, global, "global-rate"),
+            (&mut part, of_endpoint, "endpoint-rate"),
+        ];
+        for (bucket, rate, reason) in buckets {
+            if let Some(bucket) = bucket {
+                bucket.refill(rate, now);
+                if bucket.tokens < 1.0 {
+                    return Err(reason);
+                }
+            }
         }
-        if of_endpoint > 0 && part.tokens < 1.0 {
-            return Err("endpoint-rate");
+        for bucket in [whole, part].into_iter().flatten() {
+            bucket.tokens -= 1.0;
         }
-        whole.tokens -= 1.0;
-        part.tokens -= 1.0;
         Ok(())
     }
 }
@@ -77,6 +83,15 @@ mod tests {
         assert_eq!(check("b", 0), Ok(()));
         assert_eq!(check("b", 0), Err("global-rate"));
         assert_eq!(check("a", 400), Ok(()));
+    }
+
+    #[test]
+    fn a_limit_that_is_set_on_a_busy_account_refuses_nothing_within_it() {
+        let mut limiter = Limiter::default();
+        let now = Instant::now();
+        assert!((0..1_000).all(|_| limiter.check("a", 0, 0, now).is_ok()));
+        assert!((0..3).all(|_| limiter.check("a", 3, 3, now).is_ok()));
+        assert_eq!(limiter.check("a", 3, 3, now), Err("global-rate"));
     }
 
     #[test]

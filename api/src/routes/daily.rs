@@ -6,19 +6,18 @@
 //! before any of its rows is written again; PostgreSQL is asked whether that has happened. What fails before anything was read is answered as
 //! a problem; afterwards the transfer ends without its last chunk, so that a client can tell.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::header;
+use axum::http::{HeaderName, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use chrono::NaiveDate;
 use common::analytics::daily::{self, DailyAggregate, Version};
 use common::cause::Chain;
 use common::tenant::OrganizationId;
-use futures::{Stream, StreamExt as _, stream};
+use futures::{StreamExt as _, stream};
 use moka::sync::Cache;
 use sqlx::{Postgres, Transaction};
 use tokio::sync::mpsc;
@@ -55,10 +54,11 @@ pub(crate) async fn daily_aggregates(
     let dates = dates(&mut params);
     params.finish()?;
     let organization = caller.organization;
-    let mut tx = state.begin(&organization).await?;
+    // One moment for the version and the answer: one made of rows that came between them would be found again
+    // once these are gone.
+    let mut tx = state.begin_snapshot(&organization).await?;
     super::connection(&mut tx, &organization, &connection_id).await?;
     let asked = Asked {
-        // Read first: what is read after it may be newer, and is then asked for under a newer version.
         version: daily::version(&mut tx, &organization, &connection_id, dates).await?,
         organization,
         connection_id,
@@ -66,29 +66,39 @@ pub(crate) async fn daily_aggregates(
     };
     if let Some(answer) = state.daily_answers.get(&asked) {
         tx.commit().await?;
-        let chunks = (0..answer.len()).map(move |at| Ok(answer[at].clone()));
-        return Ok(answer_of(stream::iter(chunks)));
+        return Ok((JSON, answer).into_response());
     }
-    let (chunks, mut answer) = mpsc::unbounded_channel();
-    tokio::spawn(read(tx, asked, state.daily_answers, chunks).in_current_span());
-    let first = answer.recv().await.transpose()?;
-    let rest = stream::unfold(answer, |mut answer| async {
-        answer.recv().await.map(|chunk| (chunk, answer))
+    let (pieces, mut answer) = mpsc::unbounded_channel();
+    tokio::spawn(read(tx, asked, state.daily_answers, pieces).in_current_span());
+    let Some(first) = next_of(&mut answer).await? else {
+        return Err(broken_off());
+    };
+    let rest = stream::try_unfold(answer, |mut answer| async {
+        let chunk = next_of(&mut answer).await?;
+        Ok(chunk.map(|chunk| (chunk, answer)))
     });
-    Ok(answer_of(stream::iter(first.map(Ok)).chain(rest)))
+    let body = Body::from_stream(stream::iter([Ok::<_, ApiError>(first)]).chain(rest));
+    Ok((JSON, body).into_response())
 }
 
-type Chunk = Result<Bytes, ApiError>;
+const JSON: [(HeaderName, &str); 1] = [(header::CONTENT_TYPE, "application/json")];
 
-fn answer_of(days: impl Stream<Item = Chunk> + Send + 'static) -> Response {
-    let around = |text: &'static str| stream::iter([Ok(Bytes::from_static(text.as_bytes()))]);
-    let body = around(r#"{"data":"#).chain(days).chain(around("}"));
-    let headers = [(header::CONTENT_TYPE, "application/json")];
-    (headers, Body::from_stream(body)).into_response()
+/// A part of an answer, or none at its end.
+type Piece = Result<Option<Bytes>, ApiError>;
+
+/// The next part, none at the end; an error when whoever reads it is gone before that.
+async fn next_of(answer: &mut mpsc::UnboundedReceiver<Piece>) -> Piece {
+    answer.recv().await.unwrap_or_else(|| Err(broken_off()))
+}
+
+fn broken_off() -> ApiError {
+    ApiError::Internal("the daily aggregates broke off".into())
 }
 
 /// Bytes of answers that are kept.
 const KEPT_BYTES: u64 = 64 << 20;
+/// What one takes besides.
+const BYTES_BESIDE: usize = 1024;
 /// How long one is kept that nobody asks for.
 const KEPT_FOR: Duration = Duration::from_mins(10);
 
@@ -101,15 +111,13 @@ pub(crate) struct Asked {
     version: Version,
 }
 
-/// Answers that were given, in the chunks in which they were read.
-pub(crate) type Answers = Cache<Asked, Arc<[Bytes]>>;
+/// Answers that were given, each in one piece.
+pub(crate) type Answers = Cache<Asked, Bytes>;
 
 /// None yet.
 pub(crate) fn no_answers() -> Answers {
-    let bytes_of = |_: &Asked, answer: &Arc<[Bytes]>| {
-        let bytes: usize = answer.iter().map(Bytes::len).sum();
-        u32::try_from(bytes).unwrap_or(u32::MAX)
-    };
+    let bytes_of =
+        |_: &Asked, answer: &Bytes| u32::try_from(answer.len() + BYTES_BESIDE).unwrap_or(u32::MAX);
     Cache::builder()
         .weigher(bytes_of)
         .max_capacity(KEPT_BYTES)
@@ -122,22 +130,31 @@ async fn read(
     mut tx: Transaction<'static, Postgres>,
     asked: Asked,
     answers: Answers,
-    chunks: mpsc::UnboundedSender<Chunk>,
+    pieces: mpsc::UnboundedSender<Piece>,
 ) {
-    let mut answer: Vec<Bytes> = Vec::new();
-    let take = |chunk: Vec<u8>| {
-        let chunk = Bytes::from(chunk);
-        answer.push(chunk.clone());
-        // Whoever asked may be gone.
-        let _ = chunks.send(Ok(chunk));
+    // Not given by itself: what fails before the first days is still answered as a problem.
+    let mut answer = br#"{"data":"#.to_vec();
+    let mut given = 0;
+    let mut give = |chunk: Vec<u8>| {
+        answer.extend_from_slice(&chunk);
+        let piece = Bytes::copy_from_slice(&answer[given..]);
+        given = answer.len();
+        // Whoever asked may be gone, here and below.
+        let _ = pieces.send(Ok(Some(piece)));
     };
     let (organization, connection_id) = (&asked.organization, asked.connection_id.as_str());
-    let read = daily::hand_out(&mut tx, organization, connection_id, asked.dates, take).await;
-    match read {
-        Ok(()) => answers.insert(asked, answer.into()),
+    let read = daily::hand_out(&mut tx, organization, connection_id, asked.dates, &mut give).await;
+    let end = match read {
+        Ok(()) => {
+            give(b"}".to_vec());
+            answer.shrink_to_fit();
+            answers.insert(asked, answer.into());
+            Ok(None)
+        }
         Err(cause) => {
             warn!(error = %Chain(&cause), connection.id = connection_id, "daily aggregates broke off");
-            let _ = chunks.send(Err(cause.into()));
+            Err(cause.into())
         }
-    }
+    };
+    let _ = pieces.send(end);
 }

@@ -99,15 +99,16 @@ pub async fn totals_and_groups(
 ) -> Result<(Vec<Totals>, Vec<Group>), Error> {
     let groups = groups(conn, selection, group_by, after, limit).await?;
     let all = after.is_none() && (groups.len() as i64) < limit;
-    let totals = if all && group_by.parts_charges() {
-        sums_of(&groups)
-    } else {
-        totals(conn, selection).await?
+    let sums = (all && group_by.parts_charges()).then(|| sums_of(&groups));
+    let totals = match sums.flatten() {
+        Some(totals) => totals,
+        None => totals(conn, selection).await?,
     };
     Ok((totals, groups))
 }
 
-fn sums_of(groups: &[Group]) -> Vec<Totals> {
+/// What groups add up to by currency; none beyond `i64`, where PostgreSQL has the error.
+fn sums_of(groups: &[Group]) -> Option<Vec<Totals>> {
     let mut totals: BTreeMap<&str, Totals> = BTreeMap::new();
     for group in groups {
         let total = totals.entry(&group.currency).or_insert_with(|| Totals {
@@ -118,13 +119,13 @@ fn sums_of(groups: &[Group]) -> Vec<Totals> {
             refunded: 0,
             net: 0,
         });
-        total.charges += group.charges;
-        total.units += group.units;
-        total.gross += group.gross;
-        total.refunded += group.refunded;
-        total.net += group.net;
+        total.charges = total.charges.checked_add(group.charges)?;
+        total.units = total.units.checked_add(group.units)?;
+        total.gross = total.gross.checked_add(group.gross)?;
+        total.refunded = total.refunded.checked_add(group.refunded)?;
+        total.net = total.net.checked_add(group.net)?;
     }
-    totals.into_values().collect()
+    Some(totals.into_values().collect())
 }
 
 /// What the parts of a group add up to.
