@@ -353,6 +353,13 @@ mod tests {
         };
         read(&mut plan, List::Charges, 6);
         read(&mut plan, List::Invoices, 4);
+        let mut unnamed = plan.clone();
+        assert!(unnamed.advance(List::Invoices, at(4 * DAY + 8), None));
+        assert_eq!(
+            unnamed.whole_days(date_of),
+            [],
+            "products are still to come"
+        );
         assert!(plan.advance(List::Products, at(10 * DAY), None));
         assert_eq!(plan.whole_days(date_of), [], "an older invoice may be paid");
         assert!(plan.advance(List::Invoices, at(4 * DAY + 8), None));
