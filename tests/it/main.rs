@@ -18,6 +18,7 @@ mod fairness;
 mod filter_parity;
 mod http_api;
 mod job_plans;
+mod kept_answers;
 mod kills;
 mod law;
 mod lines;

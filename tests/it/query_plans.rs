@@ -172,10 +172,16 @@ async fn every_call_reads_by_the_index_that_is_meant_for_it() {
             json,
             of_rows,
         ),
+        // An identifier: its day alone is read, and nothing where it is nowhere.
         (
-            format!("{report}&metadata.charge.order=acme7&group_by=day"),
+            format!("{report}&metadata.charge.order=acme700&group_by=day"),
             json,
             of_rows,
+        ),
+        (
+            format!("{report}&metadata.charge.order=nowhere"),
+            json,
+            values,
         ),
         (
             format!("{report}&group_by=product&date_from=2026-03-01&date_to=2026-03-20"),
@@ -216,9 +222,20 @@ async fn every_call_reads_by_the_index_that_is_meant_for_it() {
         let scans = scans(&log);
         let read = scans.join("\n");
         assert!(read.contains(index), "{path} does not use {index}:\n{read}");
+        // The answer and the version that it is kept under, the sums and the days that they answer.
+        for statement in log.split("Query Text:").skip(1) {
+            assert!(
+                !statement.contains("FROM stripe_daily_aggregates") || statement.contains(days),
+                "{path} reads aggregates otherwise than by their key:\n{statement}"
+            );
+        }
+        if path.contains("daily-aggregates") {
+            assert!(log.contains("hash_record_extended"), "no version: {log}");
+        }
         for table in [
             "stripe_revenue_data",
             "stripe_daily_aggregates",
+            "stripe_omitted_values",
             "stripe_daily_values",
             "stripe_metadata_keys",
             "sync_jobs",

@@ -69,6 +69,10 @@ async fn store(api: &ApiOnly, draws: &mut Draws, charges: usize) {
         let customer = draws.below(objects.len());
         let mut metadata = drawn_metadata(draws, &odd);
         metadata["order"] = json!(format!("ord_{number}"));
+        // On some days only, so that a dotted path is answered from sums on the others.
+        if date < day(DAYS / 3) && draws.below(3) == 0 {
+            metadata["a"] = json!(*draws.pick(&["gold", r#"{"b": "gold"}"#, r#"{"b": "deep"}"#]));
+        }
         for line_no in 0..=draws.below(3) as i32 {
             let product = draws.below(objects.len());
             let gross = draws.below(10_000) as i64 - 200;
@@ -197,6 +201,18 @@ const PERIODS: [(&str, &str); 5] = [
     ("currency", "currency"),
 ];
 
+/// What a key of a source finds, by SQL.
+fn text_of(source: &str, key: &str) -> String {
+    let metadata = format!("{source}_metadata");
+    if key == "a.b" {
+        return format!(
+            "CASE WHEN {metadata} ? 'a.b' THEN {metadata} ->> 'a.b'
+                  WHEN {metadata} ? 'a' THEN metadata_text(metadata_open({metadata} -> 'a') -> 'b') END"
+        );
+    }
+    format!("{metadata} ->> '{key}'")
+}
+
 /// Compares every answer that stored sums may give with the rows.
 async fn assert_the_rows_agree(api: &ApiOnly, state: &str) {
     let (from, to) = (day(3).to_string(), day(DAYS - 4).to_string());
@@ -214,16 +230,18 @@ async fn assert_the_rows_agree(api: &ApiOnly, state: &str) {
             assert_agrees(api, &answer, (by, key), dates, "", state).await;
         }
         for source in SOURCES {
-            for key in ["tier", "Key with spaces", "order", "nowhere"] {
+            for key in ["tier", "Key with spaces", "order", "a.b", "nowhere"] {
                 let by = format!("metadata:{source}.{key}");
                 let mut parameters = range.clone();
                 parameters.push(("group_by", &by));
                 let answer = api.get(&query(&parameters)).await;
-                let key = format!("{source}_metadata ->> '{key}'");
+                let key = text_of(source, key);
                 assert_agrees(api, &answer, (&by, &key), dates, "", state).await;
             }
-            for (key, value) in values(api, source, 60).await {
-                if key.contains('.') || key.starts_with('$') {
+            let mut asked = values(api, source, 60).await;
+            asked.push(("a.b".to_owned(), "deep".to_owned()));
+            for (key, value) in asked {
+                if key.starts_with('$') {
                     continue;
                 }
                 let (by, expression) = PERIODS[value.len() % PERIODS.len()];
@@ -234,7 +252,7 @@ async fn assert_the_rows_agree(api: &ApiOnly, state: &str) {
                     parameters.push(("group_by", by));
                 }
                 let answer = api.get(&query(&parameters)).await;
-                let condition = format!("{dates} AND {source}_metadata ->> '{key}' = $1");
+                let condition = format!("{dates} AND {} = $1", text_of(source, &key));
                 assert_agrees(api, &answer, (by, expression), &condition, &value, state).await;
             }
         }
@@ -295,7 +313,7 @@ async fn keys_with_more_values_than_sums_serve_are_read_from_rows() {
              product_metadata, price_metadata, customer_metadata)
          SELECT 'acme', 'acme-stripe-acct_Alpha', 'ch_' || n, 0, d + TIME '10:00' AT TIME ZONE 'UTC', d, 'usd', 'succeeded',
              TRUE, FALSE, n, n, n, 0, 1, FALSE,
-             jsonb_build_object('id', n::TEXT, 'cart', (n % 1001)::TEXT, 'shelf', (n % 7)::TEXT), '{}', '{}', '{}'
+             jsonb_build_object('id', n::TEXT, 'cart', (n % 1001)::TEXT, 'shelf.no', (n % 7)::TEXT), '{}', '{}', '{}'
          FROM (SELECT n, DATE '2026-02-20' + (n > 2002)::INT AS d FROM generate_series(1, 2020) AS n) AS charge",
     )
     .await;
@@ -304,6 +322,10 @@ async fn keys_with_more_values_than_sums_serve_are_read_from_rows() {
     assert_eq!(
         api.count("SELECT COUNT(*) FROM stripe_daily_aggregates WHERE date = '2026-02-20' AND omitted_keys = '{charge.cart,charge.id}'").await,
         1
+    );
+    assert_eq!(
+        api.count("SELECT SUM(cardinality(value_hashes)) FROM stripe_omitted_values WHERE date = '2026-02-20'").await,
+        1_001 + 2_002
     );
     assert_eq!(
         api.count(
@@ -317,7 +339,7 @@ async fn keys_with_more_values_than_sums_serve_are_read_from_rows() {
         ("id", "2010"),
         ("cart", "3"),
         ("cart", "5"),
-        ("shelf", "5"),
+        ("shelf.no", "5"),
     ] {
         let name = format!("metadata.charge.{key}");
         let answer = api
@@ -327,11 +349,28 @@ async fn keys_with_more_values_than_sums_serve_are_read_from_rows() {
         let by = ("day", "to_char(date, 'YYYY-MM-DD')");
         assert_agrees(&api, &answer, by, &condition, value, key).await;
     }
-    // And that fresh days of kept keys are not read from rows: what only the sums know is told.
+    // Days without the value are not read: what is changed behind the back of their hashes is not noticed.
+    api.execute(
+        "UPDATE stripe_revenue_data SET charge_metadata = '{\"id\": \"2010\"}' WHERE charge_id = 'ch_9'",
+    )
+    .await;
+    let answer = api.get(&query(&[("metadata.charge.id", "2010")])).await;
+    assert_eq!(answer["totals"][0]["charges"], 1);
+    // Days of before there were hashes are.
+    api.execute("DELETE FROM stripe_omitted_values").await;
+    let answer = api.get(&query(&[("metadata.charge.id", "2010")])).await;
+    assert_eq!(answer["totals"][0]["charges"], 2);
+    // And that fresh days of kept keys are not read from rows, though the path has a dot: what only the sums know is told.
     api.execute("UPDATE stripe_daily_values SET gross = gross + 1000000 WHERE date = '2026-02-20' AND value = '5'")
         .await;
-    let answer = api.get(&query(&[("metadata.charge.shelf", "5")])).await;
-    let of_rows = rows_say(&api, "NULL::TEXT", "charge_metadata ->> 'shelf' = '5'", "").await;
+    let answer = api.get(&query(&[("metadata.charge.shelf.no", "5")])).await;
+    let of_rows = rows_say(
+        &api,
+        "NULL::TEXT",
+        "charge_metadata ->> 'shelf.no' = '5'",
+        "",
+    )
+    .await;
     let [[_, _, gross, _, _]] = of_rows.into_values().collect::<Vec<_>>()[..] else {
         panic!("one currency")
     };

@@ -413,6 +413,7 @@ async fn a_deleted_connection_leaves_nothing_behind_but_its_job() {
         "stripe_revenue_data",
         "stripe_daily_aggregates",
         "stripe_daily_values",
+        "stripe_omitted_values",
         "stripe_stale_days",
         "stripe_catalog_objects",
         "stripe_metadata_keys",

@@ -29,6 +29,8 @@ async fn acme() -> (ApiOnly, Value) {
              ('acme', 'acme-stripe-acct_Alpha', '2026-11-20', 'usd', 1, 1, 1, 100, 0, '{}', '{}');
          INSERT INTO stripe_daily_values VALUES
              ('acme', 'acme-stripe-acct_Alpha', '2026-11-20', 'usd', 'charge.tier', 'gold', 1, 1, 100, 0);
+         INSERT INTO stripe_omitted_values VALUES
+             ('acme', 'acme-stripe-acct_Alpha', '2026-11-20', 'usd', 'charge.order', '{1}');
          INSERT INTO stripe_stale_days VALUES ('acme', 'acme-stripe-acct_Alpha', '2026-11-20');
          INSERT INTO stripe_catalog_objects VALUES
              ('acme', 'acme-stripe-acct_Alpha', 'customer', 'cus_1', '{}', FALSE);

@@ -6,7 +6,8 @@
 //! changes nothing. What comes out the same is not written.
 //!
 //! A key is left out of the sums by value on days on which they would not be sums: see `MAX_VALUES`,
-//! `FEW_VALUES` and `MAX_VALUE_BYTES`. `omitted_keys` says so, and such days are read from rows.
+//! `FEW_VALUES` and `MAX_VALUE_BYTES`. `omitted_keys` says so, `stripe_omitted_values` has a hash of each of
+//! its values, and days that may have the value that is asked for are read from rows.
 
 use chrono::NaiveDate;
 use sqlx::PgConnection;
@@ -227,6 +228,25 @@ async fn store(
                ON CONFLICT (organization_id, connection_id, date, currency, key_path, value) DO UPDATE
                SET charges = EXCLUDED.charges, units = EXCLUDED.units, gross = EXCLUDED.gross,
                    refunded = EXCLUDED.refunded
+           ), hashes AS MATERIALIZED (
+               SELECT date, currency, key_path,
+                      array_agg(DISTINCT metadata_value_hash(value) ORDER BY metadata_value_hash(value)) AS value_hashes
+               FROM metadata_values
+               WHERE (date, currency, key_path) NOT IN
+                     (SELECT date, currency, key_path FROM metadata_keys
+                      WHERE kept OR octet_length(key_path) > $7)
+               GROUP BY date, currency, key_path
+           ), unhashed AS (
+               DELETE FROM stripe_omitted_values
+               WHERE organization_id = $1 AND connection_id = $2 AND date = ANY($3)
+                 AND (date, currency, key_path) NOT IN (SELECT date, currency, key_path FROM hashes)
+           ), hashed AS (
+               INSERT INTO stripe_omitted_values AS stored (organization_id, connection_id, date, currency, key_path,
+                   value_hashes)
+               SELECT $1, $2, hashes.* FROM hashes
+               ON CONFLICT (organization_id, connection_id, date, currency, key_path) DO UPDATE
+               SET value_hashes = EXCLUDED.value_hashes
+               WHERE stored.value_hashes <> EXCLUDED.value_hashes
            ), products AS (
                SELECT date, currency,
                       '{' || string_agg(to_json(product_id)::TEXT || ':' || (gross - refunded), ','

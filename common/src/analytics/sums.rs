@@ -1,20 +1,22 @@
 //! Where the figures of a call come from: the stored daily sums as far as they answer it, rows for the rest.
 //!
-//! Sums answer calls without a filter, and those with one equality on a plain metadata key, in groups of
+//! Sums answer calls without a filter, and those with one equality on a metadata key, in groups of
 //! time or currency or in none; and groups by a key of the charge's or customer's metadata. There a filter
-//! on rows and a sum by day mean the same: equality of a plain key is equality of the text that
+//! on rows and a sum by day mean the same: equality of a key is equality of the text that
 //! `jsonb_each_text` and `->>` both give, a charge has one day and one currency, and all its lines one
-//! customer. All else is read from rows: dotted paths, several conditions, lines told apart by product.
+//! customer. All else is read from rows: `JSONPath`s, several conditions, lines told apart by product.
 //!
-//! Two kinds of days are read from rows in any case: stale ones, and those on which the key is not kept.
-//! Which these are is asked first, so that PostgreSQL plans with their number; the answer holds for the
-//! caller's snapshot.
+//! Three kinds of days are read from rows in any case: stale ones; those on which the key is not kept, unless
+//! the hashes of its values tell that the value is not there; and, for a dotted path, those that have a key into
+//! whose values it may lead. Which these are is asked first, so that PostgreSQL plans with their number; the
+//! answer holds for the caller's snapshot.
 
 use chrono::NaiveDate;
 use sqlx::{PgConnection, Postgres, QueryBuilder};
 
 use super::{GroupBy, Selection};
 use crate::db::Error;
+use crate::filter::KeyPath;
 
 /// Stored sums that a call can be answered from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,9 +24,9 @@ enum Sums {
     /// Of whole days.
     Days,
     /// Of one value of a key: `charge.tier`, `gold`.
-    Value(String, String),
+    Value(KeyPath, String),
     /// Of all values of a key. What days have beyond them is of charges without the key.
-    Values(String),
+    Values(KeyPath),
 }
 
 /// Where the figures of one call come from.
@@ -46,20 +48,27 @@ impl Sums {
                 [predicate],
                 None | Some(GroupBy::Day | GroupBy::Week | GroupBy::Month | GroupBy::Currency),
             ) => {
-                let (key_path, value) = predicate.plain_equality()?;
-                Some(Self::Value(key_path, value.to_owned()))
+                let (key, value) = predicate.equality()?;
+                Some(Self::Value(key, value.to_owned()))
             }
             ([], Some(GroupBy::Metadata(key))) if key.is_of_whole_charges() => {
-                key.plain().map(Self::Values)
+                key.keys().map(Self::Values)
             }
             _ => None,
         }
     }
 
-    fn key_path(&self) -> Option<&str> {
+    fn key(&self) -> Option<&KeyPath> {
         match self {
             Self::Days => None,
-            Self::Value(key_path, _) | Self::Values(key_path) => Some(key_path),
+            Self::Value(key, _) | Self::Values(key) => Some(key),
+        }
+    }
+
+    fn value(&self) -> Option<&str> {
+        match self {
+            Self::Value(_, value) => Some(value),
+            Self::Days | Self::Values(_) => None,
         }
     }
 }
@@ -73,7 +82,7 @@ impl Source {
     ) -> Result<Self, Error> {
         let sums = Sums::of(selection, group_by);
         let days_of_rows = match &sums {
-            Some(sums) => unanswered_days(conn, selection, sums.key_path()).await?,
+            Some(sums) => unanswered_days(conn, selection, sums).await?,
             None => Vec::new(),
         };
         Ok(Self { sums, days_of_rows })
@@ -93,19 +102,19 @@ impl Source {
         };
         match sums {
             Sums::Days => self.push_days(query, selection, group_by),
-            Sums::Value(key_path, value) => {
+            Sums::Value(key, value) => {
                 push_columns(query, group_by);
-                self.push_values(query, selection, key_path);
+                self.push_values(query, selection, key);
                 query.push(" AND r.value = ").push_bind(value.clone());
             }
-            Sums::Values(key_path) => {
+            Sums::Values(key) => {
                 query.push(
                     "WITH by_value AS MATERIALIZED (
                          SELECT r.value AS key, r.currency, SUM(r.charges) AS charges,
                                 SUM(r.units) AS units, SUM(r.gross) AS gross,
                                 SUM(r.refunded) AS refunded",
                 );
-                self.push_values(query, selection, key_path);
+                self.push_values(query, selection, key);
                 query.push(
                     " GROUP BY r.value, r.currency)
                      SELECT * FROM by_value
@@ -137,12 +146,12 @@ impl Source {
         &self,
         query: &mut QueryBuilder<Postgres>,
         selection: &Selection,
-        key_path: &str,
+        key: &KeyPath,
     ) {
         selection.push_scope(query, "stripe_daily_values");
         query
             .push(" AND r.key_path = ")
-            .push_bind(key_path.to_owned());
+            .push_bind(key.whole.clone());
         self.push_answered(query);
     }
 
@@ -197,26 +206,45 @@ fn push_rows(
     query.push(") AS r GROUP BY r.key, r.currency");
 }
 
-/// The selected days that are stale, or on which the key is not kept.
+/// The selected days that are stale, on which the key is not kept and may have the value, or on which its path may
+/// lead into the value of another key.
 async fn unanswered_days(
     conn: &mut PgConnection,
     selection: &Selection,
-    key_path: Option<&str>,
+    sums: &Sums,
 ) -> Result<Vec<NaiveDate>, Error> {
+    let key = sums.key();
+    let shorter = key.map(|key| key.shorter.as_slice()).unwrap_or_default();
     Ok(sqlx::query_scalar!(
         r#"SELECT date AS "date!" FROM stripe_stale_days
            WHERE organization_id = $1 AND connection_id = $2
              AND ($3::DATE IS NULL OR date >= $3) AND ($4::DATE IS NULL OR date <= $4)
            UNION
-           SELECT date FROM stripe_daily_aggregates
+           SELECT date FROM stripe_daily_aggregates AS day
            WHERE organization_id = $1 AND connection_id = $2 AND $5::TEXT = ANY(omitted_keys)
+             AND ($3::DATE IS NULL OR date >= $3) AND ($4::DATE IS NULL OR date <= $4)
+             AND ($6::TEXT IS NULL OR COALESCE(
+                     (SELECT metadata_value_hash($6) = ANY(value_hashes) FROM stripe_omitted_values AS omitted
+                      WHERE omitted.organization_id = $1 AND omitted.connection_id = $2
+                        AND omitted.date = day.date AND omitted.currency = day.currency
+                        AND omitted.key_path = $5),
+                     TRUE))
+           UNION
+           SELECT date FROM stripe_daily_aggregates
+           WHERE organization_id = $1 AND connection_id = $2 AND $7::TEXT[] && omitted_keys
+             AND ($3::DATE IS NULL OR date >= $3) AND ($4::DATE IS NULL OR date <= $4)
+           UNION
+           SELECT date FROM stripe_daily_values
+           WHERE organization_id = $1 AND connection_id = $2 AND key_path = ANY($7)
              AND ($3::DATE IS NULL OR date >= $3) AND ($4::DATE IS NULL OR date <= $4)
            ORDER BY 1"#,
         selection.organization_id.as_str(),
         selection.connection_id,
         selection.date_from,
         selection.date_to,
-        key_path
+        key.map(|key| key.whole.as_str()),
+        sums.value(),
+        shorter
     )
     .fetch_all(conn)
     .await?)

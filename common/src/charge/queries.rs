@@ -664,6 +664,13 @@ pub async fn purge_derived(
     .execute(&mut *conn)
     .await?;
     sqlx::query!(
+        "DELETE FROM stripe_omitted_values WHERE organization_id = $1 AND connection_id = $2",
+        organization,
+        connection_id
+    )
+    .execute(&mut *conn)
+    .await?;
+    sqlx::query!(
         "DELETE FROM stripe_stale_days WHERE organization_id = $1 AND connection_id = $2",
         organization,
         connection_id

@@ -3,7 +3,7 @@
 use bigdecimal::BigDecimal;
 use uuid::Uuid;
 
-use super::path::Path;
+use super::path::{KeyPath, Path};
 use super::pattern::{Pattern, Refusal};
 use super::{
     Action, Combination, Condition, Field, INVALID_REQUEST, Invalid, MetadataSource, Operand,
@@ -87,16 +87,16 @@ impl CompiledPredicate {
         }
     }
 
-    /// The key, `charge.tier`, and the text that it must equal, where that is all that the predicate says.
-    pub(crate) fn plain_equality(&self) -> Option<(String, &str)> {
+    /// The key and the text that it must equal, where that is all that the predicate says.
+    pub(crate) fn equality(&self) -> Option<(KeyPath, &str)> {
         match self.conditions.as_slice() {
             [
                 CompiledCondition {
-                    subject: Subject::Metadata(source, Path::Key(key)),
+                    subject: Subject::Metadata(source, path),
                     negated: false,
                     test: Test::Equals(value),
                 },
-            ] => Some((format!("{}.{key}", source.as_str()), value)),
+            ] => Some((path.keys(*source)?, value)),
             _ => None,
         }
     }

@@ -36,6 +36,7 @@ use uuid::Uuid;
 pub use compile::{CompiledPredicate, RuleSet};
 pub use evaluate::RowView;
 pub use parse::{RuleDraft, RulePatch};
+pub(crate) use path::KeyPath;
 
 /// Rules that one connection may have.
 pub const MAX_RULES_PER_CONNECTION: usize = 50;

@@ -8,11 +8,10 @@ use std::borrow::Cow;
 
 use serde_json::{Map, Value};
 
-use super::INVALID_REQUEST;
-use super::REGEX_UNSUPPORTED;
 use super::jsonpath::{JsonPath, Problem};
 use super::opened::Json;
 use super::pattern::Refusal;
+use super::{INVALID_REQUEST, MetadataSource, REGEX_UNSUPPORTED};
 
 /// Parts that a dotted path may have; keeps the SQL of one condition small.
 const MAX_SEGMENTS: usize = 32;
@@ -35,7 +34,36 @@ pub(super) struct Dotted {
     pub(super) segments: Vec<String>,
 }
 
+/// A path as whole keys of metadata, each with its source before it: `charge.order.id`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct KeyPath {
+    /// The path as one key. Where metadata has it, its value is the result.
+    pub(crate) whole: String,
+    /// The keys into whose values the path leads where the whole one is missing: `charge.order`.
+    pub(crate) shorter: Vec<String>,
+}
+
 impl Path {
+    /// The keys that the path may begin with; none for a `JSONPath`.
+    pub(super) fn keys(&self, source: MetadataSource) -> Option<KeyPath> {
+        let of_source = |key: &str| format!("{}.{key}", source.as_str());
+        match self {
+            Self::Key(key) => Some(KeyPath {
+                whole: of_source(key),
+                shorter: Vec::new(),
+            }),
+            Self::Dotted(dotted) => Some(KeyPath {
+                whole: of_source(&dotted.whole),
+                shorter: dotted
+                    .splits()
+                    .skip(1)
+                    .map(|(key, _)| of_source(key))
+                    .collect(),
+            }),
+            Self::JsonPath(_) => None,
+        }
+    }
+
     /// # Errors
     ///
     /// The code and what is wrong.

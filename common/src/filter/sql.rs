@@ -15,7 +15,7 @@ use sqlx::{Postgres, QueryBuilder};
 
 use super::compile::{CompiledCondition, Order, Subject, Test};
 use super::jsonpath_sql;
-use super::path::{Dotted, Path, is_index};
+use super::path::{Dotted, KeyPath, Path, is_index};
 use super::{Combination, CompiledPredicate, Field, INVALID_REQUEST, Invalid, MetadataSource};
 
 impl CompiledPredicate {
@@ -85,12 +85,9 @@ impl MetadataKey {
         least.into_inner()
     }
 
-    /// The key, `charge.tier`, where it is neither a dotted path nor a `JSONPath`.
-    pub(crate) fn plain(&self) -> Option<String> {
-        match &self.path {
-            Path::Key(key) => Some(format!("{}.{key}", self.source.as_str())),
-            Path::Dotted(_) | Path::JsonPath(_) => None,
-        }
+    /// The keys that it may be in; none for a `JSONPath`.
+    pub(crate) fn keys(&self) -> Option<KeyPath> {
+        self.path.keys(self.source)
     }
 
     /// Whether all lines of a charge have the same value.
