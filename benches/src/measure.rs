@@ -10,6 +10,7 @@ use std::fmt;
 pub(crate) enum Unit {
     Seconds,
     Milliseconds,
+    Microseconds,
     Requests,
     PerSecond,
     MiB,
@@ -27,6 +28,7 @@ impl fmt::Display for Amount {
         match unit {
             Unit::Seconds => write!(f, "{value:.2} s"),
             Unit::Milliseconds => write!(f, "{value:.1} ms"),
+            Unit::Microseconds => write!(f, "{value:.1} µs"),
             Unit::Requests | Unit::Count => f.write_str(&thousands(value)),
             Unit::PerSecond if value < 1_000.0 => write!(f, "{value:.1}/s"),
             Unit::PerSecond => write!(f, "{}/s", thousands(value)),

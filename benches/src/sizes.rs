@@ -73,6 +73,16 @@ impl Sizes {
         self.part(10_000_000)
     }
 
+    /// Rows that are written in one way and another.
+    pub(crate) fn written_rows(self) -> u64 {
+        self.part(120_000)
+    }
+
+    /// Pages that are carried in one way and another.
+    pub(crate) fn transported_pages(self) -> u64 {
+        self.part(2_000)
+    }
+
     /// Refunds between two jobs.
     pub(crate) fn refunds(self) -> u64 {
         self.part(1_000)

@@ -189,7 +189,11 @@ impl Stage {
     }
 }
 
-async fn drop_database(servers: &Servers, database: &TestDatabase) -> anyhow::Result<()> {
+/// Removes a database that is no longer used.
+pub(crate) async fn drop_database(
+    servers: &Servers,
+    database: &TestDatabase,
+) -> anyhow::Result<()> {
     let url = database.url();
     let name = url
         .expose_secret()

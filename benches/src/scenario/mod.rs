@@ -13,6 +13,8 @@ mod small;
 mod sync;
 mod tenants;
 mod tick;
+mod transport;
+mod writing;
 
 use crate::measure::Run;
 use crate::stage::Servers;
@@ -30,7 +32,19 @@ pub(crate) struct Scenario {
 }
 
 /// All of them, the short ones first.
-pub(crate) const ALL: [Scenario; 8] = [
+pub(crate) const ALL: [Scenario; 10] = [
+    Scenario {
+        name: "transport",
+        also: &[],
+        what: "ways to carry a page of charges, which are compared and have no target",
+        runs: 3,
+    },
+    Scenario {
+        name: "writing",
+        also: &[],
+        what: "ways to write rows, and what each index adds, which are compared and have no target",
+        runs: 3,
+    },
     Scenario {
         name: "small",
         also: &[],
@@ -99,6 +113,8 @@ impl Scenario {
             "tick" => tick::run(servers).await,
             "analytics" => analytics::run(servers).await,
             "changes" => changes::run(servers).await,
+            "transport" => transport::run(servers.sizes).await,
+            "writing" => writing::run(servers).await,
             unknown => anyhow::bail!("no scenario is called {unknown}"),
         }
     }
