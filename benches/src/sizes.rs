@@ -75,7 +75,7 @@ impl Sizes {
 
     /// Rows that are written in one way and another.
     pub(crate) fn written_rows(self) -> u64 {
-        self.part(120_000)
+        self.part(60_000)
     }
 
     /// Pages that are carried in one way and another.

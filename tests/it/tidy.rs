@@ -15,9 +15,11 @@ const NOUNS: [&str; 9] = [
     "tenant",
 ];
 /// Where a noun speaks to PostgreSQL.
-const SQL: [&str; 9] = [
+const SQL: [&str; 11] = [
     "/queries.rs",
     "charge/outside.rs",
+    "charge/upsert.rs",
+    "connection/purge.rs",
     "sync/lease.rs",
     "sync/parked.rs",
     "sync/state.rs",

@@ -8,6 +8,7 @@
 pub mod outside;
 pub mod queries;
 mod rows;
+pub mod upsert;
 
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};

@@ -4,6 +4,7 @@
 //! to. Both come from chrono-tz and from nowhere else, so that rows written today and rows re-dated
 //! tomorrow agree whatever time-zone tables PostgreSQL has.
 
+pub mod purge;
 pub mod queries;
 
 use chrono::{DateTime, Days, NaiveDate, NaiveTime, TimeDelta, TimeZone, Utc};

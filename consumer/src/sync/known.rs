@@ -10,8 +10,8 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use common::catalogue::CatalogObject;
 
-/// Customers remembered at the same time: some megabytes.
-const MOST: usize = 50_000;
+/// Customers remembered at the same time: a few megabytes, whatever the size of the account.
+const MOST: usize = 20_000;
 
 /// Customers as this run has committed them.
 #[derive(Debug, Default)]

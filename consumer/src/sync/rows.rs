@@ -9,8 +9,8 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::PoisonError;
 
 use common::catalogue::{self, CatalogObject, Catalogue, ObjectType};
-use common::charge::queries::{self, Written};
-use common::charge::{Charge, Ingredients, RevenueRow};
+use common::charge::upsert::{self, Written};
+use common::charge::{Charge, Ingredients, RevenueRow, queries};
 use common::purchase::queries::Touched;
 use common::{dispute, filter, purchase};
 use sqlx::PgConnection;
@@ -87,7 +87,7 @@ async fn upsert(
     let mut referred = referred_before(run, tx, rows).await?;
     let (organization, connection_id) = (run.organization(), run.connection_id());
     let Written { changed, surplus } =
-        queries::upsert(tx, organization, connection_id, rows).await?;
+        upsert::upsert(tx, organization, connection_id, rows).await?;
     written.rows += changed.len() as i64 + surplus;
     if surplus > 0 {
         written.stale.extend(REFERRED);

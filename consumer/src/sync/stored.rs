@@ -95,13 +95,14 @@ pub(super) async fn delete(engine: &Engine, job: &Job) -> Result<(), Error> {
     loop {
         let mut tx = db::tenant_transaction(&engine.pool, organization).await?;
         let purged =
-            queries::purge_rows(&mut tx, organization, &job.connection_id, ROWS_PER_PURGE).await?;
+            connection::purge::rows(&mut tx, organization, &job.connection_id, ROWS_PER_PURGE)
+                .await?;
         fenced_progress(&mut tx, &fence, Progress::default(), None).await?;
         if purged > 0 {
             engine.commit(tx).await?;
             continue;
         }
-        queries::purge_derived(&mut tx, organization, &job.connection_id).await?;
+        connection::purge::derived(&mut tx, organization, &job.connection_id).await?;
         connection::queries::delete(&mut tx, organization, &job.connection_id).await?;
         complete(&mut tx, &fence, engine.clock.now()).await?;
         engine.commit(tx).await?;

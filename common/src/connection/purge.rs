@@ -1,0 +1,64 @@
+//! Removing what is stored of a connection that is being deleted, in transactions that the caller keeps short.
+//!
+//! Done again, it finds nothing more to do. Fails when PostgreSQL does. Deliberately absent: the connection itself and
+//! its credentials.
+
+use sqlx::{PgConnection, Postgres, QueryBuilder};
+
+use crate::db::Error;
+use crate::tenant::OrganizationId;
+
+/// Removes up to `limit` rows of a connection that is being deleted; how many went.
+pub async fn rows(
+    conn: &mut PgConnection,
+    organization: &OrganizationId,
+    connection_id: &str,
+    limit: i64,
+) -> Result<u64, Error> {
+    let purged = sqlx::query!(
+        "DELETE FROM stripe_revenue_data
+         WHERE organization_id = $1 AND connection_id = $2 AND (charge_id, line_no) IN (
+             SELECT charge_id, line_no FROM stripe_revenue_data
+             WHERE organization_id = $1 AND connection_id = $2 LIMIT $3)",
+        organization.as_str(),
+        connection_id,
+        limit
+    )
+    .execute(conn)
+    .await?;
+    Ok(purged.rows_affected())
+}
+
+/// What is stored of a connection besides its rows.
+const DERIVED: [&str; 10] = [
+    "stripe_daily_aggregates",
+    "stripe_daily_values",
+    "stripe_omitted_values",
+    "stripe_stale_days",
+    "stripe_catalog_objects",
+    "stripe_metadata_keys",
+    "stripe_purchases",
+    "stripe_disputes",
+    "stripe_parked_objects",
+    "stripe_outside_charges",
+];
+
+/// Removes all that was derived from a connection's rows or kept beside them.
+pub async fn derived(
+    conn: &mut PgConnection,
+    organization: &OrganizationId,
+    connection_id: &str,
+) -> Result<(), Error> {
+    for table in DERIVED {
+        let mut delete = QueryBuilder::<Postgres>::new("DELETE FROM ");
+        delete
+            .push(table)
+            .push(" WHERE organization_id = ")
+            .push_bind(organization.as_str());
+        delete
+            .push(" AND connection_id = ")
+            .push_bind(connection_id);
+        delete.build().execute(&mut *conn).await?;
+    }
+    Ok(())
+}
