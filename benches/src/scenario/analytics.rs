@@ -81,7 +81,8 @@ pub(super) async fn run(servers: &Servers) -> anyhow::Result<Run> {
     aggregates(&asker, &id, &mut run).await?;
     let identifier: String = sqlx::query_scalar(
         "SELECT charge_metadata ->> 'order.id' FROM stripe_revenue_data
-         WHERE connection_id = $1 AND charge_metadata ? 'order.id' AND counted LIMIT 1",
+         WHERE connection_id = $1 AND charge_metadata ? 'order.id' AND counted
+         ORDER BY created_at LIMIT 1",
     )
     .bind(&id)
     .fetch_one(stage.database.admin())
@@ -104,8 +105,14 @@ pub(super) async fn run(servers: &Servers) -> anyhow::Result<Run> {
 async fn prepare(stage: &Stage, id: &str, rows: u64, run: &mut Run) -> anyhow::Result<()> {
     let pool = stage.database.admin();
     let began = Instant::now();
-    // What the account itself had, of which some may lie before the first day of the table.
-    for table in ["stripe_revenue_data", "stripe_daily_aggregates"] {
+    // What the account itself had, of which some may lie before the first day of the table: nothing would make
+    // the sums of such a day anew.
+    for table in [
+        "stripe_revenue_data",
+        "stripe_daily_aggregates",
+        "stripe_daily_values",
+        "stripe_omitted_values",
+    ] {
         let statement = format!("DELETE FROM {table}");
         sqlx::query(AssertSqlSafe(statement)).execute(pool).await?;
     }
