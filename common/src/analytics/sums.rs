@@ -221,22 +221,22 @@ async fn unanswered_days(
              AND ($3::DATE IS NULL OR date >= $3) AND ($4::DATE IS NULL OR date <= $4)
            UNION
            SELECT date FROM stripe_daily_aggregates AS day
-           WHERE organization_id = $1 AND connection_id = $2 AND $5::TEXT = ANY(omitted_keys)
+           WHERE organization_id = $1 AND connection_id = $2
              AND ($3::DATE IS NULL OR date >= $3) AND ($4::DATE IS NULL OR date <= $4)
-             AND ($6::TEXT IS NULL OR COALESCE(
+             AND ($7::TEXT[] && omitted_keys
+                  OR $5::TEXT = ANY(omitted_keys) AND ($6::TEXT IS NULL OR COALESCE(
                      (SELECT metadata_value_hash($6) = ANY(value_hashes) FROM stripe_omitted_values AS omitted
                       WHERE omitted.organization_id = $1 AND omitted.connection_id = $2
                         AND omitted.date = day.date AND omitted.currency = day.currency
                         AND omitted.key_path = $5),
-                     TRUE))
+                     TRUE)))
            UNION
-           SELECT date FROM stripe_daily_aggregates
-           WHERE organization_id = $1 AND connection_id = $2 AND $7::TEXT[] && omitted_keys
-             AND ($3::DATE IS NULL OR date >= $3) AND ($4::DATE IS NULL OR date <= $4)
-           UNION
-           SELECT date FROM stripe_daily_values
-           WHERE organization_id = $1 AND connection_id = $2 AND key_path = ANY($7)
-             AND ($3::DATE IS NULL OR date >= $3) AND ($4::DATE IS NULL OR date <= $4)
+           -- Key by key, and so not at all where there is none: another index would read every key's values.
+           SELECT kept.date FROM UNNEST($7) AS shorter (key_path) CROSS JOIN LATERAL (
+               SELECT date FROM stripe_daily_values
+               WHERE organization_id = $1 AND connection_id = $2 AND key_path = shorter.key_path
+                 AND ($3::DATE IS NULL OR date >= $3) AND ($4::DATE IS NULL OR date <= $4)
+               OFFSET 0) AS kept
            ORDER BY 1"#,
         selection.organization_id.as_str(),
         selection.connection_id,
