@@ -231,12 +231,10 @@ async fn unanswered_days(
                         AND omitted.key_path = $5),
                      TRUE)))
            UNION
-           -- Key by key, and so not at all where there is none: another index would read every key's values.
-           SELECT kept.date FROM UNNEST($7) AS shorter (key_path) CROSS JOIN LATERAL (
-               SELECT date FROM stripe_daily_values
-               WHERE organization_id = $1 AND connection_id = $2 AND key_path = shorter.key_path
-                 AND ($3::DATE IS NULL OR date >= $3) AND ($4::DATE IS NULL OR date <= $4)
-               OFFSET 0) AS kept
+           -- Not by a join with the keys: PostgreSQL has to see them to know that it should take the index by key.
+           SELECT date FROM stripe_daily_values
+           WHERE organization_id = $1 AND connection_id = $2 AND key_path = ANY($7)
+             AND ($3::DATE IS NULL OR date >= $3) AND ($4::DATE IS NULL OR date <= $4)
            ORDER BY 1"#,
         selection.organization_id.as_str(),
         selection.connection_id,
