@@ -210,7 +210,7 @@ fn push_rows(
 }
 
 /// Sums are found by index in any case: by default PostgreSQL takes each that was not vacuumed yet for a reading
-/// from a spinning disk, and reads all of a table of some hundred thousand instead. Until the transaction ends.
+/// from a spinning disk, and may read all of a small table instead. Until the transaction ends.
 async fn believe_in_index(conn: &mut PgConnection) -> Result<(), Error> {
     sqlx::query!("SELECT set_config('random_page_cost', '1.1', TRUE)")
         .fetch_one(conn)
