@@ -115,8 +115,18 @@ impl Stage {
 
     /// Connects an account by its key.
     pub(crate) async fn connect(&self, key: &str, lookback_days: u32) -> anyhow::Result<Connected> {
-        let body =
-            json!({"organization_id": "acme", "api_key": key, "lookback_days": lookback_days});
+        self.connect_in("UTC", key, lookback_days).await
+    }
+
+    /// The same, with days of a time zone.
+    pub(crate) async fn connect_in(
+        &self,
+        timezone: &str,
+        key: &str,
+        lookback_days: u32,
+    ) -> anyhow::Result<Connected> {
+        let body = json!({"organization_id": "acme", "api_key": key, "lookback_days": lookback_days,
+            "timezone": timezone});
         let path = "/v1/connectors/stripe/connect";
         let (status, answer) = self.engine.ask(Method::POST, path, Some(body)).await;
         anyhow::ensure!(

@@ -13,6 +13,7 @@ use common::analytics::refresh::{Taken, refresh_days};
 use common::db::{self, Role};
 use common::tenant::OrganizationId;
 use tests::api_only::ApiOnly;
+use tracing::subscriber::DefaultGuard;
 use tracing_subscriber::fmt::MakeWriter;
 
 const ID: &str = "acme-stripe-acct_Alpha";
@@ -46,8 +47,9 @@ impl<'a> MakeWriter<'a> for Log {
     }
 }
 
-/// 2,000 charges of `acme` among 18,000 of nine others, a third of them of two lines.
-async fn many_tenants(api: &ApiOnly) {
+/// An API whose statements tell their plans; an account is connected.
+async fn explained_api() -> ApiOnly {
+    let api = ApiOnly::start().await;
     api.execute(
         "DO $$ BEGIN
              EXECUTE format('ALTER DATABASE %I SET session_preload_libraries = auto_explain', current_database());
@@ -57,6 +59,11 @@ async fn many_tenants(api: &ApiOnly) {
     )
     .await;
     api.connect("rk_test_full_Alpha").await;
+    api
+}
+
+/// 2,000 charges of `acme` among 18,000 of nine others, a third of them of two lines.
+async fn many_tenants(api: &ApiOnly) {
     api.execute(
         "INSERT INTO organizations SELECT 'o' || n, 'o', now() FROM generate_series(1, 9) AS n;
          INSERT INTO stripe_revenue_data (organization_id, connection_id, charge_id, line_no, created_at, date, currency,
@@ -94,6 +101,17 @@ async fn many_tenants(api: &ApiOnly) {
     api.execute("VACUUM ANALYZE").await;
 }
 
+/// What is logged until the guard is dropped.
+fn listen() -> (Log, DefaultGuard) {
+    let log = Log::default();
+    let subscriber = tracing_subscriber::fmt()
+        .with_writer(log.clone())
+        .with_ansi(false)
+        .with_max_level(tracing::Level::INFO)
+        .finish();
+    (log, tracing::subscriber::set_default(subscriber))
+}
+
 /// What the statements of a call read, one line a scan.
 fn scans(log: &str) -> Vec<&str> {
     let lines = log
@@ -121,14 +139,8 @@ async fn plans(api: &ApiOnly, log: &Log, path: &str, accept: &str) -> String {
 #[tokio::test]
 #[expect(clippy::too_many_lines, reason = "most of it is the table")]
 async fn every_call_reads_by_the_index_that_is_meant_for_it() {
-    let log = Log::default();
-    let subscriber = tracing_subscriber::fmt()
-        .with_writer(log.clone())
-        .with_ansi(false)
-        .with_max_level(tracing::Level::INFO)
-        .finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
-    let api = ApiOnly::start().await;
+    let (log, _guard) = listen();
+    let api = explained_api().await;
     many_tenants(&api).await;
     let report = format!("/v1/analytics/stripe?connection_id={ID}");
     let rows = format!("/v1/analytics/stripe/charges?connection_id={ID}&limit=10");
@@ -264,5 +276,30 @@ async fn every_call_reads_by_the_index_that_is_meant_for_it() {
                 "{path} sorts its rows:\n{read}"
             );
         }
+    }
+}
+
+#[tokio::test]
+async fn days_of_a_dotted_key_took_long_until_the_sums_were_analyzed() {
+    let (log, _guard) = listen();
+    let api = explained_api().await;
+    api.execute(
+        "ALTER TABLE stripe_daily_values SET (autovacuum_enabled = off);
+         INSERT INTO stripe_daily_values SELECT 'acme', 'acme-stripe-acct_Alpha', DATE '2026-01-01' + day, 'usd',
+             'charge.key_' || key, 'value', 1, 1, 1, 0
+         FROM generate_series(1, 100) AS day, generate_series(1, 100) AS key",
+    )
+    .await;
+    let report = format!("/v1/analytics/stripe?connection_id={ID}&metadata.charge.order.id=o_1");
+    for range in ["", "&date_from=2026-01-02&date_to=2026-12-30"] {
+        let log = plans(&api, &log, &format!("{report}{range}"), "application/json").await;
+        assert!(
+            log.contains("on stripe_daily_values"),
+            "shorter keys were not looked for: {log}"
+        );
+        assert!(
+            !log.contains("Filter: (key_path"),
+            "sums of other keys are read: {log}"
+        );
     }
 }

@@ -2,10 +2,14 @@
 //!
 //! Quantities sold are told as well and have no limit: a charge of today may pay an invoice of two months ago,
 //! which is read when its page comes.
+//!
+//! Days are those of a time zone where the last hour of the day has begun, so that today has as many charges whenever
+//! this runs.
 
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use anyhow::Context as _;
+use chrono::{DateTime, Timelike as _, Utc};
 use common::clock::{Clock as _, SystemClock};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -25,6 +29,7 @@ const MOST_SECONDS: f64 = 3.0;
 /// How long invoices and sessions reach back before the range, as docs/figures.md says.
 const LINES_REACH_BACK_SECONDS: i64 = 35 * 86_400;
 const DAY_SECONDS: i64 = 86_400;
+const HOUR_SECONDS: i64 = 3_600;
 const LOOK: Duration = Duration::from_millis(20);
 /// Long after the limit, where the figure is still told.
 const PATIENCE: Duration = Duration::from_mins(5);
@@ -46,19 +51,20 @@ pub(super) async fn run(servers: &Servers) -> anyhow::Result<Run> {
     let mut stage = Stage::with_account(servers, account).await?;
     stage.start_all().await;
     let now = SystemClock.now();
-    let today = now.timestamp() - now.timestamp().rem_euclid(DAY_SECONDS);
-    let truth = truth_of_today(&stage, today)?;
-    anyhow::ensure!(
-        !truth.is_empty(),
-        "nothing counts today: a moment after midnight is too early"
-    );
-    let date = DateTime::<Utc>::from_timestamp(today, 0)
-        .unwrap_or(now)
+    let ahead_of_utc = hours_to_the_last_hour(now);
+    let local = now.timestamp() + ahead_of_utc * HOUR_SECONDS;
+    let midnight = local - local.rem_euclid(DAY_SECONDS);
+    let truth = truth_of_today(&stage, midnight - ahead_of_utc * HOUR_SECONDS)?;
+    anyhow::ensure!(!truth.is_empty(), "nothing counts today");
+    let date = DateTime::<Utc>::from_timestamp(midnight, 0)
+        .context("today is beyond the calendar")?
         .date_naive();
 
     let began = Instant::now();
+    // These zones are named by what has to be added to reach UTC.
+    let timezone = format!("Etc/GMT{:+}", -ahead_of_utc);
     let connected = stage
-        .connect(stage.sim.first().key(), LOOKBACK_DAYS)
+        .connect_in(&timezone, stage.sim.first().key(), LOOKBACK_DAYS)
         .await?;
     let answered = began.elapsed().as_secs_f64();
     let path = format!(
@@ -121,6 +127,12 @@ pub(super) async fn run(servers: &Servers) -> anyhow::Result<Run> {
         .await;
     stage.close().await?;
     Ok(run)
+}
+
+/// By how many hours a time zone is ahead of UTC in which it is past 23 o'clock: -12 to 11.
+fn hours_to_the_last_hour(now: DateTime<Utc>) -> i64 {
+    let hours = 23 - i64::from(now.hour());
+    if hours > 11 { hours - 24 } else { hours }
 }
 
 fn truth_of_today(stage: &Stage, today: i64) -> anyhow::Result<Totals> {

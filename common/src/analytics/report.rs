@@ -78,6 +78,14 @@ impl From<&Group> for GroupPlace {
 /// The totals of a selection, a row a currency, by currency.
 pub async fn totals(conn: &mut PgConnection, selection: &Selection) -> Result<Vec<Totals>, Error> {
     let source = Source::of(conn, selection, None).await?;
+    totals_from(conn, selection, &source).await
+}
+
+async fn totals_from(
+    conn: &mut PgConnection,
+    selection: &Selection,
+    source: &Source,
+) -> Result<Vec<Totals>, Error> {
     let mut query = QueryBuilder::new("SELECT part.currency, ");
     query.push(FIGURES).push(" FROM (");
     source.push_parts(&mut query, selection, None);
@@ -97,12 +105,16 @@ pub async fn totals_and_groups(
     after: Option<&GroupPlace>,
     limit: i64,
 ) -> Result<(Vec<Totals>, Vec<Group>), Error> {
-    let groups = groups(conn, selection, group_by, after, limit).await?;
+    let source = Source::of(conn, selection, Some(group_by)).await?;
+    let groups = groups_from(conn, selection, group_by, after, limit, &source).await?;
     let all = after.is_none() && (groups.len() as i64) < limit;
     let sums = (all && group_by.parts_charges()).then(|| sums_of(&groups));
     let totals = match sums.flatten() {
         Some(totals) => totals,
-        None => totals(conn, selection).await?,
+        None => {
+            let source = source.of_totals(conn, selection).await?;
+            totals_from(conn, selection, &source).await?
+        }
     };
     Ok((totals, groups))
 }
@@ -135,14 +147,14 @@ const FIGURES: &str = "SUM(part.charges)::BIGINT AS charges, SUM(part.units)::BI
 
 /// The groups of a selection after `after`, at most `limit`: those of time ascending, others by net
 /// descending, then by key, rows without one last.
-async fn groups(
+async fn groups_from(
     conn: &mut PgConnection,
     selection: &Selection,
     group_by: &GroupBy,
     after: Option<&GroupPlace>,
     limit: i64,
+    source: &Source,
 ) -> Result<Vec<Group>, Error> {
-    let source = Source::of(conn, selection, Some(group_by)).await?;
     let mut query = QueryBuilder::new(
         "SELECT key, currency, charges, units, gross, refunded, net FROM (
              SELECT part.key COLLATE \"C\" AS key, part.currency COLLATE \"C\" AS currency, ",

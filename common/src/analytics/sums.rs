@@ -82,13 +82,24 @@ impl Source {
     ) -> Result<Self, Error> {
         let sums = Sums::of(selection, group_by);
         let days_of_rows = match &sums {
-            Some(sums) => {
-                believe_in_index(conn).await?;
-                unanswered_days(conn, selection, sums).await?
-            }
+            Some(sums) => unanswered_days(conn, selection, sums).await?,
             None => Vec::new(),
         };
         Ok(Self { sums, days_of_rows })
+    }
+
+    /// Where the totals come from, when the groups of the same selection come from here: mostly the same is known
+    /// of the days then.
+    pub(super) async fn of_totals(
+        self,
+        conn: &mut PgConnection,
+        selection: &Selection,
+    ) -> Result<Self, Error> {
+        if Sums::of(selection, None) == self.sums {
+            Ok(self)
+        } else {
+            Self::of(conn, selection, None).await
+        }
     }
 
     /// Writes a query of parts of the groups, `(key, currency, charges, units, gross, refunded)`; what the
@@ -209,15 +220,6 @@ fn push_rows(
     query.push(") AS r GROUP BY r.key, r.currency");
 }
 
-/// Sums are found by index in any case: by default PostgreSQL takes each that was not vacuumed yet for a reading
-/// from a spinning disk, and may read all of a small table instead. Until the transaction ends.
-async fn believe_in_index(conn: &mut PgConnection) -> Result<(), Error> {
-    sqlx::query!("SELECT set_config('random_page_cost', '1.1', TRUE)")
-        .fetch_one(conn)
-        .await?;
-    Ok(())
-}
-
 /// The selected days that are stale, on which the key is not kept and may have the value, or on which its path may
 /// lead into the value of another key.
 async fn unanswered_days(
@@ -243,10 +245,13 @@ async fn unanswered_days(
                         AND omitted.key_path = $5),
                      TRUE)))
            UNION
-           -- Not by a join with the keys: PostgreSQL has to see them to know that it should take the index by key.
-           SELECT date FROM stripe_daily_values
-           WHERE organization_id = $1 AND connection_id = $2 AND key_path = ANY($7)
-             AND ($3::DATE IS NULL OR date >= $3) AND ($4::DATE IS NULL OR date <= $4)
+           -- Key by key and in the order of the index by key: what PostgreSQL believes of the table may be long out of
+           -- date, and reading all sums of the connection then looks as cheap.
+           SELECT shorter.date FROM UNNEST($7::TEXT[]) AS key (path) CROSS JOIN LATERAL (
+               SELECT date FROM stripe_daily_values
+               WHERE organization_id = $1 AND connection_id = $2 AND key_path = key.path
+                 AND ($3::DATE IS NULL OR date >= $3) AND ($4::DATE IS NULL OR date <= $4)
+               ORDER BY value, date OFFSET 0) AS shorter
            ORDER BY 1"#,
         selection.organization_id.as_str(),
         selection.connection_id,
