@@ -109,13 +109,11 @@ pub async fn totals_and_groups(
     let groups = groups_from(conn, selection, group_by, after, limit, &source).await?;
     let all = after.is_none() && (groups.len() as i64) < limit;
     let sums = (all && group_by.parts_charges()).then(|| sums_of(&groups));
-    let totals = match sums.flatten() {
-        Some(totals) => totals,
-        None => {
-            let source = source.of_totals(conn, selection).await?;
-            totals_from(conn, selection, &source).await?
-        }
-    };
+    if let Some(totals) = sums.flatten() {
+        return Ok((totals, groups));
+    }
+    let source = source.of_totals(conn, selection).await?;
+    let totals = totals_from(conn, selection, &source).await?;
     Ok((totals, groups))
 }
 

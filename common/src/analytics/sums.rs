@@ -245,13 +245,13 @@ async fn unanswered_days(
                         AND omitted.key_path = $5),
                      TRUE)))
            UNION
-           -- Key by key and in the order of the index by key: what PostgreSQL believes of the table may be long out of
-           -- date, and reading all sums of the connection then looks as cheap.
+           -- Key by key: where PostgreSQL knows nothing of the table yet, it takes an array for a condition on what it
+           -- found, and reads the sums of all keys.
            SELECT shorter.date FROM UNNEST($7::TEXT[]) AS key (path) CROSS JOIN LATERAL (
                SELECT date FROM stripe_daily_values
                WHERE organization_id = $1 AND connection_id = $2 AND key_path = key.path
                  AND ($3::DATE IS NULL OR date >= $3) AND ($4::DATE IS NULL OR date <= $4)
-               ORDER BY value, date OFFSET 0) AS shorter
+               OFFSET 0) AS shorter
            ORDER BY 1"#,
         selection.organization_id.as_str(),
         selection.connection_id,

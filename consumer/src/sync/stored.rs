@@ -5,9 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::TimeDelta;
 use common::catalogue::ObjectType;
 use common::charge::queries;
+use common::filter::queries::Stretch;
 use common::sync::lease::{Progress, complete, fenced_progress};
 use common::sync::{Job, state};
 use common::{connection, db, filter, purchase};
+use futures::{TryStreamExt as _, stream};
 
 use super::{Run, finish, rows};
 use crate::Engine;
@@ -15,6 +17,8 @@ use crate::outcome::Error;
 
 /// Rows decided about in one transaction.
 const ROWS_PER_REFILTER: i64 = 50_000;
+/// Such transactions side by side; their days differ, so none waits for another but to note its progress.
+const STRETCHES_AT_ONCE: usize = 2;
 /// Rows removed in one transaction.
 const ROWS_PER_PURGE: i64 = 10_000;
 
@@ -32,21 +36,27 @@ pub(super) async fn refilter(run: &Run<'_>) -> Result<(), Error> {
     )
     .await?;
     run.commit(tx).await?;
-    for stretch in stretches {
-        let mut tx = run.transaction().await?;
-        let days = filter::queries::refilter(
-            &mut tx,
-            organization.as_str(),
-            connection_id,
-            &run.rules,
-            stretch,
-        )
+    stream::iter(stretches.into_iter().map(Ok))
+        .try_for_each_concurrent(STRETCHES_AT_ONCE, |stretch| refilter_stretch(run, stretch))
         .await?;
-        queries::mark_stale(&mut tx, organization, connection_id, &days).await?;
-        fenced_progress(&mut tx, &run.fence, Progress::default(), None).await?;
-        run.commit(tx).await?;
-    }
     finish::complete(run, None).await
+}
+
+async fn refilter_stretch(run: &Run<'_>, stretch: Stretch) -> Result<(), Error> {
+    let (organization, connection_id) = (run.organization(), run.connection_id());
+    let mut tx = run.transaction().await?;
+    let days = filter::queries::refilter(
+        &mut tx,
+        organization.as_str(),
+        connection_id,
+        &run.rules,
+        stretch,
+    )
+    .await?;
+    queries::mark_stale(&mut tx, organization, connection_id, &days).await?;
+    fenced_progress(&mut tx, &run.fence, Progress::default(), None).await?;
+    run.commit(tx).await?;
+    Ok(())
 }
 
 /// Dates every stored row in the connection's present time zone. Where the covered range now begins
