@@ -249,7 +249,7 @@ async fn every_call_reads_by_the_index_that_is_meant_for_it() {
             );
         }
         if path.contains("daily-aggregates") {
-            assert!(log.contains("hash_record_extended"), "no version: {log}");
+            assert!(log.contains("hashtidextended"), "no version: {log}");
         }
         for table in [
             "stripe_revenue_data",

@@ -54,10 +54,10 @@ pub struct DailyAggregate {
     top_metadata_values: BTreeMap<String, Vec<TopValue>>,
 }
 
-/// Which versions of rows an answer is made of: their number and two digests of where each stands and which
+/// Which versions of rows an answer is made of: their number and a digest of where each stands and which
 /// transaction wrote it. Equal as long as none of them is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Version(i64, i64, i64);
+pub struct Version(i64, i64);
 
 /// The version of what [`hand_out`] would hand out now. It reads the rows and none of their JSON.
 pub async fn version(
@@ -68,8 +68,7 @@ pub async fn version(
 ) -> Result<Version, Error> {
     let row = sqlx::query!(
         r#"SELECT COUNT(*) AS "count!",
-                  COALESCE(bit_xor(hash_record_extended(ROW(ctid, xmin), 1)), 0) AS "one!",
-                  COALESCE(bit_xor(hash_record_extended(ROW(ctid, xmin), 2)), 0) AS "other!"
+                  COALESCE(bit_xor(hashtidextended(ctid, xmin::TEXT::BIGINT)), 0) AS "digest!"
            FROM stripe_daily_aggregates
            WHERE organization_id = $1 AND connection_id = $2 AND charges > 0
              AND ($3::DATE IS NULL OR date >= $3) AND ($4::DATE IS NULL OR date <= $4)"#,
@@ -80,7 +79,7 @@ pub async fn version(
     )
     .fetch_one(conn)
     .await?;
-    Ok(Version(row.count, row.one, row.other))
+    Ok(Version(row.count, row.digest))
 }
 
 /// JSON as it is stored, neither parsed nor written by PostgreSQL or here.

@@ -142,7 +142,8 @@ async fn store(
         r#"WITH line AS (
                SELECT date, currency, line_no, counted, units, gross, refunded,
                       COALESCE(product_id, 'none') AS product_id, customer_metadata::TEXT AS customer,
-                      product_metadata::TEXT AS product, price_metadata::TEXT AS price
+                      CASE WHEN product_id IS NOT NULL THEN product_metadata::TEXT END AS product,
+                      CASE WHEN price_id IS NOT NULL THEN price_metadata::TEXT END AS price
                FROM stripe_revenue_data
                WHERE organization_id = $1 AND connection_id = $2 AND date = ANY($3)
            ), parts AS MATERIALIZED (
@@ -158,14 +159,13 @@ async fn store(
                GROUP BY GROUPING SETS ((date, currency), (date, currency, product_id), (date, currency, customer),
                                        (date, currency, product), (date, currency, price))
            ), charge_values AS (
-               SELECT date, currency, 'charge.' || (entry).key AS key_path, (entry).value AS value,
+               SELECT date, currency, 'charge.' || key AS key_path, value,
                       COUNT(*) FILTER (WHERE line_no = 0) AS charges, SUM(units)::BIGINT AS units,
                       SUM(gross)::BIGINT AS gross, SUM(refunded)::BIGINT AS refunded
-               FROM (SELECT date, currency, line_no, units, gross, refunded, jsonb_each_text(charge_metadata) AS entry
-                     FROM stripe_revenue_data
-                     WHERE organization_id = $1 AND connection_id = $2 AND date = ANY($3) AND counted) AS entries
-               WHERE (entry).value IS NOT NULL
-               GROUP BY date, currency, (entry).key, (entry).value
+               FROM stripe_revenue_data CROSS JOIN LATERAL jsonb_each_text(charge_metadata)
+               WHERE organization_id = $1 AND connection_id = $2 AND date = ANY($3) AND counted
+                 AND value IS NOT NULL
+               GROUP BY date, currency, key, value
            ), further AS (
                SELECT line.date, line.currency, line.charge_id, object.source,
                       jsonb_each_text(object.metadata) AS entry, object.first
@@ -176,6 +176,8 @@ async fn store(
                    AS object (source, metadata, first)
                WHERE organization_id = $1 AND connection_id = $2 AND line.date = ANY($3) AND line.line_no <> 0
                  AND line.counted AND first.date = ANY($3) AND first.line_no = 0
+                 -- So that the rows are not read twice more where charges have one line each.
+                 AND (SELECT bool_or(lines > charges) FROM parts WHERE part = 15)
            ), object_values AS (
                SELECT date, currency, source || key AS key_path, value,
                       SUM(charges)::BIGINT AS charges, SUM(units)::BIGINT AS units, SUM(gross)::BIGINT AS gross,
