@@ -212,6 +212,8 @@ async fn store(
                    SELECT ctid, date, currency, key_path, value, charges, units, gross, refunded
                    FROM stripe_daily_values
                    WHERE organization_id = $1 AND connection_id = $2 AND date = day.date
+                     -- The condition of the index by day, which is kept from others by it.
+                     AND octet_length(currency) > 0
                    OFFSET 0) AS stored
            ), gone AS (
                DELETE FROM stripe_daily_values WHERE ctid = ANY(ARRAY(

@@ -16,10 +16,9 @@ use crate::outcome::Error;
 
 /// Days refreshed in the first transaction; further ones adapt to [`CHARGES_PER_COMMIT`].
 pub(super) const FIRST_DAYS: i64 = 7;
-/// Charges whose days one transaction refreshes, roughly: enough for planning the statement not to count, few
-/// enough for their sums to fit into memory, and for two connections that share the days of a job to end at about
-/// the same time.
-const CHARGES_PER_COMMIT: i64 = 8_000;
+/// Charges whose days one transaction refreshes, roughly: their sums fit into memory, and two connections that
+/// share the days of a job end at about the same time.
+const CHARGES_PER_COMMIT: i64 = 4_000;
 /// Days that one transaction refreshes at most.
 const MOST_DAYS: i64 = 366;
 
