@@ -138,7 +138,7 @@ async fn store(
     connection_id: &str,
     days: &[NaiveDate],
 ) -> Result<i64, Error> {
-    let charges = sqlx::query_scalar!(
+    let stored = sqlx::query!(
         r#"WITH line AS (
                SELECT date, currency, line_no, counted, units, gross, refunded,
                       COALESCE(product_id, 'none') AS product_id, customer_metadata::TEXT AS customer,
@@ -215,11 +215,6 @@ async fn store(
                      -- The condition of the index by day, which is kept from others by it.
                      AND octet_length(currency) > 0
                    OFFSET 0) AS stored
-           ), gone AS (
-               DELETE FROM stripe_daily_values WHERE ctid = ANY(ARRAY(
-                   SELECT ctid FROM stored
-                   WHERE (date, currency, key_path, value) NOT IN
-                         (SELECT date, currency, key_path, value FROM kept)))
            ), written AS (
                -- What is as it was is not even locked, which would write it.
                INSERT INTO stripe_daily_values (organization_id, connection_id, date, currency, key_path, value,
@@ -301,7 +296,11 @@ async fn store(
                      (EXCLUDED.charges_stored, EXCLUDED.charges, EXCLUDED.units, EXCLUDED.gross, EXCLUDED.refunded,
                       EXCLUDED.revenue_by_product::TEXT, EXCLUDED.top_metadata_values::TEXT, EXCLUDED.omitted_keys)
            )
-           SELECT COALESCE(SUM(charges_stored), 0)::BIGINT AS "charges!" FROM fresh"#,
+           SELECT COALESCE(SUM(charges_stored), 0)::BIGINT AS "charges!",
+                  ARRAY(SELECT ctid::TEXT FROM stored
+                        WHERE (date, currency, key_path, value) NOT IN
+                              (SELECT date, currency, key_path, value FROM kept)) AS "gone!"
+           FROM fresh"#,
         organization.as_str(),
         connection_id,
         days,
@@ -311,7 +310,24 @@ async fn store(
         MAX_KEY_BYTES,
         FEW_VALUES
     )
-    .fetch_one(conn)
+    .fetch_one(&mut *conn)
     .await?;
-    Ok(charges)
+    if !stored.gone.is_empty() {
+        remove(conn, &stored.gone).await?;
+    }
+    Ok(stored.charges)
+}
+
+/// Removes sums by their places, which no other transaction changes while this one makes their days anew.
+///
+/// A statement of its own: where PostgreSQL does not know the organization yet, it reads all sums of it, and has a
+/// hash table for places only if they are a constant.
+async fn remove(conn: &mut PgConnection, places: &[String]) -> Result<(), Error> {
+    sqlx::query!(
+        "DELETE FROM stripe_daily_values WHERE ctid = ANY($1::TEXT[]::TID[])",
+        places
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
 }
