@@ -313,18 +313,30 @@ async fn store(
     .fetch_one(&mut *conn)
     .await?;
     if !stored.gone.is_empty() {
-        remove(conn, &stored.gone).await?;
+        remove(conn, organization, connection_id, days, &stored.gone).await?;
     }
     Ok(stored.charges)
 }
 
-/// Removes sums by their places, which no other transaction changes while this one makes their days anew.
+/// Removes sums of these days by their places. They are named by their days as well: only those are held by this
+/// transaction, and a place elsewhere may be another row's by now.
 ///
-/// A statement of its own: where PostgreSQL does not know the organization yet, it reads all sums of it, and has a
-/// hash table for places only if they are a constant.
-async fn remove(conn: &mut PgConnection, places: &[String]) -> Result<(), Error> {
+/// A statement of its own: where PostgreSQL does not know the organization yet, it reads more than these sums, and
+/// has a hash table for places only if they are a constant.
+async fn remove(
+    conn: &mut PgConnection,
+    organization: &OrganizationId,
+    connection_id: &str,
+    days: &[NaiveDate],
+    places: &[String],
+) -> Result<(), Error> {
     sqlx::query!(
-        "DELETE FROM stripe_daily_values WHERE ctid = ANY($1::TEXT[]::TID[])",
+        "DELETE FROM stripe_daily_values
+         WHERE organization_id = $1 AND connection_id = $2 AND date = ANY($3) AND octet_length(currency) > 0
+           AND ctid = ANY($4::TEXT[]::TID[])",
+        organization.as_str(),
+        connection_id,
+        days,
         places
     )
     .execute(conn)
