@@ -2,7 +2,7 @@
 //! all tenants' rows.
 //!
 //! The statements are those that the API sends: every session loads `auto_explain`, which tells the plan of
-//! each as a notice. Most rows belong to other tenants, and the planner has statistics and a free choice; but in the test
+//! each as a notice. Most rows belong to other tenants, and the planner has statistics and a free choice; but in the tests
 //! of a table that was just filled, where it knows nothing.
 
 use std::io;
