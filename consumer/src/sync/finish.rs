@@ -63,7 +63,8 @@ async fn refresh(run: &Run<'_>) -> Result<(), Error> {
     refresh_rest(run, limit, Taken::Await).await
 }
 
-async fn refresh_rest(run: &Run<'_>, limit: i64, taken: Taken) -> Result<(), Error> {
+/// Makes the sums of all stale days anew, beginning with `limit` of them in a transaction.
+pub(super) async fn refresh_rest(run: &Run<'_>, limit: i64, taken: Taken) -> Result<(), Error> {
     let mut next = Some(limit);
     while let Some(limit) = next {
         next = refresh_some(run, limit, None, taken).await?;

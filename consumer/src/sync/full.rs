@@ -189,13 +189,18 @@ pub(super) async fn read_and_write(
             }
         }
     };
-    let ((read, written), ()) = tokio::try_join!(read_and_written, work_beside(run, besides))?;
-    read?;
-    if written.plan.is_done() {
+    let worked = async {
+        let (read, written) = read_and_written.await?;
+        read?;
+        if !written.plan.is_done() {
+            return Err(Error::BrokeOff);
+        }
+        // What is left, without a wait for the other connection's last days.
+        finish::refresh_rest(run, finish::FIRST_DAYS, Taken::Skip).await?;
         Ok(written)
-    } else {
-        Err(Error::BrokeOff)
-    }
+    };
+    let (written, ()) = tokio::try_join!(worked, work_beside(run, besides))?;
+    Ok(written)
 }
 
 /// Work that the writer leaves to another connection, so that no page waits for it.
@@ -207,8 +212,8 @@ enum Beside {
     Grown,
 }
 
-/// Makes the sums of days that are read while others still are. When the writer has ended, the end of the job sees
-/// to what is left, by more than one connection.
+/// Makes the sums of days that are read while others still are, and goes on with any that are stale when the writer
+/// has ended.
 async fn work_beside(
     run: &Run<'_>,
     mut work: mpsc::UnboundedReceiver<Beside>,
@@ -227,7 +232,7 @@ async fn work_beside(
                 }
             }
         } else if work.is_closed() {
-            return Ok(());
+            return finish::refresh_rest(run, limit, Taken::Skip).await;
         } else {
             match finish::refresh_some(run, limit, Some(&days), Taken::Skip).await? {
                 Some(next) => limit = next,
