@@ -307,12 +307,26 @@ async fn assert_sums_of_other_keys_are_not_read(api: &ApiOnly, log: &Log) {
     }
 }
 
-#[tokio::test]
-async fn reports_of_metadata_took_long_until_the_sums_were_analyzed() {
-    let (log, _guard) = listen();
+/// An API whose sums PostgreSQL is told of by nobody but the test.
+async fn explained_api_without_autovacuum() -> ApiOnly {
     let api = explained_api().await;
     api.execute("ALTER TABLE stripe_daily_values SET (autovacuum_enabled = off)")
         .await;
+    api
+}
+
+/// Stores [`SUMS`] so that PostgreSQL has statistics, and none of them.
+async fn store_sums_unknown_to_statistics(api: &ApiOnly) {
+    let mut sums = api.database.admin().begin().await.unwrap();
+    sqlx::query(SUMS).execute(&mut *sums).await.unwrap();
+    api.execute("ANALYZE stripe_daily_values").await;
+    sums.commit().await.unwrap();
+}
+
+#[tokio::test]
+async fn reports_of_metadata_took_long_until_the_sums_were_analyzed() {
+    let (log, _guard) = listen();
+    let api = explained_api_without_autovacuum().await;
     api.execute(SUMS).await;
     assert_sums_of_other_keys_are_not_read(&api, &log).await;
 }
@@ -320,12 +334,52 @@ async fn reports_of_metadata_took_long_until_the_sums_were_analyzed() {
 #[tokio::test]
 async fn reports_of_metadata_took_long_when_the_sums_were_analyzed_before_their_commit() {
     let (log, _guard) = listen();
-    let api = explained_api().await;
-    api.execute("ALTER TABLE stripe_daily_values SET (autovacuum_enabled = off)")
-        .await;
-    let mut sums = api.database.admin().begin().await.unwrap();
-    sqlx::query(SUMS).execute(&mut *sums).await.unwrap();
-    api.execute("ANALYZE stripe_daily_values").await;
-    sums.commit().await.unwrap();
+    let api = explained_api_without_autovacuum().await;
+    store_sums_unknown_to_statistics(&api).await;
     assert_sums_of_other_keys_are_not_read(&api, &log).await;
+}
+
+#[tokio::test]
+async fn a_changed_rule_took_long_when_each_sum_was_compared_with_each_that_goes() {
+    let (log, _guard) = listen();
+    let api = explained_api_without_autovacuum().await;
+    store_sums_unknown_to_statistics(&api).await;
+    // Days without a row: all of their sums go.
+    api.execute(
+        "INSERT INTO stripe_stale_days SELECT 'acme', 'acme-stripe-acct_Alpha', DATE '2026-01-01' + day
+         FROM generate_series(11, 20) AS day",
+    )
+    .await;
+    let acme = OrganizationId::new("acme").unwrap();
+    let pool = api.database.pool(Role::Consumer);
+    let mut tx = db::tenant_transaction(&pool, &acme).await.unwrap();
+    log.take();
+    let refreshed = refresh_days(&mut tx, &acme, ID, 10, None, Taken::Skip)
+        .await
+        .unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!((refreshed.days, refreshed.charges), (10, 0));
+    let left = "SELECT COUNT(*) FROM stripe_daily_values";
+    let left: i64 = sqlx::query_scalar(left)
+        .fetch_one(api.database.admin())
+        .await
+        .unwrap();
+    assert_eq!(left, 9_000);
+    let log = log.take();
+    let deletes = log
+        .split("Query Text:")
+        .filter(|plan| plan.contains("Delete on stripe_daily_values"));
+    let deletes: Vec<&str> = deletes.collect();
+    assert!(!deletes.is_empty(), "nothing was deleted: {log}");
+    for plan in deletes {
+        // Of a constant PostgreSQL makes a hash table.
+        assert!(
+            plan.contains("ctid = ANY ('{") && !plan.contains("ctid = ANY ($"),
+            "each sum is compared with each place: {plan}"
+        );
+        assert!(
+            plan.contains("(date = ANY ("),
+            "sums of other days are read: {plan}"
+        );
+    }
 }
