@@ -178,8 +178,9 @@ pub(super) async fn read_and_write(
     let expand = |list: List| run.list_expansions(list);
     let read = fetch::read_plan(source, plan.clone(), expand, sender);
     let write = write_pages(run, source, plan, receiver, beside, keep);
+    let work_beside = work_beside(run, besides);
     // Each has a place of its own: together they are more than a stack should hold.
-    let (mut read, mut write) = (read.boxed(), write.boxed());
+    let (mut read, mut write, work_beside) = (read.boxed(), write.boxed(), work_beside.boxed());
     let read_and_written = async {
         tokio::select! {
             read = &mut read => Ok((read, write.await?)),
@@ -199,7 +200,7 @@ pub(super) async fn read_and_write(
         finish::refresh_rest(run, finish::FIRST_DAYS, Taken::Skip).await?;
         Ok(written)
     };
-    let (written, ()) = tokio::try_join!(worked, work_beside(run, besides))?;
+    let (written, ()) = tokio::try_join!(worked, work_beside)?;
     Ok(written)
 }
 
