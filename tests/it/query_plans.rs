@@ -354,11 +354,14 @@ async fn a_changed_rule_took_long_when_each_sum_was_compared_with_each_that_goes
     let pool = api.database.pool(Role::Consumer);
     let mut tx = db::tenant_transaction(&pool, &acme).await.unwrap();
     log.take();
-    let refreshed = refresh_days(&mut tx, &acme, ID, 10, None, Taken::Skip)
-        .await
-        .unwrap();
+    // From the sixth time on, PostgreSQL may take a plan that does not know what goes.
+    for _ in 0..10 {
+        let refreshed = refresh_days(&mut tx, &acme, ID, 1, None, Taken::Skip)
+            .await
+            .unwrap();
+        assert_eq!((refreshed.days, refreshed.charges), (1, 0));
+    }
     tx.commit().await.unwrap();
-    assert_eq!((refreshed.days, refreshed.charges), (10, 0));
     let left = "SELECT COUNT(*) FROM stripe_daily_values";
     let left: i64 = sqlx::query_scalar(left)
         .fetch_one(api.database.admin())
@@ -370,7 +373,7 @@ async fn a_changed_rule_took_long_when_each_sum_was_compared_with_each_that_goes
         .split("Query Text:")
         .filter(|plan| plan.contains("Delete on stripe_daily_values"));
     let deletes: Vec<&str> = deletes.collect();
-    assert!(!deletes.is_empty(), "nothing was deleted: {log}");
+    assert_eq!(deletes.len(), 10, "{log}");
     for plan in deletes {
         // Of a constant PostgreSQL makes a hash table.
         assert!(

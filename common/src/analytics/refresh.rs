@@ -321,8 +321,8 @@ async fn store(
 /// Removes sums of these days by their places. They are named by their days as well: only those are held by this
 /// transaction, and a place elsewhere may be another row's by now.
 ///
-/// A statement of its own: where PostgreSQL does not know the organization yet, it reads more than these sums, and
-/// has a hash table for places only if they are a constant.
+/// A statement of its own, planned each time: where PostgreSQL does not know the organization yet, it reads more than
+/// these sums, and has a hash table for places only if they are a constant.
 async fn remove(
     conn: &mut PgConnection,
     organization: &OrganizationId,
@@ -339,6 +339,7 @@ async fn remove(
         days,
         places
     )
+    .persistent(false)
     .execute(conn)
     .await?;
     Ok(())
