@@ -127,7 +127,7 @@ async fn take(
 ///
 /// Each metadata of a customer, product or price is opened once a day, by its text: as JSONB, 1 and 1.0
 /// would be one. What could be a join with a CTE is `NOT IN`, which is one hash table whatever PostgreSQL
-/// believes the CTE to have.
+/// believes the CTE to have; what is joined is materialized, or it may be made anew for each row.
 #[expect(
     clippy::too_many_lines,
     reason = "one statement, so that the rows are read as of one moment"
@@ -246,12 +246,12 @@ async fn store(
                ON CONFLICT (organization_id, connection_id, date, currency, key_path) DO UPDATE
                SET value_hashes = EXCLUDED.value_hashes
                WHERE stored.value_hashes <> EXCLUDED.value_hashes
-           ), products AS (
+           ), products AS MATERIALIZED (
                SELECT date, currency,
                       '{' || string_agg(to_json(product_id)::TEXT || ':' || (gross - refunded), ','
                                         ORDER BY product_id COLLATE "C") || '}' AS by_product
                FROM parts WHERE part = 7 AND lines > 0 GROUP BY date, currency
-           ), tops AS (
+           ), tops AS MATERIALIZED (
                SELECT date, currency,
                       '{' || string_agg(to_json(key_path)::TEXT || ':[' || entries || ']', ','
                                         ORDER BY key_path COLLATE "C") || '}' AS by_key
@@ -266,7 +266,7 @@ async fn store(
                                  (SELECT date, currency, key_path FROM metadata_keys WHERE NOT shown)) AS ranked
                      WHERE rank <= $4 GROUP BY date, currency, key_path) AS lists
                GROUP BY date, currency
-           ), omitted AS (
+           ), omitted AS MATERIALIZED (
                SELECT date, currency, array_agg(key_path ORDER BY key_path) AS omitted_keys
                FROM metadata_keys WHERE NOT kept GROUP BY date, currency
            ), fresh AS MATERIALIZED (
