@@ -249,7 +249,10 @@ async fn every_call_reads_by_the_index_that_is_meant_for_it() {
             );
         }
         if path.contains("daily-aggregates") {
-            assert!(log.contains("hashtidextended"), "no version: {log}");
+            assert!(
+                log.contains("stripe_aggregate_versions"),
+                "no version: {log}"
+            );
         }
         for table in [
             "stripe_revenue_data",

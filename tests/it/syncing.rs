@@ -412,6 +412,7 @@ async fn a_deleted_connection_leaves_nothing_behind_but_its_job() {
         "connection_credentials",
         "stripe_revenue_data",
         "stripe_daily_aggregates",
+        "stripe_aggregate_versions",
         "stripe_daily_values",
         "stripe_omitted_values",
         "stripe_stale_days",

@@ -40,7 +40,7 @@ const NOT_COMPARED: [(&str, &str); 3] = [
     ),
 ];
 /// Columns that tell when and where a job ran, not what it found.
-const BOOKKEEPING: [(&str, &str, &str); 8] = [
+const BOOKKEEPING: [(&str, &str, &str); 9] = [
     ("", "organization_id", "whose it is"),
     ("", "connection_id", "whose it is"),
     (
@@ -57,6 +57,11 @@ const BOOKKEEPING: [(&str, &str, &str); 8] = [
         "stripe_sync_state",
         "covered_from",
         "counted from when it was connected",
+    ),
+    (
+        "stripe_aggregate_versions",
+        "written_by",
+        "a transaction of its own",
     ),
     ("stripe_sync_state", "full_synced_at", "when the job ended"),
     ("stripe_sync_state", "events_cursor", "when the job began"),

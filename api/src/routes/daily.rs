@@ -3,8 +3,9 @@
 //! A year of them is megabytes, which PostgreSQL, this program and the reader each handle in turn unless they
 //! overlap. They are read as fast as PostgreSQL gives them, whatever the reader does, so that a slow one holds
 //! memory for one answer and no connection to the database. What was answered is kept for whoever asks the same
-//! before any of its rows is written again; PostgreSQL is asked whether that has happened. What fails before anything was read is answered as
-//! a problem; afterwards the transfer ends without its last chunk, so that a client can tell.
+//! before any of the connection's aggregates is written again; PostgreSQL is asked whether that has happened. What fails
+//! before anything was read is answered as a problem; afterwards the transfer ends without its last chunk, so that a
+//! client can tell.
 
 use std::time::Duration;
 
@@ -59,7 +60,7 @@ pub(crate) async fn daily_aggregates(
     let mut tx = state.begin_snapshot(&organization).await?;
     super::connection(&mut tx, &organization, &connection_id).await?;
     let asked = Asked {
-        version: daily::version(&mut tx, &organization, &connection_id, dates).await?,
+        version: daily::version(&mut tx, &organization, &connection_id).await?,
         organization,
         connection_id,
         dates,
@@ -103,7 +104,7 @@ const BYTES_BESIDE: usize = 1024;
 /// How long one is kept that nobody asks for.
 const KEPT_FOR: Duration = Duration::from_mins(10);
 
-/// What was asked for, and of which rows the answer is made.
+/// What was asked for, and who had last written any of the connection's aggregates then.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Asked {
     organization: OrganizationId,

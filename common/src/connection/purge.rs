@@ -30,8 +30,10 @@ pub async fn rows(
 }
 
 /// What is stored of a connection besides its rows.
-const DERIVED: [&str; 10] = [
+const DERIVED: [&str; 11] = [
     "stripe_daily_aggregates",
+    // After these, since removing them is a writing of them.
+    "stripe_aggregate_versions",
     "stripe_daily_values",
     "stripe_omitted_values",
     "stripe_stale_days",
