@@ -30,7 +30,7 @@ async fn rows_that_came_and_went_while_an_answer_was_made_are_not_in_the_next_on
         "INSERT INTO stripe_daily_aggregates VALUES
              ('acme', 'acme-stripe-acct_Alpha', '2026-03-01', 'usd', 1, 1, 1, 100, 0, '{}', '{}');
          CREATE FUNCTION let_through() RETURNS BOOLEAN LANGUAGE plpgsql AS $$ BEGIN
-             IF current_query() LIKE 'SELECT written_by%' THEN
+             IF current_query() LIKE 'SELECT version.written_by%' THEN
                  PERFORM pg_advisory_xact_lock_shared(7);
              END IF;
              RETURN TRUE;

@@ -224,6 +224,19 @@ async fn a_token_is_seen_by_its_hash_only() {
             .unwrap(),
         1
     );
+    tx.rollback().await.unwrap();
+
+    let mut conn = api.database.pool(Role::Api).acquire().await.unwrap();
+    let found: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM token_of_hash($1)")
+        .bind(&hash[..])
+        .fetch_one(&mut *conn)
+        .await
+        .unwrap();
+    let seen_afterwards: i64 = sqlx::query_scalar(count)
+        .fetch_one(&mut *conn)
+        .await
+        .unwrap();
+    assert_eq!((found, seen_afterwards), (1, 0));
 }
 
 /// A body that the call would accept.

@@ -58,9 +58,9 @@ pub(crate) async fn daily_aggregates(
     // One moment for the version and the answer: one made of rows that came between them would be found again
     // once these are gone.
     let mut tx = state.begin_snapshot(&organization).await?;
-    super::connection(&mut tx, &organization, &connection_id).await?;
+    let version = daily::version(&mut tx, &organization, &connection_id).await?;
     let asked = Asked {
-        version: daily::version(&mut tx, &organization, &connection_id).await?,
+        version: version.ok_or(ApiError::NotFound)?,
         organization,
         connection_id,
         dates,

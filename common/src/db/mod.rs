@@ -68,6 +68,10 @@ impl Role {
 /// How long a caller waits for a free connection before it is told that PostgreSQL is not available.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// A connection answered when it was given back. It is asked again if it has been idle for as long as this: asking
+/// each time is a round trip before every transaction.
+const TRUSTED_IDLE: Duration = Duration::from_secs(1);
+
 /// What bounds a statement: no wait for a lock is for ever, and a transaction whose client is gone, or stands
 /// still while it holds the row of a job, ends soon enough for another consumer to take the job over.
 /// Compiling a statement pays for those that run for many seconds, and ours do not.
@@ -88,6 +92,15 @@ pub fn connect(url: &SecretString, role: Role, max_connections: u32) -> Result<P
     Ok(PgPoolOptions::new()
         .max_connections(max_connections)
         .acquire_timeout(ACQUIRE_TIMEOUT)
+        .test_before_acquire(false)
+        .before_acquire(|conn, idle| {
+            Box::pin(async move {
+                if idle.idle_for >= TRUSTED_IDLE {
+                    conn.ping().await?;
+                }
+                Ok(true)
+            })
+        })
         .after_connect(move |conn, _| {
             Box::pin(async move { conn.execute(role.set_statement()).await.map(|_| ()) })
         })

@@ -100,28 +100,22 @@ pub async fn create_token(
 }
 
 /// The live token with this hash. Cross-tenant by nature: whose it is, is the answer; the policy
-/// shows just the row whose hash the transaction names.
+/// shows just the row whose hash is named.
 pub async fn authenticate(
     pool: &db::Pool,
     hash: [u8; 32],
     now: DateTime<Utc>,
 ) -> Result<Option<Token>, Error> {
-    let mut tx = pool.begin().await?;
-    sqlx::query!(
-        "SELECT set_config('app.token_hash', $1, true)",
-        hex::encode(hash)
-    )
-    .fetch_one(&mut *tx)
-    .await?;
+    // The setting goes with the statement, which is a transaction of its own.
     let row = sqlx::query!(
-        "SELECT organization_id, token_id, role, expires_at FROM api_tokens
-         WHERE token_hash = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2)",
+        r#"SELECT organization_id AS "organization_id!", token_id AS "token_id!", role AS "role!", expires_at
+           FROM token_of_hash($1)
+           WHERE revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2)"#,
         &hash[..],
         now
     )
-    .fetch_optional(&mut *tx)
+    .fetch_optional(pool)
     .await?;
-    tx.commit().await?;
     row.map(|row| {
         Ok(Token {
             organization_id: db::organization_id(row.organization_id)?,
