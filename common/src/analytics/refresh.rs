@@ -320,9 +320,6 @@ async fn store(
 
 /// Removes sums of these days by their places. They are named by their days as well: only those are held by this
 /// transaction, and a place elsewhere may be another row's by now.
-///
-/// A statement of its own, planned each time: where PostgreSQL does not know the organization yet, it reads more than
-/// these sums, and has a hash table for places only if they are a constant.
 async fn remove(
     conn: &mut PgConnection,
     organization: &OrganizationId,
@@ -331,15 +328,12 @@ async fn remove(
     places: &[String],
 ) -> Result<(), Error> {
     sqlx::query!(
-        "DELETE FROM stripe_daily_values
-         WHERE organization_id = $1 AND connection_id = $2 AND date = ANY($3) AND octet_length(currency) > 0
-           AND ctid = ANY($4::TEXT[]::TID[])",
+        "SELECT FROM remove_daily_values($1, $2, $3, $4::TEXT[]::TID[])",
         organization.as_str(),
         connection_id,
         days,
         places
     )
-    .persistent(false)
     .execute(conn)
     .await?;
     Ok(())
