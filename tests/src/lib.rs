@@ -12,6 +12,7 @@
 pub mod api_only;
 pub mod crashing;
 pub mod database;
+pub mod documents;
 pub mod draws;
 mod exact;
 pub mod programs;
