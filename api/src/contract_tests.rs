@@ -466,7 +466,7 @@ fn rows_and_groups_have_the_members_of_the_contract() {
             ],
         ),
         ("Permission", &["resource", "granted", "needed_for", "hint"]),
-        ("Warning", &["code", "resource", "detail", "count"]),
+        ("Warning", &["code", "resource", "detail", "count", "since"]),
     ] {
         assert_eq!(schema(name), sorted(members), "{name}");
     }

@@ -50,9 +50,9 @@ use crate::problem::ApiError;
 /// Connections to PostgreSQL that one API process opens at most.
 const POOL_CONNECTIONS: u32 = 20;
 
-/// How long a person waits for one answer of Stripe about a key, and how often it is asked again: less
-/// than a sync would, since someone is waiting.
-const PROBE_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long Stripe may take for one answer about a key, and how often it is asked again: less
+/// than in a sync, since someone is waiting. The whole has a deadline of its own.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(8);
 const PROBE_ATTEMPTS: usize = 3;
 
 /// Why the API could not be started or ended early.

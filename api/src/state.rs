@@ -3,6 +3,7 @@
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use axum::http::StatusCode;
 use common::broker::Broker;
@@ -18,7 +19,7 @@ use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use sqlx::{Postgres, Transaction};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
+use tracing::debug;
 use uuid::Uuid;
 
 use crate::problem::ApiError;
@@ -26,6 +27,9 @@ use crate::routes::daily;
 
 /// CSV exports at once; each holds a database connection for as long as its reader takes.
 const EXPORTS: usize = 4;
+
+/// How long a call waits for the broker to take a message.
+const WAKE_PATIENCE: Duration = Duration::from_secs(1);
 
 /// How often one token may ask.
 #[derive(Debug, Clone, Copy)]
@@ -91,6 +95,13 @@ impl std::fmt::Debug for ApiState {
 }
 
 impl ApiState {
+    /// The same, and `/readyz` speaks for a consumer in this process, too, which this broker wakes.
+    #[must_use]
+    pub fn with_consumer(mut self, broker: Arc<dyn Broker>) -> Self {
+        self.health = Health::of_subscriber(&self.pool, broker);
+        self
+    }
+
     /// The state of these parts.
     pub fn new(parts: Parts) -> Self {
         let quota =
@@ -127,11 +138,17 @@ impl ApiState {
     }
 
     /// Wakes a consumer for a committed job. A wake-up that is lost costs time only: the scheduler
-    /// dispatches again whatever nobody picked up.
+    /// dispatches again whatever nobody picked up. So the caller waits for a broker that is slow to take it for
+    /// [`WAKE_PATIENCE`] at most.
     pub(crate) async fn wake(&self, job: JobRef) {
-        if let Err(cause) = self.broker.publish(std::slice::from_ref(&job)).await {
-            warn!(job.id = %job.job_id, error = %Chain(&cause), "the job was not published");
-        }
+        let broker = Arc::clone(&self.broker);
+        let published = tokio::spawn(async move {
+            if let Err(cause) = broker.publish(std::slice::from_ref(&job)).await {
+                debug!(job.id = %job.job_id, error = %Chain(&cause), "the job was not published");
+            }
+        });
+        // It goes on unwatched when it takes longer, and a panic in it is nothing to the caller.
+        let _ = tokio::time::timeout(WAKE_PATIENCE, published).await;
     }
 }
 

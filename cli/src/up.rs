@@ -222,10 +222,13 @@ async fn run_on(
         log: config.log,
     };
     let address = listener.local_addr().unwrap_or(config.api_bind);
+    let engine = consumer::Engine::new(&consumer_config, Arc::clone(&context.clock))
+        .map_err(Error::Consumer)?;
     let api_state = api::state_of(&api_config, context).map_err(Error::Api)?;
+    let api_state = api_state.with_consumer(Arc::clone(&engine.broker));
     let api = part(context, api::serve(listener, api_state, context.clone()));
     let scheduler = part(context, scheduler::run(scheduler_config, context.clone()));
-    let consumer = part(context, consumer::run(consumer_config, context.clone()));
+    let consumer = part(context, consumer::serve(engine, None, context.clone()));
     announce(address);
     let (api, scheduler, consumer) = tokio::join!(api, scheduler, consumer);
     api.map_err(Error::Broken)?.map_err(Error::Api)?;

@@ -21,6 +21,7 @@ pub mod dispute;
 pub mod filter;
 pub mod lifecycle;
 pub mod money;
+pub mod outage;
 pub mod purchase;
 pub mod stripe;
 pub mod sync;

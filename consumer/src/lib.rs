@@ -7,12 +7,17 @@
 //! What fails: a job, by kind ([`outcome`]); PostgreSQL or the broker going away only delays. The
 //! consumer takes no requests, makes no schedule, and writes nothing to Stripe.
 
+mod budget;
 mod config;
+mod ending;
 pub mod fail_point;
 pub mod outcome;
+mod running;
+mod slots;
 pub mod sync;
 mod worker;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,11 +33,17 @@ use tracing::info;
 use crate::fail_point::{FailPoint, NoFailPoints, SharedFailPoints};
 
 pub use config::{Args, Config};
-pub use worker::{full_share, run_claimed, work};
+pub use running::run_claimed;
+pub use slots::full_share;
+pub use worker::work;
 
 /// Connections beside one a job: heartbeats, claims, health, and a second one for jobs that read and write at
 /// the same time. A job that waits for Stripe holds none.
 const EXTRA_CONNECTIONS: u32 = 12;
+
+/// Longer than a scheduler takes to send a lost message again, so that a consumer asks PostgreSQL unasked only
+/// where messages get lost, or there is nothing to do.
+const QUIET: Duration = Duration::from_secs(30);
 
 /// Why the consumer ended.
 #[derive(Debug, thiserror::Error)]
@@ -70,6 +81,8 @@ pub struct Engine {
     pub slots: u16,
     /// How late Stripe may show an event.
     pub event_lag: Duration,
+    /// How long nothing must be heard from RabbitMQ before the consumer looks for jobs by itself.
+    pub quiet: Duration,
     /// Names this process in the leases it holds.
     pub owner: String,
     /// Where tests stop a job for good.
@@ -110,6 +123,7 @@ impl Engine {
             lease: config.job.job_lease,
             slots,
             event_lag: config.stripe.stripe_event_lag,
+            quiet: QUIET,
             fail_points: Arc::new(NoFailPoints),
         })
     }
@@ -129,8 +143,20 @@ impl Engine {
 /// Only at the start, when a setting cannot be used.
 pub async fn run(config: Config, context: Context) -> Result<(), Error> {
     let engine = Engine::new(&config, Arc::clone(&context.clock))?;
-    let health = Health::of_subscriber(engine.pool.clone(), Arc::clone(&engine.broker));
-    let _ops = match config.ops_bind {
+    serve(engine, config.ops_bind, context).await
+}
+
+/// The same with an engine that is assembled already; health and metrics are served where `ops_bind` says.
+///
+/// # Errors
+/// When that address is not to be had.
+pub async fn serve(
+    engine: Engine,
+    ops_bind: Option<SocketAddr>,
+    context: Context,
+) -> Result<(), Error> {
+    let health = Health::of_subscriber(&engine.pool, Arc::clone(&engine.broker));
+    let _ops = match ops_bind {
         Some(bind) => Some(
             lifecycle::serve_ops(bind, health)
                 .await

@@ -20,10 +20,11 @@ use common::cause::Chain;
 use common::clock::SharedClock;
 use common::db::{self, Role};
 use common::lifecycle::{self, Context, Health};
+use common::outage::Outage;
 use common::sync::JobRef;
 use tokio::sync::Notify;
 use tokio_cron_scheduler::{Job, JobScheduler, JobSchedulerError};
-use tracing::{error, info, warn};
+use tracing::{debug, info, warn};
 
 pub use config::{Args, Config, InvalidSchedule, Schedule, ScheduleArgs};
 pub use dispatch::dispatch;
@@ -68,11 +69,11 @@ pub struct Scheduler {
 }
 
 impl Scheduler {
-    /// Sends messages about jobs. A failure is logged and left to the next [`dispatch`].
+    /// Sends messages about jobs. A failure is left to the next [`dispatch`].
     async fn publish(&self, jobs: &[JobRef]) {
         if let Err(cause) = self.broker.publish(jobs).await {
             metrics::counter!("stripe_sync_publish_failures_total").increment(1);
-            warn!(error = %Chain(&cause), jobs = jobs.len(), "jobs wait for the next dispatch");
+            debug!(error = %Chain(&cause), jobs = jobs.len(), "jobs wait for the next dispatch");
         }
     }
 }
@@ -135,6 +136,7 @@ async fn start_cron(
 }
 
 async fn tick_when_due(scheduler: &Scheduler, due: &Notify, context: &Context) {
+    let outage = Outage::new("the tick");
     while context
         .shutdown
         .run_until_cancelled(due.notified())
@@ -143,19 +145,22 @@ async fn tick_when_due(scheduler: &Scheduler, due: &Notify, context: &Context) {
     {
         let mut pause = RETRY_PAUSE.0;
         while let Err(cause) = tick(scheduler).await {
-            error!(error = %Chain(&cause), retry_secs = pause.as_secs(), "the tick failed");
+            outage.failed(&cause);
             if !context.sleep(pause).await {
                 return;
             }
             pause = (pause * 2).min(RETRY_PAUSE.1);
         }
+        outage.worked();
     }
 }
 
 async fn keep_dispatching(scheduler: &Scheduler, context: &Context) {
+    let outage = Outage::new("the dispatch");
     while context.sleep(DISPATCH_INTERVAL).await {
-        if let Err(cause) = dispatch(scheduler).await {
-            error!(error = %Chain(&cause), "the dispatch failed");
+        match dispatch(scheduler).await {
+            Ok(_) => outage.worked(),
+            Err(cause) => outage.failed(&cause),
         }
     }
 }

@@ -230,8 +230,12 @@ impl Deployment {
 
     /// Starts `api`, `scheduler` or `consumer`.
     pub fn start(&mut self, name: &str) {
-        let ops = format!("127.0.0.1:{}", free_port());
-        self.start_with(name, &[], &[("OPS_BIND", &ops)]);
+        self.start_at(name, &format!("127.0.0.1:{}", free_port()));
+    }
+
+    /// The same with this address for its health and metrics.
+    pub fn start_at(&mut self, name: &str, ops: &str) {
+        self.start_with(name, &[], &[("OPS_BIND", ops)]);
     }
 
     /// Starts `stripe-sync up`, the three in one process.

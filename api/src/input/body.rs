@@ -183,12 +183,12 @@ impl Fields {
         number
     }
 
-    /// Takes a number above 0, to 1.
-    pub(crate) fn share(&mut self, name: &str) -> Option<f64> {
+    /// Takes a number from `least` to 1.
+    pub(crate) fn share(&mut self, name: &str, least: f64) -> Option<f64> {
         let value = self.take(name)?;
-        let share = value.as_f64().filter(|share| *share > 0.0 && *share <= 1.0);
+        let share = value.as_f64().filter(|share| (least..=1.0).contains(share));
         if share.is_none() {
-            self.refuse(name, "must be a number above 0, to 1");
+            self.refuse(name, format!("must be a number from {least} to 1"));
         }
         share
     }
@@ -255,7 +255,7 @@ mod tests {
         fields.integer("days", 1..=3650);
         fields.timezone("zone");
         fields.boolean("on");
-        fields.share("share");
+        fields.share("share", 0.01);
         fields.choice("kind", &[("a", 1), ("b", 2)]);
         fields.text("name", 10);
         fields.required_text("key", 10);

@@ -4,6 +4,8 @@
 //! No database connection is held while Stripe is asked. Keys never stand in an answer, a log or an
 //! error.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -235,12 +237,28 @@ pub(super) async fn store_key(
     Ok(())
 }
 
+/// How long Stripe is asked about a key, retries and all, while a person waits for the answer.
+const PROBE_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Stripe did not say enough about a key in time.
+#[derive(Debug, thiserror::Error)]
+#[error("Stripe did not answer within {PROBE_DEADLINE:?}")]
+struct ProbeTimedOut;
+
+/// Asks Stripe about a key, for [`PROBE_DEADLINE`] at most.
+pub(super) async fn probe_in_time(
+    state: &ApiState,
+    api_key: &SecretString,
+) -> Result<Result<Probe, ProbeError>, ApiError> {
+    tokio::time::timeout(PROBE_DEADLINE, state.stripe.probe(api_key))
+        .await
+        .map_err(|_| ApiError::StripeUnreachable(Box::new(ProbeTimedOut)))
+}
+
 /// Looks at a key that someone wants to use, which must be able to read what is needed.
 pub(super) async fn probe(state: &ApiState, api_key: &SecretString) -> Result<Probe, ApiError> {
-    let probe = state
-        .stripe
-        .probe(api_key)
-        .await
+    let probe = probe_in_time(state, api_key)
+        .await?
         .map_err(|error| match error {
             ProbeError::WrongKind { detail } => ApiError::StripeKeyWrongKind {
                 detail: sentence(&detail),

@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use common::clock::new_id;
-use common::connection::{self, Connection, Permission, Problem, Warning};
+use common::connection::{self, Connection, LEAST_RATE_SHARE, Permission, Problem, Warning};
 use common::credential;
 use common::sync::queries::{Activity, NewJob};
 use common::sync::schedule::next_sync_at;
@@ -167,8 +167,8 @@ pub(crate) struct UpdateRequest {
     /// An IANA name; stored rows are dated anew by a job.
     #[schema(value_type = Option<String>)]
     timezone: Option<Tz>,
-    /// Above 0, to 1.
-    #[schema(exclusive_minimum = 0, maximum = 1)]
+    /// The share of Stripe's limits that syncing may use; a running job follows within seconds.
+    #[schema(minimum = 0.01, maximum = 1)]
     rate_share: Option<f64>,
 }
 
@@ -179,7 +179,7 @@ impl UpdateRequest {
             paused: fields.boolean("paused"),
             sync_interval_minutes: fields.integer("sync_interval_minutes", 1..=1440),
             timezone: fields.timezone("timezone"),
-            rate_share: fields.share("rate_share"),
+            rate_share: fields.share("rate_share", LEAST_RATE_SHARE),
         };
         fields.finish()?;
         Ok(request)

@@ -17,7 +17,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::connect::{
-    Connected, MAX_KEY_CHARS, key, missing_detail, probe, sentence, store_key, store_permissions,
+    Connected, MAX_KEY_CHARS, key, missing_detail, probe, probe_in_time, sentence, store_key,
+    store_permissions,
 };
 use crate::auth::Caller;
 use crate::input::{Fields, Ids, NoParams};
@@ -51,7 +52,9 @@ pub(crate) struct TestResult {
 /// A key that Stripe refuses is `ok: false`, not an error.
 #[utoipa::path(post, path = "/v1/connectors/stripe/{id}/test", tag = "connections",
     params(("id" = String, Path, description = "The connection")),
-    responses((status = 200, body = TestResult)))]
+    responses((status = 200, body = TestResult),
+              (status = 503, description = "`stripe_unreachable`: no answer within seconds",
+               body = Problem, content_type = "application/problem+json")))]
 pub(crate) async fn test(
     State(state): State<ApiState>,
     caller: Caller,
@@ -72,7 +75,7 @@ pub(crate) async fn test(
         .keyring
         .open(&sealed, place)
         .map_err(ApiError::internal)?;
-    let probed = state.stripe.probe(&api_key).await;
+    let probed = probe_in_time(&state, &api_key).await?;
     let mut result = TestResult {
         ok: true,
         stripe_account_id: connection.stripe_account_id.clone(),

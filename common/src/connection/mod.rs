@@ -18,6 +18,9 @@ use crate::tenant::OrganizationId;
 pub const DEFAULT_LOOKBACK_DAYS: i32 = 30;
 /// The longest history that can be asked for, in days.
 pub const MAX_LOOKBACK_DAYS: i32 = 3650;
+/// The smallest share of Stripe's limits that a connection may be given. At Stripe's default of 25 requests
+/// a second for one endpoint it leaves one request in four seconds: slow, and still a sync that ends.
+pub const LEAST_RATE_SHARE: f64 = 0.01;
 /// Minutes between two scheduled jobs unless told otherwise.
 pub const DEFAULT_SYNC_INTERVAL_MINUTES: i32 = 15;
 
@@ -61,9 +64,25 @@ pub struct Warning {
     pub resource: String,
     /// What it means for the figures.
     pub detail: String,
-    /// How many objects it is about.
+    /// How many objects or jobs it is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub count: Option<i64>,
+    /// When it was first seen, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<DateTime<Utc>>,
+}
+
+/// Jobs of one kind that failed, with none that succeeded since.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failing {
+    /// When the first of them failed.
+    pub since: DateTime<Utc>,
+    /// How many failed.
+    pub count: i64,
+    /// The last one's error code.
+    pub code: String,
+    /// The last one's error message.
+    pub message: String,
 }
 
 impl Warning {
@@ -74,9 +93,34 @@ impl Warning {
     pub const OBJECTS_PARKED: &'static str = "objects_parked";
     /// The code of [`Warning::events_missed`].
     pub const EVENTS_MISSED: &'static str = "events_missed";
+    /// The code of [`Warning::jobs_failing`].
+    pub const JOBS_FAILING: &'static str = "jobs_failing";
+
+    /// Jobs that failed; `work` is what they do: `sync`, `refilter` or `redate`.
+    pub fn jobs_failing(work: &str, failing: &Failing) -> Self {
+        let consequence = match work {
+            "refilter" => "Rows stored before do not follow the latest rules.",
+            "redate" => "Rows stored before are not dated in the latest time zone.",
+            _ => "Figures are as of the last sync that completed.",
+        };
+        let failed = match failing.count {
+            1 => format!("The last {work} job failed"),
+            count => format!("The last {count} {work} jobs failed"),
+        };
+        Self {
+            code: Self::JOBS_FAILING.to_owned(),
+            resource: work.to_owned(),
+            detail: format!(
+                "{failed} ({}): {} {consequence}",
+                failing.code, failing.message
+            ),
+            count: Some(failing.count),
+            since: Some(failing.since),
+        }
+    }
 
     /// Objects of a list that could not be read.
-    pub fn parked(list: &str, count: i64) -> Self {
+    pub fn parked(list: &str, count: i64, since: Option<DateTime<Utc>>) -> Self {
         Self {
             code: Self::OBJECTS_PARKED.to_owned(),
             resource: list.to_owned(),
@@ -85,6 +129,7 @@ impl Warning {
                  figures lack them until a newer version reads them."
             ),
             count: Some(count),
+            since,
         }
     }
 
@@ -97,6 +142,7 @@ impl Warning {
                      Changes of older charges whose events are missing arrive with the next full sync."
                 .to_owned(),
             count: Some(rows),
+            since: None,
         }
     }
 
@@ -119,6 +165,7 @@ impl Warning {
             resource: resource.clone(),
             detail,
             count: None,
+            since: None,
         }
     }
 }
@@ -144,7 +191,7 @@ pub struct Connection {
     pub paused: bool,
     /// Minutes between two scheduled jobs.
     pub sync_interval_minutes: i32,
-    /// The share of Stripe's limits that syncing may use, above 0 to 1.
+    /// The share of Stripe's limits that syncing may use, [`LEAST_RATE_SHARE`] to 1.
     pub rate_share: f64,
     /// As last probed.
     pub permissions: Vec<Permission>,

@@ -1,10 +1,12 @@
 //! Connections in PostgreSQL.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use sqlx::types::Json;
 
-use super::{Connection, Permission, Problem, Warning};
+use super::{Connection, Failing, Permission, Problem, Warning};
 use crate::db::{self, Error};
 use crate::tenant::OrganizationId;
 
@@ -183,8 +185,8 @@ pub async fn list(
     .collect()
 }
 
-/// Adds the warnings that nobody stores, since the tables tell them at any time: objects that are parked,
-/// and rows that events had missed. One statement for any number of connections of the tenant.
+/// Adds the warnings that follow from other tables: jobs that keep failing, objects that are parked, and rows
+/// that events had missed. One statement for any number of connections of the tenant.
 pub async fn add_found_warnings(
     conn: &mut PgConnection,
     organization: &OrganizationId,
@@ -195,12 +197,14 @@ pub async fn add_found_warnings(
         .map(|connection| connection.connection_id.clone())
         .collect();
     let found = sqlx::query!(
-        r#"SELECT connection_id AS "connection_id!", list, COUNT(*) AS "count!"
+        r#"SELECT connection_id AS "connection_id!", list, COUNT(*) AS "count!", MIN(parked_at) AS since,
+                  NULL::JSONB AS "failing: Json<BTreeMap<String, Failing>>"
            FROM stripe_parked_objects
            WHERE organization_id = $1 AND connection_id = ANY($2) GROUP BY connection_id, list
            UNION ALL
-           SELECT connection_id, NULL, rows_repaired FROM stripe_sync_state
-           WHERE organization_id = $1 AND connection_id = ANY($2) AND rows_repaired > 0
+           SELECT connection_id, NULL, rows_repaired, NULL, failing_jobs FROM stripe_sync_state
+           WHERE organization_id = $1 AND connection_id = ANY($2)
+             AND (rows_repaired > 0 OR failing_jobs <> '{}')
            ORDER BY 2"#,
         organization.as_str(),
         &ids,
@@ -211,12 +215,38 @@ pub async fn add_found_warnings(
         let own = found
             .iter()
             .filter(|row| row.connection_id == connection.connection_id);
-        connection.warnings.extend(own.map(|row| match &row.list {
-            Some(list) => Warning::parked(list, row.count),
-            None => Warning::events_missed(row.count),
-        }));
+        for row in own {
+            if let Some(list) = &row.list {
+                let parked = Warning::parked(list, row.count, row.since);
+                connection.warnings.push(parked);
+                continue;
+            }
+            let failing = row.failing.iter().flat_map(|works| &works.0);
+            let failing = failing.map(|(work, failing)| Warning::jobs_failing(work, failing));
+            connection.warnings.extend(failing);
+            if row.count > 0 {
+                let missed = Warning::events_missed(row.count);
+                connection.warnings.push(missed);
+            }
+        }
     }
     Ok(())
+}
+
+/// The share of Stripe's limits that a connection may use; none when it does not exist or is being deleted.
+pub async fn rate_share(
+    conn: &mut PgConnection,
+    organization: &OrganizationId,
+    connection_id: &str,
+) -> Result<Option<f64>, Error> {
+    Ok(sqlx::query_scalar!(
+        "SELECT rate_share FROM platform_connections
+         WHERE organization_id = $1 AND connection_id = $2 AND deleting_at IS NULL",
+        organization.as_str(),
+        connection_id
+    )
+    .fetch_optional(conn)
+    .await?)
 }
 
 /// Stores a connection's settings: name, paused, interval, time zone, rate share and lookback.

@@ -52,7 +52,12 @@ impl Role {
             Self::Consumer => &[],
             // A plan that does not know the dates and values asked for would sort a year that an index orders,
             // and one that does not know the size of a batch would join whole tables with it.
-            Self::Api | Self::Scheduler => &[("plan_cache_mode", "force_custom_plan")],
+            Self::Scheduler => &[("plan_cache_mode", "force_custom_plan")],
+            // And a person waits for what the API does.
+            Self::Api => &[
+                ("plan_cache_mode", "force_custom_plan"),
+                ("lock_timeout", "10s"),
+            ],
         }
     }
 

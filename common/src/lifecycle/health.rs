@@ -1,9 +1,8 @@
 //! Whether a program can do its work: what it depends on, asked with a bound on the wait.
 //!
-//! Not ready means that PostgreSQL or its schema is missing, or, for a consumer, the broker it was
-//! told to use. For the others a missing broker only degrades: jobs wait in PostgreSQL and are
-//! dispatched when it returns. A liveness probe asks nothing of anyone, so that an outage elsewhere
-//! restarts nobody.
+//! Not ready means that PostgreSQL or its schema is missing. A missing broker only degrades: a consumer that
+//! nobody wakes looks into PostgreSQL by itself, and jobs that were not sent are sent when it returns. A liveness
+//! probe asks nothing of anyone, so that an outage elsewhere restarts nobody.
 
 use std::borrow::Borrow;
 use std::net::SocketAddr;
@@ -91,36 +90,41 @@ impl IntoResponse for Report {
 pub struct Health {
     database: DatabaseProbe,
     broker: Arc<dyn Broker>,
-    broker_needed: bool,
+    subscribes: bool,
 }
 
 impl Health {
-    /// Health of a program that only publishes: it can work while the broker is away.
+    /// Health of a program that only publishes.
     pub fn of_publisher(pool: impl Borrow<db::Pool>, broker: Arc<dyn Broker>) -> Self {
         Self {
             database: DatabaseProbe::new(pool.borrow()),
             broker,
-            broker_needed: false,
+            subscribes: false,
         }
     }
 
-    /// Health of a program that lives on what the broker delivers.
+    /// Health of a program that is woken by what the broker delivers: the broker counts as down, too, when it
+    /// takes messages and delivers none.
     pub fn of_subscriber(pool: impl Borrow<db::Pool>, broker: Arc<dyn Broker>) -> Self {
         Self {
             database: DatabaseProbe::new(pool.borrow()),
             broker,
-            broker_needed: true,
+            subscribes: true,
         }
     }
 
     /// How everything is now. Takes two seconds at most.
     pub async fn check(&self) -> Report {
         let database = Database::of(&self.database.look().await);
-        report(database, self.broker.link(), self.broker_needed)
+        let link = match self.broker.link() {
+            Link::Up if self.subscribes => self.broker.receiving(),
+            link => link,
+        };
+        report(database, link)
     }
 }
 
-fn report(database: Database, link: Link, broker_needed: bool) -> Report {
+fn report(database: Database, link: Link) -> Report {
     let (postgres, migrations) = match database {
         Database::Ready => (DependencyStatus::Ok, DependencyStatus::Ok),
         Database::Unmigrated => (DependencyStatus::Ok, DependencyStatus::Missing),
@@ -133,8 +137,8 @@ fn report(database: Database, link: Link, broker_needed: bool) -> Report {
     };
     let status = match (database, link) {
         (Database::Ready, Link::Up | Link::NotConfigured) => Status::Ok,
-        (Database::Ready, Link::Down) if !broker_needed => Status::Degraded,
-        _ => Status::Down,
+        (Database::Ready, Link::Down) => Status::Degraded,
+        (Database::Unmigrated | Database::Unreachable, _) => Status::Down,
     };
     Report {
         status,
@@ -259,21 +263,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_consumer_is_down_without_its_broker() {
+    fn a_missing_broker_degrades_and_a_missing_database_stops() {
         use Database::{Ready, Unmigrated, Unreachable};
         use Link::{Down, NotConfigured, Up};
-        for (database, link, needed, status) in [
-            (Ready, Up, false, Status::Ok),
-            (Ready, NotConfigured, false, Status::Ok),
-            (Ready, NotConfigured, true, Status::Ok),
-            (Ready, Down, false, Status::Degraded),
-            (Ready, Down, true, Status::Down),
-            (Unmigrated, Up, false, Status::Down),
-            (Unreachable, Up, false, Status::Down),
-            (Unreachable, NotConfigured, true, Status::Down),
+        for (database, link, status) in [
+            (Ready, Up, Status::Ok),
+            (Ready, NotConfigured, Status::Ok),
+            (Ready, Down, Status::Degraded),
+            (Unmigrated, Up, Status::Down),
+            (Unreachable, Up, Status::Down),
+            (Unreachable, NotConfigured, Status::Down),
         ] {
             assert_eq!(
-                report(database, link, needed).status,
+                report(database, link).status,
                 status,
                 "{database:?} {link:?}"
             );
@@ -282,7 +284,7 @@ mod tests {
 
     #[test]
     fn the_report_names_each_dependency() {
-        let report = report(Database::Unmigrated, Link::NotConfigured, false);
+        let report = report(Database::Unmigrated, Link::NotConfigured);
         assert_eq!(
             serde_json::to_value(report).unwrap(),
             serde_json::json!({

@@ -23,6 +23,8 @@ use super::{API_VERSION, Error, Settings, Throttle};
 
 /// The longest of our own waits.
 const LONGEST_WAIT: Duration = Duration::from_secs(32);
+/// A wait from which on the client counts as slow.
+const LONG_WAIT: Duration = Duration::from_secs(5);
 /// The longest `Retry-After` that is waited out here.
 const LONGEST_OBEYED: Duration = Duration::from_mins(10);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -66,10 +68,14 @@ impl Stripe {
         }
     }
 
+    /// A full budget of one account, of whose limits `share` (above 0, to 1) may be used.
+    pub fn throttle(&self, livemode: bool, share: f64) -> Throttle {
+        Throttle::new(self.settings.limits(livemode), share)
+    }
+
     /// A client for one account's key with a budget of its own.
-    pub fn client_with_budget(&self, key: SecretString, livemode: bool, rate_share: f64) -> Client {
-        let limits = self.settings.limits(livemode, rate_share);
-        self.client(key, Arc::new(Throttle::new(limits)))
+    pub fn client_with_budget(&self, key: SecretString, livemode: bool, share: f64) -> Client {
+        self.client(key, Arc::new(self.throttle(livemode, share)))
     }
 }
 
@@ -296,6 +302,7 @@ impl Client {
             metrics::counter!("stripe_retries_total", "endpoint" => endpoint.to_owned())
                 .increment(1);
             tracing::debug!(stripe.path = path, stripe.wait_ms = wait.as_millis() as u64, error = %error, "trying again");
+            let _long_wait = (wait >= LONG_WAIT).then(|| self.throttle.wait_long());
             tokio::time::sleep(wait).await;
         }
     }

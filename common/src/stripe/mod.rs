@@ -69,16 +69,16 @@ impl Settings {
         }
     }
 
-    /// The limits of one account, of which `share` (above 0, to 1) may be used.
-    pub fn limits(&self, livemode: bool, share: f64) -> Limits {
+    /// The limits of one account.
+    pub fn limits(&self, livemode: bool) -> Limits {
         let global = if livemode {
             self.rate_live
         } else {
             self.rate_test
         };
         Limits {
-            global_per_second: f64::from(global.get()) * share,
-            endpoint_per_second: f64::from(self.rate_endpoint.get()) * share,
+            global_per_second: f64::from(global.get()),
+            endpoint_per_second: f64::from(self.rate_endpoint.get()),
             in_flight: self.concurrency.get() as usize,
         }
     }

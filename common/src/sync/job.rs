@@ -120,6 +120,15 @@ impl JobType {
             Self::Delete => &["delete"],
         }
     }
+
+    /// The work that a job of this type does, as warnings name it: either type of sync makes up for a failure
+    /// of the other.
+    pub fn work(self) -> &'static str {
+        match self {
+            Self::Full | Self::Incremental => "sync",
+            Self::Refilter | Self::Redate | Self::Delete => self.as_str(),
+        }
+    }
 }
 
 /// The line in which a job waits for its turn. A full job holds its slot for as long as Stripe's rate makes
@@ -151,7 +160,8 @@ impl JobStatus {
 pub struct JobError {
     /// `stripe_key_invalid`, `stripe_permission_missing`, `stripe_unavailable` or `internal`.
     pub code: String,
-    /// For people; never holds a secret.
+    /// For people: a sentence of ours, Stripe's words quoted where they help. Never a secret, nor anything of
+    /// PostgreSQL or of a library; the causes are in the log under the job's id.
     pub message: String,
 }
 
