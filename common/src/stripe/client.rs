@@ -10,8 +10,8 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
-use bytes::Bytes;
 use chrono::{DateTime, Utc};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
 use reqwest::header::HeaderMap;
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
@@ -19,6 +19,7 @@ use serde_json::value::RawValue;
 use tokio::time::Instant;
 
 use super::error::ErrorHeaders;
+use super::readable::readable;
 use super::{API_VERSION, Error, Settings, Throttle};
 
 /// The longest of our own waits.
@@ -183,7 +184,7 @@ impl Client {
         query: &ListQuery<'_>,
     ) -> Result<Page, Error> {
         let endpoint = format!("{collection}/{{id}}/{sublist}");
-        let path = format!("{collection}/{id}/{sublist}");
+        let path = format!("{collection}/{}/{sublist}", in_path(id));
         self.list_at(&endpoint, &path, query).await
     }
 
@@ -237,7 +238,7 @@ impl Client {
             .collect();
         let endpoint = format!("{collection}/{{id}}");
         match self
-            .get(&endpoint, &format!("{collection}/{id}"), &pairs)
+            .get(&endpoint, &format!("{collection}/{}", in_path(id)), &pairs)
             .await
         {
             Ok(object) => Ok(Some(object)),
@@ -246,14 +247,15 @@ impl Client {
         }
     }
 
-    /// The object at a path that needs no id, `/v1/account` for one.
-    pub(super) async fn get_object(&self, path: &str) -> Result<serde_json::Value, Error> {
+    /// The object at a path that needs no id, `/v1/account` for one, still raw.
+    pub(super) async fn get_object(&self, path: &str) -> Result<Box<RawValue>, Error> {
         self.get(path, path, &[]).await
     }
 
-    /// The newest object of a list, which tells whether the list may be read at all.
-    pub(super) async fn get_one(&self, path: &str) -> Result<serde_json::Value, Error> {
-        self.get(path, path, &[("limit", "1".to_owned())]).await
+    /// Asks whether a list may be read at all. What its newest object looks like is of no concern.
+    pub(super) async fn may_list(&self, path: &str) -> Result<(), Error> {
+        let page: Result<Page, Error> = self.get(path, path, &[("limit", "1".to_owned())]).await;
+        page.map(drop)
     }
 
     async fn get<T: DeserializeOwned>(
@@ -275,7 +277,7 @@ impl Client {
                     path: path.to_owned(),
                     cause,
                 };
-                serde_json::from_slice(&body).map_err(|cause| malformed(cause).into())
+                serde_json::from_str(&body).map_err(|cause| malformed(cause).into())
             });
             let Failed { error, is_final } = match outcome {
                 Ok(object) => return Ok(object),
@@ -319,7 +321,7 @@ impl Client {
         endpoint: &str,
         path: &str,
         query: &[(&str, String)],
-    ) -> Result<Bytes, Failed> {
+    ) -> Result<String, Failed> {
         let network = |cause: reqwest::Error| {
             Failed::from(Error::Network {
                 path: path.to_owned(),
@@ -347,7 +349,7 @@ impl Client {
             self.first_answer_at.get_or_init(|| date);
         }
         let headers = error_headers(answer.headers());
-        let body = answer.bytes().await.map_err(network)?;
+        let body = readable(answer.bytes().await.map_err(network)?);
         self.note_answer(asked_at.elapsed());
         if status.is_success() {
             Ok(body)
@@ -358,6 +360,12 @@ impl Client {
             })
         }
     }
+}
+
+/// An id as a segment of a path: some ids are chosen by the account's owner, and may hold any character.
+fn in_path(id: &str) -> PercentEncode<'_> {
+    const KEPT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'_').remove(b'-');
+    utf8_percent_encode(id, KEPT)
 }
 
 /// An attempt that gave no object.

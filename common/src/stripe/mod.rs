@@ -4,11 +4,13 @@
 //! first since Stripe's `type` is `invalid_request_error` even for a revoked key. Keys are held as
 //! secrets and never stand in an error. Deliberately absent: any knowledge of our tables.
 
+mod bounded;
 mod client;
 mod error;
 mod model;
 mod probe;
 mod purchase_model;
+mod readable;
 mod throttle;
 
 use std::num::NonZeroU32;

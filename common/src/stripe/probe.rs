@@ -8,9 +8,8 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 use secrecy::{ExposeSecret, SecretString};
-use serde_json::Value;
 
-use super::{Client, Error, Stripe};
+use super::{Client, Error, Reference, Stripe};
 use crate::connection::Permission;
 
 /// What a key is and may read.
@@ -169,14 +168,7 @@ impl Stripe {
                 hint: None,
             };
             match answer {
-                Ok(object) if resource.name == "account" => {
-                    account_id = object
-                        .get("id")
-                        .and_then(Value::as_str)
-                        .map(str::to_owned)
-                        .or(account_id);
-                }
-                Ok(_) => {}
+                Ok(id) => account_id = id.or(account_id),
                 Err(
                     Error::PermissionMissing { message, .. }
                     | Error::Refused { message, .. }
@@ -205,11 +197,15 @@ impl Stripe {
     }
 }
 
-async fn ask(client: &Client, resource: &Resource) -> Result<Value, Error> {
+/// Whether a resource may be read; the id of the account, where that is the resource.
+async fn ask(client: &Client, resource: &Resource) -> Result<Option<String>, Error> {
     if resource.name == "account" {
-        return client.get_object(resource.path).await;
+        let account = client.get_object(resource.path).await?;
+        let account: Option<Reference> = serde_json::from_str(account.get()).ok();
+        return Ok(account.map(|account| account.id));
     }
-    client.get_one(resource.path).await
+    client.may_list(resource.path).await?;
+    Ok(None)
 }
 
 /// Asks for something a restricted key can hardly read, for the sake of the 403 that names the account.
