@@ -266,6 +266,14 @@ const CALLS: &[Call] = &[
     ),
     (
         "get",
+        "/v1/connectors/{id}/parked",
+        &["200"],
+        LIST,
+        &["resource", "limit", "cursor"],
+        NONE,
+    ),
+    (
+        "get",
         "/v1/connectors/{id}/charges/{charge_id}/explain",
         &["200"],
         &[

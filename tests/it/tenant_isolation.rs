@@ -327,6 +327,7 @@ async fn the_owner_is_answered_where_others_are_not() {
         format!("/v1/connectors/{id}/filters/{FILTER_ID}"),
         format!("/v1/connectors/{id}/filters/discover"),
         format!("/v1/connectors/{id}/charges/{CHARGE}/explain"),
+        format!("/v1/connectors/{id}/parked"),
         format!("/v1/sync-jobs/{}", connected["job_id"].as_str().unwrap()),
         format!("/v1/analytics/stripe?connection_id={id}"),
         format!("/v1/analytics/stripe/daily-aggregates?connection_id={id}"),

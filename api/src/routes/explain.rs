@@ -6,6 +6,8 @@ use chrono::{DateTime, Utc};
 use common::analytics::rows::{self, ChargeRow};
 use common::charge::outside;
 use common::filter;
+use common::sync::List;
+use common::sync::parked::{self, Found};
 use common::sync::state::{self as sync_state, SyncState};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -30,6 +32,8 @@ pub(crate) enum Reason {
     NotSucceeded,
     /// It was authorized only.
     NotCaptured,
+    /// It could not be read or stored and was set aside; nothing of it is stored.
+    Parked,
     /// Nothing of it is stored.
     NeverSeen,
 }
@@ -77,16 +81,25 @@ pub(crate) async fn explain(
     let covered_from = stored.covered_from.unwrap_or(connection.covered_from());
     let ids = std::slice::from_ref(&charge_id);
     let outside = outside::among(&mut tx, organization, &connection_id, ids, covered_from).await?;
+    let list = List::Charges.as_str();
+    let parked = parked::find(&mut tx, organization, &connection_id, list, &charge_id).await?;
     tx.commit().await?;
-    let (reason, detail) = match rows.first() {
-        None => match outside.first() {
+    let (reason, detail) = match (rows.first(), &parked) {
+        (None, Some(parked)) => (Reason::Parked, set_aside(parked)),
+        (None, None) => match outside.first() {
             Some((_, created_at)) => (
                 Reason::OutsideRange,
                 outside_range(*created_at, covered_from),
             ),
             None => (Reason::NeverSeen, never_seen(&stored)),
         },
-        Some(row) => why(row, rule.as_ref().map(|rule| rule.name.as_str())),
+        (Some(row), parked) => {
+            let (reason, mut detail) = why(row, rule.as_ref().map(|rule| rule.name.as_str()));
+            if let Some(parked) = parked {
+                detail.push_str(&as_last_read(parked));
+            }
+            (reason, detail)
+        }
     };
     Ok(Json(Explanation {
         charge_id,
@@ -105,6 +118,22 @@ fn outside_range(created_at: DateTime<Utc>, covered_from: DateTime<Utc>) -> Stri
          covers it.",
         created_at.format("%FT%TZ"),
         covered_from.format("%FT%TZ")
+    )
+}
+
+fn set_aside(parked: &Found) -> String {
+    format!(
+        "The charge was set aside at {} and is in no figure: {}. `GET /v1/connectors/{{id}}/parked` has its JSON.",
+        parked.parked_at.format("%FT%TZ"),
+        parked.object.detail
+    )
+}
+
+fn as_last_read(parked: &Found) -> String {
+    format!(
+        " What is shown was read before {}, when the charge had to be set aside: {}.",
+        parked.parked_at.format("%FT%TZ"),
+        parked.object.detail
     )
 }
 

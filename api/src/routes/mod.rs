@@ -13,6 +13,7 @@ pub(crate) mod filters;
 pub(crate) mod health;
 pub(crate) mod jobs;
 pub(crate) mod key;
+pub(crate) mod parked;
 pub(crate) mod sync;
 
 use common::connection::{self, Connection};
@@ -38,6 +39,7 @@ pub(crate) fn all() -> OpenApiRouter<ApiState> {
             connectors::delete
         ))
         .routes(routes!(sync::status))
+        .routes(routes!(parked::list))
         .routes(routes!(jobs::list))
         .routes(routes!(jobs::get))
         .routes(routes!(jobs::cancel))

@@ -33,6 +33,24 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether a value was refused, so that the statement would work without it: of a wrong kind or size, out of range,
+    /// against a constraint, or too long for an index.
+    pub fn is_refused_value(&self) -> bool {
+        match self {
+            Self::Conflict { .. } | Self::Statement(sqlx::Error::Encode(_)) => true,
+            Self::Statement(sqlx::Error::Database(error)) => {
+                let code = error.code();
+                let code = code.as_deref().unwrap_or_default();
+                // Data exceptions, integrity violations, a row that is to be changed twice, limits of the server.
+                ["22", "23", "54"]
+                    .iter()
+                    .any(|class| code.starts_with(class))
+                    || code == "21000"
+            }
+            _ => false,
+        }
+    }
+
     /// Whether the same statement may work a little later.
     pub fn is_transient(&self) -> bool {
         match self {
