@@ -1,9 +1,9 @@
 //! What each job does.
 //!
-//! - `full` lists the covered range, page by page (`fetch`), while `write` commits; `sweep` finds what is
-//!   no longer listed;
-//! - `incremental` applies what events say has changed ([`changes`]); `relist` finds once a day what they
-//!   did not say;
+//! - `full` lists the covered range, page by page (`fetch`), while `write` commits (`content`); `sweep` finds what
+//!   is no longer listed;
+//! - `incremental` applies what events say has changed (`events`, [`changes`]) with few requests (`windows`);
+//!   `relist` finds once a day what they did not say;
 //! - `source` is Stripe as a job reads it, `objects` what is made of its answers, `rows` what is made of
 //!   those in the database;
 //! - `stored` holds the jobs that need no word with Stripe: refilter, redate, delete;
@@ -12,6 +12,8 @@
 //! Every commit is fenced. No transaction is open while Stripe is asked.
 
 pub mod changes;
+mod content;
+mod events;
 mod fetch;
 mod finish;
 mod full;
@@ -23,6 +25,7 @@ mod rows;
 mod source;
 mod stored;
 mod sweep;
+mod windows;
 mod write;
 
 use std::sync::atomic::AtomicBool;
