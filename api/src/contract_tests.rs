@@ -284,7 +284,7 @@ const CALLS: &[Call] = &[
         "get",
         "/v1/analytics/stripe",
         &["200"],
-        &["totals", "groups", "next_cursor"],
+        &["totals", "groups", "completeness", "next_cursor"],
         FIGURES,
         NONE,
     ),
@@ -292,7 +292,7 @@ const CALLS: &[Call] = &[
         "get",
         "/v1/analytics/stripe/daily-aggregates",
         &["200"],
-        &["data"],
+        &["completeness", "data"],
         &["connection_id", "date_from", "date_to"],
         NONE,
     ),
@@ -300,7 +300,7 @@ const CALLS: &[Call] = &[
         "get",
         "/v1/analytics/stripe/charges",
         &["200"],
-        LIST,
+        &["completeness", "data", "next_cursor"],
         FIGURES,
         NONE,
     ),
@@ -443,6 +443,11 @@ fn rows_and_groups_have_the_members_of_the_contract() {
             ],
         ),
         ("TopValue", &["value", "revenue", "charges"]),
+        (
+            "Completeness",
+            &["complete", "covered", "as_of", "parked_objects"],
+        ),
+        ("Span", &["from", "to"]),
         (
             "ProgressBody",
             &[

@@ -6,6 +6,7 @@
 
 use std::cell::{Cell, RefCell};
 
+use common::catalogue::Catalogue;
 use common::filter::evaluate::evaluate;
 use common::filter::sql::MetadataKey;
 use common::filter::{CompiledPredicate, MetadataSource, Predicate, RowView};
@@ -103,12 +104,17 @@ const NUMBERS: [&str; 22] = [
     "1e1000",
     "0.1",
 ];
-const KEYS: [&str; 12] = [
-    "a", "b", "a.b", "a.b.c", "k", "K", "tier", "", "0", "1", "ключ", "a..b",
+const KEYS: [&str; 30] = [
+    "a", "b", "a.b", "a.b.c", "k", "K", "tier", "", "0", "1", "ключ", "a..b", "$", "$tier", "$.a",
+    "$['a']", "$ a", "$.a b", "a[]", "a[].b", "a[]b", "[]", "[", "a]", "a[0]", "a.0", "it's", "\"q\"",
+    "a\\", "b\n.c",
 ];
-const STEPS: [&str; 12] = [
-    "a", "b", "c", "k", "0", "1", "00", "-1", "", "ключ", "2", "tier",
+const STEPS: [&str; 20] = [
+    "a", "b", "c", "k", "0", "1", "00", "-1", "", "ключ", "2", "tier", "a.b", "a[]", "[]", "$", "$.a",
+    "it's", "b\n.c", "777",
 ];
+/// How a path goes on.
+const WAYS: [&str; 4] = [".", ".", "[].", "[][]."];
 
 fn word() -> impl Strategy<Value = String> {
     prop_oneof![
@@ -301,8 +307,11 @@ fn filter(depth: u32) -> BoxedStrategy<String> {
 fn key() -> impl Strategy<Value = String> {
     prop_oneof![
         2 => select(&KEYS[..]).prop_map(str::to_owned),
-        3 => (select(&KEYS[..]), vec(select(&STEPS[..]), 1..4))
-            .prop_map(|(key, steps)| format!("{key}.{}", steps.join("."))),
+        4 => (select(&KEYS[..]), vec((select(&WAYS[..]), select(&STEPS[..])), 1..4)).prop_map(|(key, steps)| {
+            let steps: Vec<String> = steps.iter().map(|(way, step)| format!("{way}{step}")).collect();
+            format!("{key}{}", steps.concat())
+        }),
+        1 => (select(&KEYS[..]), select(&["[]", "[][]", ".a[]", "[]a"][..])).prop_map(|(key, end)| format!("{key}{end}")),
         3 => json_path(2),
     ]
 }
@@ -513,6 +522,71 @@ fn generated_keys_find_the_same_text_both_ways() {
     with_room(keys_agree);
 }
 
+#[test]
+fn every_discovered_path_finds_exactly_the_objects_that_it_was_counted_for() {
+    with_room(discovered_paths_work);
+}
+
+fn discovered_paths_work() {
+    let database = Database::create();
+    let cases = vec(metadata(), ROWS);
+    let [shown, normalized] = [const { Cell::new(0_usize) }; 2];
+    let now = chrono::DateTime::UNIX_EPOCH;
+    let result = runner().run(&cases, |metadata| {
+        let mut catalogue = Catalogue::default();
+        for metadata in &metadata {
+            catalogue.add(MetadataSource::Charge, metadata, now);
+        }
+        let paths: Vec<(&str, i64)> = catalogue
+            .entries()
+            .map(|(_, path, entry)| (path, entry.occurrences))
+            .collect();
+        // The catalogue keeps so many, and no statement is to be longer.
+        for paths in paths.chunks(100) {
+            let rules: Vec<CompiledPredicate> = paths
+                .iter()
+                .map(|(path, _)| {
+                    let rule = json!({"conditions": [{"type": "metadata", "metadata_source": "charge",
+                        "metadata_key": path, "operator": "exists"}]});
+                    let predicate = Predicate::parse(&rule).unwrap_or_else(|problems| panic!("{path}: {problems:?}"));
+                    CompiledPredicate::new(&predicate).expect("what parses compiles")
+                })
+                .collect();
+            let mut builder = QueryBuilder::new("SELECT ARRAY[");
+            for (index, predicate) in rules.iter().enumerate() {
+                builder.push(if index == 0 { "" } else { ", " });
+                predicate.to_sql(&mut builder, "r");
+            }
+            builder.push("]::BOOLEAN[] FROM ");
+            push_metadata(&mut builder, &metadata);
+            let answers: Vec<Vec<Option<bool>>> = database.ask(builder);
+            for (index, (path, occurrences)) in paths.iter().enumerate() {
+                let found = answers.iter().filter(|answers| answers[index] == Some(true)).count();
+                prop_assert_eq!(found as i64, *occurrences, "{} in {:?}", path, metadata);
+                shown.set(shown.get() + 1);
+                normalized.set(normalized.get() + usize::from(path.starts_with("$[")));
+            }
+        }
+        Ok(())
+    });
+    report(result);
+    println!("{} paths, {} of them normalized", shown.get(), normalized.get());
+    assert!(normalized.get() > 0 && normalized.get() * 2 < shown.get());
+}
+
+/// A relation of these objects' metadata, in their order.
+fn push_metadata(builder: &mut QueryBuilder<Postgres>, metadata: &[Map<String, Value>]) {
+    let records: Value = metadata
+        .iter()
+        .map(|metadata| json!({"charge_metadata": metadata}))
+        .collect();
+    builder.push("(SELECT record.value -> 'charge_metadata' AS charge_metadata, record.place ");
+    builder
+        .push("FROM jsonb_array_elements(")
+        .push_bind(records);
+    builder.push("::JSONB) WITH ORDINALITY AS record (value, place)) AS r ORDER BY r.place");
+}
+
 fn rules_agree() {
     let database = Database::create();
     let cases = (vec(rule(), RULES), vec(charge(), ROWS));
@@ -573,10 +647,8 @@ fn keys_agree() {
             builder.push(if index == 0 { "" } else { ", " });
             key.to_sql(&mut builder, "r");
         }
-        let records: Value = metadata.iter().map(|metadata| json!({"charge_metadata": metadata})).collect();
-        builder.push("]::TEXT[] FROM (SELECT record.value -> 'charge_metadata' AS charge_metadata, record.place ");
-        builder.push("FROM jsonb_array_elements(").push_bind(records);
-        builder.push("::JSONB) WITH ORDINALITY AS record (value, place)) AS r ORDER BY r.place");
+        builder.push("]::TEXT[] FROM ");
+        push_metadata(&mut builder, &metadata);
         let answers: Vec<Vec<Option<String>>> = database.ask(builder);
         for (metadata, answers) in metadata.iter().zip(answers) {
             for ((key, parsed), answer) in keys.iter().zip(answers) {

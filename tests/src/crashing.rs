@@ -40,7 +40,7 @@ const NOT_COMPARED: [(&str, &str); 3] = [
     ),
 ];
 /// Columns that tell when and where a job ran, not what it found.
-const BOOKKEEPING: [(&str, &str, &str); 9] = [
+const BOOKKEEPING: [(&str, &str, &str); 10] = [
     ("", "organization_id", "whose it is"),
     ("", "connection_id", "whose it is"),
     (
@@ -57,6 +57,11 @@ const BOOKKEEPING: [(&str, &str, &str); 9] = [
         "stripe_sync_state",
         "covered_from",
         "counted from when it was connected",
+    ),
+    (
+        "stripe_sync_state",
+        "covered_to",
+        "when Stripe was read",
     ),
     (
         "stripe_aggregate_versions",

@@ -2,8 +2,9 @@
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
+use common::analytics::completeness::{self, Completeness, Standing};
 use common::analytics::report::{self, Group, GroupPlace, Totals};
 use common::analytics::rows::{self, ChargeRow, RowPlace};
 use common::analytics::{GroupBy, Selection};
@@ -144,14 +145,11 @@ fn in_filter(problem: Invalid) -> FieldError {
 async fn begin(
     state: &ApiState,
     selection: &Selection,
-) -> Result<Transaction<'static, Postgres>, ApiError> {
+) -> Result<(Transaction<'static, Postgres>, Completeness), ApiError> {
     let mut tx = state.begin_snapshot(&selection.organization_id).await?;
-    super::connection(
-        &mut tx,
-        &selection.organization_id,
-        &selection.connection_id,
-    )
-    .await?;
+    let (organization, connection_id) = (&selection.organization_id, &selection.connection_id);
+    let standing = completeness::standing(&mut tx, organization, connection_id).await?;
+    let Standing { completeness, .. } = standing.ok_or(ApiError::NotFound)?;
     for predicate in &selection.predicates {
         if let Err(problems) = filter::queries::verify(&mut tx, predicate).await? {
             return Err(ApiError::invalid(
@@ -159,7 +157,7 @@ async fn begin(
             ));
         }
     }
-    Ok(tx)
+    Ok((tx, completeness))
 }
 
 fn compile(predicate: Result<Predicate, Vec<Invalid>>) -> Result<CompiledPredicate, Vec<Invalid>> {
@@ -173,6 +171,7 @@ pub(crate) struct ReportBody {
     totals: Vec<Totals>,
     /// Empty without `group_by`. Groups of time are in its order, others by net descending, then key.
     groups: Vec<Group>,
+    completeness: Completeness,
     next_cursor: Option<String>,
 }
 
@@ -205,7 +204,7 @@ pub(crate) async fn report(
     let after: Option<GroupPlace> = params.cursor(&list)?;
     params.finish()?;
     let selection = query.selection;
-    let mut tx = begin(&state, &selection).await?;
+    let (mut tx, completeness) = begin(&state, &selection).await?;
     let (totals, mut groups) = match &query.group_by {
         Some((_, by)) => {
             let limit = page(limit);
@@ -218,6 +217,7 @@ pub(crate) async fn report(
     Ok(Json(ReportBody {
         totals,
         groups,
+        completeness,
         next_cursor,
     }))
 }
@@ -226,13 +226,15 @@ pub(crate) async fn report(
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ChargeRows {
     data: Vec<ChargeRow>,
+    completeness: Completeness,
     next_cursor: Option<String>,
 }
 
 /// The rows behind the figures, newest first
 ///
 /// Those that do not count are there too, with 0 for what counting would have added. `Accept: text/csv`
-/// streams the whole selection, whatever `limit` and `cursor` say. `group_by` is taken so that one query
+/// streams the whole selection, whatever `limit` and `cursor` say; its `completeness` is then JSON in the
+/// header `Stripe-Sync-Completeness`. `group_by` is taken so that one query
 /// serves both calls, and changes nothing.
 #[utoipa::path(get, path = "/v1/analytics/stripe/charges", tag = "analytics",
     params(("connection_id" = String, Query, description = "The connection"),
@@ -255,14 +257,31 @@ pub(crate) async fn charges(
     let after: Option<RowPlace> = params.cursor("charges")?;
     params.finish()?;
     let selection = query.selection;
-    let mut tx = begin(&state, &selection).await?;
+    let (mut tx, completeness) = begin(&state, &selection).await?;
     if wants_csv(&headers) {
-        return export::csv(&state, tx, selection);
+        let mut answer = export::csv(&state, tx, selection)?;
+        answer
+            .headers_mut()
+            .insert(COMPLETENESS, in_a_header(&completeness)?);
+        return Ok(answer);
     }
     let mut data = rows::list(&mut tx, &selection, after.as_ref(), page(limit)).await?;
     tx.commit().await?;
     let next_cursor = next_cursor("charges", &mut data, limit, |row| RowPlace::from(row))?;
-    Ok(Json(ChargeRows { data, next_cursor }).into_response())
+    let rows = ChargeRows {
+        data,
+        completeness,
+        next_cursor,
+    };
+    Ok(Json(rows).into_response())
+}
+
+/// Where an answer that has no room for it says how far its figures reach.
+const COMPLETENESS: HeaderName = HeaderName::from_static("stripe-sync-completeness");
+
+fn in_a_header(completeness: &Completeness) -> Result<HeaderValue, ApiError> {
+    let json = serde_json::to_string(completeness).map_err(|cause| ApiError::Internal(cause.into()))?;
+    HeaderValue::try_from(json).map_err(|cause| ApiError::Internal(cause.into()))
 }
 
 /// Whether CSV is accepted and JSON is not named before it.

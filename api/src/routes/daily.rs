@@ -7,6 +7,7 @@
 //! before anything was read is answered as a problem; afterwards the transfer ends without its last chunk, so that a
 //! client can tell.
 
+use std::convert::Infallible;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -15,6 +16,7 @@ use axum::http::{HeaderName, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use chrono::NaiveDate;
+use common::analytics::completeness::{self, Completeness, Standing};
 use common::analytics::daily::{self, DailyAggregate, Version};
 use common::cause::Chain;
 use common::tenant::OrganizationId;
@@ -35,6 +37,7 @@ use crate::state::ApiState;
 #[derive(Debug, ToSchema)]
 #[expect(dead_code, reason = "it says what is written")]
 pub(crate) struct DailyAggregates {
+    completeness: Completeness,
     data: Vec<DailyAggregate>,
 }
 
@@ -58,9 +61,15 @@ pub(crate) async fn daily_aggregates(
     // One moment for the version and the answer: one made of rows that came between them would be found again
     // once these are gone.
     let mut tx = state.begin_snapshot(&organization).await?;
-    let version = daily::version(&mut tx, &organization, &connection_id).await?;
+    let standing = completeness::standing(&mut tx, &organization, &connection_id).await?;
+    let Standing {
+        version,
+        completeness,
+    } = standing.ok_or(ApiError::NotFound)?;
+    // Not kept with the days: it moves with every sync, and most syncs change no day.
+    let head = head(&completeness)?;
     let asked = Asked {
-        version: version.ok_or(ApiError::NotFound)?,
+        version,
         organization,
         connection_id,
         dates,
@@ -68,7 +77,8 @@ pub(crate) async fn daily_aggregates(
     if let Some(answer) = state.daily_answers.get(&asked) {
         // Nothing was written: the answer need not wait for the transaction to end.
         drop(tx);
-        return Ok((JSON, answer).into_response());
+        let whole = [head, answer, END].map(Ok::<_, Infallible>);
+        return Ok((JSON, Body::from_stream(stream::iter(whole))).into_response());
     }
     let (pieces, mut answer) = mpsc::unbounded_channel();
     tokio::spawn(read(tx, asked, state.daily_answers, pieces).in_current_span());
@@ -79,9 +89,21 @@ pub(crate) async fn daily_aggregates(
         let chunk = next_of(&mut answer).await?;
         Ok(chunk.map(|chunk| (chunk, answer)))
     });
-    let body = Body::from_stream(stream::iter([Ok::<_, ApiError>(first)]).chain(rest));
+    let begun = stream::iter([head, first].map(Ok));
+    let end = stream::iter([Ok(END)]);
+    let body = Body::from_stream(begun.chain(rest).chain(end));
     Ok((JSON, body).into_response())
 }
+
+/// What comes before the days.
+fn head(completeness: &Completeness) -> Result<Bytes, ApiError> {
+    let completeness =
+        serde_json::to_string(completeness).map_err(|cause| ApiError::Internal(cause.into()))?;
+    Ok(format!(r#"{{"completeness":{completeness},"data":"#).into())
+}
+
+/// What comes after them.
+const END: Bytes = Bytes::from_static(b"}");
 
 const JSON: [(HeaderName, &str); 1] = [(header::CONTENT_TYPE, "application/json")];
 
@@ -113,7 +135,7 @@ pub(crate) struct Asked {
     version: Version,
 }
 
-/// Answers that were given, each in one piece.
+/// The days of answers that were given, each in one piece.
 pub(crate) type Answers = Cache<Asked, Bytes>;
 
 /// None yet.
@@ -134,21 +156,16 @@ async fn read(
     answers: Answers,
     pieces: mpsc::UnboundedSender<Piece>,
 ) {
-    // Not given by itself: what fails before the first days is still answered as a problem.
-    let mut answer = br#"{"data":"#.to_vec();
-    let mut given = 0;
+    let mut answer = Vec::new();
     let mut give = |chunk: Vec<u8>| {
         answer.extend_from_slice(&chunk);
-        let piece = Bytes::copy_from_slice(&answer[given..]);
-        given = answer.len();
         // Whoever asked may be gone, here and below.
-        let _ = pieces.send(Ok(Some(piece)));
+        let _ = pieces.send(Ok(Some(chunk.into())));
     };
     let (organization, connection_id) = (&asked.organization, asked.connection_id.as_str());
     let read = daily::hand_out(&mut tx, organization, connection_id, asked.dates, &mut give).await;
     let end = match read {
         Ok(()) => {
-            give(b"}".to_vec());
             answer.shrink_to_fit();
             answers.insert(asked, answer.into());
             Ok(None)

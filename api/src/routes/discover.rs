@@ -19,7 +19,8 @@ use crate::state::ApiState;
 pub(crate) struct KeyBody {
     /// Whose metadata it belongs to.
     object_type: ObjectType,
-    /// Dotted, with `[]` for elements of arrays, into values that hold JSON.
+    /// Dotted, with `[]` for elements of arrays, into values that hold JSON; a `JSONPath` where that would be read
+    /// otherwise. It can be used as a metadata key as it is.
     #[schema(example = "order.items[].sku")]
     key_path: String,
     /// What its values look like.

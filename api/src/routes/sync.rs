@@ -185,7 +185,7 @@ pub(crate) struct SyncStatusBody {
     /// The newest job.
     last_job: Option<JobBody>,
     state: StateBody,
-    /// The range that is covered; null until something is.
+    /// The range that is covered, up to the instant at which Stripe was last read; null until something is.
     covered: Option<SpanBody>,
 }
 

@@ -57,26 +57,7 @@ pub struct DailyAggregate {
 /// Who wrote a connection's daily aggregates last, none as long as there were none. Equal as long as none of them is
 /// written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Version(Option<i64>);
-
-/// The version of what [`hand_out`] would hand out now; none when there is no such connection.
-pub async fn version(
-    conn: &mut PgConnection,
-    organization: &OrganizationId,
-    connection_id: &str,
-) -> Result<Option<Version>, Error> {
-    let connection = sqlx::query!(
-        r#"SELECT version.written_by AS "written_by?"
-           FROM platform_connections AS connection
-           LEFT JOIN stripe_aggregate_versions AS version USING (organization_id, connection_id)
-           WHERE organization_id = $1 AND connection_id = $2 AND connection.deleting_at IS NULL"#,
-        organization.as_str(),
-        connection_id
-    )
-    .fetch_optional(conn)
-    .await?;
-    Ok(connection.map(|connection| Version(connection.written_by)))
-}
+pub struct Version(pub(super) Option<i64>);
 
 /// JSON as it is stored, neither parsed nor written by PostgreSQL or here.
 #[derive(Debug)]

@@ -1,6 +1,7 @@
 //! Connections in PostgreSQL.
 
 use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
 use sqlx::PgConnection;
 use sqlx::types::Json;
 
@@ -28,6 +29,14 @@ struct ConnectionRow {
     next_sync_at: DateTime<Utc>,
 }
 
+/// Reads the `timezone` column.
+pub(crate) fn stored_timezone(name: &str) -> Result<Tz, Error> {
+    name.parse().map_err(|cause| Error::Inconsistent {
+        place: "platform_connections.timezone",
+        cause: Box::new(cause),
+    })
+}
+
 impl TryFrom<ConnectionRow> for Connection {
     type Error = Error;
 
@@ -46,10 +55,7 @@ impl TryFrom<ConnectionRow> for Connection {
             stripe_account_id: row.stripe_account_id,
             livemode: row.livemode,
             name: row.name,
-            timezone: row.timezone.parse().map_err(|cause| Error::Inconsistent {
-                place: "platform_connections.timezone",
-                cause: Box::new(cause),
-            })?,
+            timezone: stored_timezone(&row.timezone)?,
             lookback_days: row.lookback_days,
             paused: row.paused,
             sync_interval_minutes: row.sync_interval_minutes,

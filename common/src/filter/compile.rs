@@ -121,7 +121,7 @@ impl CompiledPredicate {
                 if let Test::Matches(pattern) = &condition.test {
                     patterns.push((index, "value", pattern.postgres()));
                 }
-                if let Subject::Metadata(_, Path::JsonPath(path)) = &condition.subject {
+                if let Subject::Metadata(_, Path::JsonPath(_, path)) = &condition.subject {
                     let within = path.patterns();
                     patterns.extend(
                         within

@@ -23,7 +23,7 @@ mod jsonpath_sql;
 pub(crate) mod number;
 pub(crate) mod opened;
 mod parse;
-mod path;
+pub(crate) mod path;
 mod pattern;
 pub mod queries;
 pub mod sql;
@@ -342,7 +342,8 @@ pub enum Operand {
 pub struct MetadataCondition {
     /// Whose metadata.
     pub metadata_source: MetadataSource,
-    /// A key, a dotted path that leads into JSON text, or a `JSONPath` that begins with `$`.
+    /// A key; a path into values that hold JSON text (`order.items[].sku`), as discovery shows it; or a
+    /// `JSONPath`, `$`, `$.…` or `$[…`, where metadata has no key of exactly that text.
     #[schema(max_length = 500)]
     pub metadata_key: String,
     /// How to compare.

@@ -17,7 +17,7 @@ use crate::tenant::OrganizationId;
 pub struct SyncState {
     /// First covered instant; none until something is covered.
     pub covered_from: Option<DateTime<Utc>>,
-    /// First instant after the covered range.
+    /// The instant up to which Stripe was read.
     pub covered_to: Option<DateTime<Utc>>,
     /// When a full job last covered the whole range.
     pub full_synced_at: Option<DateTime<Utc>>,
@@ -125,6 +125,8 @@ fn object_types(names: &[String]) -> BTreeSet<ObjectType> {
 pub struct Reached {
     /// Where the covered range begins.
     pub covered_from: DateTime<Utc>,
+    /// The instant up to which Stripe was read.
+    pub covered_to: DateTime<Utc>,
     /// Set by a full job.
     pub full_synced_at: Option<DateTime<Utc>>,
     /// Events at or after it are read next.
@@ -157,7 +159,8 @@ pub async fn set_reached(
         "UPDATE stripe_sync_state
          SET covered_from = $3, full_synced_at = COALESCE($4, full_synced_at), events_cursor = $5,
              applied_events = $6, read_with = $7,
-             relisted_on = COALESCE($8, relisted_on), rows_repaired = COALESCE($9, rows_repaired)
+             relisted_on = COALESCE($8, relisted_on), rows_repaired = COALESCE($9, rows_repaired),
+             covered_to = GREATEST(covered_to, $10)
          WHERE organization_id = $1 AND connection_id = $2",
         organization.as_str(),
         connection_id,
@@ -168,6 +171,7 @@ pub async fn set_reached(
         &reached.read_with,
         reached.relisted.map(|relisted| relisted.on),
         reached.relisted.map(|relisted| relisted.rows_repaired),
+        reached.covered_to,
     )
     .execute(conn)
     .await?;
@@ -186,7 +190,8 @@ pub async fn set_reached_if_settled(
         "UPDATE stripe_sync_state AS state
          SET covered_from = $3, full_synced_at = COALESCE($4, full_synced_at), events_cursor = $5,
              applied_events = $6, read_with = $7,
-             relisted_on = COALESCE($8, relisted_on), rows_repaired = COALESCE($9, rows_repaired)
+             relisted_on = COALESCE($8, relisted_on), rows_repaired = COALESCE($9, rows_repaired),
+             covered_to = GREATEST(covered_to, $10)
          WHERE organization_id = $1 AND connection_id = $2 AND stale_catalogue_types = '{}'
            AND NOT EXISTS (
                SELECT FROM stripe_stale_days AS stale
@@ -201,6 +206,7 @@ pub async fn set_reached_if_settled(
         &reached.read_with,
         reached.relisted.map(|relisted| relisted.on),
         reached.relisted.map(|relisted| relisted.rows_repaired),
+        reached.covered_to,
     )
     .execute(conn)
     .await?;
@@ -249,12 +255,10 @@ pub async fn refresh_totals(
         .filter(|sum| sum.charges > 0)
         .map(|sum| (sum.currency.as_str(), sum.net))
         .collect();
-    // `to` follows the newest charge read: the instant after its second.
     sqlx::query!(
         "UPDATE stripe_sync_state AS state
          SET charges_synced = $3, total_revenue_synced = $4,
              last_charge_id = newest.charge_id,
-             covered_to = COALESCE(newest.created_at + INTERVAL '1 second', state.covered_to, state.covered_from),
              next_sync_from = COALESCE(newest.created_at, state.covered_from)
          FROM (SELECT 1) AS one LEFT JOIN LATERAL (
              SELECT charge_id, created_at FROM stripe_revenue_data

@@ -22,7 +22,7 @@ use futures::FutureExt as _;
 use tokio::sync::mpsc;
 
 use super::fetch::{self, FetchedPage};
-use super::source::Source;
+use super::source::{STRIPE_CLOCK_STEP, Source};
 use super::sweep::Sweep;
 use super::write::{self, Batch};
 use super::{Run, finish};
@@ -66,8 +66,11 @@ pub(super) async fn run(run: &Run<'_>) -> Result<(), Error> {
     };
     // Everything is as of when the plan was made, which may have been by an attempt of long ago.
     let begun_at = read.plan.to.min(now);
+    // By Stripe's clock where ours is ahead: the cursor is.
+    let stripe_at = read.plan.events_cursor + run.lag() + STRIPE_CLOCK_STEP;
     let reached = Reached {
         covered_from,
+        covered_to: begun_at.min(stripe_at),
         full_synced_at: Some(begun_at),
         events_cursor: read.plan.events_cursor,
         applied_events: Vec::new(),

@@ -54,6 +54,15 @@ pub(super) async fn run(run: &Run<'_>) -> Result<(), Error> {
     let source = run.source()?;
     let read = read_events(&source, cursor, &run.state.applied_events).await?;
     let next_cursor = cursor.max(source.no_later_than_stripe(now) - run.lag());
+    let next = Reached {
+        covered_from: run.connection.covered_from(),
+        covered_to: source.read_until(now),
+        full_synced_at: None,
+        events_cursor: next_cursor,
+        applied_events: read.created_since(next_cursor),
+        read_with: run.read_with(),
+        relisted: None,
+    };
     apply(run, &source, &read.changes).await?;
     let relisted = relist::when_due(run, &source, now).await?;
     let nothing_happened = read.changes.is_empty()
@@ -61,7 +70,7 @@ pub(super) async fn run(run: &Run<'_>) -> Result<(), Error> {
         && relisted.is_none()
         && !run.has_parked.load(Ordering::Relaxed);
     let requests = source.new_requests();
-    if nothing_happened && complete_at_once(run, next_cursor, &read, requests).await? {
+    if nothing_happened && complete_at_once(run, &next, requests).await? {
         return Ok(());
     }
     let mut rest = Batch {
@@ -72,22 +81,8 @@ pub(super) async fn run(run: &Run<'_>) -> Result<(), Error> {
     let readable = read.seen.iter().map(|(id, _)| ("events", id.clone()));
     rest.objects.not_kept.extend(readable);
     write::commit(run, rest, None).await?;
-    let reached = Reached {
-        relisted,
-        ..reached(run, next_cursor, &read)
-    };
+    let reached = Reached { relisted, ..next };
     finish::complete(run, Some(&reached)).await
-}
-
-fn reached(run: &Run<'_>, events_cursor: DateTime<Utc>, read: &ReadEvents) -> Reached {
-    Reached {
-        covered_from: run.connection.covered_from(),
-        full_synced_at: None,
-        events_cursor,
-        applied_events: read.created_since(events_cursor),
-        read_with: run.read_with(),
-        relisted: None,
-    }
 }
 
 /// Completes a job that has nothing to write, in one transaction: most jobs are of connections on which nothing
@@ -95,15 +90,13 @@ fn reached(run: &Run<'_>, events_cursor: DateTime<Utc>, read: &ReadEvents) -> Re
 /// an earlier job left days or the catalogue to be made anew.
 async fn complete_at_once(
     run: &Run<'_>,
-    events_cursor: DateTime<Utc>,
-    read: &ReadEvents,
+    reached: &Reached,
     requests: i64,
 ) -> Result<bool, Error> {
     let (organization, connection_id) = (run.organization(), run.connection_id());
     let now = run.engine.clock.now();
     let mut tx = run.transaction().await?;
-    let reached = reached(run, events_cursor, read);
-    if !state::set_reached_if_settled(&mut tx, organization, connection_id, &reached).await? {
+    if !state::set_reached_if_settled(&mut tx, organization, connection_id, reached).await? {
         return Ok(false);
     }
     if run.connection.problem.is_some() {
