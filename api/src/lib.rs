@@ -23,7 +23,6 @@ mod state;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use axum::Router;
@@ -33,7 +32,7 @@ use axum::serve::ListenerExt as _;
 use common::broker;
 use common::config::BrokerConfig;
 use common::db;
-use common::lifecycle::{self, Context, wait_until_migrated};
+use common::lifecycle::{self, Context, keys, wait_until_migrated};
 use common::stripe::{Settings, Stripe};
 use tokio::net::TcpListener;
 use tower_http::compression::CompressionLayer;
@@ -67,6 +66,9 @@ pub enum Error {
     /// The client for Stripe could not be set up.
     #[error("the way to Stripe could not be set up")]
     Stripe(#[source] reqwest::Error),
+    /// The stored keys cannot be opened.
+    #[error(transparent)]
+    Keys(#[from] keys::Unfit),
     /// The address is not to be had.
     #[error(transparent)]
     Bind(lifecycle::Error),
@@ -100,11 +102,11 @@ pub fn openapi() -> OpenApi {
 
 /// Serves the API until the context says stop.
 ///
-/// Listens at once; until the migrations are there, `/readyz` says what it waits for and `/v1` answers
-/// 503.
+/// Listens at once; until the migrations are there and the encryption keys are known to serve, `/readyz`
+/// says what it waits for and `/v1` answers 503.
 ///
 /// # Errors
-/// When a setting proves of no use or the address is taken.
+/// When a setting proves of no use, the address is taken or the encryption keys do not open what is stored.
 pub async fn run(config: Config, context: Context) -> Result<(), Error> {
     let listener = bind(config.api_bind).await?;
     let state = state_of(&config, &context)?;
@@ -166,21 +168,12 @@ pub async fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
 /// Serves the API on a listener until the context says stop; calls that have begun are answered.
 ///
 /// # Errors
-/// When the listener fails.
+/// When the listener fails or the encryption keys do not open what is stored.
 pub async fn serve(listener: TcpListener, state: ApiState, context: Context) -> Result<(), Error> {
     if let Ok(address) = listener.local_addr() {
         info!(%address, "serving the API");
     }
-    let (pool, ready, waiting) = (
-        state.pool.clone(),
-        Arc::clone(&state.ready),
-        context.clone(),
-    );
-    tokio::spawn(async move {
-        if wait_until_migrated(&pool, &waiting).await {
-            ready.store(true, Ordering::Relaxed);
-        }
-    });
+    let beginning = begin(state.clone(), context.clone());
     let listener = listener.tap_io(|connection| {
         // An answer's last part would otherwise wait for the reader's acknowledgement of the one before it, which
         // is delayed by 40 ms.
@@ -188,8 +181,24 @@ pub async fn serve(listener: TcpListener, state: ApiState, context: Context) -> 
             debug!(%cause, "a connection goes without TCP_NODELAY");
         }
     });
-    axum::serve(listener, router(state))
-        .with_graceful_shutdown(context.shutdown.cancelled_owned())
-        .await
-        .map_err(Error::Serve)
+    let serving = async {
+        axum::serve(listener, router(state))
+            .with_graceful_shutdown(context.shutdown.cancelled_owned())
+            .await
+            .map_err(Error::Serve)
+    };
+    tokio::try_join!(serving, beginning).map(|_| ())
+}
+
+/// Waits for what the API needs, lets calls in, and says which encryption keys it knows until it is to stop.
+async fn begin(state: ApiState, context: Context) -> Result<(), Error> {
+    if !wait_until_migrated(&state.pool, db::Role::Api, &context).await {
+        return Ok(());
+    }
+    let begun = keys::begin(&state.pool, "api", &state.keyring, &context).await?;
+    if let Some(announcement) = begun {
+        state.health.begin();
+        announcement.keep(context).await;
+    }
+    Ok(())
 }

@@ -2,7 +2,6 @@
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use axum::http::StatusCode;
 use common::broker::Broker;
@@ -64,7 +63,7 @@ pub struct Parts {
     pub shutdown: CancellationToken,
     /// How often one token may ask.
     pub token_rate: TokenRate,
-    /// Whether the migrations are known to be there; until then `/v1` answers 503.
+    /// Whether the API begins at once; otherwise `/v1` answers 503 until it has.
     pub ready: bool,
 }
 
@@ -79,7 +78,6 @@ pub struct ApiState {
     pub(crate) health: Health,
     pub(crate) shutdown: CancellationToken,
     pub(crate) limiter: Arc<DefaultKeyedRateLimiter<Uuid>>,
-    pub(crate) ready: Arc<AtomicBool>,
     pub(crate) exports: Arc<Semaphore>,
     pub(crate) daily_answers: daily::Answers,
 }
@@ -95,8 +93,12 @@ impl ApiState {
     pub fn new(parts: Parts) -> Self {
         let quota =
             Quota::per_second(parts.token_rate.per_second).allow_burst(parts.token_rate.burst);
+        let health = Health::of_publisher(&parts.pool, db::Role::Api, Arc::clone(&parts.broker));
+        if parts.ready {
+            health.begin();
+        }
         Self {
-            health: Health::of_publisher(parts.pool.clone(), Arc::clone(&parts.broker)),
+            health,
             pool: parts.pool,
             clock: parts.clock,
             broker: parts.broker,
@@ -104,7 +106,6 @@ impl ApiState {
             keyring: parts.keyring,
             shutdown: parts.shutdown,
             limiter: Arc::new(RateLimiter::keyed(quota)),
-            ready: Arc::new(AtomicBool::new(parts.ready)),
             exports: Arc::new(Semaphore::new(EXPORTS)),
             daily_answers: daily::no_answers(),
         }

@@ -1,12 +1,13 @@
 //! `up`: the API, the scheduler and the consumer in one process, with no set-up.
 //!
 //! What is not set is made: a private PostgreSQL and encryption keys, both kept under `.local/`, and
-//! the schema. Only the API's address is opened; its health and metrics speak for all three, since
+//! the schema. Keys are never made where another key has sealed something already. Only the API's address is opened; its health and metrics speak for all three, since
 //! they share the process. Any number may run side by side on one `DATABASE_URL`.
 //!
 //! # Failure modes
 //!
 //! - A database that does not answer is waited for; a private one that cannot start ends the program.
+//! - Encryption keys that do not open what is stored end the program before it begins.
 //! - When one of the three ends, for whatever reason, the others are told to stop and the program
 //!   ends: half an engine looks alive and is not.
 //! - A second signal, or the grace period going by, ends the process at once; the private PostgreSQL
@@ -14,6 +15,7 @@
 
 use std::future::Future;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,8 +24,9 @@ use common::config::{
     self, BrokerArgs, BrokerConfig, DatabaseArgs, DatabaseConfig, EncryptionArgs, EncryptionConfig,
     JobArgs, JobConfig, LogArgs, LogConfig, Problems, StripeArgs, StripeConfig,
 };
-use common::db;
+use common::db::{self, Role};
 use common::lifecycle::Context;
+use common::lifecycle::keys::{self, Unfit};
 use scheduler::{Schedule, ScheduleArgs};
 use secrecy::SecretString;
 use tokio::net::TcpListener;
@@ -34,6 +37,8 @@ use crate::local_postgres::{self, Durability, LocalPostgres};
 use crate::output;
 
 const DEFAULT_API_BIND: &str = "127.0.0.1:8080";
+/// Connections for a look at the keys.
+const KEY_CONNECTIONS: u32 = 2;
 const DATABASE_PAUSE: Duration = Duration::from_secs(2);
 
 /// Why the engine ended.
@@ -48,6 +53,44 @@ pub enum Error {
     /// The schema could not be brought up to date.
     #[error("the database could not be prepared")]
     Migrate(#[source] db::Error),
+    /// The database holds credentials, and no key is given nor kept.
+    #[error(
+        "the database holds {credentials} sealed with {ids}, and there is no {}: put that file back or set \
+         ENCRYPTION_KEYS. If the key is lost for good, `stripe-sync keys discard ID` gives up what it sealed",
+        path.display()
+    )]
+    KeysGone {
+        /// How many, in words.
+        credentials: String,
+        /// The keys' ids.
+        ids: String,
+        /// Where the keys would be.
+        path: PathBuf,
+    },
+    /// Others run on the same database, with keys that this program does not have.
+    #[error(
+        "another program runs on this database already, with the encryption keys {ids}, and there is no {}: give \
+         this one the same ENCRYPTION_KEYS",
+        path.display()
+    )]
+    KeysElsewhere {
+        /// The keys' ids.
+        ids: String,
+        /// Where the keys would be.
+        path: PathBuf,
+    },
+    /// The keys of the file do not open what is stored.
+    #[error("the encryption keys in {} do not fit the database", path.display())]
+    KeysUnfit {
+        /// The file.
+        path: PathBuf,
+        /// What is missing.
+        #[source]
+        cause: Unfit,
+    },
+    /// The given keys do not open what is stored.
+    #[error(transparent)]
+    Keys(Unfit),
     /// The API did not start, or ended.
     #[error("the API cannot serve")]
     Api(#[source] api::Error),
@@ -144,19 +187,13 @@ impl Up {
 pub async fn run(mut config: Config, context: Context) -> Result<(), Error> {
     // First of all, so that a second start by mistake fails before it touches anything.
     let listener = api::bind(config.api_bind).await.map_err(Error::Api)?;
-    let encryption = match config.encryption.take() {
-        Some(encryption) => encryption,
-        None => EncryptionConfig {
-            keyring: Arc::new(config.local.keyring_or_new()?),
-        },
-    };
     let (url, private) = if let Some(database) = config.database.take() {
         (database.database_url, None)
     } else {
         let private = PrivateDatabase::start(&config.local).await?;
         (private.server.url(), Some(private))
     };
-    let outcome = run_on(config, encryption, url, listener, &context).await;
+    let outcome = run_on(config, url, listener, &context).await;
     if let Some(private) = private {
         private.stop().await?;
     }
@@ -188,14 +225,13 @@ impl PrivateDatabase {
 /// Migrates and runs the three programs.
 async fn run_on(
     config: Config,
-    encryption: EncryptionConfig,
     url: SecretString,
     listener: TcpListener,
     context: &Context,
 ) -> Result<(), Error> {
-    if !migrate(&url, context).await? {
+    let Some(encryption) = prepare(&config, &url, context).await? else {
         return Ok(());
-    }
+    };
     let database = DatabaseConfig { database_url: url };
     let api_config = api::Config {
         api_bind: config.api_bind,
@@ -235,21 +271,95 @@ async fn run_on(
     consumer.map_err(Error::Broken)?.map_err(Error::Consumer)
 }
 
-/// Brings the schema up to date, waiting for the database; false when told to stop meanwhile.
-async fn migrate(url: &SecretString, context: &Context) -> Result<bool, Error> {
+/// Brings the schema up to date and finds the encryption keys, waiting for the database; none when told to stop
+/// meanwhile.
+async fn prepare(
+    config: &Config,
+    url: &SecretString,
+    context: &Context,
+) -> Result<Option<EncryptionConfig>, Error> {
     loop {
-        match context.shutdown.run_until_cancelled(db::migrate(url)).await {
-            None => return Ok(false),
-            Some(Ok(())) => return Ok(true),
-            Some(Err(error)) if error.is_transient() => {
-                tracing::warn!(error = %Chain(&error), "waiting for PostgreSQL to answer");
+        let prepared = async {
+            migrate(url).await?;
+            encryption_of(config, url).await
+        };
+        match context.shutdown.run_until_cancelled(prepared).await {
+            None => return Ok(None),
+            Some(Ok(encryption)) => return Ok(Some(encryption)),
+            Some(Err(Error::Migrate(cause) | Error::Keys(Unfit::Database(cause))))
+                if cause.is_transient() =>
+            {
+                tracing::warn!(error = %Chain(&cause), "waiting for PostgreSQL to answer");
             }
-            Some(Err(error)) => return Err(Error::Migrate(error)),
+            Some(Err(error)) => return Err(error),
         }
         if !context.sleep(DATABASE_PAUSE).await {
-            return Ok(false);
+            return Ok(None);
         }
     }
+}
+
+async fn migrate(url: &SecretString) -> Result<(), Error> {
+    let done = db::migrate(url).await.map_err(Error::Migrate)?;
+    if done.migrations > 0 || !done.repairs.is_empty() {
+        let (migrations, repairs) = (done.migrations, done.repairs.len());
+        tracing::info!(migrations, repairs, "brought the schema up to date");
+    }
+    Ok(())
+}
+
+/// The keys that the settings give, else those in the file, else new ones; they open what is stored.
+async fn encryption_of(config: &Config, url: &SecretString) -> Result<EncryptionConfig, Error> {
+    let database = |cause: db::Error| Error::Keys(cause.into());
+    let pool = db::connect(url, Role::Consumer, KEY_CONNECTIONS).map_err(database)?;
+    let path = config.local.encryption_keys();
+    if let Some(given) = &config.encryption {
+        keys::check(&pool, &given.keyring)
+            .await
+            .map_err(Error::Keys)?;
+        return Ok(given.clone());
+    }
+    let keyring = if let Some(keyring) = config.local.keyring()? {
+        keyring
+    } else {
+        ensure_no_keys(&pool, path.clone()).await?;
+        config.local.keyring_or_new()?
+    };
+    match keys::check(&pool, &keyring).await {
+        Ok(()) => Ok(EncryptionConfig {
+            keyring: Arc::new(keyring),
+        }),
+        Err(cause @ Unfit::Database(_)) => Err(Error::Keys(cause)),
+        Err(cause) => Err(Error::KeysUnfit { path, cause }),
+    }
+}
+
+/// Makes sure that nothing is sealed with a key that is not here, nor will be by another program.
+async fn ensure_no_keys(pool: &db::Pool, path: PathBuf) -> Result<(), Error> {
+    let database = |cause: db::Error| Error::Keys(cause.into());
+    let in_use = keys::in_use(pool).await.map_err(database)?;
+    if !in_use.is_empty() {
+        let credentials = in_use.iter().map(|key| key.credentials).sum();
+        let ids: Vec<&str> = in_use.iter().map(|key| key.key_id.as_str()).collect();
+        return Err(Error::KeysGone {
+            credentials: output::count(credentials, "credential"),
+            ids: ids.join(", "),
+            path,
+        });
+    }
+    let others = keys::running_programs(pool).await.map_err(database)?;
+    let mut ids: Vec<String> = others
+        .iter()
+        .flat_map(|program| &program.keys)
+        .filter_map(|key| Some(key.rsplit_once('/')?.0.to_owned()))
+        .collect();
+    ids.sort();
+    ids.dedup();
+    if ids.is_empty() {
+        return Ok(());
+    }
+    let ids = ids.join(", ");
+    Err(Error::KeysElsewhere { ids, path })
 }
 
 /// Runs a part on its own; its end, in whatever way, is the end of all.

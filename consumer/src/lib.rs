@@ -11,6 +11,7 @@ mod config;
 pub mod fail_point;
 pub mod outcome;
 pub mod sync;
+mod unreadable;
 mod worker;
 
 use std::sync::Arc;
@@ -20,7 +21,7 @@ use common::broker::{self, Broker};
 use common::clock::{SharedClock, new_id};
 use common::credential::Keyring;
 use common::db::{self, Role};
-use common::lifecycle::{self, Context, Health};
+use common::lifecycle::{self, Context, Health, keys};
 use common::stripe::{Settings, Stripe};
 use sqlx::{Postgres, Transaction};
 use tracing::info;
@@ -43,6 +44,9 @@ pub enum Error {
     /// The broker's URL was not understood.
     #[error("the broker cannot be used")]
     Broker(#[source] broker::Error),
+    /// The stored keys cannot be opened.
+    #[error(transparent)]
+    Keys(#[from] keys::Unfit),
     /// The health server did not start.
     #[error("the health server did not start")]
     Ops(#[source] lifecycle::Error),
@@ -126,22 +130,28 @@ impl Engine {
 /// Runs until told to stop; then gives back the jobs it holds.
 ///
 /// # Errors
-/// Only at the start, when a setting cannot be used.
+/// Only at the start, when a setting cannot be used or the encryption keys do not open what is stored.
 pub async fn run(config: Config, context: Context) -> Result<(), Error> {
     let engine = Engine::new(&config, Arc::clone(&context.clock))?;
-    let health = Health::of_subscriber(engine.pool.clone(), Arc::clone(&engine.broker));
+    let health = Health::of_subscriber(&engine.pool, Role::Consumer, Arc::clone(&engine.broker));
     let _ops = match config.ops_bind {
         Some(bind) => Some(
-            lifecycle::serve_ops(bind, health)
+            lifecycle::serve_ops(bind, health.clone())
                 .await
                 .map_err(Error::Ops)?,
         ),
         None => None,
     };
-    if !lifecycle::wait_until_migrated(&engine.pool, &context).await {
+    if !lifecycle::wait_until_migrated(&engine.pool, Role::Consumer, &context).await {
         return Ok(());
     }
+    let begun = keys::begin(&engine.pool, "consumer", &engine.keyring, &context).await?;
+    let Some(announcement) = begun else {
+        return Ok(());
+    };
+    unreadable::clear(&engine).await;
     info!(slots = engine.slots, owner = engine.owner, "consuming");
-    work(&engine, &context).await;
+    health.begin();
+    tokio::join!(work(&engine, &context), announcement.keep(context.clone()));
     Ok(())
 }

@@ -94,8 +94,11 @@ pub fn classify(error: &Error, failures_before: i32) -> Outcome {
     match error {
         Error::Database(db::Error::LeaseLost) => Outcome::Abandon,
         Error::Widened => Outcome::BackOff(Duration::ZERO, job_error("internal")),
-        Error::Stripe(stripe::Error::KeyInvalid { .. }) | Error::NoCredential => {
+        Error::Stripe(stripe::Error::KeyInvalid { .. }) => {
             Outcome::FailConnection(job_error("stripe_key_invalid"))
+        }
+        Error::Credential(_) | Error::NoCredential => {
+            Outcome::FailConnection(job_error(credential::UNREADABLE))
         }
         Error::Stripe(stripe::Error::PermissionMissing { .. }) => {
             Outcome::FailConnection(job_error("stripe_permission_missing"))
@@ -109,7 +112,6 @@ pub fn classify(error: &Error, failures_before: i32) -> Outcome {
         Error::NoConnection => Outcome::Fail(job_error("internal")),
         Error::Stripe(_)
         | Error::Database(_)
-        | Error::Credential(_)
         | Error::Unreadable { .. }
         | Error::PermissionLost { .. }
         | Error::BrokeOff => bounded(MOST_INTERNAL_FAILURES, "internal"),
@@ -163,6 +165,16 @@ mod tests {
         assert!(waits.is_sorted());
         assert_eq!(waits.len() as i32, MOST_TRANSIENT_FAILURES - 1);
         assert_eq!(waits.last(), Some(&LONGEST_WAIT));
+    }
+
+    #[test]
+    fn a_key_that_cannot_be_decrypted_stops_the_connection_under_its_own_code() {
+        let unknown = credential::Error::UnknownKey { id: "k1".into() };
+        let Outcome::FailConnection(job_error) = classify(&Error::Credential(unknown), 0) else {
+            panic!()
+        };
+        assert_eq!(job_error.code, "credential_unreadable");
+        assert!(job_error.message.contains("`k1`"));
     }
 
     #[test]

@@ -18,6 +18,7 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use common::broker::{Delivery, Wakeup};
 use common::cause::Chain;
+use common::credential;
 use common::db;
 use common::lifecycle::Context;
 use common::sync::lease::{self, Claim};
@@ -433,6 +434,11 @@ async fn stop_connection(
                 job.connection_id, error.message
             )
         }
+        credential::UNREADABLE => format!(
+            "The stored key cannot be read: {}. A key given with PUT /v1/connectors/stripe/{}/key works at once; where \
+             the engine lacks an encryption key, the connection goes on by itself once a consumer starts with it.",
+            error.message, job.connection_id
+        ),
         _ => format!(
             "Grant the permission to the key in Stripe's dashboard, then start a sync. {}",
             error.message

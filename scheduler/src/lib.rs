@@ -87,16 +87,16 @@ pub async fn run(config: Config, context: Context) -> Result<(), Error> {
     let amqp_url = config.broker.amqp_url.as_ref();
     let broker =
         broker::connect(amqp_url, &config.broker.queue_prefix, &pool).map_err(Error::Broker)?;
-    let health = Health::of_publisher(&pool, Arc::clone(&broker));
+    let health = Health::of_publisher(&pool, Role::Scheduler, Arc::clone(&broker));
     let _ops = match config.ops_bind {
         Some(bind) => Some(
-            lifecycle::serve_ops(bind, health)
+            lifecycle::serve_ops(bind, health.clone())
                 .await
                 .map_err(Error::Ops)?,
         ),
         None => None,
     };
-    if !lifecycle::wait_until_migrated(&pool, &context).await {
+    if !lifecycle::wait_until_migrated(&pool, Role::Scheduler, &context).await {
         return Ok(());
     }
     let scheduler = Scheduler {
@@ -111,6 +111,7 @@ pub async fn run(config: Config, context: Context) -> Result<(), Error> {
         .await
         .map_err(Error::Schedule)?;
     info!(schedule = config.sync_schedule.as_str(), "scheduling");
+    health.begin();
     tokio::join!(
         tick_when_due(&scheduler, &due, &context),
         keep_dispatching(&scheduler, &context)

@@ -5,6 +5,7 @@
     reason = "a test panics where something is not as it should be"
 )]
 
+mod access;
 mod analytics;
 mod broker;
 mod chaos;
@@ -14,6 +15,7 @@ mod connections;
 mod covered;
 mod crash_points;
 mod crashes;
+mod encryption_keys;
 mod fairness;
 mod filter_parity;
 mod http_api;
@@ -25,6 +27,7 @@ mod lines;
 mod losses;
 mod meaning;
 mod missed_events;
+mod operations;
 mod parked;
 mod programs;
 mod query_plans;

@@ -50,11 +50,13 @@ async fn acme() -> (ApiOnly, Value) {
     (api, connected)
 }
 
-/// Every table of the schema, as the catalogue lists them.
+/// Every table of the schema with rows of tenants, as the catalogue lists them: all but the migrations' own, and
+/// that of the running programs.
 async fn tables(admin: &PgPool) -> Vec<String> {
     sqlx::query_scalar(
         "SELECT relname::TEXT FROM pg_class
-         WHERE relnamespace = 'public'::REGNAMESPACE AND relkind IN ('r', 'p') AND relname <> '_sqlx_migrations'
+         WHERE relnamespace = 'public'::REGNAMESPACE AND relkind IN ('r', 'p')
+             AND relname NOT IN ('_sqlx_migrations', 'program_keys')
          ORDER BY relname",
     )
     .fetch_all(admin)

@@ -20,7 +20,8 @@ pub(crate) async fn healthz() -> impl IntoResponse {
 /// The process can work
 #[utoipa::path(get, path = "/readyz", tag = "operation", security(()), responses(
     (status = 200, description = "It can work, with RabbitMQ away later than usual", body = Report),
-    (status = 503, description = "PostgreSQL or its migrations are missing", body = Report),
+    (status = 503, body = Report, description = "PostgreSQL does not answer; `migrations` is `missing` (run \
+        `stripe-sync migrate`) or `newer` (upgrade this program); or the program has not begun yet"),
 ))]
 pub(crate) async fn readyz(State(state): State<ApiState>) -> Report {
     state.health.check().await

@@ -14,6 +14,7 @@ use common::sync::queries::NewJob;
 use common::sync::{self, JobId, JobRef, Trigger};
 use secrecy::SecretString;
 use serde::Serialize;
+use tracing::error;
 use utoipa::ToSchema;
 
 use super::connect::{
@@ -27,7 +28,7 @@ use crate::state::ApiState;
 /// What is wrong with a stored key.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct TestProblem {
-    /// `stripe_key_invalid` or `stripe_permission_missing`.
+    /// `stripe_key_invalid`, `stripe_permission_missing` or `credential_unreadable`.
     code: &'static str,
     /// What to do about it.
     detail: String,
@@ -48,7 +49,8 @@ pub(crate) struct TestResult {
 
 /// Tests a connection's key
 ///
-/// A key that Stripe refuses is `ok: false`, not an error.
+/// A key that Stripe refuses is `ok: false`, not an error; so is one that is not stored any more, or that the
+/// engine cannot decrypt.
 #[utoipa::path(post, path = "/v1/connectors/stripe/{id}/test", tag = "connections",
     params(("id" = String, Path, description = "The connection")),
     responses((status = 200, body = TestResult)))]
@@ -63,16 +65,6 @@ pub(crate) async fn test(
     let connection = super::connection(&mut tx, organization, &connection_id).await?;
     let sealed = credential::queries::load(&mut tx, organization, &connection_id).await?;
     tx.commit().await?;
-    let sealed = sealed.ok_or(ApiError::NotFound)?;
-    let place = Place {
-        organization,
-        connection_id: &connection_id,
-    };
-    let api_key = state
-        .keyring
-        .open(&sealed, place)
-        .map_err(ApiError::internal)?;
-    let probed = state.stripe.probe(&api_key).await;
     let mut result = TestResult {
         ok: true,
         stripe_account_id: connection.stripe_account_id.clone(),
@@ -81,7 +73,15 @@ pub(crate) async fn test(
         checked_at: state.clock.now(),
         problem: None,
     };
-    match probed {
+    let api_key = match opened(&state, &connection, sealed) {
+        Ok(api_key) => api_key,
+        Err(problem) => {
+            result.ok = false;
+            result.problem = Some(problem);
+            return Ok(Json(result));
+        }
+    };
+    match state.stripe.probe(&api_key).await {
         Ok(probe) => {
             let missing = probe.missing();
             result.problem = (!missing.is_empty()).then(|| TestProblem {
@@ -105,6 +105,35 @@ pub(crate) async fn test(
     }
     result.ok = result.problem.is_none();
     Ok(Json(result))
+}
+
+/// The stored key, or why it cannot be had.
+fn opened(
+    state: &ApiState,
+    connection: &Connection,
+    sealed: Option<Vec<u8>>,
+) -> Result<SecretString, TestProblem> {
+    let place = Place {
+        organization: &connection.organization_id,
+        connection_id: &connection.connection_id,
+    };
+    let replace = format!("PUT /v1/connectors/stripe/{}/key", connection.connection_id);
+    let Some(sealed) = sealed else {
+        return Err(TestProblem {
+            code: credential::UNREADABLE,
+            detail: format!("No key is stored any more; give one with {replace}."),
+        });
+    };
+    state.keyring.open(&sealed, place).map_err(|cause| {
+        error!(connection.id = connection.connection_id, error = %cause, "a stored key cannot be opened");
+        TestProblem {
+            code: credential::UNREADABLE,
+            detail: format!(
+                "The stored key cannot be decrypted; the log of the API says why. A key given with {replace} works at \
+                 once."
+            ),
+        }
+    })
 }
 
 /// Another key for a connection.

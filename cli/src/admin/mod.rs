@@ -19,12 +19,15 @@ use std::time::Duration;
 use common::config::{self, DatabaseArgs, Problems};
 use common::credential;
 use common::db;
+use common::db::schema::State;
+use common::lifecycle::keys::FORGOTTEN_AFTER;
 use common::tenant::OrganizationId;
 use secrecy::{ExposeSecret as _, SecretString};
 use sqlx::{Connection as _, PgConnection, Postgres, Transaction};
 use uuid::Uuid;
 
 use crate::local_files::{self, LocalFiles};
+use crate::local_postgres;
 use crate::output;
 
 /// How long the database may take to let a command in.
@@ -48,6 +51,12 @@ pub enum Error {
     /// The private database was left by an `up` that ended unexpectedly.
     #[error("the private PostgreSQL does not answer; start it with `stripe-sync up`")]
     PrivateDatabaseGone(#[source] db::Error),
+    /// The private PostgreSQL could not be started or stopped.
+    #[error(transparent)]
+    LocalPostgres(#[from] local_postgres::Error),
+    /// The schema, or access to it, is not this program's.
+    #[error("{0}")]
+    NotReady(State),
     /// There is no schema.
     #[error("the database has no tables yet; run `stripe-sync migrate` first")]
     NotMigrated,
@@ -98,6 +107,44 @@ pub enum Error {
         "another job of the same type is pending for the same connection and will do the work of {0}"
     )]
     JobPending(Uuid),
+    /// Running programs could not open, or would not use, the key that is to seal everything.
+    #[error(
+        "the key `{key_id}` may not seal every credential yet:{list}\n\
+         A program that was killed counts as running for {forgotten} s. The order is in docs/operations.md.",
+        list = unprepared_list(.programs), forgotten = FORGOTTEN_AFTER.as_secs()
+    )]
+    ProgramsUnprepared {
+        /// The key.
+        key_id: String,
+        /// What is missing, by program.
+        programs: Vec<UnpreparedProgram>,
+    },
+    /// A key that is to go seals something.
+    #[error(
+        "the key `{key_id}` seals {}; run `stripe-sync keys rotate` first",
+        output::count(*.credentials, "credential")
+    )]
+    KeyInUse {
+        /// The key.
+        key_id: String,
+        /// What it seals.
+        credentials: i64,
+    },
+    /// A key that is to go would seal the next credential.
+    #[error("a running program seals with the key `{key_id}`; restart it with another key first")]
+    KeySeals {
+        /// The key.
+        key_id: String,
+    },
+    /// A key that is to be given up is still there.
+    #[error(
+        "the key `{key_id}` is not lost: a running program or the given keys know it; to replace it, add another \
+         and run `stripe-sync keys rotate`"
+    )]
+    KeyNotLost {
+        /// The key.
+        key_id: String,
+    },
     /// Some credentials stay under their former key.
     #[error("{count} stored under another key could not be re-encrypted:{list}", count = output::count(.0.len() as i64, "credential"), list = stuck_list(.0))]
     CredentialsStuck(Vec<StuckCredential>),
@@ -126,6 +173,29 @@ pub struct StuckCredential {
     pub connection_id: String,
     /// Why it does not open.
     pub cause: credential::Error,
+}
+
+/// A running program that is not prepared for a rotation.
+#[derive(Debug)]
+pub struct UnpreparedProgram {
+    /// `api` or `consumer`.
+    pub program: String,
+    /// When it last said that it runs, in seconds ago.
+    pub seen_seconds_ago: i64,
+    /// What is to be done about it.
+    pub what: String,
+}
+
+fn unprepared_list(programs: &[UnpreparedProgram]) -> String {
+    let lines = programs.iter().map(|one| {
+        let UnpreparedProgram {
+            program,
+            seen_seconds_ago,
+            what,
+        } = one;
+        format!("\n  a running {program} (seen {seen_seconds_ago} s ago) {what}")
+    });
+    lines.collect()
 }
 
 fn stuck_list(stuck: &[StuckCredential]) -> String {
@@ -180,6 +250,11 @@ impl DatabaseAccess {
         Ok(Some(Database { url, private: true }))
     }
 
+    /// Whether the settings name a database, rightly or wrongly.
+    pub fn names_a_database(&self) -> bool {
+        self.database.database_url.is_some() || self.database.database_url_file.is_some()
+    }
+
     /// [`find`](Self::find) for a command with no other settings.
     pub fn resolve(self) -> Result<Database, Error> {
         let mut problems = Problems::default();
@@ -220,11 +295,17 @@ impl Database {
             .fetch_one(&mut conn)
             .await
             .map_err(db::Error::from)?;
-        if migrated {
-            Ok(conn)
-        } else {
-            Err(Error::NotMigrated)
+        if !migrated {
+            return Err(Error::NotMigrated);
         }
+        // The roles that commands take on.
+        for role in [db::Role::Api, db::Role::Scheduler] {
+            match db::schema::state_of(&mut conn, role).await? {
+                State::Ready => {}
+                state => return Err(Error::NotReady(state)),
+            }
+        }
+        Ok(conn)
     }
 
     /// A small pool under a program's role. Connect as oneself first, which tells what is wrong.

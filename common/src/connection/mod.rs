@@ -44,7 +44,7 @@ pub struct Permission {
 /// What stops a connection until a person acts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Problem {
-    /// `stripe_key_invalid` or `stripe_permission_missing`.
+    /// `stripe_key_invalid`, `stripe_permission_missing` or `credential_unreadable`.
     pub code: String,
     /// What to do about it.
     pub detail: String,

@@ -269,6 +269,23 @@ pub async fn set_problem(
     Ok(())
 }
 
+/// The connections of every tenant that have a problem of this code. Only the scheduler's role sees them.
+pub async fn with_problem(
+    conn: &mut PgConnection,
+    code: &str,
+) -> Result<Vec<(OrganizationId, String)>, Error> {
+    sqlx::query!(
+        "SELECT organization_id, connection_id FROM platform_connections
+         WHERE problem_code = $1 AND deleting_at IS NULL ORDER BY organization_id, connection_id",
+        code
+    )
+    .fetch_all(conn)
+    .await?
+    .into_iter()
+    .map(|row| Ok((db::organization_id(row.organization_id)?, row.connection_id)))
+    .collect()
+}
+
 /// Clears a problem.
 pub async fn clear_problem(
     conn: &mut PgConnection,

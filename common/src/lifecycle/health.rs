@@ -2,12 +2,13 @@
 //!
 //! Not ready means that PostgreSQL or its schema is missing, or, for a consumer, the broker it was
 //! told to use. For the others a missing broker only degrades: jobs wait in PostgreSQL and are
-//! dispatched when it returns. A liveness probe asks nothing of anyone, so that an outage elsewhere
-//! restarts nobody.
+//! dispatched when it returns. A program is not ready either before it has begun its work, whatever it
+//! depends on. A liveness probe asks nothing of anyone, so that an outage elsewhere restarts nobody.
 
 use std::borrow::Borrow;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::extract::State;
@@ -23,6 +24,9 @@ use utoipa::ToSchema;
 
 use super::Error;
 use crate::broker::{Broker, Link};
+use crate::cause::Chain;
+use crate::db::Role;
+use crate::db::schema::{self, State as SchemaState};
 use crate::{db, telemetry};
 
 /// How long PostgreSQL may take to answer before it counts as down.
@@ -36,7 +40,7 @@ pub enum Status {
     Ok,
     /// Its work, later than usual.
     Degraded,
-    /// Nothing.
+    /// Nothing: a dependency is missing, or the program has not begun yet.
     Down,
 }
 
@@ -48,9 +52,11 @@ pub enum DependencyStatus {
     Ok,
     /// It does not answer.
     Down,
-    /// It answers, and what is needed is not there: run `stripe-sync migrate`.
+    /// It answers, and migrations, roles, grants or policies are missing: run `stripe-sync migrate`.
     Missing,
-    /// It cannot be told while PostgreSQL does not answer.
+    /// The database was migrated by a newer or another version: upgrade this program.
+    Newer,
+    /// It cannot be known while PostgreSQL does not answer.
     Unknown,
     /// No setting asks for it.
     NotConfigured,
@@ -61,7 +67,7 @@ pub enum DependencyStatus {
 pub struct Dependencies {
     /// The database.
     pub postgres: DependencyStatus,
-    /// Its schema.
+    /// Its schema, and what this program's role may do in it.
     pub migrations: DependencyStatus,
     /// The broker, where `AMQP_URL` is set.
     pub rabbitmq: DependencyStatus,
@@ -92,38 +98,57 @@ pub struct Health {
     database: DatabaseProbe,
     broker: Arc<dyn Broker>,
     broker_needed: bool,
+    begun: Arc<AtomicBool>,
 }
 
 impl Health {
-    /// Health of a program that only publishes: it can work while the broker is away.
-    pub fn of_publisher(pool: impl Borrow<db::Pool>, broker: Arc<dyn Broker>) -> Self {
+    /// Health of a program that only publishes: it can work while the broker is away. `role` is that of
+    /// `pool`.
+    pub fn of_publisher(pool: impl Borrow<db::Pool>, role: Role, broker: Arc<dyn Broker>) -> Self {
         Self {
-            database: DatabaseProbe::new(pool.borrow()),
+            database: DatabaseProbe::new(pool.borrow(), role),
             broker,
             broker_needed: false,
+            begun: Arc::default(),
         }
     }
 
-    /// Health of a program that lives on what the broker delivers.
-    pub fn of_subscriber(pool: impl Borrow<db::Pool>, broker: Arc<dyn Broker>) -> Self {
+    /// Health of a program that lives on what the broker delivers. `role` is that of `pool`.
+    pub fn of_subscriber(pool: impl Borrow<db::Pool>, role: Role, broker: Arc<dyn Broker>) -> Self {
         Self {
-            database: DatabaseProbe::new(pool.borrow()),
-            broker,
             broker_needed: true,
+            ..Self::of_publisher(pool, role, broker)
         }
+    }
+
+    /// Says that the program does its work from now on; until then it is not ready.
+    pub fn begin(&self) {
+        self.begun.store(true, Ordering::Release);
+    }
+
+    /// Whether the program does its work.
+    pub fn has_begun(&self) -> bool {
+        self.begun.load(Ordering::Acquire)
     }
 
     /// How everything is now. Takes two seconds at most.
     pub async fn check(&self) -> Report {
-        let database = Database::of(&self.database.look().await);
-        report(database, self.broker.link(), self.broker_needed)
+        let begun = self.has_begun();
+        let found = self.database.look().await;
+        if begun {
+            // Before that, the program itself says what it waits for.
+            self.database.say_changes(&found);
+        }
+        let database = Database::of(&found);
+        report(database, self.broker.link(), self.broker_needed, begun)
     }
 }
 
-fn report(database: Database, link: Link, broker_needed: bool) -> Report {
+fn report(database: Database, link: Link, broker_needed: bool, begun: bool) -> Report {
     let (postgres, migrations) = match database {
         Database::Ready => (DependencyStatus::Ok, DependencyStatus::Ok),
         Database::Unmigrated => (DependencyStatus::Ok, DependencyStatus::Missing),
+        Database::Newer => (DependencyStatus::Ok, DependencyStatus::Newer),
         Database::Unreachable => (DependencyStatus::Down, DependencyStatus::Unknown),
     };
     let rabbitmq = match link {
@@ -132,6 +157,7 @@ fn report(database: Database, link: Link, broker_needed: bool) -> Report {
         Link::NotConfigured => DependencyStatus::NotConfigured,
     };
     let status = match (database, link) {
+        _ if !begun => Status::Down,
         (Database::Ready, Link::Up | Link::NotConfigured) => Status::Ok,
         (Database::Ready, Link::Down) if !broker_needed => Status::Degraded,
         _ => Status::Down,
@@ -146,23 +172,25 @@ fn report(database: Database, link: Link, broker_needed: bool) -> Report {
     }
 }
 
-/// What can be told of the database.
+/// What is known of the database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Database {
-    /// It answers and has this program's schema.
+    /// It answers and has what this program needs.
     Ready,
-    /// It answers and has another schema, or none.
+    /// It answers, and `stripe-sync migrate` has something to do.
     Unmigrated,
+    /// It answers and has the schema of another version.
+    Newer,
     /// It does not answer in time, or not to this user.
     Unreachable,
 }
 
 impl Database {
-    /// What an answer of [`DatabaseProbe::look`] means.
-    pub(super) fn of(migrated: &Result<bool, db::Error>) -> Self {
-        match migrated {
-            Ok(true) => Self::Ready,
-            Ok(false) => Self::Unmigrated,
+    fn of(found: &Result<SchemaState, db::Error>) -> Self {
+        match found {
+            Ok(SchemaState::Ready) => Self::Ready,
+            Ok(SchemaState::Behind | SchemaState::Lacking(_)) => Self::Unmigrated,
+            Ok(SchemaState::Newer { .. } | SchemaState::Altered { .. }) => Self::Newer,
             Err(_) => Self::Unreachable,
         }
     }
@@ -171,25 +199,52 @@ impl Database {
 /// Looks at the database with connections of its own, that take no role: before the migrations the
 /// program's role does not exist, and while every connection is busy the database is no less there.
 #[derive(Debug, Clone)]
-pub(super) struct DatabaseProbe(db::Pool);
+pub(super) struct DatabaseProbe {
+    pool: db::Pool,
+    role: Role,
+    /// What was logged last; at first that all is well.
+    said: Arc<Mutex<String>>,
+}
 
 impl DatabaseProbe {
-    /// A probe of the database that `pool` connects to.
-    pub(super) fn new(pool: &db::Pool) -> Self {
+    /// A probe of the database that `pool` connects to, for a program in `role`.
+    pub(super) fn new(pool: &db::Pool, role: Role) -> Self {
         let options = (*pool.connect_options()).clone();
-        Self(
-            PgPoolOptions::new()
-                .max_connections(2)
-                .acquire_timeout(CHECK_TIMEOUT)
-                .connect_lazy_with(options),
-        )
+        let pool = PgPoolOptions::new()
+            .max_connections(2)
+            .acquire_timeout(CHECK_TIMEOUT)
+            .connect_lazy_with(options);
+        Self {
+            pool,
+            role,
+            said: Arc::new(Mutex::new(SchemaState::Ready.to_string())),
+        }
     }
 
-    /// Whether the schema is this program's. Takes [`CHECK_TIMEOUT`] at most.
-    pub(super) async fn look(&self) -> Result<bool, db::Error> {
-        tokio::time::timeout(CHECK_TIMEOUT, db::migrations_current(&self.0))
+    /// What the database is to this program. Takes [`CHECK_TIMEOUT`] at most.
+    pub(super) async fn look(&self) -> Result<SchemaState, db::Error> {
+        tokio::time::timeout(CHECK_TIMEOUT, schema::state(&self.pool, self.role))
             .await
             .unwrap_or(Err(db::Error::Unavailable(sqlx::Error::PoolTimedOut)))
+    }
+
+    /// Logs what was found, when it is not what was logged last.
+    pub(super) fn say_changes(&self, found: &Result<SchemaState, db::Error>) {
+        let now = match found {
+            Ok(state) => state.to_string(),
+            // The same outage fails in several ways.
+            Err(_) => String::new(),
+        };
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        if *said == now {
+            return;
+        }
+        *said = now;
+        match found {
+            Ok(SchemaState::Ready) => info!("the database is ready"),
+            Ok(state) => warn!("waiting for the database: {state}"),
+            Err(cause) => warn!(error = %Chain(cause), "waiting for PostgreSQL"),
+        }
     }
 }
 
@@ -260,7 +315,7 @@ mod tests {
 
     #[test]
     fn only_the_consumer_is_down_without_its_broker() {
-        use Database::{Ready, Unmigrated, Unreachable};
+        use Database::{Newer, Ready, Unmigrated, Unreachable};
         use Link::{Down, NotConfigured, Up};
         for (database, link, needed, status) in [
             (Ready, Up, false, Status::Ok),
@@ -269,11 +324,12 @@ mod tests {
             (Ready, Down, false, Status::Degraded),
             (Ready, Down, true, Status::Down),
             (Unmigrated, Up, false, Status::Down),
+            (Newer, Up, false, Status::Down),
             (Unreachable, Up, false, Status::Down),
             (Unreachable, NotConfigured, true, Status::Down),
         ] {
             assert_eq!(
-                report(database, link, needed).status,
+                report(database, link, needed, true).status,
                 status,
                 "{database:?} {link:?}"
             );
@@ -281,8 +337,15 @@ mod tests {
     }
 
     #[test]
+    fn a_program_that_has_not_begun_is_not_ready_whatever_it_depends_on() {
+        let report = report(Database::Ready, Link::Up, false, false);
+        assert_eq!(report.status, Status::Down);
+        assert_eq!(report.dependencies.migrations, DependencyStatus::Ok);
+    }
+
+    #[test]
     fn the_report_names_each_dependency() {
-        let report = report(Database::Unmigrated, Link::NotConfigured, false);
+        let report = report(Database::Unmigrated, Link::NotConfigured, false, true);
         assert_eq!(
             serde_json::to_value(report).unwrap(),
             serde_json::json!({

@@ -149,7 +149,8 @@ impl JobStatus {
 /// Why a job failed, or what it is backing off from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct JobError {
-    /// `stripe_key_invalid`, `stripe_permission_missing`, `stripe_unavailable` or `internal`.
+    /// `stripe_key_invalid`, `stripe_permission_missing`, `credential_unreadable`, `stripe_unavailable` or
+    /// `internal`.
     pub code: String,
     /// For people; never holds a secret.
     pub message: String,
