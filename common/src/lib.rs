@@ -6,6 +6,7 @@
 //! - nouns: [`analytics`], [`catalogue`], [`charge`], [`clock`], [`connection`], [`credential`], [`dispute`],
 //!   [`filter`], [`money`], [`purchase`], [`sync`], [`tenant`]
 //! - outside systems: [`db`], [`stripe`]
+//! - for files that people open: [`csv_cell`]
 
 pub mod analytics;
 pub mod broker;
@@ -16,6 +17,7 @@ pub mod clock;
 pub mod config;
 pub mod connection;
 pub mod credential;
+pub mod csv_cell;
 pub mod db;
 pub mod dispute;
 pub mod filter;

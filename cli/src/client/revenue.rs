@@ -5,6 +5,7 @@
 //! the engine's.
 
 use chrono::NaiveDate;
+use common::csv_cell::guard_formula;
 use common::money::{Currency, Money};
 use serde_json::json;
 
@@ -210,8 +211,8 @@ fn as_csv(analysis: &Analysis) -> Result<String, Error> {
     ])?;
     for Group { key, figures } in &analysis.groups {
         writer.write_record([
-            no_formula(key.as_deref().unwrap_or_default()),
-            figures.currency.clone(),
+            guard_formula(key.as_deref().unwrap_or_default()).into_owned(),
+            guard_formula(&figures.currency).into_owned(),
             figures.charges.to_string(),
             figures.units.to_string(),
             figures.gross.to_string(),
@@ -223,15 +224,6 @@ fn as_csv(analysis: &Analysis) -> Result<String, Error> {
         .into_inner()
         .map_err(csv::IntoInnerError::into_error)?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
-}
-
-/// Text that a spreadsheet will not run as a formula.
-fn no_formula(text: &str) -> String {
-    if text.starts_with(['=', '+', '-', '@', '\t', '\r']) {
-        format!("'{text}")
-    } else {
-        text.to_owned()
-    }
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 //! write it again would take longer than all the rest. So the types here describe what is written, and nothing makes them.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
 use chrono::NaiveDate;
 use futures::TryStreamExt as _;
@@ -58,6 +58,13 @@ pub struct DailyAggregate {
 /// written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Version(Option<i64>);
+
+impl fmt::Display for Version {
+    /// A number, 0 as long as there were no aggregates.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.unwrap_or(0).fmt(f)
+    }
+}
 
 /// The version of what [`hand_out`] would hand out now; none when there is no such connection.
 pub async fn version(

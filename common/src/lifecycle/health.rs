@@ -7,6 +7,7 @@
 
 use std::borrow::Borrow;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,15 +19,18 @@ use axum::{Json, Router};
 use serde::Serialize;
 use sqlx::postgres::PgPoolOptions;
 use tokio_util::sync::{CancellationToken, DropGuard};
-use tracing::{info, warn};
+use tracing::info;
 use utoipa::ToSchema;
 
-use super::Error;
+use super::{Error, http};
 use crate::broker::{Broker, Link};
 use crate::{db, telemetry};
 
 /// How long PostgreSQL may take to answer before it counts as down.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Connections to a health server at once: a few probes and scrapers.
+const OPS_CONNECTIONS: NonZeroU32 = NonZeroU32::new(64).expect("64 is not zero");
 
 /// What a program can do at the moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
@@ -222,15 +226,8 @@ pub async fn serve_ops(bind: SocketAddr, health: Health) -> Result<OpsServer, Er
         .route("/metrics", get(metrics))
         .with_state(health);
     let stop = CancellationToken::new();
-    let stopped = stop.clone().cancelled_owned();
-    tokio::spawn(async move {
-        if let Err(cause) = axum::serve(listener, router)
-            .with_graceful_shutdown(stopped)
-            .await
-        {
-            warn!(error = %cause, "the health server ended");
-        }
-    });
+    let limits = http::Limits::new(OPS_CONNECTIONS);
+    tokio::spawn(http::serve(listener, router, "ops", limits, stop.clone()));
     info!(%address, "serving health and metrics");
     Ok(OpsServer {
         address,

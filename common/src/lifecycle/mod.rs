@@ -10,6 +10,7 @@
 //! that one process can hold several programs, and a test several worlds.
 
 pub mod health;
+pub mod http;
 
 use std::error::Error as StdError;
 use std::future::Future;
