@@ -17,8 +17,11 @@ mod config;
 #[cfg(test)]
 mod contract_tests;
 mod input;
+mod limits;
+mod negotiation;
 pub mod problem;
 mod routes;
+mod security_headers;
 mod state;
 
 use std::net::SocketAddr;
@@ -29,26 +32,29 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware;
-use axum::serve::ListenerExt as _;
 use common::broker;
 use common::config::BrokerConfig;
 use common::db;
-use common::lifecycle::{self, Context, wait_until_migrated};
+use common::lifecycle::{self, Context, http, wait_until_migrated};
 use common::stripe::{Settings, Stripe};
 use tokio::net::TcpListener;
 use tower_http::compression::CompressionLayer;
-use tracing::{debug, info};
+use tracing::info;
 use utoipa::openapi::OpenApi;
 
 pub use auth::Caller;
 pub use boundary::REQUEST_ID;
-pub use config::{Args, Config};
-pub use state::{ApiState, Parts, TokenRate};
+pub use config::{Args, Config, LimitArgs};
+pub use limits::{Limits, TokenRate};
+pub use state::{ApiState, Parts};
 
 use crate::problem::ApiError;
 
-/// Connections to PostgreSQL that one API process opens at most.
-const POOL_CONNECTIONS: u32 = 20;
+/// Connections to PostgreSQL that one API process opens at most, besides one for each CSV export.
+const POOL_CONNECTIONS: u32 = 16;
+
+/// The API's server in metrics and logs.
+const SERVER: &str = "api";
 
 /// How long a person waits for one answer of Stripe about a key, and how often it is asked again: less
 /// than a sync would, since someone is waiting.
@@ -70,9 +76,6 @@ pub enum Error {
     /// The address is not to be had.
     #[error(transparent)]
     Bind(lifecycle::Error),
-    /// Serving broke off.
-    #[error("serving broke off")]
-    Serve(#[source] std::io::Error),
 }
 
 /// Every call, ready to serve.
@@ -108,7 +111,8 @@ pub fn openapi() -> OpenApi {
 pub async fn run(config: Config, context: Context) -> Result<(), Error> {
     let listener = bind(config.api_bind).await?;
     let state = state_of(&config, &context)?;
-    serve(listener, state, context).await
+    serve(listener, state, context).await;
+    Ok(())
 }
 
 /// The state that these settings ask for.
@@ -119,7 +123,7 @@ pub fn state_of(config: &Config, context: &Context) -> Result<ApiState, Error> {
     let pool = db::connect(
         &config.database.database_url,
         db::Role::Api,
-        POOL_CONNECTIONS,
+        POOL_CONNECTIONS + config.limits.exports.get(),
     )
     .map_err(Error::Database)?;
     let BrokerConfig {
@@ -144,7 +148,7 @@ pub fn state_of(config: &Config, context: &Context) -> Result<ApiState, Error> {
         stripe,
         keyring: Arc::clone(&config.encryption.keyring),
         shutdown: context.shutdown.clone(),
-        token_rate: TokenRate::default(),
+        limits: config.limits,
         ready: false,
     }))
 }
@@ -164,10 +168,7 @@ pub async fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
 }
 
 /// Serves the API on a listener until the context says stop; calls that have begun are answered.
-///
-/// # Errors
-/// When the listener fails.
-pub async fn serve(listener: TcpListener, state: ApiState, context: Context) -> Result<(), Error> {
+pub async fn serve(listener: TcpListener, state: ApiState, context: Context) {
     if let Ok(address) = listener.local_addr() {
         info!(%address, "serving the API");
     }
@@ -181,15 +182,9 @@ pub async fn serve(listener: TcpListener, state: ApiState, context: Context) -> 
             ready.store(true, Ordering::Relaxed);
         }
     });
-    let listener = listener.tap_io(|connection| {
-        // An answer's last part would otherwise wait for the reader's acknowledgement of the one before it, which
-        // is delayed by 40 ms.
-        if let Err(cause) = connection.set_nodelay(true) {
-            debug!(%cause, "a connection goes without TCP_NODELAY");
-        }
-    });
-    axum::serve(listener, router(state))
-        .with_graceful_shutdown(context.shutdown.cancelled_owned())
-        .await
-        .map_err(Error::Serve)
+    let limits = http::Limits {
+        stall: state.limits.stall,
+        ..http::Limits::new(state.limits.connections)
+    };
+    http::serve(listener, router(state), SERVER, limits, context.shutdown).await;
 }

@@ -150,6 +150,26 @@ pub enum ApiError {
         /// Seconds after which it may ask again.
         retry_after_secs: u64,
     },
+    /// As many CSV exports run as may.
+    #[error("{detail}")]
+    TooManyExports {
+        /// Which limit was reached.
+        detail: String,
+        /// Seconds after which to ask again.
+        retry_after_secs: u64,
+    },
+    /// The body did not arrive in time.
+    #[error("the body did not arrive within {limit_secs} s")]
+    BodyTimeout {
+        /// How long it may take.
+        limit_secs: u64,
+    },
+    /// The caller accepts nothing that this call can answer with.
+    #[error("nothing acceptable can be answered")]
+    NotAcceptable {
+        /// What there is.
+        available: String,
+    },
     /// Stripe did not answer.
     #[error("Stripe could not be reached")]
     StripeUnreachable(#[source] Cause),
@@ -310,6 +330,24 @@ impl ApiError {
                 "Too many requests",
                 format!("Too many requests at once; try again in {retry_after_secs} s."),
             ),
+            Self::TooManyExports { detail, .. } => words(
+                StatusCode::TOO_MANY_REQUESTS,
+                "rate_limited",
+                "Too many exports",
+                detail.clone(),
+            ),
+            Self::BodyTimeout { limit_secs } => words(
+                StatusCode::REQUEST_TIMEOUT,
+                "request_timeout",
+                "The body took too long",
+                format!("The whole body must arrive within {limit_secs} s."),
+            ),
+            Self::NotAcceptable { available } => words(
+                StatusCode::NOT_ACCEPTABLE,
+                "not_acceptable",
+                "Nothing acceptable",
+                format!("This call answers with {available}; the `Accept` header excludes that."),
+            ),
             Self::StripeUnreachable(_) => words(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "stripe_unreachable",
@@ -349,7 +387,10 @@ impl ApiError {
 
     fn retry_after_secs(&self) -> Option<u64> {
         match self {
-            Self::RateLimited { retry_after_secs } => Some(*retry_after_secs),
+            Self::RateLimited { retry_after_secs }
+            | Self::TooManyExports {
+                retry_after_secs, ..
+            } => Some(*retry_after_secs),
             Self::StripeUnreachable(_) | Self::Unavailable(_) => Some(RETRY_SECS),
             _ => None,
         }

@@ -45,6 +45,14 @@ fn every_error() -> Vec<ApiError> {
         ApiError::RateLimited {
             retry_after_secs: 2,
         },
+        ApiError::TooManyExports {
+            detail: "2 exports of this token run.".to_owned(),
+            retry_after_secs: 10,
+        },
+        ApiError::BodyTimeout { limit_secs: 30 },
+        ApiError::NotAcceptable {
+            available: "application/json or text/csv".to_owned(),
+        },
         ApiError::StripeUnreachable(secret()),
         ApiError::Unavailable(Some(secret())),
         ApiError::Internal(secret()),

@@ -1,6 +1,5 @@
 //! What every handler is given: the ways to PostgreSQL, the broker and Stripe, and the clock.
 
-use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -16,36 +15,13 @@ use common::sync::JobRef;
 use common::tenant::OrganizationId;
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use sqlx::{Postgres, Transaction};
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 use uuid::Uuid;
 
+use crate::limits::{Exports, Limits};
 use crate::problem::ApiError;
 use crate::routes::daily;
-
-/// CSV exports at once; each holds a database connection for as long as its reader takes.
-const EXPORTS: usize = 4;
-
-/// How often one token may ask.
-#[derive(Debug, Clone, Copy)]
-pub struct TokenRate {
-    /// Requests a second.
-    pub per_second: NonZeroU32,
-    /// Requests at once.
-    pub burst: NonZeroU32,
-}
-
-impl Default for TokenRate {
-    fn default() -> Self {
-        const PER_SECOND: NonZeroU32 = NonZeroU32::new(100).expect("100 is not zero");
-        const BURST: NonZeroU32 = NonZeroU32::new(200).expect("200 is not zero");
-        Self {
-            per_second: PER_SECOND,
-            burst: BURST,
-        }
-    }
-}
 
 /// What an [`ApiState`] is made of.
 #[derive(Debug)]
@@ -62,8 +38,8 @@ pub struct Parts {
     pub keyring: Arc<Keyring>,
     /// Ends streams when the program stops.
     pub shutdown: CancellationToken,
-    /// How often one token may ask.
-    pub token_rate: TokenRate,
+    /// What clients may take.
+    pub limits: Limits,
     /// Whether the migrations are known to be there; until then `/v1` answers 503.
     pub ready: bool,
 }
@@ -80,7 +56,8 @@ pub struct ApiState {
     pub(crate) shutdown: CancellationToken,
     pub(crate) limiter: Arc<DefaultKeyedRateLimiter<Uuid>>,
     pub(crate) ready: Arc<AtomicBool>,
-    pub(crate) exports: Arc<Semaphore>,
+    pub(crate) limits: Limits,
+    pub(crate) exports: Arc<Exports>,
     pub(crate) daily_answers: daily::Answers,
 }
 
@@ -93,8 +70,9 @@ impl std::fmt::Debug for ApiState {
 impl ApiState {
     /// The state of these parts.
     pub fn new(parts: Parts) -> Self {
+        let limits = parts.limits;
         let quota =
-            Quota::per_second(parts.token_rate.per_second).allow_burst(parts.token_rate.burst);
+            Quota::per_second(limits.token_rate.per_second).allow_burst(limits.token_rate.burst);
         Self {
             health: Health::of_publisher(parts.pool.clone(), Arc::clone(&parts.broker)),
             pool: parts.pool,
@@ -105,7 +83,8 @@ impl ApiState {
             shutdown: parts.shutdown,
             limiter: Arc::new(RateLimiter::keyed(quota)),
             ready: Arc::new(AtomicBool::new(parts.ready)),
-            exports: Arc::new(Semaphore::new(EXPORTS)),
+            limits,
+            exports: Arc::new(Exports::new(limits)),
             daily_answers: daily::no_answers(),
         }
     }

@@ -80,6 +80,8 @@ pub struct Up {
     #[arg(long, env = "API_BIND", default_value = DEFAULT_API_BIND, value_name = "ADDRESS")]
     api_bind: String,
     #[command(flatten)]
+    limits: api::LimitArgs,
+    #[command(flatten)]
     stripe: StripeArgs,
     #[command(flatten)]
     schedule: ScheduleArgs,
@@ -97,6 +99,7 @@ pub struct Config {
     broker: BrokerConfig,
     encryption: Option<EncryptionConfig>,
     api_bind: SocketAddr,
+    limits: api::Limits,
     stripe: StripeConfig,
     sync_schedule: Schedule,
     job: JobConfig,
@@ -116,6 +119,7 @@ impl Up {
         let encryption = self.encryption.check_optional(&mut problems);
         let api_bind = config::or_default(&self.api_bind, DEFAULT_API_BIND);
         let api_bind = config::parse_bind("API_BIND", api_bind, &mut problems);
+        let limits = self.limits.check(&mut problems);
         let stripe = self.stripe.check(&mut problems);
         let sync_schedule = self.schedule.check(&mut problems);
         let job = self.job.check(&mut problems);
@@ -127,6 +131,7 @@ impl Up {
                 broker: broker?,
                 encryption: encryption?,
                 api_bind: api_bind?,
+                limits: limits?,
                 stripe: stripe?,
                 sync_schedule: sync_schedule?,
                 job: job?,
@@ -199,6 +204,7 @@ async fn run_on(
     let database = DatabaseConfig { database_url: url };
     let api_config = api::Config {
         api_bind: config.api_bind,
+        limits: config.limits,
         database: database.clone(),
         broker: config.broker.clone(),
         encryption: encryption.clone(),
@@ -228,7 +234,7 @@ async fn run_on(
     let consumer = part(context, consumer::run(consumer_config, context.clone()));
     announce(address);
     let (api, scheduler, consumer) = tokio::join!(api, scheduler, consumer);
-    api.map_err(Error::Broken)?.map_err(Error::Api)?;
+    api.map_err(Error::Broken)?;
     scheduler
         .map_err(Error::Broken)?
         .map_err(Error::Scheduler)?;

@@ -176,9 +176,12 @@ async fn serve_api(parts: &Parts, database: &TestDatabase, stop: CancellationTok
         stripe: parts.stripe.clone(),
         keyring: Arc::clone(&parts.keyring),
         shutdown: stop.clone(),
-        token_rate: api::TokenRate {
-            per_second: NO_LIMIT,
-            burst: NO_LIMIT,
+        limits: api::Limits {
+            token_rate: api::TokenRate {
+                per_second: NO_LIMIT,
+                burst: NO_LIMIT,
+            },
+            ..api::Limits::default()
         },
         ready: true,
     });
@@ -186,11 +189,11 @@ async fn serve_api(parts: &Parts, database: &TestDatabase, stop: CancellationTok
         .await
         .expect("a free port");
     let url = format!("http://{}", listener.local_addr().expect("an address"));
-    let router = api::router(state);
-    tokio::spawn(async move {
-        let served = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned());
-        served.await.expect("the API serves");
-    });
+    let context = Context {
+        shutdown: stop,
+        ..Context::system()
+    };
+    tokio::spawn(api::serve(listener, state, context));
     url
 }
 

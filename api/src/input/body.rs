@@ -2,12 +2,16 @@
 
 use std::ops::RangeInclusive;
 
+use axum::body::{Body, HttpBody as _};
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, header};
 use bytes::Bytes;
+use common::lifecycle::http::Limit;
 use serde_json::{Map, Value};
 
+use crate::SERVER;
 use crate::problem::{ApiError, FieldError};
+use crate::state::ApiState;
 
 /// The longest body that is read. 50 conditions of 1,000 values of 500 characters would be longer; a
 /// rule that long belongs into metadata.
@@ -17,10 +21,10 @@ pub(crate) const MAX_BODY_BYTES: usize = 1024 * 1024;
 #[derive(Debug)]
 pub(crate) struct JsonBody(pub(crate) Value);
 
-impl<S: Send + Sync> FromRequest<S> for JsonBody {
+impl FromRequest<ApiState> for JsonBody {
     type Rejection = ApiError;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+    async fn from_request(request: Request, state: &ApiState) -> Result<Self, ApiError> {
         if !is_json(request.headers()) {
             return Err(ApiError::UnsupportedMediaType);
         }
@@ -28,17 +32,39 @@ impl<S: Send + Sync> FromRequest<S> for JsonBody {
     }
 }
 
-async fn bytes<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, ApiError> {
-    Bytes::from_request(request, state)
-        .await
-        .map_err(|rejection| match rejection.status() {
-            axum::http::StatusCode::PAYLOAD_TOO_LARGE => ApiError::TooLarge {
-                limit_bytes: MAX_BODY_BYTES,
-            },
-            _ => ApiError::MalformedJson {
-                detail: "the body broke off".to_owned(),
-            },
-        })
+/// The whole body. The limit on its time is for all of it, since a client that sends a byte now and then is never
+/// idle.
+async fn bytes(request: Request, state: &ApiState) -> Result<Bytes, ApiError> {
+    let limit = state.limits.body;
+    let read = tokio::time::timeout(limit, Bytes::from_request(request, state)).await;
+    let Ok(read) = read else {
+        Limit::Body.count(SERVER);
+        return Err(ApiError::BodyTimeout {
+            limit_secs: limit.as_secs(),
+        });
+    };
+    read.map_err(|rejection| match rejection.status() {
+        axum::http::StatusCode::PAYLOAD_TOO_LARGE => too_large(),
+        _ => ApiError::MalformedJson {
+            detail: "the body broke off".to_owned(),
+        },
+    })
+}
+
+/// Refuses a body that says that it is too long before any of it is read.
+pub(crate) fn check_announced_length(body: &Body) -> Result<(), ApiError> {
+    let announced = body.size_hint().lower();
+    if announced > MAX_BODY_BYTES as u64 {
+        return Err(too_large());
+    }
+    Ok(())
+}
+
+fn too_large() -> ApiError {
+    Limit::BodyBytes.count(SERVER);
+    ApiError::TooLarge {
+        limit_bytes: MAX_BODY_BYTES,
+    }
 }
 
 fn parse(body: &[u8]) -> Result<Value, ApiError> {
@@ -72,10 +98,10 @@ pub(crate) struct Fields {
     problems: Vec<FieldError>,
 }
 
-impl<S: Send + Sync> FromRequest<S> for Fields {
+impl FromRequest<ApiState> for Fields {
     type Rejection = ApiError;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+    async fn from_request(request: Request, state: &ApiState) -> Result<Self, ApiError> {
         let JsonBody(value) = JsonBody::from_request(request, state).await?;
         Ok(Self::of(value))
     }
@@ -85,10 +111,10 @@ impl<S: Send + Sync> FromRequest<S> for Fields {
 #[derive(Debug)]
 pub(crate) struct OptionalFields(pub(crate) Fields);
 
-impl<S: Send + Sync> FromRequest<S> for OptionalFields {
+impl FromRequest<ApiState> for OptionalFields {
     type Rejection = ApiError;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+    async fn from_request(request: Request, state: &ApiState) -> Result<Self, ApiError> {
         let json = is_json(request.headers());
         let body = bytes(request, state).await?;
         if body.is_empty() {

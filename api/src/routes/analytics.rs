@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, Method, header};
 use axum::response::{IntoResponse, Response};
 use common::analytics::report::{self, Group, GroupPlace, Totals};
 use common::analytics::rows::{self, ChargeRow, RowPlace};
@@ -17,6 +17,7 @@ use utoipa::ToSchema;
 use super::export;
 use crate::auth::Caller;
 use crate::input::{Params, next_cursor, page};
+use crate::negotiation::{self, Rows};
 use crate::problem::{ApiError, FieldError};
 use crate::state::ApiState;
 
@@ -232,7 +233,7 @@ pub(crate) struct ChargeRows {
 /// The rows behind the figures, newest first
 ///
 /// Those that do not count are there too, with 0 for what counting would have added. `Accept: text/csv`
-/// streams the whole selection, whatever `limit` and `cursor` say. `group_by` is taken so that one query
+/// streams the whole selection, whatever `limit` and `cursor` say; the weights of `Accept` decide. `group_by` is taken so that one query
 /// serves both calls, and changes nothing.
 #[utoipa::path(get, path = "/v1/analytics/stripe/charges", tag = "analytics",
     params(("connection_id" = String, Query, description = "The connection"),
@@ -243,46 +244,32 @@ pub(crate) struct ChargeRows {
            ("limit" = Option<i64>, Query, description = "1 to 1000, 50 unless given"),
            ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before")),
     responses((status = 200, description = "Rows", content(
-        (ChargeRows = "application/json"), (String = "text/csv")))))]
+        (ChargeRows = "application/json"), (String = "text/csv"))),
+              (status = 406, description = "`not_acceptable`: `Accept` excludes both JSON and CSV",
+               body = crate::problem::Problem, content_type = "application/problem+json")))]
 pub(crate) async fn charges(
     State(state): State<ApiState>,
     caller: Caller,
+    method: Method,
     headers: HeaderMap,
     mut params: Params,
 ) -> Result<Response, ApiError> {
+    let wanted = negotiation::rows(&headers)?;
     let query = Query::read(&mut params, &caller.organization);
     let limit = params.limit();
     let after: Option<RowPlace> = params.cursor("charges")?;
     params.finish()?;
     let selection = query.selection;
     let mut tx = begin(&state, &selection).await?;
-    if wants_csv(&headers) {
-        return export::csv(&state, tx, selection);
+    let by_accept = [(header::VARY, "accept")];
+    if wanted == Rows::Csv {
+        let csv = export::csv(&state, &caller, &method, tx, selection)?;
+        return Ok((by_accept, csv).into_response());
     }
     let mut data = rows::list(&mut tx, &selection, after.as_ref(), page(limit)).await?;
     tx.commit().await?;
     let next_cursor = next_cursor("charges", &mut data, limit, |row| RowPlace::from(row))?;
-    Ok(Json(ChargeRows { data, next_cursor }).into_response())
-}
-
-/// Whether CSV is accepted and JSON is not named before it.
-fn wants_csv(headers: &HeaderMap) -> bool {
-    let accepted = headers
-        .get_all(header::ACCEPT)
-        .iter()
-        .filter_map(|value| value.to_str().ok());
-    let first = accepted
-        .flat_map(|value| value.split(','))
-        .map(|range| {
-            range
-                .split(';')
-                .next()
-                .unwrap_or_default()
-                .trim()
-                .to_ascii_lowercase()
-        })
-        .find(|range| matches!(range.as_str(), "text/csv" | "application/json"));
-    first.as_deref() == Some("text/csv")
+    Ok((by_accept, Json(ChargeRows { data, next_cursor })).into_response())
 }
 
 #[cfg(test)]
@@ -359,20 +346,5 @@ mod tests {
                 "metadata.charge."
             ]
         );
-    }
-
-    #[test]
-    fn csv_is_sent_to_those_who_ask_for_it() {
-        for (accept, csv) in [
-            ("text/csv", true),
-            ("text/csv;q=1, application/json;q=0.5", true),
-            ("application/json, text/csv", false),
-            ("*/*", false),
-        ] {
-            let mut headers = HeaderMap::new();
-            headers.insert(header::ACCEPT, accept.parse().unwrap());
-            assert_eq!(wants_csv(&headers), csv, "{accept}");
-        }
-        assert!(!wants_csv(&HeaderMap::new()));
     }
 }

@@ -1,15 +1,18 @@
 //! The OpenAPI document at `/openapi.json`, made from the handlers themselves, and Swagger UI at `/docs`.
 //!
 //! What all calls share is added here rather than repeated at each: the bearer token, and the problems
-//! that any call under `/v1` may answer.
+//! that any call under `/v1` may answer. All of it is compiled in and changes only with the program, so it may be cached.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::http::header;
-use axum::response::IntoResponse;
+use axum::extract::Path;
+use axum::http::{HeaderMap, header};
+use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
 use bytes::Bytes;
+use sha2::{Digest as _, Sha256};
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{
@@ -17,9 +20,11 @@ use utoipa::openapi::{
     PathItem, Ref, RefOr, ResponseBuilder, SecurityRequirement,
 };
 use utoipa::{PartialSchema, ToSchema};
-use utoipa_swagger_ui::{Config, SwaggerUi};
+use utoipa_swagger_ui::Config;
 
-use crate::problem::{self, FieldError, Problem};
+use crate::negotiation::Validator;
+use crate::problem::{self, ApiError, FieldError, Problem};
+use crate::security_headers::DOCUMENTATION_POLICY;
 
 const DESCRIPTION: &str = "Connects Stripe accounts, keeps their revenue in step and slices it. Money is an \
 integer in the currency's minor unit, instants are RFC 3339 UTC, dates are days in the connection's time \
@@ -96,6 +101,7 @@ fn add_problems(operation: &mut Operation) {
     if operation.request_body.is_some() {
         problems.extend([
             ("400", "`malformed_json`: the body is not JSON"),
+            ("408", "`request_timeout`: the body did not arrive in time"),
             ("413", "`too_large`: the body is too long"),
             (
                 "415",
@@ -121,17 +127,68 @@ fn add_problems(operation: &mut Operation) {
     }
 }
 
-/// `/openapi.json` and `/docs`.
+/// `/openapi.json`, `/docs`, and `/`, which leads there.
 pub(crate) fn router<S: Clone + Send + Sync + 'static>(document: &OpenApi) -> Router<S> {
     // A document of texts always serializes.
     let json = Bytes::from(document.to_json().unwrap_or_default());
-    let json = Arc::new(json);
-    let serve = move || {
-        let json = Bytes::clone(&json);
-        async move { ([(header::CONTENT_TYPE, "application/json")], json).into_response() }
+    let validator = Validator::public(&digest(&json));
+    let openapi = async move |request: HeaderMap| {
+        document_answer(&request, &validator, "application/json", json)
     };
-    let ui = SwaggerUi::new("/docs").config(Config::from("/openapi.json"));
-    Router::new().route("/openapi.json", get(serve)).merge(ui)
+    let config = Arc::new(Config::from("/openapi.json"));
+    let index = Arc::clone(&config);
+    let to_documentation = async || Redirect::temporary("/docs/");
+    Router::new()
+        .route("/", get(to_documentation))
+        .route("/docs", get(to_documentation))
+        .route(
+            "/docs/",
+            get(async move |request: HeaderMap| ui_file(&request, "index.html", index)),
+        )
+        .route(
+            "/docs/{*file}",
+            get(async move |Path(file): Path<String>, request: HeaderMap| {
+                ui_file(&request, &file, config)
+            }),
+        )
+        .route("/openapi.json", get(openapi))
+}
+
+/// A file of Swagger UI.
+fn ui_file(
+    request: &HeaderMap,
+    file: &str,
+    config: Arc<Config<'static>>,
+) -> Result<Response, ApiError> {
+    let found = utoipa_swagger_ui::serve(file, config)
+        .map_err(|cause| ApiError::internal(cause.to_string()))?
+        .ok_or(ApiError::NotFound)?;
+    let bytes = match found.bytes {
+        Cow::Borrowed(bytes) => Bytes::from_static(bytes),
+        Cow::Owned(bytes) => Bytes::from(bytes),
+    };
+    let validator = Validator::public(&digest(&bytes));
+    let mut answer = document_answer(request, &validator, &found.content_type, bytes);
+    let policy = (header::CONTENT_SECURITY_POLICY, DOCUMENTATION_POLICY);
+    answer.headers_mut().extend([policy]);
+    Ok(answer)
+}
+
+fn document_answer(
+    request: &HeaderMap,
+    validator: &Validator,
+    content_type: &str,
+    bytes: Bytes,
+) -> Response {
+    validator.not_modified(request).unwrap_or_else(|| {
+        let content_type = [(header::CONTENT_TYPE, content_type.to_owned())];
+        validator.mark((content_type, bytes).into_response())
+    })
+}
+
+/// Changes with the bytes.
+fn digest(bytes: &[u8]) -> String {
+    hex::encode(&Sha256::digest(bytes)[..16])
 }
 
 #[cfg(test)]

@@ -324,7 +324,8 @@ pub(crate) async fn events(
         },
         Follow::step,
     );
-    let stream = changes.take_until(stopped);
+    // Fused, since what surrounds a body may poll it again after its end.
+    let stream = changes.take_until(stopped).fuse();
     let keep_alive = KeepAlive::new().interval(KEEP_ALIVE);
     // Proxies that buffer would hold events back.
     let headers = [("x-accel-buffering", "no")];

@@ -13,6 +13,7 @@ pub(crate) mod filters;
 pub(crate) mod health;
 pub(crate) mod jobs;
 pub(crate) mod key;
+mod streamed;
 pub(crate) mod sync;
 
 use common::connection::{self, Connection};
