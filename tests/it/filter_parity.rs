@@ -118,6 +118,16 @@ fn word() -> impl Strategy<Value = String> {
     ]
 }
 
+/// A currency, a country or a mode, in any case.
+fn coded(field: &str) -> BoxedStrategy<Value> {
+    let codes: &[&str] = match field {
+        "currency" => &["usd", "USD", "Usd", "eur", "kkk", "KKK"],
+        "country" => &["us", "US", "de", "De", "kk", "KK"],
+        _ => &["true", "TRUE", "False", "false"],
+    };
+    select(codes).prop_map(Value::from).boxed()
+}
+
 /// JSON text, with the freedoms that writers take.
 fn json_text() -> impl Strategy<Value = String> {
     let space = || select(&["", "", "", " ", "\n\t"][..]);
@@ -169,18 +179,29 @@ fn metadata() -> impl Strategy<Value = Map<String, Value>> {
 }
 
 fn charge() -> impl Strategy<Value = Charge> {
+    let coded = |field| coded(field).prop_map(|code| code.as_str().map(str::to_owned));
     (
         prop_oneof![-2_i64..12, Just(100), Just(i64::MAX)],
         any::<bool>(),
         vec(proptest::option::of(word()), 8),
+        (
+            prop_oneof![coded("currency"), proptest::option::of(word())],
+            prop_oneof![coded("country"), proptest::option::of(word())],
+        ),
         vec(metadata(), 4),
     )
-        .prop_map(|(amount, livemode, fields, metadata)| Charge {
-            amount,
-            livemode,
-            fields: fields.try_into().expect("eight were generated"),
-            metadata: metadata.try_into().expect("four were generated"),
-        })
+        .prop_map(
+            |(amount, livemode, mut fields, (currency, country), metadata)| {
+                fields[0] = currency;
+                fields[6] = country;
+                Charge {
+                    amount,
+                    livemode,
+                    fields: fields.try_into().expect("eight were generated"),
+                    metadata: metadata.try_into().expect("four were generated"),
+                }
+            },
+        )
 }
 
 fn name_selector() -> impl Strategy<Value = String> {
@@ -419,8 +440,33 @@ fn condition() -> impl Strategy<Value = Value> {
     })
 }
 
+/// A condition on a field of which other values are refused.
+fn coded_condition() -> impl Strategy<Value = Value> {
+    select(&["currency", "country", "livemode"][..]).prop_flat_map(|field| {
+        let one = select(
+            &[
+                "equals",
+                "not_equals",
+                "contains",
+                "starts_with",
+                "ends_with",
+            ][..],
+        );
+        prop_oneof![
+            3 => (one, coded(field)).prop_map(|(operator, value)| (operator, value)),
+            1 => (select(&["in", "not_in"][..]), vec(coded(field), 0..4))
+                .prop_map(|(operator, values)| (operator, Value::from(values))),
+            1 => (Just("regex"), pattern().prop_map(Value::from)),
+        ]
+        .prop_map(move |(operator, value)| {
+            json!({"type": "field", "field": field, "operator": operator, "value": value})
+        })
+    })
+}
+
 fn rule() -> impl Strategy<Value = Value> {
-    (select(&["AND", "OR"][..]), vec(condition(), 1..4))
+    let condition = prop_oneof![4 => condition(), 1 => coded_condition()];
+    (select(&["AND", "OR"][..]), vec(condition, 1..4))
         .prop_map(|(operator, conditions)| json!({"operator": operator, "conditions": conditions}))
 }
 

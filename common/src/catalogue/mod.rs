@@ -17,6 +17,7 @@
 
 pub mod queries;
 pub mod redact;
+pub mod unknown;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -55,20 +56,20 @@ pub struct CatalogObject {
     pub created_at: Option<DateTime<Utc>>,
 }
 
-/// What the values of a key look like.
+/// Type of the values of a metadata key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 #[schema(as = MetadataValueType)]
 pub enum ValueType {
     /// Text.
     String,
-    /// What rules compare as a number.
+    /// Numbers.
     Number,
     /// `true` or `false`.
     Boolean,
     /// A JSON object or array, as text.
     Json,
-    /// Not the same everywhere.
+    /// Values of several types.
     Mixed,
 }
 

@@ -13,6 +13,8 @@ use std::cell::RefCell;
 use serde_json::{Map, Value};
 use sqlx::{Postgres, QueryBuilder};
 
+use crate::catalogue::unknown::NamedKey;
+
 use super::compile::{CompiledCondition, Order, Subject, Test};
 use super::jsonpath_sql;
 use super::path::{Dotted, KeyPath, Path, is_index};
@@ -54,15 +56,25 @@ impl MetadataKey {
     ///
     /// What is wrong with it; the pointer is empty.
     pub fn parse(source: MetadataSource, key: &str) -> Result<Self, Invalid> {
-        let refuse = |detail: &str| Invalid {
-            pointer: String::new(),
-            code: INVALID_REQUEST,
-            detail: detail.to_owned(),
+        let chars = key.chars().count();
+        let problem = if chars == 0 {
+            Some("the metadata key must not be empty".to_owned())
+        } else if chars > super::MAX_KEY_CHARS {
+            Some(format!(
+                "the metadata key must have at most {} characters and has {chars}",
+                super::MAX_KEY_CHARS
+            ))
+        } else if key.contains('\0') {
+            Some("the metadata key must not have the character U+0000".to_owned())
+        } else {
+            None
         };
-        if key.is_empty() || key.chars().count() > super::MAX_KEY_CHARS || key.contains('\0') {
-            return Err(refuse(
-                "a metadata key has 1 to 500 characters, none of them U+0000",
-            ));
+        if let Some(detail) = problem {
+            return Err(Invalid {
+                pointer: String::new(),
+                code: INVALID_REQUEST,
+                detail,
+            });
         }
         let path = Path::parse(key).map_err(|(code, detail)| Invalid {
             pointer: String::new(),
@@ -90,6 +102,11 @@ impl MetadataKey {
         self.path.keys(self.source)
     }
 
+    /// The key as it was written; none for a `JSONPath`.
+    pub fn named(&self) -> Option<NamedKey> {
+        Some(self.path.keys(self.source)?.named(self.source))
+    }
+
     /// Whether all lines of a charge have the same value.
     pub(crate) fn is_of_whole_charges(&self) -> bool {
         self.source.is_of_whole_charges()
@@ -113,6 +130,11 @@ fn metadata_column(source: MetadataSource) -> &'static str {
 /// A field as text; null when missing.
 fn push_field(builder: &mut QueryBuilder<Postgres>, alias: &str, field: Field) {
     let column = match field {
+        // In "C" only ASCII letters have a case, as in memory.
+        Field::Country => {
+            builder.push(format_args!("upper({alias}.country COLLATE \"C\")"));
+            return;
+        }
         Field::Amount => "charge_amount::TEXT",
         Field::Currency => "currency",
         Field::Status => "status",
@@ -120,7 +142,6 @@ fn push_field(builder: &mut QueryBuilder<Postgres>, alias: &str, field: Field) {
         Field::CustomerId => "customer_id",
         Field::ProductId => "product_id",
         Field::PriceId => "price_id",
-        Field::Country => "country",
         Field::PaymentMethod => "payment_method",
         Field::Livemode => "livemode::TEXT",
     };
