@@ -7,16 +7,16 @@
 //! loses none.
 //!
 //! Reading order: [`router`], [`problem`] (every error), `boundary` and `auth` (what surrounds each
-//! call), `input` (how requests are read), then `routes`, a noun a file.
+//! call), `input` (how requests are read), then `routes`, a noun a file, and `document` (what is said about them).
 //!
 //! Absent: cookies and browsers' cross-origin calls; anything but JSON in; writes to figures.
 
 mod auth;
 mod boundary;
 mod config;
-#[cfg(test)]
-mod contract_tests;
+mod document;
 mod input;
+mod notes;
 pub mod problem;
 mod routes;
 mod state;
@@ -35,10 +35,10 @@ use common::config::BrokerConfig;
 use common::db;
 use common::lifecycle::{self, Context, wait_until_migrated};
 use common::stripe::{Settings, Stripe};
+use serde_json::Value;
 use tokio::net::TcpListener;
 use tower_http::compression::CompressionLayer;
 use tracing::{debug, info};
-use utoipa::openapi::OpenApi;
 
 pub use auth::Caller;
 pub use boundary::REQUEST_ID;
@@ -78,10 +78,9 @@ pub enum Error {
 /// Every call, ready to serve.
 pub fn router(state: ApiState) -> Router {
     let (calls, document) = routes::all().split_for_parts();
-    let document = routes::docs::complete(document);
     calls
-        .merge(routes::docs::router(&document))
-        .fallback(async || ApiError::NotFound)
+        .merge(routes::docs::router(text_of(&document::complete(document))))
+        .fallback(async || ApiError::UnknownPath)
         .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
         .layer(DefaultBodyLimit::max(input::MAX_BODY_BYTES))
         .layer(middleware::from_fn_with_state(state.clone(), auth::guard))
@@ -94,8 +93,17 @@ pub fn router(state: ApiState) -> Router {
 }
 
 /// The OpenAPI document of every call.
-pub fn openapi() -> OpenApi {
-    routes::docs::complete(routes::all().into_openapi())
+pub fn openapi() -> Value {
+    document::complete(routes::all().into_openapi())
+}
+
+/// The same as the text that `/openapi.json` answers and `api/openapi.json` holds.
+pub fn openapi_text() -> String {
+    text_of(&openapi())
+}
+
+fn text_of(document: &Value) -> String {
+    format!("{document:#}\n")
 }
 
 /// Serves the API until the context says stop.

@@ -13,6 +13,7 @@ fn every_error() -> Vec<ApiError> {
             detail: "An analyst's token reads only.".to_owned(),
         },
         ApiError::NotFound,
+        ApiError::UnknownPath,
         ApiError::MethodNotAllowed,
         ApiError::ConnectionExists {
             connection_id: "acme-stripe-acct_1".to_owned(),
@@ -30,6 +31,7 @@ fn every_error() -> Vec<ApiError> {
             FieldError::of("b", "wrong"),
         ]),
         ApiError::CursorInvalid,
+        ApiError::CursorOfAnotherList,
         ApiError::StripeKeyInvalid {
             detail: "Stripe does not know it.".to_owned(),
         },
@@ -46,6 +48,7 @@ fn every_error() -> Vec<ApiError> {
             retry_after_secs: 2,
         },
         ApiError::StripeUnreachable(secret()),
+        ApiError::StripeAccountUnknown(secret()),
         ApiError::Unavailable(Some(secret())),
         ApiError::Internal(secret()),
     ]
@@ -77,6 +80,7 @@ fn every_error_has_its_status_and_code() {
     401 unauthenticated Bearer
     403 forbidden
     404 not_found
+    404 not_found
     405 method_not_allowed
     409 connection_exists
     409 connection_deleting
@@ -85,11 +89,13 @@ fn every_error_has_its_status_and_code() {
     415 unsupported_media_type
     422 invalid_request
     422 cursor_invalid
+    422 cursor_invalid
     422 stripe_key_invalid
     422 stripe_key_wrong_kind
     422 stripe_permission_missing
     422 stripe_account_mismatch
     429 rate_limited retry=2
+    503 stripe_unreachable retry=5
     503 stripe_unreachable retry=5
     503 unavailable retry=5
     500 internal
@@ -113,10 +119,10 @@ fn a_document_has_all_members() {
     insta::assert_json_snapshot!(error.document("r-1"), @r#"
     {
       "type": "urn:stripe-sync:problem:invalid_request",
-      "title": "The request is not valid",
+      "title": "Invalid request",
       "status": 422,
       "code": "invalid_request",
-      "detail": "Some values are wrong, missing or unknown; `errors` names each.",
+      "detail": "2 values are missing, unknown or not allowed; `errors` lists each.",
       "errors": [
         {
           "pointer": "/lookback_days",
@@ -130,4 +136,27 @@ fn a_document_has_all_members() {
       "request_id": "r-1"
     }
     "#);
+}
+
+#[test]
+fn a_single_error_is_told_in_the_detail() {
+    for (error, detail) in [
+        (
+            FieldError::at("/name", "must not be empty"),
+            "Request body, at `/name`: must not be empty.",
+        ),
+        (
+            FieldError::at("", "must be an object"),
+            "Request body: must be an object.",
+        ),
+        (
+            FieldError::of("limit", "must be at least 1 and is 0"),
+            "Query parameter `limit`: must be at least 1 and is 0.",
+        ),
+    ] {
+        assert_eq!(
+            ApiError::invalid(vec![error]).document("r-1").detail,
+            detail
+        );
+    }
 }

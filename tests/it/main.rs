@@ -6,6 +6,7 @@
 )]
 
 mod analytics;
+mod api_examples;
 mod broker;
 mod chaos;
 mod command_line;
@@ -25,6 +26,7 @@ mod lines;
 mod losses;
 mod meaning;
 mod missed_events;
+mod mistakes;
 mod parked;
 mod programs;
 mod query_plans;

@@ -36,12 +36,17 @@ async fn bytes<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Api
                 limit_bytes: MAX_BODY_BYTES,
             },
             _ => ApiError::MalformedJson {
-                detail: "the body broke off".to_owned(),
+                detail: "it ended before its declared length".to_owned(),
             },
         })
 }
 
 fn parse(body: &[u8]) -> Result<Value, ApiError> {
+    if body.is_empty() {
+        return Err(ApiError::MalformedJson {
+            detail: "it is empty".to_owned(),
+        });
+    }
     serde_json::from_slice(body).map_err(|cause| ApiError::MalformedJson {
         detail: cause.to_string(),
     })
@@ -136,14 +141,17 @@ impl Fields {
             return None;
         };
         let chars = text.chars().count();
-        if chars == 0 || chars > max_chars || text.contains('\0') {
-            self.refuse(
-                name,
-                format!("must have 1 to {max_chars} characters, none of them U+0000"),
-            );
-            return None;
-        }
-        Some(text)
+        let problem = if chars == 0 {
+            "must not be empty".to_owned()
+        } else if chars > max_chars {
+            format!("must have at most {max_chars} characters and has {chars}")
+        } else if text.contains('\0') {
+            "must not have the character U+0000".to_owned()
+        } else {
+            return Some(text);
+        };
+        self.refuse(name, problem);
+        None
     }
 
     /// Takes a text that may be cleared: the outer option says whether it was given.
@@ -172,25 +180,39 @@ impl Fields {
     /// Takes a whole number within a range.
     pub(crate) fn integer(&mut self, name: &str, range: RangeInclusive<i32>) -> Option<i32> {
         let value = self.take(name)?;
-        let number = value
-            .as_i64()
-            .and_then(|n| i32::try_from(n).ok())
-            .filter(|n| range.contains(n));
-        if number.is_none() {
-            let (min, max) = (range.start(), range.end());
+        let (min, max) = (range.start(), range.end());
+        // JSON has one number type, so 30.0 is the whole number 30.
+        let whole = value.as_f64().filter(|number| number.fract() == 0.0);
+        let Some(whole) = whole else {
             self.refuse(name, format!("must be a whole number from {min} to {max}"));
+            return None;
+        };
+        if whole < f64::from(*min) || whole > f64::from(*max) {
+            self.refuse(name, format!("must be from {min} to {max} and is {value}"));
+            return None;
         }
-        number
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "it is whole and within the range of an i32"
+        )]
+        Some(whole as i32)
     }
 
     /// Takes a number above 0, to 1.
     pub(crate) fn share(&mut self, name: &str) -> Option<f64> {
         let value = self.take(name)?;
-        let share = value.as_f64().filter(|share| *share > 0.0 && *share <= 1.0);
-        if share.is_none() {
-            self.refuse(name, "must be a number above 0, to 1");
+        let Some(share) = value.as_f64() else {
+            self.refuse(name, "must be a number above 0 and at most 1");
+            return None;
+        };
+        if share <= 0.0 || share > 1.0 {
+            self.refuse(
+                name,
+                format!("must be above 0 and at most 1 and is {value}"),
+            );
+            return None;
         }
-        share
+        Some(share)
     }
 
     /// Takes a boolean.
@@ -269,6 +291,49 @@ mod tests {
                 "/days", "/zone", "/on", "/share", "/kind", "/name", "/key", "/a~1b~0"
             ]
         );
+    }
+
+    #[test]
+    fn each_refusal_has_one_cause() {
+        let long = "x".repeat(11);
+        for (member, detail) in [
+            (json!({"name": ""}), "must not be empty"),
+            (
+                json!({"name": long}),
+                "must have at most 10 characters and has 11",
+            ),
+            (
+                json!({"name": "a\u{0}"}),
+                "must not have the character U+0000",
+            ),
+            (json!({"name": 1}), "must be a string"),
+            (json!({"days": "3"}), "must be a whole number from 1 to 5"),
+            (json!({"days": 1.5}), "must be a whole number from 1 to 5"),
+            (json!({"days": 6}), "must be from 1 to 5 and is 6"),
+            (
+                json!({"share": "x"}),
+                "must be a number above 0 and at most 1",
+            ),
+            (
+                json!({"share": 0}),
+                "must be above 0 and at most 1 and is 0",
+            ),
+        ] {
+            let mut fields = Fields::of(member.clone());
+            fields.text("name", 10);
+            fields.integer("days", 1..=5);
+            fields.share("share");
+            let Err(ApiError::Invalid { errors, .. }) = fields.finish() else {
+                panic!("{member} is refused")
+            };
+            assert_eq!(errors[0].detail, detail, "{member}");
+        }
+    }
+
+    #[test]
+    fn a_whole_number_may_be_written_as_a_decimal() {
+        let mut fields = Fields::of(json!({"days": 30.0}));
+        assert_eq!(fields.integer("days", 1..=3650), Some(30));
     }
 
     #[test]

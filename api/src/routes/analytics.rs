@@ -11,12 +11,13 @@ use common::filter::{self, sql::MetadataKey};
 use common::filter::{CompiledPredicate, Invalid, MetadataSource, Predicate};
 use common::tenant::OrganizationId;
 use serde::Serialize;
-use sqlx::{Postgres, Transaction};
+use sqlx::{PgConnection, Postgres, Transaction};
 use utoipa::ToSchema;
 
 use super::export;
 use crate::auth::Caller;
 use crate::input::{Params, next_cursor, page};
+use crate::notes::{NamedKeys, Note};
 use crate::problem::{ApiError, FieldError};
 use crate::state::ApiState;
 
@@ -28,6 +29,8 @@ struct Query {
     selection: Selection,
     /// As it was written, and as it is meant.
     group_by: Option<(String, GroupBy)>,
+    /// The metadata keys that it names.
+    named: NamedKeys,
 }
 
 impl Query {
@@ -44,7 +47,13 @@ impl Query {
                     None
                 }
             });
-        let predicates = predicates(params);
+        let mut named = NamedKeys::default();
+        if let Some((_, GroupBy::Metadata(key))) = &group_by
+            && let Some(key) = key.named()
+        {
+            named.add(key, "group_by");
+        }
+        let predicates = predicates(params, &mut named);
         let organization_id = organization.clone();
         let selection = Selection {
             organization_id,
@@ -56,6 +65,7 @@ impl Query {
         Self {
             selection,
             group_by,
+            named,
         }
     }
 }
@@ -93,7 +103,7 @@ fn group_by(text: &str) -> Result<GroupBy, String> {
 }
 
 /// Takes `filter` and every `metadata.SOURCE.KEY=VALUE`; all of them must hold.
-fn predicates(params: &mut Params) -> Vec<CompiledPredicate> {
+fn predicates(params: &mut Params, named: &mut NamedKeys) -> Vec<CompiledPredicate> {
     let mut found = Vec::new();
     if let Some(text) = params.text("filter") {
         let parsed = serde_json::from_str(&text)
@@ -103,7 +113,10 @@ fn predicates(params: &mut Params) -> Vec<CompiledPredicate> {
                     .map_err(|problems| problems.into_iter().map(in_filter).collect::<Vec<_>>())
             });
         match parsed {
-            Ok(predicate) => found.push(predicate),
+            Ok(predicate) => {
+                named.add_conditions(&predicate, Some("filter"));
+                found.push(predicate);
+            }
             Err(problems) => params.refuse_all(problems),
         }
     }
@@ -118,7 +131,12 @@ fn predicates(params: &mut Params) -> Vec<CompiledPredicate> {
             continue;
         };
         match compile(Predicate::equality(source, key, &value)) {
-            Ok(predicate) => found.push(predicate),
+            Ok(predicate) => {
+                for (_, key) in predicate.named_keys() {
+                    named.add(key, &parameter);
+                }
+                found.push(predicate);
+            }
             Err(problems) => {
                 params.refuse_all(
                     problems
@@ -162,35 +180,48 @@ async fn begin(
     Ok(tx)
 }
 
+async fn notes(
+    conn: &mut PgConnection,
+    named: NamedKeys,
+    selection: &Selection,
+) -> Result<Vec<Note>, ApiError> {
+    let (organization, connection_id) = (&selection.organization_id, &selection.connection_id);
+    named.unknown(conn, organization, connection_id).await
+}
+
 fn compile(predicate: Result<Predicate, Vec<Invalid>>) -> Result<CompiledPredicate, Vec<Invalid>> {
     CompiledPredicate::new(&predicate?)
 }
 
-/// What the selected rows add up to.
+/// Revenue report.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = RevenueReport)]
 pub(crate) struct ReportBody {
-    /// Of all selected rows, by currency; never paged.
+    /// Totals of all selected rows by currency; not paged.
     totals: Vec<Totals>,
-    /// Empty without `group_by`. Groups of time are in its order, others by net descending, then key.
+    /// Groups; empty without `group_by`. Periods are in chronological order, other groups by net revenue, highest first.
     groups: Vec<Group>,
+    /// Remarks on the request, such as a metadata key that no object has.
+    notes: Vec<Note>,
     next_cursor: Option<String>,
 }
 
-/// Revenue, whole and in groups
+/// Get a revenue report
 ///
-/// `metadata.SOURCE.KEY=VALUE` as a further parameter is the short form of a filter on equality; several
-/// of them, and `filter`, must all hold.
-#[utoipa::path(get, path = "/v1/analytics/stripe", tag = "analytics",
-    params(("connection_id" = String, Query, description = "The connection"),
-           ("date_from" = Option<String>, Query, description = "First day, `YYYY-MM-DD`"),
-           ("date_to" = Option<String>, Query, description = "Last day, which belongs to it"),
-           ("group_by" = Option<String>, Query, description = "day, week, month, currency, product, \
-                price, customer, or `metadata:SOURCE.KEY`"),
-           ("filter" = Option<String>, Query, description = "`{operator, conditions}` as JSON; only \
-                rows that match are counted"),
-           ("limit" = Option<i64>, Query, description = "1 to 1000, 50 unless given"),
-           ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before")),
-    responses((status = 200, body = ReportBody)))]
+/// A further parameter `metadata.SOURCE.KEY=VALUE`, such as `metadata.charge.tier=gold`, is the short form
+/// of a filter for equality. All such parameters and `filter` must hold.
+#[utoipa::path(get, path = "/v1/analytics/stripe", operation_id = "get_revenue_report",
+    tag = "analytics",
+    params(("connection_id" = String, Query, description = "Connection id"),
+           ("date_from" = Option<String>, Query, description = "First day, inclusive"),
+           ("date_to" = Option<String>, Query, description = "Last day, inclusive"),
+           ("group_by" = Option<String>, Query, description = "What to group by: a period, a field, or \
+                `metadata:SOURCE.KEY` such as `metadata:charge.tier`"),
+           ("filter" = Option<String>, Query, description = "Conditions as JSON; only lines that match are \
+                counted"),
+           ("limit" = Option<i64>, Query, description = "Items per page; 50 by default"),
+           ("cursor" = Option<String>, Query, description = "`next_cursor` of the previous page")),
+    responses((status = 200, description = "The report", body = ReportBody)))]
 pub(crate) async fn report(
     State(state): State<ApiState>,
     caller: Caller,
@@ -213,36 +244,43 @@ pub(crate) async fn report(
         }
         None => (report::totals(&mut tx, &selection).await?, Vec::new()),
     };
+    let notes = notes(&mut tx, query.named, &selection).await?;
     tx.commit().await?;
     let next_cursor = next_cursor(&list, &mut groups, limit, |group| GroupPlace::from(group))?;
     Ok(Json(ReportBody {
         totals,
         groups,
+        notes,
         next_cursor,
     }))
 }
 
-/// A page of rows.
+/// Page of charge lines.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ChargeRowList)]
 pub(crate) struct ChargeRows {
     data: Vec<ChargeRow>,
+    /// Remarks on the request, such as a metadata key that no object has.
+    notes: Vec<Note>,
     next_cursor: Option<String>,
 }
 
-/// The rows behind the figures, newest first
+/// List charge lines
 ///
-/// Those that do not count are there too, with 0 for what counting would have added. `Accept: text/csv`
-/// streams the whole selection, whatever `limit` and `cursor` say. `group_by` is taken so that one query
-/// serves both calls, and changes nothing.
-#[utoipa::path(get, path = "/v1/analytics/stripe/charges", tag = "analytics",
-    params(("connection_id" = String, Query, description = "The connection"),
-           ("date_from" = Option<String>, Query, description = "First day, `YYYY-MM-DD`"),
-           ("date_to" = Option<String>, Query, description = "Last day, which belongs to it"),
-           ("group_by" = Option<String>, Query, description = "Changes nothing"),
-           ("filter" = Option<String>, Query, description = "`{operator, conditions}` as JSON"),
-           ("limit" = Option<i64>, Query, description = "1 to 1000, 50 unless given"),
-           ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before")),
-    responses((status = 200, description = "Rows", content(
+/// Newest first. Charges that do not count are included, with 0 for gross, refunded, net and units.
+/// `Accept: text/csv` streams the whole selection and ignores `limit` and `cursor`. `group_by` is accepted
+/// so that one query string works for the report and for its rows, and has no effect.
+#[utoipa::path(get, path = "/v1/analytics/stripe/charges", operation_id = "list_charge_lines",
+    tag = "analytics",
+    params(("connection_id" = String, Query, description = "Connection id"),
+           ("date_from" = Option<String>, Query, description = "First day, inclusive"),
+           ("date_to" = Option<String>, Query, description = "Last day, inclusive"),
+           ("group_by" = Option<String>, Query, description = "Has no effect"),
+           ("filter" = Option<String>, Query, description = "Conditions as JSON; only lines that match are \
+                returned"),
+           ("limit" = Option<i64>, Query, description = "Items per page; 50 by default"),
+           ("cursor" = Option<String>, Query, description = "`next_cursor` of the previous page")),
+    responses((status = 200, description = "A page of charge lines, or all of them as CSV", content(
         (ChargeRows = "application/json"), (String = "text/csv")))))]
 pub(crate) async fn charges(
     State(state): State<ApiState>,
@@ -260,9 +298,15 @@ pub(crate) async fn charges(
         return export::csv(&state, tx, selection);
     }
     let mut data = rows::list(&mut tx, &selection, after.as_ref(), page(limit)).await?;
+    let notes = notes(&mut tx, query.named, &selection).await?;
     tx.commit().await?;
     let next_cursor = next_cursor("charges", &mut data, limit, |row| RowPlace::from(row))?;
-    Ok(Json(ChargeRows { data, next_cursor }).into_response())
+    let rows = ChargeRows {
+        data,
+        notes,
+        next_cursor,
+    };
+    Ok(Json(rows).into_response())
 }
 
 /// Whether CSV is accepted and JSON is not named before it.

@@ -31,21 +31,22 @@ use crate::input::Params;
 use crate::problem::ApiError;
 use crate::state::ApiState;
 
-/// Days with something counted. It is written by hand, since its parts are JSON that is stored as such.
+/// Revenue by day and currency.
 #[derive(Debug, ToSchema)]
 #[expect(dead_code, reason = "it says what is written")]
 pub(crate) struct DailyAggregates {
     data: Vec<DailyAggregate>,
 }
 
-/// Revenue by day
+/// Get revenue by day
 ///
-/// While a job runs these may lag behind the rows; when it completes they are equal.
-#[utoipa::path(get, path = "/v1/analytics/stripe/daily-aggregates", tag = "analytics",
-    params(("connection_id" = String, Query, description = "The connection"),
-           ("date_from" = Option<String>, Query, description = "First day, `YYYY-MM-DD`"),
-           ("date_to" = Option<String>, Query, description = "Last day, which belongs to it")),
-    responses((status = 200, body = DailyAggregates)))]
+/// May lag behind the other figures while a job runs, and equals them once the job has completed.
+#[utoipa::path(get, path = "/v1/analytics/stripe/daily-aggregates", operation_id = "get_daily_revenue",
+    tag = "analytics",
+    params(("connection_id" = String, Query, description = "Connection id"),
+           ("date_from" = Option<String>, Query, description = "First day, inclusive"),
+           ("date_to" = Option<String>, Query, description = "Last day, inclusive")),
+    responses((status = 200, description = "Days with counted charges", body = DailyAggregates)))]
 pub(crate) async fn daily_aggregates(
     State(state): State<ApiState>,
     caller: Caller,

@@ -16,46 +16,49 @@ use crate::input::{Ids, NoParams};
 use crate::problem::ApiError;
 use crate::state::ApiState;
 
-/// Why a charge counts or not.
+/// Reason why a charge counts or does not count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Reason {
-    /// It counts.
+    /// The charge counts.
     Counted,
-    /// A rule keeps it out.
+    /// A rule excludes the charge.
     Excluded,
-    /// An event named it, and it was made before the covered range.
+    /// The charge was created before the synced range.
     OutsideRange,
-    /// It failed, or is pending.
+    /// The charge failed or is pending.
     NotSucceeded,
-    /// It was authorized only.
+    /// The charge was authorized and not captured.
     NotCaptured,
-    /// Nothing of it is stored.
+    /// The charge is unknown.
     NeverSeen,
 }
 
-/// What is known of a charge.
+/// Explanation of a charge.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Explanation {
     charge_id: String,
-    /// Whether it is stored.
+    /// Whether the charge is stored.
     stored: bool,
-    /// Whether it adds to figures.
+    /// Whether the charge counts as revenue.
     counted: bool,
     reason: Reason,
-    /// The rule that keeps it out.
+    /// Id of the rule that excludes the charge.
     filter_id: Option<Uuid>,
-    /// The reason in words.
+    /// Description of the reason.
     detail: String,
-    /// Its lines.
+    /// Lines of the charge.
     rows: Vec<ChargeRow>,
 }
 
-/// Why a charge counts or not
-#[utoipa::path(get, path = "/v1/connectors/{id}/charges/{charge_id}/explain", tag = "analytics",
-    params(("id" = String, Path, description = "The connection"),
-           ("charge_id" = String, Path, description = "Stripe's id of the charge")),
-    responses((status = 200, body = Explanation)))]
+/// Explain why a charge counts or does not count
+///
+/// Answers from stored data, without asking Stripe.
+#[utoipa::path(get, path = "/v1/connectors/{id}/charges/{charge_id}/explain", operation_id = "explain_charge",
+    tag = "analytics",
+    params(("id" = String, Path, description = "Connection id"),
+           ("charge_id" = String, Path, description = "Stripe charge id")),
+    responses((status = 200, description = "The explanation", body = Explanation)))]
 pub(crate) async fn explain(
     State(state): State<ApiState>,
     caller: Caller,
@@ -135,11 +138,11 @@ fn why(row: &ChargeRow, rule: Option<&str>) -> (Reason, String) {
         (None, _) => (Reason::Counted, "The charge counts.".to_owned()),
         (Some(_), Some(name)) => (
             Reason::Excluded,
-            format!("The rule `{name}` keeps the charge out."),
+            format!("The rule `{name}` excludes the charge."),
         ),
         (Some(_), None) => {
-            let detail = "A rule that was deleted since keeps the charge out until the rules have been \
-                          applied anew.";
+            let detail = "A rule that has since been deleted excludes the charge until the remaining rules \
+                          have been applied.";
             (Reason::Excluded, detail.to_owned())
         }
     }

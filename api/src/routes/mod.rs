@@ -21,12 +21,13 @@ use sqlx::PgConnection;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use crate::document;
 use crate::problem::ApiError;
 use crate::state::ApiState;
 
 /// Every call with its documentation.
 pub(crate) fn all() -> OpenApiRouter<ApiState> {
-    OpenApiRouter::with_openapi(docs::base())
+    OpenApiRouter::with_openapi(document::base())
         .routes(routes!(connect::connect))
         .routes(routes!(key::test))
         .routes(routes!(key::replace_key))

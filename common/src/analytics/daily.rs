@@ -18,39 +18,39 @@ use utoipa::ToSchema;
 use crate::db::Error;
 use crate::tenant::OrganizationId;
 
-/// A value of a metadata key and what it brought on a day, in minor units.
+/// Revenue of one value of a metadata key on one day, in minor units.
 #[derive(Debug, ToSchema)]
 #[expect(dead_code, reason = "it says what is stored")]
 pub struct TopValue {
-    /// The value.
+    /// Value of the metadata key.
     value: String,
-    /// Net.
+    /// Net revenue.
     revenue: i64,
-    /// Distinct charges.
+    /// Number of counted charges.
     charges: i64,
 }
 
-/// One day of one currency, in minor units.
+/// Totals of one day and currency, in the currency's minor unit.
 #[derive(Debug, ToSchema)]
 #[expect(dead_code, reason = "it says what is written")]
 pub struct DailyAggregate {
-    /// The day, in the connection's time zone.
+    /// Day in the connection's time zone.
     date: NaiveDate,
-    /// Lower-case ISO code.
+    /// Lower-case ISO 4217 code.
     currency: String,
-    /// Net.
+    /// Net revenue.
     total_revenue: i64,
-    /// What was captured.
+    /// Captured amount.
     gross: i64,
-    /// What went back.
+    /// Refunded amount.
     refunded: i64,
-    /// Distinct charges that count.
+    /// Number of counted charges.
     charges: i64,
-    /// Quantities sold.
+    /// Number of units sold.
     total_units: i64,
-    /// Net by product id; what has none stands under `none`.
+    /// Net revenue by product id; revenue without a product is under `none`.
     revenue_by_product: BTreeMap<String, i64>,
-    /// Per metadata key, `charge.tier` for one, the values with most net.
+    /// The values with the highest net revenue, by metadata key such as `charge.tier`.
     top_metadata_values: BTreeMap<String, Vec<TopValue>>,
 }
 

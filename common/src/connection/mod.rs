@@ -26,42 +26,43 @@ pub fn connection_id(organization: &OrganizationId, stripe_account_id: &str) -> 
     format!("{organization}-stripe-{stripe_account_id}")
 }
 
-/// A permission of the customer's key, as last probed.
+/// A permission of the connection's key, as last checked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Permission {
-    /// `charges`, `events`, `customers`, `products`, `prices`, `invoices`, `checkout_sessions`,
-    /// `refunds` or `account`.
+    /// Stripe resource: `charges`, `events`, `customers`, `products`, `prices`, `invoices`,
+    /// `checkout_sessions`, `refunds` or `account`.
     pub resource: String,
-    /// Whether the key may read it.
+    /// Whether the key can read the resource.
     pub granted: bool,
-    /// What is lost without it.
+    /// What needs this permission.
     pub needed_for: String,
-    /// What to do to grant it, in Stripe's words where Stripe said so.
+    /// How to grant it, as worded by Stripe where available.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
 }
 
-/// What stops a connection until a person acts.
+/// A problem that stops a connection until someone fixes it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = ConnectionProblem)]
 pub struct Problem {
-    /// `stripe_key_invalid` or `stripe_permission_missing`.
+    /// Stable code: `stripe_key_invalid` or `stripe_permission_missing`.
     pub code: String,
-    /// What to do about it.
+    /// What is wrong and how to fix it.
     pub detail: String,
-    /// When it was first seen.
+    /// When the problem was first seen.
     pub since: DateTime<Utc>,
 }
 
-/// Something that is missing or odd while the rest goes on.
+/// A problem that affects part of the data while syncing continues.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Warning {
-    /// A stable code.
+    /// Stable code of the warning.
     pub code: String,
-    /// Which of Stripe's resources it is about.
+    /// Stripe resource that is affected.
     pub resource: String,
-    /// What it means for the figures.
+    /// What is missing or different because of it.
     pub detail: String,
-    /// How many objects it is about.
+    /// Number of objects that are affected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub count: Option<i64>,
 }

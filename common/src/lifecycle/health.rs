@@ -28,51 +28,53 @@ use crate::{db, telemetry};
 /// How long PostgreSQL may take to answer before it counts as down.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What a program can do at the moment.
+/// Overall status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = ReadinessStatus)]
 pub enum Status {
-    /// Everything.
+    /// Fully working.
     Ok,
-    /// Its work, later than usual.
+    /// Working, with delays.
     Degraded,
-    /// Nothing.
+    /// Not working.
     Down,
 }
 
-/// The state of one dependency.
+/// Status of a dependency.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum DependencyStatus {
-    /// It answers.
+    /// Available.
     Ok,
-    /// It does not answer.
+    /// Unavailable.
     Down,
-    /// It answers, and what is needed is not there: run `stripe-sync migrate`.
+    /// The schema is not up to date: run `stripe-sync migrate`.
     Missing,
-    /// It cannot be told while PostgreSQL does not answer.
+    /// Unknown while PostgreSQL is unavailable.
     Unknown,
-    /// No setting asks for it.
+    /// Not configured.
     NotConfigured,
 }
 
-/// The state of every dependency.
+/// Status of each dependency.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Dependencies {
-    /// The database.
+    /// PostgreSQL.
     pub postgres: DependencyStatus,
-    /// Its schema.
+    /// Database schema.
     pub migrations: DependencyStatus,
-    /// The broker, where `AMQP_URL` is set.
+    /// RabbitMQ, when `AMQP_URL` is set.
     pub rabbitmq: DependencyStatus,
 }
 
-/// What `/readyz` answers.
+/// Readiness of the service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = Readiness)]
 pub struct Report {
-    /// What the program can do.
+    /// Overall status.
     pub status: Status,
-    /// On what that depends.
+    /// Status of each dependency.
     pub dependencies: Dependencies,
 }
 
