@@ -304,7 +304,14 @@ const CALLS: &[Call] = &[
         FIGURES,
         NONE,
     ),
-    ("get", "/healthz", &["200"], NONE, NONE, NONE),
+    (
+        "get",
+        "/healthz",
+        &["200"],
+        &["status", "name", "version", "proof"],
+        &["challenge"],
+        NONE,
+    ),
     (
         "get",
         "/readyz",

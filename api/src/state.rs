@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::http::StatusCode;
 use common::broker::Broker;
@@ -10,6 +10,7 @@ use common::cause::Chain;
 use common::clock::SharedClock;
 use common::credential::Keyring;
 use common::db;
+use common::identity::EngineSecret;
 use common::lifecycle::Health;
 use common::stripe::Stripe;
 use common::sync::JobRef;
@@ -82,6 +83,7 @@ pub struct ApiState {
     pub(crate) ready: Arc<AtomicBool>,
     pub(crate) exports: Arc<Semaphore>,
     pub(crate) daily_answers: daily::Answers,
+    pub(crate) engine_secret: Option<EngineSecret>,
 }
 
 impl std::fmt::Debug for ApiState {
@@ -107,7 +109,24 @@ impl ApiState {
             ready: Arc::new(AtomicBool::new(parts.ready)),
             exports: Arc::new(Semaphore::new(EXPORTS)),
             daily_answers: daily::no_answers(),
+            engine_secret: None,
         }
+    }
+
+    /// Lets the API prove to clients that know this secret which engine it is.
+    #[must_use]
+    pub fn with_engine_secret(self, secret: EngineSecret) -> Self {
+        Self {
+            engine_secret: Some(secret),
+            ..self
+        }
+    }
+
+    /// Serves `/v1` from the first request on, since the caller has migrated the database.
+    #[must_use]
+    pub fn migrated(self) -> Self {
+        self.ready.store(true, Ordering::Relaxed);
+        self
     }
 
     /// A transaction in which only this organization's rows exist.

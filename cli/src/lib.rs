@@ -11,6 +11,8 @@ pub mod client;
 pub mod local_files;
 pub mod local_postgres;
 mod output;
+pub mod running_engines;
+mod secret_input;
 pub mod up;
 
 use std::future::Future;

@@ -1,7 +1,7 @@
-//! What `up` keeps under `.local/` so that a laptop needs no settings: the encryption keys, and where
-//! the private PostgreSQL answers.
+//! What `up` keeps under `.local/` so that a laptop needs no settings: the encryption keys, where
+//! the private PostgreSQL answers, and which engines run (`running_engines`).
 //!
-//! Both are secrets and are written with mode 0600, whole or not at all. The keys are made once and
+//! The first two are secrets and are written with mode 0600, whole or not at all. The keys are made once and
 //! kept for ever: without them the stored Stripe keys do not open. The URL stands there while `up`
 //! runs; one left behind by a crash leads to a server that does not answer, which the error then says.
 
@@ -43,7 +43,7 @@ pub enum Error {
 /// The directory, `.local` unless told otherwise, and what is where in it.
 #[derive(Debug, Clone, clap::Args)]
 pub struct LocalFiles {
-    /// Where `up` keeps the private PostgreSQL, the encryption keys it made and the like
+    /// The directory of `stripe-sync up`: its private PostgreSQL, its encryption keys, and where it answers
     #[arg(long, env = "LOCAL_DIR", default_value = ".local", value_name = "PATH")]
     pub local_dir: PathBuf,
 }
@@ -57,6 +57,11 @@ impl LocalFiles {
     /// Where the encryption keys are that `up` made.
     pub fn encryption_keys(&self) -> PathBuf {
         self.local_dir.join("encryption_keys")
+    }
+
+    /// Where each running `up` leaves a note.
+    pub fn engines(&self) -> PathBuf {
+        self.local_dir.join("engines")
     }
 
     fn database_url_file(&self) -> PathBuf {
@@ -147,7 +152,7 @@ fn write(path: &Path, secret: &SecretString, if_there: IfThere) -> Result<(), Er
     Ok(())
 }
 
-fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
+pub(crate) fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
     let path = path.to_owned();
     move |cause| Error::Io {
         action,

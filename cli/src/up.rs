@@ -2,7 +2,8 @@
 //!
 //! What is not set is made: a private PostgreSQL and encryption keys, both kept under `.local/`, and
 //! the schema. Only the API's address is opened; its health and metrics speak for all three, since
-//! they share the process. Any number may run side by side on one `DATABASE_URL`.
+//! they share the process. Any number may run side by side on one `DATABASE_URL`. Each leaves a note of where it answers
+//! (`running_engines`), by which commands in the same directory find it.
 //!
 //! # Failure modes
 //!
@@ -23,15 +24,18 @@ use common::config::{
     JobArgs, JobConfig, LogArgs, LogConfig, Problems, StripeArgs, StripeConfig,
 };
 use common::db;
+use common::identity::EngineSecret;
 use common::lifecycle::Context;
 use scheduler::{Schedule, ScheduleArgs};
 use secrecy::SecretString;
 use tokio::net::TcpListener;
 use tokio::task::{JoinError, JoinHandle};
+use url::Url;
 
 use crate::local_files::{self, LocalFiles, RememberedUrl};
 use crate::local_postgres::{self, Durability, LocalPostgres};
 use crate::output;
+use crate::running_engines::EngineFile;
 
 const DEFAULT_API_BIND: &str = "127.0.0.1:8080";
 const DATABASE_PAUSE: Duration = Duration::from_secs(2);
@@ -144,6 +148,8 @@ impl Up {
 pub async fn run(mut config: Config, context: Context) -> Result<(), Error> {
     // First of all, so that a second start by mistake fails before it touches anything.
     let listener = api::bind(config.api_bind).await.map_err(Error::Api)?;
+    // Before anything slow, so that commands know that there is something to wait for.
+    let engine_file = EngineFile::create(&config.local.engines())?;
     let encryption = match config.encryption.take() {
         Some(encryption) => encryption,
         None => EncryptionConfig {
@@ -156,7 +162,7 @@ pub async fn run(mut config: Config, context: Context) -> Result<(), Error> {
         let private = PrivateDatabase::start(&config.local).await?;
         (private.server.url(), Some(private))
     };
-    let outcome = run_on(config, encryption, url, listener, &context).await;
+    let outcome = run_on(config, encryption, url, (listener, engine_file), &context).await;
     if let Some(private) = private {
         private.stop().await?;
     }
@@ -190,7 +196,7 @@ async fn run_on(
     config: Config,
     encryption: EncryptionConfig,
     url: SecretString,
-    listener: TcpListener,
+    (listener, mut engine_file): (TcpListener, EngineFile),
     context: &Context,
 ) -> Result<(), Error> {
     if !migrate(&url, context).await? {
@@ -222,11 +228,18 @@ async fn run_on(
         log: config.log,
     };
     let address = listener.local_addr().unwrap_or(config.api_bind);
-    let api_state = api::state_of(&api_config, context).map_err(Error::Api)?;
+    let secret = EngineSecret::generate();
+    let api_state = api::state_of(&api_config, context)
+        .map_err(Error::Api)?
+        .with_engine_secret(secret.clone())
+        .migrated();
+    // What connects from now on is answered as soon as the API serves, a moment later.
+    let url = url_of(address);
+    engine_file.announce(&url, &secret)?;
+    announce(&url);
     let api = part(context, api::serve(listener, api_state, context.clone()));
     let scheduler = part(context, scheduler::run(scheduler_config, context.clone()));
     let consumer = part(context, consumer::run(consumer_config, context.clone()));
-    announce(address);
     let (api, scheduler, consumer) = tokio::join!(api, scheduler, consumer);
     api.map_err(Error::Broken)?.map_err(Error::Api)?;
     scheduler
@@ -267,12 +280,18 @@ fn part<T: Send + 'static>(
 }
 
 /// Says where the API answers.
-fn announce(address: SocketAddr) {
-    let url = format!("http://{}", reachable(address));
+fn announce(url: &Url) {
+    let url = url.as_str().trim_end_matches('/');
     let line = format!("stripe-sync listens on {url} (documentation: {url}/docs)");
     if let Err(cause) = output::print(&line) {
         tracing::warn!(error = %cause, "nobody reads standard output");
     }
+}
+
+/// The API's URL for this machine.
+fn url_of(address: SocketAddr) -> Url {
+    let url = format!("http://{}", reachable(address));
+    Url::parse(&url).expect("an address and a port make a URL")
 }
 
 /// An address by which this machine reaches one that is listened on.

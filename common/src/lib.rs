@@ -4,7 +4,7 @@
 //! [`db::Error`]; its other files do no I/O. `stripe` never imports `db` or `broker`.
 //!
 //! - nouns: [`analytics`], [`catalogue`], [`charge`], [`clock`], [`connection`], [`credential`], [`dispute`],
-//!   [`filter`], [`money`], [`purchase`], [`sync`], [`tenant`]
+//!   [`filter`], [`identity`], [`money`], [`purchase`], [`sync`], [`tenant`]
 //! - outside systems: [`db`], [`stripe`]
 
 pub mod analytics;
@@ -19,6 +19,7 @@ pub mod credential;
 pub mod db;
 pub mod dispute;
 pub mod filter;
+pub mod identity;
 pub mod lifecycle;
 pub mod money;
 pub mod purchase;

@@ -5,7 +5,6 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::process::Stdio;
 
 use chrono_tz::Tz;
 use common::clock::{Clock as _, SystemClock, new_id};
@@ -21,90 +20,8 @@ use stripe_sim::Simulator;
 use tests::database::TestDatabase;
 use tests::programs::Program;
 use tests::servers::shared_postgres_url;
+use tests::shell::Shell;
 use tests::world::{PATIENCE, unlimited_account};
-use tokio::io::AsyncWriteExt as _;
-
-/// What a run of the program came to.
-#[derive(Debug)]
-struct Ran {
-    out: String,
-    err: String,
-}
-
-impl Ran {
-    /// Checks that it printed these, on either stream.
-    fn says(self, texts: &[&str]) -> Self {
-        for text in texts {
-            let said = self.out.contains(text) || self.err.contains(text);
-            assert!(said, "not said: {text}\n{self:?}");
-        }
-        self
-    }
-}
-
-/// A directory to run the program in, and its settings.
-struct Shell {
-    directory: tempfile::TempDir,
-    settings: Vec<(&'static str, String)>,
-}
-
-impl Shell {
-    fn new(settings: &[(&'static str, &str)]) -> Self {
-        // PostgreSQL's own user has to pass through when root runs the tests.
-        let directory = tempfile::Builder::new()
-            .prefix("stripe-sync-test.")
-            .permissions(std::fs::Permissions::from_mode(0o711))
-            .tempdir_in("/tmp")
-            .unwrap();
-        let settings = settings
-            .iter()
-            .map(|(name, value)| (*name, (*value).to_owned()))
-            .collect();
-        Self {
-            directory,
-            settings,
-        }
-    }
-
-    fn set(&mut self, name: &'static str, value: &str) {
-        self.settings.retain(|(known, _)| *known != name);
-        self.settings.push((name, value.to_owned()));
-    }
-
-    async fn run(&self, line: &str, code: i32) -> Ran {
-        self.run_with_input(line, "", code).await
-    }
-
-    /// Runs the program with these arguments; it must exit with `code`.
-    async fn run_with_input(&self, line: &str, input: &str, code: i32) -> Ran {
-        let test = std::env::current_exe().unwrap();
-        let program = test.ancestors().nth(2).unwrap().join("stripe-sync");
-        let mut child = tokio::process::Command::new(program)
-            .args(line.split_whitespace())
-            .env_clear()
-            .envs(self.settings.iter().map(|(name, value)| (name, value)))
-            .current_dir(self.directory.path())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("stripe-sync is built: run tests by make test");
-        let mut stdin = child.stdin.take().unwrap();
-        // A program that does not read its input may be gone before this is written.
-        let _ = stdin.write_all(input.as_bytes()).await;
-        drop(stdin);
-        let output = tokio::time::timeout(PATIENCE, child.wait_with_output()).await;
-        let output = output
-            .unwrap_or_else(|_| panic!("`{line}` does not end"))
-            .unwrap();
-        let ran = Ran {
-            out: String::from_utf8(output.stdout).unwrap(),
-            err: String::from_utf8(output.stderr).unwrap(),
-        };
-        assert_eq!(output.status.code(), Some(code), "{line}: {ran:?}");
-        ran
-    }
-}
 
 fn organization(id: &str) -> OrganizationId {
     OrganizationId::new(id).unwrap()
@@ -374,7 +291,7 @@ async fn wrong_and_missing_settings_are_named_together() {
         .await
         .says(&["STRIPE_SYNC_URL", "STRIPE_SYNC_TOKEN"]);
     assert!(
-        !shell.directory.path().join(".local").exists(),
+        !shell.directory().join(".local").exists(),
         "nothing was begun"
     );
 }
@@ -459,8 +376,8 @@ async fn a_laptop_needs_no_settings() {
         .await
         .unwrap();
     let mut shell = Shell::new(&[]);
-    let local = shell.directory.path().join(".local");
-    let log = shell.directory.path().join("up.log");
+    let local = shell.directory().join(".local");
+    let log = shell.directory().join("up.log");
     let settings = [
         ("LOCAL_DIR", local.to_str().unwrap()),
         ("API_BIND", "127.0.0.1:0"),

@@ -233,7 +233,11 @@ async fn health_and_documents_need_no_token() {
         api.send(Request::get(path).body(Body::empty()).unwrap())
             .await
     };
-    assert_eq!(get("/healthz").await.expect(200), json!({"status": "ok"}));
+    let alive = get("/healthz").await.expect(200);
+    assert_eq!(
+        (&alive["status"], &alive["name"]),
+        (&json!("ok"), &json!("stripe-sync"))
+    );
     let ready = get("/readyz").await.expect(200);
     assert_eq!(ready["status"], "ok");
     assert_eq!(ready["dependencies"]["migrations"], "ok");

@@ -60,7 +60,7 @@ impl Jobs {
         match self {
             Self::List(command) => command.run().await,
             Self::Retry(command) => {
-                let database = command.access.resolve()?;
+                let database = command.access.resolve().await?;
                 retry(&database, JobId(command.job_id)).await?;
                 output::print(&format!("the job {} is pending again", command.job_id))?;
                 Ok(())
@@ -71,7 +71,7 @@ impl Jobs {
 
 impl List {
     async fn run(self) -> Result<(), Error> {
-        let database = self.access.resolve()?;
+        let database = self.access.resolve().await?;
         drop(database.connect().await?);
         let pool = database.pool(Role::Scheduler)?;
         let mut conn = pool.acquire().await.map_err(db::Error::from)?;

@@ -53,7 +53,7 @@ impl Keys {
         let Self::Rotate(command) = self;
         let mut problems = Problems::default();
         let keyring = command.keyring(&mut problems)?;
-        let database = command.access.find(&mut problems)?;
+        let database = command.access.find(&mut problems).await?;
         let (keyring, database) = problems.finish(keyring.zip(database))?;
         let rotated = rotate(&database, &keyring, &SystemClock).await?;
         output::print(&format!(

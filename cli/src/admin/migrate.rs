@@ -15,7 +15,7 @@ pub struct Migrate {
 impl Migrate {
     /// Runs the command.
     pub async fn run(self) -> Result<(), Error> {
-        let database = self.access.resolve()?;
+        let database = self.access.resolve().await?;
         common::db::migrate(database.url()).await?;
         output::print("the schema is up to date")?;
         Ok(())

@@ -4,7 +4,7 @@
 //! That user may be a superuser or just the one that ran the migrations. Row-level security is forced
 //! on owners too, so each transaction names its tenant, and what crosses tenants runs under the role
 //! of a program that may. Without `DATABASE_URL` the commands find the private PostgreSQL of a running
-//! `stripe-sync up`.
+//! `stripe-sync up`, and wait for one that starts.
 //!
 //! Absent on purpose: retries. A person is there to run the command again, and every command may be.
 
@@ -14,6 +14,7 @@ pub mod migrate;
 pub mod organization;
 pub mod token;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use common::config::{self, DatabaseArgs, Problems};
@@ -25,7 +26,9 @@ use sqlx::{Connection as _, PgConnection, Postgres, Transaction};
 use uuid::Uuid;
 
 use crate::local_files::{self, LocalFiles};
+use crate::local_postgres::{self, LocalPostgres};
 use crate::output;
+use crate::running_engines::{RunningEngines, Wait};
 
 /// How long the database may take to let a command in.
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
@@ -45,6 +48,18 @@ pub enum Error {
     /// The database could not be used.
     #[error(transparent)]
     Database(#[from] db::Error),
+    /// The private PostgreSQL's lock could not be read.
+    #[error(transparent)]
+    LocalPostgres(#[from] local_postgres::Error),
+    /// An `up` starts, and does not come to an end with it.
+    #[error(
+        "the `stripe-sync up` in {} is still not ready; look at what it prints",
+        directory.display()
+    )]
+    UpNotReady {
+        /// The directory of that `up`.
+        directory: PathBuf,
+    },
     /// The private database was left by an `up` that ended unexpectedly.
     #[error("the private PostgreSQL does not answer; start it with `stripe-sync up`")]
     PrivateDatabaseGone(#[source] db::Error),
@@ -52,7 +67,10 @@ pub enum Error {
     #[error("the database has no tables yet; run `stripe-sync migrate` first")]
     NotMigrated,
     /// The id is another organization's.
-    #[error("the organization `{organization}` exists already, under the name `{name}`")]
+    #[error(
+        "the organization `{organization}` exists already, with the name `{name}`; choose another id, or give it \
+         another name with `stripe-sync org rename {organization} --name NAME`"
+    )]
     OrganizationExists {
         /// The id.
         organization: OrganizationId,
@@ -61,23 +79,63 @@ pub enum Error {
     },
     /// There is no such organization.
     #[error(
-        "there is no organization `{0}`; make it with `stripe-sync org create {0} --name NAME`"
+        "there is no organization `{0}`; `stripe-sync org list` shows them, and \
+         `stripe-sync org create {0} --name NAME` makes it"
     )]
     NoOrganization(OrganizationId),
+    /// Its connections and their rows would go with it.
+    #[error(
+        "the organization `{organization}` has {}; give --with-data to delete everything that is stored of it",
+        output::count(*connections as i64, "connection")
+    )]
+    OrganizationHasData {
+        /// The organization.
+        organization: OrganizationId,
+        /// How many connections it has.
+        connections: usize,
+    },
+    /// Nobody is there to confirm it.
+    #[error(
+        "deleting an organization cannot be undone, and there is no terminal to ask for a confirmation; give --yes"
+    )]
+    NeedsYes,
+    /// Somebody is there and does not confirm it.
+    #[error("nothing was deleted: the id that was typed is not `{0}`")]
+    NotConfirmed(OrganizationId),
+    /// The confirmation could not be read.
+    #[error("cannot read the confirmation")]
+    ReadConfirmation(#[source] std::io::Error),
+    /// The job that deletes a connection failed.
+    #[error(
+        "the connection {connection_id} could not be deleted: {message}. What is left of the organization \
+         answers nothing any more; run the same command again to go on"
+    )]
+    ConnectionNotDeleted {
+        /// The connection.
+        connection_id: String,
+        /// What its job ended with.
+        message: String,
+    },
+    /// No consumer takes up the jobs that delete connections.
+    #[error(
+        "no consumer deletes the organization's connections: start `stripe-sync up` or a `consumer` on this \
+         database, and run the same command again to go on"
+    )]
+    NoConsumer,
     /// The token expires beyond what can be written down.
     #[error("the token would expire too far in the future; leave out --expires-in for never")]
     ExpiresTooLate,
     /// A token's id alone does not say whose it is.
-    #[error("a token's id needs --org ID beside it; or give the token itself")]
+    #[error("a token is revoked by its id only together with --org ID")]
     TokenIdNeedsOrganization,
     /// It is neither a token nor the id of one.
     #[error(
-        "this is neither a token, which begins with {}, nor the id of one",
+        "this is neither a token, which begins with {}, nor the id of one, which `stripe-sync token list` shows",
         common::tenant::TOKEN_PREFIX
     )]
     NotAToken,
     /// The token could not be read.
-    #[error("cannot read the token from standard input")]
+    #[error("cannot read the token")]
     ReadToken(#[source] std::io::Error),
     /// There is no such token, or it is not live any more.
     #[error("there is no such live token; it was revoked, has expired, or never existed")]
@@ -114,7 +172,7 @@ impl Error {
     pub fn is_usage(&self) -> bool {
         matches!(
             self,
-            Self::Settings(_) | Self::TokenIdNeedsOrganization | Self::NotAToken
+            Self::Settings(_) | Self::TokenIdNeedsOrganization | Self::NotAToken | Self::NeedsYes
         )
     }
 }
@@ -150,42 +208,83 @@ pub struct DatabaseAccess {
 pub struct Database {
     url: SecretString,
     private: bool,
+    /// The directory in which an `up` may be starting.
+    local: Option<LocalFiles>,
 }
 
 impl DatabaseAccess {
-    /// The database that the settings name, else the private one of a running `up`. Complaints go to
-    /// `problems`, so that a command can report its other settings' with them.
-    pub fn find(self, problems: &mut Problems) -> Result<Option<Database>, Error> {
+    /// The database that the settings name, else the private one of a running `up`, which is waited for while it starts.
+    /// Complaints go to `problems`, so that a command can report those about its other settings as well.
+    pub async fn find(self, problems: &mut Problems) -> Result<Option<Database>, Error> {
+        let others_are_right = problems.is_empty();
         match self.database.check_optional(problems) {
             None => return Ok(None),
             Some(Some(found)) => {
                 return Ok(Some(Database {
                     url: found.database_url,
                     private: false,
+                    local: Some(self.local),
                 }));
             }
             Some(None) => {}
         }
-        let Some(url) = self.local.database_url()? else {
+        // Waiting is for a command that can then be run.
+        let url = if others_are_right {
+            private_url(&self.local).await?
+        } else {
+            self.local.database_url()?
+        };
+        let Some(url) = url else {
             problems.add(
                 "DATABASE_URL",
                 format!(
-                    "is missing, and no `stripe-sync up` runs a private database in `{}`; \
-                     give postgres://USER:PASSWORD@HOST:PORT/DATABASE",
+                    "is missing, and no `stripe-sync up` runs a private database in `{}`; start one, or give \
+                     postgres://USER:PASSWORD@HOST:PORT/DATABASE",
                     self.local.local_dir.display()
                 ),
             );
             return Ok(None);
         };
-        Ok(Some(Database { url, private: true }))
+        Ok(Some(Database {
+            url,
+            private: true,
+            local: Some(self.local),
+        }))
     }
 
     /// [`find`](Self::find) for a command with no other settings.
-    pub fn resolve(self) -> Result<Database, Error> {
+    pub async fn resolve(self) -> Result<Database, Error> {
         let mut problems = Problems::default();
-        let found = self.find(&mut problems)?;
+        let found = self.find(&mut problems).await?;
         Ok(problems.finish(found)?)
     }
+}
+
+/// The URL of the private PostgreSQL, once no `up` is starting; none when no `up` runs one.
+async fn private_url(local: &LocalFiles) -> Result<Option<SecretString>, Error> {
+    let mut wait = Wait::begin();
+    loop {
+        // In this order: `up` leaves the URL first and is ready afterwards.
+        let starting = RunningEngines::find(&local.engines())?.starting;
+        let url = local.database_url()?;
+        if url.is_some() && !starting {
+            return Ok(url);
+        }
+        if starting || LocalPostgres::is_owned(&local.postgres())? {
+            still_starting(&mut wait, local).await?;
+        } else if !wait.for_appearance().await {
+            return Ok(None);
+        }
+    }
+}
+
+async fn still_starting(wait: &mut Wait, local: &LocalFiles) -> Result<(), Error> {
+    if wait.for_readiness(&local.local_dir).await {
+        return Ok(());
+    }
+    Err(Error::UpNotReady {
+        directory: local.local_dir.clone(),
+    })
 }
 
 impl Database {
@@ -194,6 +293,7 @@ impl Database {
         Self {
             url,
             private: false,
+            local: None,
         }
     }
 
@@ -202,8 +302,22 @@ impl Database {
         &self.url
     }
 
-    /// Connects as the user of the URL and makes sure that there is a schema.
+    /// Connects as the user of the URL and makes sure that there is a schema, waiting for an `up` that is making it.
     pub async fn connect(&self) -> Result<PgConnection, Error> {
+        let mut wait = Wait::begin();
+        loop {
+            match (self.try_connect().await, &self.local) {
+                (Err(Error::NotMigrated), Some(local))
+                    if RunningEngines::find(&local.engines())?.starting =>
+                {
+                    still_starting(&mut wait, local).await?;
+                }
+                (connected, _) => return connected,
+            }
+        }
+    }
+
+    async fn try_connect(&self) -> Result<PgConnection, Error> {
         let connecting = PgConnection::connect(self.url.expose_secret());
         let connected = match tokio::time::timeout(CONNECT_WITHIN, connecting).await {
             Ok(connected) => connected.map_err(db::Error::from),

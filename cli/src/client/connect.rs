@@ -67,7 +67,7 @@ struct Request<'a> {
 impl Connect {
     /// Runs the command.
     pub async fn run(self) -> Result<(), Error> {
-        let client = self.server.clone().client()?;
+        let client = self.server.clone().client().await?;
         let from_environment = std::env::var("STRIPE_API_KEY").ok().map(SecretString::from);
         let key = self.key(from_environment)?;
         let organization = self.organization(&client).await?;

@@ -1,6 +1,6 @@
 //! Commands for whoever uses the engine: they speak HTTP with it, with the rights of a token.
 //!
-//! The engine's refusals are problem documents and are shown whole: what is wrong, with which part of
+//! A command makes sure that it talks to the engine before it sends a secret (`engine`). The engine's refusals are problem documents and are shown whole: what is wrong, with which part of
 //! the request, and the request's id, which is in the engine's log too. Nothing is retried but the
 //! watching of a job, which outlives a restart of the engine. What is read of an answer is as little
 //! as a command needs, so that an older client goes on working with a newer engine.
@@ -9,6 +9,7 @@
 
 mod answers;
 pub mod connect;
+mod engine;
 mod events;
 mod follow;
 mod problem;
@@ -29,6 +30,9 @@ use url::{Host, Url};
 pub use problem::Problem;
 
 use answers::{Connection, Page};
+use engine::Engine;
+
+use crate::local_files::{self, LocalFiles};
 
 const DEFAULT_URL: &str = "http://127.0.0.1:8080";
 
@@ -49,6 +53,30 @@ pub enum Error {
     /// The command line does not fit.
     #[error("{0}")]
     Usage(String),
+    /// A file under `.local/` could not be used.
+    #[error(transparent)]
+    LocalFiles(#[from] local_files::Error),
+    /// An `up` starts, and does not come to an end with it.
+    #[error("the `stripe-sync up` in {} is still not ready; look at what it prints", .0.display())]
+    UpNotReady(PathBuf),
+    /// Something answers that does not call itself by the engine's name.
+    #[error(
+        "{0} is not a stripe-sync engine, or an older one, so neither token nor key was sent to it; set \
+         STRIPE_SYNC_URL to the engine's address, or start one with `stripe-sync up`"
+    )]
+    AnotherProgram(Url),
+    /// Something answers where an `up` of this directory did.
+    #[error(
+        "another program answers at {url}, where the `stripe-sync up` in {} listens, so neither token nor key was \
+         sent to it; stop that program and start `stripe-sync up` again",
+        directory.display()
+    )]
+    AnotherEngine {
+        /// Where it answers.
+        url: Url,
+        /// The directory in which the engine runs.
+        directory: PathBuf,
+    },
     /// The HTTP client could not be made.
     #[error("the HTTP client could not be started")]
     Start(#[source] reqwest::Error),
@@ -141,14 +169,18 @@ impl Error {
 
 /// Where the engine is, and who asks.
 #[derive(Debug, Clone, clap::Args)]
-#[expect(
-    clippy::struct_field_names,
-    reason = "flags bear the names of their variables"
-)]
 pub struct Server {
-    /// Where the engine answers
-    #[arg(long, visible_alias = "url", env = "STRIPE_SYNC_URL", default_value = DEFAULT_URL, value_name = "URL")]
-    stripe_sync_url: String,
+    /// Where the engine answers [default: where the running `stripe-sync up` of `LOCAL_DIR` does, else
+    /// <http://127.0.0.1:8080>]
+    #[arg(
+        long,
+        visible_alias = "url",
+        env = "STRIPE_SYNC_URL",
+        value_name = "URL"
+    )]
+    stripe_sync_url: Option<String>,
+    #[command(flatten)]
+    local: LocalFiles,
     /// A token of the organization, as `stripe-sync token create` printed it
     #[arg(
         long,
@@ -165,16 +197,20 @@ pub struct Server {
 /// The engine, as seen from here.
 #[derive(Debug)]
 pub struct Client {
-    base: Url,
+    engine: Engine,
     token: SecretString,
     http: reqwest::Client,
 }
 
 impl Server {
-    /// A client for this engine; all wrong settings are reported together.
-    pub fn client(self) -> Result<Client, Error> {
+    /// A client for this engine, which is waited for while it starts; all wrong settings are reported together.
+    pub async fn client(self) -> Result<Client, Error> {
         let mut problems = Problems::default();
-        let base = base_url(&self.stripe_sync_url, &mut problems);
+        let url = self.stripe_sync_url.as_deref().map(str::trim);
+        let base = match url.filter(|url| !url.is_empty()) {
+            None => Some(None),
+            Some(url) => base_url(url, &mut problems).map(Some),
+        };
         let names = ("STRIPE_SYNC_TOKEN", "STRIPE_SYNC_TOKEN_FILE");
         let file = self.stripe_sync_token_file.as_deref();
         let token = config::secret(names, self.stripe_sync_token, file, &mut problems);
@@ -185,13 +221,17 @@ impl Server {
             );
         }
         let (base, token) = problems.finish(base.zip(token.flatten()))?;
-        let http = http_client(&base).map_err(Error::Start)?;
-        Ok(Client { base, token, http })
+        let engine = Engine::find(base, &self.local).await?;
+        let http = http_client(engine.base()).map_err(Error::Start)?;
+        Ok(Client {
+            engine,
+            token,
+            http,
+        })
     }
 }
 
 fn base_url(text: &str, problems: &mut Problems) -> Option<Url> {
-    let text = config::or_default(text, DEFAULT_URL);
     let expected = "a URL such as https://sync.example.com";
     let url: Url = config::parse("STRIPE_SYNC_URL", text, expected, problems)?;
     if matches!(url.scheme(), "http" | "https") && url.has_host() {
@@ -260,6 +300,8 @@ impl Client {
 
     /// Opens a stream of events, which takes as long as it takes.
     async fn stream(&self, path: &[&str]) -> Result<Response, Error> {
+        // A former stream may have broken off because the engine ended.
+        self.engine.doubt();
         let request = self
             .http
             .get(self.url(path))
@@ -303,7 +345,7 @@ impl Client {
     }
 
     fn url(&self, path: &[&str]) -> Url {
-        let mut url = self.base.clone();
+        let mut url = self.engine.base().clone();
         // Only URLs that cannot have a path have no segments; those have no host either.
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.pop_if_empty().extend(path);
@@ -312,10 +354,14 @@ impl Client {
     }
 
     async fn send(&self, request: RequestBuilder) -> Result<Response, Error> {
+        self.engine.recognise(&self.http).await?;
         let sent = request.bearer_auth(self.token.expose_secret()).send().await;
-        let response = sent.map_err(|cause| Error::Unreachable {
-            url: self.base.clone(),
-            cause: cause.without_url(),
+        let response = sent.map_err(|cause| {
+            self.engine.doubt();
+            Error::Unreachable {
+                url: self.engine.base().clone(),
+                cause: cause.without_url(),
+            }
         })?;
         if response.status().is_success() {
             return Ok(response);
@@ -355,15 +401,18 @@ mod tests {
 
     fn server(url: &str, token: Option<&str>) -> Server {
         Server {
-            stripe_sync_url: url.to_owned(),
+            stripe_sync_url: Some(url.to_owned()),
+            local: LocalFiles {
+                local_dir: ".local".into(),
+            },
             stripe_sync_token: token.map(SecretString::from),
             stripe_sync_token_file: None,
         }
     }
 
-    #[test]
-    fn wrong_settings_are_reported_together_and_without_secrets() {
-        let Err(Error::Settings(error)) = server("ftp://x", None).client() else {
+    #[tokio::test]
+    async fn wrong_settings_are_reported_together_and_without_secrets() {
+        let Err(Error::Settings(error)) = server("ftp://x", None).client().await else {
             panic!()
         };
         let named: Vec<_> = error
@@ -376,8 +425,8 @@ mod tests {
         assert!(!shown.contains("sst_secret"), "{shown}");
     }
 
-    #[test]
-    fn paths_are_added_to_the_engine_s_own_and_encoded() {
+    #[tokio::test]
+    async fn paths_are_added_to_the_engine_s_own_and_encoded() {
         common::lifecycle::prepare_process();
         for (base, path, url) in [
             (
@@ -391,7 +440,7 @@ mod tests {
                 "https://x.example/sync/v1/a%2Fb%20%3F",
             ),
         ] {
-            let client = server(base, Some("sst_x")).client().unwrap();
+            let client = server(base, Some("sst_x")).client().await.unwrap();
             assert_eq!(client.url(&path).as_str(), url);
         }
     }

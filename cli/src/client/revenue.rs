@@ -107,7 +107,7 @@ struct Analysis {
 impl Revenue {
     /// Runs the command.
     pub async fn run(mut self) -> Result<(), Error> {
-        let client = self.server.clone().client()?;
+        let client = self.server.clone().client().await?;
         let connection = client.connection_id(self.connection.take()).await?;
         let analysis = self.analyse(&client, &connection).await?;
         if self.json {

@@ -31,7 +31,7 @@ pub struct Status {
 impl Status {
     /// Runs the command.
     pub async fn run(self) -> Result<(), Error> {
-        let client = self.server.client()?;
+        let client = self.server.client().await?;
         if let Some(job) = self.job {
             return follow::follow(&client, &job).await;
         }

@@ -38,7 +38,7 @@ struct Request {
 impl Sync {
     /// Runs the command.
     pub async fn run(self) -> Result<(), Error> {
-        let client = self.server.client()?;
+        let client = self.server.client().await?;
         let connection = client.connection_id(self.connection).await?;
         let request = Request {
             job_type: if self.full { "full" } else { "incremental" },
