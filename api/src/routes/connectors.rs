@@ -7,7 +7,6 @@ use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use common::clock::new_id;
 use common::connection::{self, Connection, Permission, Problem, Warning};
-use common::credential;
 use common::sync::queries::{Activity, NewJob};
 use common::sync::schedule::next_sync_at;
 use common::sync::{self, JobId, JobRef, JobType, Trigger};
@@ -275,29 +274,18 @@ pub(crate) async fn delete(
     let now = state.clock.now();
     let mut tx = state.begin(organization).await?;
     let connection = super::connection_for_update(&mut tx, organization, &connection_id).await?;
-    connection::queries::mark_deleting(&mut tx, organization, &connection_id, now).await?;
-    credential::queries::delete(&mut tx, organization, &connection_id).await?;
-    sync::queries::cancel_all(&mut tx, organization, &connection_id, now).await?;
-    let job = NewJob {
-        job_id: JobId(new_id(now)),
-        connection_id: &connection_id,
-        stripe_account_id: &connection.stripe_account_id,
-        job_type: JobType::Delete,
-        trigger: Trigger::Manual,
-        running_serves: false,
+    let deleted = connection::queries::Deletable {
+        connection_id,
+        stripe_account_id: connection.stripe_account_id,
+        deleting: false,
     };
-    let made = sync::queries::enqueue(&mut tx, organization, &job, now).await?;
+    let job_id = connection::purge::begin(&mut tx, organization, &deleted, now).await?;
     tx.commit().await?;
     state
         .wake(JobRef {
             organization_id: organization.clone(),
-            job_id: made.job_id,
+            job_id,
         })
         .await;
-    Ok((
-        StatusCode::ACCEPTED,
-        Json(JobMade {
-            job_id: made.job_id.0,
-        }),
-    ))
+    Ok((StatusCode::ACCEPTED, Json(JobMade { job_id: job_id.0 })))
 }

@@ -157,6 +157,32 @@ pub async fn deleting(
     .await?)
 }
 
+/// A connection that is to be deleted.
+#[derive(Debug, Clone)]
+pub struct Deletable {
+    /// The connection.
+    pub connection_id: String,
+    /// Its Stripe account.
+    pub stripe_account_id: String,
+    /// Whether its deletion has begun.
+    pub deleting: bool,
+}
+
+/// Every connection of a tenant, those that are being deleted too, locked until the transaction ends.
+pub async fn all_for_update(
+    conn: &mut PgConnection,
+    organization: &OrganizationId,
+) -> Result<Vec<Deletable>, Error> {
+    Ok(sqlx::query_as!(
+        Deletable,
+        r#"SELECT connection_id, stripe_account_id, deleting_at IS NOT NULL AS "deleting!"
+           FROM platform_connections WHERE organization_id = $1 ORDER BY connection_id FOR UPDATE"#,
+        organization.as_str()
+    )
+    .fetch_all(conn)
+    .await?)
+}
+
 /// The connections of a tenant whose id is greater than `after`, by id.
 pub async fn list(
     conn: &mut PgConnection,
