@@ -78,6 +78,21 @@ const NONE: &[&str] = &[];
 
 const CALLS: &[Call] = &[
     (
+        "get",
+        "/v1/token",
+        &["200"],
+        &[
+            "token_id",
+            "name",
+            "organization_id",
+            "organization_name",
+            "role",
+            "expires_at",
+        ],
+        NONE,
+        NONE,
+    ),
+    (
         "post",
         "/v1/connectors/stripe/connect",
         &["201"],

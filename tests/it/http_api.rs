@@ -60,6 +60,48 @@ async fn a_token_is_needed_and_its_role_counts() {
 }
 
 #[tokio::test]
+async fn a_token_says_whose_it_is() {
+    let api = ApiOnly::start().await;
+    let token = api.get("/v1/token").await;
+    assert_eq!(
+        (&token["organization_id"], &token["organization_name"]),
+        (&json!("acme"), &json!("acme"))
+    );
+    assert_eq!(
+        (&token["name"], &token["role"], &token["expires_at"]),
+        (&json!("test"), &json!("admin"), &Value::Null)
+    );
+    assert_eq!(token["token_id"].as_str().unwrap().len(), 36, "{token:#}");
+    assert!(!token.to_string().contains(&api.token), "{token:#}");
+
+    let analyst = api.token("other", TokenRole::Analyst).await;
+    api.execute("UPDATE api_tokens SET expires_at = '2027-01-01T00:00:00Z' WHERE role = 'analyst'")
+        .await;
+    let token = api
+        .ask_as(&analyst, Method::GET, "/v1/token", None)
+        .await
+        .expect(200);
+    assert_eq!(
+        (
+            &token["organization_id"],
+            &token["role"],
+            &token["expires_at"]
+        ),
+        (
+            &json!("other"),
+            &json!("analyst"),
+            &json!("2027-01-01T00:00:00Z")
+        )
+    );
+    api.ask(Method::GET, "/v1/token?x=1", None)
+        .await
+        .problem(422, "invalid_request");
+    api.ask_as("sst_wrong", Method::GET, "/v1/token", None)
+        .await
+        .problem(401, "unauthenticated");
+}
+
+#[tokio::test]
 async fn what_is_wrong_with_a_request_is_told_as_a_problem() {
     let api = ApiOnly::start().await;
     api.connect("rk_test_full_Alpha").await;

@@ -290,6 +290,9 @@ async fn every_call_answers_another_tenant_as_if_there_were_nothing() {
             let body = body(&method.as_str().to_lowercase(), path);
             let answer = api.ask_as(&other, method.clone(), &uri, body.clone()).await;
             match (method.as_str(), path.as_str()) {
+                ("GET", "/v1/token") => {
+                    assert_eq!(answer.expect(200)["organization_id"], "other");
+                }
                 ("GET", "/v1/connectors") => assert_eq!(answer.expect(200)["data"], json!([])),
                 ("POST", "/v1/connectors/stripe/connect") => {
                     answer.problem(403, "forbidden");

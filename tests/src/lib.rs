@@ -17,4 +17,5 @@ pub mod draws;
 mod exact;
 pub mod programs;
 pub mod servers;
+pub mod shell;
 pub mod world;

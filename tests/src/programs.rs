@@ -23,8 +23,8 @@ pub fn free_port() -> u16 {
     listener.local_addr().expect("an address").port()
 }
 
-/// Where the programs were built: in the folder of the running program, above `deps` for a test.
-fn binary(name: &str) -> PathBuf {
+/// The path of a program that was built: in the folder of the running program, above `deps` for a test.
+pub fn binary(name: &str) -> PathBuf {
     let running = std::env::current_exe().expect("the program's own path");
     let folder = running
         .ancestors()

@@ -14,6 +14,7 @@ pub(crate) mod health;
 pub(crate) mod jobs;
 pub(crate) mod key;
 pub(crate) mod sync;
+pub(crate) mod token;
 
 use common::connection::{self, Connection};
 use common::tenant::OrganizationId;
@@ -27,6 +28,7 @@ use crate::state::ApiState;
 /// Every call with its documentation.
 pub(crate) fn all() -> OpenApiRouter<ApiState> {
     OpenApiRouter::with_openapi(docs::base())
+        .routes(routes!(token::token))
         .routes(routes!(connect::connect))
         .routes(routes!(key::test))
         .routes(routes!(key::replace_key))

@@ -82,8 +82,11 @@ pub enum Error {
     /// There is no such token, or it is not live any more.
     #[error("there is no such live token; it was revoked, has expired, or never existed")]
     NoLiveToken,
+    /// There is no job at all.
+    #[error("there is no job yet")]
+    NoJobs,
     /// There is no such job.
-    #[error("there is no job {0}")]
+    #[error("there is no job {0}; `stripe-sync jobs list` shows them")]
     NoJob(Uuid),
     /// The job is not one to retry.
     #[error("the job {job_id} is {status}; only a failed or cancelled job can be retried")]
@@ -153,6 +156,11 @@ pub struct Database {
 }
 
 impl DatabaseAccess {
+    /// Access by these settings.
+    pub(crate) fn new(database: DatabaseArgs, local: LocalFiles) -> Self {
+        Self { database, local }
+    }
+
     /// The database that the settings name, else the private one of a running `up`. Complaints go to
     /// `problems`, so that a command can report its other settings' with them.
     pub fn find(self, problems: &mut Problems) -> Result<Option<Database>, Error> {

@@ -16,7 +16,8 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{Database, DatabaseAccess, Error, commit, tenant_transaction};
-use crate::output::{self, Align};
+use crate::arguments;
+use crate::output::{self, Column};
 
 /// Bearer tokens for the HTTP API
 #[derive(Debug, clap::Subcommand)]
@@ -39,10 +40,11 @@ pub struct Create {
     #[arg(long, default_value = "stripe-sync")]
     name: String,
     /// admin changes things, analyst reads
-    #[arg(long, value_name = "admin|analyst", default_value = "admin")]
+    #[arg(long, value_name = "ROLE", default_value = "admin",
+          value_parser = arguments::one_of::<TokenRole>(&["admin", "analyst"]))]
     role: TokenRole,
     /// How long it is good for, such as 90d or 12h [default: for ever]
-    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "DURATION", value_parser = arguments::duration)]
     expires_in: Option<Duration>,
     #[command(flatten)]
     access: DatabaseAccess,
@@ -165,7 +167,13 @@ impl List {
                 state,
             ]
         });
-        let columns = ["id", "name", "role", "created", "state"].map(|name| (name, Align::Left));
+        let columns = [
+            ("id", Column::Whole),
+            ("name", Column::Text),
+            ("role", Column::Whole),
+            ("created", Column::Whole),
+            ("state", Column::Whole),
+        ];
         output::print(&output::table(&columns, rows))?;
         Ok(())
     }

@@ -1,34 +1,48 @@
 //! Commands for whoever uses the engine: they speak HTTP with it, with the rights of a token.
 //!
-//! The engine's refusals are problem documents and are shown whole: what is wrong, with which part of
-//! the request, and the request's id, which is in the engine's log too. Nothing is retried but the
+//! The engine's refusals are problem documents, shown in the words of the command line: what is wrong,
+//! with which flag, and the request's id, which is in the engine's log too. Nothing is retried but the
 //! watching of a job, which outlives a restart of the engine. What is read of an answer is as little
 //! as a command needs, so that an older client goes on working with a newer engine.
 //!
 //! Absent on purpose: a stored login. The token is a setting like any other.
 
 mod answers;
+mod completeness;
+mod condition;
+mod confirm;
 pub mod connect;
+pub mod connections;
+pub mod daily;
+pub mod discover;
 mod events;
-mod follow;
+pub mod explain;
+pub(crate) mod follow;
+pub(crate) mod jobs;
+pub mod parked;
 mod problem;
+mod requests;
 pub mod revenue;
+pub mod rules;
 pub mod status;
+mod stripe_key;
 pub mod sync;
+pub mod whoami;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use common::config::{self, Problems};
-use reqwest::{RequestBuilder, Response, StatusCode, header};
-use secrecy::{ExposeSecret as _, SecretString};
+use reqwest::StatusCode;
+use secrecy::SecretString;
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 use url::{Host, Url};
 
 pub use problem::Problem;
 
-use answers::{Connection, Page};
+pub(crate) use answers::Job;
+pub(crate) use problem::in_commands;
+pub(crate) use requests::understood;
 
 const DEFAULT_URL: &str = "http://127.0.0.1:8080";
 
@@ -79,11 +93,11 @@ pub enum Error {
     /// An answer broke off or was not understood.
     #[error("the engine's answer could not be read")]
     Unreadable(#[source] reqwest::Error),
-    /// A message of a stream was not understood.
-    #[error("the engine's message could not be read")]
+    /// An answer is of a form that is not known here.
+    #[error("the engine's answer was not understood; is it newer than this stripe-sync?")]
     Message(#[source] serde_json::Error),
     /// There is nothing to work on.
-    #[error("the organization has no connection yet; make one with `stripe-sync connect --org ID`")]
+    #[error("the organization has no connection yet; make one with `stripe-sync connect`")]
     NoConnection,
     /// There is more than one thing to work on.
     #[error("the organization has more than one connection; choose with --connection:{}", lines(.0))]
@@ -91,6 +105,36 @@ pub enum Error {
     /// There is no job to watch.
     #[error("the connection {0} has no job yet; start one with `stripe-sync sync`")]
     NoJob(String),
+    /// There is no job that the command could be about.
+    #[error("no job {0}; `stripe-sync jobs list` shows all jobs, and any may be named by its id")]
+    NoSuchJob(&'static str),
+    /// There is no such rule.
+    #[error("there is no rule `{0}`; `stripe-sync rules list` shows them")]
+    NoSuchRule(String),
+    /// A name says too little.
+    #[error(
+        "several rules are named `{0}`; choose one by its id, as `stripe-sync rules list` shows it"
+    )]
+    SeveralRules(String),
+    /// The token and the command line name different organizations.
+    #[error(
+        "the token is one of `{token}`, not of `{given}`; leave out --org, or use a token of `{given}`"
+    )]
+    OtherOrganization {
+        /// Whose the token is.
+        token: String,
+        /// What --org says.
+        given: String,
+    },
+    /// The stored Stripe key is of no use.
+    #[error("the stored key does not serve: {0}")]
+    KeyDoesNotServe(String),
+    /// A person said no.
+    #[error("nothing was changed")]
+    Declined,
+    /// The answer to a question could not be read.
+    #[error("cannot read the answer to the question")]
+    ReadAnswer(#[source] std::io::Error),
     /// The watched job did not end well.
     #[error("the job {job_id} {outcome}")]
     JobEnded {
@@ -229,124 +273,32 @@ fn is_this_machine(url: &Url) -> bool {
     }
 }
 
-impl Client {
-    /// Asks for `path` with `query` and reads the answer.
-    async fn get<T: DeserializeOwned>(
-        &self,
-        path: &[&str],
-        query: &[(&str, &str)],
-    ) -> Result<T, Error> {
-        let request = self
-            .http
-            .get(self.url(path))
-            .query(query)
-            .timeout(ANSWER_WITHIN);
-        read(self.send(request).await?).await
-    }
-
-    /// Sends `body` to `path` and reads the answer.
-    async fn post<T: DeserializeOwned>(
-        &self,
-        path: &[&str],
-        body: &impl Serialize,
-    ) -> Result<T, Error> {
-        let request = self
-            .http
-            .post(self.url(path))
-            .json(body)
-            .timeout(ANSWER_WITHIN);
-        read(self.send(request).await?).await
-    }
-
-    /// Opens a stream of events, which takes as long as it takes.
-    async fn stream(&self, path: &[&str]) -> Result<Response, Error> {
-        let request = self
-            .http
-            .get(self.url(path))
-            .header(header::ACCEPT, "text/event-stream");
-        self.send(request).await
-    }
-
-    /// Every object of a list, page by page.
-    async fn all<T: DeserializeOwned>(&self, path: &[&str]) -> Result<Vec<T>, Error> {
-        let mut all = Vec::new();
-        let mut cursor: Option<String> = None;
-        loop {
-            let mut query = vec![("limit", PAGE_SIZE)];
-            query.extend(cursor.as_deref().map(|cursor| ("cursor", cursor)));
-            let page: Page<T> = self.get(path, &query).await?;
-            all.extend(page.data);
-            cursor = page.next_cursor;
-            if cursor.is_none() {
-                return Ok(all);
-            }
-        }
-    }
-
-    /// The connections of the token's organization.
-    async fn connections(&self) -> Result<Vec<Connection>, Error> {
-        self.all(&["v1", "connectors"]).await
-    }
-
-    /// The connection that was chosen, or the only one.
-    async fn connection_id(&self, chosen: Option<String>) -> Result<String, Error> {
-        if let Some(chosen) = chosen {
-            return Ok(chosen);
-        }
-        let connections = self.connections().await?;
-        only_one(
-            connections
-                .into_iter()
-                .map(|connection| connection.connection_id)
-                .collect(),
-        )
-    }
-
-    fn url(&self, path: &[&str]) -> Url {
-        let mut url = self.base.clone();
-        // Only URLs that cannot have a path have no segments; those have no host either.
-        if let Ok(mut segments) = url.path_segments_mut() {
-            segments.pop_if_empty().extend(path);
-        }
-        url
-    }
-
-    async fn send(&self, request: RequestBuilder) -> Result<Response, Error> {
-        let sent = request.bearer_auth(self.token.expose_secret()).send().await;
-        let response = sent.map_err(|cause| Error::Unreachable {
-            url: self.base.clone(),
-            cause: cause.without_url(),
-        })?;
-        if response.status().is_success() {
-            return Ok(response);
-        }
-        let (status, url) = (response.status(), response.url().clone());
-        match response.json::<Problem>().await {
-            Ok(problem) => Err(Error::Refused(Box::new(problem))),
-            Err(_) => Err(Error::Strange { url, status }),
-        }
-    }
-}
-
-fn only_one(mut ids: Vec<String>) -> Result<String, Error> {
-    match ids.pop() {
-        None => Err(Error::NoConnection),
-        Some(only) if ids.is_empty() => Ok(only),
-        Some(last) => {
-            ids.push(last);
-            Err(Error::ManyConnections(ids))
-        }
-    }
-}
-
-async fn read<T: DeserializeOwned>(response: Response) -> Result<T, Error> {
-    response.json().await.map_err(Error::Unreadable)
-}
-
 /// Prints an answer as JSON.
-fn print_json(answer: &impl Serialize) -> Result<(), Error> {
+pub(crate) fn print_json(answer: &impl Serialize) -> Result<(), Error> {
     let text = serde_json::to_string_pretty(answer).map_err(Error::Json)?;
     Ok(crate::output::print(&text)?)
+}
+
+/// Which connection a command is about, and how it answers.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Target {
+    /// The connection, where the organization has more than one
+    #[arg(long, value_name = "ID")]
+    connection: Option<String>,
+    /// Print the engine's answer as JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    server: Server,
+}
+
+impl Target {
+    /// A client and the id of the connection.
+    async fn open(self) -> Result<(Client, String), Error> {
+        let client = self.server.client()?;
+        let connection = client.connection_id(self.connection).await?;
+        Ok((client, connection))
+    }
 }
 
 #[cfg(test)]
@@ -394,20 +346,6 @@ mod tests {
             let client = server(base, Some("sst_x")).client().unwrap();
             assert_eq!(client.url(&path).as_str(), url);
         }
-    }
-
-    #[test]
-    fn a_connection_is_chosen_only_where_there_is_a_choice() {
-        let ids = |ids: &[&str]| only_one(ids.iter().map(|&id| id.to_owned()).collect());
-        assert!(matches!(ids(&[]), Err(Error::NoConnection)));
-        assert_eq!(ids(&["acme-stripe-acct_1"]).unwrap(), "acme-stripe-acct_1");
-        let many = ids(&["acme-stripe-acct_1", "acme-stripe-acct_2"])
-            .unwrap_err()
-            .to_string();
-        assert!(
-            many.ends_with("--connection:\n  acme-stripe-acct_1\n  acme-stripe-acct_2"),
-            "{many}"
-        );
     }
 
     #[test]

@@ -292,11 +292,13 @@ impl Operator {
         }
     }
 
-    fn takes_list(self) -> bool {
+    /// Whether the value is a list.
+    pub fn takes_list(self) -> bool {
         matches!(self, Self::In | Self::NotIn)
     }
 
-    fn takes_nothing(self) -> bool {
+    /// Whether there is no value.
+    pub fn takes_nothing(self) -> bool {
         matches!(self, Self::Exists | Self::NotExists)
     }
 }

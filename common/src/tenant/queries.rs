@@ -170,6 +170,22 @@ pub async fn list_tokens(
     .collect()
 }
 
+/// What a token is called, and from when on it is refused; none when there is no such token.
+pub async fn token_name(
+    conn: &mut PgConnection,
+    organization: &OrganizationId,
+    token_id: Uuid,
+) -> Result<Option<(String, Option<DateTime<Utc>>)>, Error> {
+    let found = sqlx::query!(
+        "SELECT name, expires_at FROM api_tokens WHERE organization_id = $1 AND token_id = $2",
+        organization.as_str(),
+        token_id
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(found.map(|token| (token.name, token.expires_at)))
+}
+
 /// Revokes the token of this id; false when there is none, or it was revoked before.
 pub async fn revoke_token_by_id(
     conn: &mut PgConnection,
