@@ -7,7 +7,6 @@
 //! A token that is wrong, revoked, expired or missing gives one and the same answer.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use axum::extract::{FromRequestParts, MatchedPath, Request, State};
 use axum::http::request::Parts;
@@ -64,7 +63,7 @@ pub(crate) async fn guard(State(state): State<ApiState>, request: Request, next:
 }
 
 async fn admit(state: &ApiState, request: &Parts) -> Result<Caller, ApiError> {
-    if !state.ready.load(Ordering::Relaxed) {
+    if !state.health.has_begun() {
         return Err(ApiError::Unavailable(None));
     }
     let token = bearer(&request.headers).ok_or(ApiError::Unauthenticated)?;

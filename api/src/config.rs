@@ -1,12 +1,16 @@
 //! The API's settings.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 
 use clap::Parser;
 use common::config::{
     BrokerArgs, BrokerConfig, DatabaseArgs, DatabaseConfig, EncryptionArgs, EncryptionConfig,
     Error, LogArgs, LogConfig, Problems, StripeArgs, StripeConfig, or_default, parse_bind,
+    parse_number,
 };
+
+use crate::limits::{Limits, TokenRate};
 
 const DEFAULT_BIND: &str = "127.0.0.1:8080";
 
@@ -21,6 +25,9 @@ pub struct Args {
     /// The address and port to serve on
     #[arg(long, env = "API_BIND", default_value = DEFAULT_BIND, value_name = "ADDRESS")]
     pub api_bind: String,
+    /// What clients may take.
+    #[command(flatten)]
+    pub limits: LimitArgs,
     /// Where the database is.
     #[command(flatten)]
     pub database: DatabaseArgs,
@@ -38,11 +45,81 @@ pub struct Args {
     pub log: LogArgs,
 }
 
+/// How much of the API its clients may take.
+#[derive(Debug, Clone, clap::Args)]
+pub struct LimitArgs {
+    /// Connections that are open at once; further ones wait
+    #[arg(
+        long,
+        env = "API_MAX_CONNECTIONS",
+        default_value = "512",
+        value_name = "N"
+    )]
+    pub api_max_connections: String,
+    /// Requests a second for one token, and twice as many at once
+    #[arg(
+        long,
+        env = "API_RATE_PER_TOKEN",
+        default_value = "100",
+        value_name = "N"
+    )]
+    pub api_rate_per_token: String,
+    /// CSV exports at once, each with a database connection of its own
+    #[arg(long, env = "API_MAX_EXPORTS", default_value = "8", value_name = "N")]
+    pub api_max_exports: String,
+    /// CSV exports at once for one token
+    #[arg(
+        long,
+        env = "API_EXPORTS_PER_TOKEN",
+        default_value = "2",
+        value_name = "N"
+    )]
+    pub api_exports_per_token: String,
+}
+
+impl LimitArgs {
+    /// The checked section.
+    pub fn check(self, problems: &mut Problems) -> Option<Limits> {
+        let mut number = |setting, text: &str, default, max| {
+            let number = parse_number(setting, or_default(text, default), (1, max), problems);
+            number.and_then(NonZeroU32::new)
+        };
+        let connections = number(
+            "API_MAX_CONNECTIONS",
+            &self.api_max_connections,
+            "512",
+            65_535,
+        );
+        let rate = number(
+            "API_RATE_PER_TOKEN",
+            &self.api_rate_per_token,
+            "100",
+            10_000,
+        );
+        let exports = number("API_MAX_EXPORTS", &self.api_max_exports, "8", 100);
+        let exports_per_token = number(
+            "API_EXPORTS_PER_TOKEN",
+            &self.api_exports_per_token,
+            "2",
+            100,
+        );
+        Some(Limits {
+            connections: connections?,
+            token_rate: TokenRate::per_second(rate?),
+            exports: exports?,
+            exports_per_token: exports_per_token?,
+            ..Limits::default()
+        })
+    }
+}
+
 /// Checked settings.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// The address and port to serve on; port 0 lets the system choose.
     pub api_bind: SocketAddr,
+    /// What clients may take.
+    pub limits: Limits,
     /// Where the database is.
     pub database: DatabaseConfig,
     /// Where the broker is.
@@ -77,6 +154,7 @@ impl Args {
             or_default(&self.api_bind, DEFAULT_BIND),
             &mut problems,
         );
+        let limits = self.limits.check(&mut problems);
         let database = self.database.check(&mut problems);
         let broker = self.broker.check(&mut problems);
         let encryption = self.encryption.check(&mut problems);
@@ -85,6 +163,7 @@ impl Args {
         let config = (|| {
             Some(Config {
                 api_bind: bind?,
+                limits: limits?,
                 database: database?,
                 broker: broker?,
                 encryption: encryption?,
@@ -93,5 +172,46 @@ impl Args {
             })
         })();
         problems.finish(config)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn limit_args(text: &str) -> LimitArgs {
+        LimitArgs {
+            api_max_connections: text.to_owned(),
+            api_rate_per_token: text.to_owned(),
+            api_max_exports: text.to_owned(),
+            api_exports_per_token: text.to_owned(),
+        }
+    }
+
+    #[test]
+    fn limits_that_are_not_set_are_those_of_the_documentation() {
+        let mut problems = Problems::default();
+        let limits = limit_args("").check(&mut problems).unwrap();
+        assert_eq!(limits, Limits::default());
+        assert_eq!(limits.connections.get(), 512);
+        assert_eq!(limits.token_rate.per_second.get(), 100);
+        assert_eq!(limits.token_rate.burst.get(), 200);
+        let exports = (limits.exports.get(), limits.exports_per_token.get());
+        assert_eq!(exports, (8, 2));
+    }
+
+    #[test]
+    fn every_limit_that_is_wrong_is_named_at_once() {
+        let mut problems = Problems::default();
+        assert!(limit_args("0").check(&mut problems).is_none());
+        let error = problems.into_error();
+        let named: Vec<_> = error.problems().iter().map(|p| p.setting).collect();
+        let settings = [
+            "API_MAX_CONNECTIONS",
+            "API_RATE_PER_TOKEN",
+            "API_MAX_EXPORTS",
+            "API_EXPORTS_PER_TOKEN",
+        ];
+        assert_eq!(named, settings);
     }
 }

@@ -7,52 +7,57 @@
 //! loses none.
 //!
 //! Reading order: [`router`], [`problem`] (every error), `boundary` and `auth` (what surrounds each
-//! call), `input` (how requests are read), then `routes`, a noun a file.
+//! call), `input` (how requests are read), then `routes`, a noun a file, and `document` (what is said about them).
 //!
 //! Absent: cookies and browsers' cross-origin calls; anything but JSON in; writes to figures.
 
 mod auth;
 mod boundary;
 mod config;
-#[cfg(test)]
-mod contract_tests;
+mod document;
 mod input;
+mod limits;
+mod negotiation;
+mod notes;
 pub mod problem;
 mod routes;
+mod security_headers;
 mod state;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware;
-use axum::serve::ListenerExt as _;
 use common::broker;
 use common::config::BrokerConfig;
 use common::db;
-use common::lifecycle::{self, Context, wait_until_migrated};
+use common::lifecycle::{self, Context, http, keys, wait_until_migrated};
 use common::stripe::{Settings, Stripe};
+use serde_json::Value;
 use tokio::net::TcpListener;
 use tower_http::compression::CompressionLayer;
-use tracing::{debug, info};
-use utoipa::openapi::OpenApi;
+use tracing::info;
 
 pub use auth::Caller;
 pub use boundary::REQUEST_ID;
-pub use config::{Args, Config};
-pub use state::{ApiState, Parts, TokenRate};
+pub use config::{Args, Config, LimitArgs};
+pub use limits::{Limits, TokenRate};
+pub use state::{ApiState, Parts};
 
 use crate::problem::ApiError;
 
-/// Connections to PostgreSQL that one API process opens at most.
-const POOL_CONNECTIONS: u32 = 20;
+/// Connections to PostgreSQL that one API process opens at most, besides one for each CSV export.
+const POOL_CONNECTIONS: u32 = 16;
 
-/// How long a person waits for one answer of Stripe about a key, and how often it is asked again: less
-/// than a sync would, since someone is waiting.
-const PROBE_TIMEOUT: Duration = Duration::from_secs(20);
+/// The API's server in metrics and logs.
+const SERVER: &str = "api";
+
+/// How long Stripe may take for one answer about a key, and how often it is asked again: less
+/// than in a sync, since someone is waiting. The whole has a deadline of its own.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(8);
 const PROBE_ATTEMPTS: usize = 3;
 
 /// Why the API could not be started or ended early.
@@ -67,21 +72,20 @@ pub enum Error {
     /// The client for Stripe could not be set up.
     #[error("the way to Stripe could not be set up")]
     Stripe(#[source] reqwest::Error),
+    /// The stored keys cannot be opened.
+    #[error(transparent)]
+    Keys(#[from] keys::Unfit),
     /// The address is not to be had.
     #[error(transparent)]
     Bind(lifecycle::Error),
-    /// Serving broke off.
-    #[error("serving broke off")]
-    Serve(#[source] std::io::Error),
 }
 
 /// Every call, ready to serve.
 pub fn router(state: ApiState) -> Router {
     let (calls, document) = routes::all().split_for_parts();
-    let document = routes::docs::complete(document);
     calls
-        .merge(routes::docs::router(&document))
-        .fallback(async || ApiError::NotFound)
+        .merge(routes::docs::router(text_of(&document::complete(document))))
+        .fallback(async || ApiError::UnknownPath)
         .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
         .layer(DefaultBodyLimit::max(input::MAX_BODY_BYTES))
         .layer(middleware::from_fn_with_state(state.clone(), auth::guard))
@@ -94,17 +98,26 @@ pub fn router(state: ApiState) -> Router {
 }
 
 /// The OpenAPI document of every call.
-pub fn openapi() -> OpenApi {
-    routes::docs::complete(routes::all().into_openapi())
+pub fn openapi() -> Value {
+    document::complete(routes::all().into_openapi())
+}
+
+/// The same as the text that `/openapi.json` answers and `api/openapi.json` holds.
+pub fn openapi_text() -> String {
+    text_of(&openapi())
+}
+
+fn text_of(document: &Value) -> String {
+    format!("{document:#}\n")
 }
 
 /// Serves the API until the context says stop.
 ///
-/// Listens at once; until the migrations are there, `/readyz` says what it waits for and `/v1` answers
-/// 503.
+/// Listens at once; until the migrations are there and the encryption keys are known to serve, `/readyz`
+/// says what it waits for and `/v1` answers 503.
 ///
 /// # Errors
-/// When a setting proves of no use or the address is taken.
+/// When a setting proves of no use, the address is taken or the encryption keys do not open what is stored.
 pub async fn run(config: Config, context: Context) -> Result<(), Error> {
     let listener = bind(config.api_bind).await?;
     let state = state_of(&config, &context)?;
@@ -119,7 +132,7 @@ pub fn state_of(config: &Config, context: &Context) -> Result<ApiState, Error> {
     let pool = db::connect(
         &config.database.database_url,
         db::Role::Api,
-        POOL_CONNECTIONS,
+        POOL_CONNECTIONS + config.limits.exports.get(),
     )
     .map_err(Error::Database)?;
     let BrokerConfig {
@@ -144,7 +157,7 @@ pub fn state_of(config: &Config, context: &Context) -> Result<ApiState, Error> {
         stripe,
         keyring: Arc::clone(&config.encryption.keyring),
         shutdown: context.shutdown.clone(),
-        token_rate: TokenRate::default(),
+        limits: config.limits,
         ready: false,
     }))
 }
@@ -166,30 +179,32 @@ pub async fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
 /// Serves the API on a listener until the context says stop; calls that have begun are answered.
 ///
 /// # Errors
-/// When the listener fails.
+/// When the encryption keys do not open what is stored.
 pub async fn serve(listener: TcpListener, state: ApiState, context: Context) -> Result<(), Error> {
     if let Ok(address) = listener.local_addr() {
         info!(%address, "serving the API");
     }
-    let (pool, ready, waiting) = (
-        state.pool.clone(),
-        Arc::clone(&state.ready),
-        context.clone(),
-    );
-    tokio::spawn(async move {
-        if wait_until_migrated(&pool, &waiting).await {
-            ready.store(true, Ordering::Relaxed);
-        }
-    });
-    let listener = listener.tap_io(|connection| {
-        // An answer's last part would otherwise wait for the reader's acknowledgement of the one before it, which
-        // is delayed by 40 ms.
-        if let Err(cause) = connection.set_nodelay(true) {
-            debug!(%cause, "a connection goes without TCP_NODELAY");
-        }
-    });
-    axum::serve(listener, router(state))
-        .with_graceful_shutdown(context.shutdown.cancelled_owned())
-        .await
-        .map_err(Error::Serve)
+    let limits = http::Limits {
+        stall: state.limits.stall,
+        ..http::Limits::new(state.limits.connections)
+    };
+    let beginning = begin(state.clone(), context.clone());
+    let serving = async {
+        http::serve(listener, router(state), SERVER, limits, context.shutdown).await;
+        Ok(())
+    };
+    tokio::try_join!(serving, beginning).map(|_| ())
+}
+
+/// Waits for what the API needs, lets calls in, and says which encryption keys it knows until it is to stop.
+async fn begin(state: ApiState, context: Context) -> Result<(), Error> {
+    if !wait_until_migrated(&state.pool, db::Role::Api, &context).await {
+        return Ok(());
+    }
+    let begun = keys::begin(&state.pool, "api", &state.keyring, &context).await?;
+    if let Some(announcement) = begun {
+        state.health.begin();
+        announcement.keep(context).await;
+    }
+    Ok(())
 }

@@ -23,18 +23,18 @@ const RETRY_SECS: u64 = 5;
 /// A cause that is logged and never shown.
 pub type Cause = Box<dyn std::error::Error + Send + Sync>;
 
-/// One thing wrong with what a caller sent.
+/// One invalid value of a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct FieldError {
-    /// Where in the body, as an RFC 6901 pointer.
+    /// JSON Pointer (RFC 6901) to the value in the request body or in the parameter's JSON.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "/lookback_days")]
     pub pointer: Option<String>,
-    /// Which query parameter.
+    /// Name of the query parameter.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "date_from")]
     pub parameter: Option<String>,
-    /// What is wrong and what would be right.
+    /// What is wrong and what is allowed.
     pub detail: String,
 }
 
@@ -79,6 +79,9 @@ pub enum ApiError {
     /// There is no such thing in this organization.
     #[error("not found")]
     NotFound,
+    /// There is no such path.
+    #[error("the path is unknown")]
+    UnknownPath,
     /// The path has other methods.
     #[error("the method is not allowed here")]
     MethodNotAllowed,
@@ -117,9 +120,12 @@ pub enum ApiError {
         /// Each thing that is wrong.
         errors: Vec<FieldError>,
     },
-    /// A cursor that no answer gave, or that belongs to another list.
-    #[error("the cursor is not one of this list")]
+    /// A cursor that no answer gave.
+    #[error("the cursor is none of ours")]
     CursorInvalid,
+    /// A cursor that an answer of another list gave.
+    #[error("the cursor belongs to another list")]
+    CursorOfAnotherList,
     /// Stripe refuses the key, or it is none.
     #[error("the Stripe key is not valid: {detail}")]
     StripeKeyInvalid {
@@ -150,9 +156,32 @@ pub enum ApiError {
         /// Seconds after which it may ask again.
         retry_after_secs: u64,
     },
+    /// As many CSV exports run as may.
+    #[error("{detail}")]
+    TooManyExports {
+        /// Which limit was reached.
+        detail: String,
+        /// Seconds after which to ask again.
+        retry_after_secs: u64,
+    },
+    /// The body did not arrive in time.
+    #[error("the body did not arrive within {limit_secs} s")]
+    BodyTimeout {
+        /// How long it may take.
+        limit_secs: u64,
+    },
+    /// The caller accepts nothing that this call can answer with.
+    #[error("nothing acceptable can be answered")]
+    NotAcceptable {
+        /// What there is.
+        available: String,
+    },
     /// Stripe did not answer.
     #[error("Stripe could not be reached")]
     StripeUnreachable(#[source] Cause),
+    /// Stripe answered, and named no account.
+    #[error("Stripe named no account")]
+    StripeAccountUnknown(#[source] Cause),
     /// The database does not answer, or has not been migrated.
     #[error("the database is not ready")]
     Unavailable(#[source] Option<Cause>),
@@ -208,126 +237,166 @@ impl ApiError {
             Self::MalformedJson { detail } => words(
                 StatusCode::BAD_REQUEST,
                 "malformed_json",
-                "The body is not JSON",
-                format!("The body could not be read as JSON: {detail}."),
+                "Malformed JSON",
+                format!("The request body could not be read: {detail}."),
             ),
             Self::Unauthenticated => words(
                 StatusCode::UNAUTHORIZED,
                 "unauthenticated",
-                "A token is needed",
-                "Send a live token as `Authorization: Bearer TOKEN`; `stripe-sync token create` makes one."
+                "Authentication required",
+                "Send a valid token as `Authorization: Bearer TOKEN`; `stripe-sync token create` creates one."
                     .to_owned(),
             ),
             Self::Forbidden { detail } => {
-                words(StatusCode::FORBIDDEN, "forbidden", "Not allowed", detail.clone())
+                words(StatusCode::FORBIDDEN, "forbidden", "Forbidden", detail.clone())
             }
             Self::NotFound => words(
                 StatusCode::NOT_FOUND,
                 "not_found",
                 "Not found",
-                "Nothing of this path or id exists in the token's organization.".to_owned(),
+                "The token's organization has nothing with this id.".to_owned(),
+            ),
+            Self::UnknownPath => words(
+                StatusCode::NOT_FOUND,
+                "not_found",
+                "Not found",
+                "The API has no such path; /openapi.json lists every path.".to_owned(),
             ),
             Self::MethodNotAllowed => words(
                 StatusCode::METHOD_NOT_ALLOWED,
                 "method_not_allowed",
                 "Method not allowed",
-                "This path has other methods; the `Allow` header names them.".to_owned(),
+                "This path does not support the method; the `Allow` header lists those that it supports."
+                    .to_owned(),
             ),
             Self::ConnectionExists { connection_id } => words(
                 StatusCode::CONFLICT,
                 "connection_exists",
-                "The account is connected already",
+                "Connection already exists",
                 format!(
-                    "The connection `{connection_id}` has this Stripe account; \
-                     give it another key with PUT /v1/connectors/stripe/{connection_id}/key."
+                    "The connection `{connection_id}` already syncs this Stripe account. To replace its \
+                     key, use PUT /v1/connectors/stripe/{connection_id}/key."
                 ),
             ),
             Self::ConnectionDeleting { connection_id } => words(
                 StatusCode::CONFLICT,
                 "connection_deleting",
-                "The connection is being deleted",
+                "Connection is being deleted",
                 format!(
-                    "The rows of `{connection_id}` are still being removed; connect again when its \
-                     delete job has ended."
+                    "The data of `{connection_id}` is still being removed. Connect again once its delete \
+                     job has completed."
                 ),
             ),
             Self::Conflict { detail } => {
-                words(StatusCode::CONFLICT, "conflict", "Not in this state", detail.clone())
+                words(StatusCode::CONFLICT, "conflict", "Conflict", detail.clone())
             }
             Self::TooLarge { limit_bytes } => words(
                 StatusCode::PAYLOAD_TOO_LARGE,
                 "too_large",
-                "The body is too long",
-                format!("A body may have at most {limit_bytes} bytes."),
+                "Request body too large",
+                format!("A request body may have at most {limit_bytes} bytes."),
             ),
             Self::UnsupportedMediaType => words(
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 "unsupported_media_type",
-                "The body is not JSON",
-                "Send the body as JSON with `Content-Type: application/json`.".to_owned(),
+                "Unsupported media type",
+                "Send the request body as JSON, with `Content-Type: application/json`.".to_owned(),
             ),
-            Self::Invalid { code, .. } => words(
+            Self::Invalid { code, errors } => words(
                 StatusCode::UNPROCESSABLE_ENTITY,
                 code,
-                "The request is not valid",
-                "Some values are wrong, missing or unknown; `errors` names each.".to_owned(),
+                "Invalid request",
+                summary(errors),
             ),
             Self::CursorInvalid => words(
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "cursor_invalid",
-                "The cursor is not valid",
-                "Send `next_cursor` of the page before, unchanged and with the same parameters, or no \
-                 cursor to begin anew."
+                "Invalid cursor",
+                "This API issued no such cursor. Send the `next_cursor` of the previous page unchanged, or \
+                 no cursor to start from the first page."
+                    .to_owned(),
+            ),
+            Self::CursorOfAnotherList => words(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "cursor_invalid",
+                "Invalid cursor",
+                "The cursor belongs to another list. Send it to the path and with the parameters of the \
+                 page that returned it."
                     .to_owned(),
             ),
             Self::StripeKeyInvalid { detail } => words(
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "stripe_key_invalid",
-                "Stripe refuses the key",
+                "Invalid Stripe key",
                 detail.clone(),
             ),
             Self::StripeKeyWrongKind { detail } => words(
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "stripe_key_wrong_kind",
-                "This kind of key does not serve",
+                "Unsupported key type",
                 detail.clone(),
             ),
             Self::StripePermissionMissing { detail } => words(
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "stripe_permission_missing",
-                "The key lacks a permission",
+                "Missing Stripe permission",
                 detail.clone(),
             ),
             Self::StripeAccountMismatch { detail } => words(
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "stripe_account_mismatch",
-                "The key is of another account",
+                "Key belongs to another account or mode",
                 detail.clone(),
             ),
             Self::RateLimited { retry_after_secs } => words(
                 StatusCode::TOO_MANY_REQUESTS,
                 "rate_limited",
                 "Too many requests",
-                format!("Too many requests at once; try again in {retry_after_secs} s."),
+                format!("This token has sent too many requests. Try again in {retry_after_secs} s."),
+            ),
+            Self::TooManyExports { detail, .. } => words(
+                StatusCode::TOO_MANY_REQUESTS,
+                "rate_limited",
+                "Too many exports",
+                detail.clone(),
+            ),
+            Self::BodyTimeout { limit_secs } => words(
+                StatusCode::REQUEST_TIMEOUT,
+                "request_timeout",
+                "The body took too long",
+                format!("The whole body must arrive within {limit_secs} s."),
+            ),
+            Self::NotAcceptable { available } => words(
+                StatusCode::NOT_ACCEPTABLE,
+                "not_acceptable",
+                "Nothing acceptable",
+                format!("This call answers with {available}; the `Accept` header excludes that."),
             ),
             Self::StripeUnreachable(_) => words(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "stripe_unreachable",
-                "Stripe cannot be reached",
-                "Stripe did not answer as it should; nothing was changed. Try again shortly.".to_owned(),
+                "Stripe is unreachable",
+                "Stripe did not respond as expected. Nothing was changed; try again later.".to_owned(),
+            ),
+            Self::StripeAccountUnknown(_) => words(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "stripe_unreachable",
+                "Stripe account unknown",
+                "Stripe accepted the key and did not say which account it belongs to. Nothing was changed; \
+                 let the key read the account and try again."
+                    .to_owned(),
             ),
             Self::Unavailable(_) => words(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "unavailable",
-                "Not ready",
-                "The service is not ready to answer; /readyz says what it waits for.".to_owned(),
+                "Service unavailable",
+                "The service is not ready; /readyz says what it is waiting for.".to_owned(),
             ),
             Self::Internal(_) => words(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "internal",
-                "Something failed here",
-                "The request failed for a reason of the service's own; the log has it under `request_id`."
-                    .to_owned(),
+                "Internal error",
+                "The service failed to answer. Its log has the cause under this `request_id`.".to_owned(),
             ),
         }
     }
@@ -349,8 +418,13 @@ impl ApiError {
 
     fn retry_after_secs(&self) -> Option<u64> {
         match self {
-            Self::RateLimited { retry_after_secs } => Some(*retry_after_secs),
-            Self::StripeUnreachable(_) | Self::Unavailable(_) => Some(RETRY_SECS),
+            Self::RateLimited { retry_after_secs }
+            | Self::TooManyExports {
+                retry_after_secs, ..
+            } => Some(*retry_after_secs),
+            Self::StripeUnreachable(_) | Self::StripeAccountUnknown(_) | Self::Unavailable(_) => {
+                Some(RETRY_SECS)
+            }
             _ => None,
         }
     }
@@ -389,28 +463,49 @@ impl ApiError {
     }
 }
 
-/// An RFC 9457 problem document.
+/// What is wrong in a sentence: the one error, or how many there are.
+fn summary(errors: &[FieldError]) -> String {
+    let [error] = errors else {
+        return format!(
+            "{} values are missing, unknown or not allowed; `errors` lists each.",
+            errors.len()
+        );
+    };
+    match (&error.parameter, error.pointer.as_deref()) {
+        (Some(parameter), None) => format!("Query parameter `{parameter}`: {}.", error.detail),
+        (Some(parameter), Some(pointer)) => {
+            format!(
+                "Query parameter `{parameter}`, at `{pointer}`: {}.",
+                error.detail
+            )
+        }
+        (None, None | Some("")) => format!("Request body: {}.", error.detail),
+        (None, Some(pointer)) => format!("Request body, at `{pointer}`: {}.", error.detail),
+    }
+}
+
+/// Problem details (RFC 9457).
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Problem {
-    /// A URI that names the kind of problem.
+    /// URI of the problem type.
     #[serde(rename = "type")]
     pub kind: String,
-    /// The kind of problem in words.
+    /// Short summary of the problem type.
     pub title: String,
-    /// The HTTP status.
+    /// HTTP status code.
     pub status: u16,
-    /// The kind of problem for programs; stable.
+    /// Stable code of the problem type, for programs.
     #[schema(example = "not_found")]
     pub code: String,
-    /// What a person can do about this one.
+    /// What went wrong this time, and what to do about it.
     pub detail: String,
-    /// Each thing that is wrong with the input.
+    /// Every invalid value of the request.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<FieldError>,
-    /// The connection in the way, with `connection_exists` and `connection_deleting`.
+    /// Id of the existing connection, with `connection_exists` and `connection_deleting`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub connection_id: Option<String>,
-    /// Names the request in the log; also in the header `x-request-id`.
+    /// Id of the request in the service's log; also in the header `x-request-id`.
     pub request_id: String,
 }
 

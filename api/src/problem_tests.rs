@@ -13,6 +13,7 @@ fn every_error() -> Vec<ApiError> {
             detail: "An analyst's token reads only.".to_owned(),
         },
         ApiError::NotFound,
+        ApiError::UnknownPath,
         ApiError::MethodNotAllowed,
         ApiError::ConnectionExists {
             connection_id: "acme-stripe-acct_1".to_owned(),
@@ -30,6 +31,7 @@ fn every_error() -> Vec<ApiError> {
             FieldError::of("b", "wrong"),
         ]),
         ApiError::CursorInvalid,
+        ApiError::CursorOfAnotherList,
         ApiError::StripeKeyInvalid {
             detail: "Stripe does not know it.".to_owned(),
         },
@@ -45,7 +47,16 @@ fn every_error() -> Vec<ApiError> {
         ApiError::RateLimited {
             retry_after_secs: 2,
         },
+        ApiError::TooManyExports {
+            detail: "2 exports of this token run.".to_owned(),
+            retry_after_secs: 10,
+        },
+        ApiError::BodyTimeout { limit_secs: 30 },
+        ApiError::NotAcceptable {
+            available: "application/json or text/csv".to_owned(),
+        },
         ApiError::StripeUnreachable(secret()),
+        ApiError::StripeAccountUnknown(secret()),
         ApiError::Unavailable(Some(secret())),
         ApiError::Internal(secret()),
     ]
@@ -77,6 +88,7 @@ fn every_error_has_its_status_and_code() {
     401 unauthenticated Bearer
     403 forbidden
     404 not_found
+    404 not_found
     405 method_not_allowed
     409 connection_exists
     409 connection_deleting
@@ -85,11 +97,16 @@ fn every_error_has_its_status_and_code() {
     415 unsupported_media_type
     422 invalid_request
     422 cursor_invalid
+    422 cursor_invalid
     422 stripe_key_invalid
     422 stripe_key_wrong_kind
     422 stripe_permission_missing
     422 stripe_account_mismatch
     429 rate_limited retry=2
+    429 rate_limited retry=10
+    408 request_timeout
+    406 not_acceptable
+    503 stripe_unreachable retry=5
     503 stripe_unreachable retry=5
     503 unavailable retry=5
     500 internal
@@ -113,10 +130,10 @@ fn a_document_has_all_members() {
     insta::assert_json_snapshot!(error.document("r-1"), @r#"
     {
       "type": "urn:stripe-sync:problem:invalid_request",
-      "title": "The request is not valid",
+      "title": "Invalid request",
       "status": 422,
       "code": "invalid_request",
-      "detail": "Some values are wrong, missing or unknown; `errors` names each.",
+      "detail": "2 values are missing, unknown or not allowed; `errors` lists each.",
       "errors": [
         {
           "pointer": "/lookback_days",
@@ -130,4 +147,27 @@ fn a_document_has_all_members() {
       "request_id": "r-1"
     }
     "#);
+}
+
+#[test]
+fn a_single_error_is_told_in_the_detail() {
+    for (error, detail) in [
+        (
+            FieldError::at("/name", "must not be empty"),
+            "Request body, at `/name`: must not be empty.",
+        ),
+        (
+            FieldError::at("", "must be an object"),
+            "Request body: must be an object.",
+        ),
+        (
+            FieldError::of("limit", "must be at least 1 and is 0"),
+            "Query parameter `limit`: must be at least 1 and is 0.",
+        ),
+    ] {
+        assert_eq!(
+            ApiError::invalid(vec![error]).document("r-1").detail,
+            detail
+        );
+    }
 }

@@ -1,8 +1,7 @@
 //! What every handler is given: the ways to PostgreSQL, the broker and Stripe, and the clock.
 
-use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use axum::http::StatusCode;
 use common::broker::Broker;
@@ -10,42 +9,23 @@ use common::cause::Chain;
 use common::clock::SharedClock;
 use common::credential::Keyring;
 use common::db;
+use common::identity::EngineSecret;
 use common::lifecycle::Health;
 use common::stripe::Stripe;
 use common::sync::JobRef;
 use common::tenant::OrganizationId;
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use sqlx::{Postgres, Transaction};
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
+use tracing::debug;
 use uuid::Uuid;
 
+use crate::limits::{Exports, Limits};
 use crate::problem::ApiError;
 use crate::routes::daily;
 
-/// CSV exports at once; each holds a database connection for as long as its reader takes.
-const EXPORTS: usize = 4;
-
-/// How often one token may ask.
-#[derive(Debug, Clone, Copy)]
-pub struct TokenRate {
-    /// Requests a second.
-    pub per_second: NonZeroU32,
-    /// Requests at once.
-    pub burst: NonZeroU32,
-}
-
-impl Default for TokenRate {
-    fn default() -> Self {
-        const PER_SECOND: NonZeroU32 = NonZeroU32::new(100).expect("100 is not zero");
-        const BURST: NonZeroU32 = NonZeroU32::new(200).expect("200 is not zero");
-        Self {
-            per_second: PER_SECOND,
-            burst: BURST,
-        }
-    }
-}
+/// How long a call waits for the broker to take a message.
+const WAKE_PATIENCE: Duration = Duration::from_secs(1);
 
 /// What an [`ApiState`] is made of.
 #[derive(Debug)]
@@ -62,9 +42,9 @@ pub struct Parts {
     pub keyring: Arc<Keyring>,
     /// Ends streams when the program stops.
     pub shutdown: CancellationToken,
-    /// How often one token may ask.
-    pub token_rate: TokenRate,
-    /// Whether the migrations are known to be there; until then `/v1` answers 503.
+    /// What clients may take.
+    pub limits: Limits,
+    /// Whether the API begins at once; otherwise `/v1` answers 503 until it has.
     pub ready: bool,
 }
 
@@ -79,9 +59,10 @@ pub struct ApiState {
     pub(crate) health: Health,
     pub(crate) shutdown: CancellationToken,
     pub(crate) limiter: Arc<DefaultKeyedRateLimiter<Uuid>>,
-    pub(crate) ready: Arc<AtomicBool>,
-    pub(crate) exports: Arc<Semaphore>,
+    pub(crate) limits: Limits,
+    pub(crate) exports: Arc<Exports>,
     pub(crate) daily_answers: daily::Answers,
+    pub(crate) engine_secret: Option<EngineSecret>,
 }
 
 impl std::fmt::Debug for ApiState {
@@ -91,12 +72,24 @@ impl std::fmt::Debug for ApiState {
 }
 
 impl ApiState {
+    /// The same, and `/readyz` speaks for a consumer in this process, too, which this broker wakes.
+    #[must_use]
+    pub fn with_consumer(mut self, broker: Arc<dyn Broker>) -> Self {
+        self.health = Health::of_subscriber(&self.pool, db::Role::Api, broker);
+        self
+    }
+
     /// The state of these parts.
     pub fn new(parts: Parts) -> Self {
+        let limits = parts.limits;
         let quota =
-            Quota::per_second(parts.token_rate.per_second).allow_burst(parts.token_rate.burst);
+            Quota::per_second(limits.token_rate.per_second).allow_burst(limits.token_rate.burst);
+        let health = Health::of_publisher(&parts.pool, db::Role::Api, Arc::clone(&parts.broker));
+        if parts.ready {
+            health.begin();
+        }
         Self {
-            health: Health::of_publisher(parts.pool.clone(), Arc::clone(&parts.broker)),
+            health,
             pool: parts.pool,
             clock: parts.clock,
             broker: parts.broker,
@@ -104,10 +97,25 @@ impl ApiState {
             keyring: parts.keyring,
             shutdown: parts.shutdown,
             limiter: Arc::new(RateLimiter::keyed(quota)),
-            ready: Arc::new(AtomicBool::new(parts.ready)),
-            exports: Arc::new(Semaphore::new(EXPORTS)),
+            limits,
+            exports: Arc::new(Exports::new(limits)),
             daily_answers: daily::no_answers(),
+            engine_secret: None,
         }
+    }
+
+    /// Lets the API prove to clients that know this secret which engine it is.
+    #[must_use]
+    pub fn with_engine_secret(self, secret: EngineSecret) -> Self {
+        Self {
+            engine_secret: Some(secret),
+            ..self
+        }
+    }
+
+    /// What `/readyz` answers.
+    pub fn health(&self) -> &Health {
+        &self.health
     }
 
     /// A transaction in which only this organization's rows exist.
@@ -127,11 +135,17 @@ impl ApiState {
     }
 
     /// Wakes a consumer for a committed job. A wake-up that is lost costs time only: the scheduler
-    /// dispatches again whatever nobody picked up.
+    /// dispatches again whatever nobody picked up. So the caller waits for a broker that is slow to take it for
+    /// [`WAKE_PATIENCE`] at most.
     pub(crate) async fn wake(&self, job: JobRef) {
-        if let Err(cause) = self.broker.publish(std::slice::from_ref(&job)).await {
-            warn!(job.id = %job.job_id, error = %Chain(&cause), "the job was not published");
-        }
+        let broker = Arc::clone(&self.broker);
+        let published = tokio::spawn(async move {
+            if let Err(cause) = broker.publish(std::slice::from_ref(&job)).await {
+                debug!(job.id = %job.job_id, error = %Chain(&cause), "the job was not published");
+            }
+        });
+        // It goes on unwatched when it takes longer, and a panic in it is nothing to the caller.
+        let _ = tokio::time::timeout(WAKE_PATIENCE, published).await;
     }
 }
 

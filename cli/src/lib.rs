@@ -7,10 +7,14 @@
 //! Absent on purpose: any rule of the engine. What a command decides, it decides about its own output.
 
 pub mod admin;
+mod arguments;
 pub mod client;
+mod jobs;
 pub mod local_files;
 pub mod local_postgres;
 mod output;
+pub mod running_engines;
+mod secret_input;
 pub mod up;
 
 use std::future::Future;
@@ -38,12 +42,21 @@ enum Command {
     Token(admin::token::Token),
     #[command(subcommand)]
     Keys(admin::keys::Keys),
+    Whoami(client::whoami::Whoami),
+    Connect(Box<client::connect::Connect>),
     #[command(subcommand)]
-    Jobs(admin::jobs::Jobs),
-    Connect(client::connect::Connect),
+    Connections(client::connections::Connections),
     Sync(client::sync::Sync),
     Status(client::status::Status),
-    Revenue(client::revenue::Revenue),
+    #[command(subcommand)]
+    Jobs(Box<jobs::Jobs>),
+    Revenue(Box<client::revenue::Revenue>),
+    Daily(client::daily::Daily),
+    #[command(subcommand)]
+    Rules(Box<client::rules::Rules>),
+    Discover(client::discover::Discover),
+    Explain(client::explain::Explain),
+    Parked(client::parked::Parked),
 }
 
 /// Why a command failed.
@@ -79,11 +92,18 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Organization(command) => finish(command.run()),
         Command::Token(command) => finish(command.run()),
         Command::Keys(command) => finish(command.run()),
-        Command::Jobs(command) => finish(command.run()),
+        Command::Whoami(command) => finish(command.run()),
         Command::Connect(command) => finish(command.run()),
+        Command::Connections(command) => finish(command.run()),
         Command::Sync(command) => finish(command.run()),
         Command::Status(command) => finish(command.run()),
+        Command::Jobs(command) => finish(command.run()),
         Command::Revenue(command) => finish(command.run()),
+        Command::Daily(command) => finish(command.run()),
+        Command::Rules(command) => finish(command.run()),
+        Command::Discover(command) => finish(command.run()),
+        Command::Explain(command) => finish(command.run()),
+        Command::Parked(command) => finish(command.run()),
     }
 }
 

@@ -1,7 +1,7 @@
-//! What `up` keeps under `.local/` so that a laptop needs no settings: the encryption keys, and where
-//! the private PostgreSQL answers.
+//! What `up` keeps under `.local/` so that a laptop needs no settings: the encryption keys, where
+//! the private PostgreSQL answers, and which engines run (`running_engines`).
 //!
-//! Both are secrets and are written with mode 0600, whole or not at all. The keys are made once and
+//! The first two are secrets and are written with mode 0600, whole or not at all. The keys are made once and
 //! kept for ever: without them the stored Stripe keys do not open. The URL stands there while `up`
 //! runs; one left behind by a crash leads to a server that does not answer, which the error then says.
 
@@ -29,6 +29,31 @@ pub enum Error {
         #[source]
         cause: io::Error,
     },
+    /// There is no file with keys.
+    #[error(
+        "there is no {}; `stripe-sync up` makes it unless ENCRYPTION_KEYS is set, and then the new key is added there",
+        path.display()
+    )]
+    NoKeys {
+        /// Where it would be.
+        path: PathBuf,
+    },
+    /// A key that is to be removed is not in the file.
+    #[error("{} has no key `{key_id}`", path.display())]
+    UnknownKey {
+        /// The file.
+        path: PathBuf,
+        /// The key.
+        key_id: String,
+    },
+    /// A key that is to be removed seals.
+    #[error("the key `{key_id}` is the first in {}, which seals; add another first", path.display())]
+    FirstKey {
+        /// The file.
+        path: PathBuf,
+        /// The key.
+        key_id: String,
+    },
     /// The file with the keys was altered.
     #[error("the encryption keys in {} cannot be used", path.display())]
     Keys {
@@ -43,7 +68,7 @@ pub enum Error {
 /// The directory, `.local` unless told otherwise, and what is where in it.
 #[derive(Debug, Clone, clap::Args)]
 pub struct LocalFiles {
-    /// Where `up` keeps the private PostgreSQL, the encryption keys it made and the like
+    /// The directory of `stripe-sync up`: its private PostgreSQL, its encryption keys, and where it answers
     #[arg(long, env = "LOCAL_DIR", default_value = ".local", value_name = "PATH")]
     pub local_dir: PathBuf,
 }
@@ -57,6 +82,11 @@ impl LocalFiles {
     /// Where the encryption keys are that `up` made.
     pub fn encryption_keys(&self) -> PathBuf {
         self.local_dir.join("encryption_keys")
+    }
+
+    /// Where each running `up` leaves a note.
+    pub fn engines(&self) -> PathBuf {
+        self.local_dir.join("engines")
     }
 
     fn database_url_file(&self) -> PathBuf {
@@ -90,6 +120,51 @@ impl LocalFiles {
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    /// Puts a new key first, which then seals; its id, which no key of this file has had: a backup may still
+    /// name those that are gone.
+    pub fn add_key(&self) -> Result<String, Error> {
+        let (path, keys) = self.keys_by_id()?;
+        let number = |id: &str| id.strip_prefix("local")?.parse::<u32>().ok();
+        let newest = keys.iter().filter_map(|(id, _)| number(id)).max();
+        let id = format!("local{}", u64::from(newest.unwrap_or(0)) + 1);
+        let texts = keys.iter().map(|(_, text)| text.expose_secret());
+        let new = Keyring::generate(&id);
+        let all: Vec<&str> = std::iter::once(new.expose_secret()).chain(texts).collect();
+        write(&path, &all.join(",").into(), IfThere::Replace)?;
+        Ok(id)
+    }
+
+    /// Takes a key away that is not the first.
+    pub fn remove_key(&self, key_id: &str) -> Result<(), Error> {
+        let (path, keys) = self.keys_by_id()?;
+        let key_id = key_id.to_owned();
+        match keys.iter().position(|(id, _)| *id == key_id) {
+            None => return Err(Error::UnknownKey { path, key_id }),
+            Some(0) => return Err(Error::FirstKey { path, key_id }),
+            Some(_) => {}
+        }
+        let kept = keys.iter().filter(|(id, _)| *id != key_id);
+        let kept: Vec<&str> = kept.map(|(_, text)| text.expose_secret()).collect();
+        write(&path, &kept.join(",").into(), IfThere::Replace)
+    }
+
+    /// The file of keys, and each key's id and text in order.
+    fn keys_by_id(&self) -> Result<(PathBuf, Vec<(String, SecretString)>), Error> {
+        let path = self.encryption_keys();
+        let text = read(&path)?.ok_or_else(|| Error::NoKeys { path: path.clone() })?;
+        Keyring::parse(text.expose_secret()).map_err(|cause| Error::Keys {
+            path: path.clone(),
+            cause,
+        })?;
+        let parts = text.expose_secret().split(',').map(str::trim);
+        let keys = parts.filter_map(|part| {
+            let (id, _) = part.split_once(':')?;
+            Some((id.to_owned(), part.into()))
+        });
+        let keys = keys.collect();
+        Ok((path, keys))
     }
 
     /// The URL of the private PostgreSQL, none when `up` does not run one.
@@ -147,7 +222,7 @@ fn write(path: &Path, secret: &SecretString, if_there: IfThere) -> Result<(), Er
     Ok(())
 }
 
-fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
+pub(crate) fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
     let path = path.to_owned();
     move |cause| Error::Io {
         action,
@@ -196,6 +271,26 @@ mod tests {
             fs::read_to_string(local.encryption_keys()).unwrap(),
             "local1:c2hvcnQ="
         );
+    }
+
+    #[test]
+    fn a_new_key_comes_first_and_an_old_one_goes() {
+        let (_directory, local) = local();
+        assert!(matches!(local.add_key(), Err(Error::NoKeys { .. })));
+        local.keyring_or_new().unwrap();
+        assert_eq!(local.add_key().unwrap(), "local2");
+        let ids = || -> Vec<String> {
+            let keyring = local.keyring().unwrap().unwrap();
+            keyring.key_ids().map(str::to_owned).collect()
+        };
+        assert_eq!(ids(), ["local2", "local1"]);
+        let refused = local.remove_key("local2");
+        assert!(matches!(refused, Err(Error::FirstKey { .. })));
+        let unknown = local.remove_key("k1");
+        assert!(matches!(unknown, Err(Error::UnknownKey { .. })));
+        local.remove_key("local1").unwrap();
+        assert_eq!(ids(), ["local2"]);
+        assert_eq!(local.add_key().unwrap(), "local3");
     }
 
     #[test]

@@ -4,10 +4,12 @@
 //!
 //! - `lib.rs` the commands and the way from one to its exit code
 //! - `up.rs` everything in one process; `local_postgres.rs` its private PostgreSQL;
-//!   `local_files.rs` what it remembers under `.local/`
-//! - `admin/` commands that work on the database: organizations, tokens, keys, jobs, migrations
-//! - `client/` commands that speak HTTP with a running engine: connect, sync, status, revenue
-//! - `output.rs` tables and numbers for people
+//!   `local_files.rs` what it remembers under `.local/`; `running_engines.rs` where it answers
+//! - `admin/` commands that work on the database: organizations, tokens, keys, migrations
+//! - `client/` commands that speak HTTP with a running engine: connections, rules, revenue and more
+//! - `jobs.rs` jobs, by either of the two ways
+//! - `arguments.rs` values of flags; `output.rs` tables and numbers for people; `secret_input.rs` secrets that people
+//!   type
 //!
 //! The engine itself is in the crates `api`, `scheduler` and `consumer`; what they share, in `common`.
 

@@ -1,12 +1,15 @@
 //! What a person reads: tables, numbers, and text that came from outside.
 //!
 //! Standard output carries a command's answer and nothing else, so that it can be piped. A reader
-//! that leaves early (`| head`) is no error. Absent on purpose: colours, and a width that depends on
-//! the terminal; the same answer looks the same everywhere.
+//! that leaves early (`| head`) is no error. On a terminal, tables are cut to its width; in a pipe or
+//! a file they are whole, so that scripts never meet a shortened value. Absent on purpose: colours.
 
-use std::io::{self, Write as _};
+use std::collections::BTreeMap;
+use std::io::{self, IsTerminal as _, Write as _};
 
-use comfy_table::{Cell, CellAlignment, Table, presets};
+use chrono::{DateTime, SecondsFormat, Utc};
+use comfy_table::{Cell, CellAlignment, ColumnConstraint, ContentArrangement, Row, Table, presets};
+use common::money::{Currency, Money, grouped};
 
 /// Writes text and a line's end to standard output.
 ///
@@ -26,21 +29,25 @@ pub(crate) fn print(text: &str) -> io::Result<()> {
 
 /// A number with its digits in groups of three: `-1,234,567`.
 pub(crate) fn thousands(number: i64) -> String {
-    let digits = number.unsigned_abs().to_string();
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    if number < 0 { format!("-{text}") } else { text }
+    let sign = if number < 0 { "-" } else { "" };
+    format!("{sign}{}", grouped(number.unsigned_abs()))
 }
 
 /// A number of things: `1 request`, `1,234 requests`.
 pub(crate) fn count(number: i64, thing: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
     format!("{} {thing}{plural}", thousands(number))
+}
+
+/// Minor units of a currency: `1,234.56 USD`.
+pub(crate) fn money(minor: i64, currency: &str) -> String {
+    let currency = Currency::new(currency);
+    Money { minor, currency }.display()
+}
+
+/// An instant to the second, in UTC: `2026-11-21T06:15:00Z`.
+pub(crate) fn instant(at: DateTime<Utc>) -> String {
+    at.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
 /// Text from outside without what a terminal would obey: strangers choose metadata.
@@ -50,45 +57,98 @@ pub(crate) fn plain(text: &str) -> String {
         .collect()
 }
 
-/// The side of a column on which its cells stand.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Align {
-    /// Text.
-    Left,
-    /// Numbers.
-    Right,
+/// Lines of names and values below a heading, the values aligned.
+pub(crate) fn listed(heading: &str, lines: &[(&str, String)]) -> String {
+    let width = lines.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+    lines
+        .iter()
+        .fold(heading.to_owned(), |text, (name, value)| {
+            format!("{text}\n  {name:<width$}  {value}")
+        })
 }
 
-/// A table with a heading, its columns aligned as told.
+/// What a column holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Column {
+    /// Text, on the left; cut where the terminal is too narrow.
+    Text,
+    /// Ids, dates and other text that is of no use cut, on the left.
+    Whole,
+    /// Numbers, on the right, never cut.
+    Number,
+}
+
+/// A table with a heading, cut to the width of the terminal when standard output is one.
 pub(crate) fn table(
-    columns: &[(&str, Align)],
+    columns: &[(&str, Column)],
     rows: impl IntoIterator<Item = Vec<String>>,
 ) -> String {
-    let cell = |(text, align): (&str, Align)| {
-        Cell::new(text).set_alignment(match align {
-            Align::Left => CellAlignment::Left,
-            Align::Right => CellAlignment::Right,
+    table_within(terminal_width(), columns, rows)
+}
+
+fn terminal_width() -> Option<u16> {
+    if !io::stdout().is_terminal() {
+        return None;
+    }
+    let (_, width) = console::Term::stdout().size_checked()?;
+    Some(width)
+}
+
+/// [`table`] for a width in characters; none leaves everything whole.
+fn table_within(
+    width: Option<u16>,
+    columns: &[(&str, Column)],
+    rows: impl IntoIterator<Item = Vec<String>>,
+) -> String {
+    let cell = |(text, column): (&str, Column)| {
+        Cell::new(text).set_alignment(match column {
+            Column::Text | Column::Whole => CellAlignment::Left,
+            Column::Number => CellAlignment::Right,
         })
+    };
+    // A row is one line; what does not fit ends in an ellipsis.
+    let row = |cells: Vec<Cell>| {
+        let mut row = Row::from(cells);
+        row.max_height(1);
+        row
     };
     let mut table = Table::new();
     table.load_style(presets::UTF8_BORDERS_ONLY);
-    table.set_header(
-        columns
-            .iter()
-            .map(|&column| cell(column))
-            .collect::<Vec<_>>(),
-    );
-    for row in rows {
-        let sides = columns.iter().map(|(_, align)| *align);
-        table.add_row(
-            row.iter()
-                .map(String::as_str)
-                .zip(sides)
-                .map(cell)
-                .collect::<Vec<_>>(),
-        );
+    table.set_header(row(columns.iter().map(|&column| cell(column)).collect()));
+    for texts in rows {
+        let kinds = columns.iter().map(|(_, column)| *column);
+        let cells = texts.iter().map(String::as_str).zip(kinds).map(cell);
+        table.add_row(row(cells.collect()));
+    }
+    if let Some(width) = width {
+        table.set_width(width);
+        table.set_content_arrangement(ContentArrangement::Dynamic);
+        for (column, (_, kind)) in table.column_iter_mut().zip(columns) {
+            if *kind != Column::Text {
+                column.set_constraint(ColumnConstraint::ContentWidth);
+            }
+        }
+    } else {
+        table.set_content_arrangement(ContentArrangement::Disabled);
     }
     table.trim_fmt()
+}
+
+/// Rows in sections, one for each currency and an empty row between two; amounts of several currencies
+/// side by side invite adding them up.
+pub(crate) fn sections(rows: impl IntoIterator<Item = (String, Vec<String>)>) -> Vec<Vec<String>> {
+    let mut by_currency: BTreeMap<String, Vec<Vec<String>>> = BTreeMap::new();
+    for (currency, row) in rows {
+        by_currency.entry(currency).or_default().push(row);
+    }
+    let mut all = Vec::new();
+    for section in by_currency.into_values() {
+        if !all.is_empty() {
+            all.push(vec![String::new(); section.first().map_or(0, Vec::len)]);
+        }
+        all.extend(section);
+    }
+    all
 }
 
 #[cfg(test)]
@@ -107,6 +167,7 @@ mod tests {
         ] {
             assert_eq!(thousands(number), text);
         }
+        assert_eq!(money(123_456, "usd"), "1,234.56 USD");
     }
 
     #[test]
@@ -124,12 +185,22 @@ mod tests {
     }
 
     #[test]
+    fn values_are_aligned_below_their_heading() {
+        let lines = [("name", "shop".to_owned()), ("time zone", "UTC".to_owned())];
+        assert_eq!(
+            listed("acme", &lines),
+            "acme\n  name       shop\n  time zone  UTC"
+        );
+    }
+
+    #[test]
     fn numbers_stand_on_the_right() {
         let rows = [
             vec!["a".to_owned(), "1".to_owned()],
             vec!["bcd".to_owned(), "1,000".to_owned()],
         ];
-        let text = table(&[("key", Align::Left), ("charges", Align::Right)], rows);
+        let columns = [("key", Column::Text), ("charges", Column::Number)];
+        let text = table_within(None, &columns, rows);
         let lines: Vec<&str> = text.lines().collect();
         assert!(
             lines
@@ -143,5 +214,32 @@ mod tests {
                 .any(|line| line.contains("bcd") && line.ends_with("  1,000 │")),
             "{text}"
         );
+    }
+
+    #[test]
+    fn long_values_are_cut_on_a_terminal_and_whole_in_a_pipe() {
+        let long = "a description that goes on and on, far beyond the edge of the screen";
+        let job = "019ab000-0000-7000-8000-000000000001";
+        let columns = [
+            ("job", Column::Whole),
+            ("reason", Column::Text),
+            ("charges", Column::Number),
+        ];
+        let row = || {
+            [vec![
+                job.to_owned(),
+                long.to_owned(),
+                "1,234,567".to_owned(),
+            ]]
+        };
+        let cut = table_within(Some(80), &columns, row());
+        assert!(cut.lines().all(|line| line.chars().count() <= 80), "{cut}");
+        assert_eq!(cut.lines().count(), 5, "one line a row: {cut}");
+        assert!(
+            cut.contains(job) && cut.contains("1,234,567") && cut.contains('…'),
+            "{cut}"
+        );
+        let whole = table_within(None, &columns, row());
+        assert!(whole.contains(long) && !whole.contains('…'), "{whole}");
     }
 }

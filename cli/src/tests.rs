@@ -6,7 +6,10 @@ use clap::error::ErrorKind;
 use super::*;
 
 fn parse(line: &str) -> Result<Cli, clap::Error> {
-    Cli::try_parse_from(std::iter::once("stripe-sync").chain(line.split_whitespace()))
+    // A tab stands for a space inside an argument.
+    let words = line.split(' ').map(|word| word.replace('\t', " "));
+    let words = words.filter(|word| !word.is_empty());
+    Cli::try_parse_from(std::iter::once("stripe-sync".to_owned()).chain(words))
 }
 
 #[test]
@@ -27,8 +30,36 @@ fn commands_are_understood() {
         "token revoke",
         "token revoke sst_x",
         "keys rotate",
-        "jobs list --status failed --org acme --json",
+        "keys list",
+        "keys add --local-dir /tmp/x",
+        "keys remove local1",
+        "keys discard k1",
+        "migrate --roles-only",
+        "whoami --json",
+        "jobs list --status failed --org acme --json --limit 10000",
+        "jobs show",
+        "jobs show --connection acme-stripe-acct_1",
+        "jobs cancel",
         "jobs retry 01932d0e-0000-7000-8000-000000000000",
+        "jobs retry --follow",
+        "connections list",
+        "connections show --connection acme-stripe-acct_1 --json",
+        "connections set --name Shop --timezone Europe/Berlin --sync-interval-minutes 60 --rate-share 0.5",
+        "connections pause",
+        "connections resume",
+        "connections replace-key --api-key-file key --follow",
+        "connections test",
+        "connections disconnect --yes",
+        "rules list",
+        "rules show name",
+        "rules create --name x --action exclude --condition country=DE --condition amount<100 --any --inactive",
+        "rules preview --condition charge.plan\texists",
+        "rules change x --condition country=DE --all --deactivate --follow",
+        "rules delete x --yes",
+        "discover --object-type charge",
+        "explain ch_1",
+        "daily --from 2026-01-01 --to 2026-01-31 --json",
+        "parked --resource charges --limit 5",
         "connect --org acme --api-key-file key --lookback-days 90 --timezone Europe/Berlin",
         "sync --full --lookback-days 365 --follow",
         "status --follow --connection acme-stripe-acct_1",
@@ -49,19 +80,31 @@ fn mistakes_are_caught_before_anything_happens() {
         ("token create", ErrorKind::MissingRequiredArgument),
         (
             "token create --org acme --role owner",
-            ErrorKind::ValueValidation,
+            ErrorKind::InvalidValue,
         ),
         (
             "token create --org acme --expires-in soon",
             ErrorKind::ValueValidation,
         ),
-        ("jobs list --status done", ErrorKind::ValueValidation),
+        ("jobs list --status done", ErrorKind::InvalidValue),
         ("jobs list --limit 0", ErrorKind::ValueValidation),
         ("connect --api-key sk_test_1", ErrorKind::UnknownArgument),
         (
             "connect --stripe-api-key sk_test_1",
             ErrorKind::UnknownArgument,
         ),
+        ("jobs show 7", ErrorKind::ValueValidation),
+        ("connect --lookback-days 0", ErrorKind::ValueValidation),
+        (
+            "connections",
+            ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand,
+        ),
+        ("rules create --name x", ErrorKind::MissingRequiredArgument),
+        (
+            "rules change x --activate --deactivate",
+            ErrorKind::ArgumentConflict,
+        ),
+        ("revenue --any", ErrorKind::MissingRequiredArgument),
         ("revenue --by year", ErrorKind::ValueValidation),
         ("revenue --from 1.1.2026", ErrorKind::ValueValidation),
         ("revenue --json --csv", ErrorKind::ArgumentConflict),
@@ -102,4 +145,131 @@ fn help_names_every_setting_and_shows_no_secret() {
         );
         assert!(help.contains(&flag), "{flag} is missing");
     }
+}
+
+/// Words of the libraries that read values; whoever mistypes a flag does not know them.
+const FOREIGN: [&str; 9] = [
+    "invalid digit",
+    "out of range",
+    "is not in",
+    "target type",
+    "input contains",
+    "premature end",
+    "urn:uuid",
+    "expected number",
+    "unknown time unit",
+];
+
+#[test]
+fn library_words_do_not_reach_people() {
+    for (line, words) in [
+        (
+            "jobs list --limit 0",
+            "must be a whole number from 1 to 10000",
+        ),
+        (
+            "jobs list --limit 10001",
+            "must be a whole number from 1 to 10000",
+        ),
+        (
+            "jobs list --limit x",
+            "must be a whole number from 1 to 10000",
+        ),
+        (
+            "jobs list --limit 99999999999999",
+            "must be a whole number from 1 to 10000",
+        ),
+        (
+            "jobs list --status done",
+            "pending, running, completed, failed, cancelled",
+        ),
+        ("jobs show 7", "must be the id of a job"),
+        ("jobs retry x", "must be the id of a job"),
+        (
+            "sync --lookback-days 3651",
+            "must be a whole number from 1 to 3650",
+        ),
+        (
+            "connect --lookback-days x",
+            "must be a whole number from 1 to 3650",
+        ),
+        ("connect --org Acme", "1 to 63 characters"),
+        (
+            "connections set --sync-interval-minutes 1441",
+            "from 1 to 1440",
+        ),
+        (
+            "connections set --rate-share 2",
+            "must be a number from 0.01 to 1",
+        ),
+        ("parked --limit 0", "must be a whole number from 1 to 10000"),
+        (
+            "revenue --from 2026-13-01",
+            "must be a date like 2026-03-08",
+        ),
+        ("revenue --to 1.1.2026", "must be a date like 2026-03-08"),
+        ("daily --from yesterday", "must be a date like 2026-03-08"),
+        ("revenue --by year", "must be day, week, month"),
+        (
+            "revenue --filter tier=gold",
+            "SOURCE one of charge, product, price, customer",
+        ),
+        ("rules preview --condition amount~5", "one of the operators"),
+        (
+            "rules create --name x --action keep --condition country=DE",
+            "include, exclude",
+        ),
+        (
+            "discover --object-type invoice",
+            "charge, product, price, customer",
+        ),
+        ("token create --org acme --role owner", "admin, analyst"),
+        (
+            "token create --org acme --expires-in soon",
+            "must be a length of time like 90d",
+        ),
+        (
+            "token create --org acme --expires-in 5y6",
+            "must be a length of time like 90d",
+        ),
+    ] {
+        let text = parse(line).unwrap_err().to_string();
+        assert!(text.contains(words), "{line}: {text}");
+        for foreign in FOREIGN {
+            assert!(!text.contains(foreign), "{line}: {foreign} in {text}");
+        }
+    }
+}
+
+/// Each command with all that it is made of.
+fn commands(command: &clap::Command, found: &mut Vec<clap::Command>) {
+    for inner in command.get_subcommands() {
+        found.push(inner.clone());
+        commands(inner, found);
+    }
+}
+
+#[test]
+fn every_command_that_shows_something_has_json() {
+    let mut all = Vec::new();
+    commands(&Cli::command(), &mut all);
+    let flags = |command: &clap::Command| {
+        let names = command
+            .get_arguments()
+            .filter_map(|argument| argument.get_long());
+        names.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let mut asked = 0;
+    for command in all {
+        let flags = flags(&command);
+        if flags.iter().any(|flag| flag == "stripe-sync-token") {
+            asked += 1;
+            assert!(
+                flags.iter().any(|flag| flag == "json"),
+                "{}",
+                command.get_name()
+            );
+        }
+    }
+    assert!(asked > 20, "{asked} commands ask the engine");
 }

@@ -1,12 +1,15 @@
 //! `up`: the API, the scheduler and the consumer in one process, with no set-up.
 //!
 //! What is not set is made: a private PostgreSQL and encryption keys, both kept under `.local/`, and
-//! the schema. Only the API's address is opened; its health and metrics speak for all three, since
-//! they share the process. Any number may run side by side on one `DATABASE_URL`.
+//! the schema. Keys are never made where another key has sealed something already. Only the API's address is opened;
+//! its health and metrics speak for all three, since they share the process. Any number may run side by side on one
+//! `DATABASE_URL`. Each leaves a note of where it answers (`running_engines`), by which commands in the same directory
+//! find it.
 //!
 //! # Failure modes
 //!
 //! - A database that does not answer is waited for; a private one that cannot start ends the program.
+//! - Encryption keys that do not open what is stored end the program before it begins.
 //! - When one of the three ends, for whatever reason, the others are told to stop and the program
 //!   ends: half an engine looks alive and is not.
 //! - A second signal, or the grace period going by, ends the process at once; the private PostgreSQL
@@ -14,6 +17,7 @@
 
 use std::future::Future;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,18 +26,24 @@ use common::config::{
     self, BrokerArgs, BrokerConfig, DatabaseArgs, DatabaseConfig, EncryptionArgs, EncryptionConfig,
     JobArgs, JobConfig, LogArgs, LogConfig, Problems, StripeArgs, StripeConfig,
 };
-use common::db;
+use common::db::{self, Role};
+use common::identity::EngineSecret;
 use common::lifecycle::Context;
+use common::lifecycle::keys::{self, Unfit};
 use scheduler::{Schedule, ScheduleArgs};
 use secrecy::SecretString;
 use tokio::net::TcpListener;
 use tokio::task::{JoinError, JoinHandle};
+use url::Url;
 
 use crate::local_files::{self, LocalFiles, RememberedUrl};
 use crate::local_postgres::{self, Durability, LocalPostgres};
 use crate::output;
+use crate::running_engines::EngineFile;
 
 const DEFAULT_API_BIND: &str = "127.0.0.1:8080";
+/// Connections for a look at the keys.
+const KEY_CONNECTIONS: u32 = 2;
 const DATABASE_PAUSE: Duration = Duration::from_secs(2);
 
 /// Why the engine ended.
@@ -48,6 +58,44 @@ pub enum Error {
     /// The schema could not be brought up to date.
     #[error("the database could not be prepared")]
     Migrate(#[source] db::Error),
+    /// The database holds credentials, and no key is given nor kept.
+    #[error(
+        "the database holds {credentials} sealed with {ids}, and there is no {}: put that file back or set \
+         ENCRYPTION_KEYS. If the key is lost for good, `stripe-sync keys discard ID` gives up what it sealed",
+        path.display()
+    )]
+    KeysGone {
+        /// How many, in words.
+        credentials: String,
+        /// The keys' ids.
+        ids: String,
+        /// Where the keys would be.
+        path: PathBuf,
+    },
+    /// Others run on the same database, with keys that this program does not have.
+    #[error(
+        "another program runs on this database already, with the encryption keys {ids}, and there is no {}: give \
+         this one the same ENCRYPTION_KEYS",
+        path.display()
+    )]
+    KeysElsewhere {
+        /// The keys' ids.
+        ids: String,
+        /// Where the keys would be.
+        path: PathBuf,
+    },
+    /// The keys of the file do not open what is stored.
+    #[error("the encryption keys in {} do not fit the database", path.display())]
+    KeysUnfit {
+        /// The file.
+        path: PathBuf,
+        /// What is missing.
+        #[source]
+        cause: Unfit,
+    },
+    /// The given keys do not open what is stored.
+    #[error(transparent)]
+    Keys(Unfit),
     /// The API did not start, or ended.
     #[error("the API cannot serve")]
     Api(#[source] api::Error),
@@ -80,6 +128,8 @@ pub struct Up {
     #[arg(long, env = "API_BIND", default_value = DEFAULT_API_BIND, value_name = "ADDRESS")]
     api_bind: String,
     #[command(flatten)]
+    limits: api::LimitArgs,
+    #[command(flatten)]
     stripe: StripeArgs,
     #[command(flatten)]
     schedule: ScheduleArgs,
@@ -97,6 +147,7 @@ pub struct Config {
     broker: BrokerConfig,
     encryption: Option<EncryptionConfig>,
     api_bind: SocketAddr,
+    limits: api::Limits,
     stripe: StripeConfig,
     sync_schedule: Schedule,
     job: JobConfig,
@@ -116,6 +167,7 @@ impl Up {
         let encryption = self.encryption.check_optional(&mut problems);
         let api_bind = config::or_default(&self.api_bind, DEFAULT_API_BIND);
         let api_bind = config::parse_bind("API_BIND", api_bind, &mut problems);
+        let limits = self.limits.check(&mut problems);
         let stripe = self.stripe.check(&mut problems);
         let sync_schedule = self.schedule.check(&mut problems);
         let job = self.job.check(&mut problems);
@@ -127,6 +179,7 @@ impl Up {
                 broker: broker?,
                 encryption: encryption?,
                 api_bind: api_bind?,
+                limits: limits?,
                 stripe: stripe?,
                 sync_schedule: sync_schedule?,
                 job: job?,
@@ -144,19 +197,15 @@ impl Up {
 pub async fn run(mut config: Config, context: Context) -> Result<(), Error> {
     // First of all, so that a second start by mistake fails before it touches anything.
     let listener = api::bind(config.api_bind).await.map_err(Error::Api)?;
-    let encryption = match config.encryption.take() {
-        Some(encryption) => encryption,
-        None => EncryptionConfig {
-            keyring: Arc::new(config.local.keyring_or_new()?),
-        },
-    };
+    // Before anything slow, so that commands know that there is something to wait for.
+    let engine_file = EngineFile::create(&config.local.engines())?;
     let (url, private) = if let Some(database) = config.database.take() {
         (database.database_url, None)
     } else {
         let private = PrivateDatabase::start(&config.local).await?;
         (private.server.url(), Some(private))
     };
-    let outcome = run_on(config, encryption, url, listener, &context).await;
+    let outcome = run_on(config, url, (listener, engine_file), &context).await;
     if let Some(private) = private {
         private.stop().await?;
     }
@@ -188,17 +237,17 @@ impl PrivateDatabase {
 /// Migrates and runs the three programs.
 async fn run_on(
     config: Config,
-    encryption: EncryptionConfig,
     url: SecretString,
-    listener: TcpListener,
+    (listener, mut engine_file): (TcpListener, EngineFile),
     context: &Context,
 ) -> Result<(), Error> {
-    if !migrate(&url, context).await? {
+    let Some(encryption) = prepare(&config, &url, context).await? else {
         return Ok(());
-    }
+    };
     let database = DatabaseConfig { database_url: url };
     let api_config = api::Config {
         api_bind: config.api_bind,
+        limits: config.limits,
         database: database.clone(),
         broker: config.broker.clone(),
         encryption: encryption.clone(),
@@ -222,12 +271,31 @@ async fn run_on(
         log: config.log,
     };
     let address = listener.local_addr().unwrap_or(config.api_bind);
-    let api_state = api::state_of(&api_config, context).map_err(Error::Api)?;
+    let secret = EngineSecret::generate();
+    let engine = consumer::Engine::new(&consumer_config, Arc::clone(&context.clock))
+        .map_err(Error::Consumer)?;
+    let api_state = api::state_of(&api_config, context)
+        .map_err(Error::Api)?
+        .with_consumer(Arc::clone(&engine.broker))
+        .with_engine_secret(secret.clone());
+    let health = api_state.health().clone();
     let api = part(context, api::serve(listener, api_state, context.clone()));
     let scheduler = part(context, scheduler::run(scheduler_config, context.clone()));
-    let consumer = part(context, consumer::run(consumer_config, context.clone()));
-    announce(address);
+    let consumer = part(context, consumer::serve(engine, None, context.clone()));
+    let begun = context.shutdown.run_until_cancelled(health.begun()).await;
+    let mut announced = Ok(());
+    if begun.is_some() {
+        let url = url_of(address);
+        announced = engine_file.announce(&url, &secret);
+        if announced.is_ok() {
+            announce(&url);
+        } else {
+            // Commands could not find this engine.
+            context.shutdown.cancel();
+        }
+    }
     let (api, scheduler, consumer) = tokio::join!(api, scheduler, consumer);
+    announced?;
     api.map_err(Error::Broken)?.map_err(Error::Api)?;
     scheduler
         .map_err(Error::Broken)?
@@ -235,21 +303,95 @@ async fn run_on(
     consumer.map_err(Error::Broken)?.map_err(Error::Consumer)
 }
 
-/// Brings the schema up to date, waiting for the database; false when told to stop meanwhile.
-async fn migrate(url: &SecretString, context: &Context) -> Result<bool, Error> {
+/// Brings the schema up to date and finds the encryption keys, waiting for the database; none when told to stop
+/// meanwhile.
+async fn prepare(
+    config: &Config,
+    url: &SecretString,
+    context: &Context,
+) -> Result<Option<EncryptionConfig>, Error> {
     loop {
-        match context.shutdown.run_until_cancelled(db::migrate(url)).await {
-            None => return Ok(false),
-            Some(Ok(())) => return Ok(true),
-            Some(Err(error)) if error.is_transient() => {
-                tracing::warn!(error = %Chain(&error), "waiting for PostgreSQL to answer");
+        let prepared = async {
+            migrate(url).await?;
+            encryption_of(config, url).await
+        };
+        match context.shutdown.run_until_cancelled(prepared).await {
+            None => return Ok(None),
+            Some(Ok(encryption)) => return Ok(Some(encryption)),
+            Some(Err(Error::Migrate(cause) | Error::Keys(Unfit::Database(cause))))
+                if cause.is_transient() =>
+            {
+                tracing::warn!(error = %Chain(&cause), "waiting for PostgreSQL to answer");
             }
-            Some(Err(error)) => return Err(Error::Migrate(error)),
+            Some(Err(error)) => return Err(error),
         }
         if !context.sleep(DATABASE_PAUSE).await {
-            return Ok(false);
+            return Ok(None);
         }
     }
+}
+
+async fn migrate(url: &SecretString) -> Result<(), Error> {
+    let done = db::migrate(url).await.map_err(Error::Migrate)?;
+    if done.migrations > 0 || !done.repairs.is_empty() {
+        let (migrations, repairs) = (done.migrations, done.repairs.len());
+        tracing::info!(migrations, repairs, "brought the schema up to date");
+    }
+    Ok(())
+}
+
+/// The keys that the settings give, else those in the file, else new ones; they open what is stored.
+async fn encryption_of(config: &Config, url: &SecretString) -> Result<EncryptionConfig, Error> {
+    let database = |cause: db::Error| Error::Keys(cause.into());
+    let pool = db::connect(url, Role::Consumer, KEY_CONNECTIONS).map_err(database)?;
+    let path = config.local.encryption_keys();
+    if let Some(given) = &config.encryption {
+        keys::check(&pool, &given.keyring)
+            .await
+            .map_err(Error::Keys)?;
+        return Ok(given.clone());
+    }
+    let keyring = if let Some(keyring) = config.local.keyring()? {
+        keyring
+    } else {
+        ensure_no_keys(&pool, path.clone()).await?;
+        config.local.keyring_or_new()?
+    };
+    match keys::check(&pool, &keyring).await {
+        Ok(()) => Ok(EncryptionConfig {
+            keyring: Arc::new(keyring),
+        }),
+        Err(cause @ Unfit::Database(_)) => Err(Error::Keys(cause)),
+        Err(cause) => Err(Error::KeysUnfit { path, cause }),
+    }
+}
+
+/// Makes sure that nothing is sealed with a key that is not here, nor will be by another program.
+async fn ensure_no_keys(pool: &db::Pool, path: PathBuf) -> Result<(), Error> {
+    let database = |cause: db::Error| Error::Keys(cause.into());
+    let in_use = keys::in_use(pool).await.map_err(database)?;
+    if !in_use.is_empty() {
+        let credentials = in_use.iter().map(|key| key.credentials).sum();
+        let ids: Vec<&str> = in_use.iter().map(|key| key.key_id.as_str()).collect();
+        return Err(Error::KeysGone {
+            credentials: output::count(credentials, "credential"),
+            ids: ids.join(", "),
+            path,
+        });
+    }
+    let others = keys::running_programs(pool).await.map_err(database)?;
+    let mut ids: Vec<String> = others
+        .iter()
+        .flat_map(|program| &program.keys)
+        .filter_map(|key| Some(key.rsplit_once('/')?.0.to_owned()))
+        .collect();
+    ids.sort();
+    ids.dedup();
+    if ids.is_empty() {
+        return Ok(());
+    }
+    let ids = ids.join(", ");
+    Err(Error::KeysElsewhere { ids, path })
 }
 
 /// Runs a part on its own; its end, in whatever way, is the end of all.
@@ -267,12 +409,18 @@ fn part<T: Send + 'static>(
 }
 
 /// Says where the API answers.
-fn announce(address: SocketAddr) {
-    let url = format!("http://{}", reachable(address));
+fn announce(url: &Url) {
+    let url = url.as_str().trim_end_matches('/');
     let line = format!("stripe-sync listens on {url} (documentation: {url}/docs)");
     if let Err(cause) = output::print(&line) {
         tracing::warn!(error = %cause, "nobody reads standard output");
     }
+}
+
+/// The API's URL for this machine.
+fn url_of(address: SocketAddr) -> Url {
+    let url = format!("http://{}", reachable(address));
+    Url::parse(&url).expect("an address and a port make a URL")
 }
 
 /// An address by which this machine reaches one that is listened on.

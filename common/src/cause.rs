@@ -1,7 +1,8 @@
 //! An error with its causes on one line, for logs and for people.
 //!
-//! `Display` of an error leaves its source out, so that a chain shows each cause once; this is where
-//! the chain is put together. Absent on purpose: backtraces, and any change to the texts.
+//! `Display` of our errors leaves the source out, so that a chain shows each cause once. Some libraries
+//! (sqlx, lapin) print the source within their own text; a cause that the text before it already holds is
+//! left out. Absent on purpose: backtraces, and any other change to the texts.
 
 use std::error::Error;
 use std::fmt;
@@ -12,10 +13,15 @@ pub struct Chain<'a>(pub &'a (dyn Error + 'static));
 
 impl fmt::Display for Chain<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0)?;
+        let mut before = self.0.to_string();
+        f.write_str(&before)?;
         let mut cause = self.0.source();
         while let Some(error) = cause {
-            write!(f, ": {error}")?;
+            let text = error.to_string();
+            if !before.contains(&text) {
+                write!(f, ": {text}")?;
+                before = text;
+            }
             cause = error.source();
         }
         Ok(())
@@ -36,6 +42,17 @@ mod tests {
         assert_eq!(
             Chain(&error).to_string(),
             "the door is shut: the key is gone"
+        );
+    }
+
+    #[test]
+    fn a_cause_that_a_library_repeats_is_shown_once() {
+        let library = sqlx::Error::from(std::io::Error::other("the wire is cut"));
+        let shown = Chain(&crate::db::Error::from(library)).to_string();
+        assert_eq!(shown.matches("the wire is cut").count(), 1, "{shown}");
+        assert!(
+            shown.starts_with("PostgreSQL is not available: "),
+            "{shown}"
         );
     }
 }

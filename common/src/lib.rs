@@ -4,8 +4,9 @@
 //! [`db::Error`]; its other files do no I/O. `stripe` never imports `db` or `broker`.
 //!
 //! - nouns: [`analytics`], [`catalogue`], [`charge`], [`clock`], [`connection`], [`credential`], [`dispute`],
-//!   [`filter`], [`money`], [`purchase`], [`sync`], [`tenant`]
+//!   [`filter`], [`identity`], [`money`], [`purchase`], [`sync`], [`tenant`]
 //! - outside systems: [`db`], [`stripe`]
+//! - for files that people open: [`csv_cell`]
 
 pub mod analytics;
 pub mod broker;
@@ -16,11 +17,14 @@ pub mod clock;
 pub mod config;
 pub mod connection;
 pub mod credential;
+pub mod csv_cell;
 pub mod db;
 pub mod dispute;
 pub mod filter;
+pub mod identity;
 pub mod lifecycle;
 pub mod money;
+pub mod outage;
 pub mod purchase;
 pub mod stripe;
 pub mod sync;

@@ -47,7 +47,7 @@ pub struct Money {
 }
 
 impl Money {
-    /// The amount for people: `12.34 USD`, `500 JPY`.
+    /// The amount for people: `1,234.56 USD`, `500 JPY`.
     pub fn display(&self) -> String {
         let exponent = self.currency.exponent();
         let scale = 10_u64.pow(exponent);
@@ -55,15 +55,28 @@ impl Money {
         let sign = if self.minor < 0 { "-" } else { "" };
         let code = self.currency.as_str().to_ascii_uppercase();
         if exponent == 0 {
-            return format!("{sign}{magnitude} {code}");
+            return format!("{sign}{} {code}", grouped(magnitude));
         }
         let width = exponent as usize;
         format!(
             "{sign}{}.{:0width$} {code}",
-            magnitude / scale,
+            grouped(magnitude / scale),
             magnitude % scale
         )
     }
+}
+
+/// A number with its digits in groups of three: `1,234,567`.
+pub fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
 }
 
 /// One sum a currency, in minor units.
@@ -99,12 +112,15 @@ mod tests {
             (500, "jpy", "500 JPY"),
             (500, "ugx", "5.00 UGX"),
             (500, "isk", "5.00 ISK"),
+            (123_456_789, "usd", "1,234,567.89 USD"),
+            (-100_000, "usd", "-1,000.00 USD"),
+            (1_000_000, "jpy", "1,000,000 JPY"),
             (12_340, "kwd", "12.340 KWD"),
             (10, "bhd", "0.010 BHD"),
             (1_234, "huf", "12.34 HUF"),
             (1_234, "twd", "12.34 TWD"),
-            (i64::MAX, "kwd", "9223372036854775.807 KWD"),
-            (i64::MIN, "jpy", "-9223372036854775808 JPY"),
+            (i64::MAX, "kwd", "9,223,372,036,854,775.807 KWD"),
+            (i64::MIN, "jpy", "-9,223,372,036,854,775,808 JPY"),
         ] {
             assert_eq!(
                 Money {

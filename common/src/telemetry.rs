@@ -26,9 +26,31 @@ const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 
 static METRICS: OnceLock<PrometheusHandle> = OnceLock::new();
 
+/// The crates whose lines at `info` are for operators; what libraries say there is of use to their authors.
+const OURS: [&str; 7] = [
+    "api",
+    "cli",
+    "common",
+    "consumer",
+    "scheduler",
+    "stripe_sim",
+    "stripe_sync",
+];
+
+/// The directives to log by: `info` alone means ours, and what libraries warn of. Anything else is taken at its
+/// word.
+fn directives(rust_log: &str) -> String {
+    if !rust_log.trim().eq_ignore_ascii_case("info") {
+        return rust_log.to_owned();
+    }
+    let ours = OURS.map(|name| format!("{name}=info"));
+    format!("warn,{}", ours.join(","))
+}
+
 /// Starts logging as configured. The first call in a process wins.
 pub fn init_logs(config: &LogConfig) {
-    let filter = EnvFilter::try_new(&config.rust_log).unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = EnvFilter::try_new(directives(&config.rust_log))
+        .unwrap_or_else(|_| EnvFilter::new(directives("info")));
     let terminal = std::io::stderr().is_terminal();
     let format = config.log_format.unwrap_or(if terminal {
         LogFormat::Pretty

@@ -7,12 +7,18 @@
 //! What fails: a job, by kind ([`outcome`]); PostgreSQL or the broker going away only delays. The
 //! consumer takes no requests, makes no schedule, and writes nothing to Stripe.
 
+mod budget;
 mod config;
+mod ending;
 pub mod fail_point;
 pub mod outcome;
+mod running;
+mod slots;
 pub mod sync;
+mod unreadable;
 mod worker;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,7 +26,7 @@ use common::broker::{self, Broker};
 use common::clock::{SharedClock, new_id};
 use common::credential::Keyring;
 use common::db::{self, Role};
-use common::lifecycle::{self, Context, Health};
+use common::lifecycle::{self, Context, Health, keys};
 use common::stripe::{Settings, Stripe};
 use sqlx::{Postgres, Transaction};
 use tracing::info;
@@ -28,11 +34,17 @@ use tracing::info;
 use crate::fail_point::{FailPoint, NoFailPoints, SharedFailPoints};
 
 pub use config::{Args, Config};
-pub use worker::{full_share, run_claimed, work};
+pub use running::run_claimed;
+pub use slots::full_share;
+pub use worker::work;
 
 /// Connections beside one a job: heartbeats, claims, health, and a second one for jobs that read and write at
 /// the same time. A job that waits for Stripe holds none.
 const EXTRA_CONNECTIONS: u32 = 12;
+
+/// Longer than a scheduler takes to send a lost message again, so that a consumer asks PostgreSQL unasked only
+/// where messages get lost, or there is nothing to do.
+const QUIET: Duration = Duration::from_secs(30);
 
 /// Why the consumer ended.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +55,9 @@ pub enum Error {
     /// The broker's URL was not understood.
     #[error("the broker cannot be used")]
     Broker(#[source] broker::Error),
+    /// The stored keys cannot be opened.
+    #[error(transparent)]
+    Keys(#[from] keys::Unfit),
     /// The health server did not start.
     #[error("the health server did not start")]
     Ops(#[source] lifecycle::Error),
@@ -70,6 +85,8 @@ pub struct Engine {
     pub slots: u16,
     /// How late Stripe may show an event.
     pub event_lag: Duration,
+    /// How long nothing must be heard from RabbitMQ before the consumer looks for jobs by itself.
+    pub quiet: Duration,
     /// Names this process in the leases it holds.
     pub owner: String,
     /// Where tests stop a job for good.
@@ -110,6 +127,7 @@ impl Engine {
             lease: config.job.job_lease,
             slots,
             event_lag: config.stripe.stripe_event_lag,
+            quiet: QUIET,
             fail_points: Arc::new(NoFailPoints),
         })
     }
@@ -126,22 +144,40 @@ impl Engine {
 /// Runs until told to stop; then gives back the jobs it holds.
 ///
 /// # Errors
-/// Only at the start, when a setting cannot be used.
+/// Only at the start, when a setting cannot be used or the encryption keys do not open what is stored.
 pub async fn run(config: Config, context: Context) -> Result<(), Error> {
     let engine = Engine::new(&config, Arc::clone(&context.clock))?;
-    let health = Health::of_subscriber(engine.pool.clone(), Arc::clone(&engine.broker));
-    let _ops = match config.ops_bind {
+    serve(engine, config.ops_bind, context).await
+}
+
+/// The same with an engine that is assembled already; health and metrics are served where `ops_bind` says.
+///
+/// # Errors
+/// When that address is not to be had, or the encryption keys do not open what is stored.
+pub async fn serve(
+    engine: Engine,
+    ops_bind: Option<SocketAddr>,
+    context: Context,
+) -> Result<(), Error> {
+    let health = Health::of_subscriber(&engine.pool, Role::Consumer, Arc::clone(&engine.broker));
+    let _ops = match ops_bind {
         Some(bind) => Some(
-            lifecycle::serve_ops(bind, health)
+            lifecycle::serve_ops(bind, health.clone())
                 .await
                 .map_err(Error::Ops)?,
         ),
         None => None,
     };
-    if !lifecycle::wait_until_migrated(&engine.pool, &context).await {
+    if !lifecycle::wait_until_migrated(&engine.pool, Role::Consumer, &context).await {
         return Ok(());
     }
+    let begun = keys::begin(&engine.pool, "consumer", &engine.keyring, &context).await?;
+    let Some(announcement) = begun else {
+        return Ok(());
+    };
+    unreadable::clear(&engine).await;
     info!(slots = engine.slots, owner = engine.owner, "consuming");
-    work(&engine, &context).await;
+    health.begin();
+    tokio::join!(work(&engine, &context), announcement.keep(context.clone()));
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! The `consumer` program.
 //!
-//! Settings are in `config.rs`, the slots that claim and run jobs in `worker.rs`, what becomes of a
-//! failed job in `outcome.rs`, and what each job does in `sync/`.
+//! Settings are in `config.rs`, claiming jobs in `worker.rs`, the slots in `slots.rs`, running one job in
+//! `running.rs`, what becomes of a failed one in `outcome.rs`, and what each job does in `sync/`.
 
 use std::process::ExitCode;
 

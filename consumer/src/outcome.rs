@@ -4,10 +4,12 @@
 //! person acts. What passes by itself (limits, 5xx, the network, PostgreSQL away) backs off and goes on
 //! from the last commit; failures without any progress in between are bounded. Everything else is a
 //! bug: a few attempts, then failed with its cause, kept for a retry by hand.
+//!
+//! What a tenant reads of it is a sentence of ours for each kind ([`explain`]), with Stripe's words where they help.
+//! The chain of causes, in which libraries and PostgreSQL speak of their insides, goes to the log alone.
 
 use std::time::Duration;
 
-use common::cause::Chain;
 use common::sync::JobError;
 use common::{credential, db, stripe};
 
@@ -79,10 +81,9 @@ pub enum Outcome {
 
 /// Decides, given how often the job failed in a row before.
 pub fn classify(error: &Error, failures_before: i32) -> Outcome {
-    let message = Chain(error).to_string();
     let job_error = |code: &str| JobError {
         code: code.to_owned(),
-        message: message.clone(),
+        message: explain(error),
     };
     let bounded = |most: i32, code: &str| {
         if failures_before + 1 >= most {
@@ -94,8 +95,11 @@ pub fn classify(error: &Error, failures_before: i32) -> Outcome {
     match error {
         Error::Database(db::Error::LeaseLost) => Outcome::Abandon,
         Error::Widened => Outcome::BackOff(Duration::ZERO, job_error("internal")),
-        Error::Stripe(stripe::Error::KeyInvalid { .. }) | Error::NoCredential => {
+        Error::Stripe(stripe::Error::KeyInvalid { .. }) => {
             Outcome::FailConnection(job_error("stripe_key_invalid"))
+        }
+        Error::Credential(_) | Error::NoCredential => {
+            Outcome::FailConnection(job_error(credential::UNREADABLE))
         }
         Error::Stripe(stripe::Error::PermissionMissing { .. }) => {
             Outcome::FailConnection(job_error("stripe_permission_missing"))
@@ -109,11 +113,73 @@ pub fn classify(error: &Error, failures_before: i32) -> Outcome {
         Error::NoConnection => Outcome::Fail(job_error("internal")),
         Error::Stripe(_)
         | Error::Database(_)
-        | Error::Credential(_)
         | Error::Unreadable { .. }
         | Error::PermissionLost { .. }
         | Error::BrokeOff => bounded(MOST_INTERNAL_FAILURES, "internal"),
     }
+}
+
+/// What a tenant reads of an error: a sentence, or two with Stripe's words.
+pub fn explain(error: &Error) -> String {
+    match error {
+        Error::Stripe(error) => explain_stripe(error),
+        Error::Database(error) if error.is_transient() => {
+            "The engine's database was not available.".to_owned()
+        }
+        Error::Database(_) => {
+            "The engine's database refused to store what was read; the log has the cause under the job's id."
+                .to_owned()
+        }
+        Error::Credential(_) => {
+            "The stored key could not be decrypted: the engine's encryption keys are not those that it was stored \
+             with."
+                .to_owned()
+        }
+        Error::NoCredential => "The connection has no stored key.".to_owned(),
+        Error::NoConnection => "The connection no longer exists.".to_owned(),
+        Error::Unreadable { list, .. } => format!(
+            "Stripe sent an object in {list} that could not be read; the log has its beginning under the job's id."
+        ),
+        Error::PermissionLost { resource, message } => {
+            with_stripes_words(&format!("The key may no longer read {resource}."), message)
+        }
+        Error::Widened | Error::BrokeOff => {
+            "The job stopped on an error inside the engine; the log has the cause under the job's id."
+                .to_owned()
+        }
+    }
+}
+
+fn explain_stripe(error: &stripe::Error) -> String {
+    use stripe::Error::{
+        KeyInvalid, Malformed, Network, NotFound, PermissionMissing, RateLimited, Refused,
+        Unavailable,
+    };
+    match error {
+        KeyInvalid { message, .. } => with_stripes_words("Stripe refuses the key.", message),
+        PermissionMissing { path, message, .. } => {
+            with_stripes_words(&format!("The key may not read {path}."), message)
+        }
+        NotFound { path, message } | Refused { path, message, .. } => {
+            with_stripes_words(&format!("Stripe refused the request to {path}."), message)
+        }
+        RateLimited { path, .. } => {
+            format!("Stripe limited the requests to {path} for too long.")
+        }
+        Unavailable { status, path, .. } => {
+            format!("Stripe answered {path} with status {status} again and again.")
+        }
+        Network { path, .. } => {
+            format!("Stripe could not be reached, or its answer to {path} broke off.")
+        }
+        Malformed { path, .. } => {
+            format!("Stripe's answer to {path} was not one of its API: is a proxy in between?")
+        }
+    }
+}
+
+fn with_stripes_words(sentence: &str, words: &str) -> String {
+    format!("{sentence} Stripe says: {words}")
 }
 
 /// Doubling from two seconds to five minutes.
@@ -144,7 +210,41 @@ mod tests {
             panic!()
         };
         assert_eq!(job_error.code, "stripe_key_invalid");
-        assert!(job_error.message.contains("revoked"));
+        assert_eq!(
+            job_error.message,
+            "Stripe refuses the key. Stripe says: revoked"
+        );
+    }
+
+    #[test]
+    fn what_a_tenant_reads_holds_nothing_of_libraries_or_of_postgresql() {
+        let inside = || std::io::Error::other("base/16384/16589");
+        let parse = || serde_json::from_str::<i64>("\n\n{").expect_err("no number");
+        let errors = [
+            Error::Database(db::Error::Unavailable(sqlx::Error::Io(inside()))),
+            Error::Database(db::Error::Statement(sqlx::Error::Io(inside()))),
+            Error::Database(db::Error::Inconsistent {
+                place: "sync_jobs.status",
+                cause: Box::new(inside()),
+            }),
+            Error::Unreadable {
+                list: "/v1/events".into(),
+                beginning: "{\"object\"".into(),
+                cause: parse(),
+            },
+            Error::Stripe(stripe::Error::Malformed {
+                path: "/v1/charges".into(),
+                cause: parse(),
+            }),
+            Error::BrokeOff,
+        ];
+        for error in &errors {
+            let message = explain(error);
+            for leak in ["base/", "line 3", "column", "sync_jobs", "{\"object\""] {
+                assert!(!message.contains(leak), "{message}");
+            }
+            assert!(message.ends_with(['.', '?']), "{message}");
+        }
     }
 
     #[test]
@@ -163,6 +263,16 @@ mod tests {
         assert!(waits.is_sorted());
         assert_eq!(waits.len() as i32, MOST_TRANSIENT_FAILURES - 1);
         assert_eq!(waits.last(), Some(&LONGEST_WAIT));
+    }
+
+    #[test]
+    fn a_key_that_cannot_be_decrypted_stops_the_connection_under_its_own_code() {
+        let unknown = credential::Error::UnknownKey { id: "k1".into() };
+        let Outcome::FailConnection(job_error) = classify(&Error::Credential(unknown), 0) else {
+            panic!()
+        };
+        assert_eq!(job_error.code, "credential_unreadable");
+        assert!(job_error.message.contains("could not be decrypted"));
     }
 
     #[test]

@@ -17,7 +17,7 @@ use common::broker::Link;
 use common::cause::Chain;
 use common::db;
 use common::sync::{Line, schedule};
-use tracing::{debug, info, warn};
+use tracing::{debug, info};
 
 use crate::Scheduler;
 
@@ -50,7 +50,7 @@ pub async fn dispatch(scheduler: &Scheduler) -> Result<usize, db::Error> {
     let backlog = match scheduler.broker.backlog().await {
         Ok(backlog) => backlog,
         Err(cause) => {
-            warn!(error = %Chain(&cause), "the broker cannot be asked; dispatching later");
+            debug!(error = %Chain(&cause), "the broker cannot be asked; dispatching later");
             return Ok(0);
         }
     };

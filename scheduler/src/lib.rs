@@ -20,10 +20,11 @@ use common::cause::Chain;
 use common::clock::SharedClock;
 use common::db::{self, Role};
 use common::lifecycle::{self, Context, Health};
+use common::outage::Outage;
 use common::sync::JobRef;
 use tokio::sync::Notify;
 use tokio_cron_scheduler::{Job, JobScheduler, JobSchedulerError};
-use tracing::{error, info, warn};
+use tracing::{debug, info, warn};
 
 pub use config::{Args, Config, InvalidSchedule, Schedule, ScheduleArgs};
 pub use dispatch::dispatch;
@@ -68,11 +69,11 @@ pub struct Scheduler {
 }
 
 impl Scheduler {
-    /// Sends messages about jobs. A failure is logged and left to the next [`dispatch`].
+    /// Sends messages about jobs. A failure is left to the next [`dispatch`].
     async fn publish(&self, jobs: &[JobRef]) {
         if let Err(cause) = self.broker.publish(jobs).await {
             metrics::counter!("stripe_sync_publish_failures_total").increment(1);
-            warn!(error = %Chain(&cause), jobs = jobs.len(), "jobs wait for the next dispatch");
+            debug!(error = %Chain(&cause), jobs = jobs.len(), "jobs wait for the next dispatch");
         }
     }
 }
@@ -87,16 +88,16 @@ pub async fn run(config: Config, context: Context) -> Result<(), Error> {
     let amqp_url = config.broker.amqp_url.as_ref();
     let broker =
         broker::connect(amqp_url, &config.broker.queue_prefix, &pool).map_err(Error::Broker)?;
-    let health = Health::of_publisher(&pool, Arc::clone(&broker));
+    let health = Health::of_publisher(&pool, Role::Scheduler, Arc::clone(&broker));
     let _ops = match config.ops_bind {
         Some(bind) => Some(
-            lifecycle::serve_ops(bind, health)
+            lifecycle::serve_ops(bind, health.clone())
                 .await
                 .map_err(Error::Ops)?,
         ),
         None => None,
     };
-    if !lifecycle::wait_until_migrated(&pool, &context).await {
+    if !lifecycle::wait_until_migrated(&pool, Role::Scheduler, &context).await {
         return Ok(());
     }
     let scheduler = Scheduler {
@@ -111,6 +112,7 @@ pub async fn run(config: Config, context: Context) -> Result<(), Error> {
         .await
         .map_err(Error::Schedule)?;
     info!(schedule = config.sync_schedule.as_str(), "scheduling");
+    health.begin();
     tokio::join!(
         tick_when_due(&scheduler, &due, &context),
         keep_dispatching(&scheduler, &context)
@@ -135,6 +137,7 @@ async fn start_cron(
 }
 
 async fn tick_when_due(scheduler: &Scheduler, due: &Notify, context: &Context) {
+    let outage = Outage::new("the tick");
     while context
         .shutdown
         .run_until_cancelled(due.notified())
@@ -143,19 +146,22 @@ async fn tick_when_due(scheduler: &Scheduler, due: &Notify, context: &Context) {
     {
         let mut pause = RETRY_PAUSE.0;
         while let Err(cause) = tick(scheduler).await {
-            error!(error = %Chain(&cause), retry_secs = pause.as_secs(), "the tick failed");
+            outage.failed(&cause);
             if !context.sleep(pause).await {
                 return;
             }
             pause = (pause * 2).min(RETRY_PAUSE.1);
         }
+        outage.worked();
     }
 }
 
 async fn keep_dispatching(scheduler: &Scheduler, context: &Context) {
+    let outage = Outage::new("the dispatch");
     while context.sleep(DISPATCH_INTERVAL).await {
-        if let Err(cause) = dispatch(scheduler).await {
-            error!(error = %Chain(&cause), "the dispatch failed");
+        match dispatch(scheduler).await {
+            Ok(_) => outage.worked(),
+            Err(cause) => outage.failed(&cause),
         }
     }
 }

@@ -1,8 +1,36 @@
 # shellcheck shell=bash
-# How the demo's processes are found again and ended, for scripts/demo and scripts/clean. Sourced.
+# How the demo's processes are started, found again and ended, for scripts/demo and scripts/clean, and for
+# scripts/check-api, which keeps its own in another directory. Sourced.
 
 # shellcheck disable=SC2034  # used by the scripts that source this
 DEMO=$REPOSITORY/.local/demo
+
+# launch NAME COMMAND...: starts a program that outlives this script, with its log and process id.
+launch() {
+  local name=$1
+  shift
+  start_detached "$@" >"$DEMO/$name.log" 2>&1
+  echo "$STARTED_PID" >"$DEMO/$name.pid"
+}
+
+# wait_for NAME URL: until the URL answers with success, or the program ends.
+wait_for() {
+  wait_until 90 answers_or_ended "$1" "$2" || true
+  answers "$2" || fail "$1 did not start: $(tail -n 5 "$DEMO/$1.log")"
+}
+answers_or_ended() { answers "$2" || process_gone "$(cat "$DEMO/$1.pid")"; }
+# A plain HTTP request by bash itself, so that no curl has to be installed.
+answers() {
+  local host path status
+  host=${1#http://}
+  path=/${host#*/}
+  host=${host%%/*}
+  {
+    printf 'GET %s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n' "$path" "$host" >&3
+    IFS=' ' read -r -t 5 _ status _ <&3
+  } 2>/dev/null 3<>"/dev/tcp/${host%:*}/${host##*:}" || return 1
+  [[ $status == 2* ]]
+}
 
 # end_process FILE NAME: ends the process whose id stands in FILE, if it is still the program NAME;
 # process ids are used again.

@@ -205,6 +205,9 @@ async fn settings_change_and_a_time_zone_redates() {
     assert_eq!(job["job_type"], "redate");
     for wrong in [
         json!({"rate_share": 0}),
+        json!({"rate_share": 5e-324}),
+        json!({"rate_share": 0.009_999}),
+        json!({"rate_share": 1.01}),
         json!({"sync_interval_minutes": 1441}),
         json!({"timezone": "Mars"}),
         json!({"paused": "yes"}),

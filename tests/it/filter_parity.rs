@@ -6,6 +6,7 @@
 
 use std::cell::{Cell, RefCell};
 
+use common::catalogue::Catalogue;
 use common::filter::evaluate::evaluate;
 use common::filter::sql::MetadataKey;
 use common::filter::{CompiledPredicate, MetadataSource, Predicate, RowView};
@@ -103,12 +104,17 @@ const NUMBERS: [&str; 22] = [
     "1e1000",
     "0.1",
 ];
-const KEYS: [&str; 12] = [
-    "a", "b", "a.b", "a.b.c", "k", "K", "tier", "", "0", "1", "ключ", "a..b",
+const KEYS: [&str; 30] = [
+    "a", "b", "a.b", "a.b.c", "k", "K", "tier", "", "0", "1", "ключ", "a..b", "$", "$tier", "$.a",
+    "$['a']", "$ a", "$.a b", "a[]", "a[].b", "a[]b", "[]", "[", "a]", "a[0]", "a.0", "it's",
+    "\"q\"", "a\\", "b\n.c",
 ];
-const STEPS: [&str; 12] = [
-    "a", "b", "c", "k", "0", "1", "00", "-1", "", "ключ", "2", "tier",
+const STEPS: [&str; 20] = [
+    "a", "b", "c", "k", "0", "1", "00", "-1", "", "ключ", "2", "tier", "a.b", "a[]", "[]", "$",
+    "$.a", "it's", "b\n.c", "777",
 ];
+/// How a path goes on.
+const WAYS: [&str; 4] = [".", ".", "[].", "[][]."];
 
 fn word() -> impl Strategy<Value = String> {
     prop_oneof![
@@ -116,6 +122,16 @@ fn word() -> impl Strategy<Value = String> {
         2 => select(&NUMBERS[..]).prop_map(str::to_owned),
         1 => select(&["true", "false", "null", "gold", "card", "us"][..]).prop_map(str::to_owned),
     ]
+}
+
+/// A currency, a country or a mode, in any case.
+fn coded(field: &str) -> BoxedStrategy<Value> {
+    let codes: &[&str] = match field {
+        "currency" => &["usd", "USD", "Usd", "eur", "kkk", "KKK"],
+        "country" => &["us", "US", "de", "De", "kk", "KK"],
+        _ => &["true", "TRUE", "False", "false"],
+    };
+    select(codes).prop_map(Value::from).boxed()
 }
 
 /// JSON text, with the freedoms that writers take.
@@ -169,18 +185,29 @@ fn metadata() -> impl Strategy<Value = Map<String, Value>> {
 }
 
 fn charge() -> impl Strategy<Value = Charge> {
+    let coded = |field| coded(field).prop_map(|code| code.as_str().map(str::to_owned));
     (
         prop_oneof![-2_i64..12, Just(100), Just(i64::MAX)],
         any::<bool>(),
         vec(proptest::option::of(word()), 8),
+        (
+            prop_oneof![coded("currency"), proptest::option::of(word())],
+            prop_oneof![coded("country"), proptest::option::of(word())],
+        ),
         vec(metadata(), 4),
     )
-        .prop_map(|(amount, livemode, fields, metadata)| Charge {
-            amount,
-            livemode,
-            fields: fields.try_into().expect("eight were generated"),
-            metadata: metadata.try_into().expect("four were generated"),
-        })
+        .prop_map(
+            |(amount, livemode, mut fields, (currency, country), metadata)| {
+                fields[0] = currency;
+                fields[6] = country;
+                Charge {
+                    amount,
+                    livemode,
+                    fields: fields.try_into().expect("eight were generated"),
+                    metadata: metadata.try_into().expect("four were generated"),
+                }
+            },
+        )
 }
 
 fn name_selector() -> impl Strategy<Value = String> {
@@ -301,8 +328,11 @@ fn filter(depth: u32) -> BoxedStrategy<String> {
 fn key() -> impl Strategy<Value = String> {
     prop_oneof![
         2 => select(&KEYS[..]).prop_map(str::to_owned),
-        3 => (select(&KEYS[..]), vec(select(&STEPS[..]), 1..4))
-            .prop_map(|(key, steps)| format!("{key}.{}", steps.join("."))),
+        4 => (select(&KEYS[..]), vec((select(&WAYS[..]), select(&STEPS[..])), 1..4)).prop_map(|(key, steps)| {
+            let steps: Vec<String> = steps.iter().map(|(way, step)| format!("{way}{step}")).collect();
+            format!("{key}{}", steps.concat())
+        }),
+        1 => (select(&KEYS[..]), select(&["[]", "[][]", ".a[]", "[]a"][..])).prop_map(|(key, end)| format!("{key}{end}")),
         3 => json_path(2),
     ]
 }
@@ -419,8 +449,33 @@ fn condition() -> impl Strategy<Value = Value> {
     })
 }
 
+/// A condition on a field of which other values are refused.
+fn coded_condition() -> impl Strategy<Value = Value> {
+    select(&["currency", "country", "livemode"][..]).prop_flat_map(|field| {
+        let one = select(
+            &[
+                "equals",
+                "not_equals",
+                "contains",
+                "starts_with",
+                "ends_with",
+            ][..],
+        );
+        prop_oneof![
+            3 => (one, coded(field)).prop_map(|(operator, value)| (operator, value)),
+            1 => (select(&["in", "not_in"][..]), vec(coded(field), 0..4))
+                .prop_map(|(operator, values)| (operator, Value::from(values))),
+            1 => (Just("regex"), pattern().prop_map(Value::from)),
+        ]
+        .prop_map(move |(operator, value)| {
+            json!({"type": "field", "field": field, "operator": operator, "value": value})
+        })
+    })
+}
+
 fn rule() -> impl Strategy<Value = Value> {
-    (select(&["AND", "OR"][..]), vec(condition(), 1..4))
+    let condition = prop_oneof![4 => condition(), 1 => coded_condition()];
+    (select(&["AND", "OR"][..]), vec(condition, 1..4))
         .prop_map(|(operator, conditions)| json!({"operator": operator, "conditions": conditions}))
 }
 
@@ -513,6 +568,75 @@ fn generated_keys_find_the_same_text_both_ways() {
     with_room(keys_agree);
 }
 
+#[test]
+fn every_discovered_path_finds_exactly_the_objects_that_it_was_counted_for() {
+    with_room(discovered_paths_work);
+}
+
+fn discovered_paths_work() {
+    let database = Database::create();
+    let cases = vec(metadata(), ROWS);
+    let [shown, normalized] = [const { Cell::new(0_usize) }; 2];
+    let now = chrono::DateTime::UNIX_EPOCH;
+    let result = runner().run(&cases, |metadata| {
+        let mut catalogue = Catalogue::default();
+        for metadata in &metadata {
+            catalogue.add(MetadataSource::Charge, metadata, now);
+        }
+        let paths: Vec<(&str, i64)> = catalogue
+            .entries()
+            .map(|(_, path, entry)| (path, entry.occurrences))
+            .collect();
+        // The catalogue keeps so many, and no statement is to be longer.
+        for paths in paths.chunks(100) {
+            let rules: Vec<CompiledPredicate> = paths
+                .iter()
+                .map(|(path, _)| {
+                    let rule = json!({"conditions": [{"type": "metadata", "metadata_source": "charge",
+                        "metadata_key": path, "operator": "exists"}]});
+                    let predicate = Predicate::parse(&rule).unwrap_or_else(|problems| panic!("{path}: {problems:?}"));
+                    CompiledPredicate::new(&predicate).expect("what parses compiles")
+                })
+                .collect();
+            let mut builder = QueryBuilder::new("SELECT ARRAY[");
+            for (index, predicate) in rules.iter().enumerate() {
+                builder.push(if index == 0 { "" } else { ", " });
+                predicate.to_sql(&mut builder, "r");
+            }
+            builder.push("]::BOOLEAN[] FROM ");
+            push_metadata(&mut builder, &metadata);
+            let answers: Vec<Vec<Option<bool>>> = database.ask(builder);
+            for (index, (path, occurrences)) in paths.iter().enumerate() {
+                let found = answers.iter().filter(|answers| answers[index] == Some(true)).count();
+                prop_assert_eq!(found as i64, *occurrences, "{} in {:?}", path, metadata);
+                shown.set(shown.get() + 1);
+                normalized.set(normalized.get() + usize::from(path.starts_with("$[")));
+            }
+        }
+        Ok(())
+    });
+    report(result);
+    println!(
+        "{} paths, {} of them normalized",
+        shown.get(),
+        normalized.get()
+    );
+    assert!(normalized.get() > 0 && normalized.get() * 2 < shown.get());
+}
+
+/// A relation of these objects' metadata, in their order.
+fn push_metadata(builder: &mut QueryBuilder<Postgres>, metadata: &[Map<String, Value>]) {
+    let records: Value = metadata
+        .iter()
+        .map(|metadata| json!({"charge_metadata": metadata}))
+        .collect();
+    builder.push("(SELECT record.value -> 'charge_metadata' AS charge_metadata, record.place ");
+    builder
+        .push("FROM jsonb_array_elements(")
+        .push_bind(records);
+    builder.push("::JSONB) WITH ORDINALITY AS record (value, place)) AS r ORDER BY r.place");
+}
+
 fn rules_agree() {
     let database = Database::create();
     let cases = (vec(rule(), RULES), vec(charge(), ROWS));
@@ -566,17 +690,19 @@ fn keys_agree() {
     let result = runner().run(&cases, |(keys, metadata)| {
         let keys: Vec<(String, MetadataKey)> = keys
             .into_iter()
-            .filter_map(|key| MetadataKey::parse(MetadataSource::Charge, &key).ok().map(|parsed| (key, parsed)))
+            .filter_map(|key| {
+                MetadataKey::parse(MetadataSource::Charge, &key)
+                    .ok()
+                    .map(|parsed| (key, parsed))
+            })
             .collect();
         let mut builder = QueryBuilder::new("SELECT ARRAY[");
         for (index, (_, key)) in keys.iter().enumerate() {
             builder.push(if index == 0 { "" } else { ", " });
             key.to_sql(&mut builder, "r");
         }
-        let records: Value = metadata.iter().map(|metadata| json!({"charge_metadata": metadata})).collect();
-        builder.push("]::TEXT[] FROM (SELECT record.value -> 'charge_metadata' AS charge_metadata, record.place ");
-        builder.push("FROM jsonb_array_elements(").push_bind(records);
-        builder.push("::JSONB) WITH ORDINALITY AS record (value, place)) AS r ORDER BY r.place");
+        builder.push("]::TEXT[] FROM ");
+        push_metadata(&mut builder, &metadata);
         let answers: Vec<Vec<Option<String>>> = database.ask(builder);
         for (metadata, answers) in metadata.iter().zip(answers) {
             for ((key, parsed), answer) in keys.iter().zip(answers) {

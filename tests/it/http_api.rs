@@ -60,6 +60,48 @@ async fn a_token_is_needed_and_its_role_counts() {
 }
 
 #[tokio::test]
+async fn a_token_says_whose_it_is() {
+    let api = ApiOnly::start().await;
+    let token = api.get("/v1/token").await;
+    assert_eq!(
+        (&token["organization_id"], &token["organization_name"]),
+        (&json!("acme"), &json!("acme"))
+    );
+    assert_eq!(
+        (&token["name"], &token["role"], &token["expires_at"]),
+        (&json!("test"), &json!("admin"), &Value::Null)
+    );
+    assert_eq!(token["token_id"].as_str().unwrap().len(), 36, "{token:#}");
+    assert!(!token.to_string().contains(&api.token), "{token:#}");
+
+    let analyst = api.token("other", TokenRole::Analyst).await;
+    api.execute("UPDATE api_tokens SET expires_at = '2027-01-01T00:00:00Z' WHERE role = 'analyst'")
+        .await;
+    let token = api
+        .ask_as(&analyst, Method::GET, "/v1/token", None)
+        .await
+        .expect(200);
+    assert_eq!(
+        (
+            &token["organization_id"],
+            &token["role"],
+            &token["expires_at"]
+        ),
+        (
+            &json!("other"),
+            &json!("analyst"),
+            &json!("2027-01-01T00:00:00Z")
+        )
+    );
+    api.ask(Method::GET, "/v1/token?x=1", None)
+        .await
+        .problem(422, "invalid_request");
+    api.ask_as("sst_wrong", Method::GET, "/v1/token", None)
+        .await
+        .problem(401, "unauthenticated");
+}
+
+#[tokio::test]
 async fn what_is_wrong_with_a_request_is_told_as_a_problem() {
     let api = ApiOnly::start().await;
     api.connect("rk_test_full_Alpha").await;
@@ -233,7 +275,11 @@ async fn health_and_documents_need_no_token() {
         api.send(Request::get(path).body(Body::empty()).unwrap())
             .await
     };
-    assert_eq!(get("/healthz").await.expect(200), json!({"status": "ok"}));
+    let alive = get("/healthz").await.expect(200);
+    assert_eq!(
+        (&alive["status"], &alive["name"]),
+        (&json!("ok"), &json!("stripe-sync"))
+    );
     let ready = get("/readyz").await.expect(200);
     assert_eq!(ready["status"], "ok");
     assert_eq!(ready["dependencies"]["migrations"], "ok");
@@ -243,4 +289,172 @@ async fn health_and_documents_need_no_token() {
     );
     assert!(get("/metrics").await.status.is_success());
     assert!(get("/docs/").await.text.contains("swagger"));
+}
+
+#[tokio::test]
+async fn methods_and_paths_that_a_client_makes_up_do_not_grow_the_metrics() {
+    let api = ApiOnly::start().await;
+    for n in 0..500 {
+        let method = Method::from_bytes(format!("MADEUP{n}").as_bytes()).unwrap();
+        for path in ["/v1/connectors", "/healthz", &format!("/madeup{n}")] {
+            let request = Request::builder().method(&method).uri(path);
+            api.send(request.body(Body::empty()).unwrap()).await;
+        }
+    }
+    let metrics = common::telemetry::render();
+    assert!(metrics.contains("method=\"other\""));
+    let made_up = metrics
+        .lines()
+        .find(|line| line.to_lowercase().contains("madeup"));
+    assert_eq!(made_up, None);
+}
+
+async fn fetch(api: &ApiOnly, path: &str, headers: &[(&str, &str)]) -> tests::api_only::Answer {
+    let mut request = Request::get(path).header("authorization", format!("Bearer {}", api.token));
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    api.send(request.body(Body::empty()).unwrap()).await
+}
+
+#[tokio::test]
+async fn daily_aggregates_that_have_not_changed_are_not_sent_again() {
+    const PATH: &str = "/v1/analytics/stripe/daily-aggregates?connection_id=acme-stripe-acct_Alpha";
+    let api = ApiOnly::start().await;
+    api.connect("rk_test_full_Alpha").await;
+    let empty = fetch(&api, PATH, &[]).await;
+    assert_eq!(empty.header("cache-control"), "private, no-cache");
+    api.execute(
+        "INSERT INTO stripe_daily_aggregates VALUES
+             ('acme', 'acme-stripe-acct_Alpha', '2026-03-01', 'usd', 1, 1, 1, 100, 0, '{}', '{}')",
+    )
+    .await;
+    let tag = empty.header("etag");
+    let first = fetch(&api, PATH, &[("if-none-match", tag)]).await;
+    first.expect(200);
+    let kept = fetch(&api, PATH, &[]).await;
+    let tag = first.header("etag");
+    assert_eq!((kept.header("etag"), &kept.text), (tag, &first.text));
+    assert_eq!(first.header("vary"), "authorization, accept-encoding");
+    let same = fetch(&api, PATH, &[("if-none-match", tag)]).await;
+    assert_eq!((same.status.as_u16(), same.text.as_str()), (304, ""));
+    for name in ["etag", "vary", "cache-control"] {
+        assert_eq!(same.header(name), first.header(name), "{name}");
+    }
+    api.execute("UPDATE stripe_daily_aggregates SET gross = 901")
+        .await;
+    let changed = fetch(&api, PATH, &[("if-none-match", tag)]).await;
+    assert_eq!(changed.expect(200)["data"][0]["gross"], 901);
+}
+
+#[tokio::test]
+async fn figures_are_not_stored_and_documents_are() {
+    let api = ApiOnly::start().await;
+    api.connect("rk_test_full_Alpha").await;
+    for path in [
+        "/v1/analytics/stripe?connection_id=acme-stripe-acct_Alpha",
+        "/v1/analytics/stripe/charges?connection_id=acme-stripe-acct_Alpha",
+        "/v1/connectors",
+        "/v1/nothing",
+        "/readyz",
+        "/metrics",
+    ] {
+        let answer = fetch(&api, path, &[]).await;
+        assert_eq!(answer.header("cache-control"), "no-store", "{path}");
+    }
+    for path in ["/openapi.json", "/docs/", "/docs/swagger-ui.css"] {
+        let answer = fetch(&api, path, &[("accept-encoding", "identity")]).await;
+        assert_eq!(answer.status, 200, "{path}");
+        assert_eq!(
+            answer.header("cache-control"),
+            "public, max-age=300",
+            "{path}"
+        );
+        let tag = answer.header("etag");
+        let same = fetch(&api, path, &[("if-none-match", tag)]).await;
+        assert_eq!(
+            (same.status.as_u16(), same.text.as_str()),
+            (304, ""),
+            "{path}"
+        );
+        assert_eq!(same.header("vary"), answer.header("vary"), "{path}");
+    }
+    fetch(&api, "/docs/nothing", &[])
+        .await
+        .problem(404, "not_found");
+}
+
+#[tokio::test]
+async fn what_a_browser_shows_has_security_headers_and_the_root_leads_to_the_documentation() {
+    let api = ApiOnly::start().await;
+    let root = fetch(&api, "/", &[]).await;
+    assert_eq!(
+        (root.status.as_u16(), root.header("location")),
+        (307, "/docs/")
+    );
+    for path in [
+        "/",
+        "/docs",
+        "/docs/",
+        "/docs/swagger-ui-bundle.js",
+        "/openapi.json",
+        "/healthz",
+        "/nothing",
+        "/v1/connectors",
+    ] {
+        let answer = fetch(&api, path, &[]).await;
+        assert_eq!(answer.header("x-content-type-options"), "nosniff", "{path}");
+        assert_eq!(answer.header("referrer-policy"), "no-referrer", "{path}");
+        assert_eq!(answer.header("x-frame-options"), "DENY", "{path}");
+        let policy = answer.header("content-security-policy");
+        assert!(policy.contains("default-src 'none'"), "{path}: {policy}");
+        assert!(
+            policy.contains("frame-ancestors 'none'"),
+            "{path}: {policy}"
+        );
+    }
+    let page = fetch(&api, "/docs/", &[]).await;
+    assert!(
+        page.header("content-security-policy")
+            .contains("script-src 'self'")
+    );
+    // The policy allows no script or handler inside of the page.
+    assert!(page.text.matches("<script").count() == page.text.matches("<script src=\"./").count());
+    assert!(!page.text.contains("onload="));
+}
+
+#[tokio::test]
+async fn the_weights_of_accept_decide_what_rows_are_sent_as() {
+    const PATH: &str = "/v1/analytics/stripe/charges?connection_id=acme-stripe-acct_Alpha";
+    let api = ApiOnly::start().await;
+    api.connect("rk_test_full_Alpha").await;
+    let json = fetch(
+        &api,
+        PATH,
+        &[("accept", "text/csv;q=0.5, application/json")],
+    )
+    .await;
+    assert_eq!(json.header("content-type"), "application/json");
+    let csv = fetch(
+        &api,
+        PATH,
+        &[("accept", "text/csv, application/json;q=0.5")],
+    )
+    .await;
+    assert_eq!(
+        csv.header("content-type"),
+        "text/csv; charset=utf-8; header=present"
+    );
+    assert_eq!(
+        (json.header("vary"), csv.header("vary")),
+        ("accept", "accept")
+    );
+    fetch(&api, PATH, &[("accept", "text/html")])
+        .await
+        .problem(406, "not_acceptable");
+    let head = Request::head(PATH)
+        .header("authorization", format!("Bearer {}", api.token))
+        .header("accept", "text/csv");
+    let head = api.send(head.body(Body::empty()).unwrap()).await;
+    assert_eq!((head.status.as_u16(), head.text.as_str()), (200, ""));
 }

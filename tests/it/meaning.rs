@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use stripe_sim::{AccountConfig, AccountHandle, ApiVersion, MetadataChange, NewCharge, NewLine};
+use stripe_sim::{
+    AccountConfig, AccountHandle, ApiVersion, KeyState, MetadataChange, NewCharge, NewLine,
+};
 use tests::draws::number_from;
 use tests::world::{World, unlimited_account};
 
@@ -205,6 +207,38 @@ async fn what_a_partial_capture_released_is_no_refund_and_a_refund_of_as_much_is
     }
 }
 
+/// 20,675 authorized and 20,300 captured: Stripe calls the 375 that were released refunded.
+#[tokio::test]
+async fn what_a_partial_capture_released_is_no_refund_to_a_key_that_may_not_read_refunds() {
+    let world = empty().await;
+    let account = world.account();
+    let partly = NewCharge {
+        amount_captured: Some(20_300),
+        ..NewCharge::of(20_675, "usd")
+    };
+    let untouched = account.create_charge(&partly).unwrap();
+    let refunded = account.create_charge(&partly).unwrap();
+    account.refund(&refunded, Some(300)).unwrap();
+    let in_full = account.create_charge(&partly).unwrap();
+    account.refund(&in_full, Some(20_300)).unwrap();
+    let key = "rk_test_without_refunds";
+    let permissions = ["rak_charge_read", "rak_event_read", "rak_customer_read"];
+    account.set_key(key, Some(&permissions), KeyState::Active);
+    let connected = world
+        .connect_with(json!({"api_key": key}))
+        .await
+        .expect(201);
+    world.job_completed(&connected["job_id"]).await;
+    assert_eq!(money(&world, &untouched).await, (20_300, 0));
+    assert_eq!(money(&world, &refunded).await, (20_300, 300));
+    assert_eq!(money(&world, &in_full).await, (20_300, 20_300));
+    let late = account.create_charge(&hold(20_675)).unwrap();
+    account.capture(&late, Some(20_300)).unwrap();
+    world.sync(json!({})).await;
+    assert_eq!(money(&world, &late).await, (20_300, 0));
+    world.assert_exact().await;
+}
+
 #[tokio::test]
 async fn amounts_pass_unchanged_in_minor_units_and_currencies_are_never_added() {
     let world = empty().await;
@@ -213,7 +247,7 @@ async fn amounts_pass_unchanged_in_minor_units_and_currencies_are_never_added() 
     let amounts = [
         ("bhd", 5_010),
         ("huf", 17_545),
-        // Stripe takes twelve digits; more than any currency needs are stored all the same.
+        // Stripe takes twelve digits; ten times as much is stored all the same, and more is parked.
         ("idr", 999_999_999_999),
         ("isk", 500),
         ("jpy", 500),
@@ -221,7 +255,7 @@ async fn amounts_pass_unchanged_in_minor_units_and_currencies_are_never_added() 
         ("twd", 80_045),
         ("ugx", 500),
         ("usd", 500),
-        ("vnd", i64::MAX),
+        ("vnd", 10_000_000_000_000),
     ];
     let line = |amount| NewLine {
         amount: Some(amount),

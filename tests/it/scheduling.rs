@@ -56,6 +56,10 @@ impl Broker for Recorder {
             Link::Up
         }
     }
+
+    fn receiving(&self) -> Link {
+        self.link()
+    }
 }
 
 struct Setup {

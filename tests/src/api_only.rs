@@ -18,7 +18,7 @@ use common::broker;
 use common::clock::{TestClock, new_id, random_bytes};
 use common::credential::Keyring;
 use common::db::Role;
-use common::lifecycle;
+use common::lifecycle::{self, http};
 use common::stripe::{Settings, Stripe};
 use common::tenant::{self, OrganizationId, TokenRole};
 use secrecy::ExposeSecret as _;
@@ -98,6 +98,15 @@ impl ApiOnly {
 
     /// The same with a limit for each token.
     pub async fn start_with_rate(token_rate: api::TokenRate) -> Self {
+        Self::start_with(api::Limits {
+            token_rate,
+            ..api::Limits::default()
+        })
+        .await
+    }
+
+    /// The same with limits of a test's own.
+    pub async fn start_with(limits: api::Limits) -> Self {
         lifecycle::prepare_process();
         let database = TestDatabase::create().await;
         let clock = TestClock::at(now());
@@ -110,7 +119,7 @@ impl ApiOnly {
             stripe: keys_only_stripe().await,
             keyring: Arc::new(Keyring::parse(keyring.expose_secret()).expect("a keyring")),
             shutdown: CancellationToken::new(),
-            token_rate,
+            limits,
             ready: true,
         });
         let mut world = Self {
@@ -121,6 +130,29 @@ impl ApiOnly {
         };
         world.token = world.token("acme", TokenRole::Admin).await;
         world
+    }
+
+    /// Serves it as the program does; the URL without a path.
+    pub async fn serve(&self) -> String {
+        self.serve_with(http::Limits::new(NonZeroU32::new(512).expect("not zero")))
+            .await
+    }
+
+    /// The same with limits of a test's own.
+    pub async fn serve_with(&self, limits: http::Limits) -> String {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+            .await
+            .expect("a free port");
+        let url = format!("http://{}", listener.local_addr().expect("an address"));
+        let stop = CancellationToken::new();
+        tokio::spawn(http::serve(
+            listener,
+            self.router.clone(),
+            "api",
+            limits,
+            stop,
+        ));
+        url
     }
 
     /// Makes a token, and its organization where that is new.

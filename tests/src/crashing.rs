@@ -40,7 +40,7 @@ const NOT_COMPARED: [(&str, &str); 3] = [
     ),
 ];
 /// Columns that tell when and where a job ran, not what it found.
-const BOOKKEEPING: [(&str, &str, &str); 9] = [
+const BOOKKEEPING: [(&str, &str, &str); 10] = [
     ("", "organization_id", "whose it is"),
     ("", "connection_id", "whose it is"),
     (
@@ -58,6 +58,7 @@ const BOOKKEEPING: [(&str, &str, &str); 9] = [
         "covered_from",
         "counted from when it was connected",
     ),
+    ("stripe_sync_state", "covered_to", "when Stripe was read"),
     (
         "stripe_aggregate_versions",
         "written_by",
@@ -247,7 +248,7 @@ async fn run_oldest_job(engine: consumer::Engine) {
         .expect("PostgreSQL answers")
         .expect("a job waits");
     drop(conn);
-    consumer::run_claimed(&engine, &Context::system(), job).await;
+    Box::pin(consumer::run_claimed(&engine, &Context::system(), job)).await;
 }
 
 /// What begins a job.

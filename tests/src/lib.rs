@@ -15,6 +15,8 @@ pub mod database;
 pub mod documents;
 pub mod draws;
 mod exact;
+pub mod half_broker;
 pub mod programs;
 pub mod servers;
+pub mod shell;
 pub mod world;

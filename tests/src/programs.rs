@@ -23,8 +23,14 @@ pub fn free_port() -> u16 {
     listener.local_addr().expect("an address").port()
 }
 
-/// Where the programs were built: in the folder of the running program, above `deps` for a test.
-fn binary(name: &str) -> PathBuf {
+/// Where the programs were built.
+pub fn binaries() -> PathBuf {
+    let folder = binary("stripe-sync");
+    folder.parent().expect("a folder").to_owned()
+}
+
+/// The path of a program that was built: in the folder of the running program, above `deps` for a test.
+pub fn binary(name: &str) -> PathBuf {
     let running = std::env::current_exe().expect("the program's own path");
     let folder = running
         .ancestors()
@@ -83,11 +89,16 @@ impl Program {
     pub async fn terminate(&mut self) {
         let pid = Pid::from_raw(i32::try_from(self.child.id()).expect("a process id"));
         kill(pid, Signal::SIGTERM).expect("a program of ours");
-        let status = poll(&format!("{} to end", self.name), || {
+        let status = self.ended().await;
+        assert!(status.success(), "{} ended with {status}", self.name);
+    }
+
+    /// Waits until it ends by itself.
+    pub async fn ended(&mut self) -> std::process::ExitStatus {
+        poll(&format!("{} to end", self.name), || {
             self.child.try_wait().expect("a child")
         })
-        .await;
-        assert!(status.success(), "{} ended with {status}", self.name);
+        .await
     }
 
     /// The most memory that it has held so far, in KiB.
@@ -212,14 +223,7 @@ impl Deployment {
 
     /// Runs `stripe-sync` with arguments to its end; what it printed.
     pub fn run(&self, arguments: &[&str]) -> String {
-        let output = Command::new(binary("stripe-sync"))
-            .args(arguments)
-            .env_clear()
-            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-            .envs(self.settings.iter().map(|(name, value)| (name, value)))
-            .current_dir(self.directory.path())
-            .output()
-            .expect("stripe-sync runs");
+        let output = self.output(arguments);
         let errors = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(
             output.status.success(),
@@ -228,10 +232,41 @@ impl Deployment {
         String::from_utf8(output.stdout).expect("text")
     }
 
+    /// Runs `stripe-sync` with arguments, which must fail; what it complained of.
+    pub fn run_refused(&self, arguments: &[&str]) -> String {
+        let output = self.output(arguments);
+        assert_eq!(
+            output.status.code(),
+            Some(1),
+            "stripe-sync {arguments:?}: {output:?}"
+        );
+        String::from_utf8(output.stderr).expect("text")
+    }
+
+    fn output(&self, arguments: &[&str]) -> std::process::Output {
+        Command::new(binary("stripe-sync"))
+            .args(arguments)
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .envs(self.settings.iter().map(|(name, value)| (name, value)))
+            .current_dir(self.directory.path())
+            .output()
+            .expect("stripe-sync runs")
+    }
+
     /// Starts `api`, `scheduler` or `consumer`.
     pub fn start(&mut self, name: &str) {
-        let ops = format!("127.0.0.1:{}", free_port());
-        self.start_with(name, &[], &[("OPS_BIND", &ops)]);
+        self.start_at(name, &format!("127.0.0.1:{}", free_port()));
+    }
+
+    /// The same with this address for its health and metrics.
+    pub fn start_at(&mut self, name: &str, ops: &str) {
+        self.start_with(name, &[], &[("OPS_BIND", ops)]);
+    }
+
+    /// Starts a program with these settings alone, `OPS_BIND` among them.
+    pub fn start_as_set(&mut self, name: &str) {
+        self.start_with(name, &[], &[]);
     }
 
     /// Starts `stripe-sync up`, the three in one process.
@@ -259,12 +294,22 @@ impl Deployment {
 
     /// Kills the program of this name with SIGKILL.
     pub fn kill(&mut self, name: &str) {
-        let at = self
-            .programs
-            .iter()
-            .position(|(n, _)| n == name)
-            .expect("it was started");
-        self.programs.remove(at).1.kill();
+        self.take(name).kill();
+    }
+
+    /// Ends the program of this name with SIGTERM.
+    pub async fn stop(&mut self, name: &str) {
+        self.take(name).terminate().await;
+    }
+
+    /// Waits until the program of this name ends by itself.
+    pub async fn ended(&mut self, name: &str) -> std::process::ExitStatus {
+        self.take(name).ended().await
+    }
+
+    fn take(&mut self, name: &str) -> Program {
+        let of_name = self.programs.iter().position(|(n, _)| n == name);
+        self.programs.remove(of_name.expect("it was started")).1
     }
 
     /// The most memory that the program of this name has held so far, in KiB.

@@ -36,9 +36,10 @@ const PROGRAM_RATE: &str = "10000";
 #[derive(Debug)]
 pub struct WorldBuilder {
     accounts: Vec<AccountConfig>,
-    rabbitmq: bool,
     event_lag: Duration,
     lease: Duration,
+    quiet: Duration,
+    amqp_url: Option<String>,
     consumers: u16,
     rate: NonZeroU32,
     stripe_time: TimeSource,
@@ -68,8 +69,23 @@ impl WorldBuilder {
 
     /// Jobs travel through RabbitMQ.
     #[must_use]
-    pub fn rabbitmq(mut self) -> Self {
-        self.rabbitmq = true;
+    pub fn rabbitmq(self) -> Self {
+        let url = shared_amqp_url();
+        self.rabbitmq_at(url)
+    }
+
+    /// Jobs travel through the RabbitMQ of this URL.
+    #[must_use]
+    pub fn rabbitmq_at(mut self, url: String) -> Self {
+        self.amqp_url = Some(url);
+        self
+    }
+
+    /// How long a consumer hears nothing before it looks for jobs by itself; for ever when not called, so that a
+    /// lost message is noticed.
+    #[must_use]
+    pub fn quiet(mut self, quiet: Duration) -> Self {
+        self.quiet = quiet;
         self
     }
 
@@ -103,7 +119,7 @@ impl WorldBuilder {
             simulator = simulator.account(account);
         }
         let sim = simulator.start().await.expect("the simulator starts");
-        let parts = Parts::new(&sim, self.rabbitmq, self.rate);
+        let parts = Parts::new(&sim, self.amqp_url, self.rate);
         let api_stop = CancellationToken::new();
         let api_url = serve_api(&parts, &database, api_stop.clone()).await;
         let mut world = World {
@@ -113,6 +129,7 @@ impl WorldBuilder {
             parts,
             event_lag: self.event_lag,
             lease: self.lease,
+            quiet: self.quiet,
             http: reqwest::Client::builder().build().expect("an HTTP client"),
             consumers: Vec::new(),
             api_stop,
@@ -138,14 +155,14 @@ struct Parts {
 }
 
 impl Parts {
-    fn new(sim: &SimHandle, rabbitmq: bool, rate: NonZeroU32) -> Self {
+    fn new(sim: &SimHandle, amqp_url: Option<String>, rate: NonZeroU32) -> Self {
         let keys = Keyring::generate("k1");
         let stripe = stripe_at(sim, rate);
         Self {
             keyring: Arc::new(Keyring::parse(keys.expose_secret()).expect("a keyring")),
             keys,
             stripe,
-            amqp_url: rabbitmq.then(|| shared_amqp_url().into()),
+            amqp_url: amqp_url.map(Into::into),
             queue_prefix: format!("test_{}", new_id(SystemClock.now()).simple()),
         }
     }
@@ -176,9 +193,12 @@ async fn serve_api(parts: &Parts, database: &TestDatabase, stop: CancellationTok
         stripe: parts.stripe.clone(),
         keyring: Arc::clone(&parts.keyring),
         shutdown: stop.clone(),
-        token_rate: api::TokenRate {
-            per_second: NO_LIMIT,
-            burst: NO_LIMIT,
+        limits: api::Limits {
+            token_rate: api::TokenRate {
+                per_second: NO_LIMIT,
+                burst: NO_LIMIT,
+            },
+            ..api::Limits::default()
         },
         ready: true,
     });
@@ -186,11 +206,11 @@ async fn serve_api(parts: &Parts, database: &TestDatabase, stop: CancellationTok
         .await
         .expect("a free port");
     let url = format!("http://{}", listener.local_addr().expect("an address"));
-    let router = api::router(state);
-    tokio::spawn(async move {
-        let served = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned());
-        served.await.expect("the API serves");
-    });
+    let context = Context {
+        shutdown: stop,
+        ..Context::system()
+    };
+    tokio::spawn(api::serve(listener, state, context));
     url
 }
 
@@ -214,6 +234,7 @@ pub struct World {
     parts: Parts,
     event_lag: Duration,
     lease: Duration,
+    quiet: Duration,
     http: reqwest::Client,
     consumers: Vec<RunningConsumer>,
     api_stop: CancellationToken,
@@ -251,9 +272,10 @@ impl World {
     pub fn builder() -> WorldBuilder {
         WorldBuilder {
             accounts: Vec::new(),
-            rabbitmq: false,
             event_lag: Duration::from_mins(1),
             lease: Duration::from_secs(30),
+            quiet: Duration::MAX,
+            amqp_url: None,
             consumers: 1,
             rate: NO_LIMIT,
             stripe_time: TimeSource::System,
@@ -333,6 +355,7 @@ impl World {
             lease: self.lease,
             slots: 4,
             event_lag: self.event_lag,
+            quiet: self.quiet,
             owner: format!("consumer-{}", new_id(SystemClock.now())),
             fail_points,
         }

@@ -2,12 +2,16 @@
 
 use std::ops::RangeInclusive;
 
+use axum::body::{Body, HttpBody as _};
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, header};
 use bytes::Bytes;
+use common::lifecycle::http::Limit;
 use serde_json::{Map, Value};
 
+use crate::SERVER;
 use crate::problem::{ApiError, FieldError};
+use crate::state::ApiState;
 
 /// The longest body that is read. 50 conditions of 1,000 values of 500 characters would be longer; a
 /// rule that long belongs into metadata.
@@ -17,10 +21,10 @@ pub(crate) const MAX_BODY_BYTES: usize = 1024 * 1024;
 #[derive(Debug)]
 pub(crate) struct JsonBody(pub(crate) Value);
 
-impl<S: Send + Sync> FromRequest<S> for JsonBody {
+impl FromRequest<ApiState> for JsonBody {
     type Rejection = ApiError;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+    async fn from_request(request: Request, state: &ApiState) -> Result<Self, ApiError> {
         if !is_json(request.headers()) {
             return Err(ApiError::UnsupportedMediaType);
         }
@@ -28,20 +32,47 @@ impl<S: Send + Sync> FromRequest<S> for JsonBody {
     }
 }
 
-async fn bytes<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, ApiError> {
-    Bytes::from_request(request, state)
-        .await
-        .map_err(|rejection| match rejection.status() {
-            axum::http::StatusCode::PAYLOAD_TOO_LARGE => ApiError::TooLarge {
-                limit_bytes: MAX_BODY_BYTES,
-            },
-            _ => ApiError::MalformedJson {
-                detail: "the body broke off".to_owned(),
-            },
-        })
+/// The whole body. The limit on its time is for all of it, since a client that sends a byte now and then is never
+/// idle.
+async fn bytes(request: Request, state: &ApiState) -> Result<Bytes, ApiError> {
+    let limit = state.limits.body;
+    let read = tokio::time::timeout(limit, Bytes::from_request(request, state)).await;
+    let Ok(read) = read else {
+        Limit::Body.count(SERVER);
+        return Err(ApiError::BodyTimeout {
+            limit_secs: limit.as_secs(),
+        });
+    };
+    read.map_err(|rejection| match rejection.status() {
+        axum::http::StatusCode::PAYLOAD_TOO_LARGE => too_large(),
+        _ => ApiError::MalformedJson {
+            detail: "it ended before its declared length".to_owned(),
+        },
+    })
+}
+
+/// Refuses a body that says that it is too long before any of it is read.
+pub(crate) fn check_announced_length(body: &Body) -> Result<(), ApiError> {
+    let announced = body.size_hint().lower();
+    if announced > MAX_BODY_BYTES as u64 {
+        return Err(too_large());
+    }
+    Ok(())
+}
+
+fn too_large() -> ApiError {
+    Limit::BodyBytes.count(SERVER);
+    ApiError::TooLarge {
+        limit_bytes: MAX_BODY_BYTES,
+    }
 }
 
 fn parse(body: &[u8]) -> Result<Value, ApiError> {
+    if body.is_empty() {
+        return Err(ApiError::MalformedJson {
+            detail: "it is empty".to_owned(),
+        });
+    }
     serde_json::from_slice(body).map_err(|cause| ApiError::MalformedJson {
         detail: cause.to_string(),
     })
@@ -72,10 +103,10 @@ pub(crate) struct Fields {
     problems: Vec<FieldError>,
 }
 
-impl<S: Send + Sync> FromRequest<S> for Fields {
+impl FromRequest<ApiState> for Fields {
     type Rejection = ApiError;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+    async fn from_request(request: Request, state: &ApiState) -> Result<Self, ApiError> {
         let JsonBody(value) = JsonBody::from_request(request, state).await?;
         Ok(Self::of(value))
     }
@@ -85,10 +116,10 @@ impl<S: Send + Sync> FromRequest<S> for Fields {
 #[derive(Debug)]
 pub(crate) struct OptionalFields(pub(crate) Fields);
 
-impl<S: Send + Sync> FromRequest<S> for OptionalFields {
+impl FromRequest<ApiState> for OptionalFields {
     type Rejection = ApiError;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+    async fn from_request(request: Request, state: &ApiState) -> Result<Self, ApiError> {
         let json = is_json(request.headers());
         let body = bytes(request, state).await?;
         if body.is_empty() {
@@ -136,14 +167,17 @@ impl Fields {
             return None;
         };
         let chars = text.chars().count();
-        if chars == 0 || chars > max_chars || text.contains('\0') {
-            self.refuse(
-                name,
-                format!("must have 1 to {max_chars} characters, none of them U+0000"),
-            );
-            return None;
-        }
-        Some(text)
+        let problem = if chars == 0 {
+            "must not be empty".to_owned()
+        } else if chars > max_chars {
+            format!("must have at most {max_chars} characters and has {chars}")
+        } else if text.contains('\0') {
+            "must not have the character U+0000".to_owned()
+        } else {
+            return Some(text);
+        };
+        self.refuse(name, problem);
+        None
     }
 
     /// Takes a text that may be cleared: the outer option says whether it was given.
@@ -172,25 +206,36 @@ impl Fields {
     /// Takes a whole number within a range.
     pub(crate) fn integer(&mut self, name: &str, range: RangeInclusive<i32>) -> Option<i32> {
         let value = self.take(name)?;
-        let number = value
-            .as_i64()
-            .and_then(|n| i32::try_from(n).ok())
-            .filter(|n| range.contains(n));
-        if number.is_none() {
-            let (min, max) = (range.start(), range.end());
+        let (min, max) = (range.start(), range.end());
+        // JSON has one number type, so 30.0 is the whole number 30.
+        let whole = value.as_f64().filter(|number| number.fract() == 0.0);
+        let Some(whole) = whole else {
             self.refuse(name, format!("must be a whole number from {min} to {max}"));
+            return None;
+        };
+        if whole < f64::from(*min) || whole > f64::from(*max) {
+            self.refuse(name, format!("must be from {min} to {max} and is {value}"));
+            return None;
         }
-        number
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "it is whole and within the range of an i32"
+        )]
+        Some(whole as i32)
     }
 
-    /// Takes a number above 0, to 1.
-    pub(crate) fn share(&mut self, name: &str) -> Option<f64> {
+    /// Takes a number from `least` to 1.
+    pub(crate) fn share(&mut self, name: &str, least: f64) -> Option<f64> {
         let value = self.take(name)?;
-        let share = value.as_f64().filter(|share| *share > 0.0 && *share <= 1.0);
-        if share.is_none() {
-            self.refuse(name, "must be a number above 0, to 1");
+        let Some(share) = value.as_f64() else {
+            self.refuse(name, format!("must be a number from {least} to 1"));
+            return None;
+        };
+        if !(least..=1.0).contains(&share) {
+            self.refuse(name, format!("must be from {least} to 1 and is {value}"));
+            return None;
         }
-        share
+        Some(share)
     }
 
     /// Takes a boolean.
@@ -255,7 +300,7 @@ mod tests {
         fields.integer("days", 1..=3650);
         fields.timezone("zone");
         fields.boolean("on");
-        fields.share("share");
+        fields.share("share", 0.01);
         fields.choice("kind", &[("a", 1), ("b", 2)]);
         fields.text("name", 10);
         fields.required_text("key", 10);
@@ -269,6 +314,43 @@ mod tests {
                 "/days", "/zone", "/on", "/share", "/kind", "/name", "/key", "/a~1b~0"
             ]
         );
+    }
+
+    #[test]
+    fn each_refusal_has_one_cause() {
+        let long = "x".repeat(11);
+        for (member, detail) in [
+            (json!({"name": ""}), "must not be empty"),
+            (
+                json!({"name": long}),
+                "must have at most 10 characters and has 11",
+            ),
+            (
+                json!({"name": "a\u{0}"}),
+                "must not have the character U+0000",
+            ),
+            (json!({"name": 1}), "must be a string"),
+            (json!({"days": "3"}), "must be a whole number from 1 to 5"),
+            (json!({"days": 1.5}), "must be a whole number from 1 to 5"),
+            (json!({"days": 6}), "must be from 1 to 5 and is 6"),
+            (json!({"share": "x"}), "must be a number from 0.01 to 1"),
+            (json!({"share": 0}), "must be from 0.01 to 1 and is 0"),
+        ] {
+            let mut fields = Fields::of(member.clone());
+            fields.text("name", 10);
+            fields.integer("days", 1..=5);
+            fields.share("share", 0.01);
+            let Err(ApiError::Invalid { errors, .. }) = fields.finish() else {
+                panic!("{member} is refused")
+            };
+            assert_eq!(errors[0].detail, detail, "{member}");
+        }
+    }
+
+    #[test]
+    fn a_whole_number_may_be_written_as_a_decimal() {
+        let mut fields = Fields::of(json!({"days": 30.0}));
+        assert_eq!(fields.integer("days", 1..=3650), Some(30));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use crate::problem::ApiError;
 
@@ -35,10 +36,12 @@ pub(super) fn decode<T: DeserializeOwned>(list: &str, cursor: &str) -> Result<T,
     if json.windows(7).any(is_year_of_many_digits) {
         return Err(ApiError::CursorInvalid);
     }
-    match serde_json::from_slice::<(String, T)>(&json) {
-        Ok((name, place)) if name == list => Ok(place),
-        _ => Err(ApiError::CursorInvalid),
+    let (name, place): (String, Value) =
+        serde_json::from_slice(&json).map_err(|_| ApiError::CursorInvalid)?;
+    if name != list {
+        return Err(ApiError::CursorOfAnotherList);
     }
+    serde_json::from_value(place).map_err(|_| ApiError::CursorInvalid)
 }
 
 /// Whether this begins a text such as `-200000-01-01T00:00:00Z`.
@@ -83,7 +86,10 @@ mod tests {
             .unwrap();
         assert_eq!(items, ["a", "b"]);
         assert_eq!(decode::<String>("letters", &cursor).unwrap(), "b");
-        assert!(decode::<String>("numbers", &cursor).is_err());
+        assert!(matches!(
+            decode::<String>("numbers", &cursor),
+            Err(ApiError::CursorOfAnotherList)
+        ));
         assert!(decode::<i64>("letters", &cursor).is_err());
         assert_eq!(
             next_cursor("letters", &mut items, 2, Clone::clone).unwrap(),

@@ -12,7 +12,7 @@ use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
 
-pub(crate) use body::{Fields, JsonBody, MAX_BODY_BYTES, OptionalFields};
+pub(crate) use body::{Fields, JsonBody, MAX_BODY_BYTES, OptionalFields, check_announced_length};
 pub(crate) use cursor::{next_cursor, page};
 pub(crate) use params::{NoParams, Params};
 

@@ -80,21 +80,25 @@ impl Params {
     /// Takes a parameter that must be given.
     pub(crate) fn required(&mut self, name: &str) -> Option<String> {
         let before = self.problems.len();
-        let text = self.text(name).filter(|text| !text.is_empty());
-        if text.is_none() && self.problems.len() == before {
-            self.refuse(name, "is missing");
+        let text = self.text(name);
+        match text.as_deref() {
+            None if self.problems.len() == before => self.refuse(name, "is missing"),
+            Some("") => self.refuse(name, "must not be empty"),
+            _ => {}
         }
-        text
+        text.filter(|text| !text.is_empty())
     }
 
     /// Takes a day.
     pub(crate) fn date(&mut self, name: &str) -> Option<NaiveDate> {
         let text = self.text(name)?;
-        let date = date(&text);
-        if date.is_none() {
-            self.refuse(name, "must be a day written as YYYY-MM-DD");
+        match date(&text) {
+            Ok(date) => Some(date),
+            Err(detail) => {
+                self.refuse(name, detail);
+                None
+            }
         }
-        date
     }
 
     /// Takes `limit`.
@@ -107,16 +111,13 @@ impl Params {
         let Some(text) = self.text("limit") else {
             return default;
         };
-        match text.parse() {
-            Ok(limit) if (1..=MAX_LIMIT).contains(&limit) => limit,
-            _ => {
-                self.refuse(
-                    "limit",
-                    format!("must be a whole number from 1 to {MAX_LIMIT}"),
-                );
-                default
-            }
-        }
+        let detail = match text.parse::<i64>() {
+            Ok(limit) if (1..=MAX_LIMIT).contains(&limit) => return limit,
+            Ok(limit) => format!("must be from 1 to {MAX_LIMIT} and is {limit}"),
+            Err(_) => format!("must be a whole number from 1 to {MAX_LIMIT}"),
+        };
+        self.refuse("limit", detail);
+        default
     }
 
     /// Takes `cursor`, a place of the list `list`.
@@ -156,17 +157,22 @@ impl Params {
 }
 
 /// Reads `YYYY-MM-DD` and nothing else.
-fn date(text: &str) -> Option<NaiveDate> {
+///
+/// # Errors
+/// What is wrong with it.
+fn date(text: &str) -> Result<NaiveDate, &'static str> {
     let shaped = text.len() == 10
         && text.bytes().enumerate().all(|(at, byte)| match at {
             4 | 7 => byte == b'-',
             _ => byte.is_ascii_digit(),
         });
+    if !shaped {
+        return Err("must be a date written as YYYY-MM-DD");
+    }
     // PostgreSQL has no year 0.
-    if shaped && !text.starts_with("0000") {
-        text.parse().ok()
-    } else {
-        None
+    match text.parse() {
+        Ok(date) if !text.starts_with("0000") => Ok(date),
+        _ => Err("must be a date that exists"),
     }
 }
 
@@ -195,8 +201,8 @@ mod tests {
         assert_eq!(
             problems(params),
             [
-                "date_from: must be a day written as YYYY-MM-DD",
-                "limit: must be a whole number from 1 to 1000",
+                "date_from: must be a date that exists",
+                "limit: must be from 1 to 1000 and is 0",
                 "connection_id: is missing",
                 "x: unknown parameter",
                 "x: unknown parameter",
@@ -222,7 +228,7 @@ mod tests {
             ("2026-03-08T00:00:00Z", false),
             ("", false),
         ] {
-            assert_eq!(date(text).is_some(), valid, "{text:?}");
+            assert_eq!(date(text).is_ok(), valid, "{text:?}");
         }
     }
 

@@ -2,8 +2,9 @@
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use axum::response::{IntoResponse, Response};
+use common::analytics::completeness::{self, Completeness, Standing};
 use common::analytics::report::{self, Group, GroupPlace, Totals};
 use common::analytics::rows::{self, ChargeRow, RowPlace};
 use common::analytics::{GroupBy, Selection};
@@ -11,12 +12,14 @@ use common::filter::{self, sql::MetadataKey};
 use common::filter::{CompiledPredicate, Invalid, MetadataSource, Predicate};
 use common::tenant::OrganizationId;
 use serde::Serialize;
-use sqlx::{Postgres, Transaction};
+use sqlx::{PgConnection, Postgres, Transaction};
 use utoipa::ToSchema;
 
 use super::export;
 use crate::auth::Caller;
 use crate::input::{Params, next_cursor, page};
+use crate::negotiation::{self, Rows};
+use crate::notes::{NamedKeys, Note};
 use crate::problem::{ApiError, FieldError};
 use crate::state::ApiState;
 
@@ -28,6 +31,8 @@ struct Query {
     selection: Selection,
     /// As it was written, and as it is meant.
     group_by: Option<(String, GroupBy)>,
+    /// The metadata keys that it names.
+    named: NamedKeys,
 }
 
 impl Query {
@@ -44,7 +49,13 @@ impl Query {
                     None
                 }
             });
-        let predicates = predicates(params);
+        let mut named = NamedKeys::default();
+        if let Some((_, GroupBy::Metadata(key))) = &group_by
+            && let Some(key) = key.named()
+        {
+            named.add(key, "group_by");
+        }
+        let predicates = predicates(params, &mut named);
         let organization_id = organization.clone();
         let selection = Selection {
             organization_id,
@@ -56,6 +67,7 @@ impl Query {
         Self {
             selection,
             group_by,
+            named,
         }
     }
 }
@@ -93,7 +105,7 @@ fn group_by(text: &str) -> Result<GroupBy, String> {
 }
 
 /// Takes `filter` and every `metadata.SOURCE.KEY=VALUE`; all of them must hold.
-fn predicates(params: &mut Params) -> Vec<CompiledPredicate> {
+fn predicates(params: &mut Params, named: &mut NamedKeys) -> Vec<CompiledPredicate> {
     let mut found = Vec::new();
     if let Some(text) = params.text("filter") {
         let parsed = serde_json::from_str(&text)
@@ -103,7 +115,10 @@ fn predicates(params: &mut Params) -> Vec<CompiledPredicate> {
                     .map_err(|problems| problems.into_iter().map(in_filter).collect::<Vec<_>>())
             });
         match parsed {
-            Ok(predicate) => found.push(predicate),
+            Ok(predicate) => {
+                named.add_conditions(&predicate, Some("filter"));
+                found.push(predicate);
+            }
             Err(problems) => params.refuse_all(problems),
         }
     }
@@ -118,7 +133,12 @@ fn predicates(params: &mut Params) -> Vec<CompiledPredicate> {
             continue;
         };
         match compile(Predicate::equality(source, key, &value)) {
-            Ok(predicate) => found.push(predicate),
+            Ok(predicate) => {
+                for (_, key) in predicate.named_keys() {
+                    named.add(key, &parameter);
+                }
+                found.push(predicate);
+            }
             Err(problems) => {
                 params.refuse_all(
                     problems
@@ -144,14 +164,11 @@ fn in_filter(problem: Invalid) -> FieldError {
 async fn begin(
     state: &ApiState,
     selection: &Selection,
-) -> Result<Transaction<'static, Postgres>, ApiError> {
+) -> Result<(Transaction<'static, Postgres>, Completeness), ApiError> {
     let mut tx = state.begin_snapshot(&selection.organization_id).await?;
-    super::connection(
-        &mut tx,
-        &selection.organization_id,
-        &selection.connection_id,
-    )
-    .await?;
+    let (organization, connection_id) = (&selection.organization_id, &selection.connection_id);
+    let standing = completeness::standing(&mut tx, organization, connection_id).await?;
+    let Standing { completeness, .. } = standing.ok_or(ApiError::NotFound)?;
     for predicate in &selection.predicates {
         if let Err(problems) = filter::queries::verify(&mut tx, predicate).await? {
             return Err(ApiError::invalid(
@@ -159,38 +176,52 @@ async fn begin(
             ));
         }
     }
-    Ok(tx)
+    Ok((tx, completeness))
+}
+
+async fn notes(
+    conn: &mut PgConnection,
+    named: NamedKeys,
+    selection: &Selection,
+) -> Result<Vec<Note>, ApiError> {
+    let (organization, connection_id) = (&selection.organization_id, &selection.connection_id);
+    named.unknown(conn, organization, connection_id).await
 }
 
 fn compile(predicate: Result<Predicate, Vec<Invalid>>) -> Result<CompiledPredicate, Vec<Invalid>> {
     CompiledPredicate::new(&predicate?)
 }
 
-/// What the selected rows add up to.
+/// Revenue report.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = RevenueReport)]
 pub(crate) struct ReportBody {
-    /// Of all selected rows, by currency; never paged.
+    /// Totals of all selected rows by currency; not paged.
     totals: Vec<Totals>,
-    /// Empty without `group_by`. Groups of time are in its order, others by net descending, then key.
+    /// Groups; empty without `group_by`. Periods are in chronological order, other groups by net revenue, highest first.
     groups: Vec<Group>,
+    completeness: Completeness,
+    /// Remarks on the request, such as a metadata key that no object has.
+    notes: Vec<Note>,
     next_cursor: Option<String>,
 }
 
-/// Revenue, whole and in groups
+/// Get a revenue report
 ///
-/// `metadata.SOURCE.KEY=VALUE` as a further parameter is the short form of a filter on equality; several
-/// of them, and `filter`, must all hold.
-#[utoipa::path(get, path = "/v1/analytics/stripe", tag = "analytics",
-    params(("connection_id" = String, Query, description = "The connection"),
-           ("date_from" = Option<String>, Query, description = "First day, `YYYY-MM-DD`"),
-           ("date_to" = Option<String>, Query, description = "Last day, which belongs to it"),
-           ("group_by" = Option<String>, Query, description = "day, week, month, currency, product, \
-                price, customer, or `metadata:SOURCE.KEY`"),
-           ("filter" = Option<String>, Query, description = "`{operator, conditions}` as JSON; only \
-                rows that match are counted"),
-           ("limit" = Option<i64>, Query, description = "1 to 1000, 50 unless given"),
-           ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before")),
-    responses((status = 200, body = ReportBody)))]
+/// A further parameter `metadata.SOURCE.KEY=VALUE`, such as `metadata.charge.tier=gold`, is the short form
+/// of a filter for equality. All such parameters and `filter` must hold.
+#[utoipa::path(get, path = "/v1/analytics/stripe", operation_id = "get_revenue_report",
+    tag = "analytics",
+    params(("connection_id" = String, Query, description = "Connection id"),
+           ("date_from" = Option<String>, Query, description = "First day, inclusive"),
+           ("date_to" = Option<String>, Query, description = "Last day, inclusive"),
+           ("group_by" = Option<String>, Query, description = "What to group by: a period, a field, or \
+                `metadata:SOURCE.KEY` such as `metadata:charge.tier`"),
+           ("filter" = Option<String>, Query, description = "Conditions as JSON; only lines that match are \
+                counted"),
+           ("limit" = Option<i64>, Query, description = "Items per page; 50 by default"),
+           ("cursor" = Option<String>, Query, description = "`next_cursor` of the previous page")),
+    responses((status = 200, description = "The report", body = ReportBody)))]
 pub(crate) async fn report(
     State(state): State<ApiState>,
     caller: Caller,
@@ -205,7 +236,7 @@ pub(crate) async fn report(
     let after: Option<GroupPlace> = params.cursor(&list)?;
     params.finish()?;
     let selection = query.selection;
-    let mut tx = begin(&state, &selection).await?;
+    let (mut tx, completeness) = begin(&state, &selection).await?;
     let (totals, mut groups) = match &query.group_by {
         Some((_, by)) => {
             let limit = page(limit);
@@ -213,76 +244,90 @@ pub(crate) async fn report(
         }
         None => (report::totals(&mut tx, &selection).await?, Vec::new()),
     };
+    let notes = notes(&mut tx, query.named, &selection).await?;
     tx.commit().await?;
     let next_cursor = next_cursor(&list, &mut groups, limit, |group| GroupPlace::from(group))?;
     Ok(Json(ReportBody {
         totals,
         groups,
+        completeness,
+        notes,
         next_cursor,
     }))
 }
 
-/// A page of rows.
+/// Page of charge lines.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ChargeRowList)]
 pub(crate) struct ChargeRows {
     data: Vec<ChargeRow>,
+    completeness: Completeness,
+    /// Remarks on the request, such as a metadata key that no object has.
+    notes: Vec<Note>,
     next_cursor: Option<String>,
 }
 
-/// The rows behind the figures, newest first
+/// List charge lines
 ///
-/// Those that do not count are there too, with 0 for what counting would have added. `Accept: text/csv`
-/// streams the whole selection, whatever `limit` and `cursor` say. `group_by` is taken so that one query
-/// serves both calls, and changes nothing.
-#[utoipa::path(get, path = "/v1/analytics/stripe/charges", tag = "analytics",
-    params(("connection_id" = String, Query, description = "The connection"),
-           ("date_from" = Option<String>, Query, description = "First day, `YYYY-MM-DD`"),
-           ("date_to" = Option<String>, Query, description = "Last day, which belongs to it"),
-           ("group_by" = Option<String>, Query, description = "Changes nothing"),
-           ("filter" = Option<String>, Query, description = "`{operator, conditions}` as JSON"),
-           ("limit" = Option<i64>, Query, description = "1 to 1000, 50 unless given"),
-           ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before")),
-    responses((status = 200, description = "Rows", content(
-        (ChargeRows = "application/json"), (String = "text/csv")))))]
+/// Newest first. Charges that do not count are included, with 0 for gross, refunded, net and units.
+/// `Accept: text/csv` streams the whole selection and ignores `limit` and `cursor`; its `completeness` is then JSON
+/// in the header `Stripe-Sync-Completeness`. `group_by` is accepted so that one query string works for the report
+/// and for its rows, and has no effect.
+#[utoipa::path(get, path = "/v1/analytics/stripe/charges", operation_id = "list_charge_lines",
+    tag = "analytics",
+    params(("connection_id" = String, Query, description = "Connection id"),
+           ("date_from" = Option<String>, Query, description = "First day, inclusive"),
+           ("date_to" = Option<String>, Query, description = "Last day, inclusive"),
+           ("group_by" = Option<String>, Query, description = "Has no effect"),
+           ("filter" = Option<String>, Query, description = "Conditions as JSON; only lines that match are \
+                returned"),
+           ("limit" = Option<i64>, Query, description = "Items per page; 50 by default"),
+           ("cursor" = Option<String>, Query, description = "`next_cursor` of the previous page")),
+    responses((status = 200, description = "A page of charge lines, or all of them as CSV", content(
+        (ChargeRows = "application/json"), (String = "text/csv"))),
+              (status = 406, description = "`not_acceptable`: `Accept` excludes both JSON and CSV",
+               body = crate::problem::Problem, content_type = "application/problem+json")))]
 pub(crate) async fn charges(
     State(state): State<ApiState>,
     caller: Caller,
+    method: Method,
     headers: HeaderMap,
     mut params: Params,
 ) -> Result<Response, ApiError> {
+    let wanted = negotiation::rows(&headers)?;
     let query = Query::read(&mut params, &caller.organization);
     let limit = params.limit();
     let after: Option<RowPlace> = params.cursor("charges")?;
     params.finish()?;
     let selection = query.selection;
-    let mut tx = begin(&state, &selection).await?;
-    if wants_csv(&headers) {
-        return export::csv(&state, tx, selection);
+    let (mut tx, completeness) = begin(&state, &selection).await?;
+    let by_accept = [(header::VARY, "accept")];
+    if wanted == Rows::Csv {
+        let mut csv = export::csv(&state, &caller, &method, tx, selection)?;
+        csv.headers_mut()
+            .insert(COMPLETENESS, in_a_header(&completeness)?);
+        return Ok((by_accept, csv).into_response());
     }
     let mut data = rows::list(&mut tx, &selection, after.as_ref(), page(limit)).await?;
+    let notes = notes(&mut tx, query.named, &selection).await?;
     tx.commit().await?;
     let next_cursor = next_cursor("charges", &mut data, limit, |row| RowPlace::from(row))?;
-    Ok(Json(ChargeRows { data, next_cursor }).into_response())
+    let rows = ChargeRows {
+        data,
+        completeness,
+        notes,
+        next_cursor,
+    };
+    Ok((by_accept, Json(rows)).into_response())
 }
 
-/// Whether CSV is accepted and JSON is not named before it.
-fn wants_csv(headers: &HeaderMap) -> bool {
-    let accepted = headers
-        .get_all(header::ACCEPT)
-        .iter()
-        .filter_map(|value| value.to_str().ok());
-    let first = accepted
-        .flat_map(|value| value.split(','))
-        .map(|range| {
-            range
-                .split(';')
-                .next()
-                .unwrap_or_default()
-                .trim()
-                .to_ascii_lowercase()
-        })
-        .find(|range| matches!(range.as_str(), "text/csv" | "application/json"));
-    first.as_deref() == Some("text/csv")
+/// Where an answer that has no room for it says how far its figures reach.
+const COMPLETENESS: HeaderName = HeaderName::from_static("stripe-sync-completeness");
+
+fn in_a_header(completeness: &Completeness) -> Result<HeaderValue, ApiError> {
+    let json =
+        serde_json::to_string(completeness).map_err(|cause| ApiError::Internal(cause.into()))?;
+    HeaderValue::try_from(json).map_err(|cause| ApiError::Internal(cause.into()))
 }
 
 #[cfg(test)]
@@ -359,20 +404,5 @@ mod tests {
                 "metadata.charge."
             ]
         );
-    }
-
-    #[test]
-    fn csv_is_sent_to_those_who_ask_for_it() {
-        for (accept, csv) in [
-            ("text/csv", true),
-            ("text/csv;q=1, application/json;q=0.5", true),
-            ("application/json, text/csv", false),
-            ("*/*", false),
-        ] {
-            let mut headers = HeaderMap::new();
-            headers.insert(header::ACCEPT, accept.parse().unwrap());
-            assert_eq!(wants_csv(&headers), csv, "{accept}");
-        }
-        assert!(!wants_csv(&HeaderMap::new()));
     }
 }

@@ -4,6 +4,8 @@
 //! No database connection is held while Stripe is asked. Keys never stand in an answer, a log or an
 //! error.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -35,22 +37,30 @@ use crate::state::ApiState;
 
 pub(super) const MAX_KEY_CHARS: usize = 500;
 
-/// A Stripe account to connect.
+/// Stripe account to connect.
 #[derive(Debug, ToSchema)]
 pub(crate) struct ConnectRequest {
-    /// The token's organization.
-    #[schema(example = "acme")]
+    /// Organization of the token.
+    #[schema(
+        example = "acme",
+        min_length = 1,
+        max_length = 63,
+        pattern = "^[a-z0-9][a-z0-9_-]{0,62}$"
+    )]
     organization_id: String,
-    /// A restricted (`rk_…`) or secret (`sk_…`) key of the account; kept encrypted.
-    #[schema(value_type = String, format = Password, write_only)]
+    /// Restricted (`rk_…`) or secret (`sk_…`) key of the Stripe account. Stored encrypted, never returned.
+    #[schema(value_type = String, format = Password, write_only, min_length = 1, max_length = 500,
+        pattern = "^(sk|rk)[A-Za-z0-9_-]*$")]
     api_key: SecretString,
-    /// Days of history.
+    /// Days of history to sync.
     #[schema(minimum = 1, maximum = 3650, default = 30, value_type = Option<i32>)]
     lookback_days: i32,
-    /// An IANA name; days are days there.
-    #[schema(value_type = Option<String>, default = "UTC", example = "Europe/Berlin")]
+    /// IANA time zone that defines day boundaries.
+    #[schema(value_type = Option<String>, format = "iana-time-zone", max_length = 64, default = "UTC",
+        example = "Europe/Berlin")]
     timezone: Tz,
-    /// For people.
+    /// Display name.
+    #[schema(min_length = 1, max_length = 200, pattern = "^[^\\u0000]*$")]
     name: Option<String>,
 }
 
@@ -81,28 +91,31 @@ pub(super) fn key(text: &str) -> SecretString {
     text.trim().into()
 }
 
-/// A connection that was made, or given another key.
+/// Result of connecting an account or replacing its key.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Connected {
-    /// Names the connection from now on.
+    /// Id of the connection.
     #[schema(example = "acme-stripe-acct_1PgafTB7WZ01zgkW")]
     pub(super) connection_id: String,
     pub(super) stripe_account_id: String,
     pub(super) livemode: bool,
-    /// The job that syncs it.
+    /// Id of the job that syncs the account.
     pub(super) job_id: Uuid,
     pub(super) permissions: Vec<Permission>,
 }
 
 /// Connects a Stripe account
 ///
-/// The key must be able to read charges and events; what else it may not read is told in `permissions`
-/// and as warnings of the connection. Nothing is stored unless the answer is 201.
-#[utoipa::path(post, path = "/v1/connectors/stripe/connect", tag = "connections",
-    request_body = ConnectRequest,
-    responses((status = 201, description = "Connected; the job reads the account's history",
+/// The key must have read access to charges and events. Other missing permissions are listed in
+/// `permissions` and as warnings of the connection. Nothing is stored unless the response is 201.
+#[utoipa::path(post, path = "/v1/connectors/stripe/connect", operation_id = "connect_stripe_account",
+    tag = "connections",
+    request_body(content = ConnectRequest, example = json!({
+        "organization_id": "acme", "api_key": "rk_test_example_1PgafTB7WZ01zgkW", "lookback_days": 90,
+        "timezone": "Europe/Berlin", "name": "Main account"})),
+    responses((status = 201, description = "The account is connected and its first sync is queued",
                body = Connected),
-              (status = 409, description = "`connection_exists` or `connection_deleting`, naming it",
+              (status = 409, description = "`connection_exists` or `connection_deleting`",
                body = Problem, content_type = "application/problem+json"),
               (status = 422, description = "`invalid_request`, `stripe_key_invalid`, \
                                             `stripe_key_wrong_kind` or `stripe_permission_missing`",
@@ -235,12 +248,28 @@ pub(super) async fn store_key(
     Ok(())
 }
 
+/// How long Stripe is asked about a key, retries and all, while a person waits for the answer.
+const PROBE_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Stripe did not say enough about a key in time.
+#[derive(Debug, thiserror::Error)]
+#[error("Stripe did not answer within {PROBE_DEADLINE:?}")]
+struct ProbeTimedOut;
+
+/// Asks Stripe about a key, for [`PROBE_DEADLINE`] at most.
+pub(super) async fn probe_in_time(
+    state: &ApiState,
+    api_key: &SecretString,
+) -> Result<Result<Probe, ProbeError>, ApiError> {
+    tokio::time::timeout(PROBE_DEADLINE, state.stripe.probe(api_key))
+        .await
+        .map_err(|_| ApiError::StripeUnreachable(Box::new(ProbeTimedOut)))
+}
+
 /// Looks at a key that someone wants to use, which must be able to read what is needed.
 pub(super) async fn probe(state: &ApiState, api_key: &SecretString) -> Result<Probe, ApiError> {
-    let probe = state
-        .stripe
-        .probe(api_key)
-        .await
+    let probe = probe_in_time(state, api_key)
+        .await?
         .map_err(|error| match error {
             ProbeError::WrongKind { detail } => ApiError::StripeKeyWrongKind {
                 detail: sentence(&detail),
@@ -248,7 +277,7 @@ pub(super) async fn probe(state: &ApiState, api_key: &SecretString) -> Result<Pr
             ProbeError::Invalid { detail } => ApiError::StripeKeyInvalid {
                 detail: sentence(&detail),
             },
-            unreachable => ApiError::StripeUnreachable(Box::new(unreachable)),
+            failure => unanswered(failure),
         })?;
     let missing = probe.missing();
     if missing.is_empty() {
@@ -257,6 +286,14 @@ pub(super) async fn probe(state: &ApiState, api_key: &SecretString) -> Result<Pr
     Err(ApiError::StripePermissionMissing {
         detail: missing_detail(&missing),
     })
+}
+
+/// Why Stripe's answer said nothing about the key.
+pub(super) fn unanswered(failure: ProbeError) -> ApiError {
+    match failure {
+        ProbeError::AccountUnknown => ApiError::StripeAccountUnknown(Box::new(failure)),
+        _ => ApiError::StripeUnreachable(Box::new(failure)),
+    }
 }
 
 /// Names every missing permission and how to grant it.

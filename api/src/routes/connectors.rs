@@ -6,8 +6,7 @@ use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use common::clock::new_id;
-use common::connection::{self, Connection, Permission, Problem, Warning};
-use common::credential;
+use common::connection::{self, Connection, LEAST_RATE_SHARE, Permission, Problem, Warning};
 use common::sync::queries::{Activity, NewJob};
 use common::sync::schedule::next_sync_at;
 use common::sync::{self, JobId, JobRef, JobType, Trigger};
@@ -24,8 +23,9 @@ use crate::state::ApiState;
 /// The longest name of a connection.
 pub(crate) const MAX_NAME_CHARS: usize = 200;
 
-/// A connection.
+/// A connected Stripe account.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Connection)]
 pub(crate) struct ConnectionBody {
     #[schema(example = "acme-stripe-acct_1PgafTB7WZ01zgkW")]
     connection_id: String,
@@ -33,25 +33,25 @@ pub(crate) struct ConnectionBody {
     name: Option<String>,
     stripe_account_id: String,
     livemode: bool,
-    /// Days are days there.
+    /// IANA time zone that defines day boundaries.
     timezone: String,
-    /// Days before connecting that are covered.
+    /// Days of history before the account was connected.
     lookback_days: i32,
-    /// No scheduled jobs.
+    /// Whether scheduled syncs are paused.
     paused: bool,
     status: ConnectionStatus,
-    /// Minutes between two scheduled jobs.
+    /// Minutes between scheduled syncs.
     sync_interval_minutes: i32,
-    /// The share of Stripe's limits that syncing may use.
+    /// Share of Stripe's rate limits that syncing may use, above 0 and at most 1.
     rate_share: f64,
     permissions: Vec<Permission>,
-    /// What stops it until a person acts.
+    /// Problem that stops the connection until someone fixes it.
     problem: Option<Problem>,
-    /// What is missing while the rest goes on.
+    /// Problems that affect part of the data while syncing continues.
     warnings: Vec<Warning>,
     created_at: DateTime<Utc>,
     next_sync_at: DateTime<Utc>,
-    /// The job that dates stored rows anew, after a change of time zone.
+    /// Id of the job that recomputes dates after a change of time zone.
     #[serde(skip_serializing_if = "Option::is_none")]
     job_id: Option<Uuid>,
 }
@@ -80,18 +80,19 @@ impl ConnectionBody {
     }
 }
 
-/// A page of connections.
+/// Page of connections.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ConnectionList {
     data: Vec<ConnectionBody>,
     next_cursor: Option<String>,
 }
 
-/// The organization's connections, by id
-#[utoipa::path(get, path = "/v1/connectors", tag = "connections",
-    params(("limit" = Option<i64>, Query, description = "1 to 1000, 50 unless given"),
-           ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before")),
-    responses((status = 200, body = ConnectionList)))]
+/// List connections
+#[utoipa::path(get, path = "/v1/connectors", operation_id = "list_connections",
+    tag = "connections",
+    params(("limit" = Option<i64>, Query, description = "Items per page; 50 by default"),
+           ("cursor" = Option<String>, Query, description = "`next_cursor` of the previous page")),
+    responses((status = 200, description = "A page of connections, by id", body = ConnectionList)))]
 pub(crate) async fn list(
     State(state): State<ApiState>,
     caller: Caller,
@@ -127,10 +128,11 @@ pub(crate) async fn list(
     Ok(Json(ConnectionList { data, next_cursor }))
 }
 
-/// A connection
-#[utoipa::path(get, path = "/v1/connectors/{id}", tag = "connections",
-    params(("id" = String, Path, description = "The connection")),
-    responses((status = 200, body = ConnectionBody)))]
+/// Get a connection
+#[utoipa::path(get, path = "/v1/connectors/{id}", operation_id = "get_connection",
+    tag = "connections",
+    params(("id" = String, Path, description = "Connection id")),
+    responses((status = 200, description = "The connection", body = ConnectionBody)))]
 pub(crate) async fn get(
     State(state): State<ApiState>,
     caller: Caller,
@@ -148,7 +150,7 @@ pub(crate) async fn get(
     Ok(Json(ConnectionBody::new(connection, activity, None)))
 }
 
-/// Settings to change; what is missing stays.
+/// Settings to change. Omitted settings keep their value.
 #[derive(Debug, ToSchema)]
 #[schema(as = ConnectionUpdate)]
 #[expect(
@@ -156,19 +158,19 @@ pub(crate) async fn get(
     reason = "missing, cleared and given are three answers"
 )]
 pub(crate) struct UpdateRequest {
-    /// Null clears it.
-    #[schema(value_type = Option<String>, max_length = 200)]
+    /// Display name; null removes it.
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 200, pattern = "^[^\\u0000]*$")]
     name: Option<Option<String>>,
-    /// No scheduled jobs; one that runs finishes, and those by hand work.
+    /// Pauses scheduled syncs. A running sync finishes, and manual syncs still work.
     paused: Option<bool>,
-    /// Minutes between two scheduled jobs.
+    /// Minutes between scheduled syncs.
     #[schema(minimum = 1, maximum = 1440)]
     sync_interval_minutes: Option<i32>,
-    /// An IANA name; stored rows are dated anew by a job.
-    #[schema(value_type = Option<String>)]
+    /// IANA time zone that defines day boundaries. A change starts a job that recomputes the dates of stored rows.
+    #[schema(value_type = Option<String>, format = "iana-time-zone", max_length = 64)]
     timezone: Option<Tz>,
-    /// Above 0, to 1.
-    #[schema(exclusive_minimum = 0, maximum = 1)]
+    /// Share of Stripe's rate limits that syncing may use; a running job follows a change within seconds.
+    #[schema(minimum = 0.01, maximum = 1)]
     rate_share: Option<f64>,
 }
 
@@ -179,7 +181,7 @@ impl UpdateRequest {
             paused: fields.boolean("paused"),
             sync_interval_minutes: fields.integer("sync_interval_minutes", 1..=1440),
             timezone: fields.timezone("timezone"),
-            rate_share: fields.share("rate_share"),
+            rate_share: fields.share("rate_share", LEAST_RATE_SHARE),
         };
         fields.finish()?;
         Ok(request)
@@ -203,13 +205,16 @@ impl UpdateRequest {
     }
 }
 
-/// Changes settings
+/// Update a connection
 ///
-/// A changed time zone answers with a `job_id`: the job that dates stored rows anew.
-#[utoipa::path(patch, path = "/v1/connectors/{id}", tag = "connections",
-    params(("id" = String, Path, description = "The connection")),
-    request_body = UpdateRequest,
-    responses((status = 200, body = ConnectionBody)))]
+/// A change of time zone returns the `job_id` of the job that recomputes the dates of stored rows.
+#[utoipa::path(patch, path = "/v1/connectors/{id}", operation_id = "update_connection",
+    tag = "connections",
+    params(("id" = String, Path, description = "Connection id")),
+    request_body(content = UpdateRequest, example = json!({
+        "name": "Main account", "paused": false, "sync_interval_minutes": 30, "timezone": "Europe/Berlin",
+        "rate_share": 0.5})),
+    responses((status = 200, description = "The updated connection", body = ConnectionBody)))]
 pub(crate) async fn update(
     State(state): State<ApiState>,
     caller: Caller,
@@ -258,13 +263,14 @@ pub(crate) async fn update(
     Ok(Json(ConnectionBody::new(connection, activity, job_id)))
 }
 
-/// Removes a connection
+/// Delete a connection
 ///
-/// Its key is gone at once, and it is not found from then on. A job removes its rows, and stays
-/// readable.
-#[utoipa::path(delete, path = "/v1/connectors/{id}", tag = "connections",
-    params(("id" = String, Path, description = "The connection")),
-    responses((status = 202, body = JobMade)))]
+/// The key is deleted immediately and the connection can no longer be read. A job removes the stored
+/// data; the job can still be read.
+#[utoipa::path(delete, path = "/v1/connectors/{id}", operation_id = "delete_connection",
+    tag = "connections",
+    params(("id" = String, Path, description = "Connection id")),
+    responses((status = 202, description = "The job that removes the data is queued", body = JobMade)))]
 pub(crate) async fn delete(
     State(state): State<ApiState>,
     caller: Caller,
@@ -275,29 +281,18 @@ pub(crate) async fn delete(
     let now = state.clock.now();
     let mut tx = state.begin(organization).await?;
     let connection = super::connection_for_update(&mut tx, organization, &connection_id).await?;
-    connection::queries::mark_deleting(&mut tx, organization, &connection_id, now).await?;
-    credential::queries::delete(&mut tx, organization, &connection_id).await?;
-    sync::queries::cancel_all(&mut tx, organization, &connection_id, now).await?;
-    let job = NewJob {
-        job_id: JobId(new_id(now)),
-        connection_id: &connection_id,
-        stripe_account_id: &connection.stripe_account_id,
-        job_type: JobType::Delete,
-        trigger: Trigger::Manual,
-        running_serves: false,
+    let deleted = connection::queries::Deletable {
+        connection_id,
+        stripe_account_id: connection.stripe_account_id,
+        deleting: false,
     };
-    let made = sync::queries::enqueue(&mut tx, organization, &job, now).await?;
+    let job_id = connection::purge::begin(&mut tx, organization, &deleted, now).await?;
     tx.commit().await?;
     state
         .wake(JobRef {
             organization_id: organization.clone(),
-            job_id: made.job_id,
+            job_id,
         })
         .await;
-    Ok((
-        StatusCode::ACCEPTED,
-        Json(JobMade {
-            job_id: made.job_id.0,
-        }),
-    ))
+    Ok((StatusCode::ACCEPTED, Json(JobMade { job_id: job_id.0 })))
 }

@@ -3,18 +3,21 @@
 //! A year of them is megabytes, which PostgreSQL, this program and the reader each handle in turn unless they
 //! overlap. They are read as fast as PostgreSQL gives them, whatever the reader does, so that a slow one holds
 //! memory for one answer and no connection to the database. What was answered is kept for whoever asks the same
-//! before any of the connection's aggregates is written again; PostgreSQL is asked whether that has happened. What fails
+//! before any of the connection's aggregates is written again; PostgreSQL is asked whether that has happened. The same
+//! version is the answer's entity tag: a caller that has it already gets 304. What fails
 //! before anything was read is answered as a problem; afterwards the transfer ends without its last chunk, so that a
 //! client can tell.
 
+use std::convert::Infallible;
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderName, header};
+use axum::http::{HeaderMap, HeaderName, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use chrono::NaiveDate;
+use common::analytics::completeness::{self, Completeness, Standing};
 use common::analytics::daily::{self, DailyAggregate, Version};
 use common::cause::Chain;
 use common::tenant::OrganizationId;
@@ -22,33 +25,41 @@ use futures::{StreamExt as _, stream};
 use moka::sync::Cache;
 use sqlx::{Postgres, Transaction};
 use tokio::sync::mpsc;
+use tokio_stream::wrappers::UnboundedReceiverStream;
 use tracing::{Instrument as _, warn};
 use utoipa::ToSchema;
 
 use super::analytics::dates;
+use super::streamed::{self, Part};
 use crate::auth::Caller;
 use crate::input::Params;
+use crate::negotiation::Validator;
 use crate::problem::ApiError;
 use crate::state::ApiState;
 
-/// Days with something counted. It is written by hand, since its parts are JSON that is stored as such.
+/// Revenue by day and currency.
 #[derive(Debug, ToSchema)]
 #[expect(dead_code, reason = "it says what is written")]
 pub(crate) struct DailyAggregates {
+    completeness: Completeness,
     data: Vec<DailyAggregate>,
 }
 
-/// Revenue by day
+/// Get revenue by day
 ///
-/// While a job runs these may lag behind the rows; when it completes they are equal.
-#[utoipa::path(get, path = "/v1/analytics/stripe/daily-aggregates", tag = "analytics",
-    params(("connection_id" = String, Query, description = "The connection"),
-           ("date_from" = Option<String>, Query, description = "First day, `YYYY-MM-DD`"),
-           ("date_to" = Option<String>, Query, description = "Last day, which belongs to it")),
-    responses((status = 200, body = DailyAggregates)))]
+/// May lag behind the other figures while a job runs, and equals them once the job has completed. With the `ETag` of
+/// an earlier answer in `If-None-Match`, the answer is 304 as long as nothing has changed.
+#[utoipa::path(get, path = "/v1/analytics/stripe/daily-aggregates", operation_id = "get_daily_revenue",
+    tag = "analytics",
+    params(("connection_id" = String, Query, description = "Connection id"),
+           ("date_from" = Option<String>, Query, description = "First day, inclusive"),
+           ("date_to" = Option<String>, Query, description = "Last day, inclusive")),
+    responses((status = 200, description = "Days with counted charges", body = DailyAggregates),
+              (status = 304, description = "Nothing has changed since the answer with this `ETag`")))]
 pub(crate) async fn daily_aggregates(
     State(state): State<ApiState>,
     caller: Caller,
+    headers: HeaderMap,
     mut params: Params,
 ) -> Result<Response, ApiError> {
     let connection_id = params.required("connection_id").unwrap_or_default();
@@ -58,9 +69,16 @@ pub(crate) async fn daily_aggregates(
     // One moment for the version and the answer: one made of rows that came between them would be found again
     // once these are gone.
     let mut tx = state.begin_snapshot(&organization).await?;
-    let version = daily::version(&mut tx, &organization, &connection_id).await?;
+    let standing = completeness::standing(&mut tx, &organization, &connection_id).await?;
+    let standing = standing.ok_or(ApiError::NotFound)?;
+    let validator = Validator::private(&tag(&standing));
+    if let Some(unchanged) = validator.not_modified(&headers) {
+        return Ok(unchanged);
+    }
+    // Not kept with the days: it moves with every sync, and most syncs change no day.
+    let head = head(&standing.completeness)?;
     let asked = Asked {
-        version: version.ok_or(ApiError::NotFound)?,
+        version: standing.version,
         organization,
         connection_id,
         dates,
@@ -68,30 +86,39 @@ pub(crate) async fn daily_aggregates(
     if let Some(answer) = state.daily_answers.get(&asked) {
         // Nothing was written: the answer need not wait for the transaction to end.
         drop(tx);
-        return Ok((JSON, answer).into_response());
+        let whole = [head, answer, END].map(Ok::<_, Infallible>);
+        let body = Body::from_stream(stream::iter(whole));
+        return Ok(validator.mark((JSON, body).into_response()));
     }
-    let (pieces, mut answer) = mpsc::unbounded_channel();
-    tokio::spawn(read(tx, asked, state.daily_answers, pieces).in_current_span());
-    let Some(first) = next_of(&mut answer).await? else {
-        return Err(broken_off());
+    let (parts, answer) = mpsc::unbounded_channel();
+    tokio::spawn(read(tx, asked, state.daily_answers, parts).in_current_span());
+    let mut answer = UnboundedReceiverStream::new(answer);
+    let first = match answer.next().await {
+        Some(first @ Ok(Part::Bytes(_))) => first,
+        Some(Err(error)) => return Err(error),
+        Some(Ok(Part::End)) | None => return Err(broken_off()),
     };
-    let rest = stream::try_unfold(answer, |mut answer| async {
-        let chunk = next_of(&mut answer).await?;
-        Ok(chunk.map(|chunk| (chunk, answer)))
-    });
-    let body = Body::from_stream(stream::iter([Ok::<_, ApiError>(first)]).chain(rest));
-    Ok((JSON, body).into_response())
+    let begun = stream::iter([Ok(Part::Bytes(head)), first]);
+    let body = streamed::body(begun.chain(answer), broken_off);
+    Ok(validator.mark((JSON, body).into_response()))
 }
+
+/// Names this answer among those of one URL: by the program that renders it and by all that it is made of.
+fn tag(standing: &Standing) -> String {
+    format!("{}-{}", env!("CARGO_PKG_VERSION"), standing.tag())
+}
+
+/// What comes before the days.
+fn head(completeness: &Completeness) -> Result<Bytes, ApiError> {
+    let completeness =
+        serde_json::to_string(completeness).map_err(|cause| ApiError::Internal(cause.into()))?;
+    Ok(format!(r#"{{"completeness":{completeness},"data":"#).into())
+}
+
+/// What comes after them.
+const END: Bytes = Bytes::from_static(b"}");
 
 const JSON: [(HeaderName, &str); 1] = [(header::CONTENT_TYPE, "application/json")];
-
-/// A part of an answer, or none at its end.
-type Piece = Result<Option<Bytes>, ApiError>;
-
-/// The next part, none at the end; an error when whoever reads it is gone before that.
-async fn next_of(answer: &mut mpsc::UnboundedReceiver<Piece>) -> Piece {
-    answer.recv().await.unwrap_or_else(|| Err(broken_off()))
-}
 
 fn broken_off() -> ApiError {
     ApiError::Internal("the daily aggregates broke off".into())
@@ -113,7 +140,7 @@ pub(crate) struct Asked {
     version: Version,
 }
 
-/// Answers that were given, each in one piece.
+/// The days of answers that were given, each in one piece.
 pub(crate) type Answers = Cache<Asked, Bytes>;
 
 /// None yet.
@@ -132,31 +159,27 @@ async fn read(
     mut tx: Transaction<'static, Postgres>,
     asked: Asked,
     answers: Answers,
-    pieces: mpsc::UnboundedSender<Piece>,
+    parts: mpsc::UnboundedSender<Result<Part, ApiError>>,
 ) {
-    // Not given by itself: what fails before the first days is still answered as a problem.
-    let mut answer = br#"{"data":"#.to_vec();
-    let mut given = 0;
+    let mut answer = Vec::new();
     let mut give = |chunk: Vec<u8>| {
         answer.extend_from_slice(&chunk);
-        let piece = Bytes::copy_from_slice(&answer[given..]);
-        given = answer.len();
         // Whoever asked may be gone, here and below.
-        let _ = pieces.send(Ok(Some(piece)));
+        let _ = parts.send(Ok(Part::Bytes(chunk.into())));
     };
     let (organization, connection_id) = (&asked.organization, asked.connection_id.as_str());
     let read = daily::hand_out(&mut tx, organization, connection_id, asked.dates, &mut give).await;
     let end = match read {
         Ok(()) => {
-            give(b"}".to_vec());
             answer.shrink_to_fit();
             answers.insert(asked, answer.into());
-            Ok(None)
+            let _ = parts.send(Ok(Part::Bytes(END)));
+            Ok(Part::End)
         }
         Err(cause) => {
             warn!(error = %Chain(&cause), connection.id = connection_id, "daily aggregates broke off");
             Err(cause.into())
         }
     };
-    let _ = pieces.send(end);
+    let _ = parts.send(end);
 }

@@ -17,23 +17,24 @@ use crate::state::ApiState;
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = DiscoveredKey)]
 pub(crate) struct KeyBody {
-    /// Whose metadata it belongs to.
+    /// Type of object that has the key.
     object_type: ObjectType,
-    /// Dotted, with `[]` for elements of arrays, into values that hold JSON.
+    /// Path of the key: dotted into JSON values, with `[]` for array elements; a JSONPath where such a path would be
+    /// read otherwise. It works as a `metadata_key` as shown.
     #[schema(example = "order.items[].sku")]
     key_path: String,
-    /// What its values look like.
+    /// Type of the values.
     value_type: ValueType,
-    /// Objects that have it.
+    /// Number of objects that have the key.
     occurrences: i64,
-    /// The share of objects of its type that have it, 0 to 1.
+    /// Share of the objects of this type that have the key, 0 to 1.
     coverage: f64,
-    /// Some of its values, shortened, and replaced where they look confidential.
+    /// Sample values, shortened, and redacted where they look confidential.
     #[schema(max_items = 10)]
     sample_values: Vec<String>,
-    /// When the oldest charge was made that has it, or refers to an object that has it.
+    /// Creation time of the oldest charge with the key.
     first_seen: DateTime<Utc>,
-    /// When the newest was.
+    /// Creation time of the newest charge with the key.
     last_seen: DateTime<Utc>,
 }
 
@@ -52,23 +53,25 @@ impl From<DiscoveredKey> for KeyBody {
     }
 }
 
-/// Metadata keys.
+/// Page of metadata keys.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = DiscoveredKeyList)]
 pub(crate) struct KeyList {
     data: Vec<KeyBody>,
     next_cursor: Option<String>,
 }
 
-/// The metadata keys that objects have
+/// Discover metadata keys
 ///
-/// Over all stored charges and the products, prices and customers that they refer to. All keys at once
-/// unless `limit` is given.
-#[utoipa::path(get, path = "/v1/connectors/{id}/filters/discover", tag = "rules",
-    params(("id" = String, Path, description = "The connection"),
-           ("object_type" = Option<ObjectType>, Query, description = "Only keys of its metadata"),
-           ("limit" = Option<i64>, Query, description = "1 to 1000; all keys unless given"),
-           ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before")),
-    responses((status = 200, body = KeyList)))]
+/// Lists the metadata keys of all stored charges and of the products, prices and customers they refer
+/// to. Returns all keys unless `limit` is given.
+#[utoipa::path(get, path = "/v1/connectors/{id}/filters/discover", operation_id = "discover_metadata_keys",
+    tag = "rules",
+    params(("id" = String, Path, description = "Connection id"),
+           ("object_type" = Option<ObjectType>, Query, description = "Only keys of this type of object"),
+           ("limit" = Option<i64>, Query, description = "Items per page; all keys by default"),
+           ("cursor" = Option<String>, Query, description = "`next_cursor` of the previous page")),
+    responses((status = 200, description = "A page of metadata keys", body = KeyList)))]
 pub(crate) async fn discover(
     State(state): State<ApiState>,
     caller: Caller,

@@ -6,6 +6,8 @@ use chrono::{DateTime, Utc};
 use common::analytics::rows::{self, ChargeRow};
 use common::charge::outside;
 use common::filter;
+use common::sync::List;
+use common::sync::parked::{self, Found};
 use common::sync::state::{self as sync_state, SyncState};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -16,46 +18,51 @@ use crate::input::{Ids, NoParams};
 use crate::problem::ApiError;
 use crate::state::ApiState;
 
-/// Why a charge counts or not.
+/// Reason why a charge counts or does not count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Reason {
-    /// It counts.
+    /// The charge counts.
     Counted,
-    /// A rule keeps it out.
+    /// A rule excludes the charge.
     Excluded,
-    /// An event named it, and it was made before the covered range.
+    /// The charge was created before the synced range.
     OutsideRange,
-    /// It failed, or is pending.
+    /// The charge failed or is pending.
     NotSucceeded,
-    /// It was authorized only.
+    /// The charge was authorized and not captured.
     NotCaptured,
-    /// Nothing of it is stored.
+    /// The charge could not be read or stored and was parked; nothing of it is stored.
+    Parked,
+    /// The charge is unknown.
     NeverSeen,
 }
 
-/// What is known of a charge.
+/// Explanation of a charge.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Explanation {
     charge_id: String,
-    /// Whether it is stored.
+    /// Whether the charge is stored.
     stored: bool,
-    /// Whether it adds to figures.
+    /// Whether the charge counts as revenue.
     counted: bool,
     reason: Reason,
-    /// The rule that keeps it out.
+    /// Id of the rule that excludes the charge.
     filter_id: Option<Uuid>,
-    /// The reason in words.
+    /// Description of the reason.
     detail: String,
-    /// Its lines.
+    /// Lines of the charge.
     rows: Vec<ChargeRow>,
 }
 
-/// Why a charge counts or not
-#[utoipa::path(get, path = "/v1/connectors/{id}/charges/{charge_id}/explain", tag = "analytics",
-    params(("id" = String, Path, description = "The connection"),
-           ("charge_id" = String, Path, description = "Stripe's id of the charge")),
-    responses((status = 200, body = Explanation)))]
+/// Explain why a charge counts or does not count
+///
+/// Answers from stored data, without asking Stripe.
+#[utoipa::path(get, path = "/v1/connectors/{id}/charges/{charge_id}/explain", operation_id = "explain_charge",
+    tag = "analytics",
+    params(("id" = String, Path, description = "Connection id"),
+           ("charge_id" = String, Path, description = "Stripe charge id")),
+    responses((status = 200, description = "The explanation", body = Explanation)))]
 pub(crate) async fn explain(
     State(state): State<ApiState>,
     caller: Caller,
@@ -77,16 +84,25 @@ pub(crate) async fn explain(
     let covered_from = stored.covered_from.unwrap_or(connection.covered_from());
     let ids = std::slice::from_ref(&charge_id);
     let outside = outside::among(&mut tx, organization, &connection_id, ids, covered_from).await?;
+    let list = List::Charges.as_str();
+    let parked = parked::find(&mut tx, organization, &connection_id, list, &charge_id).await?;
     tx.commit().await?;
-    let (reason, detail) = match rows.first() {
-        None => match outside.first() {
+    let (reason, detail) = match (rows.first(), &parked) {
+        (None, Some(parked)) => (Reason::Parked, set_aside(parked)),
+        (None, None) => match outside.first() {
             Some((_, created_at)) => (
                 Reason::OutsideRange,
                 outside_range(*created_at, covered_from),
             ),
             None => (Reason::NeverSeen, never_seen(&stored)),
         },
-        Some(row) => why(row, rule.as_ref().map(|rule| rule.name.as_str())),
+        (Some(row), parked) => {
+            let (reason, mut detail) = why(row, rule.as_ref().map(|rule| rule.name.as_str()));
+            if let Some(parked) = parked {
+                detail.push_str(&as_last_read(parked));
+            }
+            (reason, detail)
+        }
     };
     Ok(Json(Explanation {
         charge_id,
@@ -105,6 +121,22 @@ fn outside_range(created_at: DateTime<Utc>, covered_from: DateTime<Utc>) -> Stri
          covers it.",
         created_at.format("%FT%TZ"),
         covered_from.format("%FT%TZ")
+    )
+}
+
+fn set_aside(parked: &Found) -> String {
+    format!(
+        "The charge was set aside at {} and is in no figure: {}. The list of parked objects has its JSON.",
+        parked.parked_at.format("%FT%TZ"),
+        parked.object.detail
+    )
+}
+
+fn as_last_read(parked: &Found) -> String {
+    format!(
+        " What is shown was read before {}, when the charge had to be set aside: {}.",
+        parked.parked_at.format("%FT%TZ"),
+        parked.object.detail
     )
 }
 
@@ -135,11 +167,11 @@ fn why(row: &ChargeRow, rule: Option<&str>) -> (Reason, String) {
         (None, _) => (Reason::Counted, "The charge counts.".to_owned()),
         (Some(_), Some(name)) => (
             Reason::Excluded,
-            format!("The rule `{name}` keeps the charge out."),
+            format!("The rule `{name}` excludes the charge."),
         ),
         (Some(_), None) => {
-            let detail = "A rule that was deleted since keeps the charge out until the rules have been \
-                          applied anew.";
+            let detail = "A rule that has since been deleted excludes the charge until the remaining rules \
+                          have been applied.";
             (Reason::Excluded, detail.to_owned())
         }
     }

@@ -1,30 +1,38 @@
 //! Rows as CSV, RFC 4180, streamed while they are read.
 //!
 //! One statement reads the whole selection as of one moment, a row at a time; a slow reader slows the
-//! statement down instead of filling memory, and one that stalls is dropped. An export that breaks off
+//! statement down instead of filling memory, and one that stalls is dropped, with its database connection. How many
+//! exports run is limited for each token and for the process (`limits.rs`). An export that breaks off
 //! ends without the last chunk of its transfer, so that a client can tell it from a whole one.
 
+use std::borrow::Cow;
+use std::io;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::http::header;
+use axum::http::{Method, header};
 use axum::response::{IntoResponse, Response};
-use bytes::Bytes;
 use common::analytics::Selection;
 use common::analytics::rows::{self, ChargeRow};
 use common::cause::Chain;
+use common::csv_cell::guard_formula;
+use common::lifecycle::http::Limit;
 use csv::{Terminator, Writer, WriterBuilder};
-use futures::{StreamExt as _, stream};
+use futures::StreamExt as _;
 use sqlx::{Postgres, Transaction};
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
-use tracing::warn;
+use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::SendTimeoutError;
+use tokio_stream::wrappers::ReceiverStream;
+use tracing::{Instrument as _, debug, info, warn};
 
+use super::streamed::{self, Part};
+use crate::SERVER;
+use crate::auth::Caller;
+use crate::limits::{ExportLimit, RunningExport};
 use crate::problem::{ApiError, Cause};
 use crate::state::ApiState;
 
 const CHUNK_BYTES: usize = 64 * 1024;
-/// How long a reader may leave a chunk waiting.
-const STALL: Duration = Duration::from_mins(1);
 /// Seconds after which to ask again when too many exports run.
 const BUSY_SECS: u64 = 10;
 
@@ -63,29 +71,23 @@ enum Broken {
     Write(#[source] csv::Error),
     #[error("the buffer could not be taken")]
     Buffer(#[source] Cause),
-    #[error("the reader went away or stalled")]
-    Reader,
+    #[error("the reader went away")]
+    Gone,
+    #[error("the reader took nothing for too long")]
+    Stalled,
 }
 
 /// Streams the rows of a selection.
 ///
 /// # Errors
-/// [`ApiError::RateLimited`] when too many exports run.
+/// [`ApiError::TooManyExports`] when as many run as may.
 pub(crate) fn csv(
     state: &ApiState,
+    caller: &Caller,
+    method: &Method,
     tx: Transaction<'static, Postgres>,
     selection: Selection,
 ) -> Result<Response, ApiError> {
-    let Ok(permit) = state.exports.clone().try_acquire_owned() else {
-        return Err(ApiError::RateLimited {
-            retry_after_secs: BUSY_SECS,
-        });
-    };
-    let (chunks, receiver) = mpsc::channel(2);
-    tokio::spawn(export(tx, selection, chunks, permit));
-    let body = stream::unfold(receiver, |mut receiver| async {
-        receiver.recv().await.map(|chunk| (chunk, receiver))
-    });
     let headers = [
         (
             header::CONTENT_TYPE,
@@ -96,30 +98,94 @@ pub(crate) fn csv(
             "attachment; filename=\"charges.csv\"",
         ),
     ];
-    Ok((headers, Body::from_stream(body)).into_response())
+    if method == Method::HEAD {
+        return Ok((headers, Body::empty()).into_response());
+    }
+    let running = state.exports.begin(caller.token_id).map_err(too_many)?;
+    let (parts, receiver) = mpsc::channel(2);
+    let reader = Reader {
+        parts,
+        stall: state.limits.stall,
+    };
+    tokio::spawn(export(tx, selection, reader, running).in_current_span());
+    let body = streamed::body(ReceiverStream::new(receiver), broken_off);
+    Ok((headers, body).into_response())
 }
 
-type Chunk = Result<Bytes, std::io::Error>;
+fn too_many(limit: ExportLimit) -> ApiError {
+    let (name, detail) = match limit {
+        ExportLimit::Token(count) => (
+            "token",
+            format!(
+                "As many exports of this token run as may ({count}); try again when one has ended."
+            ),
+        ),
+        ExportLimit::Process(count) => (
+            "process",
+            format!(
+                "As many exports run on this server as may ({count}); try again in {BUSY_SECS} s."
+            ),
+        ),
+    };
+    metrics::counter!("api_exports_refused_total", "limit" => name).increment(1);
+    ApiError::TooManyExports {
+        detail,
+        retry_after_secs: BUSY_SECS,
+    }
+}
 
+fn broken_off() -> io::Error {
+    io::Error::other("the export broke off")
+}
+
+/// Who reads an export.
+struct Reader {
+    parts: mpsc::Sender<Result<Part, io::Error>>,
+    /// How long it may leave a part waiting.
+    stall: Duration,
+}
+
+impl Reader {
+    async fn send(&self, part: Part) -> Result<(), Broken> {
+        let sent = self.parts.send_timeout(Ok(part), self.stall).await;
+        sent.map_err(|cause| match cause {
+            SendTimeoutError::Timeout(_) => Broken::Stalled,
+            SendTimeoutError::Closed(_) => Broken::Gone,
+        })
+    }
+}
+
+/// An export that does not get to its last part drops the reader's channel, which aborts the transfer.
 async fn export(
     mut tx: Transaction<'static, Postgres>,
     selection: Selection,
-    chunks: mpsc::Sender<Chunk>,
-    _permit: OwnedSemaphorePermit,
+    reader: Reader,
+    _running: RunningExport,
 ) {
-    if let Err(cause) = write_all(&mut tx, &selection, &chunks).await {
-        warn!(error = %Chain(&cause), connection.id = selection.connection_id, "an export broke off");
-        // Aborts the transfer; when the reader is gone there is nobody to tell.
-        let _ = chunks
-            .send_timeout(Err(std::io::Error::other("the export broke off")), STALL)
-            .await;
+    let connection_id = &selection.connection_id;
+    match write_all(&mut tx, &selection, &reader).await {
+        Ok(()) => {}
+        Err(Broken::Gone) => debug!(
+            connection.id = connection_id,
+            "the reader of an export left"
+        ),
+        Err(Broken::Stalled) => {
+            Limit::Stall.count(SERVER);
+            info!(
+                connection.id = connection_id,
+                "ended an export whose reader took nothing for too long"
+            );
+        }
+        Err(cause) => {
+            warn!(error = %Chain(&cause), connection.id = connection_id, "an export broke off");
+        }
     }
 }
 
 async fn write_all(
     tx: &mut Transaction<'static, Postgres>,
     selection: &Selection,
-    chunks: &mpsc::Sender<Chunk>,
+    reader: &Reader,
 ) -> Result<(), Broken> {
     let mut writer = writer();
     writer.write_record(HEADINGS).map_err(Broken::Write)?;
@@ -127,15 +193,20 @@ async fn write_all(
     let mut rows = rows::stream(tx, &mut statement);
     let mut pending = 0;
     while let Some(row) = rows.next().await {
-        let cells = cells(&row.map_err(Broken::Read)?);
-        pending += cells.iter().map(String::len).sum::<usize>();
-        writer.write_record(&cells).map_err(Broken::Write)?;
+        let row = row.map_err(Broken::Read)?;
+        let cells = cells(&row);
+        pending += cells.iter().map(|cell| cell.len()).sum::<usize>();
+        writer
+            .write_record(cells.iter().map(|cell| cell.as_bytes()))
+            .map_err(Broken::Write)?;
         if pending >= CHUNK_BYTES {
-            send(std::mem::replace(&mut writer, self::writer()), chunks).await?;
+            let written = std::mem::replace(&mut writer, self::writer());
+            reader.send(part(written)?).await?;
             pending = 0;
         }
     }
-    send(writer, chunks).await
+    reader.send(part(writer)?).await?;
+    reader.send(Part::End).await
 }
 
 fn writer() -> Writer<Vec<u8>> {
@@ -144,55 +215,57 @@ fn writer() -> Writer<Vec<u8>> {
         .from_writer(Vec::new())
 }
 
-async fn send(writer: Writer<Vec<u8>>, chunks: &mpsc::Sender<Chunk>) -> Result<(), Broken> {
+fn part(writer: Writer<Vec<u8>>) -> Result<Part, Broken> {
     let bytes = writer
         .into_inner()
         .map_err(|cause| Broken::Buffer(cause.to_string().into()))?;
-    chunks
-        .send_timeout(Ok(bytes.into()), STALL)
-        .await
-        .map_err(|_| Broken::Reader)
+    Ok(Part::Bytes(bytes.into()))
+}
+
+fn text_cell(text: Option<&String>) -> Cow<'_, str> {
+    text.map(String::as_str)
+        .map(guard_formula)
+        .unwrap_or_default()
 }
 
 /// The cells of a row, in the order of [`HEADINGS`].
-fn cells(row: &ChargeRow) -> [String; HEADINGS.len()] {
-    let option = |text: &Option<String>| text.as_deref().map(text_cell).unwrap_or_default();
+fn cells(row: &ChargeRow) -> [Cow<'_, str>; HEADINGS.len()] {
+    let number = |number: i64| Cow::Owned(number.to_string());
+    let flag = |flag: bool| Cow::Borrowed(if flag { "true" } else { "false" });
+    let created_at = row
+        .created_at
+        .to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true);
     [
-        text_cell(&row.charge_id),
-        option(&row.line_id),
-        row.created_at
-            .to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true),
-        row.date.to_string(),
-        text_cell(&row.currency),
-        text_cell(&row.status),
-        row.captured.to_string(),
-        row.counted.to_string(),
-        row.excluded_by.map(|id| id.to_string()).unwrap_or_default(),
-        row.amount.to_string(),
-        row.gross.to_string(),
-        row.refunded.to_string(),
-        row.net.to_string(),
-        row.units.to_string(),
-        option(&row.customer_id),
-        option(&row.product_id),
-        option(&row.price_id),
-        option(&row.description),
-        option(&row.country),
-        option(&row.payment_method),
-        row.disputed.to_string(),
-        option(&row.dispute_status),
+        guard_formula(&row.charge_id),
+        text_cell(row.line_id.as_ref()),
+        created_at.into(),
+        row.date.to_string().into(),
+        guard_formula(&row.currency),
+        guard_formula(&row.status),
+        flag(row.captured),
+        flag(row.counted),
+        row.excluded_by
+            .map(|id| id.to_string())
+            .unwrap_or_default()
+            .into(),
+        number(row.amount),
+        number(row.gross),
+        number(row.refunded),
+        number(row.net),
+        number(row.units),
+        text_cell(row.customer_id.as_ref()),
+        text_cell(row.product_id.as_ref()),
+        text_cell(row.price_id.as_ref()),
+        text_cell(row.description.as_ref()),
+        text_cell(row.country.as_ref()),
+        text_cell(row.payment_method.as_ref()),
+        flag(row.disputed),
+        text_cell(row.dispute_status.as_ref()),
         // JSON text begins with a brace, and a struct of JSON values always serializes.
-        serde_json::to_string(&row.metadata).unwrap_or_default(),
+        serde_json::to_string(&row.metadata)
+            .unwrap_or_default()
+            .into(),
     ]
-}
-
-/// A text, led by an apostrophe where a spreadsheet would run it as a formula.
-fn text_cell(text: &str) -> String {
-    if text.starts_with(['=', '+', '-', '@', '\t', '\r']) {
-        format!("'{text}")
-    } else {
-        text.to_owned()
-    }
 }
 
 #[cfg(test)]
@@ -239,7 +312,11 @@ mod tests {
     #[test]
     fn a_row_is_quoted_where_it_must_be() {
         let mut writer = writer();
-        writer.write_record(cells(&row("two\r\nlines"))).unwrap();
+        let row = row("two\r\nlines");
+        let cells = cells(&row);
+        writer
+            .write_record(cells.iter().map(|cell| cell.as_bytes()))
+            .unwrap();
         let text = String::from_utf8(writer.into_inner().unwrap()).unwrap();
         assert_eq!(
             text,
@@ -251,21 +328,11 @@ mod tests {
     }
 
     #[test]
-    fn formulas_are_disarmed_and_numbers_stay_numbers() {
-        for (text, cell) in [
-            ("=1+1", "'=1+1"),
-            ("+1", "'+1"),
-            ("-1", "'-1"),
-            ("@SUM(A1)", "'@SUM(A1)"),
-            ("\tx", "'\tx"),
-            ("\rx", "'\rx"),
-            ("a=1", "a=1"),
-            ("'x", "'x"),
-            ("", ""),
-        ] {
-            assert_eq!(text_cell(text), cell, "{text:?}");
-        }
-        assert_eq!(cells(&row("x"))[9], "-5");
+    fn text_that_a_spreadsheet_would_run_is_guarded_and_numbers_stay_numbers() {
+        let row = row("\n=1+1");
+        let cells = cells(&row);
+        assert_eq!(cells[17], "'\n=1+1");
+        assert_eq!(cells[9], "-5");
     }
 
     #[test]

@@ -24,7 +24,9 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::auth::Caller;
+use crate::document::ConditionRequest;
 use crate::input::{Ids, JsonBody, NoParams, Params, next_cursor};
+use crate::notes::{NamedKeys, Note};
 use crate::problem::{ApiError, FieldError};
 use crate::state::ApiState;
 
@@ -39,8 +41,12 @@ pub(crate) struct FilterBody {
     conditions: Vec<Condition>,
     is_active: bool,
     created_at: DateTime<Utc>,
-    /// The job that applies the rules to stored rows; null where nothing changed.
+    /// Id of the job that applies the rules to stored rows; null when nothing has to be applied.
     job_id: Option<Uuid>,
+    /// Remarks on a created or updated rule, such as a metadata key that no object has.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    notes: Vec<Note>,
 }
 
 impl FilterBody {
@@ -54,43 +60,85 @@ impl FilterBody {
             is_active: rule.active,
             created_at: rule.created_at,
             job_id: job_id.map(|id| id.0),
+            notes: Vec::new(),
         }
+    }
+
+    fn with_notes(self, notes: Vec<Note>) -> Self {
+        Self { notes, ..self }
     }
 }
 
-/// A rule to make, or to preview, where the name may be missing.
+/// Rule to create.
 #[derive(ToSchema)]
 #[schema(as = FilterRequest)]
 #[expect(dead_code, reason = "documents what `common::filter` reads by hand")]
 pub(crate) struct FilterRequest {
-    /// For people; needed unless in a preview.
-    #[schema(max_length = 200)]
+    /// Display name.
+    #[schema(
+        min_length = 1,
+        max_length = 200,
+        pattern = "^[^\\u0000]*[^\\s\\u0000][^\\u0000]*$"
+    )]
     name: String,
-    /// `include` unless given.
+    /// Effect of the rule; `include` by default.
     action: Option<Action>,
-    /// `AND` unless given.
+    /// How the conditions are combined; `AND` by default.
     operator: Option<Combination>,
-    #[schema(min_items = 1, max_items = 50)]
+    /// Conditions of the rule.
+    #[schema(value_type = Vec<ConditionRequest>, min_items = 1, max_items = 50)]
     conditions: Vec<Condition>,
-    /// True unless given.
+    /// Whether the rule is applied; true by default.
     is_active: Option<bool>,
 }
 
-/// What to change of a rule; what is missing stays.
+/// Rule to preview.
+#[derive(ToSchema)]
+#[schema(as = FilterPreviewRequest)]
+#[expect(dead_code, reason = "documents what `common::filter` reads by hand")]
+pub(crate) struct FilterPreviewRequest {
+    /// Display name; has no effect.
+    #[schema(
+        min_length = 1,
+        max_length = 200,
+        pattern = "^[^\\u0000]*[^\\s\\u0000][^\\u0000]*$"
+    )]
+    name: Option<String>,
+    /// Effect of the rule; does not change the preview.
+    action: Option<Action>,
+    /// How the conditions are combined; `AND` by default.
+    operator: Option<Combination>,
+    /// Conditions of the rule.
+    #[schema(value_type = Vec<ConditionRequest>, min_items = 1, max_items = 50)]
+    conditions: Vec<Condition>,
+    /// Whether the rule is applied; does not change the preview.
+    is_active: Option<bool>,
+}
+
+/// Changes to a rule. Omitted members keep their value.
 #[derive(ToSchema)]
 #[schema(as = FilterUpdate)]
 #[expect(dead_code, reason = "documents what `common::filter` reads by hand")]
 pub(crate) struct FilterUpdate {
-    #[schema(max_length = 200)]
+    /// Display name.
+    #[schema(
+        min_length = 1,
+        max_length = 200,
+        pattern = "^[^\\u0000]*[^\\s\\u0000][^\\u0000]*$"
+    )]
     name: Option<String>,
+    /// Effect of the rule.
     action: Option<Action>,
+    /// How the conditions are combined.
     operator: Option<Combination>,
-    #[schema(min_items = 1, max_items = 50)]
+    /// Conditions of the rule; replaces all existing conditions.
+    #[schema(value_type = Option<Vec<ConditionRequest>>, min_items = 1, max_items = 50)]
     conditions: Option<Vec<Condition>>,
+    /// Whether the rule is applied.
     is_active: Option<bool>,
 }
 
-/// A page of rules.
+/// Page of rules.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct FilterList {
     data: Vec<FilterBody>,
@@ -129,11 +177,18 @@ async fn wake(state: &ApiState, organization: &OrganizationId, job_id: Option<Jo
     }
 }
 
-/// Makes a rule
-#[utoipa::path(post, path = "/v1/connectors/{id}/filters", tag = "rules",
-    params(("id" = String, Path, description = "The connection")),
-    request_body = FilterRequest,
-    responses((status = 201, body = FilterBody)))]
+/// Create a rule
+#[utoipa::path(post, path = "/v1/connectors/{id}/filters", operation_id = "create_filter",
+    tag = "rules",
+    params(("id" = String, Path, description = "Connection id")),
+    request_body(content = FilterRequest, example = json!({
+        "name": "Only gold customers", "action": "include", "operator": "AND", "conditions": [
+            {"type": "metadata", "metadata_source": "charge", "metadata_key": "tier", "operator": "equals",
+             "value": "gold"},
+            {"type": "field", "field": "currency", "operator": "in", "value": ["usd", "eur"]},
+            {"type": "field", "field": "amount", "operator": "gte", "value": 1000}],
+        "is_active": true})),
+    responses((status = 201, description = "The rule is created", body = FilterBody)))]
 pub(crate) async fn create(
     State(state): State<ApiState>,
     caller: Caller,
@@ -152,7 +207,10 @@ pub(crate) async fn create(
             format!("a connection has at most {MAX_RULES_PER_CONNECTION} rules; delete one");
         return Err(ApiError::invalid(vec![FieldError::at("", detail)]));
     }
-    queries::verify(&mut tx, &CompiledPredicate::new(&draft.predicate)?).await??;
+    let predicate = CompiledPredicate::new(&draft.predicate)?;
+    queries::verify(&mut tx, &predicate).await??;
+    let named = NamedKeys::of_body(&predicate);
+    let notes = named.unknown(&mut tx, organization, &connection_id).await?;
     let rule = Rule {
         filter_id: new_id(now),
         name: draft.name,
@@ -166,15 +224,17 @@ pub(crate) async fn create(
     let job_id = Some(refilter(&mut tx, &connection, now).await?);
     tx.commit().await?;
     wake(&state, organization, job_id).await;
-    Ok((StatusCode::CREATED, Json(FilterBody::new(rule, job_id))))
+    let body = FilterBody::new(rule, job_id).with_notes(notes);
+    Ok((StatusCode::CREATED, Json(body)))
 }
 
-/// The rules of a connection, oldest first
-#[utoipa::path(get, path = "/v1/connectors/{id}/filters", tag = "rules",
-    params(("id" = String, Path, description = "The connection"),
-           ("limit" = Option<i64>, Query, description = "1 to 1000, 50 unless given"),
-           ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before")),
-    responses((status = 200, body = FilterList)))]
+/// List rules
+#[utoipa::path(get, path = "/v1/connectors/{id}/filters", operation_id = "list_filters",
+    tag = "rules",
+    params(("id" = String, Path, description = "Connection id"),
+           ("limit" = Option<i64>, Query, description = "Items per page; 50 by default"),
+           ("cursor" = Option<String>, Query, description = "`next_cursor` of the previous page")),
+    responses((status = 200, description = "A page of rules, oldest first", body = FilterList)))]
 pub(crate) async fn list(
     State(state): State<ApiState>,
     caller: Caller,
@@ -213,11 +273,12 @@ async fn rule(
     found.ok_or(ApiError::NotFound)
 }
 
-/// A rule
-#[utoipa::path(get, path = "/v1/connectors/{id}/filters/{filter_id}", tag = "rules",
-    params(("id" = String, Path, description = "The connection"),
-           ("filter_id" = Uuid, Path, description = "The rule")),
-    responses((status = 200, body = FilterBody)))]
+/// Get a rule
+#[utoipa::path(get, path = "/v1/connectors/{id}/filters/{filter_id}", operation_id = "get_filter",
+    tag = "rules",
+    params(("id" = String, Path, description = "Connection id"),
+           ("filter_id" = Uuid, Path, description = "Rule id")),
+    responses((status = 200, description = "The rule", body = FilterBody)))]
 pub(crate) async fn get(
     State(state): State<ApiState>,
     caller: Caller,
@@ -232,12 +293,13 @@ pub(crate) async fn get(
     Ok(Json(FilterBody::new(rule, None)))
 }
 
-/// Changes a rule
-#[utoipa::path(patch, path = "/v1/connectors/{id}/filters/{filter_id}", tag = "rules",
-    params(("id" = String, Path, description = "The connection"),
-           ("filter_id" = Uuid, Path, description = "The rule")),
-    request_body = FilterUpdate,
-    responses((status = 200, body = FilterBody)))]
+/// Update a rule
+#[utoipa::path(patch, path = "/v1/connectors/{id}/filters/{filter_id}", operation_id = "update_filter",
+    tag = "rules",
+    params(("id" = String, Path, description = "Connection id"),
+           ("filter_id" = Uuid, Path, description = "Rule id")),
+    request_body(content = FilterUpdate, example = json!({"is_active": false})),
+    responses((status = 200, description = "The updated rule", body = FilterBody)))]
 pub(crate) async fn update(
     State(state): State<ApiState>,
     caller: Caller,
@@ -252,7 +314,10 @@ pub(crate) async fn update(
     let connection = super::connection_for_update(&mut tx, organization, &connection_id).await?;
     let before = rule(&mut tx, organization, &connection_id, filter_id).await?;
     let after = patched(before.clone(), patch);
-    queries::verify(&mut tx, &CompiledPredicate::new(&after.predicate())?).await??;
+    let predicate = CompiledPredicate::new(&after.predicate())?;
+    queries::verify(&mut tx, &predicate).await??;
+    let named = NamedKeys::of_body(&predicate);
+    let notes = named.unknown(&mut tx, organization, &connection_id).await?;
     if !queries::update(&mut tx, organization.as_str(), &connection_id, &after, now).await? {
         return Err(ApiError::NotFound);
     }
@@ -262,7 +327,7 @@ pub(crate) async fn update(
     }
     tx.commit().await?;
     wake(&state, organization, job_id).await;
-    Ok(Json(FilterBody::new(after, job_id)))
+    Ok(Json(FilterBody::new(after, job_id).with_notes(notes)))
 }
 
 fn patched(mut rule: Rule, patch: RulePatch) -> Rule {
@@ -283,13 +348,14 @@ fn moves_figures(before: &Rule, after: &Rule) -> bool {
     renamed != *after && (before.active || after.active)
 }
 
-/// Removes a rule
+/// Delete a rule
 ///
-/// Answers with the rule as it was and the job that applies the others.
-#[utoipa::path(delete, path = "/v1/connectors/{id}/filters/{filter_id}", tag = "rules",
-    params(("id" = String, Path, description = "The connection"),
-           ("filter_id" = Uuid, Path, description = "The rule")),
-    responses((status = 200, body = FilterBody)))]
+/// Returns the deleted rule and the id of the job that applies the remaining rules.
+#[utoipa::path(delete, path = "/v1/connectors/{id}/filters/{filter_id}", operation_id = "delete_filter",
+    tag = "rules",
+    params(("id" = String, Path, description = "Connection id"),
+           ("filter_id" = Uuid, Path, description = "Rule id")),
+    responses((status = 200, description = "The deleted rule", body = FilterBody)))]
 pub(crate) async fn delete(
     State(state): State<ApiState>,
     caller: Caller,
@@ -310,27 +376,31 @@ pub(crate) async fn delete(
     Ok(Json(FilterBody::new(gone, job_id)))
 }
 
-/// What a rule would match.
+/// Charges that a rule matches.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = FilterPreview)]
 pub(crate) struct PreviewBody {
-    /// Charges whose conditions hold, whatever the action and the other rules say.
+    /// Number of charges that the conditions match, regardless of the action and of other rules.
     matched_charges: i64,
-    /// All charges that would count if there were no rules.
+    /// Number of charges that would count without any rules.
     total_charges: i64,
-    /// Net of the matched ones, in minor units by currency.
+    /// Net revenue of the matched charges by currency, in minor units.
     matched_revenue: BTreeMap<String, i64>,
     /// Up to 10 rows of matched charges, newest first.
     sample: Vec<ChargeRow>,
+    /// Remarks on the rule, such as a metadata key that no object has.
+    notes: Vec<Note>,
 }
 
-/// What a rule would match
+/// Preview a rule
 ///
-/// Stores nothing; the name may be missing.
-#[utoipa::path(post, path = "/v1/connectors/{id}/filters/preview", tag = "rules",
-    params(("id" = String, Path, description = "The connection")),
-    request_body = FilterRequest,
-    responses((status = 200, body = PreviewBody)))]
+/// Shows which charges the conditions match. Nothing is stored.
+#[utoipa::path(post, path = "/v1/connectors/{id}/filters/preview", operation_id = "preview_filter",
+    tag = "rules",
+    params(("id" = String, Path, description = "Connection id")),
+    request_body(content = FilterPreviewRequest, example = json!({"conditions": [
+        {"type": "metadata", "metadata_source": "charge", "metadata_key": "tier", "operator": "exists"}]})),
+    responses((status = 200, description = "The charges that the rule matches", body = PreviewBody)))]
 pub(crate) async fn preview(
     State(state): State<ApiState>,
     caller: Caller,
@@ -347,11 +417,14 @@ pub(crate) async fn preview(
     let found =
         queries::preview(&mut tx, organization.as_str(), &connection_id, &predicate).await?;
     let sample = rows::of_lines(&mut tx, organization, &connection_id, &found.sample).await?;
+    let named = NamedKeys::of_body(&predicate);
+    let notes = named.unknown(&mut tx, organization, &connection_id).await?;
     tx.commit().await?;
     Ok(Json(PreviewBody {
         matched_charges: found.matched_charges,
         total_charges: found.total_charges,
         matched_revenue: found.matched_revenue,
         sample,
+        notes,
     }))
 }

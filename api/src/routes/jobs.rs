@@ -27,12 +27,13 @@ const POLL: Duration = Duration::from_millis(500);
 /// How long a stream may be silent before a comment keeps proxies from closing it.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
-/// A half-open stretch of time.
+/// Half-open time range.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[schema(as = TimeRange)]
 pub(crate) struct SpanBody {
-    /// First instant.
+    /// Start of the range, inclusive.
     pub(crate) from: DateTime<Utc>,
-    /// First instant after it.
+    /// End of the range, exclusive.
     pub(crate) to: DateTime<Utc>,
 }
 
@@ -45,40 +46,42 @@ impl From<&Span> for SpanBody {
     }
 }
 
-/// How far a job is.
+/// Progress of a job.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[schema(as = JobProgress)]
 pub(crate) struct ProgressBody {
-    /// Charges read from Stripe.
+    /// Number of charges read from Stripe.
     charges_seen: i64,
-    /// Rows written that differed from what was stored.
+    /// Number of rows that were added or changed.
     rows_written: i64,
-    /// Requests sent to Stripe.
+    /// Number of requests sent to Stripe.
     requests: i64,
-    /// What was read and stored, newest first.
+    /// Ranges that have been synced, newest first.
     covered: Vec<SpanBody>,
-    /// What is still to be read, newest first.
+    /// Ranges that have not been synced yet, newest first.
     remaining_ranges: Vec<SpanBody>,
-    /// The share that was read, 0 to 100; null where there is nothing to tell it by.
+    /// Progress from 0 to 100; null while unknown.
     percent: Option<f64>,
-    /// Seconds to go at the pace so far.
+    /// Estimated seconds until completion; null while unknown.
     eta_seconds: Option<i64>,
 }
 
 /// A sync job.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[schema(as = Job)]
 pub(crate) struct JobBody {
     job_id: Uuid,
     connection_id: String,
     status: JobStatus,
     job_type: JobType,
     trigger: Trigger,
-    /// How often a consumer took it up.
+    /// Number of attempts so far.
     attempt: i32,
     created_at: DateTime<Utc>,
     started_at: Option<DateTime<Utc>>,
     finished_at: Option<DateTime<Utc>>,
     progress: ProgressBody,
-    /// Why it failed, or what it is backing off from.
+    /// Why the job failed, or why it is waiting before its next attempt.
     error: Option<JobError>,
 }
 
@@ -146,19 +149,20 @@ fn progress(job: &Job, now: DateTime<Utc>) -> ProgressBody {
     }
 }
 
-/// A page of jobs.
+/// Page of jobs.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct JobList {
     data: Vec<JobBody>,
     next_cursor: Option<String>,
 }
 
-/// The jobs of a connection, newest first
-#[utoipa::path(get, path = "/v1/connectors/{id}/jobs", tag = "jobs",
-    params(("id" = String, Path, description = "The connection"),
-           ("limit" = Option<i64>, Query, description = "1 to 1000, 50 unless given"),
-           ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before")),
-    responses((status = 200, body = JobList)))]
+/// List the jobs of a connection
+#[utoipa::path(get, path = "/v1/connectors/{id}/jobs", operation_id = "list_jobs",
+    tag = "jobs",
+    params(("id" = String, Path, description = "Connection id"),
+           ("limit" = Option<i64>, Query, description = "Items per page; 50 by default"),
+           ("cursor" = Option<String>, Query, description = "`next_cursor` of the previous page")),
+    responses((status = 200, description = "A page of jobs, newest first", body = JobList)))]
 pub(crate) async fn list(
     State(state): State<ApiState>,
     caller: Caller,
@@ -197,12 +201,13 @@ async fn load(state: &ApiState, caller: &Caller, job_id: JobId) -> Result<JobBod
     ))
 }
 
-/// A job
+/// Get a job
 ///
-/// A deleted connection's jobs stay readable.
-#[utoipa::path(get, path = "/v1/sync-jobs/{job_id}", tag = "jobs",
-    params(("job_id" = Uuid, Path, description = "The job")),
-    responses((status = 200, body = JobBody)))]
+/// The jobs of a deleted connection can still be read.
+#[utoipa::path(get, path = "/v1/sync-jobs/{job_id}", operation_id = "get_job",
+    tag = "jobs",
+    params(("job_id" = Uuid, Path, description = "Job id")),
+    responses((status = 200, description = "The job", body = JobBody)))]
 pub(crate) async fn get(
     State(state): State<ApiState>,
     caller: Caller,
@@ -212,14 +217,14 @@ pub(crate) async fn get(
     load(&state, &caller, JobId(job_id)).await.map(Json)
 }
 
-/// Calls a job off
+/// Cancel a job
 ///
-/// A pending one ends at once, a running one as soon as its consumer hears of it; what it has stored
-/// stays.
-#[utoipa::path(post, path = "/v1/sync-jobs/{job_id}/cancel", tag = "jobs",
-    params(("job_id" = Uuid, Path, description = "The job")),
-    responses((status = 200, body = JobBody),
-              (status = 409, description = "`conflict`: it has ended, or is not one that syncs",
+/// A pending job ends immediately, a running job soon after. What it has stored is kept.
+#[utoipa::path(post, path = "/v1/sync-jobs/{job_id}/cancel", operation_id = "cancel_job",
+    tag = "jobs",
+    params(("job_id" = Uuid, Path, description = "Job id")),
+    responses((status = 200, description = "The job", body = JobBody),
+              (status = 409, description = "`conflict`: the job has ended or cannot be cancelled",
                body = crate::problem::Problem, content_type = "application/problem+json")))]
 pub(crate) async fn cancel(
     State(state): State<ApiState>,
@@ -234,10 +239,10 @@ pub(crate) async fn cancel(
         .ok_or(ApiError::NotFound)?;
     let vital = match job.job_type {
         JobType::Delete => {
-            Some("A deletion cannot be called off: the connection's key is gone already.")
+            Some("A delete job cannot be cancelled: the connection's key has already been deleted.")
         }
         JobType::Refilter | JobType::Redate => Some(
-            "This job makes stored rows agree with a setting that has changed; change the setting instead.",
+            "This job applies a changed setting to stored rows and cannot be cancelled; change the setting instead.",
         ),
         JobType::Full | JobType::Incremental => None,
     };
@@ -247,7 +252,7 @@ pub(crate) async fn cancel(
         });
     }
     if !queries::cancel(&mut tx, organization, job_id, state.clock.now()).await? {
-        let detail = "The job has ended; only a pending or running one can be called off.";
+        let detail = "The job has already ended.";
         return Err(ApiError::Conflict {
             detail: detail.to_owned(),
         });
@@ -256,14 +261,15 @@ pub(crate) async fn cancel(
     load(&state, &caller, job_id).await.map(Json)
 }
 
-/// Makes a failed or cancelled job pending again
+/// Retry a failed or cancelled job
 ///
-/// It goes on where it ended.
-#[utoipa::path(post, path = "/v1/sync-jobs/{job_id}/retry", tag = "jobs",
-    params(("job_id" = Uuid, Path, description = "The job")),
-    responses((status = 200, body = JobBody),
-              (status = 409, description = "`conflict`: it neither failed nor was cancelled, another one \
-                                            of its type is pending, or its connection is gone",
+/// The job continues where it stopped.
+#[utoipa::path(post, path = "/v1/sync-jobs/{job_id}/retry", operation_id = "retry_job",
+    tag = "jobs",
+    params(("job_id" = Uuid, Path, description = "Job id")),
+    responses((status = 200, description = "The job, waiting to run", body = JobBody),
+              (status = 409, description = "`conflict`: the job has not failed or been cancelled, another \
+                                            job of its type is pending, or its connection was deleted",
                body = crate::problem::Problem, content_type = "application/problem+json")))]
 pub(crate) async fn retry(
     State(state): State<ApiState>,
@@ -281,17 +287,15 @@ pub(crate) async fn retry(
         .ok_or(ApiError::NotFound)?;
     let connection = connection::queries::get(&mut tx, organization, &job.connection_id).await?;
     if connection.is_none() && job.job_type != JobType::Delete {
-        return Err(conflict("The job's connection was deleted."));
+        return Err(conflict("The connection of this job was deleted."));
     }
     match queries::retry(&mut tx, organization, job_id).await {
         Ok(true) => {}
         Ok(false) => {
-            return Err(conflict(
-                "Only a job that failed or was cancelled can be tried again.",
-            ));
+            return Err(conflict("Only a failed or cancelled job can be retried."));
         }
         Err(common::db::Error::Conflict { .. }) => {
-            return Err(conflict("Another job of this type is pending already."));
+            return Err(conflict("Another job of this type is already pending."));
         }
         Err(error) => return Err(error.into()),
     }
@@ -300,12 +304,13 @@ pub(crate) async fn retry(
     load(&state, &caller, job_id).await.map(Json)
 }
 
-/// Follows a job
+/// Stream the state of a job
 ///
-/// Server-sent events `job`, the first at once, then one for every change, until the job has ended.
-#[utoipa::path(get, path = "/v1/sync-jobs/{job_id}/events", tag = "jobs",
-    params(("job_id" = Uuid, Path, description = "The job")),
-    responses((status = 200, description = "Events, the data of each a job", body = JobBody,
+/// Server-sent events named `job`: the current state first, then one event for every change. The stream ends with the job.
+#[utoipa::path(get, path = "/v1/sync-jobs/{job_id}/events", operation_id = "stream_job",
+    tag = "jobs",
+    params(("job_id" = Uuid, Path, description = "Job id")),
+    responses((status = 200, description = "Events named `job`, whose data is a `Job` as JSON", body = String,
                content_type = "text/event-stream")))]
 pub(crate) async fn events(
     State(state): State<ApiState>,
@@ -324,7 +329,8 @@ pub(crate) async fn events(
         },
         Follow::step,
     );
-    let stream = changes.take_until(stopped);
+    // Fused, since what surrounds a body may poll it again after its end.
+    let stream = changes.take_until(stopped).fuse();
     let keep_alive = KeepAlive::new().interval(KEEP_ALIVE);
     // Proxies that buffer would hold events back.
     let headers = [("x-accel-buffering", "no")];

@@ -14,44 +14,52 @@ use common::sync::queries::NewJob;
 use common::sync::{self, JobId, JobRef, Trigger};
 use secrecy::SecretString;
 use serde::Serialize;
+use tracing::error;
 use utoipa::ToSchema;
 
 use super::connect::{
-    Connected, MAX_KEY_CHARS, key, missing_detail, probe, sentence, store_key, store_permissions,
+    Connected, MAX_KEY_CHARS, key, missing_detail, probe, probe_in_time, sentence, store_key,
+    store_permissions, unanswered,
 };
 use crate::auth::Caller;
 use crate::input::{Fields, Ids, NoParams};
 use crate::problem::{ApiError, Problem};
 use crate::state::ApiState;
 
-/// What is wrong with a stored key.
+/// Problem with a key.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = KeyProblem)]
 pub(crate) struct TestProblem {
-    /// `stripe_key_invalid` or `stripe_permission_missing`.
+    /// Stable code: `stripe_key_invalid`, `stripe_permission_missing` or `credential_unreadable`.
     code: &'static str,
-    /// What to do about it.
+    /// What is wrong and how to fix it.
     detail: String,
 }
 
-/// What a stored key is good for.
+/// Result of testing a key.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = KeyTest)]
 pub(crate) struct TestResult {
-    /// Whether it serves.
+    /// Whether the key works and has the required permissions.
     ok: bool,
     stripe_account_id: String,
     livemode: bool,
-    /// As found now; as found last when Stripe refuses the key.
+    /// Permissions of the key; the last known ones when Stripe rejects the key.
     permissions: Vec<Permission>,
     checked_at: DateTime<Utc>,
     problem: Option<TestProblem>,
 }
 
-/// Tests a connection's key
+/// Test the key of a connection
 ///
-/// A key that Stripe refuses is `ok: false`, not an error.
-#[utoipa::path(post, path = "/v1/connectors/stripe/{id}/test", tag = "connections",
-    params(("id" = String, Path, description = "The connection")),
-    responses((status = 200, body = TestResult)))]
+/// A key that Stripe rejects is reported as `ok: false`, not as an error; so is one that is missing or cannot be
+/// decrypted.
+#[utoipa::path(post, path = "/v1/connectors/stripe/{id}/test", operation_id = "test_connection_key",
+    tag = "connections",
+    params(("id" = String, Path, description = "Connection id")),
+    responses((status = 200, description = "The result of the test", body = TestResult),
+              (status = 503, description = "`stripe_unreachable`: Stripe did not answer in time",
+               body = Problem, content_type = "application/problem+json")))]
 pub(crate) async fn test(
     State(state): State<ApiState>,
     caller: Caller,
@@ -63,16 +71,6 @@ pub(crate) async fn test(
     let connection = super::connection(&mut tx, organization, &connection_id).await?;
     let sealed = credential::queries::load(&mut tx, organization, &connection_id).await?;
     tx.commit().await?;
-    let sealed = sealed.ok_or(ApiError::NotFound)?;
-    let place = Place {
-        organization,
-        connection_id: &connection_id,
-    };
-    let api_key = state
-        .keyring
-        .open(&sealed, place)
-        .map_err(ApiError::internal)?;
-    let probed = state.stripe.probe(&api_key).await;
     let mut result = TestResult {
         ok: true,
         stripe_account_id: connection.stripe_account_id.clone(),
@@ -81,7 +79,15 @@ pub(crate) async fn test(
         checked_at: state.clock.now(),
         problem: None,
     };
-    match probed {
+    let api_key = match opened(&state, &connection, sealed) {
+        Ok(api_key) => api_key,
+        Err(problem) => {
+            result.ok = false;
+            result.problem = Some(problem);
+            return Ok(Json(result));
+        }
+    };
+    match probe_in_time(&state, &api_key).await? {
         Ok(probe) => {
             let missing = probe.missing();
             result.problem = (!missing.is_empty()).then(|| TestProblem {
@@ -101,17 +107,47 @@ pub(crate) async fn test(
                 detail: sentence(&detail),
             });
         }
-        Err(unreachable) => return Err(ApiError::StripeUnreachable(Box::new(unreachable))),
+        Err(failure) => return Err(unanswered(failure)),
     }
     result.ok = result.problem.is_none();
     Ok(Json(result))
 }
 
-/// Another key for a connection.
+/// The stored key, or why it cannot be had.
+fn opened(
+    state: &ApiState,
+    connection: &Connection,
+    sealed: Option<Vec<u8>>,
+) -> Result<SecretString, TestProblem> {
+    let place = Place {
+        organization: &connection.organization_id,
+        connection_id: &connection.connection_id,
+    };
+    let replace = format!("PUT /v1/connectors/stripe/{}/key", connection.connection_id);
+    let Some(sealed) = sealed else {
+        return Err(TestProblem {
+            code: credential::UNREADABLE,
+            detail: format!("No key is stored any more; give one with {replace}."),
+        });
+    };
+    state.keyring.open(&sealed, place).map_err(|cause| {
+        error!(connection.id = connection.connection_id, error = %cause, "a stored key cannot be opened");
+        TestProblem {
+            code: credential::UNREADABLE,
+            detail: format!(
+                "The stored key cannot be decrypted; the log of the API says why. A key given with {replace} works at \
+                 once."
+            ),
+        }
+    })
+}
+
+/// New key of a connection.
 #[derive(Debug, ToSchema)]
 pub(crate) struct KeyRequest {
-    /// A key of the same account and mode.
-    #[schema(value_type = String, format = Password, write_only)]
+    /// Key of the same Stripe account and mode. Stored encrypted, never returned.
+    #[schema(value_type = String, format = Password, write_only, min_length = 1, max_length = 500,
+        pattern = "^(sk|rk)[A-Za-z0-9_-]*$")]
     api_key: SecretString,
 }
 
@@ -127,13 +163,14 @@ impl KeyRequest {
     }
 }
 
-/// Replaces a connection's key
+/// Replace the key of a connection
 ///
-/// Clears the connection's problem and starts a job. The old key stays unless the answer is 200.
-#[utoipa::path(put, path = "/v1/connectors/stripe/{id}/key", tag = "connections",
-    params(("id" = String, Path, description = "The connection")),
-    request_body = KeyRequest,
-    responses((status = 200, body = Connected),
+/// Clears the connection's problem and starts a sync. The old key is kept unless the response is 200.
+#[utoipa::path(put, path = "/v1/connectors/stripe/{id}/key", operation_id = "replace_connection_key",
+    tag = "connections",
+    params(("id" = String, Path, description = "Connection id")),
+    request_body(content = KeyRequest, example = json!({"api_key": "rk_test_example_1PgafTB7WZ01zgkW"})),
+    responses((status = 200, description = "The key is replaced and a sync is queued", body = Connected),
               (status = 422, description = "`invalid_request`, `stripe_key_invalid`, \
                                             `stripe_key_wrong_kind`, `stripe_permission_missing` or \
                                             `stripe_account_mismatch`",
@@ -185,17 +222,23 @@ pub(crate) async fn replace_key(
 }
 
 fn same_account(connection: &Connection, probe: &Probe) -> Result<(), ApiError> {
-    if probe.account_id == connection.stripe_account_id && probe.livemode == connection.livemode {
-        return Ok(());
+    if probe.account_id != connection.stripe_account_id {
+        return Err(ApiError::StripeAccountMismatch {
+            detail: format!(
+                "The key belongs to the account {}; this connection syncs {}.",
+                probe.account_id, connection.stripe_account_id
+            ),
+        });
     }
-    let mode = |livemode| if livemode { "live" } else { "test" };
-    Err(ApiError::StripeAccountMismatch {
-        detail: format!(
-            "The key is of {} in {} mode; this connection is of {} in {} mode.",
-            probe.account_id,
-            mode(probe.livemode),
-            connection.stripe_account_id,
-            mode(connection.livemode)
-        ),
-    })
+    if probe.livemode != connection.livemode {
+        let mode = |livemode| if livemode { "live" } else { "test" };
+        return Err(ApiError::StripeAccountMismatch {
+            detail: format!(
+                "This is a {}-mode key; this connection syncs {}-mode data.",
+                mode(probe.livemode),
+                mode(connection.livemode)
+            ),
+        });
+    }
+    Ok(())
 }

@@ -13,7 +13,10 @@ pub(crate) mod filters;
 pub(crate) mod health;
 pub(crate) mod jobs;
 pub(crate) mod key;
+pub(crate) mod parked;
+mod streamed;
 pub(crate) mod sync;
+pub(crate) mod token;
 
 use common::connection::{self, Connection};
 use common::tenant::OrganizationId;
@@ -21,12 +24,14 @@ use sqlx::PgConnection;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use crate::document;
 use crate::problem::ApiError;
 use crate::state::ApiState;
 
 /// Every call with its documentation.
 pub(crate) fn all() -> OpenApiRouter<ApiState> {
-    OpenApiRouter::with_openapi(docs::base())
+    OpenApiRouter::with_openapi(document::base())
+        .routes(routes!(token::token))
         .routes(routes!(connect::connect))
         .routes(routes!(key::test))
         .routes(routes!(key::replace_key))
@@ -38,6 +43,7 @@ pub(crate) fn all() -> OpenApiRouter<ApiState> {
             connectors::delete
         ))
         .routes(routes!(sync::status))
+        .routes(routes!(parked::list))
         .routes(routes!(jobs::list))
         .routes(routes!(jobs::get))
         .routes(routes!(jobs::cancel))

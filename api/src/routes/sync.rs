@@ -20,21 +20,33 @@ use crate::input::{Fields, Ids, NoParams, OptionalFields};
 use crate::problem::ApiError;
 use crate::state::{ApiState, job_status};
 
-/// Which job was made or found.
+/// A job.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = JobReference)]
 pub(crate) struct JobMade {
-    /// The job that does the work.
+    /// Id of the job.
     pub(crate) job_id: Uuid,
+}
+
+/// Type of sync.
+#[derive(ToSchema)]
+#[schema(as = SyncType, rename_all = "lowercase")]
+#[expect(dead_code, reason = "documents what is read by hand")]
+pub(crate) enum RequestedType {
+    /// Reads what changed since the last job.
+    Incremental,
+    /// Reads the whole covered range from Stripe.
+    Full,
 }
 
 /// What to sync.
 #[derive(Debug, ToSchema)]
 #[schema(as = SyncRequest)]
 pub(crate) struct SyncRequest {
-    /// `incremental` unless nothing was fully synced before.
-    #[schema(value_type = Option<String>, example = "incremental")]
+    /// Type of the job; `incremental` by default once a full sync has completed, else `full`.
+    #[schema(value_type = Option<RequestedType>)]
     job_type: Option<JobType>,
-    /// Days of history; more than before widen it with a full job, fewer change nothing.
+    /// Days of history. A larger value than before starts a full sync of the longer range; a smaller one has no effect.
     #[schema(minimum = 1, maximum = 3650)]
     lookback_days: Option<i32>,
 }
@@ -54,14 +66,15 @@ impl SyncRequest {
     }
 }
 
-/// Starts a sync
+/// Start a sync
 ///
-/// Answers with the job of the same or a wider type that is pending or running, where there is one.
-#[utoipa::path(post, path = "/v1/connectors/stripe/{id}/sync", tag = "jobs",
-    params(("id" = String, Path, description = "The connection")),
-    request_body(content = Option<SyncRequest>),
-    responses((status = 202, description = "A new job", body = JobMade),
-              (status = 200, description = "A job that was there", body = JobMade)))]
+/// Returns an existing job when one of the same or a wider type is pending or running.
+#[utoipa::path(post, path = "/v1/connectors/stripe/{id}/sync", operation_id = "start_sync",
+    tag = "jobs",
+    params(("id" = String, Path, description = "Connection id")),
+    request_body(content = Option<SyncRequest>, example = json!({"job_type": "incremental"})),
+    responses((status = 202, description = "A new job is queued", body = JobMade),
+              (status = 200, description = "An existing job does the work", body = JobMade)))]
 pub(crate) async fn start(
     State(state): State<ApiState>,
     caller: Caller,
@@ -126,19 +139,19 @@ pub(crate) async fn default_type(
     })
 }
 
-/// How a connection stands.
+/// Status of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum ConnectionStatus {
-    /// Something stops it until a person acts.
+    /// Stopped by a problem that someone has to fix.
     Error,
-    /// A job runs.
+    /// A job is running.
     Running,
-    /// A job waits.
+    /// A job is waiting to run.
     Pending,
-    /// No scheduled jobs.
+    /// Scheduled syncs are paused.
     Paused,
-    /// It waits until it is due.
+    /// Waiting for the next scheduled sync.
     Idle,
 }
 
@@ -159,40 +172,43 @@ impl ConnectionStatus {
     }
 }
 
-/// What is stored.
+/// State of the stored data.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = SyncState)]
 pub(crate) struct StateBody {
-    /// The newest stored charge.
+    /// Id of the newest stored charge.
     last_charge_id: Option<String>,
-    /// From where new charges are listed next.
+    /// Time from which the next sync reads new charges.
     next_sync_from: Option<DateTime<Utc>>,
-    /// Distinct charges stored, of any status.
+    /// Number of stored charges of any status.
     charges_synced: i64,
-    /// Net of all that count, in minor units by currency.
+    /// Net revenue by currency, in minor units.
     #[schema(value_type = std::collections::BTreeMap<String, i64>)]
     total_revenue_synced: common::money::Totals,
 }
 
-/// How a connection stands.
+/// Sync status of a connection.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = SyncStatus)]
 pub(crate) struct SyncStatusBody {
     connection_id: String,
     status: ConnectionStatus,
     problem: Option<Problem>,
     warnings: Vec<Warning>,
-    /// When it is due.
+    /// Time of the next scheduled sync.
     next_sync_at: DateTime<Utc>,
-    /// The newest job.
+    /// Most recent job.
     last_job: Option<JobBody>,
     state: StateBody,
-    /// The range that is covered; null until something is.
+    /// Time range that has been synced, up to the instant at which Stripe was last read; null before the first sync.
     covered: Option<SpanBody>,
 }
 
-/// How a connection stands
-#[utoipa::path(get, path = "/v1/connectors/{id}/sync-status", tag = "jobs",
-    params(("id" = String, Path, description = "The connection")),
-    responses((status = 200, body = SyncStatusBody)))]
+/// Get the sync status of a connection
+#[utoipa::path(get, path = "/v1/connectors/{id}/sync-status", operation_id = "get_sync_status",
+    tag = "jobs",
+    params(("id" = String, Path, description = "Connection id")),
+    responses((status = 200, description = "The sync status", body = SyncStatusBody)))]
 pub(crate) async fn status(
     State(state): State<ApiState>,
     caller: Caller,

@@ -1,22 +1,50 @@
-//! `org create`: a tenant is an organization, and everything else belongs to one.
+//! `org create`, `org list`, `org rename`, `org delete`: a tenant is an organization, and everything else belongs to one.
 //!
 //! Creating it again under the same name succeeds, so that a set-up script may run twice. Under
 //! another name it fails: two teams picked one id, and one would see the other's figures.
+//!
+//! # How an organization is deleted
+//!
+//! One without connections goes in one transaction, with its tokens and the history of its jobs. Connections are deleted
+//! the way the API deletes them: in one transaction they, their keys and the organization's tokens become useless, and
+//! jobs remove what is stored, which takes as long as there is data. The command waits for them and removes the
+//! organization last. Interrupted anywhere, the same command goes on; until then nothing of the organization answers.
+//!
+//! Deliberately absent: an undo.
 
-use chrono::{DateTime, Utc};
+use std::io::{BufRead as _, IsTerminal as _, Write as _};
+use std::time::Duration;
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use common::broker;
 use common::clock::{Clock as _, SystemClock};
-use common::db;
+use common::connection;
+use common::db::{self, Role};
+use common::sync::{self, JobId, JobRef, JobStatus};
 use common::tenant::{OrganizationId, queries};
+use serde_json::json;
 use sqlx::PgConnection;
+use tokio::time::Instant;
 
-use super::{DatabaseAccess, Error, commit, tenant_transaction};
-use crate::output;
+use super::{Database, DatabaseAccess, Error, commit, tenant_transaction};
+use crate::output::{self, Column};
+
+const POLL: Duration = Duration::from_millis(200);
+/// How long jobs may wait for a consumer. A lost wake-up costs half a minute, and a job that is cancelled in the middle of
+/// a page somewhat more.
+const BEGUN_WITHIN: Duration = Duration::from_mins(3);
 
 /// Organizations
 #[derive(Debug, clap::Subcommand)]
 pub enum Organization {
     /// Make an organization; again with the same name changes nothing
     Create(Create),
+    /// Show all organizations
+    List(List),
+    /// Give an organization another name; its id stays
+    Rename(Rename),
+    /// Delete an organization for good, with its tokens and, when asked for, its connections and their data
+    Delete(Delete),
 }
 
 /// What an organization is made of.
@@ -32,15 +60,65 @@ pub struct Create {
     access: DatabaseAccess,
 }
 
+/// How to show them.
+#[derive(Debug, clap::Args)]
+pub struct List {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    access: DatabaseAccess,
+}
+
+/// Which organization gets which name.
+#[derive(Debug, clap::Args)]
+pub struct Rename {
+    /// The organization
+    #[arg(value_name = "ID")]
+    organization: OrganizationId,
+    /// The organization's new name, for people
+    #[arg(long, value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    name: String,
+    #[command(flatten)]
+    access: DatabaseAccess,
+}
+
+/// Which organization to delete, and how much with it.
+#[derive(Debug, clap::Args)]
+pub struct Delete {
+    /// The organization
+    #[arg(value_name = "ID")]
+    organization: OrganizationId,
+    /// Also delete its connections, and all that was synced through them
+    #[arg(long)]
+    with_data: bool,
+    /// Do not ask for a confirmation
+    #[arg(long)]
+    yes: bool,
+    #[command(flatten)]
+    access: DatabaseAccess,
+}
+
 impl Organization {
     /// Runs the command.
     pub async fn run(self) -> Result<(), Error> {
-        let Self::Create(Create {
+        match self {
+            Self::Create(command) => command.run().await,
+            Self::List(command) => command.run().await,
+            Self::Rename(command) => command.run().await,
+            Self::Delete(command) => command.run().await,
+        }
+    }
+}
+
+impl Create {
+    async fn run(self) -> Result<(), Error> {
+        let Self {
             organization,
             name,
             access,
-        }) = self;
-        let mut conn = access.resolve()?.connect().await?;
+        } = self;
+        let mut conn = access.resolve().await?.connect().await?;
         let created = create(&mut conn, &organization, &name, SystemClock.now()).await?;
         let outcome = if created { "created" } else { "exists already" };
         output::print(&format!("organization {organization} ({name}) {outcome}"))?;
@@ -70,4 +148,231 @@ pub async fn create(
         }
         Err(error) => Err(error.into()),
     }
+}
+
+impl List {
+    async fn run(self) -> Result<(), Error> {
+        let database = self.access.resolve().await?;
+        drop(database.connect().await?);
+        let pool = database.pool(Role::Scheduler)?;
+        let mut conn = pool.acquire().await.map_err(db::Error::from)?;
+        let organizations = queries::list_organizations(&mut conn).await?;
+        let text = if self.json {
+            let all = organizations.iter().map(|organization| {
+                json!({
+                    "organization_id": organization.organization_id,
+                    "name": organization.name,
+                    "connections": organization.connections,
+                    "created_at": organization.created_at,
+                })
+            });
+            serde_json::to_string_pretty(&all.collect::<Vec<_>>())?
+        } else {
+            let rows = organizations.iter().map(|organization| {
+                vec![
+                    organization.organization_id.to_string(),
+                    output::plain(&organization.name),
+                    output::thousands(organization.connections),
+                    organization
+                        .created_at
+                        .to_rfc3339_opts(SecondsFormat::Secs, true),
+                ]
+            });
+            let columns = [
+                ("id", Column::Whole),
+                ("name", Column::Text),
+                ("connections", Column::Number),
+                ("created", Column::Whole),
+            ];
+            output::table(&columns, rows)
+        };
+        output::print(&text)?;
+        Ok(())
+    }
+}
+
+impl Rename {
+    async fn run(self) -> Result<(), Error> {
+        let Self {
+            organization,
+            name,
+            access,
+        } = self;
+        let mut conn = access.resolve().await?.connect().await?;
+        let mut tx = tenant_transaction(&mut conn, &organization).await?;
+        if !queries::rename_organization(&mut tx, &organization, &name).await? {
+            return Err(Error::NoOrganization(organization));
+        }
+        commit(tx).await?;
+        output::print(&format!("organization {organization} is now named {name}"))?;
+        Ok(())
+    }
+}
+
+impl Delete {
+    async fn run(self) -> Result<(), Error> {
+        let organization = &self.organization;
+        let database = self.access.clone().resolve().await?;
+        let mut conn = database.connect().await?;
+        if !self.yes {
+            // What would be refused anyway needs no confirmation.
+            self.check(&mut conn).await?;
+            confirm(organization)?;
+        }
+        loop {
+            let jobs = self.begin(&mut conn).await?;
+            if jobs.is_empty() {
+                break;
+            }
+            eprintln!(
+                "deleting {} of {organization}; interrupted, the same command goes on",
+                output::count(jobs.len() as i64, "connection")
+            );
+            wake(&database, organization, &jobs).await?;
+            wait_until_ended(&mut conn, organization, &jobs).await?;
+        }
+        output::print(&format!("organization {organization} is deleted"))?;
+        Ok(())
+    }
+
+    /// Locks the organization and its connections, and refuses where --with-data is needed.
+    async fn check(
+        &self,
+        conn: &mut PgConnection,
+    ) -> Result<Vec<connection::queries::Deletable>, Error> {
+        let organization = &self.organization;
+        let mut tx = tenant_transaction(conn, organization).await?;
+        let connections = self.check_within(&mut tx).await?;
+        commit(tx).await?;
+        Ok(connections)
+    }
+
+    async fn check_within(
+        &self,
+        tx: &mut PgConnection,
+    ) -> Result<Vec<connection::queries::Deletable>, Error> {
+        let organization = &self.organization;
+        if !queries::lock_organization(tx, organization).await? {
+            return Err(Error::NoOrganization(organization.clone()));
+        }
+        let connections = connection::queries::all_for_update(tx, organization).await?;
+        if connections.is_empty() || self.with_data {
+            Ok(connections)
+        } else {
+            Err(Error::OrganizationHasData {
+                organization: organization.clone(),
+                connections: connections.len(),
+            })
+        }
+    }
+
+    /// Deletes an organization without connections; else makes it useless and returns the job that deletes each of them.
+    async fn begin(&self, conn: &mut PgConnection) -> Result<Vec<Removal>, Error> {
+        let organization = &self.organization;
+        let now = SystemClock.now();
+        let mut tx = tenant_transaction(conn, organization).await?;
+        let connections = self.check_within(&mut tx).await?;
+        let mut jobs = Vec::new();
+        if connections.is_empty() {
+            sync::queries::delete_all(&mut tx, organization).await?;
+            queries::delete_organization(&mut tx, organization).await?;
+        } else {
+            queries::delete_tokens(&mut tx, organization).await?;
+        }
+        for connection in connections {
+            let job_id = connection::purge::begin(&mut tx, organization, &connection, now).await?;
+            let connection_id = connection.connection_id;
+            jobs.push(Removal {
+                connection_id,
+                job_id,
+            });
+        }
+        commit(tx).await?;
+        Ok(jobs)
+    }
+}
+
+/// A connection and the job that deletes it.
+#[derive(Debug)]
+struct Removal {
+    connection_id: String,
+    job_id: JobId,
+}
+
+/// Asks a person to type the id.
+fn confirm(organization: &OrganizationId) -> Result<(), Error> {
+    if !std::io::stdin().is_terminal() {
+        return Err(Error::NeedsYes);
+    }
+    eprint!("This cannot be undone. Type `{organization}` to delete it: ");
+    std::io::stderr().flush().map_err(Error::ReadConfirmation)?;
+    let mut typed = String::new();
+    std::io::stdin()
+        .lock()
+        .read_line(&mut typed)
+        .map_err(Error::ReadConfirmation)?;
+    if typed.trim() == organization.as_str() {
+        Ok(())
+    } else {
+        Err(Error::NotConfirmed(organization.clone()))
+    }
+}
+
+/// Tells consumers without a broker that there is work; the others hear of it from the scheduler.
+async fn wake(
+    database: &Database,
+    organization: &OrganizationId,
+    jobs: &[Removal],
+) -> Result<(), Error> {
+    let Ok(broker) = broker::connect(None, "", &database.pool(Role::Api)?) else {
+        return Ok(());
+    };
+    let jobs: Vec<JobRef> = jobs
+        .iter()
+        .map(|removal| JobRef {
+            organization_id: organization.clone(),
+            job_id: removal.job_id,
+        })
+        .collect();
+    // A wake-up that is lost costs time only.
+    let _ = broker.publish(&jobs).await;
+    Ok(())
+}
+
+async fn wait_until_ended(
+    conn: &mut PgConnection,
+    organization: &OrganizationId,
+    jobs: &[Removal],
+) -> Result<(), Error> {
+    let mut last_at_work = Instant::now();
+    for Removal {
+        connection_id,
+        job_id,
+    } in jobs
+    {
+        loop {
+            let mut tx = tenant_transaction(conn, organization).await?;
+            let job = sync::queries::get(&mut tx, organization, *job_id).await?;
+            commit(tx).await?;
+            let Some(job) = job else { break };
+            match job.status {
+                JobStatus::Completed => break,
+                JobStatus::Failed | JobStatus::Cancelled => {
+                    let reason = job.error.map(|error| error.message);
+                    return Err(Error::ConnectionNotDeleted {
+                        connection_id: connection_id.clone(),
+                        message: reason.unwrap_or_else(|| "its job was cancelled".to_owned()),
+                    });
+                }
+                JobStatus::Running => last_at_work = Instant::now(),
+                JobStatus::Pending if last_at_work.elapsed() >= BEGUN_WITHIN => {
+                    return Err(Error::NoConsumer);
+                }
+                JobStatus::Pending => {}
+            }
+            tokio::time::sleep(POLL).await;
+        }
+        last_at_work = Instant::now();
+    }
+    Ok(())
 }

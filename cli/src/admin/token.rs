@@ -1,10 +1,9 @@
 //! `token create`, `token list`, `token revoke`: the bearer tokens of an organization.
 //!
 //! A token is shown once, when it is made, alone on standard output; the database keeps its SHA-256.
-//! Revoking takes the token itself or, when it is lost, its id from the list. A token is better piped
-//! in than written as an argument, which other users of the machine can see.
+//! Revoking takes the token itself or, when it is lost, its id from the list. A token is typed or pasted at a prompt that
+//! does not show it, or piped in; as an argument other users of the machine see it and the shell keeps it.
 
-use std::io::BufRead as _;
 use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
@@ -16,7 +15,9 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{Database, DatabaseAccess, Error, commit, tenant_transaction};
-use crate::output::{self, Align};
+use crate::arguments;
+use crate::output::{self, Column};
+use crate::secret_input;
 
 /// Bearer tokens for the HTTP API
 #[derive(Debug, clap::Subcommand)]
@@ -39,10 +40,11 @@ pub struct Create {
     #[arg(long, default_value = "stripe-sync")]
     name: String,
     /// admin changes things, analyst reads
-    #[arg(long, value_name = "admin|analyst", default_value = "admin")]
+    #[arg(long, value_name = "ROLE", default_value = "admin",
+          value_parser = arguments::one_of::<TokenRole>(&["admin", "analyst"]))]
     role: TokenRole,
     /// How long it is good for, such as 90d or 12h [default: for ever]
-    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "DURATION", value_parser = arguments::duration)]
     expires_in: Option<Duration>,
     #[command(flatten)]
     access: DatabaseAccess,
@@ -61,7 +63,9 @@ pub struct List {
 /// Which token to revoke.
 #[derive(Debug, clap::Args)]
 pub struct Revoke {
-    /// The token, or its id with --org; read from standard input when left out
+    /// A token's id, as `token list` shows it, with --org; left out, the token itself is asked for without showing it,
+    /// or read from a pipe
+    #[arg(value_name = "ID")]
     token: Option<SecretString>,
     /// The organization, for an id
     #[arg(long = "org", value_name = "ID")]
@@ -88,7 +92,7 @@ impl Create {
             .expires_in
             .map(|after| expiry(now, after))
             .transpose()?;
-        let mut conn = self.access.resolve()?.connect().await?;
+        let mut conn = self.access.resolve().await?.connect().await?;
         let (name, role) = (self.name.as_str(), self.role);
         let token = create(&mut conn, &self.organization, name, role, expires_at, now).await?;
         output::print(token.expose_secret())?;
@@ -137,7 +141,7 @@ pub async fn create(
 impl List {
     async fn run(self) -> Result<(), Error> {
         let now = SystemClock.now();
-        let mut conn = self.access.resolve()?.connect().await?;
+        let mut conn = self.access.resolve().await?.connect().await?;
         let mut tx = tenant_transaction(&mut conn, &self.organization).await?;
         if queries::organization_name(&mut tx, &self.organization)
             .await?
@@ -165,7 +169,13 @@ impl List {
                 state,
             ]
         });
-        let columns = ["id", "name", "role", "created", "state"].map(|name| (name, Align::Left));
+        let columns = [
+            ("id", Column::Whole),
+            ("name", Column::Text),
+            ("role", Column::Whole),
+            ("created", Column::Whole),
+            ("state", Column::Whole),
+        ];
         output::print(&output::table(&columns, rows))?;
         Ok(())
     }
@@ -175,7 +185,7 @@ impl Revoke {
     async fn run(self) -> Result<(), Error> {
         let token = match self.token {
             Some(token) => token,
-            None => read_line()?,
+            None => secret_input::read_line("Token").map_err(Error::ReadToken)?,
         };
         let text = token.expose_secret().trim();
         let target = if text.starts_with(TOKEN_PREFIX) {
@@ -187,20 +197,11 @@ impl Revoke {
                 self.organization.ok_or(Error::TokenIdNeedsOrganization)?,
             )
         };
-        let database = self.access.resolve()?;
+        let database = self.access.resolve().await?;
         revoke(&database, &target, SystemClock.now()).await?;
         output::print("the token is revoked")?;
         Ok(())
     }
-}
-
-fn read_line() -> Result<SecretString, Error> {
-    let mut line = String::new();
-    std::io::stdin()
-        .lock()
-        .read_line(&mut line)
-        .map_err(Error::ReadToken)?;
-    Ok(line.into())
 }
 
 /// How a token is known.

@@ -1,12 +1,18 @@
 //! Of the engine's answers, the parts that the commands read. Parts that are not named here are
 //! ignored, so that the engine may say more than this client knows.
 
-use std::collections::BTreeMap;
+#![expect(clippy::struct_field_names, reason = "the engine's names")]
 
-use chrono::{DateTime, Utc};
+use std::collections::BTreeMap;
+use std::fmt;
+
+use chrono::{DateTime, NaiveDate, Utc};
 use common::connection::{Permission, Problem, Warning};
 use common::sync::{JobError, JobStatus};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::output;
 
 /// One page of a list.
 #[derive(Debug, Deserialize)]
@@ -16,14 +22,66 @@ pub(super) struct Page<T> {
     pub(super) next_cursor: Option<String>,
 }
 
+/// Whose a token is.
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct Token {
+    pub(super) name: String,
+    pub(super) organization_id: String,
+    pub(super) organization_name: String,
+    pub(super) role: String,
+    #[serde(default)]
+    pub(super) expires_at: Option<DateTime<Utc>>,
+}
+
 /// A connection.
 #[derive(Debug, Clone, Deserialize)]
-#[expect(clippy::struct_field_names, reason = "the engine's names")]
 pub(super) struct Connection {
     pub(super) connection_id: String,
-    pub(super) organization_id: String,
     pub(super) livemode: bool,
     pub(super) timezone: String,
+    #[serde(default)]
+    pub(super) name: Option<String>,
+    #[serde(default)]
+    pub(super) stripe_account_id: String,
+    #[serde(default)]
+    pub(super) status: String,
+    #[serde(default)]
+    pub(super) paused: bool,
+    #[serde(default)]
+    pub(super) lookback_days: i64,
+    #[serde(default)]
+    pub(super) sync_interval_minutes: i64,
+    #[serde(default)]
+    pub(super) rate_share: f64,
+    #[serde(default)]
+    pub(super) permissions: Vec<Permission>,
+    #[serde(default)]
+    pub(super) problem: Option<Problem>,
+    #[serde(default)]
+    pub(super) warnings: Vec<Warning>,
+    #[serde(default)]
+    pub(super) created_at: Option<DateTime<Utc>>,
+    #[serde(default)]
+    pub(super) next_sync_at: Option<DateTime<Utc>>,
+    /// The job that a changed setting made.
+    #[serde(default)]
+    pub(super) job_id: Option<String>,
+}
+
+/// What a stored key is good for.
+#[derive(Debug, Deserialize)]
+pub(super) struct KeyTest {
+    pub(super) ok: bool,
+    pub(super) stripe_account_id: String,
+    pub(super) permissions: Vec<Permission>,
+    #[serde(default)]
+    pub(super) problem: Option<KeyProblem>,
+}
+
+/// What is wrong with a stored key.
+#[derive(Debug, Deserialize)]
+pub(super) struct KeyProblem {
+    pub(super) detail: String,
 }
 
 /// An account that was connected.
@@ -44,28 +102,37 @@ pub(super) struct Started {
 
 /// A job.
 #[derive(Debug, Clone, Deserialize)]
-#[expect(clippy::struct_field_names, reason = "the engine's names")]
-pub(super) struct Job {
-    pub(super) job_id: String,
-    pub(super) status: JobStatus,
-    pub(super) job_type: String,
+pub(crate) struct Job {
+    pub(crate) job_id: String,
     #[serde(default)]
-    pub(super) finished_at: Option<DateTime<Utc>>,
+    pub(crate) connection_id: String,
+    pub(crate) status: JobStatus,
+    pub(crate) job_type: String,
     #[serde(default)]
-    pub(super) progress: Progress,
+    pub(crate) trigger: String,
     #[serde(default)]
-    pub(super) error: Option<JobError>,
+    pub(crate) attempt: i64,
+    #[serde(default)]
+    pub(crate) created_at: Option<DateTime<Utc>>,
+    #[serde(default)]
+    pub(crate) started_at: Option<DateTime<Utc>>,
+    #[serde(default)]
+    pub(crate) finished_at: Option<DateTime<Utc>>,
+    #[serde(default)]
+    pub(crate) progress: Progress,
+    #[serde(default)]
+    pub(crate) error: Option<JobError>,
 }
 
 /// How far a job has come.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default)]
-pub(super) struct Progress {
-    pub(super) charges_seen: i64,
-    pub(super) rows_written: i64,
-    pub(super) requests: i64,
-    pub(super) percent: Option<f64>,
-    pub(super) eta_seconds: Option<f64>,
+pub(crate) struct Progress {
+    pub(crate) charges_seen: i64,
+    pub(crate) rows_written: i64,
+    pub(crate) requests: i64,
+    pub(crate) percent: Option<f64>,
+    pub(crate) eta_seconds: Option<f64>,
 }
 
 /// How a connection is doing.
@@ -124,5 +191,117 @@ pub(super) struct AnalysisPage {
     pub(super) totals: Vec<Figures>,
     pub(super) groups: Vec<Group>,
     #[serde(default)]
+    pub(super) completeness: Option<Value>,
+    #[serde(default)]
+    pub(super) notes: Vec<Note>,
+    #[serde(default)]
     pub(super) next_cursor: Option<String>,
+}
+
+/// A remark of the engine on a request that it answered.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Note {
+    #[serde(default)]
+    pub(super) code: String,
+    pub(super) detail: String,
+}
+
+impl fmt::Display for Note {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "note: {}", output::plain(&self.detail))
+    }
+}
+
+/// Figures of one day and currency.
+#[derive(Debug, Deserialize)]
+pub(super) struct Day {
+    pub(super) date: NaiveDate,
+    pub(super) currency: String,
+    pub(super) charges: i64,
+    pub(super) total_units: i64,
+    pub(super) gross: i64,
+    pub(super) refunded: i64,
+    pub(super) total_revenue: i64,
+}
+
+/// One line of a charge.
+#[derive(Debug, Deserialize)]
+pub(super) struct ChargeRow {
+    pub(super) charge_id: String,
+    #[serde(default)]
+    pub(super) line_id: Option<String>,
+    pub(super) date: NaiveDate,
+    pub(super) currency: String,
+    pub(super) status: String,
+    pub(super) counted: bool,
+    pub(super) amount: i64,
+    pub(super) net: i64,
+    #[serde(default)]
+    pub(super) product_id: Option<String>,
+    #[serde(default)]
+    pub(super) description: Option<String>,
+}
+
+/// Why a charge counts or not.
+#[derive(Debug, Deserialize)]
+pub(super) struct Explanation {
+    pub(super) charge_id: String,
+    pub(super) counted: bool,
+    pub(super) reason: String,
+    pub(super) detail: String,
+    #[serde(default)]
+    pub(super) filter_id: Option<String>,
+    #[serde(default)]
+    pub(super) rows: Vec<ChargeRow>,
+}
+
+/// A metadata key.
+#[derive(Debug, Deserialize)]
+pub(super) struct DiscoveredKey {
+    pub(super) object_type: String,
+    pub(super) key_path: String,
+    pub(super) value_type: String,
+    pub(super) occurrences: i64,
+    pub(super) coverage: f64,
+    #[serde(default)]
+    pub(super) sample_values: Vec<String>,
+}
+
+/// An object that could not be read.
+#[derive(Debug, Deserialize)]
+pub(super) struct Parked {
+    pub(super) resource: String,
+    pub(super) object_id: String,
+    pub(super) code: String,
+    pub(super) detail: String,
+    pub(super) parked_at: DateTime<Utc>,
+}
+
+/// A rule.
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct Rule {
+    pub(super) filter_id: String,
+    pub(super) name: String,
+    pub(super) action: String,
+    pub(super) operator: String,
+    /// As they came, since a newer engine may have operators that are not known here.
+    pub(super) conditions: Vec<Value>,
+    pub(super) is_active: bool,
+    #[serde(default)]
+    pub(super) created_at: Option<DateTime<Utc>>,
+    /// The job that applies the rules to stored rows.
+    #[serde(default)]
+    pub(super) job_id: Option<String>,
+}
+
+/// What a rule would match.
+#[derive(Debug, Deserialize)]
+pub(super) struct RulePreview {
+    pub(super) matched_charges: i64,
+    pub(super) total_charges: i64,
+    pub(super) matched_revenue: BTreeMap<String, i64>,
+    #[serde(default)]
+    pub(super) notes: Vec<Note>,
+    #[serde(default)]
+    pub(super) sample: Vec<ChargeRow>,
 }

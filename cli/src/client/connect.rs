@@ -1,40 +1,31 @@
 //! `connect`: hands a customer's Stripe key to the engine.
 //!
-//! The key comes from `STRIPE_API_KEY`, a file, a prompt that does not echo, or a pipe; never from an
-//! argument, which every user of the machine can read and the shell remembers. The engine asks Stripe
-//! what the key may read and stores nothing unless it may read enough.
+//! The engine asks Stripe what the key may read and stores nothing unless it may read enough. Whose
+//! account it becomes is the token's organization; `--org` only makes sure that it is the expected one.
 
-use std::io::{BufRead as _, IsTerminal as _};
-use std::path::PathBuf;
-
-use common::config::{self, Problems};
 use common::connection::Permission;
 use common::tenant::OrganizationId;
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::ExposeSecret as _;
 use serde::Serialize;
 
 use super::answers::Connected;
+use super::stripe_key::KeySource;
 use super::{Client, Error, Server, follow, print_json};
-use crate::output::{self, Align};
+use crate::arguments;
+use crate::output::{self, Column};
 
 /// Connect a Stripe account: hand over its read-only key and start the first sync
 ///
 /// The key comes from the environment variable `STRIPE_API_KEY`, from a file, or from standard input.
 #[derive(Debug, clap::Args)]
 pub struct Connect {
-    /// The organization [default: the token's, once it has a connection]
+    /// The organization, to make sure that the token is one of it [default: the token's]
     #[arg(long = "org", value_name = "ID")]
     organization: Option<OrganizationId>,
-    /// A file that holds the Stripe key
-    #[arg(
-        long,
-        visible_alias = "stripe-api-key-file",
-        env = "STRIPE_API_KEY_FILE",
-        value_name = "PATH"
-    )]
-    api_key_file: Option<PathBuf>,
-    /// Days of history to cover [default: 30]
-    #[arg(long, value_name = "DAYS")]
+    #[command(flatten)]
+    key: KeySource,
+    /// Days of history to cover, 1 to 3650 [default: 30]
+    #[arg(long, value_name = "DAYS", value_parser = arguments::lookback_days)]
     lookback_days: Option<u32>,
     /// The time zone by which charges are dated, such as Europe/Berlin [default: UTC]
     #[arg(long, value_name = "ZONE")]
@@ -67,10 +58,9 @@ struct Request<'a> {
 impl Connect {
     /// Runs the command.
     pub async fn run(self) -> Result<(), Error> {
-        let client = self.server.clone().client()?;
-        let from_environment = std::env::var("STRIPE_API_KEY").ok().map(SecretString::from);
-        let key = self.key(from_environment)?;
-        let organization = self.organization(&client).await?;
+        let client = self.server.clone().client().await?;
+        let organization = organization(&client, self.organization.as_ref()).await?;
+        let key = self.key.read()?;
         let request = Request {
             organization_id: &organization,
             api_key: key.expose_secret(),
@@ -79,70 +69,40 @@ impl Connect {
             name: self.name.as_deref(),
         };
         let path = ["v1", "connectors", "stripe", "connect"];
-        let connected: Connected = client.post(&path, &request).await?;
+        let (_, connected): (_, Connected) = client
+            .call(reqwest::Method::POST, &path, Some(&request))
+            .await?;
         if self.json {
             return print_json(&connected);
         }
-        output::print(&describe(&connected))?;
+        output::print(&describe("connected", "first job", &connected))?;
         if self.follow {
             follow::follow(&client, &connected.job_id).await
         } else {
             Ok(())
         }
     }
+}
 
-    async fn organization(&self, client: &Client) -> Result<String, Error> {
-        if let Some(organization) = &self.organization {
-            return Ok(organization.to_string());
-        }
-        let known = client.connections().await?.into_iter().next();
-        known
-            .map(|connection| connection.organization_id)
-            .ok_or_else(|| {
-                Error::Usage(
-                    "the organization has no connection yet to be known by; give --org ID"
-                        .to_owned(),
-                )
+/// The token's organization, which must be the expected one where one is.
+pub(super) async fn organization(
+    client: &Client,
+    expected: Option<&OrganizationId>,
+) -> Result<String, Error> {
+    let token = client.token().await?;
+    match expected {
+        Some(expected) if expected.as_str() != token.organization_id => {
+            Err(Error::OtherOrganization {
+                token: token.organization_id,
+                given: expected.to_string(),
             })
-    }
-
-    /// The key from where there is one.
-    fn key(&self, from_environment: Option<SecretString>) -> Result<SecretString, Error> {
-        let mut problems = Problems::default();
-        let names = ("STRIPE_API_KEY", "STRIPE_API_KEY_FILE");
-        let found = config::secret(
-            names,
-            from_environment,
-            self.api_key_file.as_deref(),
-            &mut problems,
-        );
-        if let Some(key) = problems.finish(found)? {
-            return Ok(key.expose_secret().trim().into());
         }
-        let typed = if std::io::stdin().is_terminal() {
-            eprint!("Stripe key (not shown): ");
-            console::Term::stderr()
-                .read_secure_line()
-                .map_err(Error::ReadKey)?
-        } else {
-            let mut line = String::new();
-            std::io::stdin()
-                .lock()
-                .read_line(&mut line)
-                .map_err(Error::ReadKey)?;
-            line
-        };
-        if typed.trim().is_empty() {
-            return Err(Error::Usage(
-                "no Stripe key was given; set STRIPE_API_KEY, give --api-key-file, or pipe it in"
-                    .to_owned(),
-            ));
-        }
-        Ok(typed.trim().into())
+        _ => Ok(token.organization_id),
     }
 }
 
-fn describe(connected: &Connected) -> String {
+/// What became of a key: `done` says what was done, `job` what the job is.
+pub(super) fn describe(done: &str, job: &str, connected: &Connected) -> String {
     let mode = if connected.livemode { "live" } else { "test" };
     let Connected {
         connection_id,
@@ -151,9 +111,15 @@ fn describe(connected: &Connected) -> String {
         permissions,
         ..
     } = connected;
-    let mut text = format!(
-        "connected {connection_id}\naccount   {stripe_account_id} ({mode} mode)\nfirst job {job_id}\n\n"
-    );
+    format!(
+        "{done} {connection_id}\n{:<9} {stripe_account_id} ({mode} mode)\n{job:<9} {job_id}\n\n{}",
+        "account",
+        permission_table(permissions)
+    )
+}
+
+/// What a key may read, and what to do about the rest.
+pub(super) fn permission_table(permissions: &[Permission]) -> String {
     let rows = permissions.iter().map(|permission| {
         let granted = if permission.granted { "yes" } else { "MISSING" };
         let needed_for = output::plain(&permission.needed_for);
@@ -163,9 +129,12 @@ fn describe(connected: &Connected) -> String {
             needed_for,
         ]
     });
-    let columns = ["permission", "granted", "needed for"].map(|name| (name, Align::Left));
-    text += &output::table(&columns, rows);
-    text + &missing(permissions)
+    let columns = [
+        ("permission", Column::Whole),
+        ("granted", Column::Whole),
+        ("needed for", Column::Text),
+    ];
+    output::table(&columns, rows) + &missing(permissions)
 }
 
 /// What the key may not read, with what to do about it.
@@ -199,7 +168,7 @@ mod tests {
                    "hint": "grant rak_invoice_read"}]}"#,
         )
         .unwrap();
-        let text = describe(&connected);
+        let text = describe("connected", "first job", &connected);
         assert!(
             text.starts_with("connected acme-stripe-acct_1\naccount   acct_1 (test mode)\n"),
             "{text}"

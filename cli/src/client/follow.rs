@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use super::answers::{Job, Progress};
 use super::events::Messages;
-use super::{Client, Error};
+use super::{Client, Error, problem};
 use crate::output;
 
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -26,7 +26,7 @@ const LINE_INTERVAL: Duration = Duration::from_secs(1);
 ///
 /// # Errors
 /// Also when it ends otherwise than completed.
-pub(super) async fn follow(client: &Client, job_id: &str) -> Result<(), Error> {
+pub(crate) async fn follow(client: &Client, job_id: &str) -> Result<(), Error> {
     let mut view = View::new();
     let mut last_news = Instant::now();
     let job = loop {
@@ -86,7 +86,7 @@ fn outcome(job: &Job) -> String {
         (JobStatus::Failed, Some(error)) => {
             format!(
                 "failed after {counts}: {} ({})",
-                output::plain(&error.message),
+                problem::in_commands(&error.message),
                 error.code
             )
         }
@@ -94,7 +94,7 @@ fn outcome(job: &Job) -> String {
     }
 }
 
-fn counts(progress: &Progress) -> String {
+pub(crate) fn counts(progress: &Progress) -> String {
     format!(
         "{} read, {} written, {}",
         output::count(progress.charges_seen, "charge"),
@@ -119,7 +119,8 @@ pub(super) fn progress_line(job: &Job) -> String {
             .eta_seconds
             .map(|eta| format!("ETA {}", duration(eta))),
     );
-    let waiting = |error: &JobError| format!("waiting after: {}", output::plain(&error.message));
+    let waiting =
+        |error: &JobError| format!("waiting after: {}", problem::in_commands(&error.message));
     parts.extend(
         job.error
             .as_ref()
@@ -130,7 +131,7 @@ pub(super) fn progress_line(job: &Job) -> String {
 }
 
 /// A number of seconds as `1h 2m 3s`.
-fn duration(seconds: f64) -> String {
+pub(crate) fn duration(seconds: f64) -> String {
     let whole = Duration::try_from_secs_f64(seconds.max(0.0).ceil()).unwrap_or(Duration::MAX);
     humantime::format_duration(whole).to_string()
 }

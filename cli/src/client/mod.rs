@@ -1,34 +1,53 @@
 //! Commands for whoever uses the engine: they speak HTTP with it, with the rights of a token.
 //!
-//! The engine's refusals are problem documents and are shown whole: what is wrong, with which part of
-//! the request, and the request's id, which is in the engine's log too. Nothing is retried but the
+//! A command makes sure that it talks to the engine before it sends a secret (`engine`). The engine's refusals are
+//! problem documents, shown in the words of the command line: what is wrong, with which flag, and the request's id,
+//! which is in the engine's log too. Nothing is retried but the
 //! watching of a job, which outlives a restart of the engine. What is read of an answer is as little
 //! as a command needs, so that an older client goes on working with a newer engine.
 //!
 //! Absent on purpose: a stored login. The token is a setting like any other.
 
 mod answers;
+mod completeness;
+mod condition;
+mod confirm;
 pub mod connect;
+pub mod connections;
+pub mod daily;
+pub mod discover;
+mod engine;
 mod events;
-mod follow;
+pub mod explain;
+pub(crate) mod follow;
+pub(crate) mod jobs;
+pub mod parked;
 mod problem;
+mod requests;
 pub mod revenue;
+pub mod rules;
 pub mod status;
+mod stripe_key;
 pub mod sync;
+pub mod whoami;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use common::config::{self, Problems};
-use reqwest::{RequestBuilder, Response, StatusCode, header};
-use secrecy::{ExposeSecret as _, SecretString};
+use reqwest::StatusCode;
+use secrecy::SecretString;
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 use url::{Host, Url};
 
 pub use problem::Problem;
 
-use answers::{Connection, Page};
+pub(crate) use answers::Job;
+use engine::Engine;
+pub(crate) use problem::in_commands;
+pub(crate) use requests::understood;
+
+use crate::local_files::{self, LocalFiles};
 
 const DEFAULT_URL: &str = "http://127.0.0.1:8080";
 
@@ -49,6 +68,30 @@ pub enum Error {
     /// The command line does not fit.
     #[error("{0}")]
     Usage(String),
+    /// A file under `.local/` could not be used.
+    #[error(transparent)]
+    LocalFiles(#[from] local_files::Error),
+    /// An `up` starts, and does not come to an end with it.
+    #[error("the `stripe-sync up` in {} is still not ready; look at what it prints", .0.display())]
+    UpNotReady(PathBuf),
+    /// Something answers that does not call itself by the engine's name.
+    #[error(
+        "{0} is not a stripe-sync engine, or an older one, so neither token nor key was sent to it; set \
+         STRIPE_SYNC_URL to the engine's address, or start one with `stripe-sync up`"
+    )]
+    AnotherProgram(Url),
+    /// Something answers where an `up` of this directory did.
+    #[error(
+        "another program answers at {url}, where the `stripe-sync up` in {} listens, so neither token nor key was \
+         sent to it; stop that program and start `stripe-sync up` again",
+        directory.display()
+    )]
+    AnotherEngine {
+        /// Where it answers.
+        url: Url,
+        /// The directory in which the engine runs.
+        directory: PathBuf,
+    },
     /// The HTTP client could not be made.
     #[error("the HTTP client could not be started")]
     Start(#[source] reqwest::Error),
@@ -79,11 +122,11 @@ pub enum Error {
     /// An answer broke off or was not understood.
     #[error("the engine's answer could not be read")]
     Unreadable(#[source] reqwest::Error),
-    /// A message of a stream was not understood.
-    #[error("the engine's message could not be read")]
+    /// An answer is of a form that is not known here.
+    #[error("the engine's answer was not understood; is it newer than this stripe-sync?")]
     Message(#[source] serde_json::Error),
     /// There is nothing to work on.
-    #[error("the organization has no connection yet; make one with `stripe-sync connect --org ID`")]
+    #[error("the organization has no connection yet; make one with `stripe-sync connect`")]
     NoConnection,
     /// There is more than one thing to work on.
     #[error("the organization has more than one connection; choose with --connection:{}", lines(.0))]
@@ -91,6 +134,36 @@ pub enum Error {
     /// There is no job to watch.
     #[error("the connection {0} has no job yet; start one with `stripe-sync sync`")]
     NoJob(String),
+    /// There is no job that the command could be about.
+    #[error("no job {0}; `stripe-sync jobs list` shows all jobs, and any may be named by its id")]
+    NoSuchJob(&'static str),
+    /// There is no such rule.
+    #[error("there is no rule `{0}`; `stripe-sync rules list` shows them")]
+    NoSuchRule(String),
+    /// A name says too little.
+    #[error(
+        "several rules are named `{0}`; choose one by its id, as `stripe-sync rules list` shows it"
+    )]
+    SeveralRules(String),
+    /// The token and the command line name different organizations.
+    #[error(
+        "the token is one of `{token}`, not of `{given}`; leave out --org, or use a token of `{given}`"
+    )]
+    OtherOrganization {
+        /// Whose the token is.
+        token: String,
+        /// What --org says.
+        given: String,
+    },
+    /// The stored Stripe key is of no use.
+    #[error("the stored key does not serve: {0}")]
+    KeyDoesNotServe(String),
+    /// A person said no.
+    #[error("nothing was changed")]
+    Declined,
+    /// The answer to a question could not be read.
+    #[error("cannot read the answer to the question")]
+    ReadAnswer(#[source] std::io::Error),
     /// The watched job did not end well.
     #[error("the job {job_id} {outcome}")]
     JobEnded {
@@ -141,14 +214,18 @@ impl Error {
 
 /// Where the engine is, and who asks.
 #[derive(Debug, Clone, clap::Args)]
-#[expect(
-    clippy::struct_field_names,
-    reason = "flags bear the names of their variables"
-)]
 pub struct Server {
-    /// Where the engine answers
-    #[arg(long, visible_alias = "url", env = "STRIPE_SYNC_URL", default_value = DEFAULT_URL, value_name = "URL")]
-    stripe_sync_url: String,
+    /// Where the engine answers [default: where the running `stripe-sync up` of `LOCAL_DIR` does, else
+    /// <http://127.0.0.1:8080>]
+    #[arg(
+        long,
+        visible_alias = "url",
+        env = "STRIPE_SYNC_URL",
+        value_name = "URL"
+    )]
+    stripe_sync_url: Option<String>,
+    #[command(flatten)]
+    local: LocalFiles,
     /// A token of the organization, as `stripe-sync token create` printed it
     #[arg(
         long,
@@ -165,16 +242,20 @@ pub struct Server {
 /// The engine, as seen from here.
 #[derive(Debug)]
 pub struct Client {
-    base: Url,
+    engine: Engine,
     token: SecretString,
     http: reqwest::Client,
 }
 
 impl Server {
-    /// A client for this engine; all wrong settings are reported together.
-    pub fn client(self) -> Result<Client, Error> {
+    /// A client for this engine, which is waited for while it starts; all wrong settings are reported together.
+    pub async fn client(self) -> Result<Client, Error> {
         let mut problems = Problems::default();
-        let base = base_url(&self.stripe_sync_url, &mut problems);
+        let url = self.stripe_sync_url.as_deref().map(str::trim);
+        let base = match url.filter(|url| !url.is_empty()) {
+            None => Some(None),
+            Some(url) => base_url(url, &mut problems).map(Some),
+        };
         let names = ("STRIPE_SYNC_TOKEN", "STRIPE_SYNC_TOKEN_FILE");
         let file = self.stripe_sync_token_file.as_deref();
         let token = config::secret(names, self.stripe_sync_token, file, &mut problems);
@@ -185,13 +266,17 @@ impl Server {
             );
         }
         let (base, token) = problems.finish(base.zip(token.flatten()))?;
-        let http = http_client(&base).map_err(Error::Start)?;
-        Ok(Client { base, token, http })
+        let engine = Engine::find(base, &self.local).await?;
+        let http = http_client(engine.base()).map_err(Error::Start)?;
+        Ok(Client {
+            engine,
+            token,
+            http,
+        })
     }
 }
 
 fn base_url(text: &str, problems: &mut Problems) -> Option<Url> {
-    let text = config::or_default(text, DEFAULT_URL);
     let expected = "a URL such as https://sync.example.com";
     let url: Url = config::parse("STRIPE_SYNC_URL", text, expected, problems)?;
     if matches!(url.scheme(), "http" | "https") && url.has_host() {
@@ -229,124 +314,32 @@ fn is_this_machine(url: &Url) -> bool {
     }
 }
 
-impl Client {
-    /// Asks for `path` with `query` and reads the answer.
-    async fn get<T: DeserializeOwned>(
-        &self,
-        path: &[&str],
-        query: &[(&str, &str)],
-    ) -> Result<T, Error> {
-        let request = self
-            .http
-            .get(self.url(path))
-            .query(query)
-            .timeout(ANSWER_WITHIN);
-        read(self.send(request).await?).await
-    }
-
-    /// Sends `body` to `path` and reads the answer.
-    async fn post<T: DeserializeOwned>(
-        &self,
-        path: &[&str],
-        body: &impl Serialize,
-    ) -> Result<T, Error> {
-        let request = self
-            .http
-            .post(self.url(path))
-            .json(body)
-            .timeout(ANSWER_WITHIN);
-        read(self.send(request).await?).await
-    }
-
-    /// Opens a stream of events, which takes as long as it takes.
-    async fn stream(&self, path: &[&str]) -> Result<Response, Error> {
-        let request = self
-            .http
-            .get(self.url(path))
-            .header(header::ACCEPT, "text/event-stream");
-        self.send(request).await
-    }
-
-    /// Every object of a list, page by page.
-    async fn all<T: DeserializeOwned>(&self, path: &[&str]) -> Result<Vec<T>, Error> {
-        let mut all = Vec::new();
-        let mut cursor: Option<String> = None;
-        loop {
-            let mut query = vec![("limit", PAGE_SIZE)];
-            query.extend(cursor.as_deref().map(|cursor| ("cursor", cursor)));
-            let page: Page<T> = self.get(path, &query).await?;
-            all.extend(page.data);
-            cursor = page.next_cursor;
-            if cursor.is_none() {
-                return Ok(all);
-            }
-        }
-    }
-
-    /// The connections of the token's organization.
-    async fn connections(&self) -> Result<Vec<Connection>, Error> {
-        self.all(&["v1", "connectors"]).await
-    }
-
-    /// The connection that was chosen, or the only one.
-    async fn connection_id(&self, chosen: Option<String>) -> Result<String, Error> {
-        if let Some(chosen) = chosen {
-            return Ok(chosen);
-        }
-        let connections = self.connections().await?;
-        only_one(
-            connections
-                .into_iter()
-                .map(|connection| connection.connection_id)
-                .collect(),
-        )
-    }
-
-    fn url(&self, path: &[&str]) -> Url {
-        let mut url = self.base.clone();
-        // Only URLs that cannot have a path have no segments; those have no host either.
-        if let Ok(mut segments) = url.path_segments_mut() {
-            segments.pop_if_empty().extend(path);
-        }
-        url
-    }
-
-    async fn send(&self, request: RequestBuilder) -> Result<Response, Error> {
-        let sent = request.bearer_auth(self.token.expose_secret()).send().await;
-        let response = sent.map_err(|cause| Error::Unreachable {
-            url: self.base.clone(),
-            cause: cause.without_url(),
-        })?;
-        if response.status().is_success() {
-            return Ok(response);
-        }
-        let (status, url) = (response.status(), response.url().clone());
-        match response.json::<Problem>().await {
-            Ok(problem) => Err(Error::Refused(Box::new(problem))),
-            Err(_) => Err(Error::Strange { url, status }),
-        }
-    }
-}
-
-fn only_one(mut ids: Vec<String>) -> Result<String, Error> {
-    match ids.pop() {
-        None => Err(Error::NoConnection),
-        Some(only) if ids.is_empty() => Ok(only),
-        Some(last) => {
-            ids.push(last);
-            Err(Error::ManyConnections(ids))
-        }
-    }
-}
-
-async fn read<T: DeserializeOwned>(response: Response) -> Result<T, Error> {
-    response.json().await.map_err(Error::Unreadable)
-}
-
 /// Prints an answer as JSON.
-fn print_json(answer: &impl Serialize) -> Result<(), Error> {
+pub(crate) fn print_json(answer: &impl Serialize) -> Result<(), Error> {
     let text = serde_json::to_string_pretty(answer).map_err(Error::Json)?;
     Ok(crate::output::print(&text)?)
+}
+
+/// Which connection a command is about, and how it answers.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Target {
+    /// The connection, where the organization has more than one
+    #[arg(long, value_name = "ID")]
+    connection: Option<String>,
+    /// Print the engine's answer as JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    server: Server,
+}
+
+impl Target {
+    /// A client and the id of the connection.
+    async fn open(self) -> Result<(Client, String), Error> {
+        let client = self.server.client().await?;
+        let connection = client.connection_id(self.connection).await?;
+        Ok((client, connection))
+    }
 }
 
 #[cfg(test)]
@@ -355,15 +348,18 @@ mod tests {
 
     fn server(url: &str, token: Option<&str>) -> Server {
         Server {
-            stripe_sync_url: url.to_owned(),
+            stripe_sync_url: Some(url.to_owned()),
+            local: LocalFiles {
+                local_dir: ".local".into(),
+            },
             stripe_sync_token: token.map(SecretString::from),
             stripe_sync_token_file: None,
         }
     }
 
-    #[test]
-    fn wrong_settings_are_reported_together_and_without_secrets() {
-        let Err(Error::Settings(error)) = server("ftp://x", None).client() else {
+    #[tokio::test]
+    async fn wrong_settings_are_reported_together_and_without_secrets() {
+        let Err(Error::Settings(error)) = server("ftp://x", None).client().await else {
             panic!()
         };
         let named: Vec<_> = error
@@ -376,8 +372,8 @@ mod tests {
         assert!(!shown.contains("sst_secret"), "{shown}");
     }
 
-    #[test]
-    fn paths_are_added_to_the_engine_s_own_and_encoded() {
+    #[tokio::test]
+    async fn paths_are_added_to_the_engine_s_own_and_encoded() {
         common::lifecycle::prepare_process();
         for (base, path, url) in [
             (
@@ -391,23 +387,9 @@ mod tests {
                 "https://x.example/sync/v1/a%2Fb%20%3F",
             ),
         ] {
-            let client = server(base, Some("sst_x")).client().unwrap();
+            let client = server(base, Some("sst_x")).client().await.unwrap();
             assert_eq!(client.url(&path).as_str(), url);
         }
-    }
-
-    #[test]
-    fn a_connection_is_chosen_only_where_there_is_a_choice() {
-        let ids = |ids: &[&str]| only_one(ids.iter().map(|&id| id.to_owned()).collect());
-        assert!(matches!(ids(&[]), Err(Error::NoConnection)));
-        assert_eq!(ids(&["acme-stripe-acct_1"]).unwrap(), "acme-stripe-acct_1");
-        let many = ids(&["acme-stripe-acct_1", "acme-stripe-acct_2"])
-            .unwrap_err()
-            .to_string();
-        assert!(
-            many.ends_with("--connection:\n  acme-stripe-acct_1\n  acme-stripe-acct_2"),
-            "{many}"
-        );
     }
 
     #[test]

@@ -1,18 +1,21 @@
 //! `revenue`: what came in, by day, product, or a key that somebody invented.
 //!
-//! A table shows amounts as people write them; JSON and CSV show the engine's integers in minor units.
-//! All groups are shown, page after page. Absent on purpose: any arithmetic on amounts; the totals are
-//! the engine's.
+//! A table shows amounts as people write them, each currency in a section with its total; JSON and CSV
+//! show the engine's integers in minor units. All groups are shown, page after page. What a report lacks
+//! is said below it: in JSON as the engine says it, beside CSV on standard error. Absent on purpose: any
+//! arithmetic on amounts; the totals are the engine's.
 
 use chrono::NaiveDate;
-use common::money::{Currency, Money};
-use serde_json::json;
+use common::csv_cell::guard_formula;
+use serde_json::{Value, json};
 
-use super::answers::{AnalysisPage, Figures, Group};
-use super::{Client, Error, PAGE_SIZE, Server, print_json};
-use crate::output::{self, Align};
+use super::answers::{AnalysisPage, Figures, Group, Note};
+use super::condition::{self, Given};
+use super::{Client, Error, PAGE_SIZE, Server, completeness, print_json};
+use crate::arguments;
+use crate::output::{self, Column};
 
-/// Show revenue in groups, with totals
+/// Show revenue in groups, with totals for each currency
 #[derive(Debug, clap::Args)]
 pub struct Revenue {
     /// day, week, month, currency, product, price, customer, or metadata:SOURCE.KEY such as
@@ -20,15 +23,19 @@ pub struct Revenue {
     #[arg(long, value_name = "GROUP", default_value = "day", value_parser = group_by)]
     by: String,
     /// The first day, in the connection's time zone
-    #[arg(long, value_name = "YYYY-MM-DD")]
+    #[arg(long, value_name = "YYYY-MM-DD", value_parser = arguments::date)]
     from: Option<NaiveDate>,
     /// The last day
-    #[arg(long, value_name = "YYYY-MM-DD")]
+    #[arg(long, value_name = "YYYY-MM-DD", value_parser = arguments::date)]
     to: Option<NaiveDate>,
-    /// Count only what matches: SOURCE.KEY=VALUE, again for each condition, or
-    /// {"operator": …, "conditions": […]}
-    #[arg(long, value_name = "FILTER", value_parser = filter)]
-    filter: Vec<Filter>,
+    /// Count only what matches, such as charge.tier=gold; again for each condition, all of which must
+    /// hold
+    #[arg(long, value_name = "CONDITION", value_parser = condition::given,
+          long_help = format!("Count only what matches; again for each condition, all of which must hold.\n\n{}", condition::HELP))]
+    filter: Vec<Given>,
+    /// One --filter that holds is enough
+    #[arg(long, requires = "filter")]
+    any: bool,
     /// Print JSON, amounts in minor units
     #[arg(long, conflicts_with = "csv")]
     json: bool,
@@ -42,59 +49,24 @@ pub struct Revenue {
     server: Server,
 }
 
-/// One parameter of the query by which charges are chosen.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Filter {
-    parameter: String,
-    value: String,
-}
-
 const SOURCES: [&str; 4] = ["charge", "product", "price", "customer"];
-
-/// Splits `SOURCE.KEY`; neither is empty.
-fn source_and_key(text: &str) -> Option<(&str, &str)> {
-    text.split_once('.')
-        .filter(|(source, key)| SOURCES.contains(source) && !key.is_empty())
-}
 
 fn group_by(text: &str) -> Result<String, String> {
     let plain = [
         "day", "week", "month", "currency", "product", "price", "customer",
     ];
-    let metadata = text.strip_prefix("metadata:").and_then(source_and_key);
-    if plain.contains(&text) || metadata.is_some() {
+    let metadata = text
+        .strip_prefix("metadata:")
+        .and_then(|path| path.split_once('.'))
+        .is_some_and(|(source, key)| SOURCES.contains(&source) && !key.is_empty());
+    if plain.contains(&text) || metadata {
         return Ok(text.to_owned());
     }
     Err(format!(
-        "choose {} or metadata:SOURCE.KEY, SOURCE being {}",
+        "must be {} or metadata:SOURCE.KEY, SOURCE being {}",
         plain.join(", "),
         SOURCES.join(", ")
     ))
-}
-
-fn filter(text: &str) -> Result<Filter, String> {
-    if text.trim_start().starts_with('{') {
-        return match serde_json::from_str::<serde_json::Value>(text) {
-            Ok(_) => Ok(Filter {
-                parameter: "filter".to_owned(),
-                value: text.to_owned(),
-            }),
-            Err(cause) => Err(format!("is not JSON: {cause}")),
-        };
-    }
-    let short = text
-        .strip_prefix("metadata:")
-        .or(text.strip_prefix("metadata."))
-        .unwrap_or(text);
-    let condition = short
-        .split_once('=')
-        .filter(|(place, _)| source_and_key(place).is_some());
-    let (place, value) =
-        condition.ok_or("write SOURCE.KEY=VALUE, such as charge.tier=gold, or JSON")?;
-    Ok(Filter {
-        parameter: format!("metadata.{place}"),
-        value: value.to_owned(),
-    })
 }
 
 /// All pages of an analysis.
@@ -102,54 +74,79 @@ fn filter(text: &str) -> Result<Filter, String> {
 struct Analysis {
     totals: Vec<Figures>,
     groups: Vec<Group>,
+    completeness: Option<Value>,
+    notes: Vec<Note>,
 }
 
 impl Revenue {
     /// Runs the command.
     pub async fn run(mut self) -> Result<(), Error> {
-        let client = self.server.clone().client()?;
-        let connection = client.connection_id(self.connection.take()).await?;
-        let analysis = self.analyse(&client, &connection).await?;
-        if self.json {
-            return print_json(&json!({"totals": analysis.totals, "groups": analysis.groups}));
+        if let (Some(from), Some(to)) = (self.from, self.to)
+            && from > to
+        {
+            return Err(Error::Usage("--to must not be before --from".to_owned()));
         }
-        let text = if self.csv {
-            as_csv(&analysis)?
-        } else {
-            as_table(&self.by, &analysis)
-        };
+        let filter = condition::combined(std::mem::take(&mut self.filter), self.any)?;
+        let filter = filter.map(|predicate| json!(predicate).to_string());
+        let client = self.server.clone().client().await?;
+        let connection = client.connection_id(self.connection.take()).await?;
+        let analysis = self.analyse(&client, &connection, filter).await?;
+        if self.json {
+            let mut answer = json!({
+                "totals": analysis.totals, "groups": analysis.groups, "notes": analysis.notes,
+            });
+            if let Some(completeness) = analysis.completeness {
+                answer["completeness"] = completeness;
+            }
+            return print_json(&answer);
+        }
+        let completeness = analysis.completeness.as_ref();
+        let missing = completeness::missing(&client, &connection, completeness).await?;
+        let remarks: Vec<String> = missing
+            .into_iter()
+            .chain(analysis.notes.iter().map(Note::to_string))
+            .collect();
+        if self.csv {
+            output::print(&as_csv(&analysis)?)?;
+            // Whoever reads the CSV reads nothing else on standard output.
+            for line in remarks {
+                eprintln!("{line}");
+            }
+            return Ok(());
+        }
+        let mut text = as_table(&self.by, &analysis);
+        for line in remarks {
+            text.extend(["\n", &line]);
+        }
         Ok(output::print(&text)?)
     }
 
-    async fn analyse(&self, client: &Client, connection: &str) -> Result<Analysis, Error> {
+    async fn analyse(
+        &self,
+        client: &Client,
+        connection: &str,
+        filter: Option<String>,
+    ) -> Result<Analysis, Error> {
         let mut query = vec![
-            ("connection_id".to_owned(), connection.to_owned()),
-            ("group_by".to_owned(), self.by.clone()),
-            ("limit".to_owned(), PAGE_SIZE.to_owned()),
+            ("connection_id", connection.to_owned()),
+            ("group_by", self.by.clone()),
+            ("limit", PAGE_SIZE.to_owned()),
         ];
-        let dates = [("date_from", self.from), ("date_to", self.to)];
-        query.extend(
-            dates
-                .into_iter()
-                .filter_map(|(name, date)| Some((name.to_owned(), date?.to_string()))),
-        );
-        query.extend(
-            self.filter
-                .iter()
-                .map(|f| (f.parameter.clone(), f.value.clone())),
-        );
+        query.extend(self.from.map(|date| ("date_from", date.to_string())));
+        query.extend(self.to.map(|date| ("date_to", date.to_string())));
+        query.extend(filter.map(|filter| ("filter", filter)));
         let mut analysis = Analysis::default();
         let mut cursor: Option<String> = None;
         loop {
-            let pairs = query
-                .iter()
-                .map(|(name, value)| (name.as_str(), value.as_str()));
+            let pairs = query.iter().map(|(name, value)| (*name, value.as_str()));
             let pairs: Vec<_> = pairs
                 .chain(cursor.as_deref().map(|cursor| ("cursor", cursor)))
                 .collect();
             let page: AnalysisPage = client.get(&["v1", "analytics", "stripe"], &pairs).await?;
             analysis.totals = page.totals;
             analysis.groups.extend(page.groups);
+            analysis.completeness = page.completeness;
+            analysis.notes = page.notes;
             cursor = page.next_cursor;
             if cursor.is_none() {
                 return Ok(analysis);
@@ -160,22 +157,16 @@ impl Revenue {
 
 fn as_table(by: &str, analysis: &Analysis) -> String {
     let row = |key: String, figures: &Figures| {
-        let currency = Currency::new(&figures.currency);
-        let money = |minor| {
-            Money {
-                minor,
-                currency: currency.clone(),
-            }
-            .display()
-        };
-        vec![
+        let money = |minor| output::money(minor, &figures.currency);
+        let cells = vec![
             key,
             output::thousands(figures.charges),
             output::thousands(figures.units),
             money(figures.gross),
             money(figures.refunded),
             money(figures.net),
-        ]
+        ];
+        (figures.currency.clone(), cells)
     };
     let groups = analysis.groups.iter().map(|group| {
         let key = group
@@ -184,19 +175,20 @@ fn as_table(by: &str, analysis: &Analysis) -> String {
             .map_or("(none)".to_owned(), output::plain);
         row(key, &group.figures)
     });
+    // The total of a currency stands below its groups.
     let totals = analysis
         .totals
         .iter()
         .map(|figures| row("total".to_owned(), figures));
     let columns = [
-        (by.strip_prefix("metadata:").unwrap_or(by), Align::Left),
-        ("charges", Align::Right),
-        ("units", Align::Right),
-        ("gross", Align::Right),
-        ("refunded", Align::Right),
-        ("net", Align::Right),
+        (by.strip_prefix("metadata:").unwrap_or(by), Column::Text),
+        ("charges", Column::Number),
+        ("units", Column::Number),
+        ("gross", Column::Number),
+        ("refunded", Column::Number),
+        ("net", Column::Number),
     ];
-    output::table(&columns, groups.chain(totals))
+    output::table(&columns, output::sections(groups.chain(totals)))
 }
 
 /// RFC 4180, one line a group and currency; totals are left to whoever adds up.
@@ -210,8 +202,8 @@ fn as_csv(analysis: &Analysis) -> Result<String, Error> {
     ])?;
     for Group { key, figures } in &analysis.groups {
         writer.write_record([
-            no_formula(key.as_deref().unwrap_or_default()),
-            figures.currency.clone(),
+            guard_formula(key.as_deref().unwrap_or_default()).into_owned(),
+            guard_formula(&figures.currency).into_owned(),
             figures.charges.to_string(),
             figures.units.to_string(),
             figures.gross.to_string(),
@@ -223,15 +215,6 @@ fn as_csv(analysis: &Analysis) -> Result<String, Error> {
         .into_inner()
         .map_err(csv::IntoInnerError::into_error)?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
-}
-
-/// Text that a spreadsheet will not run as a formula.
-fn no_formula(text: &str) -> String {
-    if text.starts_with(['=', '+', '-', '@', '\t', '\r']) {
-        format!("'{text}")
-    } else {
-        text.to_owned()
-    }
 }
 
 #[cfg(test)]
@@ -254,29 +237,34 @@ mod tests {
         Analysis {
             totals: vec![figures("jpy", 500), figures("usd", 123_456)],
             groups: vec![
+                group(Some("gold"), figures("usd", 100_000)),
                 group(Some("=cmd|' /C calc'!A0"), figures("jpy", 500)),
-                group(None, figures("usd", 123_456)),
+                group(None, figures("usd", 23_456)),
             ],
+            completeness: None,
+            notes: Vec::new(),
         }
     }
 
     #[test]
-    fn a_table_shows_money_for_people_and_totals_last() {
+    fn every_currency_has_a_section_with_its_total_and_money_has_separators() {
         let text = as_table("metadata:charge.tier", &analysis());
-        let rows: Vec<&str> = text.lines().filter(|line| line.contains("1,200")).collect();
         assert!(text.contains("charge.tier"), "{text}");
-        assert!(
-            rows[1].contains("(none)") && rows[1].contains("1234.56 USD"),
-            "{text}"
-        );
-        assert!(
-            rows[2].contains("total") && rows[2].contains("500 JPY"),
-            "{text}"
-        );
-        assert!(
-            rows[3].contains("total") && rows[3].contains("1235.56 USD"),
-            "{text}"
-        );
+        // Between the line below the heading and the border.
+        let rows: Vec<&str> = text.lines().skip(3).collect();
+        for (row, parts) in [
+            (0, ["=cmd", "500 JPY"]),
+            (1, ["total", "500 JPY"]),
+            (3, ["gold", "1,000.00 USD"]),
+            (4, ["(none)", "234.56 USD"]),
+            (5, ["total", "1,234.56 USD"]),
+        ] {
+            assert!(
+                parts.iter().all(|part| rows[row].contains(part)),
+                "{row}: {text}"
+            );
+        }
+        assert_eq!(rows[2].replace('│', "").trim(), "", "{text}");
     }
 
     #[test]
@@ -284,8 +272,9 @@ mod tests {
         assert_eq!(
             as_csv(&analysis()).unwrap(),
             "key,currency,charges,units,gross,refunded,net\r\n\
+             gold,usd,1200,3,100100,100,100000\r\n\
              '=cmd|' /C calc'!A0,jpy,1200,3,600,100,500\r\n\
-             ,usd,1200,3,123556,100,123456\r\n"
+             ,usd,1200,3,23556,100,23456\r\n"
         );
     }
 
@@ -301,29 +290,6 @@ mod tests {
             ("year", false),
         ] {
             assert_eq!(group_by(text).is_ok(), valid, "{text}");
-        }
-    }
-
-    #[test]
-    fn filters_have_a_short_and_a_long_form() {
-        for (text, parameter, value) in [
-            ("charge.tier=gold", "metadata.charge.tier", "gold"),
-            ("metadata:charge.tier=a=b", "metadata.charge.tier", "a=b"),
-            ("metadata.customer.x=", "metadata.customer.x", ""),
-            (
-                r#"{"operator": "AND", "conditions": []}"#,
-                "filter",
-                r#"{"operator": "AND", "conditions": []}"#,
-            ),
-        ] {
-            let expected = Filter {
-                parameter: parameter.to_owned(),
-                value: value.to_owned(),
-            };
-            assert_eq!(filter(text), Ok(expected), "{text}");
-        }
-        for text in ["tier=gold", "charge.tier", "{oops", ""] {
-            assert!(filter(text).is_err(), "{text}");
         }
     }
 }

@@ -1,13 +1,12 @@
 //! `status`: how the connections are doing, and with `--follow` how a job is.
 
-use chrono::{DateTime, SecondsFormat, Utc};
-use common::money::{Currency, Money};
 use common::sync::JobStatus;
 use serde_json::Value;
 
 use super::answers::{Connection, Job, Page, SyncStatus};
-use super::{Client, Error, Server, follow, print_json};
-use crate::output;
+use super::connections::mode;
+use super::{Client, Error, Server, follow, print_json, problem};
+use crate::output::{self, instant};
 
 /// Show how the connections are doing
 #[derive(Debug, clap::Args)]
@@ -31,7 +30,7 @@ pub struct Status {
 impl Status {
     /// Runs the command.
     pub async fn run(self) -> Result<(), Error> {
-        let client = self.server.client()?;
+        let client = self.server.client().await?;
         if let Some(job) = self.job {
             return follow::follow(&client, &job).await;
         }
@@ -90,36 +89,24 @@ fn choose(jobs: &[Job]) -> Option<&Job> {
 }
 
 fn describe(connection: &Connection, status: &SyncStatus) -> String {
-    let mode = if connection.livemode { "live" } else { "test" };
     let mut text = format!(
-        "{} ({mode} mode, {}): {}\n",
-        connection.connection_id, connection.timezone, status.status
+        "{} ({} mode, {}): {}\n",
+        connection.connection_id,
+        mode(connection.livemode),
+        connection.timezone,
+        status.status
     );
     let mut line =
         |name: &str, value: String| text.extend(["  ", &format!("{name:<9} {value}"), "\n"]);
     if let Some(problem) = &status.problem {
-        let detail = output::plain(&problem.detail);
-        line(
-            "problem",
-            format!(
-                "{detail} ({}, since {})",
-                problem.code,
-                instant(problem.since)
-            ),
-        );
+        line("problem", problem::of_connection(problem));
     }
     line("charges", output::thousands(status.state.charges_synced));
     let revenue = status
         .state
         .total_revenue_synced
         .iter()
-        .map(|(currency, &minor)| {
-            Money {
-                minor,
-                currency: Currency::new(currency),
-            }
-            .display()
-        });
+        .map(|(currency, &minor)| output::money(minor, currency));
     let revenue: Vec<String> = revenue.collect();
     line(
         "revenue",
@@ -149,16 +136,9 @@ fn describe(connection: &Connection, status: &SyncStatus) -> String {
         line("next job", instant(at));
     }
     for warning in &status.warnings {
-        line(
-            "warning",
-            format!("{}: {}", warning.resource, output::plain(&warning.detail)),
-        );
+        line("warning", problem::of_warning(warning));
     }
     text
-}
-
-fn instant(at: DateTime<Utc>) -> String {
-    at.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
 #[cfg(test)]
@@ -209,7 +189,7 @@ mod tests {
             describe(&connection, &status),
             "acme-stripe-acct_1 (live mode, Europe/Berlin): idle\n  \
              charges   1,234\n  \
-             revenue   500 JPY, 1234.56 USD\n  \
+             revenue   500 JPY, 1,234.56 USD\n  \
              covered   2026-10-22T00:00:00Z to 2026-11-21T06:00:00Z\n  \
              next job  2026-11-21T06:15:00Z\n"
         );

@@ -1,9 +1,15 @@
 //! `sync`: asks for a job now rather than on schedule.
+//!
+//! The engine makes a job, or names one that is pending or running and does the same work; the answer
+//! says which of the two happened.
 
+use reqwest::{Method, StatusCode};
 use serde::Serialize;
+use serde_json::json;
 
-use super::answers::Started;
+use super::answers::{Job, Started};
 use super::{Error, Server, follow, print_json};
+use crate::arguments;
 use crate::output;
 
 /// Start a sync job now
@@ -15,13 +21,14 @@ pub struct Sync {
     /// Read everything again, not just what changed
     #[arg(long)]
     full: bool,
-    /// Cover so many days before connecting; more than now widens what is covered, fewer change nothing
-    #[arg(long, value_name = "DAYS")]
+    /// Cover so many days before connecting, 1 to 3650; more than now widens what is covered, fewer
+    /// change nothing
+    #[arg(long, value_name = "DAYS", value_parser = arguments::lookback_days)]
     lookback_days: Option<u32>,
     /// Watch the job until it ends
     #[arg(long)]
     follow: bool,
-    /// Print the engine's answer as JSON
+    /// Print JSON: the job, and whether it was started rather than found
     #[arg(long, conflicts_with = "follow")]
     json: bool,
     #[command(flatten)]
@@ -30,7 +37,9 @@ pub struct Sync {
 
 #[derive(Debug, Serialize)]
 struct Request {
-    job_type: &'static str,
+    /// None leaves the choice to the engine: what changed, unless nothing was ever read in full.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    job_type: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     lookback_days: Option<u32>,
 }
@@ -38,22 +47,40 @@ struct Request {
 impl Sync {
     /// Runs the command.
     pub async fn run(self) -> Result<(), Error> {
-        let client = self.server.client()?;
+        let client = self.server.client().await?;
         let connection = client.connection_id(self.connection).await?;
         let request = Request {
-            job_type: if self.full { "full" } else { "incremental" },
+            job_type: self.full.then_some("full"),
             lookback_days: self.lookback_days,
         };
         let path = ["v1", "connectors", "stripe", &connection, "sync"];
-        let started: Started = client.post(&path, &request).await?;
+        let (status, started): (_, Started) =
+            client.call(Method::POST, &path, Some(&request)).await?;
+        let made = status == StatusCode::ACCEPTED;
         if self.json {
-            return print_json(&started);
+            return print_json(&json!({"job_id": started.job_id, "started": made}));
         }
-        output::print(&format!("job {}", started.job_id))?;
+        if made {
+            output::print(&format!("started job {}", started.job_id))?;
+        } else {
+            let path = ["v1", "sync-jobs", &started.job_id];
+            let job: Job = client.get(&path, &[]).await?;
+            output::print(&found(&job))?;
+        }
         if self.follow {
             follow::follow(&client, &started.job_id).await
         } else {
             Ok(())
         }
     }
+}
+
+/// A job that was there already, in words.
+fn found(job: &Job) -> String {
+    format!(
+        "job {} ({}) is already {}",
+        job.job_id,
+        job.job_type,
+        job.status.as_str()
+    )
 }

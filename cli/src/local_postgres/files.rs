@@ -14,6 +14,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use nix::unistd::{User, geteuid};
 
+use super::POLL;
 use super::error::{Error, io_error};
 use super::process::{ServerUser, command_as};
 
@@ -21,7 +22,9 @@ use super::process::{ServerUser, command_as};
 const SHELTER: &str = "/var/lib";
 const INITIALIZE_WITHIN: Duration = Duration::from_mins(2);
 
-pub(super) fn lock(directory: &Path) -> Result<File, Error> {
+/// Takes the lock, asking again for a moment: [`is_locked`] holds it while it looks.
+pub(super) async fn lock(directory: &Path) -> Result<File, Error> {
+    const ATTEMPTS: u32 = 20;
     let path = directory.join("lock");
     let file = OpenOptions::new()
         .create(true)
@@ -29,11 +32,29 @@ pub(super) fn lock(directory: &Path) -> Result<File, Error> {
         .write(true)
         .open(&path)
         .map_err(io_error("open", &path))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(Error::InUse {
-            directory: directory.to_owned(),
-        }),
+    for _ in 0..ATTEMPTS {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) => tokio::time::sleep(POLL).await,
+            Err(TryLockError::Error(source)) => return Err(io_error("lock", &path)(source)),
+        }
+    }
+    Err(Error::InUse {
+        directory: directory.to_owned(),
+    })
+}
+
+/// Whether a process holds the lock. Changes nothing, and makes no file.
+pub(super) fn is_locked(directory: &Path) -> Result<bool, Error> {
+    let path = directory.join("lock");
+    let file = match File::open(&path) {
+        Ok(file) => file,
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(cause) => return Err(io_error("open", &path)(cause)),
+    };
+    match file.try_lock_shared() {
+        Ok(()) => Ok(false),
+        Err(TryLockError::WouldBlock) => Ok(true),
         Err(TryLockError::Error(source)) => Err(io_error("lock", &path)(source)),
     }
 }

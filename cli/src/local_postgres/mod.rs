@@ -46,7 +46,7 @@ use tokio::time::Instant;
 
 pub use error::Error;
 use error::io_error;
-use files::{cluster_version, initialize, lock, place, tail};
+use files::{cluster_version, initialize, is_locked, lock, place, tail};
 use process::{ServerUser, children_of, command_as, lives, process_id, send, serves};
 use programs::{newest_programs, programs_of};
 
@@ -96,7 +96,7 @@ impl LocalPostgres {
         let directory = directory
             .canonicalize()
             .map_err(io_error("find the full path of", directory))?;
-        let lock = lock(&directory)?;
+        let lock = lock(&directory).await?;
         let (data, user) = place(&directory)?;
         let programs = match cluster_version(&data)? {
             None => {
@@ -131,6 +131,14 @@ impl LocalPostgres {
                 .map_err(Error::CreateDatabase)?;
         }
         Ok(cluster)
+    }
+
+    /// Whether a process runs the cluster in `directory`, or is about to.
+    ///
+    /// # Errors
+    /// When the lock cannot be read.
+    pub fn is_owned(directory: &Path) -> Result<bool, Error> {
+        is_locked(directory)
     }
 
     /// The URL of the engine's database, with the password, as the cluster's superuser.

@@ -18,65 +18,46 @@ use utoipa::ToSchema;
 use crate::db::Error;
 use crate::tenant::OrganizationId;
 
-/// A value of a metadata key and what it brought on a day, in minor units.
+/// Revenue of one value of a metadata key on one day, in minor units.
 #[derive(Debug, ToSchema)]
 #[expect(dead_code, reason = "it says what is stored")]
 pub struct TopValue {
-    /// The value.
+    /// Value of the metadata key.
     value: String,
-    /// Net.
+    /// Net revenue.
     revenue: i64,
-    /// Distinct charges.
+    /// Number of counted charges.
     charges: i64,
 }
 
-/// One day of one currency, in minor units.
+/// Totals of one day and currency, in the currency's minor unit.
 #[derive(Debug, ToSchema)]
 #[expect(dead_code, reason = "it says what is written")]
 pub struct DailyAggregate {
-    /// The day, in the connection's time zone.
+    /// Day in the connection's time zone.
     date: NaiveDate,
-    /// Lower-case ISO code.
+    /// Lower-case ISO 4217 code.
     currency: String,
-    /// Net.
+    /// Net revenue.
     total_revenue: i64,
-    /// What was captured.
+    /// Captured amount.
     gross: i64,
-    /// What went back.
+    /// Refunded amount.
     refunded: i64,
-    /// Distinct charges that count.
+    /// Number of counted charges.
     charges: i64,
-    /// Quantities sold.
+    /// Number of units sold.
     total_units: i64,
-    /// Net by product id; what has none stands under `none`.
+    /// Net revenue by product id; revenue without a product is under `none`.
     revenue_by_product: BTreeMap<String, i64>,
-    /// Per metadata key, `charge.tier` for one, the values with most net.
+    /// The values with the highest net revenue, by metadata key such as `charge.tier`.
     top_metadata_values: BTreeMap<String, Vec<TopValue>>,
 }
 
 /// Who wrote a connection's daily aggregates last, none as long as there were none. Equal as long as none of them is
 /// written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Version(Option<i64>);
-
-/// The version of what [`hand_out`] would hand out now; none when there is no such connection.
-pub async fn version(
-    conn: &mut PgConnection,
-    organization: &OrganizationId,
-    connection_id: &str,
-) -> Result<Option<Version>, Error> {
-    let connection = sqlx::query!(
-        r#"SELECT version.written_by AS "written_by?"
-           FROM platform_connections AS connection
-           LEFT JOIN stripe_aggregate_versions AS version USING (organization_id, connection_id)
-           WHERE organization_id = $1 AND connection_id = $2 AND connection.deleting_at IS NULL"#,
-        organization.as_str(),
-        connection_id
-    )
-    .fetch_optional(conn)
-    .await?;
-    Ok(connection.map(|connection| Version(connection.written_by)))
-}
+pub struct Version(pub(super) Option<i64>);
 
 /// JSON as it is stored, neither parsed nor written by PostgreSQL or here.
 #[derive(Debug)]

@@ -7,6 +7,7 @@
 //!
 //! Absent: conversion between currencies. A figure is always of one.
 
+pub mod completeness;
 pub mod daily;
 pub mod refresh;
 pub mod report;

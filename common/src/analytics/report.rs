@@ -15,42 +15,42 @@ use super::sums::Source;
 use super::{GroupBy, Selection};
 use crate::db::Error;
 
-/// What the selected rows of one currency add up to, in minor units.
+/// Totals of one currency, in its minor unit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema, FromRow)]
 pub struct Totals {
-    /// Lower-case ISO code.
+    /// Lower-case ISO 4217 code.
     #[schema(example = "usd")]
     pub currency: String,
-    /// Distinct charges that count.
+    /// Number of counted charges.
     pub charges: i64,
-    /// Quantities sold.
+    /// Number of units sold.
     pub units: i64,
-    /// What was captured.
+    /// Captured amount.
     pub gross: i64,
-    /// What went back.
+    /// Refunded amount.
     pub refunded: i64,
-    /// Gross less refunded: revenue.
+    /// Revenue: gross minus refunded.
     pub net: i64,
 }
 
-/// What the rows of one group and currency add up to, in minor units.
+/// Totals of one group and currency, in its minor unit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema, FromRow)]
 pub struct Group {
-    /// What the rows have in common; null for those that have no such thing.
+    /// Value of the group; null for rows without such a value.
     #[schema(example = "2026-03-08")]
     pub key: Option<String>,
-    /// Lower-case ISO code.
+    /// Lower-case ISO 4217 code.
     #[schema(example = "usd")]
     pub currency: String,
-    /// Distinct charges that count. One with several products counts in each of their groups.
+    /// Number of counted charges. A charge with several products counts in the group of each.
     pub charges: i64,
-    /// Quantities sold.
+    /// Number of units sold.
     pub units: i64,
-    /// What was captured.
+    /// Captured amount.
     pub gross: i64,
-    /// What went back.
+    /// Refunded amount.
     pub refunded: i64,
-    /// Gross less refunded: revenue.
+    /// Revenue: gross minus refunded.
     pub net: i64,
 }
 

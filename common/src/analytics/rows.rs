@@ -14,71 +14,71 @@ use super::Selection;
 use crate::db::Error;
 use crate::tenant::OrganizationId;
 
-/// The metadata that a row is sliced by.
+/// Metadata of a row.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct RowMetadata {
-    /// The charge's.
+    /// Metadata of the charge.
     #[schema(value_type = Object)]
     pub charge: Value,
-    /// That of the line's product.
+    /// Metadata of the line's product.
     #[schema(value_type = Object)]
     pub product: Value,
-    /// That of the line's price.
+    /// Metadata of the line's price.
     #[schema(value_type = Object)]
     pub price: Value,
-    /// The customer's.
+    /// Metadata of the customer.
     #[schema(value_type = Object)]
     pub customer: Value,
 }
 
-/// One line of a charge. Amounts are minor units.
+/// One line of a charge. Amounts are in the currency's minor unit.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct ChargeRow {
-    /// Stripe's id of the charge.
+    /// Stripe charge id.
     pub charge_id: String,
-    /// Stripe's id of the invoice or checkout line; null for a charge without lines.
+    /// Stripe id of the invoice or checkout line; null for a charge without lines.
     pub line_id: Option<String>,
-    /// When the charge was made.
+    /// When the charge was created.
     pub created_at: DateTime<Utc>,
-    /// The day of that, in the connection's time zone.
+    /// Day on which the charge was created, in the connection's time zone.
     pub date: NaiveDate,
-    /// Lower-case ISO code.
+    /// Lower-case ISO 4217 code.
     pub currency: String,
-    /// The charge's status.
+    /// Status of the charge.
     pub status: String,
     /// Whether the charge was captured.
     pub captured: bool,
-    /// Whether it adds to figures: it succeeded, was captured, and no rule keeps it out.
+    /// Whether the charge counts as revenue: it succeeded, was captured and no rule excludes it.
     pub counted: bool,
-    /// The rule that keeps it out.
+    /// Id of the rule that excludes the charge.
     pub excluded_by: Option<Uuid>,
-    /// The line's share of the charge's amount.
+    /// The line's share of the charge amount.
     pub amount: i64,
-    /// The line's share of what was captured.
+    /// The line's share of the captured amount; 0 when not counted.
     pub gross: i64,
-    /// The line's share of what went back.
+    /// The line's share of the refunded amount; 0 when not counted.
     pub refunded: i64,
-    /// Gross less refunded.
+    /// Gross minus refunded.
     pub net: i64,
-    /// The line's quantity.
+    /// Quantity of the line; 0 when not counted.
     pub units: i64,
-    /// Stripe's id of the customer.
+    /// Stripe customer id.
     pub customer_id: Option<String>,
-    /// Stripe's id of the line's product.
+    /// Stripe product id of the line.
     pub product_id: Option<String>,
-    /// Stripe's id of the line's price.
+    /// Stripe price id of the line.
     pub price_id: Option<String>,
-    /// The charge's description.
+    /// Description of the charge.
     pub description: Option<String>,
-    /// The card's country, else that of the billing address.
+    /// Country of the card, or of the billing address.
     pub country: Option<String>,
-    /// The type of the payment method.
+    /// Type of the payment method.
     pub payment_method: Option<String>,
-    /// Whether the charge was ever disputed; that changes no figure.
+    /// Whether the charge was ever disputed; a dispute changes no amount.
     pub disputed: bool,
-    /// How the dispute stands.
+    /// Status of the dispute.
     pub dispute_status: Option<String>,
-    /// Metadata of the charge and of what it refers to.
+    /// Metadata of the charge and of the objects it refers to.
     pub metadata: RowMetadata,
     /// The line's number within the charge.
     #[serde(skip)]
@@ -125,7 +125,7 @@ impl<'r> FromRow<'r, sqlx::postgres::PgRow> for ChargeRow {
 /// The place of a row in the list, newest first.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RowPlace {
-    /// When the charge was made.
+    /// When the charge was created.
     pub created_at: DateTime<Utc>,
     /// The charge.
     pub charge_id: String,

@@ -2,8 +2,8 @@
 //!
 //! The database is the truth and a message only a hint that carries ids. A lost message is sent again
 //! by the scheduler's dispatcher; a doubled or late one names a job that can no longer be claimed,
-//! and is dropped. So nothing here retries for long: a publisher that is told of a failure logs it
-//! and goes on. Messages travel through RabbitMQ ([`RabbitBroker`]) where one is configured, and through
+//! and is dropped. So nothing here retries for long: a publisher whose message is not taken goes on, and
+//! whether RabbitMQ works is logged here, once for each change. Messages travel through RabbitMQ ([`RabbitBroker`]) where one is configured, and through
 //! PostgreSQL's notifications ([`PostgresBroker`]) otherwise.
 //!
 //! Absent on purpose: job payloads, results, priorities, and exactly-once delivery.
@@ -53,12 +53,12 @@ pub enum Error {
     Ended,
 }
 
-/// The state of the way to the broker.
+/// The state of one way, to the broker or from it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Link {
-    /// Messages can be sent.
+    /// Messages travel.
     Up,
-    /// The broker is away; the connection is being restored.
+    /// They do not: the broker is away or does not answer. The connection is being restored.
     Down,
     /// There is no broker apart from the database.
     NotConfigured,
@@ -83,8 +83,12 @@ pub trait Broker: Send + Sync + Debug {
     /// so as not to double messages that merely wait in line.
     async fn backlog(&self) -> Result<Option<u64>, Error>;
 
-    /// The state of the way to the broker, without asking it.
+    /// The state of the way to the broker, without asking it: whether messages can be sent.
     fn link(&self) -> Link;
+
+    /// The state of the subscription, without asking the broker: whether messages are delivered. Down before
+    /// the first [`Broker::subscribe`], and also while a broker takes messages and delivers none.
+    fn receiving(&self) -> Link;
 }
 
 /// Receives wake-ups until it is dropped. What was delivered and not acknowledged by then is
@@ -115,17 +119,20 @@ pub struct Delivery {
     acker: lapin::Acker,
 }
 
+/// How long an acknowledgement may take to be written to the connection.
+const ACK_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);
+
 impl Delivery {
     /// Gives the slot back and forgets the message.
     ///
     /// # Errors
-    /// When the connection that delivered it is gone. Harmless: the message comes again, and names a
-    /// job that is then done or someone's.
+    /// When the connection that delivered it is gone, or takes nothing for five seconds. Harmless: the message
+    /// comes again, and names a job that is then done or someone's.
     pub async fn ack(self) -> Result<(), Error> {
-        let done = self
-            .acker
-            .ack(lapin::options::BasicAckOptions::default())
-            .await;
+        let ack = self.acker.ack(lapin::options::BasicAckOptions::default());
+        let done = tokio::time::timeout(ACK_TIMEOUT, ack)
+            .await
+            .map_err(|_| Error::TimedOut(ACK_TIMEOUT))?;
         if done.map_err(Error::Rabbit)? {
             Ok(())
         } else {

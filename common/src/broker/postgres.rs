@@ -11,10 +11,11 @@ use async_trait::async_trait;
 use sqlx::postgres::PgListener;
 use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
-use tracing::{debug, warn};
+use tracing::debug;
 
 use super::{Broker, Error, Link, Subscription, Wakeup};
 use crate::db;
+use crate::outage::Outage;
 use crate::sync::JobRef;
 
 /// The notification channel. It belongs to one database, so installations do not hear each other.
@@ -72,6 +73,10 @@ impl Broker for PostgresBroker {
     fn link(&self) -> Link {
         Link::NotConfigured
     }
+
+    fn receiving(&self) -> Link {
+        Link::NotConfigured
+    }
 }
 
 struct PostgresSubscription {
@@ -93,13 +98,14 @@ impl Subscription for PostgresSubscription {
 /// Passes on notifications, and a wake-up every [`POLL_INTERVAL`] whatever happens.
 async fn listen(pool: db::Pool, wake: mpsc::Sender<()>) {
     let mut overdue = tokio::time::interval(POLL_INTERVAL);
+    let outage = Outage::new("listening to PostgreSQL's notifications");
     loop {
-        let listening = hear(&pool, &wake);
+        let listening = hear(&pool, &wake, &outage);
         tokio::pin!(listening);
         loop {
             tokio::select! {
                 lost = &mut listening => {
-                    warn!(error = %lost, "not listening to PostgreSQL's notifications; polling");
+                    outage.failed(&lost);
                     break;
                 }
                 _ = overdue.tick() => wake_up(&wake),
@@ -111,7 +117,7 @@ async fn listen(pool: db::Pool, wake: mpsc::Sender<()>) {
 }
 
 /// Passes notifications on until the connection is lost.
-async fn hear(pool: &db::Pool, wake: &mpsc::Sender<()>) -> sqlx::Error {
+async fn hear(pool: &db::Pool, wake: &mpsc::Sender<()>, outage: &Outage) -> sqlx::Error {
     let mut listener = match PgListener::connect_with(pool).await {
         Ok(listener) => listener,
         Err(cause) => return cause,
@@ -120,6 +126,7 @@ async fn hear(pool: &db::Pool, wake: &mpsc::Sender<()>) -> sqlx::Error {
         return cause;
     }
     debug!("listening to PostgreSQL's notifications");
+    outage.worked();
     // What was notified while nobody listened is lost.
     wake_up(wake);
     // A lost connection is a reason to begin anew rather than to go on with this listener.

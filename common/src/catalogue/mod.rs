@@ -9,22 +9,25 @@
 //! rebuild from the rows ([`queries::rebuild`]).
 //!
 //! Bounded on purpose: of each kind of object the first [`MAX_KEYS`] paths in order of code points are kept
-//! and the others are not shown (rules on them work all the same), and JSON is followed [`MAX_DEPTH`] levels
-//! deep. Samples leave the system through the API, so what looks like a card number, an e-mail address or a
+//! and the others are not shown (rules on them work all the same), and JSON is followed eight levels
+//! deep (`key_path`). Samples leave the system through the API, so what looks like a card number, an e-mail address or a
 //! secret is replaced ([`redact`]).
 //!
 //! Deliberately absent: histograms, and any knowledge of what a key means.
 
+mod key_path;
 pub mod queries;
 pub mod redact;
+pub mod unknown;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, btree_map};
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
+use self::key_path::Opened;
 use crate::filter::number::is_number;
 use crate::filter::opened::Json;
 
@@ -33,14 +36,10 @@ pub use crate::filter::MetadataSource as ObjectType;
 
 /// Keys kept for each kind of object.
 pub const MAX_KEYS: usize = 500;
-/// Levels below a metadata key that are followed into JSON.
-pub const MAX_DEPTH: usize = 8;
 /// Samples kept for each key.
 pub const MAX_SAMPLES: usize = 10;
 /// Characters of a sample.
 pub const MAX_SAMPLE_CHARS: usize = 80;
-/// Characters of a path, as many as a rule's key may have; longer ones are left out.
-const MAX_PATH_CHARS: usize = crate::filter::MAX_KEY_CHARS;
 
 /// A customer, product or price as last read.
 #[derive(Debug, Clone, PartialEq)]
@@ -55,20 +54,20 @@ pub struct CatalogObject {
     pub created_at: Option<DateTime<Utc>>,
 }
 
-/// What the values of a key look like.
+/// Type of the values of a metadata key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 #[schema(as = MetadataValueType)]
 pub enum ValueType {
     /// Text.
     String,
-    /// What rules compare as a number.
+    /// Numbers.
     Number,
     /// `true` or `false`.
     Boolean,
     /// A JSON object or array, as text.
     Json,
-    /// Not the same everywhere.
+    /// Values of several types.
     Mixed,
 }
 
@@ -182,11 +181,24 @@ impl Catalogue {
         occurrences: i64,
         (first_seen, last_seen): (DateTime<Utc>, DateTime<Utc>),
     ) {
-        let mut found = BTreeMap::new();
-        for (key, value) in metadata {
-            // The text as it is, so that a sample of JSON shows what is stored.
-            let whole = value.as_str();
-            visit(key, &Json::of_metadata(value), whole, 0, &mut found);
+        let opened = Opened::new(metadata);
+        let mut found: BTreeMap<String, (ValueType, BTreeSet<String>)> = BTreeMap::new();
+        for value in opened.values() {
+            let value_type = ValueType::of(value.json);
+            let sample = redact::sample(&value.text(), value.json);
+            match found.entry(value.path) {
+                btree_map::Entry::Vacant(path) => {
+                    path.insert((value_type, BTreeSet::from([sample])));
+                }
+                btree_map::Entry::Occupied(mut path) => {
+                    let (known, samples) = path.get_mut();
+                    *known = known.and(value_type);
+                    samples.insert(sample);
+                    if samples.len() > MAX_SAMPLES {
+                        samples.pop_last();
+                    }
+                }
+            }
         }
         for (path, (value_type, samples)) in found {
             let entry = Entry {
@@ -244,46 +256,6 @@ impl Catalogue {
     /// Whether no object had a key.
     pub fn is_empty(&self) -> bool {
         self.keys.values().all(BTreeMap::is_empty)
-    }
-}
-
-type Found = BTreeMap<String, (ValueType, BTreeSet<String>)>;
-
-/// Notes a value and what is under it. Null is missing.
-fn visit(path: &str, json: &Json, whole: Option<&str>, depth: usize, found: &mut Found) {
-    if depth > MAX_DEPTH || path.chars().count() > MAX_PATH_CHARS {
-        return;
-    }
-    let Some(text) = json.text() else {
-        return;
-    };
-    let value_type = ValueType::of(json);
-    let sample = redact::sample(whole.unwrap_or(&text), json);
-    match found.get_mut(path) {
-        None => {
-            found.insert(path.to_owned(), (value_type, BTreeSet::from([sample])));
-        }
-        Some((known, samples)) => {
-            *known = known.and(value_type);
-            samples.insert(sample);
-            if samples.len() > MAX_SAMPLES {
-                samples.pop_last();
-            }
-        }
-    }
-    match json {
-        Json::Object(members) => {
-            for (name, member) in members {
-                visit(&format!("{path}.{name}"), member, None, depth + 1, found);
-            }
-        }
-        Json::Array(items) => {
-            let path = format!("{path}[]");
-            for item in items {
-                visit(&path, item, None, depth + 1, found);
-            }
-        }
-        Json::Null | Json::Bool(_) | Json::Number(_) | Json::Text(_) => {}
     }
 }
 

@@ -11,6 +11,7 @@ use futures::TryStreamExt;
 use serde_json::{Map, Value};
 use sqlx::{PgConnection, QueryBuilder};
 
+use super::unknown::{self, NamedKey};
 use super::{CatalogObject, Catalogue, Entry, ObjectType, ValueType};
 use crate::db::Error;
 use crate::sync::Span;
@@ -51,6 +52,65 @@ impl StoredKey {
         };
         Ok((object_type, self.key_path, entry))
     }
+}
+
+/// What is odd about these keys: for each that no stored object has, its index and a sentence.
+///
+/// # Errors
+///
+/// When the database does not answer, or a stored key is not one that this program writes.
+pub async fn unknown_keys(
+    conn: &mut PgConnection,
+    organization: &str,
+    connection: &str,
+    named: &[NamedKey],
+) -> Result<Vec<(usize, String)>, Error> {
+    if named.is_empty() {
+        return Ok(Vec::new());
+    }
+    let types: Vec<String> = named
+        .iter()
+        .map(|named| named.object_type.as_str().to_owned())
+        .collect();
+    let keys: Vec<String> = named.iter().map(|named| named.key.clone()).collect();
+    let paths: Vec<String> = named.iter().map(NamedKey::catalogued).collect();
+    // Most keys are spelled as they are catalogued; only for others is the whole catalogue read.
+    let all_found = sqlx::query_scalar!(
+        r#"SELECT NOT EXISTS (
+               SELECT FROM unnest($3::TEXT[], $4::TEXT[], $5::TEXT[]) AS named (object_type, key, path)
+               WHERE NOT EXISTS (
+                   SELECT FROM stripe_metadata_keys AS known
+                   WHERE known.organization_id = $1 AND known.connection_id = $2
+                       AND known.object_type = named.object_type
+                       AND known.key_path IN (named.key, named.path))) AS "all_found!""#,
+        organization,
+        connection,
+        &types,
+        &keys,
+        &paths,
+    )
+    .fetch_one(&mut *conn)
+    .await?;
+    if all_found {
+        return Ok(Vec::new());
+    }
+    let rows = sqlx::query!(
+        "SELECT object_type, key_path FROM stripe_metadata_keys
+         WHERE organization_id = $1 AND connection_id = $2",
+        organization,
+        connection,
+    )
+    .fetch_all(conn)
+    .await?;
+    let known: Vec<(ObjectType, String)> = rows
+        .into_iter()
+        .filter_map(|row| Some((ObjectType::parse(&row.object_type)?, row.key_path)))
+        .collect();
+    Ok(named
+        .iter()
+        .enumerate()
+        .filter_map(|(index, named)| Some((index, unknown::describe(named, &known)?)))
+        .collect())
 }
 
 /// The stored catalogue, its rows locked.

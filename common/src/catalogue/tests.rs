@@ -73,7 +73,7 @@ fn depth_keys_and_samples_are_bounded() {
     let mut catalogue = Catalogue::default();
     let deep = format!("{}1{}", "[".repeat(20), "]".repeat(20));
     catalogue.add(ObjectType::Price, &object(json!({"deep": deep})), at(0));
-    assert_eq!(catalogue.entries().count(), MAX_DEPTH + 1);
+    assert_eq!(catalogue.entries().count(), key_path::MAX_DEPTH + 1);
     for number in 0..MAX_KEYS + 10 {
         let key = format!("k{number:04}");
         let mut metadata = Map::new();

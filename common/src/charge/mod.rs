@@ -80,24 +80,25 @@ pub struct Amounts {
     pub amount: i64,
     /// What was captured.
     pub captured: i64,
-    /// What Stripe calls refunded; of a partial capture it may hold the released rest.
+    /// What Stripe calls refunded; after a partial capture the released rest is usually part of it.
     pub refunded: i64,
-    /// Whether the charge's refund list holds the rest that a partial capture released.
-    pub release_in_refunds: bool,
+    /// Whether the rest that a partial capture released is part of `refunded`: the charge's refunds show it, or they
+    /// may not be read.
+    pub release_in_refunded: bool,
 }
 
 impl Figures {
     /// What a charge adds to revenue before rules.
     ///
-    /// After a partial capture Stripe may report the released rest as a refund; it never was money. A
-    /// hold that was never captured, or lapsed, adds nothing, though Stripe marks the latter refunded.
+    /// After a partial capture Stripe reports the released rest as refunded; it never was money. A hold that was
+    /// never captured, or lapsed, adds nothing, though Stripe marks the latter refunded.
     pub fn of(status: &str, captured: bool, amounts: Amounts) -> Self {
         if !eligible(status, captured) {
             return Self::default();
         }
         let gross = amounts.captured;
         let partly_captured = 0 < gross && gross < amounts.amount;
-        let refunded = if partly_captured && amounts.release_in_refunds {
+        let refunded = if partly_captured && amounts.release_in_refunded {
             (amounts.refunded - (amounts.amount - gross)).max(0)
         } else {
             amounts.refunded
@@ -166,7 +167,7 @@ mod tests {
         counted("partial capture", partly, (600, 0));
         let released = Amounts {
             refunded: 400,
-            release_in_refunds: true,
+            release_in_refunded: true,
             ..partly
         };
         counted("the released rest is no refund", released, (600, 0));
@@ -180,6 +181,13 @@ mod tests {
             refunded(100, partly),
             (600, 100),
         );
+        let confirmed = Amounts {
+            amount: 20_675,
+            captured: 20_300,
+            refunded: 375,
+            release_in_refunded: true,
+        };
+        counted("as a real account shows it", confirmed, (20_300, 0));
         counted("never more than gross", refunded(900, partly), (600, 600));
     }
 }

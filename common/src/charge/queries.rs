@@ -133,6 +133,54 @@ pub async fn concerned(
     Ok(charges.collect())
 }
 
+/// When those of these charges were made that are stored.
+pub async fn created_of(
+    conn: &mut PgConnection,
+    organization: &OrganizationId,
+    connection_id: &str,
+    charge_ids: &[String],
+) -> Result<Vec<(String, DateTime<Utc>)>, Error> {
+    let rows = sqlx::query!(
+        "SELECT charge_id, created_at FROM stripe_revenue_data
+         WHERE organization_id = $1 AND connection_id = $2 AND charge_id = ANY($3) AND line_no = 0",
+        organization.as_str(),
+        connection_id,
+        charge_ids,
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| (row.charge_id, row.created_at))
+        .collect())
+}
+
+/// How many stored charges were made in each of these spans; a page's worth at most is counted.
+pub async fn count_between(
+    conn: &mut PgConnection,
+    organization: &OrganizationId,
+    connection_id: &str,
+    spans: &[Span],
+) -> Result<Vec<i64>, Error> {
+    let from: Vec<DateTime<Utc>> = spans.iter().map(|span| span.from).collect();
+    let to: Vec<DateTime<Utc>> = spans.iter().map(|span| span.to).collect();
+    Ok(sqlx::query_scalar!(
+        r#"SELECT (SELECT COUNT(*) FROM (
+                       SELECT FROM stripe_revenue_data
+                       WHERE organization_id = $1 AND connection_id = $2 AND line_no = 0
+                         AND created_at >= span.from_at AND created_at < span.to_at
+                       LIMIT 100) AS made) AS "count!"
+           FROM UNNEST($3::TIMESTAMPTZ[], $4::TIMESTAMPTZ[]) WITH ORDINALITY AS span (from_at, to_at, place)
+           ORDER BY span.place"#,
+        organization.as_str(),
+        connection_id,
+        &from,
+        &to,
+    )
+    .fetch_all(conn)
+    .await?)
+}
+
 /// Has PostgreSQL look at how the rows are distributed, so that it does not plan for the few that there were.
 pub async fn refresh_statistics(conn: &mut PgConnection) -> Result<(), Error> {
     sqlx::query!("SELECT refresh_statistics()")

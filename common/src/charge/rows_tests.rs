@@ -78,7 +78,7 @@ proptest! {
             amount,
             captured: gross,
             refunded: ((gross as f64 * refunded) as i64).min(gross),
-            release_in_refunds: false,
+            release_in_refunded: false,
         };
         let charge = charge(currency, amounts);
         let lines: Vec<PurchaseLine> = prices

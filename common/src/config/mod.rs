@@ -75,6 +75,11 @@ impl Problems {
         });
     }
 
+    /// Whether nothing was wrong so far.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// What was collected, as the error to report.
     pub fn into_error(self) -> Error {
         Error(self.0)

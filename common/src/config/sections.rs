@@ -384,8 +384,9 @@ impl LogArgs {
             }
         };
         let rust_log = or_default(&self.rust_log, "info").to_owned();
-        if let Err(cause) = tracing_subscriber::EnvFilter::try_new(&rust_log) {
-            problems.add("RUST_LOG", format!("cannot be understood: {cause}"));
+        if tracing_subscriber::EnvFilter::try_new(&rust_log).is_err() {
+            let expected = "must be what to log, such as info or info,sqlx=warn";
+            problems.add("RUST_LOG", format!("{expected}, not `{rust_log}`"));
             return None;
         }
         Some(LogConfig {

@@ -18,6 +18,9 @@ use crate::tenant::OrganizationId;
 pub const DEFAULT_LOOKBACK_DAYS: i32 = 30;
 /// The longest history that can be asked for, in days.
 pub const MAX_LOOKBACK_DAYS: i32 = 3650;
+/// The smallest share of Stripe's limits that a connection may be given. At Stripe's default of 25 requests
+/// a second for one endpoint it leaves one request in four seconds: slow, and still a sync that ends.
+pub const LEAST_RATE_SHARE: f64 = 0.01;
 /// Minutes between two scheduled jobs unless told otherwise.
 pub const DEFAULT_SYNC_INTERVAL_MINUTES: i32 = 15;
 
@@ -26,44 +29,61 @@ pub fn connection_id(organization: &OrganizationId, stripe_account_id: &str) -> 
     format!("{organization}-stripe-{stripe_account_id}")
 }
 
-/// A permission of the customer's key, as last probed.
+/// A permission of the connection's key, as last checked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Permission {
-    /// `charges`, `events`, `customers`, `products`, `prices`, `invoices`, `checkout_sessions`,
-    /// `refunds` or `account`.
+    /// Stripe resource: `charges`, `events`, `customers`, `products`, `prices`, `invoices`,
+    /// `checkout_sessions`, `refunds` or `account`.
     pub resource: String,
-    /// Whether the key may read it.
+    /// Whether the key can read the resource.
     pub granted: bool,
-    /// What is lost without it.
+    /// What needs this permission.
     pub needed_for: String,
-    /// What to do to grant it, in Stripe's words where Stripe said so.
+    /// How to grant it, as worded by Stripe where available.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
 }
 
-/// What stops a connection until a person acts.
+/// A problem that stops a connection until someone fixes it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = ConnectionProblem)]
 pub struct Problem {
-    /// `stripe_key_invalid` or `stripe_permission_missing`.
+    /// Stable code: `stripe_key_invalid`, `stripe_permission_missing` or `credential_unreadable`.
     pub code: String,
-    /// What to do about it.
+    /// What is wrong and how to fix it.
     pub detail: String,
-    /// When it was first seen.
+    /// When the problem was first seen.
     pub since: DateTime<Utc>,
 }
 
-/// Something that is missing or odd while the rest goes on.
+/// A problem that affects part of the data while syncing continues.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Warning {
-    /// A stable code.
+    /// Stable code of the warning.
     pub code: String,
-    /// Which of Stripe's resources it is about.
+    /// Stripe resource that is affected.
     pub resource: String,
-    /// What it means for the figures.
+    /// What is missing or different because of it.
     pub detail: String,
-    /// How many objects it is about.
+    /// Number of objects or jobs that are affected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub count: Option<i64>,
+    /// When it was first seen, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<DateTime<Utc>>,
+}
+
+/// Jobs of one kind that failed, with none that succeeded since.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failing {
+    /// When the first of them failed.
+    pub since: DateTime<Utc>,
+    /// How many failed.
+    pub count: i64,
+    /// The last one's error code.
+    pub code: String,
+    /// The last one's error message.
+    pub message: String,
 }
 
 impl Warning {
@@ -74,9 +94,34 @@ impl Warning {
     pub const OBJECTS_PARKED: &'static str = "objects_parked";
     /// The code of [`Warning::events_missed`].
     pub const EVENTS_MISSED: &'static str = "events_missed";
+    /// The code of [`Warning::jobs_failing`].
+    pub const JOBS_FAILING: &'static str = "jobs_failing";
+
+    /// Jobs that failed; `work` is what they do: `sync`, `refilter` or `redate`.
+    pub fn jobs_failing(work: &str, failing: &Failing) -> Self {
+        let consequence = match work {
+            "refilter" => "Rows stored before do not follow the latest rules.",
+            "redate" => "Rows stored before are not dated in the latest time zone.",
+            _ => "Figures are as of the last sync that completed.",
+        };
+        let failed = match failing.count {
+            1 => format!("The last {work} job failed"),
+            count => format!("The last {count} {work} jobs failed"),
+        };
+        Self {
+            code: Self::JOBS_FAILING.to_owned(),
+            resource: work.to_owned(),
+            detail: format!(
+                "{failed} ({}): {} {consequence}",
+                failing.code, failing.message
+            ),
+            count: Some(failing.count),
+            since: Some(failing.since),
+        }
+    }
 
     /// Objects of a list that could not be read.
-    pub fn parked(list: &str, count: i64) -> Self {
+    pub fn parked(list: &str, count: i64, since: Option<DateTime<Utc>>) -> Self {
         Self {
             code: Self::OBJECTS_PARKED.to_owned(),
             resource: list.to_owned(),
@@ -85,6 +130,7 @@ impl Warning {
                  figures lack them until a newer version reads them."
             ),
             count: Some(count),
+            since,
         }
     }
 
@@ -97,6 +143,7 @@ impl Warning {
                      Changes of older charges whose events are missing arrive with the next full sync."
                 .to_owned(),
             count: Some(rows),
+            since: None,
         }
     }
 
@@ -119,6 +166,7 @@ impl Warning {
             resource: resource.clone(),
             detail,
             count: None,
+            since: None,
         }
     }
 }
@@ -144,7 +192,7 @@ pub struct Connection {
     pub paused: bool,
     /// Minutes between two scheduled jobs.
     pub sync_interval_minutes: i32,
-    /// The share of Stripe's limits that syncing may use, above 0 to 1.
+    /// The share of Stripe's limits that syncing may use, [`LEAST_RATE_SHARE`] to 1.
     pub rate_share: f64,
     /// As last probed.
     pub permissions: Vec<Permission>,

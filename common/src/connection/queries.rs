@@ -1,10 +1,13 @@
 //! Connections in PostgreSQL.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
 use sqlx::PgConnection;
 use sqlx::types::Json;
 
-use super::{Connection, Permission, Problem, Warning};
+use super::{Connection, Failing, Permission, Problem, Warning};
 use crate::db::{self, Error};
 use crate::tenant::OrganizationId;
 
@@ -28,6 +31,14 @@ struct ConnectionRow {
     next_sync_at: DateTime<Utc>,
 }
 
+/// Reads the `timezone` column.
+pub(crate) fn stored_timezone(name: &str) -> Result<Tz, Error> {
+    name.parse().map_err(|cause| Error::Inconsistent {
+        place: "platform_connections.timezone",
+        cause: Box::new(cause),
+    })
+}
+
 impl TryFrom<ConnectionRow> for Connection {
     type Error = Error;
 
@@ -46,10 +57,7 @@ impl TryFrom<ConnectionRow> for Connection {
             stripe_account_id: row.stripe_account_id,
             livemode: row.livemode,
             name: row.name,
-            timezone: row.timezone.parse().map_err(|cause| Error::Inconsistent {
-                place: "platform_connections.timezone",
-                cause: Box::new(cause),
-            })?,
+            timezone: stored_timezone(&row.timezone)?,
             lookback_days: row.lookback_days,
             paused: row.paused,
             sync_interval_minutes: row.sync_interval_minutes,
@@ -157,6 +165,32 @@ pub async fn deleting(
     .await?)
 }
 
+/// A connection that is to be deleted.
+#[derive(Debug, Clone)]
+pub struct Deletable {
+    /// The connection.
+    pub connection_id: String,
+    /// Its Stripe account.
+    pub stripe_account_id: String,
+    /// Whether its deletion has begun.
+    pub deleting: bool,
+}
+
+/// Every connection of a tenant, those that are being deleted too, locked until the transaction ends.
+pub async fn all_for_update(
+    conn: &mut PgConnection,
+    organization: &OrganizationId,
+) -> Result<Vec<Deletable>, Error> {
+    Ok(sqlx::query_as!(
+        Deletable,
+        r#"SELECT connection_id, stripe_account_id, deleting_at IS NOT NULL AS "deleting!"
+           FROM platform_connections WHERE organization_id = $1 ORDER BY connection_id FOR UPDATE"#,
+        organization.as_str()
+    )
+    .fetch_all(conn)
+    .await?)
+}
+
 /// The connections of a tenant whose id is greater than `after`, by id.
 pub async fn list(
     conn: &mut PgConnection,
@@ -183,8 +217,8 @@ pub async fn list(
     .collect()
 }
 
-/// Adds the warnings that nobody stores, since the tables tell them at any time: objects that are parked,
-/// and rows that events had missed. One statement for any number of connections of the tenant.
+/// Adds the warnings that follow from other tables: jobs that keep failing, objects that are parked, and rows
+/// that events had missed. One statement for any number of connections of the tenant.
 pub async fn add_found_warnings(
     conn: &mut PgConnection,
     organization: &OrganizationId,
@@ -195,12 +229,14 @@ pub async fn add_found_warnings(
         .map(|connection| connection.connection_id.clone())
         .collect();
     let found = sqlx::query!(
-        r#"SELECT connection_id AS "connection_id!", list, COUNT(*) AS "count!"
+        r#"SELECT connection_id AS "connection_id!", list, COUNT(*) AS "count!", MIN(parked_at) AS since,
+                  NULL::JSONB AS "failing: Json<BTreeMap<String, Failing>>"
            FROM stripe_parked_objects
            WHERE organization_id = $1 AND connection_id = ANY($2) GROUP BY connection_id, list
            UNION ALL
-           SELECT connection_id, NULL, rows_repaired FROM stripe_sync_state
-           WHERE organization_id = $1 AND connection_id = ANY($2) AND rows_repaired > 0
+           SELECT connection_id, NULL, rows_repaired, NULL, failing_jobs FROM stripe_sync_state
+           WHERE organization_id = $1 AND connection_id = ANY($2)
+             AND (rows_repaired > 0 OR failing_jobs <> '{}')
            ORDER BY 2"#,
         organization.as_str(),
         &ids,
@@ -211,12 +247,38 @@ pub async fn add_found_warnings(
         let own = found
             .iter()
             .filter(|row| row.connection_id == connection.connection_id);
-        connection.warnings.extend(own.map(|row| match &row.list {
-            Some(list) => Warning::parked(list, row.count),
-            None => Warning::events_missed(row.count),
-        }));
+        for row in own {
+            if let Some(list) = &row.list {
+                let parked = Warning::parked(list, row.count, row.since);
+                connection.warnings.push(parked);
+                continue;
+            }
+            let failing = row.failing.iter().flat_map(|works| &works.0);
+            let failing = failing.map(|(work, failing)| Warning::jobs_failing(work, failing));
+            connection.warnings.extend(failing);
+            if row.count > 0 {
+                let missed = Warning::events_missed(row.count);
+                connection.warnings.push(missed);
+            }
+        }
     }
     Ok(())
+}
+
+/// The share of Stripe's limits that a connection may use; none when it does not exist or is being deleted.
+pub async fn rate_share(
+    conn: &mut PgConnection,
+    organization: &OrganizationId,
+    connection_id: &str,
+) -> Result<Option<f64>, Error> {
+    Ok(sqlx::query_scalar!(
+        "SELECT rate_share FROM platform_connections
+         WHERE organization_id = $1 AND connection_id = $2 AND deleting_at IS NULL",
+        organization.as_str(),
+        connection_id
+    )
+    .fetch_optional(conn)
+    .await?)
 }
 
 /// Stores a connection's settings: name, paused, interval, time zone, rate share and lookback.
@@ -267,6 +329,23 @@ pub async fn set_problem(
     .execute(conn)
     .await?;
     Ok(())
+}
+
+/// The connections of every tenant that have a problem of this code. Only the scheduler's role sees them.
+pub async fn with_problem(
+    conn: &mut PgConnection,
+    code: &str,
+) -> Result<Vec<(OrganizationId, String)>, Error> {
+    sqlx::query!(
+        "SELECT organization_id, connection_id FROM platform_connections
+         WHERE problem_code = $1 AND deleting_at IS NULL ORDER BY organization_id, connection_id",
+        code
+    )
+    .fetch_all(conn)
+    .await?
+    .into_iter()
+    .map(|row| Ok((db::organization_id(row.organization_id)?, row.connection_id)))
+    .collect()
 }
 
 /// Clears a problem.

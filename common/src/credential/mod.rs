@@ -12,6 +12,7 @@ use aes_gcm::{Aes256Gcm, Key, Nonce};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use secrecy::SecretString;
+use sha2::{Digest as _, Sha256};
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::clock;
@@ -20,6 +21,9 @@ use crate::tenant::OrganizationId;
 const ENVELOPE_VERSION: u8 = 1;
 const NONCE_BYTES: usize = 12;
 const KEY_BYTES: usize = 32;
+
+/// The code of a connection's problem, and of its jobs' error, while no key opens its credential.
+pub const UNREADABLE: &str = "credential_unreadable";
 
 /// Why keys could not be read, or a credential not be sealed or opened.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -93,6 +97,8 @@ pub struct Sealed {
 struct EncryptionKey {
     id: String,
     cipher: Aes256Gcm,
+    /// Tells keys of the same id apart; says nothing about the key, which is 256 random bits.
+    fingerprint: String,
 }
 
 /// The encryption keys: the first seals, all open.
@@ -143,6 +149,7 @@ impl Keyring {
             keys.push(EncryptionKey {
                 id: id.to_owned(),
                 cipher,
+                fingerprint: fingerprint(&bytes),
             });
         }
         if keys.is_empty() {
@@ -161,6 +168,18 @@ impl Keyring {
     /// The id of the key that seals.
     pub fn sealing_key_id(&self) -> &str {
         &self.0[0].id
+    }
+
+    /// The ids of all keys, that of the one that seals first.
+    pub fn key_ids(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|key| key.id.as_str())
+    }
+
+    /// Every key as `id/fingerprint`, the one that seals first: what other programs may know of it.
+    pub fn announcement(&self) -> Vec<String> {
+        let keys = self.0.iter();
+        keys.map(|key| format!("{}/{}", key.id, key.fingerprint))
+            .collect()
     }
 
     /// Seals a secret for one place.
@@ -218,6 +237,14 @@ impl Keyring {
         let text = std::str::from_utf8(&opened).map_err(|_| Error::NotText)?;
         Ok(SecretString::from(text))
     }
+}
+
+fn fingerprint(key: &[u8]) -> String {
+    const BYTES: usize = 8;
+    let mut hash = Sha256::new();
+    hash.update(b"stripe-sync key fingerprint");
+    hash.update(key);
+    hex::encode(&hash.finalize()[..BYTES])
 }
 
 #[cfg(test)]
@@ -305,6 +332,16 @@ mod tests {
                 id: "k1".to_owned()
             }
         );
+    }
+
+    #[test]
+    fn keys_of_the_same_id_are_told_apart_without_showing_them() {
+        let key = |byte: u8| STANDARD.encode([byte; 32]);
+        let announced = |text: String| Keyring::parse(&text).unwrap().announcement();
+        let one = announced(format!("k:{}", key(1)));
+        assert_eq!(one, announced(format!("k:{}", key(1))));
+        assert_ne!(one, announced(format!("k:{}", key(2))));
+        assert!(one[0].starts_with("k/") && one[0].len() == "k/".len() + 16);
     }
 
     #[test]

@@ -1,10 +1,11 @@
-//! Sealed credentials in PostgreSQL.
+//! Sealed credentials in PostgreSQL, and which encryption keys the running programs know.
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
+use uuid::Uuid;
 
 use super::Sealed;
-use crate::db::Error;
+use crate::db::{self, Error};
 use crate::tenant::OrganizationId;
 
 /// Stores or replaces the credential of a connection.
@@ -82,5 +83,149 @@ pub async fn sealed_otherwise(
     .await?
     .into_iter()
     .map(|row| (row.connection_id, row.sealed))
+    .collect())
+}
+
+/// A key under which credentials are stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyInUse {
+    /// Its id.
+    pub key_id: String,
+    /// How many credentials it seals.
+    pub credentials: i64,
+    /// A few of them, to try the key on: organization and connection.
+    pub samples: Vec<(OrganizationId, String)>,
+}
+
+/// The keys that seal credentials of any tenant. Only the scheduler's role sees them.
+pub async fn keys_in_use(conn: &mut PgConnection) -> Result<Vec<KeyInUse>, Error> {
+    let rows = sqlx::query!(
+        r#"SELECT key_id, organization_id, connection_id, credentials AS "credentials!"
+           FROM (
+               SELECT key_id, organization_id, connection_id, COUNT(*) OVER (PARTITION BY key_id) AS credentials,
+                      ROW_NUMBER() OVER (PARTITION BY key_id ORDER BY organization_id, connection_id) AS n
+               FROM connection_credentials
+           ) AS numbered
+           WHERE n <= 3
+           ORDER BY key_id, n"#
+    )
+    .fetch_all(conn)
+    .await?;
+    let mut keys: Vec<KeyInUse> = Vec::new();
+    for row in rows {
+        let sample = (db::organization_id(row.organization_id)?, row.connection_id);
+        match keys.last_mut().filter(|key| key.key_id == row.key_id) {
+            Some(key) => key.samples.push(sample),
+            None => keys.push(KeyInUse {
+                key_id: row.key_id,
+                credentials: row.credentials,
+                samples: vec![sample],
+            }),
+        }
+    }
+    Ok(keys)
+}
+
+/// The connections of a tenant whose credential a key seals.
+pub async fn sealed_by(
+    conn: &mut PgConnection,
+    organization: &OrganizationId,
+    key_id: &str,
+) -> Result<Vec<String>, Error> {
+    Ok(sqlx::query_scalar!(
+        "SELECT connection_id FROM connection_credentials WHERE organization_id = $1 AND key_id = $2
+         ORDER BY connection_id FOR UPDATE",
+        organization.as_str(),
+        key_id
+    )
+    .fetch_all(conn)
+    .await?)
+}
+
+/// How a change of keys is kept apart from a program that is just starting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyLock {
+    /// A program that says what it knows; any number at once.
+    Announce,
+    /// A command that seals credentials with another key; alone.
+    Reseal,
+}
+
+/// Holds the lock until the transaction ends: whoever reseals next sees what is announced, and whoever announces
+/// next sees what was resealed.
+pub async fn lock_keys(conn: &mut PgConnection, lock: KeyLock) -> Result<(), Error> {
+    match lock {
+        KeyLock::Announce => {
+            sqlx::query!("SELECT pg_advisory_xact_lock_shared(hashtext('stripe_sync keys'))")
+                .fetch_one(conn)
+                .await?;
+        }
+        KeyLock::Reseal => {
+            sqlx::query!("SELECT pg_advisory_xact_lock(hashtext('stripe_sync keys'))")
+                .fetch_one(conn)
+                .await?;
+        }
+    }
+    Ok(())
+}
+
+/// What a running program knows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProgramKeys {
+    /// `api` or `consumer`.
+    pub program: String,
+    /// Its keys as `id/fingerprint`, the one that seals first.
+    pub keys: Vec<String>,
+    /// When it last said so, in seconds ago.
+    pub seen_seconds_ago: i64,
+}
+
+/// Says that a program runs and which keys it knows, and forgets programs that stopped saying so long ago.
+pub async fn announce_keys(
+    conn: &mut PgConnection,
+    instance: Uuid,
+    program: &str,
+    keys: &[String],
+) -> Result<(), Error> {
+    sqlx::query!(
+        "WITH forgotten AS (DELETE FROM program_keys WHERE seen_at < now() - INTERVAL '1 day')
+         INSERT INTO program_keys (instance_id, program, keys, seen_at) VALUES ($1, $2, $3, now())
+         ON CONFLICT (instance_id) DO UPDATE SET seen_at = now()",
+        instance,
+        program,
+        keys
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Says that a program has stopped.
+pub async fn withdraw_keys(conn: &mut PgConnection, instance: Uuid) -> Result<(), Error> {
+    sqlx::query!("DELETE FROM program_keys WHERE instance_id = $1", instance)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// The programs that said within so many seconds that they run.
+pub async fn announced_keys(
+    conn: &mut PgConnection,
+    within_seconds: i32,
+) -> Result<Vec<ProgramKeys>, Error> {
+    Ok(sqlx::query!(
+        r#"SELECT program, keys, EXTRACT(EPOCH FROM now() - seen_at)::BIGINT AS "seen_seconds_ago!"
+           FROM program_keys WHERE seen_at > now() - make_interval(secs => $1)
+           ORDER BY program, seen_at"#,
+        f64::from(within_seconds)
+    )
+    .fetch_all(conn)
+    .await?
+    .into_iter()
+    .map(|row| ProgramKeys {
+        program: row.program,
+        keys: row.keys,
+        seen_seconds_ago: row.seen_seconds_ago,
+    })
     .collect())
 }

@@ -24,6 +24,61 @@ pub enum Error {
         #[source]
         cause: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The user may neither make the programs' roles nor be granted them.
+    #[error(
+        "the database user `{user}` may not make the roles that the programs work under, since it is no superuser \
+         and has no CREATEROLE or not the right to grant them; let a superuser run: {}", statements_of(.statements)
+    )]
+    RolesRefused {
+        /// The user of `DATABASE_URL`.
+        user: String,
+        /// What is to be run.
+        statements: Vec<String>,
+        /// What PostgreSQL said.
+        #[source]
+        cause: sqlx::Error,
+    },
+    /// The user may not make or change tables.
+    #[error("the database user `{user}` may not change the schema; {advice}")]
+    SchemaRefused {
+        /// The user of `DATABASE_URL`.
+        user: String,
+        /// What lets it, as a part of a sentence.
+        advice: String,
+        /// What PostgreSQL said.
+        #[source]
+        cause: sqlx::Error,
+    },
+    /// The user may not run a statement that access needs.
+    #[error(
+        "the database user may not run `{statement}`; run `stripe-sync migrate` as the owner of the tables or as a \
+         superuser"
+    )]
+    Refused {
+        /// The statement.
+        statement: String,
+        /// What PostgreSQL said.
+        #[source]
+        cause: sqlx::Error,
+    },
+    /// The database has a migration that this program does not know.
+    #[error(
+        "the database was migrated by a newer version (migration {version}); upgrade this program, an older one \
+         cannot work on it"
+    )]
+    Newer {
+        /// The migration.
+        version: i64,
+    },
+    /// A migration was applied in another form.
+    #[error(
+        "migration {version} was applied in another form than this program has it in; use a program of the version \
+         that migrated the database"
+    )]
+    Altered {
+        /// The migration.
+        version: i64,
+    },
     /// Applying the migrations failed.
     #[error("the migrations could not be applied")]
     Migrate(#[source] Box<sqlx::migrate::MigrateError>),
@@ -32,7 +87,43 @@ pub enum Error {
     Statement(#[source] sqlx::Error),
 }
 
+fn statements_of(statements: &[String]) -> String {
+    statements
+        .iter()
+        .map(|statement| format!("{statement};"))
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
 impl Error {
+    /// Whether a value was refused, so that the statement would work without it: of a wrong kind or size, out of range,
+    /// against a constraint, or too long for an index.
+    pub fn is_refused_value(&self) -> bool {
+        match self {
+            Self::Conflict { .. } | Self::Statement(sqlx::Error::Encode(_)) => true,
+            Self::Statement(sqlx::Error::Database(error)) => {
+                let code = error.code();
+                let code = code.as_deref().unwrap_or_default();
+                // Data exceptions, integrity violations, a row that is to be changed twice, limits of the server.
+                ["22", "23", "54"]
+                    .iter()
+                    .any(|class| code.starts_with(class))
+                    || code == "21000"
+            }
+            _ => false,
+        }
+    }
+
+    /// A lack of privilege as such, anything else as what it is.
+    pub(super) fn refused_or(cause: sqlx::Error, statement: impl FnOnce() -> String) -> Self {
+        if super::schema::is_refusal(&cause) {
+            let statement = statement();
+            Self::Refused { statement, cause }
+        } else {
+            cause.into()
+        }
+    }
+
     /// Whether the same statement may work a little later.
     pub fn is_transient(&self) -> bool {
         match self {

@@ -1,29 +1,29 @@
-//! PostgreSQL: pools that run under a program's role, transactions that run under a tenant, and the
-//! migrations.
+//! PostgreSQL: pools that run under a program's role, transactions that run under a tenant, the schema
+//! ([`schema`]), and what each role may do (`access`).
 //!
 //! A pool is made without a connection, so that a program starts while PostgreSQL is down and goes on
 //! when it returns. Every tenant's statement runs inside [`tenant_transaction`]; outside of one, row-level
 //! security shows nothing. Deliberately absent: retries, since only a caller knows whether its work may be
 //! done twice.
 
+mod access;
 mod error;
+mod roles;
+pub mod schema;
 
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
-use sqlx::migrate::Migrate;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Connection, Executor, PgConnection, Postgres, Transaction};
 
 pub use error::Error;
+pub use schema::migrate;
 
 use crate::tenant::OrganizationId;
 
 /// A pool of connections to PostgreSQL.
 pub type Pool = sqlx::PgPool;
-
-/// The embedded migrations.
-pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!("../migrations");
 
 /// The database role under which a program works.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +37,9 @@ pub enum Role {
 }
 
 impl Role {
+    /// Every role.
+    pub const ALL: [Self; 3] = [Self::Api, Self::Scheduler, Self::Consumer];
+
     /// The role's name in PostgreSQL.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -52,7 +55,12 @@ impl Role {
             Self::Consumer => &[],
             // A plan that does not know the dates and values asked for would sort a year that an index orders,
             // and one that does not know the size of a batch would join whole tables with it.
-            Self::Api | Self::Scheduler => &[("plan_cache_mode", "force_custom_plan")],
+            Self::Scheduler => &[("plan_cache_mode", "force_custom_plan")],
+            // And a person waits for what the API does.
+            Self::Api => &[
+                ("plan_cache_mode", "force_custom_plan"),
+                ("lock_timeout", "10s"),
+            ],
         }
     }
 
@@ -61,6 +69,14 @@ impl Role {
             Self::Api => "SET ROLE stripe_sync_api",
             Self::Scheduler => "SET ROLE stripe_sync_scheduler",
             Self::Consumer => "SET ROLE stripe_sync_consumer",
+        }
+    }
+
+    fn set_local_statement(self) -> &'static str {
+        match self {
+            Self::Api => "SET LOCAL ROLE stripe_sync_api",
+            Self::Scheduler => "SET LOCAL ROLE stripe_sync_scheduler",
+            Self::Consumer => "SET LOCAL ROLE stripe_sync_consumer",
         }
     }
 }
@@ -122,7 +138,18 @@ pub async fn tenant_transaction(
     Ok(tx)
 }
 
-/// The same, reading all its statements' rows as of one moment, and writing nothing.
+/// A transaction in another role than the pool's: for what is found across tenants, which only the
+/// scheduler's role sees.
+pub async fn role_transaction(
+    pool: &Pool,
+    role: Role,
+) -> Result<Transaction<'static, Postgres>, Error> {
+    let mut tx = pool.begin().await?;
+    tx.execute(role.set_local_statement()).await?;
+    Ok(tx)
+}
+
+/// The same as [`tenant_transaction`], reading all its statements' rows as of one moment, and writing nothing.
 pub async fn tenant_snapshot(
     pool: &Pool,
     organization: &OrganizationId,
@@ -146,65 +173,6 @@ pub async fn set_tenant(
     .fetch_one(conn)
     .await?;
     Ok(())
-}
-
-/// Applies the migrations and grants the programs' roles to the user of `url`. Safe to run twice and
-/// by two at once.
-pub async fn migrate(url: &SecretString) -> Result<(), Error> {
-    let options: PgConnectOptions = url.expose_secret().parse().map_err(Error::Statement)?;
-    let mut conn = PgConnection::connect_with(&options).await?;
-    MIGRATOR.run(&mut conn).await?;
-    sqlx::query(
-        "DO $$
-         DECLARE role_name TEXT;
-         BEGIN
-             FOREACH role_name IN ARRAY ARRAY['stripe_sync_api', 'stripe_sync_scheduler', 'stripe_sync_consumer'] LOOP
-                 IF NOT EXISTS (
-                     SELECT FROM pg_auth_members m
-                     JOIN pg_roles granted ON granted.oid = m.roleid
-                     JOIN pg_roles member ON member.oid = m.member
-                     WHERE granted.rolname = role_name AND member.rolname = current_user
-                 ) THEN
-                     BEGIN
-                         EXECUTE format('GRANT %I TO %I', role_name, current_user);
-                     EXCEPTION WHEN unique_violation OR internal_error THEN
-                         NULL; -- granted by a migration of another database at the same moment
-                     END;
-                 END IF;
-                 -- By what is applied a program knows whether it may begin.
-                 BEGIN
-                     EXECUTE format('GRANT SELECT ON _sqlx_migrations TO %I', role_name);
-                 EXCEPTION WHEN internal_error THEN
-                     NULL; -- granted by another migration of this database at the same moment
-                 END;
-             END LOOP;
-         END
-         $$",
-    )
-    .execute(&mut conn)
-    .await?;
-    conn.close().await?;
-    Ok(())
-}
-
-/// Whether exactly the embedded migrations have been applied.
-///
-/// # Errors
-/// [`Error::Unavailable`] when PostgreSQL cannot be asked.
-pub async fn migrations_current(pool: &Pool) -> Result<bool, Error> {
-    let mut conn = pool.acquire().await?;
-    let applied = match conn.list_applied_migrations("_sqlx_migrations").await {
-        Ok(applied) => applied,
-        Err(sqlx::migrate::MigrateError::Execute(sqlx::Error::Database(_))) => return Ok(false),
-        Err(sqlx::migrate::MigrateError::Execute(error)) => return Err(error.into()),
-        Err(error) => return Err(error.into()),
-    };
-    Ok(MIGRATOR.iter().count() == applied.len()
-        && MIGRATOR.iter().all(|known| {
-            applied
-                .iter()
-                .any(|done| done.version == known.version && done.checksum == known.checksum)
-        }))
 }
 
 /// Reads a stored organization id.

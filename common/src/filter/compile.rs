@@ -3,11 +3,13 @@
 use bigdecimal::BigDecimal;
 use uuid::Uuid;
 
+use crate::catalogue::unknown::NamedKey;
+
 use super::path::{KeyPath, Path};
 use super::pattern::{Pattern, Refusal};
 use super::{
     Action, Combination, Condition, Field, INVALID_REQUEST, Invalid, MetadataSource, Operand,
-    Operator, Predicate, REGEX_UNSUPPORTED, Rule, number,
+    Operator, Predicate, REGEX_UNSUPPORTED, Rule, Scalar, number,
 };
 
 /// A predicate ready to run, in memory or as SQL.
@@ -15,6 +17,17 @@ use super::{
 pub struct CompiledPredicate {
     pub(super) combination: Combination,
     pub(super) conditions: Vec<CompiledCondition>,
+}
+
+impl KeyPath {
+    /// The path as someone wrote it.
+    pub(super) fn named(self, source: MetadataSource) -> NamedKey {
+        let start = source.as_str().len() + ".".len();
+        NamedKey {
+            object_type: source,
+            key: self.whole.get(start..).unwrap_or_default().to_owned(),
+        }
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -101,6 +114,20 @@ impl CompiledPredicate {
         }
     }
 
+    /// The metadata keys that the conditions name, each with the index of its condition; none for a `JSONPath`.
+    pub fn named_keys(&self) -> Vec<(usize, NamedKey)> {
+        self.conditions
+            .iter()
+            .enumerate()
+            .filter_map(|(index, condition)| match &condition.subject {
+                Subject::Metadata(source, path) => {
+                    Some((index, path.keys(*source)?.named(*source)))
+                }
+                Subject::Field(_) => None,
+            })
+            .collect()
+    }
+
     /// Whether the rows of a charge all match or none does.
     pub(crate) fn keeps_charges_whole(&self) -> bool {
         self.conditions
@@ -121,7 +148,7 @@ impl CompiledPredicate {
                 if let Test::Matches(pattern) = &condition.test {
                     patterns.push((index, "value", pattern.postgres()));
                 }
-                if let Subject::Metadata(_, Path::JsonPath(path)) = &condition.subject {
+                if let Subject::Metadata(_, Path::JsonPath(_, path)) = &condition.subject {
                     let within = path.patterns();
                     patterns.extend(
                         within
@@ -156,7 +183,11 @@ fn compile(condition: &Condition, pointer: &str) -> Result<CompiledCondition, Ve
             (subject, metadata.operator, &metadata.value)
         }
     };
-    let test = test(operator, value.as_ref()).map_err(|(code, detail)| Invalid {
+    let field = match condition {
+        Condition::Field(field) => Some(field.field),
+        Condition::Metadata(_) => None,
+    };
+    let test = test(field, operator, value.as_ref()).map_err(|(code, detail)| Invalid {
         pointer: format!("{pointer}/value"),
         code,
         detail,
@@ -175,18 +206,27 @@ fn compile(condition: &Condition, pointer: &str) -> Result<CompiledCondition, Ve
     }
 }
 
-fn test(operator: Operator, value: Option<&Operand>) -> Result<Test, (&'static str, String)> {
+fn test(
+    field: Option<Field>,
+    operator: Operator,
+    value: Option<&Operand>,
+) -> Result<Test, (&'static str, String)> {
+    // A pattern may name classes and escapes, whose case means something.
+    let text = |value: &Scalar| match field {
+        Some(field) if operator != Operator::Regex => field.stored_text(operator, value),
+        _ => value.text(),
+    };
     if operator.takes_nothing() {
         return Ok(Test::Exists);
     }
     let one = match (operator.takes_list(), value) {
         (true, Some(Operand::Many(values))) => {
-            let mut texts: Vec<String> = values.iter().map(super::Scalar::text).collect();
+            let mut texts: Vec<String> = values.iter().map(text).collect();
             texts.sort_unstable();
             texts.dedup();
             return Ok(Test::OneOf(texts));
         }
-        (false, Some(Operand::One(value))) => value.text(),
+        (false, Some(Operand::One(value))) => text(value),
         _ => {
             let detail = format!("is not a value that `{}` takes", operator.as_str());
             return Err((INVALID_REQUEST, detail));
@@ -214,12 +254,22 @@ fn test(operator: Operator, value: Option<&Operand>) -> Result<Test, (&'static s
         Operator::Gte => number(Order::AtLeast),
         Operator::Lt => number(Order::Less),
         Operator::Lte => number(Order::AtMost),
-        Operator::Regex => match Pattern::parse(&one) {
+        Operator::Regex => match pattern(field, &one) {
             Ok(pattern) => Test::Matches(Box::new(pattern)),
             Err(Refusal::Broken(detail)) => return Err((INVALID_REQUEST, detail)),
             Err(Refusal::Unsupported(detail)) => return Err((REGEX_UNSUPPORTED, detail)),
         },
     })
+}
+
+/// The pattern, in any case where the field's values are.
+fn pattern(field: Option<Field>, text: &str) -> Result<Pattern, Refusal> {
+    if field.is_some_and(Field::takes_any_case) {
+        // A rule that was stored before case was ignored may only just fit as it is.
+        Pattern::parse(&format!("(?i){text}")).or_else(|_| Pattern::parse(text))
+    } else {
+        Pattern::parse(text)
+    }
 }
 
 /// The active rules of a connection, ready to decide which charges are kept.

@@ -59,7 +59,12 @@ impl<'a> RowView<'a> {
             Field::CustomerId => self.customer_id,
             Field::ProductId => self.product_id,
             Field::PriceId => self.price_id,
-            Field::Country => self.country,
+            // A billing address has what its writer typed.
+            Field::Country => {
+                return self
+                    .country
+                    .is_some_and(|country| test(&country.to_ascii_uppercase()));
+            }
             Field::PaymentMethod => self.payment_method,
         };
         found.is_some_and(test)

@@ -78,7 +78,7 @@ fn operators_compare_text_and_numbers() {
     assert!(on_charge("seats", "gt", &json!("9")));
     assert!(on_charge("seats", "gte", &json!("1e1")));
     assert!(on_charge("seats", "lt", &json!(10.5)));
-    assert!(!on_charge("tier", "gt", &json!("a")) && !on_charge("tier", "lte", &json!("z")));
+    assert!(!on_charge("tier", "gt", &json!(0)) && !on_charge("tier", "lte", &json!(0)));
     assert!(on_charge("tier", "in", &json!(["silver", "gold"])));
     assert!(!on_charge("tier", "in", &json!([])) && on_charge("tier", "not_in", &json!([])));
     assert!(
@@ -134,6 +134,44 @@ fn fields_are_text() {
     assert!(on_field("description", "contains", &json!("öß")));
     assert!(on_field("customer_id", "not_exists", &json!(null)));
     assert!(on_field("payment_method", "regex", &json!("(?i)^CARD$")));
+}
+
+#[test]
+fn currency_country_and_livemode_take_any_case() {
+    for (field, operator, value) in [
+        ("currency", "equals", json!("USD")),
+        ("currency", "in", json!(["EUR", "Usd"])),
+        ("currency", "starts_with", json!("US")),
+        ("currency", "ends_with", json!("D")),
+        ("currency", "contains", json!("S")),
+        ("currency", "regex", json!("^(EUR|USD)$")),
+        ("country", "equals", json!("de")),
+        ("country", "regex", json!("^d")),
+        ("livemode", "equals", json!("FALSE")),
+    ] {
+        assert!(on_field(field, operator, &value), "{field} {operator}");
+    }
+    assert!(!on_field("currency", "not_equals", &json!("USD")));
+    assert!(!on_field("country", "not_in", &json!(["de"])));
+    // An amount may be spelled as any JSON number.
+    assert!(
+        on_field("amount", "equals", &json!(1999.0)) && on_field("amount", "in", &json!(["01999"]))
+    );
+    assert!(
+        on_field("amount", "contains", &json!("99"))
+            && !on_field("amount", "contains", &json!("099"))
+    );
+    // Others do not.
+    assert!(!on_field("status", "equals", &json!("SUCCEEDED")));
+    let view = row(&json!({}), &json!({}));
+    let billing_address = RowView {
+        country: Some("de"),
+        ..view.view()
+    };
+    let condition =
+        json!([{"type": "field", "field": "country", "operator": "equals", "value": "DE"}]);
+    let compiled = CompiledPredicate::new(&predicate(&condition)).expect("it compiles");
+    assert!(evaluate(&compiled, &billing_address));
 }
 
 fn rule(id: u128, action: Action, seconds: i64, active: bool, condition: &Value) -> Rule {

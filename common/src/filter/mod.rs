@@ -6,8 +6,9 @@
 //! are text, regular expressions exist in both dialects. A test over generated rules and charges holds the
 //! two to the same answer.
 //!
-//! Reading order: this file (types), `parse` (JSON in, every problem at once), `compile`, `path` and
-//! `jsonpath` (what a key finds), `pattern` (regular expressions), `evaluate`, `sql`, `queries`.
+//! Reading order: this file (types), `parse` (JSON in, every problem at once), `values` (what a field can be),
+//! `compile`, `path` and `jsonpath` (what a key finds), `pattern` (regular expressions), `evaluate`, `sql`,
+//! `queries`.
 //!
 //! What cannot mean the same in both is refused when a rule is written, never when it runs: a pattern that
 //! PostgreSQL cannot run, a `JSONPath` function outside RFC 9535, U+0000.
@@ -23,10 +24,11 @@ mod jsonpath_sql;
 pub(crate) mod number;
 pub(crate) mod opened;
 mod parse;
-mod path;
+pub(crate) mod path;
 mod pattern;
 pub mod queries;
 pub mod sql;
+mod values;
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -68,14 +70,14 @@ pub struct Invalid {
     pub detail: String,
 }
 
-/// What a matching rule does with a charge.
+/// Effect of a rule on the charges that it matches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 #[schema(as = FilterAction)]
 pub enum Action {
-    /// Only charges that some active include rule matches are kept.
+    /// Only charges that at least one active include rule matches are counted.
     Include,
-    /// Charges that it matches are not kept.
+    /// Charges that the rule matches are not counted.
     Exclude,
 }
 
@@ -92,14 +94,14 @@ impl Action {
     }
 }
 
-/// How the conditions of a rule combine.
+/// How conditions are combined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "UPPERCASE")]
 #[schema(as = FilterCombination)]
 pub enum Combination {
-    /// Every condition must hold.
+    /// All conditions must hold.
     And,
-    /// One condition must hold.
+    /// At least one condition must hold.
     Or,
 }
 
@@ -116,17 +118,17 @@ impl Combination {
     }
 }
 
-/// Whose metadata a condition looks at.
+/// Object whose metadata is compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum MetadataSource {
-    /// The charge itself.
+    /// The charge.
     Charge,
-    /// The product of the row.
+    /// The product of the line.
     Product,
-    /// The price of the row.
+    /// The price of the line.
     Price,
-    /// The customer who was charged.
+    /// The customer.
     Customer,
 }
 
@@ -155,30 +157,30 @@ impl MetadataSource {
     }
 }
 
-/// A field of a charge that rules can compare.
+/// Field of a charge that conditions can compare.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 #[schema(as = FilterField)]
 pub enum Field {
-    /// The charge's amount in minor units.
+    /// Amount of the charge in minor units.
     Amount,
-    /// The lower-case ISO currency.
+    /// Currency; any case.
     Currency,
-    /// The charge's status.
+    /// Status of the charge.
     Status,
-    /// The charge's description.
+    /// Description of the charge.
     Description,
-    /// The customer's id.
+    /// Customer id.
     CustomerId,
-    /// The id of the row's product.
+    /// Product id of the line.
     ProductId,
-    /// The id of the row's price.
+    /// Price id of the line.
     PriceId,
-    /// The card's country, else the billing address's.
+    /// Country of the card, or of the billing address; any case.
     Country,
-    /// The type of the payment method, such as `card`.
+    /// Type of the payment method, such as `card`.
     PaymentMethod,
-    /// `true` or `false`.
+    /// `true` or `false`; any case.
     Livemode,
 }
 
@@ -214,40 +216,40 @@ impl Field {
     }
 }
 
-/// How a condition compares.
+/// Comparison operator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 #[schema(as = FilterOperator)]
 pub enum Operator {
-    /// The same text.
+    /// Equal to the value.
     Equals,
-    /// Not the same text, or missing.
+    /// Not equal to the value, or missing.
     NotEquals,
-    /// One of a list.
+    /// One of the values.
     In,
-    /// None of a list, or missing.
+    /// None of the values, or missing.
     NotIn,
-    /// Has the value as a part.
+    /// Contains the value.
     Contains,
-    /// Does not have the value as a part, or is missing.
+    /// Does not contain the value, or is missing.
     NotContains,
-    /// Begins with the value.
+    /// Starts with the value.
     StartsWith,
     /// Ends with the value.
     EndsWith,
-    /// Is there; takes no value.
+    /// Present; takes no value.
     Exists,
-    /// Is missing; takes no value.
+    /// Missing; takes no value.
     NotExists,
-    /// A number greater than the value.
+    /// Greater than the value, as numbers.
     Gt,
-    /// A number at least the value.
+    /// Greater than or equal to the value, as numbers.
     Gte,
-    /// A number less than the value.
+    /// Less than the value, as numbers.
     Lt,
-    /// A number at most the value.
+    /// Less than or equal to the value, as numbers.
     Lte,
-    /// Has a part that the regular expression matches.
+    /// Matches the regular expression, unanchored.
     Regex,
 }
 
@@ -292,16 +294,18 @@ impl Operator {
         }
     }
 
-    fn takes_list(self) -> bool {
+    /// Whether the value is a list.
+    pub fn takes_list(self) -> bool {
         matches!(self, Self::In | Self::NotIn)
     }
 
-    fn takes_nothing(self) -> bool {
+    /// Whether there is no value.
+    pub fn takes_nothing(self) -> bool {
         matches!(self, Self::Exists | Self::NotExists)
     }
 }
 
-/// One value as someone wrote it; numbers and booleans mean their JSON text.
+/// A value; a number or boolean is compared by its JSON text.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[serde(untagged)]
 #[schema(as = FilterScalar)]
@@ -326,52 +330,53 @@ impl Scalar {
     }
 }
 
-/// What a condition compares with.
+/// Value or values to compare with.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[serde(untagged)]
 #[schema(as = FilterValue)]
 pub enum Operand {
-    /// One value.
+    /// A single value.
     One(Scalar),
-    /// The list of `in` and `not_in`.
+    /// The values of `in` and `not_in`.
     Many(Vec<Scalar>),
 }
 
-/// A condition on metadata.
+/// Condition on metadata.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct MetadataCondition {
-    /// Whose metadata.
+    /// Object whose metadata is compared.
     pub metadata_source: MetadataSource,
-    /// A key, a dotted path that leads into JSON text, or a `JSONPath` that begins with `$`.
+    /// Metadata key, path into a JSON value as discovery shows it (`order.items[].sku`), or JSONPath that starts with
+    /// `$` where no key has exactly that text.
     #[schema(max_length = 500)]
     pub metadata_key: String,
-    /// How to compare.
+    /// Comparison operator.
     pub operator: Operator,
-    /// What to compare with; none for `exists` and `not_exists`.
+    /// Value to compare with; absent for `exists` and `not_exists`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub value: Option<Operand>,
 }
 
-/// A condition on a field of the charge.
+/// Condition on a field of the charge.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct FieldCondition {
-    /// Which field.
+    /// Field to compare.
     pub field: Field,
-    /// How to compare.
+    /// Comparison operator.
     pub operator: Operator,
-    /// What to compare with; none for `exists` and `not_exists`.
+    /// Value to compare with; absent for `exists` and `not_exists`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub value: Option<Operand>,
 }
 
-/// One condition of a rule.
+/// A condition.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[serde(tag = "type", rename_all = "lowercase")]
 #[schema(as = FilterCondition)]
 pub enum Condition {
-    /// On metadata.
+    /// Condition on metadata.
     Metadata(MetadataCondition),
-    /// On a field.
+    /// Condition on a field.
     Field(FieldCondition),
 }
 
@@ -379,7 +384,7 @@ pub enum Condition {
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[schema(as = FilterPredicate)]
 pub struct Predicate {
-    /// How the conditions combine.
+    /// How the conditions are combined.
     pub operator: Combination,
     /// 1 to 50 conditions.
     #[schema(min_items = 1, max_items = 50)]
@@ -396,7 +401,7 @@ pub struct Rule {
     pub name: String,
     /// What it does with charges that it matches.
     pub action: Action,
-    /// How the conditions combine.
+    /// How the conditions are combined.
     pub operator: Combination,
     /// 1 to 50 conditions.
     pub conditions: Vec<Condition>,

@@ -1,6 +1,7 @@
 //! Reads rules from JSON by hand, so that every problem is reported at once and each names its place.
 //!
-//! Unknown fields are problems. What parses also compiles: a [`Predicate`] that comes from here has keys,
+//! Unknown fields are problems, and so are values that a field can never have, but for rules that are stored.
+//! What parses also compiles: a [`Predicate`] that comes from here has keys,
 //! `JSONPath` and regular expressions that both interpreters run.
 
 use serde_json::{Map, Value};
@@ -8,7 +9,7 @@ use serde_json::{Map, Value};
 use super::{
     Action, Combination, CompiledPredicate, Condition, Field, FieldCondition, INVALID_REQUEST,
     Invalid, MAX_CONDITIONS, MAX_KEY_CHARS, MAX_LIST_VALUES, MAX_NAME_CHARS, MAX_VALUE_CHARS,
-    MetadataCondition, MetadataSource, Operand, Operator, Predicate, Scalar,
+    MetadataCondition, MetadataSource, Operand, Operator, Predicate, Scalar, values,
 };
 
 /// A rule as someone wrote it, without what the server adds.
@@ -65,10 +66,10 @@ impl RuleDraft {
         let mut reader = Reader::default();
         let patch = reader.patch(body);
         if let Some(object) = body.as_object() {
-            if named && !object.contains_key("name") {
+            if named && is_missing(object, "name") {
                 reader.missing("", "name");
             }
-            if !object.contains_key("conditions") {
+            if is_missing(object, "conditions") {
                 reader.missing("", "conditions");
             }
         }
@@ -113,7 +114,7 @@ impl Predicate {
             if let Some(operator) = reader.combination(object) {
                 predicate.operator = operator;
             }
-            match object.get("conditions") {
+            match given(object, "conditions") {
                 None => reader.missing("", "conditions"),
                 Some(conditions) => predicate.conditions = reader.conditions(conditions),
             }
@@ -136,7 +137,10 @@ impl Predicate {
 
 /// Reads the `conditions` column.
 pub(super) fn stored_conditions(value: &Value) -> Result<Vec<Condition>, Vec<Invalid>> {
-    let mut reader = Reader::default();
+    let mut reader = Reader {
+        stored: true,
+        ..Reader::default()
+    };
     let conditions = reader.conditions(value);
     reader.finish(conditions)
 }
@@ -144,6 +148,8 @@ pub(super) fn stored_conditions(value: &Value) -> Result<Vec<Condition>, Vec<Inv
 /// Reads on after a problem, collecting them all.
 #[derive(Default)]
 struct Reader {
+    /// Reads what an earlier version accepted, which may compare with what this one refuses.
+    stored: bool,
     problems: Vec<Invalid>,
 }
 
@@ -192,13 +198,11 @@ impl Reader {
             return RulePatch::default();
         };
         RulePatch {
-            name: object.get("name").and_then(|name| self.name(name)),
+            name: given(object, "name").and_then(|name| self.name(name)),
             action: self.choice(object, "", "action", &Action::ALL.map(|a| (a.as_str(), a))),
             operator: self.combination(object),
-            conditions: object
-                .get("conditions")
-                .map(|conditions| self.conditions(conditions)),
-            active: object.get("is_active").and_then(|active| {
+            conditions: given(object, "conditions").map(|conditions| self.conditions(conditions)),
+            active: given(object, "is_active").and_then(|active| {
                 if active.as_bool().is_none() {
                     self.refuse("/is_active", "must be true or false");
                 }
@@ -232,7 +236,7 @@ impl Reader {
         name: &str,
         choices: &[(&str, T)],
     ) -> Option<T> {
-        let value = object.get(name)?;
+        let value = given(object, name)?;
         let found = value
             .as_str()
             .and_then(|text| choices.iter().find(|(choice, _)| *choice == text));
@@ -254,7 +258,7 @@ impl Reader {
         name: &str,
         choices: &[(&str, T)],
     ) -> Option<T> {
-        if !object.contains_key(name) {
+        if is_missing(object, name) {
             self.missing(parent, name);
         }
         self.choice(object, parent, name, choices)
@@ -283,6 +287,9 @@ impl Reader {
                 let condition = self.condition(item, &pointer)?;
                 if let Err(problems) = CompiledPredicate::check(&condition, &pointer) {
                     self.problems.extend(problems);
+                }
+                if !self.stored {
+                    self.problems.extend(values::check(&condition, &pointer));
                 }
                 Some(condition)
             })
@@ -323,8 +330,14 @@ impl Reader {
                     value,
                 }))
             }
+            _ if value.get("type").is_some_and(Value::is_null)
+                || (value.is_object() && value.get("type").is_none()) =>
+            {
+                self.missing(pointer, "type");
+                None
+            }
             _ if value.is_object() => {
-                self.refuse(child(pointer, "type"), "must be metadata or field");
+                self.refuse(child(pointer, "type"), "must be one of metadata, field");
                 None
             }
             _ => {
@@ -335,7 +348,7 @@ impl Reader {
     }
 
     fn key(&mut self, object: &Map<String, Value>, pointer: &str) -> Option<String> {
-        let Some(value) = object.get("metadata_key") else {
+        let Some(value) = given(object, "metadata_key") else {
             self.missing(pointer, "metadata_key");
             return None;
         };
@@ -355,10 +368,10 @@ impl Reader {
     ) -> Option<(Operator, Option<Operand>)> {
         let operators = Operator::ALL.map(|o| (o.as_str(), o));
         let operator = self.required(object, pointer, "operator", &operators)?;
-        let value = object.get("value");
+        let value = given(object, "value");
         let at = child(pointer, "value");
         if operator.takes_nothing() {
-            if value.is_some_and(|value| !value.is_null()) {
+            if value.is_some() {
                 self.refuse(at, format!("`{}` takes no value", operator.as_str()));
             }
             return Some((operator, None));
@@ -433,6 +446,15 @@ impl Reader {
         }
         Some(text.to_owned())
     }
+}
+
+/// A member; null is as good as missing, as in every other body.
+fn given<'a>(object: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
+    object.get(name).filter(|value| !value.is_null())
+}
+
+fn is_missing(object: &Map<String, Value>, name: &str) -> bool {
+    given(object, name).is_none()
 }
 
 /// The pointer of a member, its name escaped as RFC 6901 asks.

@@ -121,6 +121,180 @@ fn values_fit_their_operator() {
     assert!(RuleDraft::parse(&with("in", &json!(vec!["é".repeat(500); 1000]))).is_ok());
 }
 
+/// What is refused in a condition on a field: the pointer's last part and the words.
+fn refusals(field: &str, operator: &str, value: &Value) -> Vec<(String, String)> {
+    let body = json!({"conditions": [
+        {"type": "field", "field": field, "operator": operator, "value": value}]});
+    let problems = Predicate::parse(&body).err().unwrap_or_default();
+    problems
+        .into_iter()
+        .map(|invalid| {
+            let place = invalid.pointer.replace("/conditions/0/", "");
+            (place, invalid.detail)
+        })
+        .collect()
+}
+
+#[test]
+fn a_value_that_a_field_can_never_have_is_refused() {
+    for (field, operator, value, place, detail) in [
+        (
+            "currency",
+            "equals",
+            json!("dollars"),
+            "value",
+            "must be a currency code of three letters, such as usd",
+        ),
+        (
+            "currency",
+            "not_in",
+            json!(["usd", "dollars"]),
+            "value/1",
+            "must be a currency code of three letters, such as usd",
+        ),
+        (
+            "currency",
+            "starts_with",
+            json!("$"),
+            "value",
+            "must be one to three letters of a currency code, such as us",
+        ),
+        (
+            "country",
+            "equals",
+            json!("Germany"),
+            "value",
+            "must be a country code of two letters, such as DE",
+        ),
+        (
+            "country",
+            "ends_with",
+            json!(""),
+            "value",
+            "must be one or two letters of a country code, such as D",
+        ),
+        (
+            "livemode",
+            "equals",
+            json!("maybe"),
+            "value",
+            "must be true or false",
+        ),
+        (
+            "livemode",
+            "equals",
+            json!(1),
+            "value",
+            "must be true or false",
+        ),
+        (
+            "amount",
+            "equals",
+            json!("ten"),
+            "value",
+            "must be a whole number of minor units, such as 1000",
+        ),
+        (
+            "amount",
+            "in",
+            json!([1, 1.5]),
+            "value/1",
+            "must be a whole number of minor units, such as 1000",
+        ),
+        (
+            "amount",
+            "contains",
+            json!("abc"),
+            "value",
+            "must be digits, such as 99",
+        ),
+    ] {
+        assert_eq!(
+            refusals(field, operator, &value),
+            [(place.to_owned(), detail.to_owned())],
+            "{field} {operator} {value}"
+        );
+    }
+    for (field, operator, value) in [
+        ("currency", "equals", json!("USD")),
+        ("currency", "contains", json!("S")),
+        ("currency", "regex", json!("^(usd|eur)$")),
+        ("country", "in", json!(["de", "FR"])),
+        ("livemode", "equals", json!(true)),
+        ("livemode", "not_equals", json!("FALSE")),
+        ("amount", "equals", json!(-5)),
+        ("amount", "equals", json!("1000")),
+        ("amount", "in", json!([1000.0, "1e3"])),
+        ("amount", "contains", json!("007")),
+        ("amount", "contains", json!(7.0)),
+        ("status", "equals", json!("unheard of")),
+        ("description", "contains", json!("")),
+    ] {
+        assert_eq!(refusals(field, operator, &value), [], "{field} {operator}");
+    }
+}
+
+#[test]
+fn an_order_takes_a_number_on_both_sides() {
+    let not_a_number = [(
+        "value".to_owned(),
+        "must be a number, such as 99.5".to_owned(),
+    )];
+    for operator in ["gt", "gte", "lt", "lte"] {
+        assert_eq!(refusals("amount", operator, &json!("abc")), not_a_number);
+        assert_eq!(refusals("amount", operator, &json!(true)), not_a_number);
+        assert_eq!(
+            pointers(&with(operator, &json!("abc"))),
+            ["/conditions/0/value"]
+        );
+        for field in [
+            "currency",
+            "country",
+            "livemode",
+            "status",
+            "payment_method",
+        ] {
+            let detail = format!("`{operator}` compares numbers, and `{field}` is never a number");
+            assert_eq!(
+                refusals(field, operator, &json!(5)),
+                [("operator".to_owned(), detail)]
+            );
+        }
+        for value in [json!(5), json!("5"), json!("-1.50e3"), json!(0.1)] {
+            assert_eq!(refusals("amount", operator, &value), []);
+            assert_eq!(refusals("description", operator, &value), []);
+            assert!(RuleDraft::parse(&with(operator, &value)).is_ok());
+        }
+    }
+}
+
+#[test]
+fn a_stored_rule_is_read_whatever_it_compares_with() {
+    for (field, operator, value) in [
+        ("currency", "equals", json!("dollars")),
+        ("currency", "gt", json!(5)),
+        ("livemode", "equals", json!("maybe")),
+        ("amount", "gt", json!("abc")),
+    ] {
+        let conditions =
+            json!([{"type": "field", "field": field, "operator": operator, "value": value}]);
+        let read = stored_conditions(&conditions).expect("it was accepted once");
+        let predicate = Predicate {
+            operator: Combination::And,
+            conditions: read,
+        };
+        assert!(CompiledPredicate::new(&predicate).is_ok());
+    }
+}
+
+#[test]
+fn null_is_as_good_as_missing() {
+    let body = json!({"name": null, "action": null, "operator": null, "conditions": null,
+        "is_active": null});
+    assert_eq!(RulePatch::parse(&body), Ok(RulePatch::default()));
+    assert_eq!(pointers(&body), ["/name", "/conditions"]);
+}
+
 #[test]
 fn a_pattern_that_postgres_cannot_run_has_its_own_code() {
     let unsupported = ("/conditions/0/value".to_owned(), REGEX_UNSUPPORTED);

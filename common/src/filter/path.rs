@@ -1,8 +1,15 @@
 //! What a metadata key of a rule finds.
 //!
-//! A key without dots is that key. In a dotted path the longest whole key that is a prefix wins, and the
-//! rest leads into its value where that holds JSON text; the winner is final, even when the rest then
-//! leads nowhere. A path that begins with `$` is a `JSONPath` over the metadata with such values opened.
+//! A key without dots and `[]` is that key. In a path, the longest whole key that is a prefix wins, and the
+//! rest leads into its value where that holds JSON text: `.name` to a member of an object, `.0` to an element of
+//! an array, `[]` to all its elements. Names of members may have dots as well, so the longest member wins there
+//! too. The winner is final, even when the rest then leads nowhere.
+//!
+//! `$`, and what begins with `$.` or `$[`, is a `JSONPath` over the metadata with such values opened, except in
+//! metadata that has a key of exactly that text. Any other key may begin with `$`.
+//!
+//! Deliberately absent: escapes. A path whose parts cannot be told apart is written as a `JSONPath`, as
+//! discovery does.
 
 use std::borrow::Cow;
 
@@ -13,25 +20,31 @@ use super::opened::Json;
 use super::pattern::Refusal;
 use super::{INVALID_REQUEST, MetadataSource, REGEX_UNSUPPORTED};
 
-/// Parts that a dotted path may have; keeps the SQL of one condition small.
-const MAX_SEGMENTS: usize = 32;
+/// Parts that a path may have, which bounds what is sent to PostgreSQL for one condition. Stripe's keys have at
+/// most 40 characters, so that each of them has fewer.
+const MAX_PARTS: usize = 128;
+/// The step to every element of an array.
+const ELEMENTS: &str = "[]";
 
 /// A parsed `metadata_key`.
 #[derive(Debug, Clone)]
+#[expect(clippy::enum_variant_names, reason = "JSONPath is the standard's name")]
 pub(super) enum Path {
-    /// A key without dots.
+    /// A key without dots and `[]`.
     Key(String),
-    /// A path with dots.
-    Dotted(Dotted),
-    /// A path that begins with `$`.
-    JsonPath(JsonPath),
+    /// A path of several parts.
+    Parts(Parts),
+    /// A `JSONPath`, and its text, which may be a key.
+    JsonPath(String, JsonPath),
 }
 
-/// A path with dots: at every dot it may be a key before and a way into its value after.
+/// A path of several parts: at the beginning of every part but the first, it may be a key before and a way into
+/// its value after.
 #[derive(Debug, Clone)]
-pub(super) struct Dotted {
-    pub(super) whole: String,
-    pub(super) segments: Vec<String>,
+pub(super) struct Parts {
+    whole: String,
+    /// Together they are the whole: `a`, `.b`, `[]`.
+    parts: Vec<String>,
 }
 
 /// A path as whole keys of metadata, each with its source before it: `charge.order.id`.
@@ -52,15 +65,15 @@ impl Path {
                 whole: of_source(key),
                 shorter: Vec::new(),
             }),
-            Self::Dotted(dotted) => Some(KeyPath {
-                whole: of_source(&dotted.whole),
-                shorter: dotted
+            Self::Parts(parts) => Some(KeyPath {
+                whole: of_source(&parts.whole),
+                shorter: parts
                     .splits()
                     .skip(1)
                     .map(|(key, _)| of_source(key))
                     .collect(),
             }),
-            Self::JsonPath(_) => None,
+            Self::JsonPath(..) => None,
         }
     }
 
@@ -68,9 +81,9 @@ impl Path {
     ///
     /// The code and what is wrong.
     pub(super) fn parse(text: &str) -> Result<Self, (&'static str, String)> {
-        if text.starts_with('$') {
+        if reads_as_json_path(text) {
             return JsonPath::parse(text)
-                .map(Self::JsonPath)
+                .map(|path| Self::JsonPath(text.to_owned(), path))
                 .map_err(|problem| match problem {
                     Problem::NotAPath(detail) | Problem::Pattern(Refusal::Broken(detail)) => {
                         (INVALID_REQUEST, detail)
@@ -78,18 +91,18 @@ impl Path {
                     Problem::Pattern(Refusal::Unsupported(detail)) => (REGEX_UNSUPPORTED, detail),
                 });
         }
-        if !text.contains('.') {
-            return Ok(Self::Key(text.to_owned()));
+        let parts: Vec<String> = parts(text).map(str::to_owned).collect();
+        match parts.len() {
+            1 => Ok(Self::Key(text.to_owned())),
+            2..=MAX_PARTS => Ok(Self::Parts(Parts {
+                whole: text.to_owned(),
+                parts,
+            })),
+            _ => {
+                let detail = format!("must have at most {MAX_PARTS} parts between dots");
+                Err((INVALID_REQUEST, detail))
+            }
         }
-        let segments: Vec<String> = text.split('.').map(str::to_owned).collect();
-        if segments.len() > MAX_SEGMENTS {
-            let detail = format!("must have at most {MAX_SEGMENTS} parts between dots");
-            return Err((INVALID_REQUEST, detail));
-        }
-        Ok(Self::Dotted(Dotted {
-            whole: text.to_owned(),
-            segments,
-        }))
     }
 
     /// Whether some result passes the test. Missing has no result.
@@ -99,8 +112,11 @@ impl Path {
                 .get(key)
                 .and_then(text)
                 .is_some_and(|text| test(&text)),
-            Self::Dotted(dotted) => dotted.resolve(metadata).is_some_and(|text| test(&text)),
-            Self::JsonPath(path) => {
+            Self::Parts(parts) => parts.results(metadata).iter().any(|text| test(text)),
+            Self::JsonPath(key, path) => {
+                if let Some(value) = metadata.get(key) {
+                    return text(value).is_some_and(|text| test(&text));
+                }
                 let members = metadata
                     .iter()
                     .map(|(key, value)| (key.clone(), Json::of_metadata(value)));
@@ -114,6 +130,51 @@ impl Path {
     }
 }
 
+/// Whether a `metadata_key` is taken for a `JSONPath` where it is no key: `$`, `$.…` and `$[…`.
+pub(crate) fn reads_as_json_path(text: &str) -> bool {
+    // RFC 9535 allows spaces before a segment.
+    let blank = [' ', '\t', '\n', '\r'];
+    text.strip_prefix('$').is_some_and(|rest| {
+        rest.is_empty() || rest.trim_start_matches(blank).starts_with(['.', '['])
+    })
+}
+
+/// The parts of a path: the first reaches to a dot or to `[]`, every other begins with one.
+pub(crate) fn parts(text: &str) -> impl Iterator<Item = &str> {
+    let mut rest = Some(text);
+    let mut first = true;
+    std::iter::from_fn(move || {
+        let text = rest?;
+        let begun = if std::mem::take(&mut first) {
+            0
+        } else {
+            // What the part itself begins with.
+            if text.starts_with(ELEMENTS) { 2 } else { 1 }
+        };
+        let next = text[begun..].find('.').into_iter();
+        let next = next.chain(text[begun..].find(ELEMENTS)).min();
+        let (part, left) = match next {
+            Some(next) => {
+                let (part, left) = text.split_at(begun + next);
+                (part, Some(left))
+            }
+            None => (text, None),
+        };
+        rest = left;
+        Some(part)
+    })
+}
+
+/// Everything that a key finds in metadata; none when it is no key that a condition may have.
+pub(crate) fn results(metadata: &Map<String, Value>, key: &str) -> Option<Vec<String>> {
+    let found = std::cell::RefCell::new(Vec::new());
+    Path::parse(key).ok()?.any(metadata, &|text| {
+        found.borrow_mut().push(text.to_owned());
+        false
+    });
+    Some(found.into_inner())
+}
+
 /// The text of a whole value; Stripe's are always strings.
 fn text(value: &Value) -> Option<Cow<'_, str>> {
     match value {
@@ -122,37 +183,72 @@ fn text(value: &Value) -> Option<Cow<'_, str>> {
     }
 }
 
-impl Dotted {
-    /// Every key that the path may begin with, the longest first, and the segments that are then left.
+impl Parts {
+    pub(super) fn as_slice(&self) -> &[String] {
+        &self.parts
+    }
+
+    /// Every key that the path may begin with, the longest first, and the parts that are then left.
     pub(super) fn splits(&self) -> impl Iterator<Item = (&str, &[String])> {
         let mut end = self.whole.len();
-        (1..=self.segments.len()).rev().map(move |count| {
+        (1..=self.parts.len()).rev().map(move |count| {
             let key = &self.whole[..end];
-            end = end.saturating_sub(self.segments[count - 1].len() + 1);
-            (key, &self.segments[count..])
+            end -= self.parts[count - 1].len();
+            (key, &self.parts[count..])
         })
     }
 
-    fn resolve<'a>(&self, metadata: &'a Map<String, Value>) -> Option<Cow<'a, str>> {
-        let (value, rest) = self
+    fn results<'a>(&self, metadata: &'a Map<String, Value>) -> Vec<Cow<'a, str>> {
+        let winner = self
             .splits()
-            .find_map(|(key, rest)| metadata.get(key).map(|value| (value, rest)))?;
-        if rest.is_empty() {
-            return text(value);
+            .find_map(|(key, rest)| metadata.get(key).map(|value| (value, rest)));
+        let mut found = Vec::new();
+        match winner {
+            None => {}
+            Some((value, [])) => found.extend(text(value)),
+            Some((value, rest)) => lead(&Json::of_metadata(value), rest, &mut found),
         }
-        let opened = Json::of_metadata(value);
-        let found = rest.iter().try_fold(&opened, |json, segment| match json {
-            Json::Object(members) => members.get(segment),
-            Json::Array(items) if is_index(segment) => items.get(segment.parse::<usize>().ok()?),
-            Json::Null | Json::Bool(_) | Json::Number(_) | Json::Text(_) | Json::Array(_) => None,
-        })?;
-        found.text().map(Cow::Owned)
+        found
     }
 }
 
-/// Whether a segment indexes an array.
-pub(super) fn is_index(segment: &str) -> bool {
-    !segment.is_empty() && segment.bytes().all(|byte| byte.is_ascii_digit())
+/// Adds the texts to which the parts lead from a node. The function `metadata_lead` of the migrations does the
+/// same. Every call takes a part off, so that it goes no deeper than a path has parts.
+fn lead(node: &Json, parts: &[String], found: &mut Vec<Cow<'_, str>>) {
+    let Some((first, rest)) = parts.split_first() else {
+        found.extend(node.text().map(Cow::Owned));
+        return;
+    };
+    match node {
+        Json::Array(items) if first == ELEMENTS => {
+            for item in items {
+                lead(item, rest, found);
+            }
+        }
+        Json::Array(items) => {
+            let index = first.strip_prefix('.').filter(|name| is_index(name));
+            let index = index.and_then(|index| index.parse::<usize>().ok());
+            if let Some(item) = index.and_then(|index| items.get(index)) {
+                lead(item, rest, found);
+            }
+        }
+        Json::Object(members) => {
+            let longest = (1..=parts.len()).rev().find_map(|count| {
+                let name = parts[..count].concat();
+                let member = members.get(name.strip_prefix('.')?)?;
+                Some((member, &parts[count..]))
+            });
+            if let Some((member, rest)) = longest {
+                lead(member, rest, found);
+            }
+        }
+        Json::Null | Json::Bool(_) | Json::Number(_) | Json::Text(_) => {}
+    }
+}
+
+/// Whether a part of this name indexes an array.
+pub(crate) fn is_index(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 #[cfg(test)]
@@ -162,15 +258,8 @@ mod tests {
     use super::*;
 
     fn results(metadata: &Value, path: &str) -> Vec<String> {
-        let found = std::cell::RefCell::new(Vec::new());
         let metadata = metadata.as_object().expect("metadata is an object");
-        Path::parse(path)
-            .expect("the path parses")
-            .any(metadata, &|text| {
-                found.borrow_mut().push(text.to_owned());
-                false
-            });
-        found.into_inner()
+        super::results(metadata, path).expect("the path parses")
     }
 
     #[test]
@@ -200,6 +289,56 @@ mod tests {
     }
 
     #[test]
+    fn brackets_lead_to_every_element() {
+        fn check(metadata: &Value, path: &str, expected: &[&str]) {
+            assert_eq!(results(metadata, path), expected, "{path} in {metadata}");
+        }
+        let cart = json!({"items": r#"[{"sku": "A", "of": [1, [2, null]]}, {"sku": null}, {"sku": "B"}, 7]"#});
+        check(&cart, "items[].sku", &["A", "B"]);
+        check(&cart, "items[].of[]", &["1", "[2,null]"]);
+        check(&cart, "items[].of[][]", &["2"]);
+        check(&cart, "items[].of.0", &["1"]);
+        check(&cart, "items.0.sku", &["A"]);
+        check(&cart, "items.sku", &[]);
+        check(&cart, "items[]sku", &[]);
+        check(&cart, "items[0].sku", &[]);
+        check(&json!({"a": r#"{"b": [1]}"#}), "a[]", &[]);
+        check(&json!({"a": "[]"}), "a[]", &[]);
+        check(&json!({"": "[1]"}), "[]", &["1"]);
+    }
+
+    #[test]
+    fn any_key_can_be_named_literally() {
+        for key in [
+            "$", "$tier", "$ x", "$5", "$.tier", "$..a", "$.a[0]", "$['a']", "a.b", "a[]", "a[].b",
+            "a[]b", "[]", "[0]", "a]", ".", "a..b", "it's", "\"q\"", "ключ", "a b",
+        ] {
+            let metadata = json!({key: "found", "tier": "other", "a": r#"[{"b": 1}]"#});
+            assert_eq!(results(&metadata, key), ["found"], "{key}");
+        }
+        let dots = ".".repeat(40);
+        assert_eq!(results(&json!({dots.clone(): "found"}), &dots), ["found"]);
+        let nested =
+            json!({"$order": r#"{"line.items": [{"a[]": 1, "a": [2]}], "line": {"items": 3}}"#});
+        assert_eq!(results(&nested, "$order.line.items[].a[]"), ["1"]);
+    }
+
+    #[test]
+    fn parts_are_the_whole() {
+        for (text, expected) in [
+            ("", &[""][..]),
+            ("a", &["a"]),
+            (".a", &["", ".a"]),
+            ("a..b", &["a", ".", ".b"]),
+            ("a[][].b[]", &["a", "[]", "[]", ".b", "[]"]),
+            ("a[[]]", &["a[", "[]]"]),
+            ("a[]b.c", &["a", "[]b", ".c"]),
+        ] {
+            assert_eq!(parts(text).collect::<Vec<_>>(), expected, "{text}");
+        }
+    }
+
+    #[test]
     fn a_json_path_sees_opened_values() {
         let metadata =
             json!({"tier": "gold", "cart": r#"[{"sku": "A", "n": 2}, {"sku": "B", "n": null}]"#});
@@ -221,7 +360,7 @@ mod tests {
         ] {
             assert!(Path::parse(path).is_err(), "{path}");
         }
-        assert!(Path::parse(&"a.".repeat(40)).is_err());
+        assert!(Path::parse(&"a.".repeat(200)).is_err());
         let (code, _) = Path::parse("$[?match(@.a, @.b)]").expect_err("the pattern is no literal");
         assert_eq!(code, REGEX_UNSUPPORTED);
     }

@@ -5,17 +5,19 @@
 //! whatever the database's locale: equality does so anyway, and expressions name `COLLATE "C"`.
 //!
 //! A condition on a plain key is `metadata ->> key`, with the equality visible to the planner so that an
-//! index on that expression would serve it. Dotted paths and `JSONPath` use the functions `metadata_…` of
-//! the migrations, which fail for no stored value.
+//! index on that expression would serve it. Paths and `JSONPath` use the functions `metadata_…` of the
+//! migrations, which fail for no stored value; a row that has none of a path's keys is not looked at further.
 
 use std::cell::RefCell;
 
 use serde_json::{Map, Value};
 use sqlx::{Postgres, QueryBuilder};
 
+use crate::catalogue::unknown::NamedKey;
+
 use super::compile::{CompiledCondition, Order, Subject, Test};
 use super::jsonpath_sql;
-use super::path::{Dotted, KeyPath, Path, is_index};
+use super::path::{KeyPath, Parts, Path};
 use super::{Combination, CompiledPredicate, Field, INVALID_REQUEST, Invalid, MetadataSource};
 
 impl CompiledPredicate {
@@ -48,21 +50,31 @@ pub struct MetadataKey {
 }
 
 impl MetadataKey {
-    /// Parses a key as conditions have it: plain, dotted, or a `JSONPath`.
+    /// Parses a key as conditions have it: a key, a path or a `JSONPath`.
     ///
     /// # Errors
     ///
     /// What is wrong with it; the pointer is empty.
     pub fn parse(source: MetadataSource, key: &str) -> Result<Self, Invalid> {
-        let refuse = |detail: &str| Invalid {
-            pointer: String::new(),
-            code: INVALID_REQUEST,
-            detail: detail.to_owned(),
+        let chars = key.chars().count();
+        let problem = if chars == 0 {
+            Some("the metadata key must not be empty".to_owned())
+        } else if chars > super::MAX_KEY_CHARS {
+            Some(format!(
+                "the metadata key must have at most {} characters and has {chars}",
+                super::MAX_KEY_CHARS
+            ))
+        } else if key.contains('\0') {
+            Some("the metadata key must not have the character U+0000".to_owned())
+        } else {
+            None
         };
-        if key.is_empty() || key.chars().count() > super::MAX_KEY_CHARS || key.contains('\0') {
-            return Err(refuse(
-                "a metadata key has 1 to 500 characters, none of them U+0000",
-            ));
+        if let Some(detail) = problem {
+            return Err(Invalid {
+                pointer: String::new(),
+                code: INVALID_REQUEST,
+                detail,
+            });
         }
         let path = Path::parse(key).map_err(|(code, detail)| Invalid {
             pointer: String::new(),
@@ -72,7 +84,7 @@ impl MetadataKey {
         Ok(Self { source, path })
     }
 
-    /// The key's text in this metadata, of several results of a `JSONPath` the least by code points.
+    /// The key's text in this metadata, of several results the least by code points.
     pub fn text(&self, metadata: &Map<String, Value>) -> Option<String> {
         let least = RefCell::new(None::<String>);
         self.path.any(metadata, &|text| {
@@ -88,6 +100,11 @@ impl MetadataKey {
     /// The keys that it may be in; none for a `JSONPath`.
     pub(crate) fn keys(&self) -> Option<KeyPath> {
         self.path.keys(self.source)
+    }
+
+    /// The key as it was written; none for a `JSONPath`.
+    pub fn named(&self) -> Option<NamedKey> {
+        Some(self.path.keys(self.source)?.named(self.source))
     }
 
     /// Whether all lines of a charge have the same value.
@@ -113,6 +130,11 @@ fn metadata_column(source: MetadataSource) -> &'static str {
 /// A field as text; null when missing.
 fn push_field(builder: &mut QueryBuilder<Postgres>, alias: &str, field: Field) {
     let column = match field {
+        // In "C" only ASCII letters have a case, as in memory.
+        Field::Country => {
+            builder.push(format_args!("upper({alias}.country COLLATE \"C\")"));
+            return;
+        }
         Field::Amount => "charge_amount::TEXT",
         Field::Currency => "currency",
         Field::Status => "status",
@@ -120,7 +142,6 @@ fn push_field(builder: &mut QueryBuilder<Postgres>, alias: &str, field: Field) {
         Field::CustomerId => "customer_id",
         Field::ProductId => "product_id",
         Field::PriceId => "price_id",
-        Field::Country => "country",
         Field::PaymentMethod => "payment_method",
         Field::Livemode => "livemode::TEXT",
     };
@@ -137,21 +158,49 @@ impl CompiledCondition {
                 self.test
                     .push(builder, true, |builder| push_field(builder, alias, *field));
             }
-            Subject::Metadata(source, Path::JsonPath(path)) => {
-                builder.push("EXISTS (SELECT FROM (");
-                jsonpath_sql::push_results(builder, alias, metadata_column(*source), path);
-                builder.push(") AS metadata_result (found) WHERE ");
-                self.test.push(builder, true, |builder| {
-                    builder.push("metadata_result.found");
-                });
+            Subject::Metadata(source, path) => self.push_metadata(builder, alias, *source, path),
+        }
+    }
+
+    fn push_metadata(
+        &self,
+        builder: &mut QueryBuilder<Postgres>,
+        alias: &'static str,
+        source: MetadataSource,
+        path: &Path,
+    ) {
+        let column = metadata_column(source);
+        let any_result = |builder: &mut QueryBuilder<Postgres>| {
+            builder.push(") AS metadata_result (found) WHERE ");
+            self.test.push(builder, true, |builder| {
+                builder.push("metadata_result.found");
+            });
+            builder.push(")");
+        };
+        let of_key = |builder: &mut QueryBuilder<Postgres>, key: &str| {
+            self.test.push(builder, true, |builder| {
+                push_key(builder, alias, column, key);
+            });
+        };
+        match path {
+            Path::Key(key) => of_key(builder, key),
+            Path::Parts(parts) => {
+                builder.push("(");
+                push_has_key(builder, alias, column, parts);
+                builder.push(" AND EXISTS (SELECT FROM UNNEST(");
+                push_found(builder, alias, column, parts);
+                any_result(builder);
                 builder.push(")");
             }
-            Subject::Metadata(source, path) => {
-                let column = metadata_column(*source);
-                let cheap = matches!(path, Path::Key(_));
-                self.test.push(builder, cheap, |builder| {
-                    push_text(builder, alias, column, path);
-                });
+            Path::JsonPath(key, path) => {
+                builder.push("CASE WHEN ");
+                builder.push(format_args!("{alias}.{column} ? "));
+                builder.push_bind(key.clone()).push(" THEN ");
+                of_key(builder, key);
+                builder.push(" ELSE EXISTS (SELECT FROM (");
+                jsonpath_sql::push_results(builder, alias, column, path);
+                any_result(builder);
+                builder.push(" END");
             }
         }
     }
@@ -159,56 +208,50 @@ impl CompiledCondition {
 
 /// The text of a path's result, the least of several; null when missing.
 fn push_text(builder: &mut QueryBuilder<Postgres>, alias: &str, column: &str, path: &Path) {
+    const LEAST: &str = "(SELECT MIN(metadata_result.found COLLATE \"C\") FROM ";
     match path {
-        Path::Key(key) => {
-            builder
-                .push(format_args!("({alias}.{column} ->> "))
-                .push_bind(key.clone())
-                .push(")");
+        Path::Key(key) => push_key(builder, alias, column, key),
+        Path::Parts(parts) => {
+            builder.push("CASE WHEN ");
+            push_has_key(builder, alias, column, parts);
+            builder.push(" THEN ").push(LEAST).push("UNNEST(");
+            push_found(builder, alias, column, parts);
+            builder.push(") AS metadata_result (found)) END");
         }
-        Path::Dotted(dotted) => push_dotted(builder, alias, column, dotted),
-        Path::JsonPath(path) => {
-            builder.push("(SELECT MIN(metadata_result.found COLLATE \"C\") FROM (");
+        Path::JsonPath(key, path) => {
+            builder.push(format_args!("CASE WHEN {alias}.{column} ? "));
+            builder.push_bind(key.clone()).push(" THEN ");
+            push_key(builder, alias, column, key);
+            builder.push(" ELSE ").push(LEAST).push("(");
             jsonpath_sql::push_results(builder, alias, column, path);
-            builder.push(") AS metadata_result (found))");
+            builder.push(") AS metadata_result (found)) END");
         }
     }
 }
 
-/// One `WHEN` for each key that the path may begin with, the longest first. The names are one bound array:
-/// the keys, then the segments.
-fn push_dotted(builder: &mut QueryBuilder<Postgres>, alias: &str, column: &str, dotted: &Dotted) {
-    let mut names: Vec<String> = dotted.splits().map(|(key, _)| key.to_owned()).collect();
-    let keys = names.len();
-    names.extend(dotted.segments.iter().cloned());
-    builder.push("(SELECT CASE");
-    for (index, (_, rest)) in dotted.splits().enumerate() {
-        let key = format!("metadata_path.names[{}]", index + 1);
-        builder.push(format_args!(" WHEN {alias}.{column} ? {key} THEN "));
-        if rest.is_empty() {
-            builder.push(format_args!("{alias}.{column} ->> {key}"));
-            continue;
-        }
-        let first = keys + dotted.segments.len() - rest.len();
-        let opens = "(".repeat(rest.len());
-        builder.push(format_args!(
-            "metadata_text({opens}metadata_open({alias}.{column} -> {key})"
-        ));
-        for (offset, segment) in rest.iter().enumerate() {
-            let name = format!("metadata_path.names[{}]", first + offset + 1);
-            // `#>` takes a member of an object and an element of an array, `->` a member alone.
-            if is_index(segment) {
-                builder.push(format_args!(" #> ARRAY[{name}])"));
-            } else {
-                builder.push(format_args!(" -> {name})"));
-            }
-        }
-        builder.push(")");
-    }
+/// The text of a whole key.
+fn push_key(builder: &mut QueryBuilder<Postgres>, alias: &str, column: &str, key: &str) {
     builder
-        .push(" END FROM (SELECT ")
-        .push_bind(names)
-        .push("::TEXT[] AS names) AS metadata_path)");
+        .push(format_args!("({alias}.{column} ->> "))
+        .push_bind(key.to_owned())
+        .push(")");
+}
+
+/// Whether metadata has a key that the path may begin with, which is cheap to ask of every row.
+fn push_has_key(builder: &mut QueryBuilder<Postgres>, alias: &str, column: &str, parts: &Parts) {
+    let keys: Vec<String> = parts.splits().map(|(key, _)| key.to_owned()).collect();
+    builder
+        .push(format_args!("{alias}.{column} ?| "))
+        .push_bind(keys)
+        .push("::TEXT[]");
+}
+
+/// An array of the texts that a path finds.
+fn push_found(builder: &mut QueryBuilder<Postgres>, alias: &str, column: &str, parts: &Parts) {
+    builder
+        .push(format_args!("metadata_found({alias}.{column}, "))
+        .push_bind(parts.as_slice().to_vec())
+        .push("::TEXT[])");
 }
 
 impl Test {

@@ -1,13 +1,13 @@
 //! Whether a program can do its work: what it depends on, asked with a bound on the wait.
 //!
-//! Not ready means that PostgreSQL or its schema is missing, or, for a consumer, the broker it was
-//! told to use. For the others a missing broker only degrades: jobs wait in PostgreSQL and are
-//! dispatched when it returns. A liveness probe asks nothing of anyone, so that an outage elsewhere
-//! restarts nobody.
+//! Not ready means that PostgreSQL or its schema is missing, or that the program has not begun its work. A missing
+//! broker only degrades: a consumer that nobody wakes looks into PostgreSQL by itself, and jobs that were not sent are
+//! sent when it returns. A liveness probe asks nothing of anyone, so that an outage elsewhere restarts nobody.
 
 use std::borrow::Borrow;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::num::NonZeroU32;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::extract::State;
@@ -17,62 +17,73 @@ use axum::routing::get;
 use axum::{Json, Router};
 use serde::Serialize;
 use sqlx::postgres::PgPoolOptions;
+use tokio::sync::SetOnce;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::{info, warn};
 use utoipa::ToSchema;
 
-use super::Error;
+use super::{Error, http};
 use crate::broker::{Broker, Link};
+use crate::cause::Chain;
+use crate::db::Role;
+use crate::db::schema::{self, State as SchemaState};
 use crate::{db, telemetry};
 
 /// How long PostgreSQL may take to answer before it counts as down.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What a program can do at the moment.
+/// Connections to a health server at once: a few probes and scrapers.
+const OPS_CONNECTIONS: NonZeroU32 = NonZeroU32::new(64).expect("64 is not zero");
+
+/// Overall status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = ReadinessStatus)]
 pub enum Status {
-    /// Everything.
+    /// Fully working.
     Ok,
-    /// Its work, later than usual.
+    /// Working, with delays.
     Degraded,
-    /// Nothing.
+    /// Not working: a dependency is missing, or the program has not started its work yet.
     Down,
 }
 
-/// The state of one dependency.
+/// Status of a dependency.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum DependencyStatus {
-    /// It answers.
+    /// Available.
     Ok,
-    /// It does not answer.
+    /// Unavailable.
     Down,
-    /// It answers, and what is needed is not there: run `stripe-sync migrate`.
+    /// Migrations, roles, grants or policies are missing: run `stripe-sync migrate`.
     Missing,
-    /// It cannot be told while PostgreSQL does not answer.
+    /// The database was migrated by a newer version: upgrade this program.
+    Newer,
+    /// Unknown while PostgreSQL is unavailable.
     Unknown,
-    /// No setting asks for it.
+    /// Not configured.
     NotConfigured,
 }
 
-/// The state of every dependency.
+/// Status of each dependency.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Dependencies {
-    /// The database.
+    /// PostgreSQL.
     pub postgres: DependencyStatus,
-    /// Its schema.
+    /// Database schema, and what this program's role may do in it.
     pub migrations: DependencyStatus,
-    /// The broker, where `AMQP_URL` is set.
+    /// RabbitMQ, when `AMQP_URL` is set.
     pub rabbitmq: DependencyStatus,
 }
 
-/// What `/readyz` answers.
+/// Readiness of the service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = Readiness)]
 pub struct Report {
-    /// What the program can do.
+    /// Overall status.
     pub status: Status,
-    /// On what that depends.
+    /// Status of each dependency.
     pub dependencies: Dependencies,
 }
 
@@ -91,39 +102,67 @@ impl IntoResponse for Report {
 pub struct Health {
     database: DatabaseProbe,
     broker: Arc<dyn Broker>,
-    broker_needed: bool,
+    subscribes: bool,
+    begun: Arc<SetOnce<()>>,
 }
 
 impl Health {
-    /// Health of a program that only publishes: it can work while the broker is away.
-    pub fn of_publisher(pool: impl Borrow<db::Pool>, broker: Arc<dyn Broker>) -> Self {
+    /// Health of a program that only publishes. `role` is that of `pool`.
+    pub fn of_publisher(pool: impl Borrow<db::Pool>, role: Role, broker: Arc<dyn Broker>) -> Self {
         Self {
-            database: DatabaseProbe::new(pool.borrow()),
+            database: DatabaseProbe::new(pool.borrow(), role),
             broker,
-            broker_needed: false,
+            subscribes: false,
+            begun: Arc::default(),
         }
     }
 
-    /// Health of a program that lives on what the broker delivers.
-    pub fn of_subscriber(pool: impl Borrow<db::Pool>, broker: Arc<dyn Broker>) -> Self {
+    /// Health of a program that is woken by what the broker delivers: the broker counts as down, too, when it
+    /// takes messages and delivers none. `role` is that of `pool`.
+    pub fn of_subscriber(pool: impl Borrow<db::Pool>, role: Role, broker: Arc<dyn Broker>) -> Self {
         Self {
-            database: DatabaseProbe::new(pool.borrow()),
-            broker,
-            broker_needed: true,
+            subscribes: true,
+            ..Self::of_publisher(pool, role, broker)
         }
+    }
+
+    /// Says that the program does its work from now on; until then it is not ready.
+    pub fn begin(&self) {
+        // A second time says nothing new.
+        let _ = self.begun.set(());
+    }
+
+    /// Whether the program does its work.
+    pub fn has_begun(&self) -> bool {
+        self.begun.initialized()
+    }
+
+    /// Returns once the program does its work.
+    pub async fn begun(&self) {
+        self.begun.wait().await;
     }
 
     /// How everything is now. Takes two seconds at most.
     pub async fn check(&self) -> Report {
-        let database = Database::of(&self.database.look().await);
-        report(database, self.broker.link(), self.broker_needed)
+        let begun = self.has_begun();
+        let found = self.database.look().await;
+        if begun {
+            // Before that, the program itself says what it waits for.
+            self.database.say_changes(&found);
+        }
+        let link = match self.broker.link() {
+            Link::Up if self.subscribes => self.broker.receiving(),
+            link => link,
+        };
+        report(Database::of(&found), link, begun)
     }
 }
 
-fn report(database: Database, link: Link, broker_needed: bool) -> Report {
+fn report(database: Database, link: Link, begun: bool) -> Report {
     let (postgres, migrations) = match database {
         Database::Ready => (DependencyStatus::Ok, DependencyStatus::Ok),
         Database::Unmigrated => (DependencyStatus::Ok, DependencyStatus::Missing),
+        Database::Newer => (DependencyStatus::Ok, DependencyStatus::Newer),
         Database::Unreachable => (DependencyStatus::Down, DependencyStatus::Unknown),
     };
     let rabbitmq = match link {
@@ -132,9 +171,10 @@ fn report(database: Database, link: Link, broker_needed: bool) -> Report {
         Link::NotConfigured => DependencyStatus::NotConfigured,
     };
     let status = match (database, link) {
+        _ if !begun => Status::Down,
         (Database::Ready, Link::Up | Link::NotConfigured) => Status::Ok,
-        (Database::Ready, Link::Down) if !broker_needed => Status::Degraded,
-        _ => Status::Down,
+        (Database::Ready, Link::Down) => Status::Degraded,
+        (Database::Unmigrated | Database::Newer | Database::Unreachable, _) => Status::Down,
     };
     Report {
         status,
@@ -146,23 +186,25 @@ fn report(database: Database, link: Link, broker_needed: bool) -> Report {
     }
 }
 
-/// What can be told of the database.
+/// What is known of the database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Database {
-    /// It answers and has this program's schema.
+    /// It answers and has what this program needs.
     Ready,
-    /// It answers and has another schema, or none.
+    /// It answers, and `stripe-sync migrate` has something to do.
     Unmigrated,
+    /// It answers and has the schema of another version.
+    Newer,
     /// It does not answer in time, or not to this user.
     Unreachable,
 }
 
 impl Database {
-    /// What an answer of [`DatabaseProbe::look`] means.
-    pub(super) fn of(migrated: &Result<bool, db::Error>) -> Self {
-        match migrated {
-            Ok(true) => Self::Ready,
-            Ok(false) => Self::Unmigrated,
+    fn of(found: &Result<SchemaState, db::Error>) -> Self {
+        match found {
+            Ok(SchemaState::Ready) => Self::Ready,
+            Ok(SchemaState::Behind | SchemaState::Lacking(_)) => Self::Unmigrated,
+            Ok(SchemaState::Newer { .. } | SchemaState::Altered { .. }) => Self::Newer,
             Err(_) => Self::Unreachable,
         }
     }
@@ -171,25 +213,52 @@ impl Database {
 /// Looks at the database with connections of its own, that take no role: before the migrations the
 /// program's role does not exist, and while every connection is busy the database is no less there.
 #[derive(Debug, Clone)]
-pub(super) struct DatabaseProbe(db::Pool);
+pub(super) struct DatabaseProbe {
+    pool: db::Pool,
+    role: Role,
+    /// What was logged last; at first that all is well.
+    said: Arc<Mutex<String>>,
+}
 
 impl DatabaseProbe {
-    /// A probe of the database that `pool` connects to.
-    pub(super) fn new(pool: &db::Pool) -> Self {
+    /// A probe of the database that `pool` connects to, for a program in `role`.
+    pub(super) fn new(pool: &db::Pool, role: Role) -> Self {
         let options = (*pool.connect_options()).clone();
-        Self(
-            PgPoolOptions::new()
-                .max_connections(2)
-                .acquire_timeout(CHECK_TIMEOUT)
-                .connect_lazy_with(options),
-        )
+        let pool = PgPoolOptions::new()
+            .max_connections(2)
+            .acquire_timeout(CHECK_TIMEOUT)
+            .connect_lazy_with(options);
+        Self {
+            pool,
+            role,
+            said: Arc::new(Mutex::new(SchemaState::Ready.to_string())),
+        }
     }
 
-    /// Whether the schema is this program's. Takes [`CHECK_TIMEOUT`] at most.
-    pub(super) async fn look(&self) -> Result<bool, db::Error> {
-        tokio::time::timeout(CHECK_TIMEOUT, db::migrations_current(&self.0))
+    /// What the database is to this program. Takes [`CHECK_TIMEOUT`] at most.
+    pub(super) async fn look(&self) -> Result<SchemaState, db::Error> {
+        tokio::time::timeout(CHECK_TIMEOUT, schema::state(&self.pool, self.role))
             .await
             .unwrap_or(Err(db::Error::Unavailable(sqlx::Error::PoolTimedOut)))
+    }
+
+    /// Logs what was found, when it is not what was logged last.
+    pub(super) fn say_changes(&self, found: &Result<SchemaState, db::Error>) {
+        let now = match found {
+            Ok(state) => state.to_string(),
+            // The same outage fails in several ways.
+            Err(_) => String::new(),
+        };
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        if *said == now {
+            return;
+        }
+        *said = now;
+        match found {
+            Ok(SchemaState::Ready) => info!("the database is ready"),
+            Ok(state) => warn!("waiting for the database: {state}"),
+            Err(cause) => warn!(error = %Chain(cause), "waiting for PostgreSQL"),
+        }
     }
 }
 
@@ -222,15 +291,8 @@ pub async fn serve_ops(bind: SocketAddr, health: Health) -> Result<OpsServer, Er
         .route("/metrics", get(metrics))
         .with_state(health);
     let stop = CancellationToken::new();
-    let stopped = stop.clone().cancelled_owned();
-    tokio::spawn(async move {
-        if let Err(cause) = axum::serve(listener, router)
-            .with_graceful_shutdown(stopped)
-            .await
-        {
-            warn!(error = %cause, "the health server ended");
-        }
-    });
+    let limits = http::Limits::new(OPS_CONNECTIONS);
+    tokio::spawn(http::serve(listener, router, "ops", limits, stop.clone()));
     info!(%address, "serving health and metrics");
     Ok(OpsServer {
         address,
@@ -259,21 +321,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_consumer_is_down_without_its_broker() {
-        use Database::{Ready, Unmigrated, Unreachable};
+    fn a_missing_broker_degrades_and_a_missing_database_stops() {
+        use Database::{Newer, Ready, Unmigrated, Unreachable};
         use Link::{Down, NotConfigured, Up};
-        for (database, link, needed, status) in [
-            (Ready, Up, false, Status::Ok),
-            (Ready, NotConfigured, false, Status::Ok),
-            (Ready, NotConfigured, true, Status::Ok),
-            (Ready, Down, false, Status::Degraded),
-            (Ready, Down, true, Status::Down),
-            (Unmigrated, Up, false, Status::Down),
-            (Unreachable, Up, false, Status::Down),
-            (Unreachable, NotConfigured, true, Status::Down),
+        for (database, link, status) in [
+            (Ready, Up, Status::Ok),
+            (Ready, NotConfigured, Status::Ok),
+            (Ready, Down, Status::Degraded),
+            (Unmigrated, Up, Status::Down),
+            (Newer, Up, Status::Down),
+            (Unreachable, Up, Status::Down),
+            (Unreachable, NotConfigured, Status::Down),
         ] {
             assert_eq!(
-                report(database, link, needed).status,
+                report(database, link, true).status,
                 status,
                 "{database:?} {link:?}"
             );
@@ -281,8 +342,15 @@ mod tests {
     }
 
     #[test]
+    fn a_program_that_has_not_begun_is_not_ready_whatever_it_depends_on() {
+        let report = report(Database::Ready, Link::Up, false);
+        assert_eq!(report.status, Status::Down);
+        assert_eq!(report.dependencies.migrations, DependencyStatus::Ok);
+    }
+
+    #[test]
     fn the_report_names_each_dependency() {
-        let report = report(Database::Unmigrated, Link::NotConfigured, false);
+        let report = report(Database::Unmigrated, Link::NotConfigured, true);
         assert_eq!(
             serde_json::to_value(report).unwrap(),
             serde_json::json!({

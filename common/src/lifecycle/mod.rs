@@ -10,6 +10,8 @@
 //! that one process can hold several programs, and a test several worlds.
 
 pub mod health;
+pub mod http;
+pub mod keys;
 
 use std::error::Error as StdError;
 use std::future::Future;
@@ -22,12 +24,14 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use health::{Database, DatabaseProbe};
+use health::DatabaseProbe;
 pub use health::{Health, OpsServer, Report, serve_ops};
 
 use crate::cause::Chain;
 use crate::clock::{SharedClock, SystemClock};
 use crate::config::{self, LogConfig};
+use crate::db::Role;
+use crate::db::schema::State as SchemaState;
 use crate::{db, telemetry};
 
 /// How long a program may take to stop after the first signal. Orchestrators commonly kill after 30 s.
@@ -186,23 +190,20 @@ async fn stop_on_signals(shutdown: &CancellationToken) -> ExitCode {
 
 /// Waits until PostgreSQL is there, its schema is this program's and `pool` may take its role. False
 /// when the program is to stop instead. Says what it waits for whenever that changes.
-pub async fn wait_until_migrated(pool: &db::Pool, context: &Context) -> bool {
-    let probe = DatabaseProbe::new(pool);
+pub async fn wait_until_migrated(pool: &db::Pool, role: Role, context: &Context) -> bool {
+    let probe = DatabaseProbe::new(pool, role);
     let mut pause = WAIT_PAUSE.0;
-    let mut said = None;
     loop {
-        let mut migrated = probe.look().await;
-        if let (Ok(true), Err(cause)) = (&migrated, pool.acquire().await.map(drop)) {
-            migrated = Err(cause.into());
+        let mut found = probe.look().await;
+        if matches!(found, Ok(SchemaState::Ready))
+            && let Err(cause) = pool.acquire().await
+        {
+            found = Err(cause.into());
         }
-        let found = Database::of(&migrated);
-        match &migrated {
-            Ok(true) => return !context.shutdown.is_cancelled(),
-            _ if said == Some(found) => {}
-            Ok(false) => warn!("waiting for the migrations; run `stripe-sync migrate`"),
-            Err(cause) => warn!(error = %Chain(cause), "waiting for PostgreSQL"),
+        if matches!(found, Ok(SchemaState::Ready)) {
+            return !context.shutdown.is_cancelled();
         }
-        said = Some(found);
+        probe.say_changes(&found);
         if !context.sleep(pause).await {
             return false;
         }

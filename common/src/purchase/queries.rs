@@ -166,6 +166,34 @@ pub async fn remove_unlisted(
     Ok(touched(removed))
 }
 
+/// How many stored purchases of a kind were made in each of these spans; a page's worth at most is counted.
+pub async fn count_between(
+    conn: &mut PgConnection,
+    organization: &OrganizationId,
+    connection_id: &str,
+    kind: PurchaseKind,
+    spans: &[Span],
+) -> Result<Vec<i64>, Error> {
+    let from: Vec<DateTime<Utc>> = spans.iter().map(|span| span.from).collect();
+    let to: Vec<DateTime<Utc>> = spans.iter().map(|span| span.to).collect();
+    Ok(sqlx::query_scalar!(
+        r#"SELECT (SELECT COUNT(*) FROM (
+                       SELECT FROM stripe_purchases
+                       WHERE organization_id = $1 AND connection_id = $2 AND kind = $3
+                         AND created_at >= span.from_at AND created_at < span.to_at
+                       LIMIT 100) AS made) AS "count!"
+           FROM UNNEST($4::TIMESTAMPTZ[], $5::TIMESTAMPTZ[]) WITH ORDINALITY AS span (from_at, to_at, place)
+           ORDER BY span.place"#,
+        organization.as_str(),
+        connection_id,
+        kind.as_str(),
+        &from,
+        &to,
+    )
+    .fetch_all(conn)
+    .await?)
+}
+
 /// Removes the purchases from before `from`, whose lines are not known any more.
 pub async fn remove_before(
     conn: &mut PgConnection,

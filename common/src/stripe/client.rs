@@ -10,8 +10,8 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
-use bytes::Bytes;
 use chrono::{DateTime, Utc};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
 use reqwest::header::HeaderMap;
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
@@ -19,10 +19,13 @@ use serde_json::value::RawValue;
 use tokio::time::Instant;
 
 use super::error::ErrorHeaders;
+use super::readable::readable;
 use super::{API_VERSION, Error, Settings, Throttle};
 
 /// The longest of our own waits.
 const LONGEST_WAIT: Duration = Duration::from_secs(32);
+/// A wait from which on the client counts as slow.
+const LONG_WAIT: Duration = Duration::from_secs(5);
 /// The longest `Retry-After` that is waited out here.
 const LONGEST_OBEYED: Duration = Duration::from_mins(10);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -66,10 +69,14 @@ impl Stripe {
         }
     }
 
+    /// A full budget of one account, of whose limits `share` (above 0, to 1) may be used.
+    pub fn throttle(&self, livemode: bool, share: f64) -> Throttle {
+        Throttle::new(self.settings.limits(livemode), share)
+    }
+
     /// A client for one account's key with a budget of its own.
-    pub fn client_with_budget(&self, key: SecretString, livemode: bool, rate_share: f64) -> Client {
-        let limits = self.settings.limits(livemode, rate_share);
-        self.client(key, Arc::new(Throttle::new(limits)))
+    pub fn client_with_budget(&self, key: SecretString, livemode: bool, share: f64) -> Client {
+        self.client(key, Arc::new(self.throttle(livemode, share)))
     }
 }
 
@@ -183,7 +190,7 @@ impl Client {
         query: &ListQuery<'_>,
     ) -> Result<Page, Error> {
         let endpoint = format!("{collection}/{{id}}/{sublist}");
-        let path = format!("{collection}/{id}/{sublist}");
+        let path = format!("{collection}/{}/{sublist}", in_path(id));
         self.list_at(&endpoint, &path, query).await
     }
 
@@ -237,7 +244,7 @@ impl Client {
             .collect();
         let endpoint = format!("{collection}/{{id}}");
         match self
-            .get(&endpoint, &format!("{collection}/{id}"), &pairs)
+            .get(&endpoint, &format!("{collection}/{}", in_path(id)), &pairs)
             .await
         {
             Ok(object) => Ok(Some(object)),
@@ -246,14 +253,15 @@ impl Client {
         }
     }
 
-    /// The object at a path that needs no id, `/v1/account` for one.
-    pub(super) async fn get_object(&self, path: &str) -> Result<serde_json::Value, Error> {
+    /// The object at a path that needs no id, `/v1/account` for one, still raw.
+    pub(super) async fn get_object(&self, path: &str) -> Result<Box<RawValue>, Error> {
         self.get(path, path, &[]).await
     }
 
-    /// The newest object of a list, which tells whether the list may be read at all.
-    pub(super) async fn get_one(&self, path: &str) -> Result<serde_json::Value, Error> {
-        self.get(path, path, &[("limit", "1".to_owned())]).await
+    /// Asks whether a list may be read at all. What its newest object looks like is of no concern.
+    pub(super) async fn may_list(&self, path: &str) -> Result<(), Error> {
+        let page: Result<Page, Error> = self.get(path, path, &[("limit", "1".to_owned())]).await;
+        page.map(drop)
     }
 
     async fn get<T: DeserializeOwned>(
@@ -275,7 +283,7 @@ impl Client {
                     path: path.to_owned(),
                     cause,
                 };
-                serde_json::from_slice(&body).map_err(|cause| malformed(cause).into())
+                serde_json::from_str(&body).map_err(|cause| malformed(cause).into())
             });
             let Failed { error, is_final } = match outcome {
                 Ok(object) => return Ok(object),
@@ -296,6 +304,7 @@ impl Client {
             metrics::counter!("stripe_retries_total", "endpoint" => endpoint.to_owned())
                 .increment(1);
             tracing::debug!(stripe.path = path, stripe.wait_ms = wait.as_millis() as u64, error = %error, "trying again");
+            let _long_wait = (wait >= LONG_WAIT).then(|| self.throttle.wait_long());
             tokio::time::sleep(wait).await;
         }
     }
@@ -319,7 +328,7 @@ impl Client {
         endpoint: &str,
         path: &str,
         query: &[(&str, String)],
-    ) -> Result<Bytes, Failed> {
+    ) -> Result<String, Failed> {
         let network = |cause: reqwest::Error| {
             Failed::from(Error::Network {
                 path: path.to_owned(),
@@ -347,7 +356,7 @@ impl Client {
             self.first_answer_at.get_or_init(|| date);
         }
         let headers = error_headers(answer.headers());
-        let body = answer.bytes().await.map_err(network)?;
+        let body = readable(answer.bytes().await.map_err(network)?);
         self.note_answer(asked_at.elapsed());
         if status.is_success() {
             Ok(body)
@@ -358,6 +367,12 @@ impl Client {
             })
         }
     }
+}
+
+/// An id as a segment of a path: some ids are chosen by the account's owner, and may hold any character.
+fn in_path(id: &str) -> PercentEncode<'_> {
+    const KEPT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'_').remove(b'-');
+    utf8_percent_encode(id, KEPT)
 }
 
 /// An attempt that gave no object.

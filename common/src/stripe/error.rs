@@ -147,8 +147,8 @@ pub(super) struct ErrorHeaders {
 }
 
 impl Error {
-    pub(super) fn from_answer(status: u16, path: &str, headers: ErrorHeaders, body: &[u8]) -> Self {
-        let ErrorObject { message, code } = serde_json::from_slice::<ErrorBody>(body)
+    pub(super) fn from_answer(status: u16, path: &str, headers: ErrorHeaders, body: &str) -> Self {
+        let ErrorObject { message, code } = serde_json::from_str::<ErrorBody>(body)
             .unwrap_or_default()
             .error;
         let message = message.unwrap_or_else(|| format!("HTTP {status} without a message"));
@@ -225,7 +225,7 @@ mod tests {
     use super::*;
 
     fn classify(status: u16, body: &str, headers: ErrorHeaders) -> Error {
-        Error::from_answer(status, "/v1/charges", headers, body.as_bytes())
+        Error::from_answer(status, "/v1/charges", headers, body)
     }
 
     #[test]

@@ -4,11 +4,13 @@
 //! first since Stripe's `type` is `invalid_request_error` even for a revoked key. Keys are held as
 //! secrets and never stand in an error. Deliberately absent: any knowledge of our tables.
 
+mod bounded;
 mod client;
 mod error;
 mod model;
 mod probe;
 mod purchase_model;
+mod readable;
 mod throttle;
 
 use std::num::NonZeroU32;
@@ -69,16 +71,16 @@ impl Settings {
         }
     }
 
-    /// The limits of one account, of which `share` (above 0, to 1) may be used.
-    pub fn limits(&self, livemode: bool, share: f64) -> Limits {
+    /// The limits of one account.
+    pub fn limits(&self, livemode: bool) -> Limits {
         let global = if livemode {
             self.rate_live
         } else {
             self.rate_test
         };
         Limits {
-            global_per_second: f64::from(global.get()) * share,
-            endpoint_per_second: f64::from(self.rate_endpoint.get()) * share,
+            global_per_second: f64::from(global.get()),
+            endpoint_per_second: f64::from(self.rate_endpoint.get()),
             in_flight: self.concurrency.get() as usize,
         }
     }

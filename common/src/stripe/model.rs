@@ -1,7 +1,8 @@
 //! The shapes of Stripe's charges, refunds, customers and events, as far as they are kept. What charges
 //! pay for is in `purchase_model`.
 //!
-//! Reading fails only where something is missing without which the object says nothing: an id, an amount.
+//! Reading fails only where something is missing without which the object says nothing, an id or an amount, or where
+//! it lies beyond what can be kept (`bounded`). Text is readable and storable already (`readable`).
 //!
 //! Fields that are not kept are not read; absent and null are the same; every enum takes values that
 //! are not known yet. Both the pinned version and the older one (`charge.invoice`) are understood.
@@ -16,6 +17,7 @@ use serde::de::{self, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
+use super::bounded;
 use crate::catalogue;
 use crate::charge;
 use crate::money::Currency;
@@ -46,11 +48,11 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Expandable<T> {
             }
 
             fn visit_str<E: de::Error>(self, id: &str) -> Result<Self::Value, E> {
-                Ok(Expandable::Id(id.to_owned()))
+                bounded::check_id(id.to_owned()).map(Expandable::Id)
             }
 
             fn visit_string<E: de::Error>(self, id: String) -> Result<Self::Value, E> {
-                Ok(Expandable::Id(id))
+                bounded::check_id(id).map(Expandable::Id)
             }
 
             fn visit_map<A: MapAccess<'de>>(self, object: A) -> Result<Self::Value, A::Error> {
@@ -66,6 +68,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Expandable<T> {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct Reference {
     /// Its id.
+    #[serde(deserialize_with = "bounded::id")]
     pub id: String,
 }
 
@@ -107,6 +110,7 @@ impl<T: Identified> Expandable<T> {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct Customer {
     /// `cus_…`
+    #[serde(deserialize_with = "bounded::id")]
     pub id: String,
     /// Deleted: nothing but the id is left.
     #[serde(default)]
@@ -120,22 +124,26 @@ pub struct Customer {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct Charge {
     /// `ch_…` or `py_…`
+    #[serde(deserialize_with = "bounded::id")]
     pub id: String,
     /// Minor units.
+    #[serde(deserialize_with = "bounded::amount")]
     pub amount: i64,
     /// Minor units; 0 until captured.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "bounded::amount")]
     pub amount_captured: i64,
     /// Minor units; of a lapsed hold, the whole amount.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "bounded::amount")]
     pub amount_refunded: i64,
     /// Whether it was captured.
     #[serde(default)]
     pub captured: bool,
     /// Seconds since 1970, UTC.
+    #[serde(deserialize_with = "bounded::seconds")]
     pub created: i64,
     /// Lower-case ISO code.
-    pub currency: String,
+    #[serde(deserialize_with = "bounded::currency")]
+    pub currency: Currency,
     /// `succeeded`, `pending`, `failed`, or a later invention.
     pub status: String,
     /// Who paid.
@@ -222,6 +230,7 @@ pub struct Refund {
     /// `re_…` or `pyr_…`
     pub id: String,
     /// Minor units.
+    #[serde(deserialize_with = "bounded::amount")]
     pub amount: i64,
     /// Whether the money went back.
     #[serde(default)]
@@ -242,7 +251,7 @@ pub struct BalanceTransaction {
 }
 
 /// The reporting category of the rest that a partial capture released
-/// (docs.stripe.com/reports/reporting-categories; the name is not confirmed against a real account).
+/// (docs.stripe.com/reports/reporting-categories; confirmed against a real account).
 const RELEASE_CATEGORY: &str = "partial_capture_reversal";
 
 impl Refund {
@@ -294,8 +303,10 @@ pub enum RefundStatus {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct Event {
     /// `evt_…`
+    #[serde(deserialize_with = "bounded::id")]
     pub id: String,
     /// Seconds since 1970, UTC.
+    #[serde(deserialize_with = "bounded::seconds")]
     pub created: i64,
     /// `charge.refunded`, …
     #[serde(rename = "type")]
@@ -318,10 +329,10 @@ pub struct EventObject {
     #[serde(default)]
     pub object: Option<String>,
     /// The object's id; an upcoming invoice has none.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "bounded::optional_id")]
     pub id: Option<String>,
-    /// When the object was made, seconds.
-    #[serde(default)]
+    /// When the object was made, seconds; none where that is not told or cannot be.
+    #[serde(default, deserialize_with = "bounded::seconds_if_any")]
     pub created: Option<i64>,
     /// Of refunds and disputes.
     #[serde(default)]
@@ -331,31 +342,11 @@ pub struct EventObject {
     pub invoice: Option<Expandable<Reference>>,
 }
 
-/// PostgreSQL keeps no NUL in text; Stripe may.
-pub(super) fn storable(text: String) -> String {
-    if text.contains('\0') {
-        text.replace('\0', "\u{FFFD}")
-    } else {
-        text
-    }
-}
-
-pub(super) fn storable_metadata(metadata: Metadata) -> Metadata {
-    let value = |value: Value| match value {
-        Value::String(text) => Value::String(storable(text)),
-        other => other,
-    };
-    metadata
-        .into_iter()
-        .map(|(key, v)| (storable(key), value(v)))
-        .collect()
-}
-
 impl From<Customer> for catalogue::CatalogObject {
     fn from(customer: Customer) -> Self {
         Self {
             object_id: customer.id,
-            metadata: storable_metadata(customer.metadata.unwrap_or_default()),
+            metadata: customer.metadata.unwrap_or_default(),
             deleted: customer.deleted,
             created_at: None,
         }
@@ -368,7 +359,7 @@ impl From<Charge> for charge::Charge {
             amount: charge.amount,
             captured: charge.amount_captured,
             refunded: charge.amount_refunded,
-            release_in_refunds: charge.holds_release(),
+            release_in_refunded: charge.refunds.is_none() || charge.holds_release(),
         };
         let figures = charge::Figures::of(&charge.status, charge.captured, amounts);
         let (customer_id, customer_metadata, customer_deleted) = match charge.customer {
@@ -376,7 +367,7 @@ impl From<Charge> for charge::Charge {
             Some(Expandable::Id(id)) => (Some(id), Metadata::new(), None),
             Some(Expandable::Object(customer)) => (
                 Some(customer.id),
-                storable_metadata(customer.metadata.unwrap_or_default()),
+                customer.metadata.unwrap_or_default(),
                 Some(customer.deleted),
             ),
         };
@@ -390,7 +381,7 @@ impl From<Charge> for charge::Charge {
         Self {
             charge_id: charge.id,
             created_at: DateTime::from_timestamp(charge.created, 0).unwrap_or_default(),
-            currency: Currency::new(&charge.currency),
+            currency: charge.currency,
             status: charge.status,
             captured: charge.captured,
             livemode: charge.livemode,
@@ -403,16 +394,21 @@ impl From<Charge> for charge::Charge {
                 .payment_intent
                 .map(|reference| reference.id().to_owned()),
             named_invoice_id: charge.invoice.map(|reference| reference.id().to_owned()),
-            description: charge.description.map(storable),
+            description: charge.description,
             country: card.and_then(|card| card.country).or(billing_country),
             payment_method,
             disputed: charge.disputed,
-            metadata: storable_metadata(charge.metadata.unwrap_or_default()),
+            metadata: charge.metadata.unwrap_or_default(),
         }
     }
 }
 
 impl Charge {
+    /// Whether less was captured than was authorized, and not nothing.
+    pub fn is_partly_captured(&self) -> bool {
+        0 < self.amount_captured && self.amount_captured < self.amount
+    }
+
     /// Whether its refunds were read with their balance transactions.
     pub fn inlines_balance_transactions(&self) -> bool {
         let refunds = self.refunds.iter().flat_map(|refunds| &refunds.data);
@@ -439,8 +435,7 @@ impl Charge {
         self.refunds
             .as_ref()
             .is_some_and(|refunds| refunds.has_more)
-            && 0 < self.amount_captured
-            && self.amount_captured < self.amount
+            && self.is_partly_captured()
             && self.amount_refunded >= self.amount - self.amount_captured
             && !self.holds_release()
     }

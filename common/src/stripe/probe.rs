@@ -8,9 +8,8 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 use secrecy::{ExposeSecret, SecretString};
-use serde_json::Value;
 
-use super::{Client, Error, Stripe};
+use super::{Client, Error, Reference, Stripe};
 use crate::connection::Permission;
 
 /// What a key is and may read.
@@ -116,13 +115,20 @@ const RESOURCES: [Resource; 9] = [
     },
 ];
 
-/// Checks what can be seen of a key without sending it.
+/// The longest key that is sent, in bytes. Stripe's have about a hundred.
+const MAX_KEY_BYTES: usize = 512;
+
+/// Checks what can be seen of a key without sending it; whether it is a live-mode key.
 fn check_kind(key: &str) -> Result<bool, ProbeError> {
     let wrong_kind = |detail: &str| {
         Err(ProbeError::WrongKind {
             detail: detail.to_owned(),
         })
     };
+    let invalid = |detail: String| Err(ProbeError::Invalid { detail });
+    if key.is_empty() {
+        return invalid("the key is empty".to_owned());
+    }
     if key.starts_with("pk_") {
         return wrong_kind(
             "this is a publishable key; use a restricted key (rk_…) with read permissions",
@@ -133,17 +139,41 @@ fn check_kind(key: &str) -> Result<bool, ProbeError> {
             "this is an organization key; use a restricted key (rk_…) of the account itself",
         );
     }
-    let shaped = (key.starts_with("sk_") || key.starts_with("rk"))
-        && key.len() <= 512
-        && key
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
-    if !shaped {
-        return Err(ProbeError::Invalid {
-            detail: "this is no Stripe key: it begins with neither sk_ nor rk_".to_owned(),
-        });
+    if !key.starts_with("sk_") && !key.starts_with("rk") {
+        return invalid(
+            "this is not a Stripe API key: such a key begins with sk_ or rk_".to_owned(),
+        );
+    }
+    let stray = key
+        .chars()
+        .enumerate()
+        .find(|(_, c)| !c.is_ascii_alphanumeric() && !matches!(c, '_' | '-'));
+    if let Some((index, stray)) = stray {
+        // The place, and nothing of the key's own.
+        return invalid(format!(
+            "character {} of the key is {}, which no Stripe key has; copy the key again",
+            index + 1,
+            name_of(stray)
+        ));
+    }
+    if key.len() > MAX_KEY_BYTES {
+        return invalid(format!(
+            "the key has {} characters, and a Stripe key has at most {MAX_KEY_BYTES}",
+            key.len()
+        ));
     }
     Ok(!key.contains("_test_"))
+}
+
+/// A character for a person, who may not be able to see it.
+fn name_of(character: char) -> String {
+    match character {
+        ' ' => "a space".to_owned(),
+        '\n' | '\r' => "a line break".to_owned(),
+        '…' | '*' | '•' => format!("`{character}`, as in a shortened key"),
+        visible if visible.is_ascii_graphic() => format!("`{visible}`"),
+        other => format!("U+{:04X}", u32::from(other)),
+    }
 }
 
 /// The account that a 403 names: "… on account 'acct_…'".
@@ -169,14 +199,7 @@ impl Stripe {
                 hint: None,
             };
             match answer {
-                Ok(object) if resource.name == "account" => {
-                    account_id = object
-                        .get("id")
-                        .and_then(Value::as_str)
-                        .map(str::to_owned)
-                        .or(account_id);
-                }
-                Ok(_) => {}
+                Ok(id) => account_id = id.or(account_id),
                 Err(
                     Error::PermissionMissing { message, .. }
                     | Error::Refused { message, .. }
@@ -205,11 +228,15 @@ impl Stripe {
     }
 }
 
-async fn ask(client: &Client, resource: &Resource) -> Result<Value, Error> {
+/// Whether a resource may be read; the id of the account, where that is the resource.
+async fn ask(client: &Client, resource: &Resource) -> Result<Option<String>, Error> {
     if resource.name == "account" {
-        return client.get_object(resource.path).await;
+        let account = client.get_object(resource.path).await?;
+        let account: Option<Reference> = serde_json::from_str(account.get()).ok();
+        return Ok(account.map(|account| account.id));
     }
-    client.get_one(resource.path).await
+    client.may_list(resource.path).await?;
+    Ok(None)
 }
 
 /// Asks for something a restricted key can hardly read, for the sake of the 403 that names the account.
@@ -256,6 +283,43 @@ mod tests {
                 Ok(false) => "test",
             };
             assert_eq!(found, kind, "{key}");
+        }
+    }
+
+    #[test]
+    fn a_refused_key_is_told_its_one_cause() {
+        let too_long = format!("rk_live_{}", "a".repeat(600));
+        for (key, detail) in [
+            ("", "the key is empty"),
+            (
+                "whsec_1",
+                "this is not a Stripe API key: such a key begins with sk_ or rk_",
+            ),
+            (
+                "rk_live_a b",
+                "character 10 of the key is a space, which no Stripe key has; copy the key again",
+            ),
+            (
+                "rk_live_12…89",
+                "character 11 of the key is `…`, as in a shortened key, which no Stripe key has; copy the key again",
+            ),
+            (
+                "sk_live_1\u{200b}",
+                "character 10 of the key is U+200B, which no Stripe key has; copy the key again",
+            ),
+            (
+                "sk_live_\"1",
+                "character 9 of the key is `\"`, which no Stripe key has; copy the key again",
+            ),
+            (
+                &too_long,
+                "the key has 608 characters, and a Stripe key has at most 512",
+            ),
+        ] {
+            let Err(refused) = check_kind(key) else {
+                panic!("{key} is refused");
+            };
+            assert_eq!(refused.to_string(), detail);
         }
     }
 

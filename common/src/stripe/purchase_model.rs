@@ -13,7 +13,8 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 
-use super::model::{Expandable, Identified, Metadata, Reference, storable, storable_metadata};
+use super::bounded;
+use super::model::{Expandable, Identified, Metadata, Reference};
 use crate::catalogue::CatalogObject;
 use crate::dispute;
 use crate::purchase::{Purchase, PurchaseKind, PurchaseLine};
@@ -34,8 +35,10 @@ pub struct Inlined<T> {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct Invoice {
     /// `in_…`
+    #[serde(deserialize_with = "bounded::id")]
     pub id: String,
     /// Seconds since 1970, UTC.
+    #[serde(deserialize_with = "bounded::seconds")]
     pub created: i64,
     /// What it asks for.
     #[serde(default)]
@@ -55,6 +58,7 @@ pub struct Invoice {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct InvoicePayment {
     /// `inpay_…`
+    #[serde(deserialize_with = "bounded::id")]
     pub id: String,
     /// `in_…`
     #[serde(default)]
@@ -85,14 +89,16 @@ pub struct Payment {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct InvoiceLine {
     /// `il_…`
+    #[serde(deserialize_with = "bounded::id")]
     pub id: String,
     /// Minor units before discounts; negative where time already paid for is credited.
+    #[serde(deserialize_with = "bounded::signed_amount")]
     pub amount: i64,
     /// What discounts take off it.
     #[serde(default)]
     pub discount_amounts: Option<Vec<DiscountAmount>>,
     /// How many.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "bounded::quantity")]
     pub quantity: Option<i64>,
     /// From version 2025-03-31.basil on.
     #[serde(default)]
@@ -109,7 +115,7 @@ pub struct InvoiceLine {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 pub struct DiscountAmount {
     /// Minor units, 0 or more.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "bounded::signed_amount")]
     pub amount: i64,
 }
 
@@ -136,6 +142,7 @@ pub struct PriceDetails {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct PriceReference {
     /// `price_…`, or a plan's id.
+    #[serde(deserialize_with = "bounded::id")]
     pub id: String,
     /// `prod_…`
     #[serde(default)]
@@ -146,8 +153,10 @@ pub struct PriceReference {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct CheckoutSession {
     /// `cs_…`
+    #[serde(deserialize_with = "bounded::id")]
     pub id: String,
     /// Seconds since 1970, UTC.
+    #[serde(deserialize_with = "bounded::seconds")]
     pub created: i64,
     /// `pi_…`; null until it is confirmed, and where an invoice is paid.
     #[serde(default)]
@@ -164,11 +173,13 @@ pub struct CheckoutSession {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct CheckoutItem {
     /// `li_…`
+    #[serde(deserialize_with = "bounded::id")]
     pub id: String,
     /// Minor units after discounts and taxes.
+    #[serde(deserialize_with = "bounded::signed_amount")]
     pub amount_total: i64,
     /// How many.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "bounded::quantity")]
     pub quantity: Option<i64>,
     /// What one costs.
     #[serde(default)]
@@ -179,9 +190,10 @@ pub struct CheckoutItem {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct Product {
     /// `prod_…`
+    #[serde(deserialize_with = "bounded::id")]
     pub id: String,
     /// Seconds since 1970, UTC; gone when deleted.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "bounded::optional_seconds")]
     pub created: Option<i64>,
     /// Deleted: nothing but the id is left.
     #[serde(default)]
@@ -195,9 +207,10 @@ pub struct Product {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct Price {
     /// `price_…`
+    #[serde(deserialize_with = "bounded::id")]
     pub id: String,
     /// Seconds since 1970, UTC; gone when deleted.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "bounded::optional_seconds")]
     pub created: Option<i64>,
     /// Deleted: nothing but the id is left.
     #[serde(default)]
@@ -214,10 +227,12 @@ pub struct Price {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct Dispute {
     /// `dp_…` or `du_…`
+    #[serde(deserialize_with = "bounded::id")]
     pub id: String,
     /// `ch_…` or `py_…`
     pub charge: Expandable<Reference>,
     /// Seconds since 1970, UTC.
+    #[serde(deserialize_with = "bounded::seconds")]
     pub created: i64,
     /// `needs_response`, `won`, `lost`, `warning_closed`, …, or a later invention.
     pub status: String,
@@ -230,7 +245,7 @@ impl Identified for PriceReference {
 }
 
 fn id_of<T: Identified>(reference: &Expandable<T>) -> String {
-    storable(reference.id().to_owned())
+    reference.id().to_owned()
 }
 
 /// The product of a price, where the price was inlined.
@@ -265,7 +280,7 @@ impl From<InvoiceLine> for PurchaseLine {
             .flatten()
             .fold(line.amount, |left, off| left.saturating_sub(off.amount));
         Self {
-            line_id: storable(line.id),
+            line_id: line.id,
             product_id: product
                 .as_ref()
                 .map(id_of)
@@ -281,7 +296,7 @@ impl From<InvoiceLine> for PurchaseLine {
 impl From<CheckoutItem> for PurchaseLine {
     fn from(item: CheckoutItem) -> Self {
         Self {
-            line_id: storable(item.id),
+            line_id: item.id,
             product_id: item.price.as_ref().and_then(product_of),
             price_id: item.price.as_ref().map(id_of),
             quantity: item.quantity,
@@ -334,7 +349,7 @@ impl Invoice {
             paid_by.extend(older.map(id_of));
         }
         Purchase {
-            purchase_id: storable(self.id),
+            purchase_id: self.id,
             kind: PurchaseKind::Invoice,
             created_at: instant(self.created),
             payments: paid_by,
@@ -359,7 +374,7 @@ impl CheckoutSession {
     pub fn purchase(self, all_items: Option<Vec<CheckoutItem>>) -> Purchase {
         let items = all_items.or(self.line_items.map(|items| items.data));
         Purchase {
-            purchase_id: storable(self.id),
+            purchase_id: self.id,
             kind: PurchaseKind::CheckoutSession,
             created_at: instant(self.created),
             payments: self.payment_intent.iter().map(id_of).collect(),
@@ -376,7 +391,7 @@ impl From<Product> for CatalogObject {
     fn from(product: Product) -> Self {
         Self {
             object_id: product.id,
-            metadata: storable_metadata(product.metadata.unwrap_or_default()),
+            metadata: product.metadata.unwrap_or_default(),
             deleted: product.deleted,
             created_at: product.created.map(instant),
         }
@@ -387,7 +402,7 @@ impl From<Price> for CatalogObject {
     fn from(price: Price) -> Self {
         Self {
             object_id: price.id,
-            metadata: storable_metadata(price.metadata.unwrap_or_default()),
+            metadata: price.metadata.unwrap_or_default(),
             deleted: price.deleted,
             created_at: price.created.map(instant),
         }
@@ -398,9 +413,9 @@ impl From<Dispute> for dispute::Dispute {
     fn from(dispute: Dispute) -> Self {
         Self {
             charge_id: id_of(&dispute.charge),
-            dispute_id: storable(dispute.id),
+            dispute_id: dispute.id,
             created_at: instant(dispute.created),
-            status: storable(dispute.status),
+            status: dispute.status,
         }
     }
 }

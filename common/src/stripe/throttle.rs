@@ -4,15 +4,18 @@
 //! One process spends it, since a Stripe account has one running job at a time (a unique index holds
 //! that), so nothing needs to be shared between processes. A 429 names the budget to lower: × 0.8, and
 //! back by a tenth of the limit every 30 seconds. The customer's own checkout draws on the same limits,
-//! hence `rate_share`.
+//! hence the share of them that may be used (`rate_share`). It may change at any time: requests that wait
+//! then wait by the new rate.
+//!
+//! Whoever runs a job wants to know when its budget is so small that it mostly waits: [`Throttle::slow`].
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::Instant;
 
 use super::LimitReason;
@@ -22,6 +25,12 @@ const LEAST_FACTOR: f64 = 0.05;
 const RECOVERY_STEP: f64 = 0.1;
 const RECOVERY_EVERY: Duration = Duration::from_secs(30);
 const LEAST_IN_FLIGHT: usize = 1;
+/// Below this many requests a second a budget is slow: an answer of Stripe takes a few tenths of a second, so
+/// whoever waits longer than a second for the next request is idle most of the time.
+const SLOW_BELOW: f64 = 1.0;
+/// From this many on it is no longer slow. Apart from [`SLOW_BELOW`], so that a budget that recovers step by
+/// step does not change sides with each of them.
+const FAST_FROM: f64 = 2.0;
 
 /// How hard one account may be asked.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -35,6 +44,7 @@ pub struct Limits {
 }
 
 struct Budget {
+    /// When nothing has lowered it.
     per_second: f64,
     factor: f64,
     limiter: Arc<DefaultDirectRateLimiter>,
@@ -51,13 +61,29 @@ impl Budget {
         }
     }
 
+    /// The factor after whatever recovery is due.
+    fn recovered(&self) -> f64 {
+        let steps = self.changed_at.elapsed().as_secs() / RECOVERY_EVERY.as_secs();
+        (self.factor + RECOVERY_STEP * steps as f64).min(1.0)
+    }
+
+    /// Requests a second at present.
+    fn rate(&self) -> f64 {
+        self.per_second * self.recovered()
+    }
+
     /// The limiter to wait at, after whatever recovery is due.
     fn current(&mut self) -> Arc<DefaultDirectRateLimiter> {
-        let steps = self.changed_at.elapsed().as_secs() / RECOVERY_EVERY.as_secs();
-        if self.factor < 1.0 && steps > 0 {
-            self.set((self.factor + RECOVERY_STEP * steps as f64).min(1.0));
+        let recovered = self.recovered();
+        if recovered > self.factor {
+            self.set(recovered);
         }
         self.limiter.clone()
+    }
+
+    fn set_per_second(&mut self, per_second: f64) {
+        self.per_second = per_second;
+        self.limiter = limiter(per_second * self.factor);
     }
 
     fn lower(&mut self) {
@@ -83,6 +109,9 @@ fn limiter(per_second: f64) -> Arc<DefaultDirectRateLimiter> {
 }
 
 struct State {
+    share: f64,
+    /// Requests that wait long for another reason than a limiter.
+    long_waits: usize,
     global: Budget,
     endpoints: HashMap<String, Budget>,
     /// Permits kept back after a concurrency 429, given back one by one.
@@ -90,11 +119,22 @@ struct State {
     withheld_at: Instant,
 }
 
+impl State {
+    /// Requests a second where the fewest are allowed.
+    fn least_rate(&self) -> f64 {
+        let endpoints = self.endpoints.values().map(Budget::rate);
+        endpoints.fold(self.global.rate(), f64::min)
+    }
+}
+
 /// The budget of one account. Cheap to share.
 pub struct Throttle {
     limits: Limits,
     in_flight: Arc<Semaphore>,
     state: Mutex<State>,
+    /// Counts the changes of the share, for those who wait at a limiter of before.
+    changes: watch::Sender<u64>,
+    slow: watch::Sender<bool>,
 }
 
 impl std::fmt::Debug for Throttle {
@@ -106,25 +146,80 @@ impl std::fmt::Debug for Throttle {
 }
 
 impl Throttle {
-    /// A full budget.
-    pub fn new(limits: Limits) -> Self {
-        Self {
+    /// A full budget of an account with these limits, of which `share` (above 0, to 1) may be used.
+    pub fn new(limits: Limits, share: f64) -> Self {
+        let throttle = Self {
             limits,
             in_flight: Arc::new(Semaphore::new(limits.in_flight.max(LEAST_IN_FLIGHT))),
             state: Mutex::new(State {
-                global: Budget::new(limits.global_per_second),
+                share,
+                long_waits: 0,
+                global: Budget::new(limits.global_per_second * share),
                 endpoints: HashMap::new(),
                 withheld: Vec::new(),
                 withheld_at: Instant::now(),
             }),
+            changes: watch::Sender::new(0),
+            slow: watch::Sender::new(false),
+        };
+        throttle.publish_pace(&throttle.state());
+        throttle
+    }
+
+    /// Changes the share of the limits that may be used; what 429s have lowered stays lowered.
+    pub fn set_share(&self, share: f64) {
+        let mut state = self.state();
+        #[expect(clippy::float_cmp, reason = "the same stored number, or another one")]
+        if state.share == share {
+            return;
         }
+        state.share = share;
+        state
+            .global
+            .set_per_second(self.limits.global_per_second * share);
+        let endpoint_rate = self.limits.endpoint_per_second * share;
+        for budget in state.endpoints.values_mut() {
+            budget.set_per_second(endpoint_rate);
+        }
+        self.publish_pace(&state);
+        drop(state);
+        self.changes.send_modify(|changes| *changes += 1);
+    }
+
+    /// Counts as slow until the answer is dropped: a request waits because Stripe asks it to, or because Stripe
+    /// does not work.
+    pub(super) fn wait_long(&self) -> LongWait<'_> {
+        let mut state = self.state();
+        state.long_waits += 1;
+        self.publish_pace(&state);
+        LongWait(self)
+    }
+
+    /// Whether the budget is less than a request a second, or there is a long wait, so that whoever spends it
+    /// mostly waits.
+    pub fn slow(&self) -> watch::Receiver<bool> {
+        self.slow.subscribe()
+    }
+
+    fn publish_pace(&self, state: &State) {
+        let endpoint_rate = self.limits.endpoint_per_second * state.share;
+        let rate = state.least_rate().min(endpoint_rate);
+        self.slow.send_if_modified(|slow| {
+            let before = *slow;
+            let bound = if before { FAST_FROM } else { SLOW_BELOW };
+            *slow = rate < bound || state.long_waits > 0;
+            *slow != before
+        });
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Requests a second that one endpoint may get, when nothing has lowered it.
     pub(super) fn endpoint_rate(&self) -> f64 {
-        self.limits
-            .endpoint_per_second
-            .min(self.limits.global_per_second)
+        let limits = self.limits;
+        limits.endpoint_per_second.min(limits.global_per_second) * self.state().share
     }
 
     /// Requests that may be in flight.
@@ -135,30 +230,48 @@ impl Throttle {
     /// Waits until a request to `endpoint` (a path without ids) may go. The permit is held while the
     /// request is in flight.
     pub async fn acquire(&self, endpoint: &str) -> Option<OwnedSemaphorePermit> {
-        let (endpoint_limiter, global_limiter) = {
-            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-            if !state.withheld.is_empty() && state.withheld_at.elapsed() >= RECOVERY_EVERY {
-                state.withheld.pop();
-                state.withheld_at = Instant::now();
+        loop {
+            // Before the limiters are taken, so that no change between the two goes unnoticed.
+            let mut changes = self.changes.subscribe();
+            let (endpoint_limiter, global_limiter) = self.limiters(endpoint);
+            let ready = async {
+                endpoint_limiter.until_ready().await;
+                global_limiter.until_ready().await;
+            };
+            tokio::select! {
+                () = ready => break,
+                // What was waited for is no longer the rate; an error would mean that this value is gone.
+                _ = changes.changed() => {}
             }
-            let endpoint_rate = self.limits.endpoint_per_second;
-            let endpoint = state
-                .endpoints
-                .entry(endpoint.to_owned())
-                .or_insert_with(|| Budget::new(endpoint_rate))
-                .current();
-            (endpoint, state.global.current())
-        };
-        endpoint_limiter.until_ready().await;
-        global_limiter.until_ready().await;
+        }
         // Last, so that what waits for one endpoint's rate keeps no permit from the others. The semaphore is
         // never closed, so there is always a permit in the end.
         self.in_flight.clone().acquire_owned().await.ok()
     }
 
+    fn limiters(
+        &self,
+        endpoint: &str,
+    ) -> (Arc<DefaultDirectRateLimiter>, Arc<DefaultDirectRateLimiter>) {
+        let mut state = self.state();
+        if !state.withheld.is_empty() && state.withheld_at.elapsed() >= RECOVERY_EVERY {
+            state.withheld.pop();
+            state.withheld_at = Instant::now();
+        }
+        let endpoint_rate = self.limits.endpoint_per_second * state.share;
+        let endpoint = state
+            .endpoints
+            .entry(endpoint.to_owned())
+            .or_insert_with(|| Budget::new(endpoint_rate))
+            .current();
+        let global = state.global.current();
+        self.publish_pace(&state);
+        (endpoint, global)
+    }
+
     /// Lowers the budget that a 429 named. One without a reason is no limiter's and lowers nothing.
     pub fn limited(&self, endpoint: &str, reason: &LimitReason) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state();
         match reason {
             LimitReason::GlobalRate => state.global.lower(),
             LimitReason::EndpointRate | LimitReason::Other(_) => {
@@ -178,6 +291,7 @@ impl Throttle {
             }
             LimitReason::None => {}
         }
+        self.publish_pace(&state);
     }
 
     /// The share of the global and of an endpoint's rate that is in use now.
@@ -191,6 +305,18 @@ impl Throttle {
                 .get(endpoint)
                 .map_or(1.0, |budget| budget.factor),
         )
+    }
+}
+
+/// A long wait of a request.
+#[derive(Debug)]
+pub(super) struct LongWait<'a>(&'a Throttle);
+
+impl Drop for LongWait<'_> {
+    fn drop(&mut self) {
+        let mut state = self.0.state();
+        state.long_waits = state.long_waits.saturating_sub(1);
+        self.0.publish_pace(&state);
     }
 }
 
@@ -208,7 +334,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_429_lowers_the_budget_it_names_and_no_other() {
-        let throttle = Throttle::new(limits());
+        let throttle = Throttle::new(limits(), 1.0);
         drop(throttle.acquire("/v1/charges").await);
         throttle.limited("/v1/charges", &LimitReason::EndpointRate);
         assert_eq!(throttle.factors("/v1/charges"), (1.0, 0.8));
@@ -221,7 +347,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_lowered_budget_recovers_by_a_tenth_every_half_minute() {
-        let throttle = Throttle::new(limits());
+        let throttle = Throttle::new(limits(), 1.0);
         drop(throttle.acquire("/v1/charges").await);
         for _ in 0..3 {
             throttle.limited("/v1/charges", &LimitReason::EndpointRate);
@@ -238,10 +364,45 @@ mod tests {
 
     #[tokio::test]
     async fn a_concurrency_429_never_stops_everything() {
-        let throttle = Throttle::new(limits());
+        let throttle = Throttle::new(limits(), 1.0);
         for _ in 0..20 {
             throttle.limited("/v1/charges", &LimitReason::GlobalConcurrency);
         }
         assert_eq!(throttle.in_flight.available_permits(), LEAST_IN_FLIGHT);
+    }
+
+    #[tokio::test]
+    async fn a_request_that_waits_goes_by_the_share_that_is_set_meanwhile() {
+        let throttle = Arc::new(Throttle::new(limits(), 0.0001));
+        drop(throttle.acquire("/v1/charges").await);
+        let waiting = tokio::spawn({
+            let throttle = Arc::clone(&throttle);
+            async move { drop(throttle.acquire("/v1/charges").await) }
+        });
+        tokio::task::yield_now().await;
+        throttle.set_share(1.0);
+        let ended = tokio::time::timeout(Duration::from_secs(10), waiting).await;
+        ended.expect("not after 100 s and more").unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_budget_of_less_than_a_request_a_second_is_slow() {
+        let slow = |share: f64| *Throttle::new(limits(), share).slow().borrow();
+        assert!(slow(0.01), "a request in four seconds");
+        assert!(!slow(0.04));
+        let throttle = Throttle::new(limits(), 0.05);
+        drop(throttle.acquire("/v1/charges").await);
+        assert!(!*throttle.slow().borrow());
+        for _ in 0..5 {
+            throttle.limited("/v1/charges", &LimitReason::EndpointRate);
+        }
+        assert!(*throttle.slow().borrow(), "lowered by 429s");
+        let waits = throttle.wait_long();
+        throttle.set_share(1.0);
+        assert!(*throttle.slow().borrow(), "Stripe asks to wait");
+        drop(waits);
+        assert!(!*throttle.slow().borrow());
+        throttle.set_share(1.0);
+        assert!(!*throttle.slow().borrow());
     }
 }

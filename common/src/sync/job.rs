@@ -64,27 +64,27 @@ macro_rules! named {
 named! {
     /// What a job does.
     JobType {
-        /// Lists the whole covered range.
+        /// Reads the whole covered range from Stripe.
         Full = "full",
-        /// Applies what changed since the last job.
+        /// Reads what changed since the last job.
         Incremental = "incremental",
-        /// Applies the rules to stored rows, without a word to Stripe.
+        /// Applies the rules to stored rows, without requests to Stripe.
         Refilter = "refilter",
-        /// Dates stored rows anew after a change of time zone.
+        /// Recomputes the dates of stored rows after a change of time zone.
         Redate = "redate",
-        /// Removes a connection and all its rows.
+        /// Removes a connection and all its data.
         Delete = "delete",
     }
 }
 
 named! {
-    /// Why a job was made.
+    /// What started a job.
     Trigger {
-        /// A key was handed over.
+        /// A connection was created.
         Connect = "connect",
-        /// It was due.
+        /// The sync schedule.
         Schedule = "schedule",
-        /// A person asked.
+        /// A request by a user.
         Manual = "manual",
         /// A rule changed.
         Filters = "filters",
@@ -94,17 +94,17 @@ named! {
 }
 
 named! {
-    /// Where a job is in its life.
+    /// State of a job.
     JobStatus {
-        /// Waiting for a consumer.
+        /// Waiting to run.
         Pending = "pending",
-        /// Claimed; also while it backs off between two attempts.
+        /// Running, or waiting between two attempts.
         Running = "running",
-        /// Done.
+        /// Completed.
         Completed = "completed",
-        /// Given up, with an error.
+        /// Failed, with an error.
         Failed = "failed",
-        /// Called off by a person.
+        /// Cancelled by a user.
         Cancelled = "cancelled",
     }
 }
@@ -118,6 +118,15 @@ impl JobType {
             Self::Refilter => &["refilter"],
             Self::Redate => &["redate"],
             Self::Delete => &["delete"],
+        }
+    }
+
+    /// The work that a job of this type does, as warnings name it: either type of sync makes up for a failure
+    /// of the other.
+    pub fn work(self) -> &'static str {
+        match self {
+            Self::Full | Self::Incremental => "sync",
+            Self::Refilter | Self::Redate | Self::Delete => self.as_str(),
         }
     }
 }
@@ -146,12 +155,14 @@ impl JobStatus {
     }
 }
 
-/// Why a job failed, or what it is backing off from.
+/// Why a job failed, or why it is waiting before its next attempt.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct JobError {
-    /// `stripe_key_invalid`, `stripe_permission_missing`, `stripe_unavailable` or `internal`.
+    /// `stripe_key_invalid`, `stripe_permission_missing`, `credential_unreadable`, `stripe_unavailable` or
+    /// `internal`.
     pub code: String,
-    /// For people; never holds a secret.
+    /// Description for users, which quotes Stripe where that helps; never contains a secret or details of the database.
+    /// The causes are in the log under the job's id.
     pub message: String,
 }
 

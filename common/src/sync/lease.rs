@@ -148,7 +148,7 @@ async fn claim_oldest(
     .await?)
 }
 
-/// Extends the lease; tells whether a person called the job off.
+/// Extends the lease; tells whether a person called the job off. Sees the jobs of every tenant.
 ///
 /// # Errors
 /// [`Error::LeaseLost`] when another consumer holds the job, or it ended.

@@ -1,25 +1,108 @@
-//! Objects that could not be read, kept in PostgreSQL as Stripe sent them while the rest goes on.
+//! Objects that could not be read or stored, kept in PostgreSQL while the rest goes on.
 //!
-//! An object leaves when a later listing reads it, or no longer shows it. While any is parked, the
-//! connection's warnings count it.
+//! An object leaves when a later listing reads it, or no longer shows it. While any is parked, the connection's warnings
+//! count it, and figures lack what it would have added.
 
 use chrono::{DateTime, Utc};
+use serde::Serialize;
+use sha2::{Digest as _, Sha256};
 use sqlx::PgConnection;
+use utoipa::ToSchema;
 
 use crate::db::Error;
 use crate::tenant::OrganizationId;
 
-/// An object of a shape never seen.
+/// Why an object is parked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = ParkedCode)]
+pub enum Code {
+    /// It has a shape or a value that is not understood.
+    Unreadable,
+    /// It was understood, and PostgreSQL refused to store it.
+    Unstorable,
+}
+
+impl Code {
+    /// The name in the database.
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Unreadable => "unreadable",
+            Self::Unstorable => "unstorable",
+        }
+    }
+
+    fn parse(name: &str) -> Result<Self, Error> {
+        match name {
+            "unreadable" => Ok(Self::Unreadable),
+            "unstorable" => Ok(Self::Unstorable),
+            other => Err(Error::Inconsistent {
+                place: "stripe_parked_objects.code",
+                cause: other.into(),
+            }),
+        }
+    }
+}
+
+/// An object that could not be read or stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ParkedObject {
-    /// The list that it is of.
+    /// The list that it is of, `charges` for one.
     pub list: String,
     /// Stripe's id of it.
     pub object_id: String,
-    /// As Stripe sent it.
+    /// Its JSON.
     pub raw: String,
-    /// What was not understood.
-    pub error: String,
+    /// Why.
+    pub code: Code,
+    /// The same in words, which may quote a value of it.
+    pub detail: String,
+}
+
+/// A parked object with the time at which it was last found to be one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// What is parked.
+    pub object: ParkedObject,
+    /// Since when.
+    pub parked_at: DateTime<Utc>,
+}
+
+struct Row {
+    list: String,
+    object_id: String,
+    raw: String,
+    code: String,
+    error: String,
+    parked_at: DateTime<Utc>,
+}
+
+impl TryFrom<Row> for Found {
+    type Error = Error;
+
+    fn try_from(row: Row) -> Result<Self, Error> {
+        Ok(Self {
+            object: ParkedObject {
+                list: row.list,
+                object_id: row.object_id,
+                raw: row.raw,
+                code: Code::parse(&row.code)?,
+                detail: row.error,
+            },
+            parked_at: row.parked_at,
+        })
+    }
+}
+
+/// The id under which an object is kept. What is too long for an index is cut, with a digest of the whole.
+fn stored_id(id: &str) -> String {
+    const LONGEST: usize = 255;
+    if id.len() <= LONGEST {
+        return id.to_owned();
+    }
+    let beginning: String = id.chars().take(32).collect();
+    let digest = hex::encode(Sha256::digest(id.as_bytes()));
+    format!("{beginning}…{digest}")
 }
 
 /// Parks objects, each at most once, replacing what was parked of them.
@@ -31,21 +114,24 @@ pub async fn park(
     now: DateTime<Utc>,
 ) -> Result<(), Error> {
     let lists: Vec<&str> = objects.iter().map(|o| o.list.as_str()).collect();
-    let ids: Vec<&str> = objects.iter().map(|o| o.object_id.as_str()).collect();
+    let ids: Vec<String> = objects.iter().map(|o| stored_id(&o.object_id)).collect();
     let raw: Vec<&str> = objects.iter().map(|o| o.raw.as_str()).collect();
-    let errors: Vec<&str> = objects.iter().map(|o| o.error.as_str()).collect();
+    let codes: Vec<&str> = objects.iter().map(|o| o.code.as_str()).collect();
+    let details: Vec<&str> = objects.iter().map(|o| o.detail.as_str()).collect();
     sqlx::query!(
         "INSERT INTO stripe_parked_objects
-             (organization_id, connection_id, list, object_id, raw, error, parked_at)
-         SELECT $1, $2, incoming.*, $7 FROM UNNEST($3::TEXT[], $4::TEXT[], $5::TEXT[], $6::TEXT[]) AS incoming
+             (organization_id, connection_id, list, object_id, raw, code, error, parked_at)
+         SELECT $1, $2, incoming.*, $8
+         FROM UNNEST($3::TEXT[], $4::TEXT[], $5::TEXT[], $6::TEXT[], $7::TEXT[]) AS incoming
          ON CONFLICT (organization_id, connection_id, list, object_id) DO UPDATE
-         SET raw = EXCLUDED.raw, error = EXCLUDED.error",
+         SET raw = EXCLUDED.raw, code = EXCLUDED.code, error = EXCLUDED.error, parked_at = EXCLUDED.parked_at",
         organization.as_str(),
         connection_id,
         &lists as &[&str],
-        &ids as &[&str],
+        &ids,
         &raw as &[&str],
-        &errors as &[&str],
+        &codes as &[&str],
+        &details as &[&str],
         now,
     )
     .execute(conn)
@@ -61,29 +147,33 @@ pub async fn release(
     list: &str,
     object_ids: &[&str],
 ) -> Result<(), Error> {
+    let ids: Vec<String> = object_ids.iter().map(|id| stored_id(id)).collect();
     sqlx::query!(
         "DELETE FROM stripe_parked_objects
          WHERE organization_id = $1 AND connection_id = $2 AND list = $3 AND object_id = ANY($4)",
         organization.as_str(),
         connection_id,
         list,
-        object_ids as &[&str],
+        &ids,
     )
     .execute(conn)
     .await?;
     Ok(())
 }
 
-/// Lets go of everything, since all of it is read again.
-pub async fn release_all(
+/// Lets go of what was not parked since `since`: everything was listed again from then on, and did not show it.
+pub async fn release_older(
     conn: &mut PgConnection,
     organization: &OrganizationId,
     connection_id: &str,
+    since: DateTime<Utc>,
 ) -> Result<(), Error> {
     sqlx::query!(
-        "DELETE FROM stripe_parked_objects WHERE organization_id = $1 AND connection_id = $2",
+        "DELETE FROM stripe_parked_objects
+         WHERE organization_id = $1 AND connection_id = $2 AND parked_at < $3",
         organization.as_str(),
         connection_id,
+        since,
     )
     .execute(conn)
     .await?;
@@ -108,4 +198,68 @@ pub async fn count(
         .into_iter()
         .map(|row| (row.list, row.count))
         .collect())
+}
+
+/// The parked object of this id, if it is one.
+pub async fn find(
+    conn: &mut PgConnection,
+    organization: &OrganizationId,
+    connection_id: &str,
+    list: &str,
+    object_id: &str,
+) -> Result<Option<Found>, Error> {
+    let row = sqlx::query_as!(
+        Row,
+        "SELECT list, object_id, raw, code, error, parked_at FROM stripe_parked_objects
+         WHERE organization_id = $1 AND connection_id = $2 AND list = $3 AND object_id = $4",
+        organization.as_str(),
+        connection_id,
+        list,
+        stored_id(object_id),
+    )
+    .fetch_optional(conn)
+    .await?;
+    row.map(Found::try_from).transpose()
+}
+
+/// What is parked, of one list or of all, by list and id: `limit` objects after the one given.
+pub async fn list(
+    conn: &mut PgConnection,
+    organization: &OrganizationId,
+    connection_id: &str,
+    list: Option<&str>,
+    after: Option<(&str, &str)>,
+    limit: i64,
+) -> Result<Vec<Found>, Error> {
+    let (after_list, after_id) = after.unzip();
+    let rows = sqlx::query_as!(
+        Row,
+        r#"SELECT list, object_id, raw, code, error, parked_at FROM stripe_parked_objects
+           WHERE organization_id = $1 AND connection_id = $2
+               AND ($3::TEXT IS NULL OR list = $3)
+               AND ($4::TEXT IS NULL OR (list COLLATE "C", object_id) > ($4, $5::TEXT))
+           ORDER BY list COLLATE "C", object_id LIMIT $6"#,
+        organization.as_str(),
+        connection_id,
+        list,
+        after_list,
+        after_id,
+        limit,
+    )
+    .fetch_all(conn)
+    .await?;
+    rows.into_iter().map(Found::try_from).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_of_any_length_are_kept_apart() {
+        assert_eq!(stored_id("ch_1"), "ch_1");
+        let long = |end: &str| stored_id(&format!("{}{end}", "é".repeat(5_000)));
+        assert_ne!(long("a"), long("b"));
+        assert!(long("a").len() <= 255 && long("a").starts_with("éé"));
+    }
 }

@@ -288,6 +288,20 @@ pub async fn cancel_all(
     Ok(())
 }
 
+/// Removes every job of an organization that is being deleted.
+pub async fn delete_all(
+    conn: &mut PgConnection,
+    organization: &OrganizationId,
+) -> Result<(), Error> {
+    sqlx::query!(
+        "DELETE FROM sync_jobs WHERE organization_id = $1",
+        organization.as_str()
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
 /// Makes a failed or cancelled job pending again, its plan kept. False when it is neither.
 ///
 /// # Errors

@@ -10,6 +10,7 @@ use sqlx::types::Json;
 use crate::catalogue::ObjectType;
 use crate::db::Error;
 use crate::money::Totals;
+use crate::sync::{JobError, JobType};
 use crate::tenant::OrganizationId;
 
 /// The sync state of a connection.
@@ -17,7 +18,7 @@ use crate::tenant::OrganizationId;
 pub struct SyncState {
     /// First covered instant; none until something is covered.
     pub covered_from: Option<DateTime<Utc>>,
-    /// First instant after the covered range.
+    /// The instant up to which Stripe was read.
     pub covered_to: Option<DateTime<Utc>>,
     /// When a full job last covered the whole range.
     pub full_synced_at: Option<DateTime<Utc>>,
@@ -125,6 +126,8 @@ fn object_types(names: &[String]) -> BTreeSet<ObjectType> {
 pub struct Reached {
     /// Where the covered range begins.
     pub covered_from: DateTime<Utc>,
+    /// The instant up to which Stripe was read.
+    pub covered_to: DateTime<Utc>,
     /// Set by a full job.
     pub full_synced_at: Option<DateTime<Utc>>,
     /// Events at or after it are read next.
@@ -146,7 +149,8 @@ pub struct Relisted {
     pub rows_repaired: i64,
 }
 
-/// Stores how far a job came.
+/// Stores how far a job came, and forgets failures before it: a full job makes every row anew, by the rules and
+/// in the time zone of now.
 pub async fn set_reached(
     conn: &mut PgConnection,
     organization: &OrganizationId,
@@ -157,7 +161,9 @@ pub async fn set_reached(
         "UPDATE stripe_sync_state
          SET covered_from = $3, full_synced_at = COALESCE($4, full_synced_at), events_cursor = $5,
              applied_events = $6, read_with = $7,
-             relisted_on = COALESCE($8, relisted_on), rows_repaired = COALESCE($9, rows_repaired)
+             relisted_on = COALESCE($8, relisted_on), rows_repaired = COALESCE($9, rows_repaired),
+             failing_jobs = CASE WHEN $4 IS NULL THEN failing_jobs - 'sync' ELSE '{}' END,
+             covered_to = GREATEST(covered_to, $10)
          WHERE organization_id = $1 AND connection_id = $2",
         organization.as_str(),
         connection_id,
@@ -168,6 +174,7 @@ pub async fn set_reached(
         &reached.read_with,
         reached.relisted.map(|relisted| relisted.on),
         reached.relisted.map(|relisted| relisted.rows_repaired),
+        reached.covered_to,
     )
     .execute(conn)
     .await?;
@@ -186,7 +193,9 @@ pub async fn set_reached_if_settled(
         "UPDATE stripe_sync_state AS state
          SET covered_from = $3, full_synced_at = COALESCE($4, full_synced_at), events_cursor = $5,
              applied_events = $6, read_with = $7,
-             relisted_on = COALESCE($8, relisted_on), rows_repaired = COALESCE($9, rows_repaired)
+             relisted_on = COALESCE($8, relisted_on), rows_repaired = COALESCE($9, rows_repaired),
+             failing_jobs = CASE WHEN $4 IS NULL THEN failing_jobs - 'sync' ELSE '{}' END,
+             covered_to = GREATEST(covered_to, $10)
          WHERE organization_id = $1 AND connection_id = $2 AND stale_catalogue_types = '{}'
            AND NOT EXISTS (
                SELECT FROM stripe_stale_days AS stale
@@ -201,10 +210,60 @@ pub async fn set_reached_if_settled(
         &reached.read_with,
         reached.relisted.map(|relisted| relisted.on),
         reached.relisted.map(|relisted| relisted.rows_repaired),
+        reached.covered_to,
     )
     .execute(conn)
     .await?;
     Ok(stored.rows_affected() == 1)
+}
+
+/// Notes that a job failed for good; the connection's warnings say so until one that does the same work
+/// completes.
+pub async fn note_failed_job(
+    conn: &mut PgConnection,
+    organization: &OrganizationId,
+    connection_id: &str,
+    job_type: JobType,
+    error: &JobError,
+    now: DateTime<Utc>,
+) -> Result<(), Error> {
+    sqlx::query!(
+        "UPDATE stripe_sync_state
+         SET failing_jobs = failing_jobs || jsonb_build_object($3::TEXT, jsonb_build_object(
+             'since', COALESCE(failing_jobs #> ARRAY[$3, 'since'], to_jsonb($4::TIMESTAMPTZ)),
+             'count', COALESCE((failing_jobs #>> ARRAY[$3, 'count'])::BIGINT, 0) + 1,
+             'code', $5::TEXT, 'message', $6::TEXT))
+         WHERE organization_id = $1 AND connection_id = $2",
+        organization.as_str(),
+        connection_id,
+        job_type.work(),
+        now,
+        error.code,
+        error.message
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Forgets failures of jobs that work on stored rows alone, when one completes. Those of syncs are forgotten
+/// by [`set_reached`].
+pub async fn forget_failed_jobs(
+    conn: &mut PgConnection,
+    organization: &OrganizationId,
+    connection_id: &str,
+    job_type: JobType,
+) -> Result<(), Error> {
+    sqlx::query!(
+        "UPDATE stripe_sync_state SET failing_jobs = failing_jobs - $3::TEXT
+         WHERE organization_id = $1 AND connection_id = $2 AND failing_jobs ? $3",
+        organization.as_str(),
+        connection_id,
+        job_type.work()
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
 }
 
 /// Narrows the covered range to begin no earlier than `from`, when what was before it has been removed.
@@ -249,12 +308,10 @@ pub async fn refresh_totals(
         .filter(|sum| sum.charges > 0)
         .map(|sum| (sum.currency.as_str(), sum.net))
         .collect();
-    // `to` follows the newest charge read: the instant after its second.
     sqlx::query!(
         "UPDATE stripe_sync_state AS state
          SET charges_synced = $3, total_revenue_synced = $4,
              last_charge_id = newest.charge_id,
-             covered_to = COALESCE(newest.created_at + INTERVAL '1 second', state.covered_to, state.covered_from),
              next_sync_from = COALESCE(newest.created_at, state.covered_from)
          FROM (SELECT 1) AS one LEFT JOIN LATERAL (
              SELECT charge_id, created_at FROM stripe_revenue_data

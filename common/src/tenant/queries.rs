@@ -61,6 +61,101 @@ pub async fn all_organizations(conn: &mut PgConnection) -> Result<Vec<Organizati
         .collect()
 }
 
+/// An organization as listed.
+#[derive(Debug, Clone)]
+pub struct ListedOrganization {
+    /// The organization.
+    pub organization_id: OrganizationId,
+    /// For people.
+    pub name: String,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+    /// How many connections it has, those that are being deleted not counted.
+    pub connections: i64,
+}
+
+/// All organizations, by id. Needs the scheduler's role, which sees every tenant.
+pub async fn list_organizations(conn: &mut PgConnection) -> Result<Vec<ListedOrganization>, Error> {
+    sqlx::query!(
+        r#"SELECT organization_id, name, created_at,
+                  (SELECT COUNT(*) FROM platform_connections AS connection
+                   WHERE connection.organization_id = organization.organization_id
+                     AND connection.deleting_at IS NULL) AS "connections!"
+           FROM organizations AS organization ORDER BY organization_id"#
+    )
+    .fetch_all(conn)
+    .await?
+    .into_iter()
+    .map(|row| {
+        Ok(ListedOrganization {
+            organization_id: db::organization_id(row.organization_id)?,
+            name: row.name,
+            created_at: row.created_at,
+            connections: row.connections,
+        })
+    })
+    .collect()
+}
+
+/// Gives an organization another name; false when it does not exist.
+pub async fn rename_organization(
+    conn: &mut PgConnection,
+    organization: &OrganizationId,
+    name: &str,
+) -> Result<bool, Error> {
+    let renamed = sqlx::query!(
+        "UPDATE organizations SET name = $2 WHERE organization_id = $1",
+        organization.as_str(),
+        name
+    )
+    .execute(conn)
+    .await?;
+    Ok(renamed.rows_affected() == 1)
+}
+
+/// Locks an organization until the transaction ends, so that nothing is added to it; false when it does not exist.
+pub async fn lock_organization(
+    conn: &mut PgConnection,
+    organization: &OrganizationId,
+) -> Result<bool, Error> {
+    let locked = sqlx::query!(
+        "SELECT 1 AS locked FROM organizations WHERE organization_id = $1 FOR UPDATE",
+        organization.as_str()
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(locked.is_some())
+}
+
+/// Removes an organization and its tokens. Its connections and jobs must be gone, and the organization be locked.
+pub async fn delete_organization(
+    conn: &mut PgConnection,
+    organization: &OrganizationId,
+) -> Result<(), Error> {
+    delete_tokens(&mut *conn, organization).await?;
+    sqlx::query!(
+        "DELETE FROM organizations WHERE organization_id = $1",
+        organization.as_str()
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Removes every token of an organization.
+pub async fn delete_tokens(
+    conn: &mut PgConnection,
+    organization: &OrganizationId,
+) -> Result<(), Error> {
+    sqlx::query!(
+        "DELETE FROM api_tokens WHERE organization_id = $1",
+        organization.as_str()
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
 /// What is stored of a new token.
 #[derive(Debug)]
 pub struct NewToken<'a> {
@@ -168,6 +263,22 @@ pub async fn list_tokens(
         })
     })
     .collect()
+}
+
+/// What a token is called, and from when on it is refused; none when there is no such token.
+pub async fn token_name(
+    conn: &mut PgConnection,
+    organization: &OrganizationId,
+    token_id: Uuid,
+) -> Result<Option<(String, Option<DateTime<Utc>>)>, Error> {
+    let found = sqlx::query!(
+        "SELECT name, expires_at FROM api_tokens WHERE organization_id = $1 AND token_id = $2",
+        organization.as_str(),
+        token_id
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(found.map(|token| (token.name, token.expires_at)))
 }
 
 /// Revokes the token of this id; false when there is none, or it was revoked before.

@@ -11,7 +11,7 @@
 //! gone is refused by Stripe; the range then begins again at its narrowed end, which reads one second twice
 //! and loses nothing.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::panic;
 use std::sync::Arc;
 
@@ -91,7 +91,7 @@ async fn read_list(
             };
             asked.push((range.to, range.seconds()));
             let (source, expand) = (Arc::clone(source), Arc::clone(&expand));
-            let read = async move { read_page(&source, list, range, &expand).await };
+            let read = async move { read_page(&source, list, range, &expand, None).await };
             in_flight.spawn(read.in_current_span());
         }
         let Some(answer) = in_flight.join_next().await else {
@@ -174,12 +174,13 @@ fn parts(mut rest: Range, split_at: &[DateTime<Utc>]) -> (Range, Vec<Range>) {
     (rest, older)
 }
 
-/// The next page of a range, and what is left of it.
+/// The next page of a range, and what is left of it. Of the objects only the `wanted` ones are read, or all.
 pub(crate) async fn read_page(
     source: &Source,
     list: List,
     range: Range,
     expand: &[String],
+    wanted: Option<&BTreeSet<String>>,
 ) -> Result<(FetchedPage, Option<Range>), Error> {
     let path = path_of(list);
     let expand: Vec<&str> = expand.iter().map(String::as_str).collect();
@@ -200,8 +201,8 @@ pub(crate) async fn read_page(
         }
         answer => answer?,
     };
-    let (heads, objects) = objects::read(source, list, &page.data).await?;
-    let listed = listed(heads, range.to);
+    let (heads, objects) = objects::read(source, list, &page.data, wanted).await?;
+    let listed = listed(heads, &range);
     let oldest = listed.last().filter(|_| page.has_more).cloned();
     let page = FetchedPage {
         list,
@@ -220,14 +221,15 @@ pub(crate) async fn read_page(
     Ok((page, next))
 }
 
-/// Ids with their creation; an object that does not show it is as new as the one before it, since lists
-/// are in that order.
-fn listed(heads: Vec<Head>, range_to: DateTime<Utc>) -> Vec<(String, DateTime<Utc>)> {
-    let mut newest = range_to - TimeDelta::seconds(1);
+/// Ids with their creation; an object that does not show it, or one that cannot be right, is as new as the one before
+/// it, since lists are in that order. What is left of a range goes by the last of these.
+fn listed(heads: Vec<Head>, range: &Range) -> Vec<(String, DateTime<Utc>)> {
+    let mut newest = range.to - TimeDelta::seconds(1);
     heads
         .into_iter()
         .map(|head| {
-            newest = head.created_at.unwrap_or(newest);
+            let possible = |at: &DateTime<Utc>| range.from <= *at && *at <= newest;
+            newest = head.created_at.filter(possible).unwrap_or(newest);
             (head.id, newest)
         })
         .collect()
@@ -265,6 +267,23 @@ mod tests {
         assert_eq!(spans, [(at(50), at(75)), (at(25), at(50)), (at(0), at(25))]);
         assert!(older.iter().all(|part| part.after.is_none()));
         assert_eq!(parts(rest.clone(), &[]), (rest, Vec::new()));
+    }
+
+    #[test]
+    fn an_object_of_an_impossible_creation_hides_nothing_of_its_range() {
+        let range = Range {
+            from: at(100),
+            to: at(200),
+            after: None,
+        };
+        let heads = [Some(150), Some(1), None, Some(140), Some(9_999), Some(120)];
+        let heads = heads.map(|second| Head {
+            id: "ch_a".into(),
+            created_at: second.map(at),
+        });
+        let listed = listed(heads.into(), &range);
+        let seconds: Vec<i64> = listed.iter().map(|(_, at)| at.timestamp()).collect();
+        assert_eq!(seconds, [150, 150, 150, 140, 140, 120]);
     }
 
     #[test]

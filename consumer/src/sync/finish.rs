@@ -44,6 +44,9 @@ pub(super) async fn complete(run: &Run<'_>, reached: Option<&Reached>) -> Result
             connection::queries::set_next_sync(&mut tx, organization, connection_id, next).await?;
         }
     }
+    if reached.is_none() {
+        state::forget_failed_jobs(&mut tx, organization, connection_id, run.job.job_type).await?;
+    }
     state::refresh_totals(&mut tx, organization, connection_id).await?;
     complete_job(&mut tx, &run.fence, now).await?;
     run.commit(tx).await?;

@@ -2,11 +2,12 @@
 //! with the rows.
 //!
 //! "Now" is noted as the events cursor before the first listing, so a change made while pages are read
-//! is seen by the next incremental job. A job that was interrupted goes on from its plan; one whose plan
+//! is seen by the next incremental job; what changed before it is in the pages, and its events are noted as applied. A job that was interrupted goes on from its plan; one whose plan
 //! waited longer than Stripe keeps events begins anew.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use common::analytics::refresh::Taken;
@@ -21,8 +22,9 @@ use common::{db, dispute};
 use futures::FutureExt as _;
 use tokio::sync::mpsc;
 
+use super::events::Superseded;
 use super::fetch::{self, FetchedPage};
-use super::source::Source;
+use super::source::{STRIPE_CLOCK_STEP, Source};
 use super::sweep::Sweep;
 use super::write::{self, Batch};
 use super::{Run, finish};
@@ -54,23 +56,31 @@ pub(super) async fn run(run: &Run<'_>) -> Result<(), Error> {
             && plan.reading(List::Charges).is_some()
             && plan.events_cursor > now - EVENTS_KEPT
     };
-    let plan = match plan.filter(goes_on) {
-        Some(plan) => plan,
-        None => begin(run, covered_from, now, &read_with).await?,
-    };
     let source = run.source()?;
+    let (plan, mut superseded) = if let Some(plan) = plan.filter(goes_on) {
+        (plan, Superseded::default())
+    } else {
+        let plan = begin(run, covered_from, now, &read_with).await?;
+        let superseded = Superseded::read(run, &source, plan.events_cursor).await?;
+        (plan, superseded)
+    };
     let read = if plan.is_done() {
         Read { plan, rows: 0 }
     } else {
-        read_and_write(run, &source, plan, Keep::Plan).await?
+        read_and_write(run, &source, plan, Keep::Plan, &mut superseded).await?
     };
     // Everything is as of when the plan was made, which may have been by an attempt of long ago.
     let begun_at = read.plan.to.min(now);
+    // The plan counts in seconds: what was parked in the second of its beginning may be its own.
+    release_parked_before(run, read.plan.to - TimeDelta::seconds(1)).await?;
+    // By Stripe's clock where ours is ahead: the cursor is.
+    let stripe_at = read.plan.events_cursor + run.lag() + STRIPE_CLOCK_STEP;
     let reached = Reached {
         covered_from,
+        covered_to: begun_at.min(stripe_at),
         full_synced_at: Some(begun_at),
         events_cursor: read.plan.events_cursor,
-        applied_events: Vec::new(),
+        applied_events: superseded.ids_since(read.plan.events_cursor),
         read_with,
         relisted: Some(Relisted {
             on: begun_at.date_naive(),
@@ -123,11 +133,21 @@ async fn begin(
             forget(run, &mut tx, list).await?;
         }
     }
-    // What is listed again is parked again, if it still cannot be read.
-    parked::release_all(&mut tx, run.organization(), run.connection_id()).await?;
     fenced_progress(&mut tx, &run.fence, Progress::default(), Some(&plan)).await?;
     run.commit(tx).await?;
     Ok(plan)
+}
+
+/// What is listed again is let go of as it is read, or parked again. All else that is parked is no longer listed.
+async fn release_parked_before(run: &Run<'_>, begun_at: DateTime<Utc>) -> Result<(), Error> {
+    if !run.has_parked.load(Ordering::Relaxed) {
+        return Ok(());
+    }
+    let mut tx = run.transaction().await?;
+    parked::release_older(&mut tx, run.organization(), run.connection_id(), begun_at).await?;
+    fenced_progress(&mut tx, &run.fence, Progress::default(), None).await?;
+    run.commit(tx).await?;
+    Ok(())
 }
 
 async fn forget(run: &Run<'_>, tx: &mut sqlx::PgConnection, list: List) -> Result<(), db::Error> {
@@ -172,12 +192,13 @@ pub(super) async fn read_and_write(
     source: &Arc<Source>,
     plan: Plan,
     keep: Keep,
+    superseded: &mut Superseded,
 ) -> Result<Read, Error> {
     let (sender, receiver) = mpsc::channel::<FetchedPage>(PAGES_AHEAD);
     let (beside, besides) = mpsc::unbounded_channel();
     let expand = |list: List| run.list_expansions(list);
     let read = fetch::read_plan(source, plan.clone(), expand, sender);
-    let write = write_pages(run, source, plan, receiver, beside, keep);
+    let write = write_pages(run, source, plan, receiver, beside, keep, superseded);
     let work_beside = work_beside(run, besides);
     // Each has a place of its own: together they are more than a stack should hold.
     let (mut read, mut write, work_beside) = (read.boxed(), write.boxed(), work_beside.boxed());
@@ -251,6 +272,7 @@ async fn write_pages(
     mut receiver: mpsc::Receiver<FetchedPage>,
     beside: mpsc::UnboundedSender<Beside>,
     keep: Keep,
+    superseded: &mut Superseded,
 ) -> Result<Read, Error> {
     let lag = run.lag();
     let mut sweep = Sweep::default();
@@ -268,6 +290,7 @@ async fn write_pages(
             left -= 1;
             lines += page.objects.lines();
             sweep.note(&plan, &page, &mut batch.swept);
+            superseded.note(&page);
             let oldest = page
                 .oldest
                 .as_ref()
@@ -292,7 +315,7 @@ async fn write_pages(
                 Keep::Plan => Some(&plan),
                 Keep::Nothing => None,
             };
-            rows += write::commit(run, std::mem::take(&mut batch), kept).await?;
+            rows += write::commit(run, source, std::mem::take(&mut batch), kept).await?;
         }
         if keep == Keep::Plan {
             let days = plan.whole_days(|instant| run.connection.date_of(instant));

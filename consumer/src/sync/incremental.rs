@@ -5,28 +5,30 @@
 //! events are listed: those that change rows are more than Stripe's filter of 20 can name, and two lists
 //! would be two requests. A run that finds nothing ends in one transaction. The first run of a day lists the last days again ([`super::relist`]).
 
+use std::collections::{BTreeSet, HashSet};
+use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
 use chrono::{DateTime, Utc};
-use common::catalogue::CatalogObject;
-use common::charge::outside;
+use common::catalogue::{CatalogObject, ObjectType};
+use common::charge::{self, outside};
 use common::connection;
-use common::stripe::{Event, ListQuery};
+use common::purchase::{self, PurchaseKind};
 use common::sync::lease::{Progress, complete_idle, fenced_progress, widen_to_full};
 use common::sync::schedule::next_sync_at;
 use common::sync::state::{self, Reached};
-use common::sync::{List, ParkedObject, Range};
+use common::sync::{List, ParkedObject, Span};
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 
 use super::changes::{Changes, Ids};
 use super::objects::{self, CUSTOMERS, Objects, path_of};
 use super::source::Source;
+use super::windows::{self, Window};
 use super::write::{self, Batch};
-use super::{Run, fetch, finish, full, relist};
+use super::{Run, events, fetch, finish, full, relist};
 use crate::outcome::Error;
 
-const EVENTS: &str = "/v1/events";
 /// Objects read one by one between two commits.
 const OBJECTS_PER_COMMIT: usize = 100;
 /// Objects asked for at the same time.
@@ -54,6 +56,15 @@ pub(super) async fn run(run: &Run<'_>) -> Result<(), Error> {
     let source = run.source()?;
     let read = read_events(&source, cursor, &run.state.applied_events).await?;
     let next_cursor = cursor.max(source.no_later_than_stripe(now) - run.lag());
+    let next = Reached {
+        covered_from: run.connection.covered_from(),
+        covered_to: source.read_until(now),
+        full_synced_at: None,
+        events_cursor: next_cursor,
+        applied_events: read.created_since(next_cursor),
+        read_with: run.read_with(),
+        relisted: None,
+    };
     apply(run, &source, &read.changes).await?;
     let relisted = relist::when_due(run, &source, now).await?;
     let nothing_happened = read.changes.is_empty()
@@ -61,7 +72,7 @@ pub(super) async fn run(run: &Run<'_>) -> Result<(), Error> {
         && relisted.is_none()
         && !run.has_parked.load(Ordering::Relaxed);
     let requests = source.new_requests();
-    if nothing_happened && complete_at_once(run, next_cursor, &read, requests).await? {
+    if nothing_happened && complete_at_once(run, &next, requests).await? {
         return Ok(());
     }
     let mut rest = Batch {
@@ -71,39 +82,19 @@ pub(super) async fn run(run: &Run<'_>) -> Result<(), Error> {
     rest.objects.parked.extend(read.parked.iter().cloned());
     let readable = read.seen.iter().map(|(id, _)| ("events", id.clone()));
     rest.objects.not_kept.extend(readable);
-    write::commit(run, rest, None).await?;
-    let reached = Reached {
-        relisted,
-        ..reached(run, next_cursor, &read)
-    };
+    write::commit(run, &source, rest, None).await?;
+    let reached = Reached { relisted, ..next };
     finish::complete(run, Some(&reached)).await
-}
-
-fn reached(run: &Run<'_>, events_cursor: DateTime<Utc>, read: &ReadEvents) -> Reached {
-    Reached {
-        covered_from: run.connection.covered_from(),
-        full_synced_at: None,
-        events_cursor,
-        applied_events: read.created_since(events_cursor),
-        read_with: run.read_with(),
-        relisted: None,
-    }
 }
 
 /// Completes a job that has nothing to write, in one transaction: most jobs are of connections on which nothing
 /// happened, and what each costs bounds how many connections a consumer serves. False, with nothing done, when
 /// an earlier job left days or the catalogue to be made anew.
-async fn complete_at_once(
-    run: &Run<'_>,
-    events_cursor: DateTime<Utc>,
-    read: &ReadEvents,
-    requests: i64,
-) -> Result<bool, Error> {
+async fn complete_at_once(run: &Run<'_>, reached: &Reached, requests: i64) -> Result<bool, Error> {
     let (organization, connection_id) = (run.organization(), run.connection_id());
     let now = run.engine.clock.now();
     let mut tx = run.transaction().await?;
-    let reached = reached(run, events_cursor, read);
-    if !state::set_reached_if_settled(&mut tx, organization, connection_id, &reached).await? {
+    if !state::set_reached_if_settled(&mut tx, organization, connection_id, reached).await? {
         return Ok(false);
     }
     if run.connection.problem.is_some() {
@@ -144,36 +135,19 @@ async fn read_events(
     cursor: DateTime<Utc>,
     applied: &[String],
 ) -> Result<ReadEvents, Error> {
+    let applied: HashSet<&str> = applied.iter().map(String::as_str).collect();
     let mut read = ReadEvents::default();
-    let mut after: Option<String> = None;
-    loop {
-        let query = ListQuery {
-            created_gte: Some(cursor.timestamp()),
-            starting_after: after.as_deref(),
-            ..ListQuery::default()
-        };
-        let page = source.list(EVENTS, &query).await?;
-        let mut oldest = None;
-        for raw in &page.data {
-            let head = objects::head(EVENTS, raw)?;
-            match objects::parse::<Event>(raw) {
-                Ok(event) => {
-                    if !applied.contains(&event.id) {
-                        read.changes.add(&event);
-                    }
-                    read.seen.push((event.id, event.created));
-                }
-                Err(cause) => read
-                    .parked
-                    .push(objects::parked("events", EVENTS, raw, &cause)?),
+    events::each(source, cursor, usize::MAX, |event| match event {
+        Ok(event) => {
+            if !applied.contains(event.id.as_str()) {
+                read.changes.add(&event);
             }
-            oldest = Some(head.id);
+            read.seen.push((event.id, event.created));
         }
-        after = oldest.filter(|_| page.has_more);
-        if after.is_none() {
-            return Ok(read);
-        }
-    }
+        Err(parked) => read.parked.push(parked),
+    })
+    .await?;
+    Ok(read)
 }
 
 /// Reads every changed object once and writes it; what charges refer to before the charges.
@@ -187,7 +161,7 @@ async fn apply(run: &Run<'_>, source: &Source, changes: &Changes) -> Result<(), 
     if !run.may_read("customers") {
         return Ok(());
     }
-    let customers: Vec<&String> = changes.customers.iter().collect();
+    let customers = customers_to_read(run, &changes.customers).await?;
     for chunk in customers.chunks(OBJECTS_PER_COMMIT) {
         let asked: Vec<BoxFuture<'_, _>> = chunk
             .iter()
@@ -202,37 +176,151 @@ async fn apply(run: &Run<'_>, source: &Source, changes: &Changes) -> Result<(), 
             batch.objects.append(objects);
         }
         batch.requests = source.new_requests();
-        write::commit(run, batch, None).await?;
+        write::commit(run, source, batch, None).await?;
     }
     Ok(())
 }
 
-/// Reads changed objects of one list: several new ones by listing them, the others by their ids. What the
-/// list does not show yet is left to be read by its id.
+/// The changed customers that stored rows show and that did not come with a charge since: a customer of no stored
+/// charge comes with its first one.
+async fn customers_to_read(
+    run: &Run<'_>,
+    changed: &BTreeSet<String>,
+) -> Result<Vec<String>, Error> {
+    let not_read: Vec<&str> = {
+        let known = run.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let ids = changed.iter().map(String::as_str);
+        ids.filter(|id| !known.was_read(id)).collect()
+    };
+    if not_read.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut tx = run.transaction().await?;
+    let referred = charge::queries::referred(
+        &mut tx,
+        run.organization(),
+        run.connection_id(),
+        ObjectType::Customer,
+        &not_read,
+    )
+    .await?;
+    run.commit(tx).await?;
+    Ok(referred)
+}
+
+/// Reads changed objects of one list: by pages where these show several of them, the others by their ids. What the
+/// list does not show yet is read by its id as well.
 async fn read_changed(run: &Run<'_>, source: &Source, list: List, ids: Ids) -> Result<(), Error> {
-    let mut left = within_range(run, list, ids).await?;
-    if let Some(mut range) = range_of_new(run, &left) {
-        let expand = run.list_expansions(list);
-        loop {
-            let (page, rest) = fetch::read_page(source, list, range, &expand).await?;
-            for (id, _) in &page.listed {
-                left.remove(id);
-            }
-            let batch = Batch {
-                objects: page.objects,
-                requests: source.new_requests(),
-                ..Batch::default()
-            };
-            write::commit(run, batch, None).await?;
-            match rest {
-                Some(rest) => range = rest,
-                None => break,
-            }
+    let ids = within_range(run, list, ids).await?;
+    let (windows, mut by_id) = plan_requests(run, list, ids).await?;
+    let expand = run.list_expansions(list);
+    let asked: Vec<BoxFuture<'_, _>> = windows
+        .into_iter()
+        .map(|window| read_window(source, list, window, &expand).boxed())
+        .collect();
+    let mut read = stream::iter(asked).buffered(ASKED_AT_ONCE);
+    while let Some((objects, not_shown)) = read.try_next().await? {
+        by_id.extend(not_shown);
+        let batch = Batch {
+            objects,
+            requests: source.new_requests(),
+            ..Batch::default()
+        };
+        write::commit(run, source, batch, None).await?;
+    }
+    drop(read);
+    retrieve_and_write(run, source, list, &by_id).await?;
+    Ok(())
+}
+
+/// Which objects to read by pages, and which by their ids.
+async fn plan_requests(
+    run: &Run<'_>,
+    list: List,
+    mut ids: Ids,
+) -> Result<(Vec<Window>, Vec<String>), Error> {
+    if ids.len() < 2 {
+        return Ok((Vec::new(), ids.into_keys().collect()));
+    }
+    let (organization, connection_id) = (run.organization(), run.connection_id());
+    let mut tx = run.transaction().await?;
+    if list == List::Charges {
+        // Events of refunds and disputes name the charge and not when it was made.
+        let undated = ids.iter().filter(|(_, created)| created.is_none());
+        let undated: Vec<String> = undated.map(|(id, _)| id.clone()).collect();
+        let stored =
+            charge::queries::created_of(&mut tx, organization, connection_id, &undated).await?;
+        for (id, created_at) in stored {
+            ids.insert(id, Some(created_at.timestamp()));
         }
     }
-    let left: Vec<String> = left.into_keys().collect();
-    retrieve_and_write(run, source, list, &left).await?;
-    Ok(())
+    let (dated, undated): (Vec<_>, Vec<_>) = ids.into_iter().partition(|(_, created)| {
+        created
+            .and_then(|at| DateTime::from_timestamp(at, 0))
+            .is_some()
+    });
+    let dated = dated.into_iter();
+    let mut dated: Vec<(i64, String)> = dated
+        .filter_map(|(id, created)| Some((created?, id)))
+        .collect();
+    dated.sort_unstable_by(|one, other| other.cmp(one));
+    let gaps = dated.iter().zip(dated.iter().skip(1));
+    let gaps: Vec<Span> = gaps
+        .map(|((newer, _), (older, _))| Span {
+            from: DateTime::from_timestamp(*older, 0).unwrap_or_default(),
+            to: DateTime::from_timestamp(*newer, 0).unwrap_or_default(),
+        })
+        .collect();
+    let between = match list {
+        List::Charges => {
+            charge::queries::count_between(&mut tx, organization, connection_id, &gaps).await?
+        }
+        List::Invoices | List::CheckoutSessions => {
+            let kind = match list {
+                List::Invoices => PurchaseKind::Invoice,
+                _ => PurchaseKind::CheckoutSession,
+            };
+            purchase::queries::count_between(&mut tx, organization, connection_id, kind, &gaps)
+                .await?
+        }
+        // Few, and no index counts them: those that are new are near each other.
+        List::Products | List::Prices | List::Disputes => {
+            let is_new = |gap: &Span| run.state.next_sync_from.is_some_and(|at| gap.from >= at);
+            gaps.iter()
+                .map(|gap| if is_new(gap) { 0 } else { i64::MAX / 2 })
+                .collect()
+        }
+    };
+    run.commit(tx).await?;
+    let (windows, mut by_id) = windows::plan(&dated, &between);
+    by_id.extend(undated.into_iter().map(|(id, _)| id));
+    Ok((windows, by_id))
+}
+
+/// Reads a window's objects by its pages; what these do not show is given back.
+async fn read_window(
+    source: &Source,
+    list: List,
+    window: Window,
+    expand: &[String],
+) -> Result<(Objects, BTreeSet<String>), Error> {
+    let Window { mut range, ids } = window;
+    let mut left = ids.clone();
+    let mut objects = Objects::default();
+    loop {
+        let before = left.len();
+        let (page, rest) = fetch::read_page(source, list, range, expand, Some(&ids)).await?;
+        for (id, _) in &page.listed {
+            left.remove(id);
+        }
+        objects.append(page.objects);
+        // Another page is worth its request while it may show several more.
+        let shows_some = left.len() < before;
+        match rest {
+            Some(rest) if shows_some && left.len() > 1 => range = rest,
+            _ => return Ok((objects, left)),
+        }
+    }
 }
 
 /// Reads objects by their ids and writes them; how many rows changed.
@@ -265,7 +353,7 @@ pub(super) async fn retrieve_and_write(
         }
         drop(read);
         batch.requests = source.new_requests();
-        rows += write::commit(run, batch, None).await?;
+        rows += write::commit(run, source, batch, None).await?;
     }
     Ok(rows)
 }
@@ -303,19 +391,6 @@ async fn within_range(run: &Run<'_>, list: List, mut ids: Ids) -> Result<Ids, Er
     Ok(ids)
 }
 
-/// The stretch of time in which several of these objects were made since the last job.
-fn range_of_new(run: &Run<'_>, ids: &Ids) -> Option<Range> {
-    let since = run.state.next_sync_from?.timestamp();
-    let new = ids.values().copied().flatten().filter(|&at| at >= since);
-    let (oldest, newest) = (new.clone().min()?, new.clone().max()?);
-    let range = Range {
-        from: DateTime::from_timestamp(oldest, 0)?,
-        to: DateTime::from_timestamp(newest + 1, 0)?,
-        after: None,
-    };
-    (new.count() > 1).then_some(range)
-}
-
 enum Retrieved {
     Objects(Objects),
     Gone(String),
@@ -329,7 +404,7 @@ async fn retrieve(
 ) -> Result<Retrieved, Error> {
     match source.retrieve(path_of(list), id, expand).await? {
         Some(raw) => {
-            let (_, objects) = objects::read(source, list, &[raw]).await?;
+            let (_, objects) = objects::read(source, list, &[raw], None).await?;
             Ok(Retrieved::Objects(objects))
         }
         None => Ok(Retrieved::Gone(id.to_owned())),

@@ -34,6 +34,12 @@ impl Known {
         known.is_some_and(|known| known.stored == Some(digest(customer)))
     }
 
+    /// Whether this run has read the customer and committed it.
+    pub(crate) fn was_read(&self, id: &str) -> bool {
+        let known = self.customers.get(id);
+        known.is_some_and(|known| known.stored.is_some())
+    }
+
     /// Whether a stored row refers to the customer.
     pub(crate) fn is_referred(&self, id: &str) -> bool {
         self.customers.get(id).is_some_and(|known| known.referred)
@@ -97,8 +103,9 @@ mod tests {
         };
         assert!(!known.is_stored(&deleted));
         assert!(!known.is_referred("cus_1"));
-        known.referred(["cus_1"]);
+        known.referred(["cus_1", "cus_2"]);
         assert!(known.is_referred("cus_1"));
+        assert!(known.was_read("cus_1") && !known.was_read("cus_2"));
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! What each job does.
 //!
-//! - `full` lists the covered range, page by page (`fetch`), while `write` commits; `sweep` finds what is
-//!   no longer listed;
-//! - `incremental` applies what events say has changed ([`changes`]); `relist` finds once a day what they
-//!   did not say;
+//! - `full` lists the covered range, page by page (`fetch`), while `write` commits (`content`); `sweep` finds what
+//!   is no longer listed;
+//! - `incremental` applies what events say has changed (`events`, [`changes`]) with few requests (`windows`);
+//!   `relist` finds once a day what they did not say;
 //! - `source` is Stripe as a job reads it, `objects` what is made of its answers, `rows` what is made of
 //!   those in the database;
 //! - `stored` holds the jobs that need no word with Stripe: refilter, redate, delete;
@@ -12,6 +12,8 @@
 //! Every commit is fenced. No transaction is open while Stripe is asked.
 
 pub mod changes;
+mod content;
+mod events;
 mod fetch;
 mod finish;
 mod full;
@@ -23,6 +25,7 @@ mod rows;
 mod source;
 mod stored;
 mod sweep;
+mod windows;
 mod write;
 
 use std::sync::atomic::AtomicBool;
@@ -42,6 +45,7 @@ use sqlx::{Postgres, Transaction};
 use self::known::Known;
 use self::source::Source;
 use crate::Engine;
+use crate::budget::Budget;
 use crate::outcome::Error;
 
 /// Optional permissions that a job may lose while it runs; more would be the same one over and over.
@@ -51,13 +55,13 @@ const MOST_LOSSES: usize = 12;
 ///
 /// A key that loses an optional permission meanwhile does without: the job begins again with what it may
 /// still read.
-pub async fn run(engine: &Engine, job: &Job) -> Result<(), Error> {
+pub(crate) async fn run(engine: &Engine, job: &Job, budget: &Budget) -> Result<(), Error> {
     if job.job_type == JobType::Delete {
         return stored::delete(engine, job).await;
     }
     let mut losses = 0;
     loop {
-        let run = Run::load(engine, job).await?;
+        let run = Run::load(engine, job, budget).await?;
         let ended = match job.job_type {
             JobType::Refilter => stored::refilter(&run).await,
             JobType::Redate => stored::redate(&run).await,
@@ -78,6 +82,7 @@ pub async fn run(engine: &Engine, job: &Job) -> Result<(), Error> {
 pub(crate) struct Run<'a> {
     pub(crate) engine: &'a Engine,
     pub(crate) job: &'a Job,
+    budget: &'a Budget,
     pub(crate) fence: Fence,
     pub(crate) connection: Connection,
     pub(crate) rules: RuleSet,
@@ -91,7 +96,7 @@ pub(crate) struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    async fn load(engine: &'a Engine, job: &'a Job) -> Result<Self, Error> {
+    async fn load(engine: &'a Engine, job: &'a Job, budget: &'a Budget) -> Result<Self, Error> {
         let organization = &job.job_ref.organization_id;
         let mut tx = db::tenant_transaction(&engine.pool, organization).await?;
         let connection = connection::queries::get(&mut tx, organization, &job.connection_id)
@@ -106,6 +111,7 @@ impl<'a> Run<'a> {
         Ok(Self {
             engine,
             job,
+            budget,
             fence: job.fence(),
             connection,
             rules,
@@ -149,10 +155,9 @@ impl<'a> Run<'a> {
             rate_share,
             ..
         } = self.connection;
-        let client = self
-            .engine
-            .stripe
-            .client_with_budget(key, livemode, rate_share);
+        let stripe = &self.engine.stripe;
+        let make = || stripe.throttle(livemode, rate_share);
+        let client = stripe.client(key, self.budget.throttle(rate_share, make));
         Ok(Arc::new(Source::new(client, &self.engine.fail_points)))
     }
 

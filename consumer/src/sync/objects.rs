@@ -2,7 +2,11 @@
 //!
 //! A list that an object inlines only the beginning of is read in full: the lines of an invoice, its
 //! payments, the items of a session, the refunds of a partial capture. That is one request for such an
-//! object and none for others. An object that cannot be read is parked with its JSON, and the rest goes on.
+//! object and none for others. An object that cannot be read is parked with its JSON and the field at fault, and the
+//! rest goes on. Deliberately absent: what PostgreSQL refuses, which only the writer learns (`write`).
+
+use std::collections::BTreeSet;
+use std::fmt;
 
 use chrono::{DateTime, Utc};
 use common::catalogue::CatalogObject;
@@ -10,12 +14,12 @@ use common::charge::Charge;
 use common::dispute::Dispute;
 use common::purchase::{Purchase, PurchaseKind};
 use common::stripe;
+use common::sync::parked::Code;
 use common::sync::{List, ParkedObject};
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::source::{Source, Sublist};
@@ -144,15 +148,17 @@ impl Head {
     }
 }
 
-/// Reads objects of a list, completing what is cut off; their heads in the same order.
+/// Reads objects of a list, the `wanted` ones or all, completing what is cut off; the heads of all of them in the same
+/// order.
 pub(crate) async fn read(
     source: &Source,
     list: List,
     raw: &[Box<RawValue>],
+    wanted: Option<&BTreeSet<String>>,
 ) -> Result<(Vec<Head>, Objects), Error> {
     let each: Vec<BoxFuture<'_, _>> = raw
         .iter()
-        .map(|raw| read_one(source, list, raw).boxed())
+        .map(|raw| read_if_wanted(source, list, raw, wanted).boxed())
         .collect();
     let read: Vec<(Head, Objects)> = stream::iter(each)
         .buffered(COMPLETED_AT_ONCE)
@@ -165,6 +171,21 @@ pub(crate) async fn read(
         objects.append(one);
     }
     Ok((heads, objects))
+}
+
+async fn read_if_wanted(
+    source: &Source,
+    list: List,
+    raw: &RawValue,
+    wanted: Option<&BTreeSet<String>>,
+) -> Result<(Head, Objects), Error> {
+    if let Some(wanted) = wanted {
+        let head = head(path_of(list), raw)?;
+        if !wanted.contains(&head.id) {
+            return Ok((head, Objects::default()));
+        }
+    }
+    read_one(source, list, raw).await
 }
 
 /// An object is parsed once; only what cannot be understood is looked at again, for its head.
@@ -237,11 +258,67 @@ pub(crate) fn read_customer(raw: &RawValue) -> Result<Objects, Error> {
     Ok(objects)
 }
 
-pub(crate) fn parse<T: DeserializeOwned>(raw: &RawValue) -> Result<T, serde_json::Error> {
-    serde_json::from_str(raw.get())
+/// Why an object could not be read.
+#[derive(Debug)]
+pub(crate) struct NotRead {
+    /// The field, `refunds.data[0].amount` for one; empty where it is the object itself.
+    field: String,
+    cause: serde_json::Error,
 }
 
-/// Sets an object aside.
+impl NotRead {
+    /// The same of an object that was read for a field of another one.
+    fn within(self, field: &str) -> Self {
+        let field = match self.field.as_str() {
+            "" => field.to_owned(),
+            inner => format!("{field}.{inner}"),
+        };
+        Self { field, ..self }
+    }
+}
+
+/// For people: without the line and column, which are of a text that nobody sees.
+impl fmt::Display for NotRead {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { field, cause } = self;
+        let words = cause.to_string();
+        let place = format!(" at line {} column {}", cause.line(), cause.column());
+        let words = words.strip_suffix(&place).unwrap_or(&words);
+        let words = match words.strip_suffix("expected i64") {
+            Some(found) => &format!("{found}expected a whole number"),
+            None => words,
+        };
+        if field.is_empty() {
+            write!(f, "the object cannot be read: {words}")
+        } else {
+            write!(f, "`{field}` cannot be read: {words}")
+        }
+    }
+}
+
+pub(crate) fn parse<T: DeserializeOwned>(raw: &RawValue) -> Result<T, NotRead> {
+    serde_json::from_str(raw.get()).map_err(|cause| not_read::<T>(raw, cause))
+}
+
+/// Reads again for the field that is at fault, which is not kept track of otherwise.
+fn not_read<T: DeserializeOwned>(raw: &RawValue, cause: serde_json::Error) -> NotRead {
+    let mut json = serde_json::Deserializer::from_str(raw.get());
+    match serde_path_to_error::deserialize::<_, T>(&mut json) {
+        Ok(_) => NotRead {
+            field: String::new(),
+            cause,
+        },
+        Err(error) => {
+            let path = error.path().to_string();
+            NotRead {
+                field: if path == "." { String::new() } else { path },
+                cause: error.into_inner(),
+            }
+        }
+    }
+}
+
+/// Sets an object aside that could not be read.
 ///
 /// # Errors
 /// When it does not even have an id.
@@ -249,41 +326,49 @@ pub(crate) fn parked(
     list: &str,
     path: &str,
     raw: &RawValue,
-    cause: &serde_json::Error,
+    cause: &NotRead,
 ) -> Result<ParkedObject, Error> {
     let head = head(path, raw)?;
-    // The message itself may quote a customer's data.
-    tracing::warn!(stripe.list = list, stripe.object = head.id, line = cause.line(), column = cause.column(), kind = ?cause.classify(), "an object is parked");
+    // The words themselves may quote a customer's data.
+    tracing::warn!(stripe.list = list, stripe.object = head.id, field = cause.field, kind = ?cause.cause.classify(), "an object is parked");
     Ok(ParkedObject {
         list: list.to_owned(),
         object_id: head.id,
         raw: raw.get().to_owned(),
-        error: cause.to_string(),
+        code: Code::Unreadable,
+        detail: cause.to_string(),
     })
 }
 
 /// The id of an object, and when it was made.
 pub(crate) fn head(path: &str, raw: &RawValue) -> Result<Head, Error> {
+    /// Raw, since what it holds may be nothing that can be read.
     #[derive(Deserialize)]
-    struct Beginning {
+    struct Beginning<'a> {
         id: String,
-        #[serde(default)]
-        created: Value,
+        #[serde(default, borrow)]
+        created: Option<&'a RawValue>,
     }
     /// Enough for a person to know the object by, too little for someone's data.
     const SHOWN: usize = 80;
-    let Beginning { id, created } = parse(raw).map_err(|cause| Error::Unreadable {
-        list: path.to_owned(),
-        beginning: raw.get().chars().take(SHOWN).collect(),
-        cause,
-    })?;
-    Ok(Head::new(&id, created.as_i64()))
+    let Beginning { id, created } =
+        serde_json::from_str(raw.get()).map_err(|cause| Error::Unreadable {
+            list: path.to_owned(),
+            beginning: raw.get().chars().take(SHOWN).collect(),
+            cause,
+        })?;
+    let created = created.and_then(|created| created.get().parse().ok());
+    Ok(Head::new(&id, created))
 }
 
-type Read<T> = Result<T, serde_json::Error>;
+type Read<T> = Result<T, NotRead>;
 
-fn parse_all<T: DeserializeOwned>(raw: &[Box<RawValue>]) -> Read<Vec<T>> {
-    raw.iter().map(|raw| parse(raw)).collect()
+/// Reads all objects of the list that is the field `field` of another object.
+fn parse_all<T: DeserializeOwned>(field: &str, raw: &[Box<RawValue>]) -> Read<Vec<T>> {
+    raw.iter()
+        .enumerate()
+        .map(|(at, raw)| parse(raw).map_err(|cause| cause.within(&format!("{field}.data[{at}]"))))
+        .collect()
 }
 
 async fn completed_charge(source: &Source, charge: stripe::Charge) -> Result<Read<Charge>, Error> {
@@ -299,7 +384,7 @@ async fn completed_charge(source: &Source, charge: stripe::Charge) -> Result<Rea
             &[]
         },
     };
-    let refunds = parse_all(&source.rest_of(refunds, &charge.id).await?);
+    let refunds = parse_all("refunds", &source.rest_of(refunds, &charge.id).await?);
     Ok(refunds.map(|refunds| charge.with_refunds(refunds).into()))
 }
 
@@ -316,7 +401,7 @@ async fn completed_invoice(
             parameter: "invoice",
             expand: &[],
         };
-        match parse_all(&source.rest_of(list, &id).await?) {
+        match parse_all("payments", &source.rest_of(list, &id).await?) {
             Ok(all) => payments = Some(all),
             Err(cause) => return Ok(Err(cause)),
         }
@@ -330,7 +415,7 @@ async fn completed_invoice(
             collection: INVOICES,
             name: "lines",
         };
-        match parse_all(&source.rest_of(list, &id).await?) {
+        match parse_all("lines", &source.rest_of(list, &id).await?) {
             Ok(all) => lines = Some(all),
             Err(cause) => return Ok(Err(cause)),
         }
@@ -352,10 +437,73 @@ async fn completed_session(
             collection: SESSIONS,
             name: "line_items",
         };
-        match parse_all(&source.rest_of(list, &session.id).await?) {
+        match parse_all("line_items", &source.rest_of(list, &session.id).await?) {
             Ok(all) => items = Some(all),
             Err(cause) => return Ok(Err(cause)),
         }
     }
     Ok(Ok(Some(session.purchase(items))))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn words(charge: &serde_json::Value) -> String {
+        let raw = RawValue::from_string(charge.to_string()).unwrap();
+        parse::<stripe::Charge>(&raw).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_told_by_its_field_and_in_plain_words() {
+        let charge = json!({"id": "ch_1", "amount": 5, "created": 1, "currency": "usd", "status": "succeeded"});
+        let with = |field: &str, value: serde_json::Value| {
+            let mut charge = charge.clone();
+            charge[field] = value;
+            words(&charge)
+        };
+        assert_eq!(
+            with("amount", json!("a lot")),
+            "`amount` cannot be read: invalid type: string \"a lot\", expected a whole number"
+        );
+        let refunds = json!({"data": [{"id": "re_1", "amount": 1}, {"id": "re_2", "amount": -1}]});
+        assert_eq!(
+            with("refunds", refunds),
+            "`refunds.data[1].amount` cannot be read: invalid value: integer `-1`, expected an amount of 0 to \
+             10,000,000,000,000 minor units"
+        );
+        let mut without = charge.clone();
+        without.as_object_mut().unwrap().remove("amount");
+        assert_eq!(
+            words(&without),
+            "the object cannot be read: missing field `amount`"
+        );
+        let of_line = NotRead {
+            field: "amount".to_owned(),
+            cause: serde::de::Error::custom("odd"),
+        };
+        assert_eq!(
+            of_line.within("lines.data[3]").to_string(),
+            "`lines.data[3].amount` cannot be read: odd"
+        );
+    }
+
+    #[test]
+    fn an_object_is_known_by_its_id_however_odd_its_creation_is() {
+        for (created, known) in [
+            ("7", true),
+            ("1e400", false),
+            ("\"soon\"", false),
+            ("null", false),
+        ] {
+            let text = format!(r#"{{"created": {created}, "id": "ch_1"}}"#);
+            let head = head("/v1/charges", &RawValue::from_string(text).unwrap()).unwrap();
+            assert_eq!(
+                (head.id.as_str(), head.created_at.is_some()),
+                ("ch_1", known)
+            );
+        }
+    }
 }

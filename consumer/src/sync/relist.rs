@@ -14,6 +14,7 @@ use common::sync::state::Relisted;
 use common::sync::{List, Plan};
 use serde::Deserialize;
 
+use super::events::Superseded;
 use super::full::{self, Keep};
 use super::objects::{self, REFUNDS};
 use super::source::Source;
@@ -42,7 +43,8 @@ pub(super) async fn when_due(
             plan = plan.and_list(list, from);
         }
     }
-    let read = full::read_and_write(run, source, plan, Keep::Nothing).await?;
+    let mut superseded = Superseded::default();
+    let read = full::read_and_write(run, source, plan, Keep::Nothing, &mut superseded).await?;
     let mut rows_repaired = read.rows;
     if run.may_read("refunds") {
         let silently_refunded = silently_refunded(run, source, from, to).await?;
@@ -102,10 +104,19 @@ async fn silently_refunded(
             // One that cannot be read names no charge; the charge's own list will park it.
             let refund = objects::parse::<RefundOf>(raw).ok();
             if let Some(Expandable::Object(charge)) = refund.and_then(|refund| refund.charge) {
-                charges.push(charge.into());
+                let partly_captured = charge.is_partly_captured();
+                let charge = Charge::from(charge);
+                if charge.created_at < covered_from || charge.created_at >= before {
+                    continue;
+                }
+                // Its figures follow from its own refunds, which are not inlined here.
+                if partly_captured {
+                    differing.push(charge.charge_id);
+                } else {
+                    charges.push(charge);
+                }
             }
         }
-        charges.retain(|charge| charge.created_at >= covered_from && charge.created_at < before);
         differing.extend(differing_from_stored(run, &charges).await?);
         after = oldest.filter(|_| page.has_more);
         if after.is_none() {

@@ -22,24 +22,18 @@ use crate::outcome::Error;
 /// Rows in one statement: an invoice may have thousands of lines.
 const ROWS_PER_STATEMENT: usize = 5_000;
 
-/// Adds the stored charges that a change concerns and that were not just read.
-pub(crate) async fn add_concerned(
+/// The stored charges that a change concerns.
+pub(crate) async fn concerned(
     run: &Run<'_>,
     tx: &mut PgConnection,
     touched: &Touched,
     charge_ids: &[String],
-    charges: &mut BTreeMap<String, Charge>,
-) -> Result<(), Error> {
+) -> Result<Vec<Charge>, Error> {
     if touched.is_empty() && charge_ids.is_empty() {
-        return Ok(());
+        return Ok(Vec::new());
     }
     let (organization, connection_id) = (run.organization(), run.connection_id());
-    let concerned =
-        queries::concerned(tx, organization, connection_id, touched, charge_ids).await?;
-    for charge in concerned {
-        charges.entry(charge.charge_id.clone()).or_insert(charge);
-    }
-    Ok(())
+    Ok(queries::concerned(tx, organization, connection_id, touched, charge_ids).await?)
 }
 
 /// What writing rows came to.
@@ -57,7 +51,7 @@ pub(crate) struct RowsWritten {
 pub(crate) async fn write(
     run: &Run<'_>,
     tx: &mut PgConnection,
-    charges: &BTreeMap<String, Charge>,
+    charges: &BTreeMap<&str, &Charge>,
     concerned: &[String],
 ) -> Result<RowsWritten, Error> {
     let mut written = RowsWritten::default();
@@ -159,11 +153,11 @@ async fn referred_before(
 async fn ingredients(
     run: &Run<'_>,
     tx: &mut PgConnection,
-    charges: &BTreeMap<String, Charge>,
+    charges: &BTreeMap<&str, &Charge>,
     concerned: &[String],
 ) -> Result<Ingredients, Error> {
     let (organization, connection_id) = (run.organization(), run.connection_id());
-    let ids: Vec<&str> = charges.keys().map(String::as_str).collect();
+    let ids: Vec<&str> = charges.keys().copied().collect();
     let mut payments = ids.clone();
     let mut named = Vec::new();
     for charge in charges.values() {
@@ -174,7 +168,7 @@ async fn ingredients(
     ingredients.add_purchases(
         purchase::queries::of_payments(tx, organization, connection_id, &payments, &named).await?,
     );
-    for (object_type, ids) in ingredients.named_objects(charges.values()) {
+    for (object_type, ids) in ingredients.named_objects(charges.values().copied()) {
         if ids.is_empty() {
             continue;
         }

@@ -9,13 +9,16 @@
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use common::stripe::{self, Client, ListQuery, Page};
 use regex::Regex;
 use serde_json::value::RawValue;
 
 use crate::fail_point::{FailPoint, SharedFailPoints};
 use crate::outcome::Error;
+
+/// Stripe says what time it is in whole seconds, rounded down.
+pub(crate) const STRIPE_CLOCK_STEP: TimeDelta = TimeDelta::seconds(1);
 
 /// Reads as one account's key.
 #[derive(Debug)]
@@ -52,6 +55,11 @@ impl Source {
     /// See [`Client::no_later_than_stripe`].
     pub(crate) fn no_later_than_stripe(&self, now: DateTime<Utc>) -> DateTime<Utc> {
         self.client.no_later_than_stripe(now)
+    }
+
+    /// The instant up to which a job has read Stripe that began at `now`, by Stripe's clock where ours is ahead.
+    pub(crate) fn read_until(&self, now: DateTime<Utc>) -> DateTime<Utc> {
+        (self.no_later_than_stripe(now) + STRIPE_CLOCK_STEP).min(now)
     }
 
     /// One page of a list.

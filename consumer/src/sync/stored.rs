@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::TimeDelta;
 use common::catalogue::ObjectType;
-use common::charge::queries;
+use common::charge::{Charge, queries};
 use common::filter::queries::Stretch;
 use common::sync::lease::{Progress, complete, fenced_progress};
 use common::sync::{Job, state};
@@ -75,8 +75,11 @@ pub(super) async fn redate(run: &Run<'_>) -> Result<(), Error> {
     let lines_from = run.connection.lines_from();
     let touched =
         purchase::queries::remove_before(&mut tx, organization, connection_id, lines_from).await?;
-    let mut without_lines = BTreeMap::new();
-    rows::add_concerned(run, &mut tx, &touched, &[], &mut without_lines).await?;
+    let without_lines = rows::concerned(run, &mut tx, &touched, &[]).await?;
+    let by_id = without_lines.iter();
+    let without_lines: BTreeMap<&str, &Charge> = by_id
+        .map(|charge| (charge.charge_id.as_str(), charge))
+        .collect();
     let written = rows::write(run, &mut tx, &without_lines, &[]).await?;
     rows_written += written.rows;
     if !written.stale.is_empty() {

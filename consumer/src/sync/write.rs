@@ -4,21 +4,30 @@
 //! Whatever was read (a charge, what it paid for, a product, a dispute) is stored first; then the rows of
 //! every charge that it concerns are made from what is stored. So the order in which lists are read does not
 //! matter, and writing the same objects again writes nothing.
+//!
+//! Text and numbers are within bounds before they come here, so PostgreSQL should refuse nothing. If it does, the objects
+//! at fault are found and parked, and the rest of the batch is committed: one object never fails a job. That search
+//! costs nothing while nothing is refused.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
 use common::catalogue::{self, CatalogObject, ObjectType};
-use common::charge::{Charge, outside, queries};
+use common::cause::Chain;
+use common::charge::{outside, queries};
+use common::db;
 use common::dispute::{self, Dispute};
 use common::purchase::queries::Touched;
 use common::purchase::{self, Purchase, PurchaseKind};
 use common::sync::lease::{Progress, fenced_progress};
-use common::sync::{List, ParkedObject, Plan, parked, state};
-use sqlx::PgConnection;
+use common::sync::parked::{self, Code};
+use common::sync::{List, ParkedObject, Plan, state};
+use sqlx::{Connection as _, PgConnection};
 
-use super::objects::Objects;
+use super::content::{Content, Key, Selection};
+use super::objects::{self, Objects};
+use super::source::Source;
 use super::sweep::{Swept, SweptList};
 use super::{Run, rows};
 use crate::outcome::Error;
@@ -50,99 +59,201 @@ struct Changed {
 }
 
 /// Commits a batch and the plan that it fulfils; how many rows changed. Charges from before the covered
-/// range are noted and left out.
-pub(crate) async fn commit(run: &Run<'_>, batch: Batch, plan: Option<&Plan>) -> Result<i64, Error> {
-    let read = if run.has_parked.load(Ordering::Relaxed) {
-        batch.objects.ids()
-    } else {
-        Vec::new()
-    };
-    let Objects {
-        charges,
-        purchases,
-        products,
-        prices,
-        customers,
-        disputes,
-        parked,
-        not_kept,
-    } = batch.objects;
-    let charges_seen = charges.len() as i64;
-    let advanced = charges_seen > 0 || plan.is_some();
-    let customers = customers_of(&charges, customers);
-    let (mut charges, outside) = newest_versions(run, charges, &customers);
-
-    let mut tx = run.transaction().await?;
-    let mut changed = Changed::default();
-    park(run, &mut tx, &read, &parked).await?;
-    // What nothing pays any more gives no lines.
-    let unpaid = not_kept.into_iter().map(|(_, id)| id);
-    let purchases_gone: Vec<String> = batch.purchases_gone.into_iter().chain(unpaid).collect();
-    let gone = (&batch.charges_gone[..], &purchases_gone[..]);
-    remove_gone(run, &mut tx, gone, &mut changed).await?;
-    for (list, swept) in &batch.swept.lists {
-        remove_unlisted(run, &mut tx, *list, swept, &mut changed).await?;
-    }
-    let news: Vec<&CatalogObject> = {
-        let known = run.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let news = customers.values();
-        news.filter(|customer| !known.is_stored(customer)).collect()
-    };
-    for (object_type, objects) in [
-        (ObjectType::Product, products.iter().collect()),
-        (ObjectType::Price, prices.iter().collect()),
-        (ObjectType::Customer, news.clone()),
-    ] {
-        if rows::remember(run, &mut tx, object_type, objects).await? {
-            changed.stale.insert(object_type);
+/// range are noted and left out. An object that PostgreSQL refuses is parked, and the rest is committed.
+pub(crate) async fn commit(
+    run: &Run<'_>,
+    source: &Source,
+    batch: Batch,
+    plan: Option<&Plan>,
+) -> Result<i64, Error> {
+    let mut content = Content::of(run, batch);
+    loop {
+        let error = match commit_content(run, &content, plan).await {
+            Err(Error::Database(error)) if error.is_refused_value() => error,
+            ended => return ended,
+        };
+        let refused = refused(run, &content).await?;
+        if refused.is_empty() {
+            // None of the objects is at fault.
+            return Err(error.into());
+        }
+        for object in refused {
+            let parked = unstorable(run, source, &object).await?;
+            content.set_aside(&object.key, parked);
         }
     }
-    store_purchases(run, &mut tx, &purchases, &mut changed).await?;
-    store_disputes(run, &mut tx, &disputes, &mut changed).await?;
-    if !outside.is_empty() {
-        outside::note(&mut tx, run.organization(), run.connection_id(), &outside).await?;
-    }
-    rows::add_concerned(
-        run,
-        &mut tx,
-        &changed.touched,
-        &changed.charges,
-        &mut charges,
-    )
-    .await?;
-    let written = rows::write(run, &mut tx, &charges, &changed.charges).await?;
-    changed.stale.extend(written.stale);
-    let (organization, connection_id) = (run.organization(), run.connection_id());
-    catalogue::queries::merge(
-        &mut tx,
-        organization.as_str(),
-        connection_id,
-        &written.found,
-    )
-    .await?;
-    if !changed.stale.is_empty() {
-        state::mark_catalogue_stale(&mut tx, organization, connection_id, &changed.stale).await?;
-    }
+}
+
+async fn commit_content(
+    run: &Run<'_>,
+    content: &Content,
+    plan: Option<&Plan>,
+) -> Result<i64, Error> {
+    let mut tx = run.transaction().await?;
+    let changed = remove(run, &mut tx, content).await?;
+    let selection = Selection::of(content.objects());
+    let stored = store(run, &mut tx, &selection, changed).await?;
     let progress = Progress {
-        charges_seen,
-        rows_written: written.rows,
-        requests: batch.requests,
-        advanced,
+        charges_seen: content.charges_seen,
+        rows_written: stored.rows,
+        requests: content.requests,
+        advanced: content.charges_seen > 0 || plan.is_some(),
     };
     fenced_progress(&mut tx, &run.fence, progress, plan).await?;
     run.commit(tx).await?;
     {
         let mut known = run.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.stored(news);
-        known.referred(
-            charges
-                .values()
-                .filter_map(|charge| charge.customer_id.as_deref()),
-        );
+        known.stored(stored.news);
+        known.referred(stored.customers.iter().map(String::as_str));
     }
-    metrics::counter!("stripe_sync_charges_total").increment(charges_seen.unsigned_abs());
-    metrics::counter!("stripe_sync_rows_written_total").increment(written.rows.unsigned_abs());
-    Ok(written.rows)
+    metrics::counter!("stripe_sync_charges_total").increment(content.charges_seen.unsigned_abs());
+    metrics::counter!("stripe_sync_rows_written_total").increment(stored.rows.unsigned_abs());
+    Ok(stored.rows)
+}
+
+/// An object that PostgreSQL refused.
+struct Refused {
+    key: Key,
+    error: db::Error,
+}
+
+/// Finds the objects that PostgreSQL refuses, by storing ever smaller parts of a batch in a transaction that is not
+/// committed: one bad object among a thousand takes some twenty tries.
+async fn refused(run: &Run<'_>, content: &Content) -> Result<Vec<Refused>, Error> {
+    let mut tx = run.transaction().await?;
+    remove(run, &mut tx, content).await?;
+    let mut refused = Vec::new();
+    let mut parts = vec![content.objects()];
+    while let Some(mut part) = parts.pop() {
+        let mut attempt = tx.begin().await.map_err(db::Error::from)?;
+        let selection = Selection::of(part.clone());
+        let stored = store(run, &mut attempt, &selection, Changed::default()).await;
+        let error = match stored {
+            Ok(_) => {
+                attempt.commit().await.map_err(db::Error::from)?;
+                continue;
+            }
+            Err(Error::Database(error)) if error.is_refused_value() => error,
+            Err(error) => return Err(error),
+        };
+        attempt.rollback().await.map_err(db::Error::from)?;
+        if part.len() > 1 {
+            // What others refer to comes first, and so is stored when they are tried.
+            let later = part.split_off(part.len() / 2);
+            parts.extend([later, part]);
+        } else if let Some(object) = part.pop() {
+            refused.push(Refused {
+                key: object.key(),
+                error,
+            });
+        } else {
+            return Err(error.into());
+        }
+    }
+    tx.rollback().await.map_err(db::Error::from)?;
+    Ok(refused)
+}
+
+/// What to park of an object that PostgreSQL refused: its JSON is asked for again, since none is kept of what can be
+/// read. None when Stripe has no such object any more.
+async fn unstorable(
+    run: &Run<'_>,
+    source: &Source,
+    Refused { key, error }: &Refused,
+) -> Result<Option<ParkedObject>, Error> {
+    let Key { list, id } = key;
+    let (path, expand) = match list {
+        Some(list) => (objects::path_of(*list), run.expansions(*list)),
+        None => (objects::CUSTOMERS, Vec::new()),
+    };
+    let raw = source.retrieve(path, id, &expand).await?;
+    tracing::warn!(stripe.list = key.list_name(), stripe.object = id, error = %Chain(error), "PostgreSQL refused an object, which is parked");
+    Ok(raw.map(|raw| ParkedObject {
+        list: key.list_name().to_owned(),
+        object_id: id.clone(),
+        raw: raw.get().to_owned(),
+        code: Code::Unstorable,
+        // What PostgreSQL says names tables and indexes; it is in the log.
+        detail: "a value of the object cannot be stored: it is too long or out of range".to_owned(),
+    }))
+}
+
+/// Everything of a batch but its objects: what is parked, gone, or was not listed.
+async fn remove(run: &Run<'_>, tx: &mut PgConnection, content: &Content) -> Result<Changed, Error> {
+    let mut changed = Changed::default();
+    park(run, tx, &content.read, &content.parked).await?;
+    let gone = (&content.charges_gone[..], &content.purchases_gone[..]);
+    remove_gone(run, tx, gone, &mut changed).await?;
+    for (list, swept) in &content.swept.lists {
+        remove_unlisted(run, tx, *list, swept, &mut changed).await?;
+    }
+    if !content.outside.is_empty() {
+        outside::note(
+            tx,
+            run.organization(),
+            run.connection_id(),
+            &content.outside,
+        )
+        .await?;
+    }
+    Ok(changed)
+}
+
+/// What storing objects came to.
+struct Stored<'a> {
+    /// Rows that were new, changed or went.
+    rows: i64,
+    /// Customers that were not known to be stored.
+    news: Vec<&'a CatalogObject>,
+    /// Customers that the written rows refer to.
+    customers: Vec<String>,
+}
+
+/// Stores objects, and makes the rows anew that these and earlier changes concern.
+async fn store<'a>(
+    run: &Run<'_>,
+    tx: &mut PgConnection,
+    selection: &Selection<'a>,
+    mut changed: Changed,
+) -> Result<Stored<'a>, Error> {
+    let news: Vec<&CatalogObject> = {
+        let known = run.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let customers = selection.customers.iter().copied();
+        customers
+            .filter(|customer| !known.is_stored(customer))
+            .collect()
+    };
+    for (object_type, objects) in [
+        (ObjectType::Product, &selection.products),
+        (ObjectType::Price, &selection.prices),
+        (ObjectType::Customer, &news),
+    ] {
+        if rows::remember(run, tx, object_type, objects.clone()).await? {
+            changed.stale.insert(object_type);
+        }
+    }
+    store_purchases(run, tx, &selection.purchases, &mut changed).await?;
+    store_disputes(run, tx, &selection.disputes, &mut changed).await?;
+    let concerned = rows::concerned(run, tx, &changed.touched, &changed.charges).await?;
+    let mut charges = selection.charges.clone();
+    for charge in &concerned {
+        charges.entry(&charge.charge_id).or_insert(charge);
+    }
+    let written = rows::write(run, tx, &charges, &changed.charges).await?;
+    changed.stale.extend(written.stale);
+    let (organization, connection_id) = (run.organization(), run.connection_id());
+    catalogue::queries::merge(tx, organization.as_str(), connection_id, &written.found).await?;
+    if !changed.stale.is_empty() {
+        state::mark_catalogue_stale(tx, organization, connection_id, &changed.stale).await?;
+    }
+    let customers = charges.values();
+    Ok(Stored {
+        rows: written.rows,
+        news,
+        customers: customers
+            .filter_map(|charge| charge.customer_id.clone())
+            .collect(),
+    })
 }
 
 /// Sets aside what could not be read, and lets go of what now could.
@@ -246,11 +357,12 @@ async fn remove_unlisted(
 async fn store_disputes(
     run: &Run<'_>,
     tx: &mut PgConnection,
-    disputes: &[Dispute],
+    disputes: &[&Dispute],
     changed: &mut Changed,
 ) -> Result<(), Error> {
     let newest: BTreeMap<&str, &Dispute> = disputes
         .iter()
+        .copied()
         .map(|dispute| (dispute.dispute_id.as_str(), dispute))
         .collect();
     if newest.is_empty() {
@@ -267,12 +379,13 @@ async fn store_disputes(
 async fn store_purchases(
     run: &Run<'_>,
     tx: &mut PgConnection,
-    purchases: &[Purchase],
+    purchases: &[&Purchase],
     changed: &mut Changed,
 ) -> Result<(), Error> {
     let known_from = run.connection.lines_from();
     let newest: BTreeMap<&str, &Purchase> = purchases
         .iter()
+        .copied()
         .filter(|purchase| purchase.created_at >= known_from)
         .map(|purchase| (purchase.purchase_id.as_str(), purchase))
         .collect();
@@ -284,54 +397,4 @@ async fn store_purchases(
     let touched = purchase::queries::store(tx, organization, connection_id, &purchases).await?;
     changed.touched.extend(touched);
     Ok(())
-}
-
-type Outside = Vec<(String, chrono::DateTime<chrono::Utc>)>;
-
-/// The charges of the covered range, each as last read, with their customers as last read; and those from
-/// before it.
-fn newest_versions(
-    run: &Run<'_>,
-    read: Vec<Charge>,
-    customers: &BTreeMap<String, CatalogObject>,
-) -> (BTreeMap<String, Charge>, Outside) {
-    let covered_from = run.connection.covered_from();
-    let mut charges = BTreeMap::new();
-    let mut outside = Vec::new();
-    for mut charge in read {
-        if charge.created_at < covered_from {
-            outside.push((charge.charge_id, charge.created_at));
-            continue;
-        }
-        if let Some(customer) = charge.customer_id.as_ref().and_then(|id| customers.get(id)) {
-            charge.customer_metadata.clone_from(&customer.metadata);
-        }
-        charges.insert(charge.charge_id.clone(), charge);
-    }
-    outside.sort_unstable();
-    outside.dedup();
-    (charges, outside)
-}
-
-/// The customers that were read with charges or by themselves, each as last read.
-fn customers_of(
-    charges: &[Charge],
-    read_alone: Vec<CatalogObject>,
-) -> BTreeMap<String, CatalogObject> {
-    let mut by_id: BTreeMap<String, CatalogObject> = BTreeMap::new();
-    for charge in charges {
-        if let (Some(id), Some(deleted)) = (&charge.customer_id, charge.customer_deleted) {
-            let customer = CatalogObject {
-                object_id: id.clone(),
-                metadata: charge.customer_metadata.clone(),
-                deleted,
-                created_at: None,
-            };
-            by_id.insert(id.clone(), customer);
-        }
-    }
-    for customer in read_alone {
-        by_id.insert(customer.object_id.clone(), customer);
-    }
-    by_id
 }

@@ -151,6 +151,17 @@ impl AccountHandle {
         self.account().patches_mut().set(id, patch);
     }
 
+    /// Shows the value at a JSON pointer of the object with `id` as `json`, whatever that is: half of a surrogate pair,
+    /// a number of a thousand digits. Only where the object stands by itself or in a list, not inside another one.
+    pub fn patch_answers_raw(&self, id: &str, pointer: &str, json: &str) {
+        self.account().patches_mut().set_raw(id, pointer, json);
+    }
+
+    /// Shows every object as it is.
+    pub fn clear_patches(&self) {
+        self.account().patches_mut().clear();
+    }
+
     /// Takes back faults that were not met yet.
     pub fn clear_faults(&self) {
         lock(&self.account().faults).clear();

@@ -70,6 +70,7 @@ pub(crate) fn router(simulator: Arc<Simulator>) -> Router {
             "/patches/{id}",
             post(purchases::patch_answers).delete(purchases::forget_patch),
         )
+        .route("/patches/{id}/raw", post(purchases::patch_answers_raw))
         .route("/products/{id}", delete(objects::delete_product))
         .route("/products/{id}/metadata", post(objects::product_metadata))
         .route("/prices/{id}/metadata", post(objects::price_metadata))

@@ -1,6 +1,8 @@
 //! Controls that make what is bought and billed: products, prices and invoices; and patches of how
 //! any object is shown.
 
+use std::collections::BTreeMap;
+
 use axum::Json;
 use axum::extract::Path;
 use serde::Deserialize;
@@ -75,6 +77,18 @@ pub(super) async fn patch_answers(
     text: String,
 ) -> Answer {
     account.patch_answers(&id, Some(body::<Value>(&text)?));
+    Ok(done())
+}
+
+/// `POST /_sim/patches/{id}/raw {"/name": "\"Zo\\ud83d\""}`: JSON text by JSON pointer, shown as it is.
+pub(super) async fn patch_answers_raw(
+    Chosen(account): Chosen,
+    Path(id): Path<String>,
+    text: String,
+) -> Answer {
+    for (pointer, json) in body::<BTreeMap<String, String>>(&text)? {
+        account.patch_answers_raw(&id, &pointer, &json);
+    }
     Ok(done())
 }
 

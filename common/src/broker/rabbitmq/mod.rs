@@ -7,11 +7,17 @@
 //! exchange and queues again every time; so a broker that was restarted, replaced or emptied needs no
 //! one's attention. Heartbeats of ten seconds find a peer that vanished without a word.
 //!
+//! A broker may be half alive: it takes connections and messages, and never answers a consumer, as after a kill
+//! that left a quorum queue without a leader. So every exchange with it is bounded, and a subscription checks
+//! its queue from time to time; what does not answer is given up and tried again. Whether messages can be sent
+//! and whether they are delivered is recorded separately ([`Links`]).
+//!
 //! What fails: a publish while disconnected, within a second; a publish that is not confirmed in
 //! [`CONFIRM_TIMEOUT`], upon which the connection is given up as stuck; an acknowledgement after the
 //! connection broke, which is harmless. A subscription never fails. Absent on purpose: lapin's own
 //! recovery, which replays a topology that it remembers and cannot tell a stuck connection.
 
+mod links;
 mod session;
 
 use std::fmt;
@@ -26,12 +32,12 @@ use lapin::{BasicProperties, Confirmation};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
-use tracing::{info, warn};
+use tracing::warn;
 
+use self::links::{Direction, Links};
 use self::session::{Names, ROUTING_KEY, Session, Target};
 use super::message::Message;
 use super::{Broker, Delivery, Error, Link, Subscription, Wakeup};
-use crate::cause::Chain;
 use crate::sync::JobRef;
 
 /// How long a publish waits for a connection that is just being made.
@@ -39,6 +45,9 @@ const CONNECTED_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How long RabbitMQ may take to confirm [`PUBLISH_CHUNK`] messages.
 const CONFIRM_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How often a subscription makes sure that its queue still answers.
+const QUEUE_CHECK_INTERVAL: Duration = Duration::from_secs(15);
 
 /// Messages published before their confirmations are awaited.
 const PUBLISH_CHUNK: usize = 500;
@@ -53,6 +62,7 @@ const PERSISTENT: u8 = 2;
 pub struct RabbitBroker {
     target: Target,
     session: watch::Receiver<Option<Arc<Session>>>,
+    links: Arc<Links>,
     _stop: DropGuard,
 }
 
@@ -83,10 +93,13 @@ impl RabbitBroker {
         };
         let (published, session) = watch::channel(None);
         let stop = CancellationToken::new();
-        tokio::spawn(keep_session(target.clone(), published, stop.clone()));
+        let links = Arc::new(Links::default());
+        let kept = keep_session(target.clone(), published, Arc::clone(&links), stop.clone());
+        tokio::spawn(kept);
         Ok(Self {
             target,
             session,
+            links,
             _stop: stop.drop_guard(),
         })
     }
@@ -134,6 +147,7 @@ impl Broker for RabbitBroker {
             self.target.clone(),
             slots.max(1),
             deliver,
+            Arc::clone(&self.links),
             stop.clone(),
         ));
         Ok(Box::new(RabbitSubscription {
@@ -144,20 +158,8 @@ impl Broker for RabbitBroker {
 
     async fn backlog(&self) -> Result<Option<u64>, Error> {
         let session = self.session().await?;
-        let options = QueueDeclareOptions {
-            passive: true,
-            ..QueueDeclareOptions::default()
-        };
-        let name = self.target.names.queue.as_str().into();
-        let ask = async {
-            let queue = session
-                .channel
-                .queue_declare(name, options, FieldTable::default())
-                .await;
-            queue.map_err(Error::Rabbit)
-        };
-        let queue = Self::within(&session, ask).await?;
-        Ok(Some(queue.message_count().into()))
+        let asked = count_queued(&session, &self.target.names);
+        Ok(Some(Self::within(&session, asked).await?))
     }
 
     fn link(&self) -> Link {
@@ -167,6 +169,28 @@ impl Broker for RabbitBroker {
             Link::Down
         }
     }
+
+    fn receiving(&self) -> Link {
+        if self.links.open(Direction::Deliver) {
+            Link::Up
+        } else {
+            Link::Down
+        }
+    }
+}
+
+/// How many messages the queue of jobs holds.
+async fn count_queued(session: &Session, names: &Names) -> Result<u64, Error> {
+    let options = QueueDeclareOptions {
+        passive: true,
+        ..QueueDeclareOptions::default()
+    };
+    let name = names.queue.as_str().into();
+    let queue = session
+        .channel
+        .queue_declare(name, options, FieldTable::default())
+        .await;
+    Ok(queue.map_err(Error::Rabbit)?.message_count().into())
 }
 
 async fn publish_chunk(session: &Session, names: &Names, jobs: &[JobRef]) -> Result<(), Error> {
@@ -207,6 +231,7 @@ async fn publish_chunk(session: &Session, names: &Names, jobs: &[JobRef]) -> Res
 async fn keep_session(
     target: Target,
     published: watch::Sender<Option<Arc<Session>>>,
+    links: Arc<Links>,
     stop: CancellationToken,
 ) {
     let mut pause = RECONNECT_PAUSE.0;
@@ -217,20 +242,18 @@ async fn keep_session(
         };
         match opened {
             Ok(session) => {
-                info!("connected to RabbitMQ");
                 pause = RECONNECT_PAUSE.0;
                 let session = Arc::new(session);
                 published.send_replace(Some(Arc::clone(&session)));
-                tokio::select! {
-                    () = stop.cancelled() => {}
-                    () = session.lost() => warn!("the connection to RabbitMQ is lost"),
-                }
+                links.opened(Direction::Publish);
+                let lost = stop.run_until_cancelled(session.lost()).await.is_some();
                 published.send_replace(None);
+                if lost {
+                    links.failed(Direction::Publish, &Error::Disconnected);
+                }
                 session.close().await;
             }
-            Err(cause) => {
-                warn!(error = %Chain(&cause), pause_ms = pause.as_millis(), "RabbitMQ is not reached");
-            }
+            Err(cause) => links.failed(Direction::Publish, &cause),
         }
         if !rest(&stop, &mut pause).await {
             return;
@@ -269,14 +292,20 @@ async fn keep_consuming(
     target: Target,
     slots: u16,
     deliver: mpsc::Sender<Delivery>,
+    links: Arc<Links>,
     stop: CancellationToken,
 ) {
     let mut pause = RECONNECT_PAUSE.0;
     loop {
         let consuming = async {
             let session = Session::open(&target, "consumer").await?;
-            let deliveries = session.consume(&target.names, slots).await?;
-            Ok::<_, Error>((session, deliveries))
+            match session.consume(&target.names, slots).await {
+                Ok(deliveries) => Ok((session, deliveries)),
+                Err(cause) => {
+                    session.close().await;
+                    Err(cause)
+                }
+            }
         };
         let opened = tokio::select! {
             () = stop.cancelled() => return,
@@ -284,24 +313,38 @@ async fn keep_consuming(
         };
         match opened {
             Ok((session, deliveries)) => {
-                info!(slots, "receiving jobs from RabbitMQ");
                 pause = RECONNECT_PAUSE.0;
-                tokio::select! {
-                    () = stop.cancelled() => {}
-                    () = session.lost() => {}
-                    () = hand_on(deliveries, &deliver) => {}
+                links.opened(Direction::Deliver);
+                let lost = tokio::select! {
+                    biased;
+                    () = stop.cancelled() => None,
+                    () = session.lost() => Some(Error::Disconnected),
+                    () = hand_on(deliveries, &deliver) => Some(Error::Disconnected),
+                    unanswered = watch_queue(&session, &target.names) => Some(unanswered),
+                };
+                if let Some(cause) = lost {
+                    links.failed(Direction::Deliver, &cause);
                 }
                 session.close().await;
-                if !stop.is_cancelled() {
-                    warn!("no longer receiving jobs from RabbitMQ");
-                }
             }
-            Err(cause) => {
-                warn!(error = %Chain(&cause), pause_ms = pause.as_millis(), "jobs cannot be received");
-            }
+            Err(cause) => links.failed(Direction::Deliver, &cause),
         }
         if !rest(&stop, &mut pause).await {
             return;
+        }
+    }
+}
+
+/// Checks the queue from time to time; returns when there is no answer. A queue that has lost its leader keeps
+/// its consumers and delivers nothing.
+async fn watch_queue(session: &Session, names: &Names) -> Error {
+    loop {
+        tokio::time::sleep(QUEUE_CHECK_INTERVAL).await;
+        let asked = count_queued(session, names);
+        match tokio::time::timeout(CONFIRM_TIMEOUT, asked).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(cause)) => return cause,
+            Err(_) => return Error::TimedOut(CONFIRM_TIMEOUT),
         }
     }
 }

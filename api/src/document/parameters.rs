@@ -1,0 +1,95 @@
+//! Parameters that many calls take: their bounds, and the example that documentation shows and a test sends.
+//!
+//! The readers in `input` and in the handlers decide what is accepted; this says the same to callers. A parameter of
+//! another name keeps the schema of its handler.
+
+use serde_json::{Value, json};
+
+use super::conditions::{PREDICATE, reference};
+use crate::routes::parked;
+
+/// No U+0000, which PostgreSQL's text does not have.
+pub(super) const TEXT: &str = r"^[^\u0000]*$";
+
+/// Replaces the schema of a parameter that is known by its name, and adds its example.
+pub(super) fn refine(parameter: &mut Value) {
+    let name = parameter["name"].as_str().unwrap_or_default();
+    let (Some(known), Some(parameter)) = (known(name), parameter.as_object_mut()) else {
+        return;
+    };
+    parameter.remove("schema");
+    if let Value::Object(members) = known {
+        parameter.extend(members);
+    }
+}
+
+fn known(name: &str) -> Option<Value> {
+    Some(match name {
+        "id" | "connection_id" => json!({
+            "schema": {"type": "string", "minLength": 1, "pattern": TEXT},
+            "example": "acme-stripe-acct_1PgafTB7WZ01zgkW",
+        }),
+        "job_id" => json!({
+            "schema": {"type": "string", "format": "uuid"},
+            "example": "019ab3f4-5c00-7000-8000-000000000001",
+        }),
+        "filter_id" => json!({
+            "schema": {"type": "string", "format": "uuid"},
+            "example": "019ab3f4-5c00-7000-8000-000000000002",
+        }),
+        "charge_id" => json!({
+            "schema": {"type": "string", "minLength": 1, "pattern": TEXT},
+            "example": "ch_3PgafTB7WZ01zgkW0Zq1Xy2W",
+        }),
+        "limit" => json!({
+            "schema": {"type": "integer", "minimum": 1, "maximum": 1000},
+            "example": 100,
+        }),
+        // Only a previous answer has an example that is accepted.
+        "cursor" => json!({
+            "schema": {"type": "string", "minLength": 1, "maxLength": 4096, "pattern": "^[A-Za-z0-9_-]+$"},
+        }),
+        "date_from" => json!({
+            "schema": {"type": "string", "format": "date"},
+            "example": "2026-03-01",
+        }),
+        "date_to" => json!({
+            "schema": {"type": "string", "format": "date"},
+            "example": "2026-03-31",
+        }),
+        "object_type" => json!({
+            "schema": reference("MetadataSource"),
+            "example": "charge",
+        }),
+        "resource" => json!({
+            "schema": {"type": "string", "enum": parked::RESOURCES},
+            "example": "charges",
+        }),
+        "group_by" => json!({
+            "schema": group_by(),
+            "example": "metadata:charge.tier",
+        }),
+        "filter" => json!({
+            "content": {"application/json": {
+                "schema": reference(PREDICATE),
+                "example": {"operator": "OR", "conditions": [
+                    {"type": "field", "field": "country", "operator": "in", "value": ["DE", "AT", "CH"]},
+                    {"type": "metadata", "metadata_source": "customer", "metadata_key": "plan",
+                     "operator": "starts_with", "value": "pro"},
+                ]},
+            }},
+        }),
+        _ => return None,
+    })
+}
+
+fn group_by() -> Value {
+    json!({"anyOf": [
+        {"type": "string", "enum": ["day", "week", "month", "currency", "product", "price", "customer"]},
+        {"type": "string", "description": "A metadata key.",
+         "pattern":
+            r"^metadata:(charge|product|price|customer)\.(?=[^\u0000]{1,500}$)(?!\$)[^.\u0000]*(\.[^.\u0000]*){0,31}$"},
+        {"type": "string", "description": "A JSONPath.", "format": "metadata-json-path",
+         "pattern": r"^metadata:(charge|product|price|customer)\.\$"},
+    ]})
+}

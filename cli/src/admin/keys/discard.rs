@@ -1,0 +1,155 @@
+//! `keys discard`: gives up the credentials that a lost key sealed.
+//!
+//! The programs refuse to start while a key is missing, so where it is lost for good this is the way on: the
+//! credentials, which nobody can open any more, are deleted, and each of their connections says that it needs
+//! its Stripe key again. Rows and figures stay. It refuses a key that is not lost: one that the settings open
+//! something with, or that a running program knows. Without a running `up` it starts the private PostgreSQL for
+//! as long as it takes, since `up` does not start without the key.
+
+use common::clock::{Clock as _, SystemClock};
+use common::config::{EncryptionArgs, Problems};
+use common::credential::queries::{KeyInUse, KeyLock};
+use common::credential::{self, Keyring, Place};
+use common::db::{self, Role};
+use common::lifecycle::keys;
+use common::tenant::OrganizationId;
+use common::{connection, tenant};
+
+use super::super::{Database, DatabaseAccess, Error};
+use super::{configured, has_id};
+use crate::local_postgres::{Durability, LocalPostgres};
+use crate::output;
+
+/// Which key is lost, and where the others and the credentials are.
+#[derive(Debug, clap::Args)]
+pub struct Discard {
+    /// The lost key's id, as `keys list` shows it
+    #[arg(value_name = "ID")]
+    key_id: String,
+    #[command(flatten)]
+    encryption: EncryptionArgs,
+    #[command(flatten)]
+    access: DatabaseAccess,
+}
+
+impl Discard {
+    pub(super) async fn run(self) -> Result<(), Error> {
+        let mut problems = Problems::default();
+        let keyring = configured(self.encryption, &self.access.local, &mut problems)?;
+        let (keyring, access) = problems.finish(keyring.map(|keyring| (keyring, self.access)))?;
+        let private = start_private(&access).await?;
+        let database = match &private {
+            Some(server) => Database::at(server.url()),
+            None => access.resolve().await?,
+        };
+        let discarded = discard(&database, keyring.as_deref(), &self.key_id).await;
+        if let Some(server) = private {
+            server.stop().await?;
+        }
+        output::print(&format!(
+            "discarded {} that the key {} sealed; their connections need their Stripe keys again",
+            output::count(discarded? as i64, "credential"),
+            self.key_id
+        ))?;
+        Ok(())
+    }
+}
+
+/// The private PostgreSQL, where no other database is named and no `up` runs it.
+async fn start_private(access: &DatabaseAccess) -> Result<Option<LocalPostgres>, Error> {
+    let directory = access.local.postgres();
+    let named = access
+        .clone()
+        .find(&mut Problems::default())
+        .await?
+        .is_some();
+    if named || access.names_a_database() || !directory.exists() {
+        return Ok(None);
+    }
+    Ok(Some(
+        LocalPostgres::start(&directory, Durability::Kept).await?,
+    ))
+}
+
+/// Deletes what a key sealed, in all organizations; how many credentials.
+async fn discard(
+    database: &Database,
+    keyring: Option<&Keyring>,
+    key_id: &str,
+) -> Result<usize, Error> {
+    drop(database.connect().await?);
+    let pool = database.pool(Role::Api)?;
+    let in_use = keys::in_use(&pool).await?;
+    let Some(key) = in_use.into_iter().find(|key| key.key_id == key_id) else {
+        return Ok(0);
+    };
+    ensure_lost(&pool, keyring, &key).await?;
+    let mut tx = db::role_transaction(&pool, Role::Scheduler).await?;
+    let organizations = tenant::queries::all_organizations(&mut tx).await?;
+    tx.commit().await.map_err(db::Error::from)?;
+    let mut discarded = 0;
+    for organization in &organizations {
+        discarded += discard_of(&pool, organization, key_id).await?;
+    }
+    Ok(discarded)
+}
+
+async fn ensure_lost(
+    pool: &db::Pool,
+    keyring: Option<&Keyring>,
+    key: &KeyInUse,
+) -> Result<(), Error> {
+    let not_lost = || Error::KeyNotLost {
+        key_id: key.key_id.clone(),
+    };
+    let programs = keys::running_programs(pool).await?;
+    let mut known = programs.iter().flat_map(|program| &program.keys);
+    if known.any(|announced| has_id(announced, &key.key_id)) {
+        return Err(not_lost());
+    }
+    let Some(keyring) = keyring else {
+        return Ok(());
+    };
+    for (organization, connection_id) in &key.samples {
+        let mut tx = db::tenant_transaction(pool, organization).await?;
+        let sealed = credential::queries::load(&mut tx, organization, connection_id).await?;
+        tx.commit().await.map_err(db::Error::from)?;
+        let place = Place {
+            organization,
+            connection_id,
+        };
+        if sealed.is_some_and(|sealed| keyring.open(&sealed, place).is_ok()) {
+            return Err(not_lost());
+        }
+    }
+    Ok(())
+}
+
+async fn discard_of(
+    pool: &db::Pool,
+    organization: &OrganizationId,
+    key_id: &str,
+) -> Result<usize, Error> {
+    let now = SystemClock.now();
+    let mut tx = db::tenant_transaction(pool, organization).await?;
+    credential::queries::lock_keys(&mut tx, KeyLock::Reseal).await?;
+    let connections = credential::queries::sealed_by(&mut tx, organization, key_id).await?;
+    for connection_id in &connections {
+        credential::queries::delete(&mut tx, organization, connection_id).await?;
+        let detail = format!(
+            "The encryption key `{key_id}` was lost, and with it the stored Stripe key; give one with \
+             PUT /v1/connectors/stripe/{connection_id}/key."
+        );
+        connection::queries::set_problem(
+            &mut tx,
+            organization,
+            connection_id,
+            credential::UNREADABLE,
+            &detail,
+            now,
+        )
+        .await?;
+    }
+    tx.commit().await.map_err(db::Error::from)?;
+    Ok(connections.len())
+}

@@ -1,0 +1,121 @@
+//! `keys`: the encryption keys under which customers' Stripe keys are stored.
+//!
+//! `list` shows which are in use, `add` and `remove` change the file that `stripe-sync up` reads, `rotate` puts
+//! every credential under the first key, and `discard` gives up what a lost key sealed. The order in which keys
+//! are changed while programs run is in `docs/operations.md`; each command refuses what would leave a running
+//! program with a credential that it cannot open, and says what comes before.
+//!
+//! Fails like every command, when settings or the database are of no use. Absent on purpose: printing a key.
+
+mod discard;
+mod file;
+mod rotate;
+
+use std::sync::Arc;
+
+use common::config::{EncryptionArgs, EncryptionConfig, Problems};
+use common::credential::Keyring;
+use common::db::Role;
+use common::lifecycle::keys;
+
+use super::{DatabaseAccess, Error};
+use crate::local_files::LocalFiles;
+use crate::output::{self, Column};
+
+pub use rotate::{Rotated, rotate};
+
+/// Encryption keys
+#[derive(Debug, clap::Subcommand)]
+pub enum Keys {
+    /// Show which keys seal stored Stripe keys, and which are configured
+    List(List),
+    /// Put a new key first in the file of keys that `stripe-sync up` reads
+    Add(file::Add),
+    /// Re-encrypt every stored Stripe key under the first of `ENCRYPTION_KEYS`; may be interrupted
+    Rotate(rotate::Rotate),
+    /// Take a key that seals nothing any more out of the file of keys that `stripe-sync up` reads
+    Remove(file::Remove),
+    /// Give up the stored Stripe keys that a lost key sealed; their customers must hand them over again
+    Discard(discard::Discard),
+}
+
+/// Where the keys and the credentials are.
+#[derive(Debug, clap::Args)]
+pub struct List {
+    #[command(flatten)]
+    encryption: EncryptionArgs,
+    #[command(flatten)]
+    access: DatabaseAccess,
+}
+
+impl Keys {
+    /// Runs the command.
+    pub async fn run(self) -> Result<(), Error> {
+        match self {
+            Self::List(command) => command.run().await,
+            Self::Add(command) => command.run(),
+            Self::Rotate(command) => command.run().await,
+            Self::Remove(command) => command.run().await,
+            Self::Discard(command) => command.run().await,
+        }
+    }
+}
+
+impl List {
+    async fn run(self) -> Result<(), Error> {
+        let mut problems = Problems::default();
+        let keyring = configured(self.encryption, &self.access.local, &mut problems)?;
+        let database = self.access.find(&mut problems).await?;
+        let (keyring, database) = problems.finish(keyring.zip(database))?;
+        drop(database.connect().await?);
+        let in_use = keys::in_use(&database.pool(Role::Api)?).await?;
+        let configured: Vec<&str> = keyring.iter().flat_map(|keys| keys.key_ids()).collect();
+        let seals = |id: &str| {
+            let found = in_use.iter().find(|key| key.key_id == id);
+            found.map_or(0, |key| key.credentials)
+        };
+        let row = |id: &str, state: &str| {
+            let count = output::thousands(seals(id));
+            vec![id.to_owned(), count, state.to_owned()]
+        };
+        let known = configured.iter().enumerate().map(|(place, id)| {
+            let state = if place == 0 { "seals" } else { "opens" };
+            row(id, state)
+        });
+        let missing = in_use
+            .iter()
+            .filter(|key| !configured.contains(&key.key_id.as_str()))
+            .map(|key| row(&key.key_id, "missing"));
+        let columns = [
+            ("key", Column::Whole),
+            ("credentials", Column::Number),
+            ("state", Column::Whole),
+        ];
+        output::print(&output::table(&columns, known.chain(missing)))?;
+        Ok(())
+    }
+}
+
+/// The keys that the settings give, else those that `up` made; the outer `None` means a problem.
+#[expect(
+    clippy::option_option,
+    reason = "wrong keys are not the same as no keys"
+)]
+fn configured(
+    encryption: EncryptionArgs,
+    local: &LocalFiles,
+    problems: &mut Problems,
+) -> Result<Option<Option<Arc<Keyring>>>, Error> {
+    Ok(match encryption.check_optional(problems) {
+        None => None,
+        Some(Some(EncryptionConfig { keyring })) => Some(Some(keyring)),
+        Some(None) => Some(local.keyring()?.map(Arc::new)),
+    })
+}
+
+/// Whether a program's announced key has this id.
+fn has_id(announced: &str, id: &str) -> bool {
+    announced
+        .rsplit_once('/')
+        .is_some_and(|(announced, _)| announced == id)
+}

@@ -1,0 +1,133 @@
+//! Values of flags that clap cannot check by itself.
+//!
+//! Every refusal is a phrase that reads on after the flag's name and says what would be right. The
+//! words of the libraries that do the parsing ("invalid digit found in string") never reach a person.
+
+use std::ops::RangeInclusive;
+use std::str::FromStr;
+use std::time::Duration;
+
+use chrono::NaiveDate;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use common::connection::{LEAST_RATE_SHARE, MAX_LOOKBACK_DAYS};
+use uuid::Uuid;
+
+/// A whole number within a range.
+pub(crate) fn whole_number(
+    range: RangeInclusive<u32>,
+) -> impl Fn(&str) -> Result<u32, String> + Clone + Send + Sync + 'static {
+    move |text| {
+        let number = text.trim().parse().ok();
+        number
+            .filter(|number| range.contains(number))
+            .ok_or_else(|| {
+                let (min, max) = (range.start(), range.end());
+                format!("must be a whole number from {min} to {max}")
+            })
+    }
+}
+
+/// Days of history that a connection may cover.
+pub(crate) fn lookback_days(text: &str) -> Result<u32, String> {
+    whole_number(1..=MAX_LOOKBACK_DAYS.unsigned_abs())(text)
+}
+
+/// A day, as `YYYY-MM-DD`.
+pub(crate) fn date(text: &str) -> Result<NaiveDate, String> {
+    let shape = |(at, byte): (usize, u8)| match at {
+        4 | 7 => byte == b'-',
+        _ => byte.is_ascii_digit(),
+    };
+    let shaped = text.len() == 10 && text.bytes().enumerate().all(shape);
+    let parsed = shaped.then(|| text.parse().ok()).flatten();
+    parsed.ok_or_else(|| "must be a date like 2026-03-08".to_owned())
+}
+
+/// A length of time, as `90d` or `12h`.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text)
+        .map_err(|_| "must be a length of time like 90d, 12h or 30m".to_owned())
+}
+
+/// A share of Stripe's rate limits.
+pub(crate) fn share(text: &str) -> Result<f64, String> {
+    let share = text.trim().parse().ok();
+    share
+        .filter(|share| (LEAST_RATE_SHARE..=1.0).contains(share))
+        .ok_or_else(|| format!("must be a number from {LEAST_RATE_SHARE} to 1, like 0.5"))
+}
+
+/// The id of a job.
+pub(crate) fn job_id(text: &str) -> Result<Uuid, String> {
+    Uuid::parse_str(text.trim())
+        .map_err(|_| "must be the id of a job; `stripe-sync jobs list` shows them".to_owned())
+}
+
+/// One of several names; a wrong one is answered with the right ones.
+pub(crate) fn one_of<T>(names: &'static [&'static str]) -> impl TypedValueParser<Value = T>
+where
+    T: FromStr + Clone + Send + Sync + 'static,
+    T::Err: Into<Box<dyn std::error::Error + Send + Sync + 'static>>,
+{
+    PossibleValuesParser::new(names).try_map(|name| name.parse::<T>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_outside_their_range_are_refused_in_words() {
+        let limit = whole_number(1..=10_000);
+        assert_eq!(
+            (limit("1"), limit("10000"), limit(" 7 ")),
+            (Ok(1), Ok(10_000), Ok(7))
+        );
+        let refusal = "must be a whole number from 1 to 10000";
+        for text in [
+            "",
+            "0",
+            "-1",
+            "10001",
+            "99999999999999999999",
+            "1.5",
+            "many",
+        ] {
+            assert_eq!(limit(text), Err(refusal.to_owned()), "{text}");
+        }
+        assert!(lookback_days("3650").is_ok() && lookback_days("3651").is_err());
+    }
+
+    #[test]
+    fn dates_are_written_one_way() {
+        assert_eq!(
+            date("2026-03-08"),
+            Ok(NaiveDate::from_ymd_opt(2026, 3, 8).unwrap())
+        );
+        for text in [
+            "1.1.2026",
+            "2026-3-8",
+            "2026-02-30",
+            "+2026-01-1",
+            "today",
+            "",
+        ] {
+            assert_eq!(
+                date(text),
+                Err("must be a date like 2026-03-08".to_owned()),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn shares_and_durations_are_refused_in_words() {
+        assert_eq!(share("0.5"), Ok(0.5));
+        for text in ["0", "1.01", "NaN", "half"] {
+            assert!(share(text).unwrap_err().starts_with("must be"), "{text}");
+        }
+        assert_eq!(duration("90d"), Ok(Duration::from_hours(24 * 90)));
+        assert!(duration("soon").unwrap_err().starts_with("must be"));
+        assert!(job_id("7").unwrap_err().contains("jobs list"));
+    }
+}

@@ -1,0 +1,431 @@
+//! `connections`: the connected Stripe accounts, their settings, their keys, and their end.
+//!
+//! Disconnecting removes everything that is stored of an account, so it asks first.
+
+use reqwest::Method;
+use secrecy::ExposeSecret as _;
+use serde_json::{Map, Value, json};
+
+use super::answers::{Connected, Connection, KeyTest, Started};
+use super::confirm::confirm;
+use super::connect::{describe, permission_table};
+use super::requests::{NOTHING, understood};
+use super::stripe_key::KeySource;
+use super::{Client, Error, Server, Target, follow, print_json, problem};
+use crate::arguments;
+use crate::output::{self, Column};
+
+/// The connected Stripe accounts and their settings
+#[derive(Debug, clap::Subcommand)]
+pub enum Connections {
+    /// Show the organization's connections
+    List(List),
+    /// Show a connection with its settings, permissions, problem and warnings
+    Show(Show),
+    /// Change settings of a connection
+    Set(Set),
+    /// Start no more scheduled jobs; a running one finishes, and `stripe-sync sync` still works
+    Pause(Pause),
+    /// Start scheduled jobs again
+    Resume(Resume),
+    /// Give a connection another key of the same account, and start a job
+    ///
+    /// The key comes from the environment variable `STRIPE_API_KEY`, from a file, or from standard
+    /// input. The old key stays unless the new one serves.
+    ReplaceKey(ReplaceKey),
+    /// Ask Stripe whether the stored key still serves; fails when it does not
+    Test(Test),
+    /// Forget a connection's key at once and remove everything that is stored of it
+    Disconnect(Disconnect),
+}
+
+/// How to show them.
+#[derive(Debug, clap::Args)]
+pub struct List {
+    /// Print the engine's answer as JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    server: Server,
+}
+
+/// Which one to show.
+#[derive(Debug, clap::Args)]
+pub struct Show {
+    #[command(flatten)]
+    target: Target,
+}
+
+/// What to change.
+#[derive(Debug, clap::Args)]
+pub struct Set {
+    /// A name for people; empty for none
+    #[arg(long)]
+    name: Option<String>,
+    /// The time zone by which charges are dated, such as Europe/Berlin; a job dates what is stored again
+    #[arg(long, value_name = "ZONE")]
+    timezone: Option<String>,
+    /// Minutes between two scheduled jobs, 1 to 1440
+    #[arg(long, value_name = "MINUTES", value_parser = arguments::whole_number(1..=1440))]
+    sync_interval_minutes: Option<u32>,
+    /// The share of Stripe's rate limits that syncing may use, from 0.01 to 1
+    #[arg(long, value_name = "SHARE", value_parser = arguments::share)]
+    rate_share: Option<f64>,
+    #[command(flatten)]
+    target: Target,
+}
+
+/// Which one to pause.
+#[derive(Debug, clap::Args)]
+pub struct Pause {
+    #[command(flatten)]
+    target: Target,
+}
+
+/// Which one to resume.
+#[derive(Debug, clap::Args)]
+pub struct Resume {
+    #[command(flatten)]
+    target: Target,
+}
+
+/// Whose key to replace.
+#[derive(Debug, clap::Args)]
+pub struct ReplaceKey {
+    #[command(flatten)]
+    key: KeySource,
+    /// Watch the job until it ends
+    #[arg(long, conflicts_with = "json")]
+    follow: bool,
+    #[command(flatten)]
+    target: Target,
+}
+
+/// Whose key to test.
+#[derive(Debug, clap::Args)]
+pub struct Test {
+    #[command(flatten)]
+    target: Target,
+}
+
+/// Which one to disconnect.
+#[derive(Debug, clap::Args)]
+pub struct Disconnect {
+    /// Do it without being asked
+    #[arg(long)]
+    yes: bool,
+    /// Watch the job that removes what is stored
+    #[arg(long, conflicts_with = "json")]
+    follow: bool,
+    #[command(flatten)]
+    target: Target,
+}
+
+impl Connections {
+    /// Runs the command.
+    pub async fn run(self) -> Result<(), Error> {
+        match self {
+            Self::List(command) => command.run().await,
+            Self::Show(command) => command.run().await,
+            Self::Set(command) => command.run().await,
+            Self::Pause(command) => change(command.target, &json!({"paused": true})).await,
+            Self::Resume(command) => change(command.target, &json!({"paused": false})).await,
+            Self::ReplaceKey(command) => command.run().await,
+            Self::Test(command) => command.run().await,
+            Self::Disconnect(command) => command.run().await,
+        }
+    }
+}
+
+impl List {
+    async fn run(self) -> Result<(), Error> {
+        let client = self.server.client().await?;
+        let connections: Vec<Value> = client.all(&["v1", "connectors"], &[]).await?;
+        if self.json {
+            return print_json(&connections);
+        }
+        if connections.is_empty() {
+            return Err(Error::NoConnection);
+        }
+        let connections: Vec<Connection> = understood(connections.into())?;
+        let rows = connections.iter().map(|connection| {
+            vec![
+                connection.connection_id.clone(),
+                output::plain(connection.name.as_deref().unwrap_or_default()),
+                mode(connection.livemode).to_owned(),
+                connection.status.clone(),
+                connection.timezone.clone(),
+                connection
+                    .next_sync_at
+                    .filter(|_| !connection.paused)
+                    .map(output::instant)
+                    .unwrap_or_default(),
+            ]
+        });
+        let columns = [
+            ("connection", Column::Whole),
+            ("name", Column::Text),
+            ("mode", Column::Whole),
+            ("status", Column::Whole),
+            ("time zone", Column::Text),
+            ("next job", Column::Whole),
+        ];
+        Ok(output::print(&output::table(&columns, rows))?)
+    }
+}
+
+impl Show {
+    async fn run(self) -> Result<(), Error> {
+        let json = self.target.json;
+        let (client, connection) = self.target.open().await?;
+        let answer: Value = client.get(&["v1", "connectors", &connection], &[]).await?;
+        if json {
+            return print_json(&answer);
+        }
+        Ok(output::print(&shown(&understood(answer)?))?)
+    }
+}
+
+impl Set {
+    async fn run(self) -> Result<(), Error> {
+        let mut changes = Map::new();
+        if let Some(name) = self.name {
+            let name = Some(name).filter(|name| !name.is_empty());
+            changes.insert("name".to_owned(), name.into());
+        }
+        if let Some(timezone) = self.timezone {
+            changes.insert("timezone".to_owned(), timezone.into());
+        }
+        if let Some(minutes) = self.sync_interval_minutes {
+            changes.insert("sync_interval_minutes".to_owned(), minutes.into());
+        }
+        if let Some(share) = self.rate_share {
+            changes.insert("rate_share".to_owned(), share.into());
+        }
+        if changes.is_empty() {
+            return Err(Error::Usage(
+                "nothing to change was given; give --name, --timezone, --sync-interval-minutes or \
+                 --rate-share"
+                    .to_owned(),
+            ));
+        }
+        change(self.target, &Value::Object(changes)).await
+    }
+}
+
+async fn change(target: Target, changes: &Value) -> Result<(), Error> {
+    let json = target.json;
+    let (client, connection) = target.open().await?;
+    let path = ["v1", "connectors", &connection];
+    let (_, answer): (_, Value) = client.call(Method::PATCH, &path, Some(changes)).await?;
+    if json {
+        return print_json(&answer);
+    }
+    let connection: Connection = understood(answer)?;
+    let mut text = shown(&connection);
+    if let Some(job) = &connection.job_id {
+        text.extend(["\nthe job ", job, " dates what is stored again"]);
+    }
+    Ok(output::print(&text)?)
+}
+
+impl ReplaceKey {
+    async fn run(self) -> Result<(), Error> {
+        let json = self.target.json;
+        let (client, connection) = self.target.open().await?;
+        let key = self.key.read()?;
+        let path = ["v1", "connectors", "stripe", &connection, "key"];
+        let body = json!({"api_key": key.expose_secret()});
+        let (_, answer): (_, Value) = client.call(Method::PUT, &path, Some(&body)).await?;
+        if json {
+            return print_json(&answer);
+        }
+        let connected: Connected = understood(answer)?;
+        output::print(&describe("replaced the key of", "next job", &connected))?;
+        if self.follow {
+            follow::follow(&client, &connected.job_id).await
+        } else {
+            Ok(())
+        }
+    }
+}
+
+impl Test {
+    async fn run(self) -> Result<(), Error> {
+        let json = self.target.json;
+        let (client, connection) = self.target.open().await?;
+        let path = ["v1", "connectors", "stripe", &connection, "test"];
+        let (_, answer): (_, Value) = client.call(Method::POST, &path, NOTHING).await?;
+        if json {
+            print_json(&answer)?;
+        }
+        let test: KeyTest = understood(answer)?;
+        if !json {
+            let permissions = permission_table(&test.permissions);
+            output::print(&format!(
+                "account {}\n\n{permissions}",
+                test.stripe_account_id
+            ))?;
+        }
+        match test.problem {
+            None if test.ok => Ok(()),
+            problem => {
+                let detail = problem.map(|problem| problem.detail).unwrap_or_default();
+                Err(Error::KeyDoesNotServe(output::plain(&detail)))
+            }
+        }
+    }
+}
+
+impl Disconnect {
+    async fn run(self) -> Result<(), Error> {
+        let json = self.target.json;
+        let (client, connection) = self.target.open().await?;
+        // A mistyped id is named before anybody is asked to agree to anything.
+        let found: Connection = client.get(&["v1", "connectors", &connection], &[]).await?;
+        let what = format!(
+            "disconnect {} ({} mode) and remove everything that is stored of it",
+            found.connection_id,
+            mode(found.livemode)
+        );
+        confirm(&what, self.yes)?;
+        disconnect(&client, &connection, json, self.follow).await
+    }
+}
+
+async fn disconnect(
+    client: &Client,
+    connection: &str,
+    json: bool,
+    follow: bool,
+) -> Result<(), Error> {
+    let path = ["v1", "connectors", connection];
+    let (_, answer): (_, Value) = client.call(Method::DELETE, &path, NOTHING).await?;
+    if json {
+        return print_json(&answer);
+    }
+    let started: Started = understood(answer)?;
+    output::print(&format!(
+        "disconnected {connection}; its key is gone, and the job {} removes what is stored",
+        started.job_id
+    ))?;
+    if follow {
+        follow::follow(client, &started.job_id).await
+    } else {
+        Ok(())
+    }
+}
+
+/// The mode of an account.
+pub(super) fn mode(livemode: bool) -> &'static str {
+    if livemode { "live" } else { "test" }
+}
+
+fn shown(connection: &Connection) -> String {
+    let mut lines = vec![
+        (
+            "name",
+            output::plain(connection.name.as_deref().unwrap_or("(none)")),
+        ),
+        ("account", connection.stripe_account_id.clone()),
+        ("time zone", connection.timezone.clone()),
+        (
+            "history",
+            format!(
+                "{} before connecting",
+                output::count(connection.lookback_days, "day")
+            ),
+        ),
+        ("syncs", schedule(connection)),
+        (
+            "rate share",
+            format!("{} of Stripe's limits", connection.rate_share),
+        ),
+    ];
+    lines.extend(
+        connection
+            .created_at
+            .map(|at| ("connected", output::instant(at))),
+    );
+    if let Some(problem) = &connection.problem {
+        lines.push(("problem", problem::of_connection(problem)));
+    }
+    let warnings = connection.warnings.iter();
+    lines.extend(warnings.map(|warning| ("warning", problem::of_warning(warning))));
+    let heading = format!(
+        "{} ({} mode): {}",
+        connection.connection_id,
+        mode(connection.livemode),
+        connection.status
+    );
+    let settings = output::listed(&heading, &lines);
+    if connection.permissions.is_empty() {
+        return settings;
+    }
+    format!(
+        "{settings}\n\n{}",
+        permission_table(&connection.permissions)
+    )
+}
+
+fn schedule(connection: &Connection) -> String {
+    if connection.paused {
+        return "paused; `stripe-sync connections resume` starts scheduled jobs again".to_owned();
+    }
+    let every = output::count(connection.sync_interval_minutes, "minute");
+    match connection.next_sync_at {
+        Some(at) => format!("every {every}, next at {}", output::instant(at)),
+        None => format!("every {every}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn connection(more: &Value) -> Connection {
+        let mut answer = json!({
+            "connection_id": "acme-stripe-acct_1", "organization_id": "acme", "name": "Shop",
+            "stripe_account_id": "acct_1", "livemode": true, "timezone": "Europe/Berlin",
+            "lookback_days": 30, "paused": false, "status": "idle", "sync_interval_minutes": 15,
+            "rate_share": 0.5, "permissions": [], "problem": null, "warnings": [],
+            "created_at": "2026-11-20T10:00:00Z", "next_sync_at": "2026-11-21T06:15:00Z",
+        });
+        let members = more.as_object().unwrap().clone();
+        answer.as_object_mut().unwrap().extend(members);
+        understood(answer).unwrap()
+    }
+
+    #[test]
+    fn a_connection_is_shown_with_all_its_settings() {
+        assert_eq!(
+            shown(&connection(&json!({}))),
+            "acme-stripe-acct_1 (live mode): idle\n  \
+             name        Shop\n  \
+             account     acct_1\n  \
+             time zone   Europe/Berlin\n  \
+             history     30 days before connecting\n  \
+             syncs       every 15 minutes, next at 2026-11-21T06:15:00Z\n  \
+             rate share  0.5 of Stripe's limits\n  \
+             connected   2026-11-20T10:00:00Z"
+        );
+    }
+
+    #[test]
+    fn a_paused_connection_says_how_to_go_on() {
+        let text = shown(&connection(&json!({"paused": true, "status": "paused"})));
+        assert!(text.contains("`stripe-sync connections resume`"), "{text}");
+    }
+
+    #[test]
+    fn a_problem_is_told_in_commands() {
+        let text = shown(&connection(&json!({"status": "error", "problem": {
+            "code": "stripe_key_invalid", "since": "2026-11-21T05:00:00Z",
+            "detail": "Stripe refuses the key; replace it with PUT /v1/connectors/stripe/acme-stripe-acct_1/key. Expired."}})));
+        assert!(
+            text.contains("`stripe-sync connections replace-key --connection acme-stripe-acct_1`"),
+            "{text}"
+        );
+        assert!(!text.contains("/v1/"), "{text}");
+    }
+}

@@ -1,0 +1,108 @@
+//! `daily`: the stored daily aggregates, for dashboards that are fed from scripts.
+//!
+//! The table shows figures; `--json` has what the engine stores besides, net by product and by metadata
+//! value. Absent on purpose: totals, which `revenue` has and which would have to be added up here.
+
+use chrono::NaiveDate;
+use serde_json::Value;
+
+use super::answers::Day;
+use super::requests::understood;
+use super::{Error, Target, completeness, print_json};
+use crate::arguments;
+use crate::output::{self, Column};
+
+/// Show the stored daily aggregates, by currency
+///
+/// `--json` also has net by product and by metadata value.
+#[derive(Debug, clap::Args)]
+pub struct Daily {
+    /// The first day, in the connection's time zone
+    #[arg(long, value_name = "YYYY-MM-DD", value_parser = arguments::date)]
+    from: Option<NaiveDate>,
+    /// The last day
+    #[arg(long, value_name = "YYYY-MM-DD", value_parser = arguments::date)]
+    to: Option<NaiveDate>,
+    #[command(flatten)]
+    target: Target,
+}
+
+impl Daily {
+    /// Runs the command.
+    pub async fn run(self) -> Result<(), Error> {
+        let json = self.target.json;
+        let (client, connection) = self.target.open().await?;
+        let dates = [("date_from", self.from), ("date_to", self.to)];
+        let dates = dates.map(|(name, date)| (name, date.map(|date| date.to_string())));
+        let mut query = vec![("connection_id", connection.as_str())];
+        query.extend(
+            dates
+                .iter()
+                .filter_map(|(name, date)| Some((*name, date.as_deref()?))),
+        );
+        let path = ["v1", "analytics", "stripe", "daily-aggregates"];
+        let mut answer: Value = client.get(&path, &query).await?;
+        if json {
+            return print_json(&answer);
+        }
+        let missing =
+            completeness::missing(&client, &connection, answer.get("completeness")).await?;
+        let days: Vec<Day> = understood(answer["data"].take())?;
+        let mut text = as_table(&days);
+        for line in missing {
+            text.extend(["\n", &line]);
+        }
+        Ok(output::print(&text)?)
+    }
+}
+
+fn as_table(days: &[Day]) -> String {
+    let rows = days.iter().map(|day| {
+        let money = |minor| output::money(minor, &day.currency);
+        let cells = vec![
+            day.date.to_string(),
+            output::thousands(day.charges),
+            output::thousands(day.total_units),
+            money(day.gross),
+            money(day.refunded),
+            money(day.total_revenue),
+        ];
+        (day.currency.clone(), cells)
+    });
+    let columns = [
+        ("date", Column::Whole),
+        ("charges", Column::Number),
+        ("units", Column::Number),
+        ("gross", Column::Number),
+        ("refunded", Column::Number),
+        ("net", Column::Number),
+    ];
+    output::table(&columns, output::sections(rows))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn days_stand_by_currency() {
+        let day = |date: &str, currency: &str| {
+            json!({"date": date, "currency": currency, "total_revenue": 123_456, "gross": 123_556,
+                   "refunded": 100, "charges": 2, "total_units": 3, "revenue_by_product": {},
+                   "top_metadata_values": {}})
+        };
+        let answer = json!([
+            day("2026-11-20", "eur"),
+            day("2026-11-20", "usd"),
+            day("2026-11-21", "eur")
+        ]);
+        let text = as_table(&understood::<Vec<Day>>(answer).unwrap());
+        let order: Vec<&str> = text
+            .lines()
+            .filter_map(|line| line.rsplit(' ').nth(1).filter(|word| word.len() == 3))
+            .collect();
+        assert_eq!(order, ["net", "EUR", "EUR", "USD"], "{text}");
+        assert!(text.contains("1,234.56 EUR"), "{text}");
+    }
+}

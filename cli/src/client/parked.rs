@@ -1,0 +1,101 @@
+//! `parked`: what Stripe sent in a form that this version does not understand.
+//!
+//! Such objects are kept as they came and are missing from figures until a version reads them. The
+//! table names them; `--json` has each as Stripe sent it.
+
+use serde_json::Value;
+
+use super::answers::Parked as ParkedObject;
+use super::requests::understood;
+use super::{Error, Target, print_json};
+use crate::arguments;
+use crate::output::{self, Column};
+
+/// Show objects of Stripe that could not be read and are missing from figures
+///
+/// `--json` has each object as Stripe sent it.
+#[derive(Debug, clap::Args)]
+pub struct Parked {
+    /// Only objects of this list: charges, invoices, events and so on
+    #[arg(long, value_name = "LIST")]
+    resource: Option<String>,
+    /// How many at most
+    #[arg(long, value_name = "N", default_value = "50", value_parser = arguments::whole_number(1..=10_000))]
+    limit: u32,
+    #[command(flatten)]
+    target: Target,
+}
+
+impl Parked {
+    /// Runs the command.
+    pub async fn run(self) -> Result<(), Error> {
+        let json = self.target.json;
+        let (client, connection) = self.target.open().await?;
+        let path = ["v1", "connectors", &connection, "parked"];
+        let resource = self.resource.as_deref();
+        let query: Vec<_> = resource
+            .map(|list| ("resource", list))
+            .into_iter()
+            .collect();
+        let page_size = self.limit.min(1000).to_string();
+        let objects: Vec<Value> = client
+            .up_to(self.limit as usize, &page_size, &path, &query, |_| true)
+            .await?;
+        if json {
+            return print_json(&objects);
+        }
+        let objects: Vec<ParkedObject> = understood(objects.into())?;
+        Ok(output::print(&as_table(&objects))?)
+    }
+}
+
+fn as_table(objects: &[ParkedObject]) -> String {
+    if objects.is_empty() {
+        return "nothing is parked".to_owned();
+    }
+    let rows = objects.iter().map(|object| {
+        vec![
+            output::plain(&object.resource),
+            output::plain(&object.object_id),
+            output::instant(object.parked_at),
+            output::plain(&object.code),
+            output::plain(&object.detail),
+        ]
+    });
+    let columns = [
+        ("list", Column::Whole),
+        ("object", Column::Whole),
+        ("parked", Column::Whole),
+        ("code", Column::Whole),
+        ("why", Column::Text),
+    ];
+    output::table(&columns, rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn parked_objects_are_named_with_the_reason() {
+        assert_eq!(as_table(&[]), "nothing is parked");
+        let answer = json!([{"resource": "charges", "object_id": "ch_1", "code": "unknown_shape",
+            "detail": "missing field `amount`", "parked_at": "2026-11-21T06:15:00Z",
+            "raw": "{\"id\": \"ch_1\"}"}]);
+        let text = as_table(&understood::<Vec<ParkedObject>>(answer).unwrap());
+        for part in [
+            "charges",
+            "ch_1",
+            "2026-11-21T06:15:00Z",
+            "unknown_shape",
+            "missing field `amount`",
+        ] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+        assert!(
+            !text.contains("\"id\""),
+            "the raw object is for --json: {text}"
+        );
+    }
+}

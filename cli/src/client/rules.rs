@@ -1,0 +1,468 @@
+//! `rules`: which charges count.
+//!
+//! A rule is named by its id or, where only one has it, by its name. Conditions are written as in
+//! `condition`. Every change that moves figures makes a job that applies the rules to what is stored;
+//! `--follow` watches it. Deleting a rule cannot be undone, so it asks first.
+
+use clap::builder::{NonEmptyStringValueParser, PossibleValuesParser};
+use reqwest::Method;
+use serde_json::{Map, Value, json};
+
+use super::answers::{Rule, RulePreview};
+use super::condition::{self, Given};
+use super::confirm::confirm;
+use super::explain::rows_table;
+use super::requests::{NOTHING, understood};
+use super::{Client, Error, Target, follow, print_json};
+use crate::output::{self, Column};
+
+/// Rules: which charges count
+#[derive(Debug, clap::Subcommand)]
+pub enum Rules {
+    /// Show the rules of a connection, oldest first
+    List(List),
+    /// Show a rule with its conditions, one a line
+    Show(Show),
+    /// Make a rule and apply it to what is stored
+    Create(Create),
+    /// Show what conditions would match; stores nothing
+    Preview(Preview),
+    /// Change a rule; what is not given stays
+    Change(Change),
+    /// Delete a rule and apply the others to what is stored
+    Delete(Delete),
+}
+
+/// Whose rules to show.
+#[derive(Debug, clap::Args)]
+pub struct List {
+    #[command(flatten)]
+    target: Target,
+}
+
+/// Which rule to show.
+#[derive(Debug, clap::Args)]
+pub struct Show {
+    /// The rule's id or name
+    #[arg(value_name = "RULE")]
+    rule: String,
+    #[command(flatten)]
+    target: Target,
+}
+
+/// What to make.
+#[derive(Debug, clap::Args)]
+pub struct Create {
+    /// A name for people
+    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
+    name: String,
+    /// include keeps only charges that match (some include rule); exclude keeps matching ones out
+    #[arg(long, value_name = "ACTION", default_value = "include", value_parser = actions())]
+    action: String,
+    /// What a charge must match, such as country=DE; again for each condition
+    #[arg(long, required = true, value_name = "CONDITION", value_parser = condition::given, long_help = conditions_help())]
+    condition: Vec<Given>,
+    /// One condition that holds is enough, not all
+    #[arg(long)]
+    any: bool,
+    /// Make it without any effect for now
+    #[arg(long)]
+    inactive: bool,
+    /// Watch the job that applies it
+    #[arg(long, conflicts_with = "json")]
+    follow: bool,
+    #[command(flatten)]
+    target: Target,
+}
+
+/// What to try.
+#[derive(Debug, clap::Args)]
+pub struct Preview {
+    /// What a charge must match, such as country=DE; again for each condition
+    #[arg(long, required = true, value_name = "CONDITION", value_parser = condition::given, long_help = conditions_help())]
+    condition: Vec<Given>,
+    /// One condition that holds is enough, not all
+    #[arg(long)]
+    any: bool,
+    #[command(flatten)]
+    target: Target,
+}
+
+/// What to change.
+#[derive(Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
+pub struct Change {
+    /// The rule's id or name
+    #[arg(value_name = "RULE")]
+    rule: String,
+    /// Another name
+    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
+    name: Option<String>,
+    /// Another action
+    #[arg(long, value_name = "ACTION", value_parser = actions())]
+    action: Option<String>,
+    /// Other conditions in place of all there are; again for each condition
+    #[arg(long, value_name = "CONDITION", value_parser = condition::given, long_help = conditions_help())]
+    condition: Vec<Given>,
+    /// One condition that holds is enough
+    #[arg(long)]
+    any: bool,
+    /// Every condition must hold
+    #[arg(long, conflicts_with = "any")]
+    all: bool,
+    /// Let the rule have effect
+    #[arg(long)]
+    activate: bool,
+    /// Let the rule have no effect
+    #[arg(long, conflicts_with = "activate")]
+    deactivate: bool,
+    /// Watch the job that applies the change
+    #[arg(long, conflicts_with = "json")]
+    follow: bool,
+    #[command(flatten)]
+    target: Target,
+}
+
+/// Which rule to delete.
+#[derive(Debug, clap::Args)]
+pub struct Delete {
+    /// The rule's id or name
+    #[arg(value_name = "RULE")]
+    rule: String,
+    /// Do it without being asked
+    #[arg(long)]
+    yes: bool,
+    /// Watch the job that applies the other rules
+    #[arg(long, conflicts_with = "json")]
+    follow: bool,
+    #[command(flatten)]
+    target: Target,
+}
+
+fn actions() -> PossibleValuesParser {
+    PossibleValuesParser::new(["include", "exclude"])
+}
+
+fn conditions_help() -> String {
+    format!(
+        "What a charge must match; again for each condition.\n\n{}",
+        condition::HELP
+    )
+}
+
+impl Rules {
+    /// Runs the command.
+    pub async fn run(self) -> Result<(), Error> {
+        match self {
+            Self::List(command) => command.run().await,
+            Self::Show(command) => command.run().await,
+            Self::Create(command) => command.run().await,
+            Self::Preview(command) => command.run().await,
+            Self::Change(command) => command.run().await,
+            Self::Delete(command) => command.run().await,
+        }
+    }
+}
+
+fn rules_of(connection: &str) -> [&str; 4] {
+    ["v1", "connectors", connection, "filters"]
+}
+
+impl List {
+    async fn run(self) -> Result<(), Error> {
+        let json = self.target.json;
+        let (client, connection) = self.target.open().await?;
+        let rules: Vec<Value> = client.all(&rules_of(&connection), &[]).await?;
+        if json {
+            return print_json(&rules);
+        }
+        let rules: Vec<Rule> = understood(rules.into())?;
+        Ok(output::print(&as_table(&rules))?)
+    }
+}
+
+impl Show {
+    async fn run(self) -> Result<(), Error> {
+        let json = self.target.json;
+        let (client, connection) = self.target.open().await?;
+        let answer = find(&client, &connection, &self.rule).await?;
+        if json {
+            return print_json(&answer);
+        }
+        Ok(output::print(&shown(&understood(answer)?))?)
+    }
+}
+
+impl Create {
+    async fn run(self) -> Result<(), Error> {
+        let mut body = conditions(self.condition, self.any)?;
+        body.insert("name".to_owned(), self.name.into());
+        body.insert("action".to_owned(), self.action.into());
+        body.insert("is_active".to_owned(), (!self.inactive).into());
+        let json = self.target.json;
+        let (client, connection) = self.target.open().await?;
+        let path = rules_of(&connection);
+        let (_, answer): (_, Value) = client.call(Method::POST, &path, Some(&body)).await?;
+        if json {
+            return print_json(&answer);
+        }
+        tell(&client, "created", understood(answer)?, self.follow).await
+    }
+}
+
+impl Preview {
+    async fn run(self) -> Result<(), Error> {
+        let body = conditions(self.condition, self.any)?;
+        let json = self.target.json;
+        let (client, connection) = self.target.open().await?;
+        let path = ["v1", "connectors", &connection, "filters", "preview"];
+        let (_, answer): (_, Value) = client.call(Method::POST, &path, Some(&body)).await?;
+        if json {
+            return print_json(&answer);
+        }
+        Ok(output::print(&previewed(&understood(answer)?))?)
+    }
+}
+
+impl Change {
+    async fn run(self) -> Result<(), Error> {
+        let mut body = if self.condition.is_empty() {
+            let operator = match (self.any, self.all) {
+                (true, _) => Some("OR"),
+                (_, true) => Some("AND"),
+                _ => None,
+            };
+            operator
+                .map(|operator| ("operator".to_owned(), operator.into()))
+                .into_iter()
+                .collect()
+        } else {
+            let mut body = conditions(self.condition, self.any)?;
+            if !self.any && !self.all {
+                // How they combine was not said, so it stays.
+                body.remove("operator");
+            }
+            body
+        };
+        let texts = [("name", self.name), ("action", self.action)];
+        body.extend(
+            texts
+                .into_iter()
+                .filter_map(|(name, text)| Some((name.to_owned(), text?.into()))),
+        );
+        if self.activate || self.deactivate {
+            body.insert("is_active".to_owned(), self.activate.into());
+        }
+        if body.is_empty() {
+            return Err(Error::Usage(
+                "nothing to change was given; give --name, --action, --condition, --any, --all, \
+                 --activate or --deactivate"
+                    .to_owned(),
+            ));
+        }
+        let json = self.target.json;
+        let (client, connection) = self.target.open().await?;
+        let rule: Rule = understood(find(&client, &connection, &self.rule).await?)?;
+        let path = ["v1", "connectors", &connection, "filters", &rule.filter_id];
+        let (_, answer): (_, Value) = client.call(Method::PATCH, &path, Some(&body)).await?;
+        if json {
+            return print_json(&answer);
+        }
+        tell(&client, "changed", understood(answer)?, self.follow).await
+    }
+}
+
+impl Delete {
+    async fn run(self) -> Result<(), Error> {
+        let json = self.target.json;
+        let (client, connection) = self.target.open().await?;
+        let rule: Rule = understood(find(&client, &connection, &self.rule).await?)?;
+        let what = format!("delete the rule `{}`", output::plain(&rule.name));
+        confirm(&what, self.yes)?;
+        let path = ["v1", "connectors", &connection, "filters", &rule.filter_id];
+        let (_, answer): (_, Value) = client.call(Method::DELETE, &path, NOTHING).await?;
+        if json {
+            return print_json(&answer);
+        }
+        tell(&client, "deleted", understood(answer)?, self.follow).await
+    }
+}
+
+/// The members of a body that say what to match.
+fn conditions(given: Vec<Given>, any: bool) -> Result<Map<String, Value>, Error> {
+    // At least one is given, or the command line was refused.
+    let mut members = Map::new();
+    if let Some(predicate) = condition::combined(given, any)? {
+        members.insert("operator".to_owned(), json!(predicate.operator));
+        members.insert("conditions".to_owned(), json!(predicate.conditions));
+    }
+    Ok(members)
+}
+
+/// The rule of this id, or the only one of this name.
+async fn find(client: &Client, connection: &str, rule: &str) -> Result<Value, Error> {
+    let rules: Vec<Value> = client.all(&rules_of(connection), &[]).await?;
+    choose(rules, rule)
+}
+
+fn choose(rules: Vec<Value>, wanted: &str) -> Result<Value, Error> {
+    let by = |member: &str, rule: &Value| rule[member].as_str() == Some(wanted);
+    if let Some(rule) = rules.iter().find(|rule| by("filter_id", rule)) {
+        return Ok(rule.clone());
+    }
+    let mut named = rules.into_iter().filter(|rule| by("name", rule));
+    match (named.next(), named.next()) {
+        (Some(rule), None) => Ok(rule),
+        (None, _) => Err(Error::NoSuchRule(wanted.to_owned())),
+        (Some(_), Some(_)) => Err(Error::SeveralRules(wanted.to_owned())),
+    }
+}
+
+/// Says what was done to a rule, and watches the job that applies it.
+async fn tell(client: &Client, done: &str, rule: Rule, watch: bool) -> Result<(), Error> {
+    let then = match &rule.job_id {
+        Some(job) => format!("job {job} applies the rules to what is stored"),
+        None => "no figure changes".to_owned(),
+    };
+    let name = output::plain(&rule.name);
+    output::print(&format!("{done} rule {} ({name}); {then}", rule.filter_id))?;
+    match rule.job_id.filter(|_| watch) {
+        Some(job) => follow::follow(client, &job).await,
+        None => Ok(()),
+    }
+}
+
+fn as_table(rules: &[Rule]) -> String {
+    if rules.is_empty() {
+        return "there are no rules: every succeeded and captured charge counts".to_owned();
+    }
+    let rows = rules.iter().map(|rule| {
+        vec![
+            rule.filter_id.clone(),
+            output::plain(&rule.name),
+            rule.action.clone(),
+            if rule.is_active { "yes" } else { "no" }.to_owned(),
+            together(rule),
+        ]
+    });
+    let columns = [
+        ("rule", Column::Whole),
+        ("name", Column::Text),
+        ("action", Column::Whole),
+        ("active", Column::Whole),
+        ("conditions", Column::Text),
+    ];
+    output::table(&columns, rows)
+}
+
+/// All conditions of a rule in one line.
+fn together(rule: &Rule) -> String {
+    let shown: Vec<String> = rule.conditions.iter().map(condition::shown).collect();
+    shown.join(&format!(" {} ", rule.operator))
+}
+
+fn shown(rule: &Rule) -> String {
+    let active = if rule.is_active {
+        "active"
+    } else {
+        "not active"
+    };
+    let mut lines = vec![
+        ("rule", rule.filter_id.clone()),
+        ("action", rule.action.clone()),
+        (
+            "holds when",
+            match rule.operator.as_str() {
+                "OR" => "any condition holds".to_owned(),
+                _ => "every condition holds".to_owned(),
+            },
+        ),
+    ];
+    let conditions = rule.conditions.iter();
+    lines.extend(conditions.map(|condition| ("condition", condition::shown(condition))));
+    lines.extend(rule.created_at.map(|at| ("created", output::instant(at))));
+    output::listed(&format!("{}: {active}", output::plain(&rule.name)), &lines)
+}
+
+fn previewed(preview: &RulePreview) -> String {
+    let revenue = preview.matched_revenue.iter();
+    let revenue: Vec<String> = revenue
+        .map(|(currency, &minor)| output::money(minor, currency))
+        .collect();
+    let revenue = if revenue.is_empty() {
+        "nothing".to_owned()
+    } else {
+        revenue.join(", ")
+    };
+    let mut text = format!(
+        "matches {} of {}, which brought {revenue}",
+        output::thousands(preview.matched_charges),
+        output::count(preview.total_charges, "charge")
+    );
+    for note in &preview.notes {
+        text.extend(["\n".to_owned(), note.to_string()]);
+    }
+    if preview.sample.is_empty() {
+        return text;
+    }
+    format!(
+        "{text}\n\nThe newest of them:\n{}",
+        rows_table(&preview.sample)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rule(id: &str, name: &str) -> Value {
+        json!({"filter_id": id, "name": name, "action": "exclude", "operator": "OR", "is_active": false,
+               "created_at": "2026-11-21T06:00:00Z", "job_id": null, "conditions": [
+                   {"type": "field", "field": "country", "operator": "in", "value": ["DE", "FR"]},
+                   {"type": "metadata", "metadata_source": "charge", "metadata_key": "tier",
+                    "operator": "equals", "value": "gold"}]})
+    }
+
+    #[test]
+    fn rules_are_shown_in_the_short_form() {
+        let rule: Rule = understood(rule("1", "no tests")).unwrap();
+        let table = as_table(std::slice::from_ref(&rule));
+        assert!(
+            table.contains("country in DE,FR OR charge.tier=gold"),
+            "{table}"
+        );
+        assert_eq!(
+            shown(&rule),
+            "no tests: not active\n  \
+             rule        1\n  \
+             action      exclude\n  \
+             holds when  any condition holds\n  \
+             condition   country in DE,FR\n  \
+             condition   charge.tier=gold\n  \
+             created     2026-11-21T06:00:00Z"
+        );
+        assert!(as_table(&[]).contains("no rules"));
+    }
+
+    #[test]
+    fn a_rule_is_chosen_by_id_or_by_a_name_that_only_one_has() {
+        let rules = || vec![rule("1", "a"), rule("2", "b"), rule("3", "b")];
+        assert_eq!(choose(rules(), "2").unwrap()["filter_id"], "2");
+        assert_eq!(choose(rules(), "a").unwrap()["filter_id"], "1");
+        assert!(matches!(choose(rules(), "b"), Err(Error::SeveralRules(_))));
+        assert!(matches!(choose(rules(), "c"), Err(Error::NoSuchRule(_))));
+    }
+
+    #[test]
+    fn a_preview_says_how_much_money_matches() {
+        let preview = understood(
+            json!({"matched_charges": 12, "total_charges": 1200, "sample": [],
+            "matched_revenue": {"eur": 100, "usd": 123_456}}),
+        )
+        .unwrap();
+        assert_eq!(
+            previewed(&preview),
+            "matches 12 of 1,200 charges, which brought 1.00 EUR, 1,234.56 USD"
+        );
+    }
+}

@@ -1,0 +1,66 @@
+//! `whoami`: whose the token is and what it may do.
+
+use serde_json::Value;
+
+use super::answers::Token;
+use super::requests::understood;
+use super::{Error, Server, print_json};
+use crate::output;
+
+/// Show whose the token is and what it may do
+#[derive(Debug, clap::Args)]
+pub struct Whoami {
+    /// Print the engine's answer as JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    server: Server,
+}
+
+impl Whoami {
+    /// Runs the command.
+    pub async fn run(self) -> Result<(), Error> {
+        let client = self.server.client().await?;
+        let answer: Value = client.get(&["v1", "token"], &[]).await?;
+        if self.json {
+            return print_json(&answer);
+        }
+        Ok(output::print(&shown(&understood(answer)?))?)
+    }
+}
+
+fn shown(token: &Token) -> String {
+    let may = match token.role.as_str() {
+        "admin" => "admin (changes things)",
+        "analyst" => "analyst (reads, and previews rules)",
+        other => other,
+    };
+    let expires = token.expires_at.map_or("never".to_owned(), output::instant);
+    let organization = format!(
+        "{} ({})",
+        token.organization_id,
+        output::plain(&token.organization_name)
+    );
+    let lines = [
+        ("organization", organization),
+        ("role", may.to_owned()),
+        ("expires", expires),
+    ];
+    output::listed(&format!("token {}", output::plain(&token.name)), &lines)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_says_whose_it_is() {
+        let token = serde_json::json!({"token_id": "1", "name": "ci", "organization_id": "acme",
+            "organization_name": "Acme Inc.", "role": "analyst", "expires_at": null});
+        assert_eq!(
+            shown(&understood(token).unwrap()),
+            "token ci\n  organization  acme (Acme Inc.)\n  \
+             role          analyst (reads, and previews rules)\n  expires       never"
+        );
+    }
+}

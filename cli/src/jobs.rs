@@ -1,0 +1,407 @@
+//! `jobs`: what the engine did and does, why a job failed, and calling one off or on again.
+//!
+//! Two ways lead to jobs. With a token ([`crate::client::jobs`]) the commands ask the engine, about the
+//! token's organization, from any machine. Without one ([`crate::admin::jobs`]) they look into the
+//! database, across organizations, which no token may; an operator looks for failures so. What is
+//! printed is the same.
+
+use common::config::{DatabaseArgs, Problems};
+use common::sync::{JobError, JobId, JobStatus};
+use common::tenant::OrganizationId;
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::admin::{Database, DatabaseAccess};
+use crate::client::{Client, Job, Server, follow, in_commands, print_json, understood};
+use crate::output::{self, Column};
+use crate::{Error, admin, arguments, client};
+
+/// Sync jobs: what they did, why they failed, cancelling and retrying
+///
+/// With `STRIPE_SYNC_TOKEN` set these commands ask the engine about the token's organization. Without
+/// it they look into the database, at all organizations; `env -u STRIPE_SYNC_TOKEN stripe-sync jobs
+/// list` does so where a token is set.
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Jobs {
+    /// Show the newest jobs
+    List(List),
+    /// Show a job: how far it is, and why it failed
+    Show(Show),
+    /// Call off a job that is pending or running; what it has stored stays
+    Cancel(Cancel),
+    /// Let a failed or cancelled job go on where it stopped
+    Retry(Retry),
+}
+
+/// The two ways to jobs, both of which are looked for.
+#[derive(Debug, clap::Args)]
+struct Access {
+    #[command(flatten)]
+    server: Server,
+    #[command(flatten)]
+    database: DatabaseArgs,
+}
+
+/// The way that is taken.
+enum Way {
+    Engine(Client),
+    Database(Database),
+}
+
+impl Access {
+    /// The engine when there is a token, else the database.
+    async fn way(self) -> Result<Way, Error> {
+        if self.server.has_token() {
+            return Ok(Way::Engine(self.server.client().await?));
+        }
+        let mut problems = Problems::default();
+        let access = DatabaseAccess::new(self.database, self.server.into_local());
+        let found = access.find(&mut problems).await?;
+        if found.is_none() {
+            problems.add(
+                "STRIPE_SYNC_TOKEN",
+                "is missing as well; with a token this command asks a running engine instead",
+            );
+        }
+        let database = problems.finish(found).map_err(admin::Error::from)?;
+        Ok(Way::Database(database))
+    }
+}
+
+/// Which jobs to show.
+#[derive(Debug, clap::Args)]
+pub(crate) struct List {
+    #[command(flatten)]
+    selection: Selection,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    access: Access,
+}
+
+/// What jobs are chosen by.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Selection {
+    /// Only this organization's; with a token, to make sure that the token is one of it
+    #[arg(long = "org", value_name = "ID")]
+    pub(crate) organization: Option<OrganizationId>,
+    /// Only this connection's
+    #[arg(long, value_name = "ID")]
+    pub(crate) connection: Option<String>,
+    /// Only jobs in this state
+    #[arg(long, value_name = "STATUS", value_parser = arguments::one_of::<JobStatus>(&STATUSES))]
+    pub(crate) status: Option<JobStatus>,
+    /// How many at most, 1 to 10000
+    #[arg(long, value_name = "N", default_value = "50", value_parser = arguments::whole_number(1..=10_000))]
+    pub(crate) limit: u32,
+}
+
+const STATUSES: [&str; 5] = ["pending", "running", "completed", "failed", "cancelled"];
+
+/// Which job to show.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Show {
+    /// The job [default: the newest]
+    #[arg(value_name = "JOB", value_parser = arguments::job_id)]
+    job_id: Option<Uuid>,
+    /// Without a job: the newest of this connection
+    #[arg(long, value_name = "ID", conflicts_with = "job_id")]
+    connection: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    access: Access,
+}
+
+/// Which job to call off.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Cancel {
+    /// The job [default: the running one, else the one that is next]
+    #[arg(value_name = "JOB", value_parser = arguments::job_id)]
+    job_id: Option<Uuid>,
+    /// Without a job: the connection, where the organization has more than one
+    #[arg(long, value_name = "ID", conflicts_with = "job_id")]
+    connection: Option<String>,
+    /// Print the engine's answer as JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    server: Server,
+}
+
+/// Which job to retry.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Retry {
+    /// The job [default, with a token: the newest that failed or was cancelled]
+    #[arg(value_name = "JOB", value_parser = arguments::job_id)]
+    job_id: Option<Uuid>,
+    /// Without a job: the connection, where the organization has more than one
+    #[arg(long, value_name = "ID", conflicts_with = "job_id")]
+    connection: Option<String>,
+    /// Watch the job until it ends; needs a token
+    #[arg(long, conflicts_with = "json")]
+    follow: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    access: Access,
+}
+
+impl Jobs {
+    /// Runs the command.
+    pub(crate) async fn run(self) -> Result<(), Error> {
+        match self {
+            Self::List(command) => command.run().await,
+            Self::Show(command) => command.run().await,
+            Self::Cancel(command) => command.run().await,
+            Self::Retry(command) => command.run().await,
+        }
+    }
+}
+
+impl List {
+    async fn run(self) -> Result<(), Error> {
+        let jobs: Vec<Value> = match self.access.way().await? {
+            Way::Engine(client) => client::jobs::list(&client, &self.selection).await?,
+            Way::Database(database) => admin::jobs::list(&database, &self.selection).await?,
+        };
+        if self.json {
+            return Ok(print_json(&jobs)?);
+        }
+        say(&as_table(&understood::<Vec<Job>>(jobs.into())?))
+    }
+}
+
+impl Show {
+    async fn run(self) -> Result<(), Error> {
+        let connection = self.connection.as_deref();
+        let job = match self.access.way().await? {
+            Way::Engine(client) => client::jobs::show(&client, self.job_id, connection).await?,
+            Way::Database(database) => {
+                admin::jobs::show(&database, self.job_id.map(JobId), connection).await?
+            }
+        };
+        if self.json {
+            return Ok(print_json(&job)?);
+        }
+        say(&shown(&understood(job)?))
+    }
+}
+
+impl Cancel {
+    async fn run(self) -> Result<(), Error> {
+        let client = self.server.client().await?;
+        let answer = client::jobs::cancel(&client, self.job_id, self.connection).await?;
+        if self.json {
+            return Ok(print_json(&answer)?);
+        }
+        let job: Job = understood(answer)?;
+        let outcome = if job.status.ended() {
+            format!("is {}", job.status.as_str())
+        } else {
+            "ends as soon as it notices".to_owned()
+        };
+        say(&format!("job {} ({}) {outcome}", job.job_id, job.job_type))
+    }
+}
+
+impl Retry {
+    async fn run(self) -> Result<(), Error> {
+        let way = self.access.way().await?;
+        let answer = match &way {
+            Way::Engine(client) => {
+                client::jobs::retry(client, self.job_id, self.connection).await?
+            }
+            Way::Database(_) if self.follow => {
+                return Err(usage("--follow needs a token; set STRIPE_SYNC_TOKEN"));
+            }
+            Way::Database(database) => {
+                let job_id = self.job_id.ok_or_else(|| {
+                    usage("which job? `stripe-sync jobs list --status failed` shows the ids")
+                })?;
+                admin::jobs::retry(database, JobId(job_id)).await?;
+                admin::jobs::show(database, Some(JobId(job_id)), None).await?
+            }
+        };
+        if self.json {
+            return Ok(print_json(&answer)?);
+        }
+        let job: Job = understood(answer)?;
+        say(&format!(
+            "job {} ({}) is {} again",
+            job.job_id,
+            job.job_type,
+            job.status.as_str()
+        ))?;
+        match way {
+            Way::Engine(client) if self.follow => Ok(follow::follow(&client, &job.job_id).await?),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn usage(words: &str) -> Error {
+    client::Error::Usage(words.to_owned()).into()
+}
+
+fn say(text: &str) -> Result<(), Error> {
+    output::print(text).map_err(|cause| client::Error::from(cause).into())
+}
+
+fn as_table(jobs: &[Job]) -> String {
+    let rows = jobs.iter().map(|job| {
+        vec![
+            job.created_at.map(output::instant).unwrap_or_default(),
+            job.connection_id.clone(),
+            job.job_id.clone(),
+            job.job_type.clone(),
+            job.trigger.clone(),
+            job.status.as_str().to_owned(),
+            output::thousands(job.progress.charges_seen),
+            output::thousands(job.progress.requests),
+            job.error.as_ref().map(reason).unwrap_or_default(),
+        ]
+    });
+    let columns = [
+        ("created", Column::Whole),
+        ("connection", Column::Text),
+        ("job", Column::Whole),
+        ("type", Column::Whole),
+        ("trigger", Column::Text),
+        ("status", Column::Whole),
+        ("charges", Column::Number),
+        ("requests", Column::Number),
+        ("reason", Column::Text),
+    ];
+    output::table(&columns, rows)
+}
+
+fn reason(error: &JobError) -> String {
+    format!(
+        "{}: {}",
+        output::plain(&error.code),
+        in_commands(&error.message)
+    )
+}
+
+fn shown(job: &Job) -> String {
+    let mut lines = vec![("connection", job.connection_id.clone())];
+    let instants = [
+        ("created", job.created_at),
+        ("started", job.started_at),
+        ("finished", job.finished_at),
+    ];
+    lines.extend(instants.into_iter().filter_map(|(name, at)| {
+        let by = if name == "created" && !job.trigger.is_empty() {
+            format!(" (trigger: {})", job.trigger)
+        } else {
+            String::new()
+        };
+        Some((name, output::instant(at?) + &by))
+    }));
+    if job.attempt > 1 {
+        lines.push(("attempt", job.attempt.to_string()));
+    }
+    lines.push(("work", follow::counts(&job.progress)));
+    if let Some(percent) = job.progress.percent {
+        let to_go = job.progress.eta_seconds.map(follow::duration);
+        let to_go = to_go.map(|eta| format!(", ETA {eta}")).unwrap_or_default();
+        lines.push(("progress", format!("{percent:.0} %{to_go}")));
+    }
+    if let Some(error) = &job.error {
+        lines.push((
+            if job.status.ended() {
+                "reason"
+            } else {
+                "waiting after"
+            },
+            reason(error),
+        ));
+    }
+    lines.extend(advice(job).map(|advice| ("what to do", advice)));
+    let status = job.status.as_str();
+    output::listed(
+        &format!("job {} ({}): {status}", job.job_id, job.job_type),
+        &lines,
+    )
+}
+
+/// What a person can do about a job that did not do its work.
+fn advice(job: &Job) -> Option<String> {
+    let retry = format!("`stripe-sync jobs retry {}`", job.job_id);
+    match (
+        job.status,
+        job.error.as_ref().map(|error| error.code.as_str()),
+    ) {
+        (JobStatus::Failed, Some("stripe_key_invalid")) => Some(format!(
+            "`stripe-sync connections replace-key --connection {}`, which starts a job as well",
+            job.connection_id
+        )),
+        (JobStatus::Failed, Some("stripe_permission_missing")) => Some(format!(
+            "grant the key the permission in Stripe's dashboard, then {retry}"
+        )),
+        (JobStatus::Failed | JobStatus::Cancelled, _) => {
+            Some(format!("{retry} goes on where it stopped"))
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn job(status: &str, error: &Value) -> Job {
+        understood(json!({
+            "job_id": "019ab000-0000-7000-8000-000000000001", "connection_id": "acme-stripe-acct_1",
+            "status": status, "job_type": "full", "trigger": "connect", "attempt": 2,
+            "created_at": "2026-11-21T06:00:00Z", "started_at": "2026-11-21T06:00:01Z",
+            "finished_at": null, "error": error,
+            "progress": {"charges_seen": 12_345, "rows_written": 12_400, "requests": 130,
+                         "percent": 42.4, "eta_seconds": 61, "covered": [], "remaining_ranges": []}}))
+        .unwrap()
+    }
+
+    #[test]
+    fn statuses_are_those_of_the_engine() {
+        for status in STATUSES {
+            assert_eq!(status.parse::<JobStatus>().unwrap().as_str(), status);
+        }
+    }
+
+    #[test]
+    fn a_failed_job_is_shown_with_its_reason_and_what_to_do() {
+        let error = json!({"code": "stripe_key_invalid", "message": "Stripe refuses the key"});
+        assert_eq!(
+            shown(&job("failed", &error)),
+            "job 019ab000-0000-7000-8000-000000000001 (full): failed\n  \
+             connection  acme-stripe-acct_1\n  \
+             created     2026-11-21T06:00:00Z (trigger: connect)\n  \
+             started     2026-11-21T06:00:01Z\n  \
+             attempt     2\n  \
+             work        12,345 charges read, 12,400 rows written, 130 requests\n  \
+             progress    42 %, ETA 1m 1s\n  \
+             reason      stripe_key_invalid: Stripe refuses the key\n  \
+             what to do  `stripe-sync connections replace-key --connection acme-stripe-acct_1`, \
+             which starts a job as well"
+        );
+        let cancelled = shown(&job("cancelled", &Value::Null));
+        assert!(
+            cancelled.contains("`stripe-sync jobs retry 019ab000"),
+            "{cancelled}"
+        );
+        assert!(!shown(&job("running", &Value::Null)).contains("what to do"));
+    }
+
+    #[test]
+    fn a_list_of_jobs_has_the_reason_of_a_failure() {
+        let error = json!({"code": "internal", "message": "it broke"});
+        let text = as_table(&[job("failed", &error), job("completed", &Value::Null)]);
+        assert!(text.contains("internal: it broke"), "{text}");
+        assert!(text.contains("12,345"), "{text}");
+    }
+}

@@ -1,0 +1,487 @@
+//! What the program's roles may do: the one description of grants, policies and row-level security.
+//!
+//! [`repair`] makes a database agree with it, and changes nothing where it agrees already, so that a running
+//! engine is not held up by a second `migrate`. [`lacking`] says what a program would miss. Both compare the
+//! description with the catalogue, statement by statement: a backup restores roles, grants and policies only
+//! as far as the roles were there before it, and never says so afterwards.
+//!
+//! A new table or function is listed here; its migration need not grant anything. What a role may do and is
+//! not listed is taken away, from `PUBLIC` too, since the roles have what `PUBLIC` has. Grants to any other
+//! role, and policies for other roles alone, are the operator's and stay as they are.
+//!
+//! Fails when the user may not change something; the error names the statement. Deliberately absent: the
+//! roles themselves, which belong to the cluster ([`super::roles`]).
+
+use std::collections::BTreeMap;
+
+use sqlx::{AssertSqlSafe, PgConnection};
+
+use super::{Error, Role};
+
+/// Rights of a role on a table.
+#[derive(Debug, Clone, Copy)]
+struct Grant {
+    role: Role,
+    privileges: &'static [&'static str],
+    /// None means the whole table.
+    columns: &'static [&'static str],
+}
+
+const fn may(role: Role, privileges: &'static [&'static str]) -> Grant {
+    Grant {
+        role,
+        privileges,
+        columns: &[],
+    }
+}
+
+/// A policy besides that of the tenant.
+#[derive(Debug, Clone, Copy)]
+struct Policy {
+    name: &'static str,
+    command: &'static str,
+    /// In alphabetical order.
+    roles: &'static [Role],
+    /// Both expressions as PostgreSQL writes them.
+    using: &'static str,
+    check: Option<&'static str>,
+}
+
+/// How rows of a table are kept apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Rows {
+    /// Each belongs to one organization, whose setting shows it.
+    OfTenants,
+    /// All belong to the engine; policies say who sees them.
+    OfEngine,
+    /// Not secrets, and not under row-level security.
+    Open,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Table {
+    name: &'static str,
+    rows: Rows,
+    grants: &'static [Grant],
+    policies: &'static [Policy],
+}
+
+const fn table(name: &'static str, grants: &'static [Grant]) -> Table {
+    Table {
+        name,
+        rows: Rows::OfTenants,
+        grants,
+        policies: &[],
+    }
+}
+
+use Role::{Api, Consumer, Scheduler};
+
+const READ: &[&str] = &["SELECT"];
+const ALL: &[&str] = &["SELECT", "INSERT", "UPDATE", "DELETE"];
+
+const CONSUMER_ALONE: &[Grant] = &[may(Consumer, ALL)];
+const CONSUMER_WRITES_API_READS: &[Grant] = &[may(Api, READ), may(Consumer, ALL)];
+
+/// The roles see every tenant's rows of a table: work is found across tenants, and what it touches is then
+/// read and written under the tenant's setting.
+const fn every_tenant(
+    command: &'static str,
+    roles: &'static [Role],
+    check: Option<&'static str>,
+) -> Policy {
+    Policy {
+        name: "every_tenant",
+        command,
+        roles,
+        using: "true",
+        check,
+    }
+}
+
+const SCHEDULER_FINDS: &[Policy] = &[every_tenant("SELECT", &[Scheduler], None)];
+
+const TABLES: &[Table] = &[
+    // By what is applied a program knows whether it may begin.
+    Table {
+        rows: Rows::Open,
+        ..table(
+            "_sqlx_migrations",
+            &[may(Api, READ), may(Scheduler, READ), may(Consumer, READ)],
+        )
+    },
+    Table {
+        policies: SCHEDULER_FINDS,
+        ..table(
+            "organizations",
+            &[may(Api, READ), may(Scheduler, READ), may(Consumer, READ)],
+        )
+    },
+    Table {
+        // A caller is known by a token before its organization is: knowing the hash shows that one row.
+        policies: &[Policy {
+            name: "bearer",
+            command: "SELECT",
+            roles: &[Api],
+            using: "token_hash = decode(NULLIF(current_setting('app.token_hash'::text, true), ''::text), \
+                    'hex'::text)",
+            check: None,
+        }],
+        ..table("api_tokens", &[may(Api, READ)])
+    },
+    Table {
+        policies: &[every_tenant("ALL", &[Scheduler], Some("true"))],
+        ..table(
+            "platform_connections",
+            &[
+                may(Api, &["SELECT", "INSERT", "UPDATE"]),
+                may(Scheduler, READ),
+                Grant {
+                    role: Scheduler,
+                    privileges: &["UPDATE"],
+                    columns: &["next_sync_at"],
+                },
+                may(Consumer, &["SELECT", "UPDATE", "DELETE"]),
+            ],
+        )
+    },
+    Table {
+        // Which keys are in use, and for whom, but nothing that they seal.
+        policies: SCHEDULER_FINDS,
+        ..table(
+            "connection_credentials",
+            &[
+                may(Api, ALL),
+                Grant {
+                    role: Scheduler,
+                    privileges: READ,
+                    columns: &["organization_id", "connection_id", "key_id"],
+                },
+                may(Consumer, &["SELECT", "UPDATE", "DELETE"]),
+            ],
+        )
+    },
+    table(
+        "connector_filter_rules",
+        &[may(Api, ALL), may(Consumer, &["SELECT", "DELETE"])],
+    ),
+    Table {
+        policies: &[every_tenant("ALL", &[Consumer, Scheduler], Some("true"))],
+        ..table(
+            "sync_jobs",
+            &[
+                may(Api, &["SELECT", "INSERT", "UPDATE"]),
+                may(Scheduler, &["SELECT", "INSERT", "UPDATE"]),
+                may(Consumer, &["SELECT", "INSERT", "UPDATE"]),
+            ],
+        )
+    },
+    Table {
+        policies: SCHEDULER_FINDS,
+        ..table(
+            "stripe_sync_state",
+            &[
+                may(Api, &["SELECT", "INSERT"]),
+                // Whether a full job is due, and no figures.
+                Grant {
+                    role: Scheduler,
+                    privileges: READ,
+                    columns: &["organization_id", "connection_id", "full_synced_at"],
+                },
+                may(Consumer, ALL),
+            ],
+        )
+    },
+    table("stripe_revenue_data", CONSUMER_WRITES_API_READS),
+    table("stripe_daily_aggregates", CONSUMER_WRITES_API_READS),
+    table("stripe_aggregate_versions", CONSUMER_WRITES_API_READS),
+    table("stripe_daily_values", CONSUMER_WRITES_API_READS),
+    table("stripe_omitted_values", CONSUMER_WRITES_API_READS),
+    table("stripe_stale_days", CONSUMER_WRITES_API_READS),
+    table("stripe_catalog_objects", CONSUMER_WRITES_API_READS),
+    table("stripe_metadata_keys", CONSUMER_WRITES_API_READS),
+    table("stripe_parked_objects", CONSUMER_WRITES_API_READS),
+    table("stripe_outside_charges", CONSUMER_WRITES_API_READS),
+    table("stripe_purchases", CONSUMER_ALONE),
+    table("stripe_disputes", CONSUMER_ALONE),
+    Table {
+        rows: Rows::OfEngine,
+        policies: &[Policy {
+            name: "every_program",
+            command: "ALL",
+            roles: &[Api, Consumer],
+            using: "true",
+            check: Some("true"),
+        }],
+        ..table("program_keys", &[may(Api, ALL), may(Consumer, ALL)])
+    },
+];
+
+/// Functions that run with the caller's rights, and that statements or policies call.
+const FUNCTIONS: &[&str] = &[
+    "current_organization",
+    "metadata_children",
+    "metadata_compact",
+    "metadata_descendants",
+    "metadata_element",
+    "metadata_found",
+    "metadata_lead",
+    "metadata_length",
+    "metadata_less",
+    "metadata_matches",
+    "metadata_number",
+    "metadata_open",
+    "metadata_opened",
+    "metadata_slice",
+    "metadata_text",
+    "metadata_value_hash",
+    "note_who_wrote_aggregates",
+    "remove_daily_values",
+    "token_of_hash",
+];
+
+/// Functions that run with their owner's rights (`SECURITY DEFINER`), without arguments, and who may call
+/// each.
+const DEFINER_FUNCTIONS: &[(&str, Role)] = &[("refresh_statistics", Consumer)];
+
+/// A right, policy or switch, as the statement that makes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Entry {
+    /// Whose it is; none is everybody's.
+    role: Option<&'static str>,
+    statement: String,
+}
+
+/// The whole description.
+fn description() -> Vec<Entry> {
+    let mut entries = Vec::new();
+    let mut add = |role: Option<Role>, statement: String| {
+        let role = role.map(Role::as_str);
+        entries.push(Entry { role, statement });
+    };
+    for table in TABLES {
+        let name = table.name;
+        if table.rows != Rows::Open {
+            for switch in ["ENABLE", "FORCE"] {
+                let statement = format!("ALTER TABLE {name} {switch} ROW LEVEL SECURITY");
+                add(None, statement);
+            }
+        }
+        if table.rows == Rows::OfTenants {
+            let own = "(organization_id = current_organization())";
+            let statement = format!(
+                "CREATE POLICY tenant ON {name} FOR ALL TO public USING {own} WITH CHECK {own}"
+            );
+            add(None, statement);
+        }
+        for policy in table.policies {
+            add(None, policy_statement(name, policy));
+        }
+        for grant in table.grants {
+            let to = grant.role.as_str();
+            for privilege in grant.privileges {
+                if grant.columns.is_empty() {
+                    add(
+                        Some(grant.role),
+                        format!("GRANT {privilege} ON {name} TO {to}"),
+                    );
+                }
+                for column in grant.columns {
+                    let statement = format!("GRANT {privilege} ({column}) ON {name} TO {to}");
+                    add(Some(grant.role), statement);
+                }
+            }
+        }
+    }
+    for (function, role) in DEFINER_FUNCTIONS {
+        let to = role.as_str();
+        let statement = format!("GRANT EXECUTE ON FUNCTION {function}() TO {to}");
+        add(Some(*role), statement);
+    }
+    entries
+}
+
+fn policy_statement(table: &str, policy: &Policy) -> String {
+    let Policy {
+        name,
+        command,
+        roles,
+        using,
+        check,
+    } = policy;
+    let roles: Vec<&str> = roles.iter().map(|role| role.as_str()).collect();
+    let mut statement = format!(
+        "CREATE POLICY {name} ON {table} FOR {command} TO {} USING ({using})",
+        roles.join(", ")
+    );
+    if let Some(check) = check {
+        statement.push_str(" WITH CHECK (");
+        statement.push_str(check);
+        statement.push(')');
+    }
+    statement
+}
+
+/// What the catalogue holds.
+#[derive(Debug, Default)]
+struct Found {
+    /// Each statement that would make what is there, and the one that takes it away.
+    present: BTreeMap<String, Option<String>>,
+    /// What is always needed and is not there: whose it is, and the statement.
+    absent: Vec<(Option<String>, String)>,
+}
+
+#[derive(sqlx::FromRow)]
+struct FoundRow {
+    found: bool,
+    role: Option<String>,
+    statement: String,
+    undo: Option<String>,
+}
+
+async fn find(conn: &mut PgConnection) -> Result<Found, Error> {
+    let tables: Vec<&str> = TABLES.iter().map(|table| table.name).collect();
+    let definers: Vec<&str> = DEFINER_FUNCTIONS.iter().map(|(name, _)| *name).collect();
+    let rows: Vec<FoundRow> = sqlx::query_as(include_str!("access.sql"))
+        .bind(&Role::ALL.map(Role::as_str)[..])
+        .bind(tables)
+        .bind(FUNCTIONS)
+        .bind(definers)
+        .fetch_all(conn)
+        .await?;
+    let mut found = Found::default();
+    for row in rows {
+        if row.found {
+            found.present.insert(row.statement, row.undo);
+        } else {
+            found.absent.push((row.role, row.statement));
+        }
+    }
+    Ok(found)
+}
+
+/// What a program in this role needs and does not have, each as the statement that would give it.
+///
+/// The expressions of policies are not compared: another version of PostgreSQL may write them otherwise, and
+/// then no program would start.
+pub(super) async fn lacking(conn: &mut PgConnection, role: Role) -> Result<Vec<String>, Error> {
+    let found = find(conn).await?;
+    let role = role.as_str();
+    let outline = |statement: &str| {
+        let policy = statement.starts_with("CREATE POLICY ");
+        let end = statement.find(" USING ").filter(|_| policy);
+        statement[..end.unwrap_or(statement.len())].to_owned()
+    };
+    let present: Vec<String> = found.present.keys().map(|key| outline(key)).collect();
+    let concerned = |of: Option<&str>| of.is_none_or(|of| of == role);
+    let absent = found
+        .absent
+        .into_iter()
+        .filter(|(of, _)| concerned(of.as_deref()));
+    let missing = description()
+        .into_iter()
+        .filter(|entry| concerned(entry.role) && !present.contains(&outline(&entry.statement)));
+    let absent = absent.map(|(_, statement)| statement);
+    Ok(absent.chain(missing.map(|entry| entry.statement)).collect())
+}
+
+/// The statements that make the catalogue agree with the description, in order.
+fn repairs(found: &Found) -> Vec<String> {
+    let wanted = description();
+    let undone = found
+        .present
+        .iter()
+        .filter(|(statement, _)| !wanted.iter().any(|entry| entry.statement == **statement))
+        .filter_map(|(_, undo)| undo.clone());
+    let absent = found.absent.iter().map(|(_, statement)| statement.clone());
+    let made = wanted
+        .iter()
+        .filter(|entry| !found.present.contains_key(&entry.statement))
+        .map(|entry| entry.statement.clone());
+    undone.chain(absent).chain(made).collect()
+}
+
+/// Makes the database's access agree with the description. The statements that this took: none when it
+/// agreed already.
+///
+/// # Errors
+/// [`Error::Refused`] with the statement that the user may not run; nothing is changed then.
+pub(super) async fn repair(conn: &mut PgConnection) -> Result<Vec<String>, Error> {
+    use sqlx::Connection as _;
+    let mut tx = conn.begin().await?;
+    // Two at once would change the same rows of the catalogue, which PostgreSQL refuses.
+    sqlx::query("SELECT pg_advisory_xact_lock(hashtext('stripe_sync access'))")
+        .execute(&mut *tx)
+        .await?;
+    let statements = repairs(&find(&mut tx).await?);
+    for statement in &statements {
+        let ran = sqlx::query(AssertSqlSafe(statement.clone()))
+            .execute(&mut *tx)
+            .await;
+        if let Err(cause) = ran {
+            return Err(Error::refused_or(cause, || statement.clone()));
+        }
+    }
+    tx.commit().await?;
+    Ok(statements)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn as_found(entries: &[Entry]) -> Found {
+        let present = entries
+            .iter()
+            .map(|entry| (entry.statement.clone(), Some("undo".to_owned())));
+        Found {
+            present: present.collect(),
+            absent: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_database_that_agrees_is_left_alone() {
+        assert_eq!(repairs(&as_found(&description())), Vec::<String>::new());
+    }
+
+    #[test]
+    fn what_is_missing_is_made_and_what_is_not_listed_goes() {
+        let mut entries = description();
+        let removed = entries.remove(entries.len() / 2).statement;
+        let mut found = as_found(&entries);
+        found.present.insert(
+            "GRANT SELECT ON sync_jobs TO public".to_owned(),
+            Some("REVOKE SELECT ON sync_jobs FROM public".to_owned()),
+        );
+        assert_eq!(
+            repairs(&found),
+            ["REVOKE SELECT ON sync_jobs FROM public", removed.as_str()]
+        );
+    }
+
+    #[test]
+    fn nothing_is_described_twice() {
+        let mut statements: Vec<_> = description().into_iter().map(|e| e.statement).collect();
+        let count = statements.len();
+        statements.sort();
+        statements.dedup();
+        assert_eq!(statements.len(), count);
+    }
+
+    #[test]
+    fn the_scheduler_reads_no_sealed_key() {
+        let of_scheduler = description().into_iter().filter(|entry| {
+            entry.role == Some("stripe_sync_scheduler")
+                && entry.statement.contains(" ON connection_credentials ")
+        });
+        let statements: Vec<_> = of_scheduler.map(|entry| entry.statement).collect();
+        let read = |column| {
+            format!("GRANT SELECT ({column}) ON connection_credentials TO stripe_sync_scheduler")
+        };
+        assert_eq!(
+            statements,
+            ["organization_id", "connection_id", "key_id"].map(read)
+        );
+    }
+}

@@ -1,0 +1,145 @@
+//! One claimed job, from its claim to its end.
+//!
+//! While a job runs, heartbeats extend its lease and read what may have changed meanwhile: whether a person called
+//! it off, and which share of Stripe's limits it may use. A job whose lease is lost is dropped where it
+//! stands; one that is called off, or interrupted by a shutdown, stops between two commits.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use common::cause::Chain;
+use common::lifecycle::Context;
+use common::sync::lease;
+use common::sync::{Job, JobType};
+use common::{connection, db};
+use tokio::time::Instant;
+use tracing::{Instrument, info, info_span, warn};
+
+use crate::budget::Budget;
+use crate::slots::Seat;
+use crate::{Engine, ending, outcome, sync};
+
+/// A heartbeat comes four times a lease, and at least this often: people wait for what it reads.
+const LONGEST_BEAT: Duration = Duration::from_secs(5);
+
+/// Why a job was interrupted from outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Interruption {
+    LeaseLost,
+    CalledOff,
+    Shutdown,
+}
+
+/// Runs a claimed job to whatever end, and writes that end down.
+pub async fn run_claimed(engine: &Engine, context: &Context, job: Job) {
+    Box::pin(run(engine, context, job, None)).await;
+}
+
+/// The same in a seat of a process's slots; without one there is nothing to give up, and no share to keep to.
+pub(crate) async fn run(engine: &Engine, context: &Context, job: Job, seat: Option<&Seat>) {
+    let span = info_span!(
+        "job",
+        job.id = %job.job_ref.job_id,
+        job.r#type = job.job_type.as_str(),
+        job.attempt = job.attempt,
+        connection.id = job.connection_id,
+    );
+    async {
+        let started = Instant::now();
+        info!("job claimed");
+        let budget = Budget::new();
+        let ended = tokio::select! {
+            biased;
+            why = interruption(engine, context, &job, &budget) => Err(why),
+            never = follow(seat, &budget) => match never {},
+            result = sync_job(engine, &job, &budget, seat) => Ok(result),
+        };
+        let seconds = started.elapsed().as_secs_f64();
+        metrics::histogram!("stripe_sync_job_seconds", "type" => job.job_type.as_str())
+            .record(seconds);
+        ending::conclude(engine, &job, ended).await;
+        ending::announce_waiting(engine, &job).await;
+    }
+    .instrument(span)
+    .await;
+}
+
+/// Does a job's work. An incremental job that turns out to need a full one goes on as such where the share of
+/// full jobs has room, and else waits for its turn among them.
+async fn sync_job(
+    engine: &Engine,
+    job: &Job,
+    budget: &Budget,
+    seat: Option<&Seat>,
+) -> Result<(), outcome::Error> {
+    let result = sync::run(engine, job, budget).await;
+    let Err(outcome::Error::Widened) = result else {
+        return result;
+    };
+    if seat.is_some_and(|seat| !seat.join_share()) {
+        return result;
+    }
+    let full = Job {
+        job_type: JobType::Full,
+        ..job.clone()
+    };
+    sync::run(engine, &full, budget).await
+}
+
+async fn follow(seat: Option<&Seat>, budget: &Budget) -> Infallible {
+    match seat {
+        Some(seat) => seat.follow(budget).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Keeps the lease; returns when the job has to stop.
+async fn interruption(
+    engine: &Engine,
+    context: &Context,
+    job: &Job,
+    budget: &Budget,
+) -> Interruption {
+    let mut held_until = Instant::now() + engine.lease;
+    let mut called_off = job.cancel_requested;
+    loop {
+        if called_off {
+            return Interruption::CalledOff;
+        }
+        if !context.sleep((engine.lease / 4).min(LONGEST_BEAT)).await {
+            return Interruption::Shutdown;
+        }
+        let asked_at = Instant::now();
+        let answer = tokio::select! {
+            answer = tokio::time::timeout_at(held_until, beat(engine, job)) => answer,
+            () = context.shutdown.cancelled() => return Interruption::Shutdown,
+        };
+        match answer {
+            Ok(Ok((cancel_requested, rate_share))) => {
+                held_until = asked_at + engine.lease;
+                called_off = cancel_requested;
+                // None of a connection that is being deleted: the job is called off.
+                if let Some(share) = rate_share {
+                    budget.set_share(share);
+                }
+            }
+            // Without an answer the lease has run out: whatever the job writes now would be refused.
+            Ok(Err(db::Error::LeaseLost)) | Err(_) => return Interruption::LeaseLost,
+            Ok(Err(_)) if Instant::now() >= held_until => return Interruption::LeaseLost,
+            Ok(Err(cause)) => warn!(error = %Chain(&cause), "a heartbeat failed"),
+        }
+    }
+}
+
+/// Extends the lease; whether a person called the job off, and the connection's present share of Stripe's limits.
+async fn beat(engine: &Engine, job: &Job) -> Result<(bool, Option<f64>), db::Error> {
+    let lease = TimeDelta::from_std(engine.lease).unwrap_or(TimeDelta::MAX);
+    let organization = &job.job_ref.organization_id;
+    let mut tx = db::tenant_transaction(&engine.pool, organization).await?;
+    let cancel_requested =
+        lease::heartbeat(&mut tx, &job.fence(), engine.clock.now(), lease).await?;
+    let share = connection::queries::rate_share(&mut tx, organization, &job.connection_id).await?;
+    tx.commit().await?;
+    Ok((cancel_requested, share))
+}

@@ -1,0 +1,169 @@
+//! The slots of a consumer, and the seat that a job has in one.
+//!
+//! A full job lasts minutes or hours, everything else moments, so full jobs hold a share of the slots at
+//! most ([`full_share`]).
+//!
+//! A job whose request budget is less than a request a second needs no slot: it waits nearly all the time, holds
+//! no connection to PostgreSQL meanwhile, and would keep others from working for hours. So does one that Stripe
+//! asks to wait (`Retry-After`). It gives its slot up and
+//! goes on without one, with its lease, at its own pace: nothing that it read is lost, and no other job can
+//! overtake it. When its budget grows again it waits for a slot like any other. A bounded number of jobs may
+//! do so at the same time ([`SLOTLESS_PER_SLOT`]); further ones keep their slots.
+
+use std::convert::Infallible;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use common::outage::Outage;
+use common::sync::Line;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
+use tokio_util::task::TaskTracker;
+use tracing::debug;
+
+use crate::budget::Budget;
+
+/// Slow jobs that may run without a slot, for each slot: a few hundred kilobytes of memory and less than a request a second
+/// each.
+const SLOTLESS_PER_SLOT: usize = 16;
+
+/// How many of so many slots full jobs may hold at the same time: three quarters, and all but one at most
+/// where there is more than one.
+pub fn full_share(slots: u16) -> u16 {
+    slots.saturating_sub((slots / 4).max(1)).max(1)
+}
+
+/// The slots of a process, and who wants one.
+#[derive(Debug, Clone)]
+pub(crate) struct Slots {
+    /// In the order in which they are asked for, so that neither line waits for the other to be empty.
+    pub(crate) all: Arc<Semaphore>,
+    /// Those that full jobs may hold.
+    full: Arc<Semaphore>,
+    /// Limits how many slow jobs run without a slot.
+    slotless: Arc<Semaphore>,
+    /// There may be a full job to claim.
+    pub(crate) full_waits: Arc<Notify>,
+    /// There may be another job to claim.
+    pub(crate) short_waits: Arc<Notify>,
+    /// Whether claims work.
+    pub(crate) claiming: Arc<Outage>,
+    pub(crate) running: TaskTracker,
+}
+
+impl Slots {
+    pub(crate) fn new(slots: u16) -> Self {
+        let all = usize::from(slots);
+        Self {
+            all: Arc::new(Semaphore::new(all)),
+            full: Arc::new(Semaphore::new(usize::from(full_share(slots)))),
+            slotless: Arc::new(Semaphore::new(all * SLOTLESS_PER_SLOT)),
+            full_waits: Arc::default(),
+            short_waits: Arc::default(),
+            claiming: Arc::new(Outage::new("claiming jobs")),
+            running: TaskTracker::new(),
+        }
+    }
+
+    /// There may be jobs of both lines to claim.
+    pub(crate) fn wake_both_lines(&self) {
+        self.full_waits.notify_one();
+        self.short_waits.notify_one();
+    }
+
+    /// Waits for a slot, and before that for room in the share of full jobs where it is one. None when the
+    /// semaphores are closed, which they never are.
+    pub(crate) async fn hold(&self, line: Line) -> Option<Held> {
+        let of_share = match line {
+            Line::Full => Some(self.full.clone().acquire_owned().await.ok()?),
+            Line::Short => None,
+        };
+        Some(Held {
+            _slot: self.all.clone().acquire_owned().await.ok()?,
+            of_share,
+        })
+    }
+}
+
+/// What a job holds while it works.
+#[derive(Debug)]
+pub(crate) struct Held {
+    _slot: OwnedSemaphorePermit,
+    of_share: Option<OwnedSemaphorePermit>,
+}
+
+impl Held {
+    /// A slot outside of the share of full jobs.
+    pub(crate) fn short(slot: OwnedSemaphorePermit) -> Self {
+        Self {
+            _slot: slot,
+            of_share: None,
+        }
+    }
+}
+
+/// A job's slot, for as long as the job needs it.
+#[derive(Debug)]
+pub(crate) struct Seat {
+    slots: Slots,
+    is_full: AtomicBool,
+    held: Mutex<Option<Held>>,
+    was_left: watch::Sender<bool>,
+}
+
+impl Seat {
+    pub(crate) fn new(slots: &Slots, held: Held) -> Self {
+        Self {
+            slots: slots.clone(),
+            is_full: AtomicBool::new(held.of_share.is_some()),
+            held: Mutex::new(Some(held)),
+            was_left: watch::Sender::new(false),
+        }
+    }
+
+    /// Makes the job one of the share of full jobs; false when that has no room.
+    pub(crate) fn join_share(&self) -> bool {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(held) = held.as_mut()
+            && held.of_share.is_none()
+        {
+            let Ok(of_share) = self.slots.full.clone().try_acquire_owned() else {
+                return false;
+            };
+            held.of_share = Some(of_share);
+        }
+        self.is_full.store(true, Ordering::Relaxed);
+        true
+    }
+
+    /// Gives the slot up while the budget is slow, and takes one again when it is not. Never returns.
+    pub(crate) async fn follow(&self, budget: &Budget) -> Infallible {
+        loop {
+            budget.until_slow().await;
+            let room = tokio::select! {
+                room = self.slots.slotless.clone().acquire_owned() => room,
+                () = budget.until_fast() => continue,
+            };
+            debug!("the job mostly waits for Stripe, and goes on without a slot");
+            self.keep(None);
+            self.was_left.send_replace(true);
+            budget.until_fast().await;
+            let line = if self.is_full.load(Ordering::Relaxed) {
+                Line::Full
+            } else {
+                Line::Short
+            };
+            self.keep(self.slots.hold(line).await);
+            drop(room);
+        }
+    }
+
+    fn keep(&self, held: Option<Held>) {
+        *self.held.lock().unwrap_or_else(PoisonError::into_inner) = held;
+    }
+
+    /// Returns when the slot was given up for the first time.
+    pub(crate) async fn left(&self) {
+        // The sender lives as long as `self`.
+        let _ = self.was_left.subscribe().wait_for(|left| *left).await;
+    }
+}

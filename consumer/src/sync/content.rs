@@ -1,0 +1,242 @@
+//! What a batch comes to: each object once, as last read, and parts of it by reference, so that they can be stored by
+//! themselves.
+//!
+//! Pure; nothing here can fail. Deliberately absent: writing, which is in `write`.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
+
+use chrono::{DateTime, Utc};
+use common::catalogue::CatalogObject;
+use common::charge::Charge;
+use common::dispute::Dispute;
+use common::purchase::{Purchase, PurchaseKind};
+use common::sync::{List, ParkedObject};
+
+use super::Run;
+use super::objects::Objects;
+use super::sweep::Swept;
+use super::write::Batch;
+
+/// Charges from before the covered range, with their creation.
+type Outside = Vec<(String, DateTime<Utc>)>;
+
+/// What a batch comes to.
+#[derive(Debug)]
+pub(super) struct Content {
+    charges: BTreeMap<String, Charge>,
+    /// Those that were read with charges or by themselves.
+    customers: BTreeMap<String, CatalogObject>,
+    products: Vec<CatalogObject>,
+    prices: Vec<CatalogObject>,
+    purchases: Vec<Purchase>,
+    disputes: Vec<Dispute>,
+    pub(super) outside: Outside,
+    pub(super) parked: Vec<ParkedObject>,
+    /// The ids of what was read, by list, where something may be parked.
+    pub(super) read: Vec<(&'static str, Vec<String>)>,
+    pub(super) charges_gone: Vec<String>,
+    /// Purchases that Stripe no longer has, or that nothing pays any more: they give no lines.
+    pub(super) purchases_gone: Vec<String>,
+    pub(super) swept: Swept,
+    pub(super) charges_seen: i64,
+    pub(super) requests: i64,
+}
+
+/// An object by its list, none for a customer, and its id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Key {
+    pub(super) list: Option<List>,
+    pub(super) id: String,
+}
+
+impl Key {
+    pub(super) fn list_name(&self) -> &'static str {
+        self.list.map_or("customers", List::as_str)
+    }
+}
+
+/// An object of a batch.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Object<'a> {
+    Product(&'a CatalogObject),
+    Price(&'a CatalogObject),
+    Customer(&'a CatalogObject),
+    Purchase(&'a Purchase),
+    Dispute(&'a Dispute),
+    Charge(&'a Charge),
+}
+
+impl Object<'_> {
+    pub(super) fn key(self) -> Key {
+        let (list, id) = match self {
+            Self::Product(product) => (Some(List::Products), &product.object_id),
+            Self::Price(price) => (Some(List::Prices), &price.object_id),
+            Self::Customer(customer) => (None, &customer.object_id),
+            Self::Purchase(purchase) => {
+                let list = match purchase.kind {
+                    PurchaseKind::Invoice => List::Invoices,
+                    PurchaseKind::CheckoutSession => List::CheckoutSessions,
+                };
+                (Some(list), &purchase.purchase_id)
+            }
+            Self::Dispute(dispute) => (Some(List::Disputes), &dispute.dispute_id),
+            Self::Charge(charge) => (Some(List::Charges), &charge.charge_id),
+        };
+        Key {
+            list,
+            id: id.clone(),
+        }
+    }
+}
+
+/// Some objects of a batch, by kind.
+#[derive(Debug, Default)]
+pub(super) struct Selection<'a> {
+    pub(super) products: Vec<&'a CatalogObject>,
+    pub(super) prices: Vec<&'a CatalogObject>,
+    pub(super) customers: Vec<&'a CatalogObject>,
+    pub(super) purchases: Vec<&'a Purchase>,
+    pub(super) disputes: Vec<&'a Dispute>,
+    pub(super) charges: BTreeMap<&'a str, &'a Charge>,
+}
+
+impl<'a> Selection<'a> {
+    pub(super) fn of(objects: Vec<Object<'a>>) -> Self {
+        let mut selection = Self::default();
+        for object in objects {
+            match object {
+                Object::Product(product) => selection.products.push(product),
+                Object::Price(price) => selection.prices.push(price),
+                Object::Customer(customer) => selection.customers.push(customer),
+                Object::Purchase(purchase) => selection.purchases.push(purchase),
+                Object::Dispute(dispute) => selection.disputes.push(dispute),
+                Object::Charge(charge) => {
+                    selection.charges.insert(&charge.charge_id, charge);
+                }
+            }
+        }
+        selection
+    }
+}
+
+impl Content {
+    pub(super) fn of(run: &Run<'_>, batch: Batch) -> Self {
+        let read = if run.has_parked.load(Ordering::Relaxed) {
+            batch.objects.ids()
+        } else {
+            Vec::new()
+        };
+        let Objects {
+            charges,
+            purchases,
+            products,
+            prices,
+            customers,
+            disputes,
+            parked,
+            not_kept,
+        } = batch.objects;
+        let charges_seen = charges.len() as i64;
+        let customers = customers_of(&charges, customers);
+        let (charges, outside) = newest_versions(run, charges, &customers);
+        let unpaid = not_kept.into_iter().map(|(_, id)| id);
+        Self {
+            charges,
+            customers,
+            products,
+            prices,
+            purchases,
+            disputes,
+            outside,
+            parked,
+            read,
+            charges_gone: batch.charges_gone,
+            purchases_gone: batch.purchases_gone.into_iter().chain(unpaid).collect(),
+            swept: batch.swept,
+            charges_seen,
+            requests: batch.requests,
+        }
+    }
+
+    /// Every object, those first that others refer to.
+    pub(super) fn objects(&self) -> Vec<Object<'_>> {
+        let products = self.products.iter().map(Object::Product);
+        let prices = self.prices.iter().map(Object::Price);
+        let customers = self.customers.values().map(Object::Customer);
+        let purchases = self.purchases.iter().map(Object::Purchase);
+        let disputes = self.disputes.iter().map(Object::Dispute);
+        let charges = self.charges.values().map(Object::Charge);
+        let before = products.chain(prices).chain(customers);
+        before
+            .chain(purchases)
+            .chain(disputes)
+            .chain(charges)
+            .collect()
+    }
+
+    /// Takes an object out, to be parked instead; one that Stripe no longer has is not.
+    pub(super) fn set_aside(&mut self, key: &Key, parked: Option<ParkedObject>) {
+        let Key { list, id } = key;
+        match list {
+            None => drop(self.customers.remove(id)),
+            Some(List::Charges) => drop(self.charges.remove(id)),
+            Some(List::Products) => self.products.retain(|product| product.object_id != *id),
+            Some(List::Prices) => self.prices.retain(|price| price.object_id != *id),
+            Some(List::Disputes) => self.disputes.retain(|dispute| dispute.dispute_id != *id),
+            Some(List::Invoices | List::CheckoutSessions) => {
+                self.purchases
+                    .retain(|purchase| purchase.purchase_id != *id);
+            }
+        }
+        self.parked.extend(parked);
+    }
+}
+
+/// The charges of the covered range, each as last read, with their customers as last read; and those from
+/// before it.
+fn newest_versions(
+    run: &Run<'_>,
+    read: Vec<Charge>,
+    customers: &BTreeMap<String, CatalogObject>,
+) -> (BTreeMap<String, Charge>, Outside) {
+    let covered_from = run.connection.covered_from();
+    let mut charges = BTreeMap::new();
+    let mut outside = Vec::new();
+    for mut charge in read {
+        if charge.created_at < covered_from {
+            outside.push((charge.charge_id, charge.created_at));
+            continue;
+        }
+        if let Some(customer) = charge.customer_id.as_ref().and_then(|id| customers.get(id)) {
+            charge.customer_metadata.clone_from(&customer.metadata);
+        }
+        charges.insert(charge.charge_id.clone(), charge);
+    }
+    outside.sort_unstable();
+    outside.dedup();
+    (charges, outside)
+}
+
+/// The customers that were read with charges or by themselves, each as last read.
+fn customers_of(
+    charges: &[Charge],
+    read_alone: Vec<CatalogObject>,
+) -> BTreeMap<String, CatalogObject> {
+    let mut by_id: BTreeMap<String, CatalogObject> = BTreeMap::new();
+    for charge in charges {
+        if let (Some(id), Some(deleted)) = (&charge.customer_id, charge.customer_deleted) {
+            let customer = CatalogObject {
+                object_id: id.clone(),
+                metadata: charge.customer_metadata.clone(),
+                deleted,
+                created_at: None,
+            };
+            by_id.insert(id.clone(), customer);
+        }
+    }
+    for customer in read_alone {
+        by_id.insert(customer.object_id.clone(), customer);
+    }
+    by_id
+}

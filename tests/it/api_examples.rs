@@ -1,0 +1,105 @@
+//! The examples of the OpenAPI document: each is sent as it is printed, and answered with a success that the document
+//! names. A reader can copy them.
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::Method;
+use serde_json::{Value, json};
+use tests::api_only::ApiOnly;
+
+/// The key of the document's example; the simple Stripe knows its account by its last word.
+const KEY: &str = "rk_test_example_1PgafTB7WZ01zgkW";
+/// The connection that connecting with it makes, and that the examples are about.
+const CONNECTION: &str = "acme-stripe-acct_1PgafTB7WZ01zgkW";
+
+/// An API with what the example of this operation is about.
+async fn ready_for(operation: &str) -> ApiOnly {
+    let api = ApiOnly::start().await;
+    if operation == "connect_stripe_account" {
+        return api;
+    }
+    api.connect(KEY).await;
+    // The examples' ids are fixed, those that the API makes are not.
+    api.execute("UPDATE sync_jobs SET job_id = '019ab3f4-5c00-7000-8000-000000000001'")
+        .await;
+    let rule = json!({"name": "An example", "conditions": [
+        {"type": "field", "field": "currency", "operator": "equals", "value": "usd"}]});
+    let filters = format!("/v1/connectors/{CONNECTION}/filters");
+    api.ask(Method::POST, &filters, Some(rule))
+        .await
+        .expect(201);
+    api.execute(
+        "UPDATE connector_filter_rules SET filter_id = '019ab3f4-5c00-7000-8000-000000000002'",
+    )
+    .await;
+    if matches!(operation, "retry_job" | "stream_job") {
+        // The one needs a job that did not complete, the other one that has ended.
+        api.execute("UPDATE sync_jobs SET status = 'cancelled', finished_at = created_at")
+            .await;
+    }
+    api
+}
+
+/// The path and query of an operation, made of the examples of its parameters.
+fn uri(path: &str, operation: &Value) -> String {
+    let mut path = path.to_owned();
+    let mut query = url::form_urlencoded::Serializer::new(String::new());
+    for parameter in operation["parameters"].as_array().into_iter().flatten() {
+        let name = parameter["name"].as_str().unwrap();
+        let json = &parameter["content"]["application/json"]["example"];
+        let example = match (&parameter["example"], json) {
+            (Value::Null, Value::Null) => continue,
+            (Value::Null, json) => json.to_string(),
+            (Value::String(text), _) => text.clone(),
+            (other, _) => other.to_string(),
+        };
+        if parameter["in"] == "path" {
+            path = path.replace(&format!("{{{name}}}"), &example);
+        } else {
+            query.append_pair(name, &example);
+        }
+    }
+    assert!(!path.contains('{'), "{path} has no example of its ids");
+    format!("{path}?{}", query.finish())
+}
+
+#[tokio::test]
+async fn every_example_of_the_document_is_answered_as_the_document_says() {
+    let document = api::openapi();
+    let mut sent = 0;
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            let id = operation["operationId"].as_str().unwrap();
+            let api = ready_for(id).await;
+            let mut request = Request::builder()
+                .method(Method::from_bytes(method.to_uppercase().as_bytes()).unwrap())
+                .uri(uri(path, operation));
+            if path.starts_with("/v1/") {
+                request = request.header("authorization", format!("Bearer {}", api.token));
+            }
+            let content = &operation["requestBody"]["content"]["application/json"];
+            let body = match &content["example"] {
+                Value::Null => Body::empty(),
+                example => {
+                    request = request.header("content-type", "application/json");
+                    Body::from(example.to_string())
+                }
+            };
+            let answer = api.send(request.body(body).unwrap()).await;
+            let status = answer.status.as_u16().to_string();
+            let documented = &operation["responses"][status.as_str()];
+            assert!(
+                answer.status.is_success() && documented.is_object(),
+                "{id}: {status} {}",
+                answer.text
+            );
+            let media_type = answer.header("content-type").split(';').next().unwrap();
+            assert!(
+                documented["content"][media_type].is_object(),
+                "{id} answers {media_type}"
+            );
+            sent += 1;
+        }
+    }
+    assert!(sent >= 28, "{sent} examples");
+}
