@@ -42,7 +42,7 @@ pub(crate) struct ConnectionBody {
     status: ConnectionStatus,
     /// Minutes between scheduled syncs.
     sync_interval_minutes: i32,
-    /// Share of Stripe's rate limits that syncing may use, above 0 and at most 1.
+    /// Share of Stripe's rate limits that syncing may use, from 0.01 to 1.
     rate_share: f64,
     permissions: Vec<Permission>,
     /// Problem that stops the connection until someone fixes it.
