@@ -1,4 +1,4 @@
-//! What is odd about a request that is valid, told beside its answer.
+//! Remarks on valid requests whose answer may not be what was meant.
 
 use common::catalogue::queries::unknown_keys;
 use common::catalogue::unknown::NamedKey;

@@ -1,4 +1,4 @@
-//! Whose a token is, so that a client need not be told what the token already says.
+//! Which organization a token belongs to, so that a client does not have to ask its user.
 //!
 //! Absent: making, listing and revoking tokens, which is done on the database by whoever runs the engine.
 

@@ -1,7 +1,7 @@
 //! Metadata keys that a filter or a grouping names and no stored object has.
 //!
 //! Such a key is no error: an object may have it tomorrow. It is far more often a typing mistake, whose answer looks
-//! like a fact, so it is noted beside the answer, with the key that was probably meant.
+//! like a fact, so the answer carries a note, with the key that was probably meant.
 //!
 //! Nothing is noted where the catalogue cannot tell: `JSONPath`, and kinds of objects with so many keys that not all
 //! are kept.
@@ -35,7 +35,7 @@ impl NamedKey {
     }
 }
 
-/// A sentence about a key that no object has; none where one has it, or where that cannot be told.
+/// A sentence about a key that no object has; none where one has it, or where the catalogue does not know.
 ///
 /// `known` are all keys of the catalogue.
 pub(super) fn describe(named: &NamedKey, known: &[(ObjectType, String)]) -> Option<String> {

@@ -8,7 +8,7 @@
 //! `$`, and what begins with `$.` or `$[`, is a `JSONPath` over the metadata with such values opened, except in
 //! metadata that has a key of exactly that text. Any other key may begin with `$`.
 //!
-//! Deliberately absent: escapes. A path whose parts cannot be told apart is written as a `JSONPath`, as
+//! Deliberately absent: escapes. An ambiguous path is written as a `JSONPath`, as
 //! discovery does.
 
 use std::borrow::Cow;

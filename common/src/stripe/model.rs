@@ -331,7 +331,7 @@ pub struct EventObject {
     /// The object's id; an upcoming invoice has none.
     #[serde(default, deserialize_with = "bounded::optional_id")]
     pub id: Option<String>,
-    /// When the object was made, seconds; none where that is not told or cannot be.
+    /// When the object was made, seconds; none where it is missing or impossible.
     #[serde(default, deserialize_with = "bounded::seconds_if_any")]
     pub created: Option<i64>,
     /// Of refunds and disputes.

@@ -164,7 +164,7 @@ async fn rotate_batch(
     first_stuck: usize,
     rotated: &mut Rotated,
 ) -> Result<bool, Error> {
-    // Those known to be stuck come back with every batch; there must be room beside them.
+    // Credentials known to be stuck come back with every batch, so each batch needs room for them.
     let limit = BATCH + rotated.stuck.len() - first_stuck;
     let mut tx = db::tenant_transaction(pool, organization).await?;
     ensure_prepared(&mut tx, keyring).await?;

@@ -115,7 +115,7 @@ impl Limit {
     }
 }
 
-/// Serves a router on a listener until told to stop; requests that have begun are answered first.
+/// Serves a router on a listener until shutdown; requests that have begun are answered first.
 ///
 /// `server` names it in metrics and logs.
 pub async fn serve(
