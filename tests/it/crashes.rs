@@ -175,6 +175,8 @@ impl Overtaken {
 
     /// Another consumer completes the job; then the first one goes on, to no effect.
     async fn zombie_commits_nothing(mut self) {
+        // A busy machine lets the second consumer's short lease run out, too, and a third attempt begin.
+        self.world.set_lease(Duration::from_secs(30));
         self.world.start_consumer();
         let completed = self.world.job_completed(&self.connected["job_id"]).await;
         assert_eq!(completed["attempt"], 2);

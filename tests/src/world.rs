@@ -316,6 +316,11 @@ impl World {
         token
     }
 
+    /// How long the leases of consumers started from now on are.
+    pub fn set_lease(&mut self, lease: Duration) {
+        self.lease = lease;
+    }
+
     /// Starts a further consumer, as a further process would.
     pub fn start_consumer(&mut self) {
         self.start_consumer_with(Arc::new(NoFailPoints));
