@@ -20,6 +20,7 @@ mod connections;
 mod covered;
 mod crash_points;
 mod crashes;
+mod database_map;
 mod documents;
 mod encryption_keys;
 mod failing_jobs;

@@ -40,7 +40,7 @@ async fn acme() -> (ApiOnly, Value) {
              ('acme', 'acme-stripe-acct_Alpha', 'pi_1', 'in_1', 'invoice', now(), '[]');
          INSERT INTO stripe_disputes VALUES ('acme', 'acme-stripe-acct_Alpha', 'ch_1', 'dp_1', now(), 'won');
          INSERT INTO stripe_parked_objects VALUES
-             ('acme', 'acme-stripe-acct_Alpha', 'charges', 'ch_2', '{}', 'odd', now());
+             ('acme', 'acme-stripe-acct_Alpha', 'charges', 'ch_2', '{}', 'unreadable', 'odd', now());
          INSERT INTO stripe_outside_charges VALUES ('acme', 'acme-stripe-acct_Alpha', 'ch_3', now());
          INSERT INTO connector_filter_rules VALUES
              ('acme', 'acme-stripe-acct_Alpha', '019ab000-0000-7000-8000-000000000001', 'rule', 'exclude', 'AND',

@@ -5,7 +5,7 @@
 //! description with the catalogue, statement by statement: a backup restores roles, grants and policies only
 //! as far as the roles were there before it, and never says so afterwards.
 //!
-//! A new table or function is listed here; its migration need not grant anything. What a role may do and is
+//! A new table or function is listed here; migrations grant nothing. What a role may do and is
 //! not listed is taken away, from `PUBLIC` too, since the roles have what `PUBLIC` has. Grants to any other
 //! role, and policies for other roles alone, are the operator's and stay as they are.
 //!

@@ -1,8 +1,8 @@
 //! The schema: applying the migrations with what surrounds them, and telling whether a program may begin.
 //!
-//! [`migrate`] makes the roles, applies the migrations and puts access right, in this order: the first
-//! migration names the roles, and a restored backup has every migration and neither roles nor all of its
-//! grants and policies. [`state`] is the same looked at from a program's side.
+//! [`migrate`] makes the roles, applies the migrations and then puts access right, which neither a migration
+//! nor a restored backup does: the migrations grant nothing, and a backup has neither the roles nor all grants and
+//! policies. [`state`] is the same looked at from a program's side.
 //!
 //! Fails when PostgreSQL does not answer or the user may not do something, which the error says with what to
 //! run; and on a database that a newer version migrated, which an older one can only refuse.
