@@ -249,7 +249,7 @@ async fn up_makes_no_key_over_sealed_credentials_nor_beside_a_running_program() 
     engine.set("ENCRYPTION_KEYS", None);
     engine.set("LOCAL_DIR", Some(local.path().to_str().unwrap()));
     let said = refused(&mut engine, "stripe-sync").await;
-    assert!(said.contains("1 credential sealed with k1"), "{said}");
+    assert!(said.contains("1 credential encrypted with k1"), "{said}");
     assert!(said.contains("ENCRYPTION_KEYS"), "{said}");
     assert!(!local.path().join("encryption_keys").exists());
 
@@ -375,7 +375,10 @@ async fn an_up_that_made_its_own_key_gets_another_by_the_documented_commands() {
     engine.start_up();
     engine.get("/v1/connectors").await;
     let refused = engine.run_refused(&["keys", "remove", "local1"]);
-    assert!(refused.contains("seals 1 credential"), "{refused}");
+    assert!(
+        refused.contains("1 credential is encrypted with"),
+        "{refused}"
+    );
     engine.run(&["keys", "rotate"]);
     a_further_job_completes(admin).await;
     engine.run(&["keys", "remove", "local1"]);
