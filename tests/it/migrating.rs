@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use common::db::schema::{self, MIGRATOR, State};
-use common::db::{self, Role};
+use common::db::{self, Pool, Role};
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use sqlx::postgres::PgConnectOptions;
@@ -45,8 +45,8 @@ async fn migrate_queues_behind_no_long_query_and_says_who_holds_the_lock() {
     let lost = "ALTER TABLE sync_jobs DISABLE ROW LEVEL SECURITY";
     admin.execute(lost).await.unwrap();
     let mut report = long_report(&database).await;
-    let patience = Duration::from_secs(2);
-    let migrating = schema::migrate_within(&database.url(), patience);
+    let (url, patience) = (database.url(), Duration::from_secs(2));
+    let migrating = schema::migrate_within(&url, patience);
     let refused = timeout(SOON, migrating)
         .await
         .expect("it gives up")
@@ -58,40 +58,39 @@ async fn migrate_queues_behind_no_long_query_and_says_who_holds_the_lock() {
     assert!(refused.to_string().contains(holders), "{refused}");
 
     // With more patience it tries again, lets others read meanwhile, and goes on when the lock is free.
-    let url = database.url();
-    let migrating = tokio::spawn(async move { db::migrate(&url).await });
-    let waits = async {
-        loop {
-            let waits: bool = sqlx::query_scalar(
-                "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND relation = 'sync_jobs'::REGCLASS)",
-            )
-            .fetch_one(admin)
-            .await
-            .unwrap();
-            if waits {
-                break;
+    let meanwhile = async {
+        let waits = async {
+            while !waits_for_the_table(admin).await {
+                tokio::time::sleep(Duration::from_millis(10)).await;
             }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+        };
+        timeout(SOON, waits).await.expect("it asks for the lock");
+        let read = sqlx::query("SELECT FROM sync_jobs").fetch_all(admin);
+        timeout(SOON, read)
+            .await
+            .expect("others are held up for seconds at most")
+            .unwrap();
+        run(&mut report, "COMMIT").await;
     };
-    timeout(SOON, waits).await.expect("it asks for the lock");
-    let read = sqlx::query("SELECT FROM sync_jobs").fetch_all(admin);
-    timeout(SOON, read)
-        .await
-        .expect("others are held up for seconds at most")
-        .unwrap();
-    run(&mut report, "COMMIT").await;
-    let done = timeout(SOON, migrating)
-        .await
-        .expect("it goes on")
-        .unwrap()
-        .unwrap();
+    let both = async { tokio::join!(db::migrate(&url), meanwhile) };
+    let (done, ()) = timeout(SOON * 2, both).await.expect("it goes on");
+    let done = done.unwrap();
     assert_eq!(
         done.repairs,
         ["ALTER TABLE sync_jobs ENABLE ROW LEVEL SECURITY"]
     );
     let state = schema::state(admin, Role::Api).await.unwrap();
     assert_eq!(state, State::Ready);
+}
+
+/// Whether a session asks for a lock on `sync_jobs` and does not have it.
+async fn waits_for_the_table(admin: &Pool) -> bool {
+    sqlx::query_scalar(
+        "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND relation = 'sync_jobs'::REGCLASS)",
+    )
+    .fetch_one(admin)
+    .await
+    .unwrap()
 }
 
 /// A server that accepts connections and never says a word, as behind many a wrong address.
@@ -106,7 +105,8 @@ async fn a_database_that_keeps_silent_is_named_within_seconds_and_its_password_i
     let (_listener, address) = silent_server().await;
     let url = format!("postgres://owner:hunter2@{address}/db");
     let began = Instant::now();
-    let migrating = schema::migrate(&SecretString::from(url.clone()));
+    let secret = SecretString::from(url.clone());
+    let migrating = schema::migrate(&secret);
     let error = timeout(SOON, migrating)
         .await
         .expect("it gives up")
