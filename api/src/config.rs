@@ -75,6 +75,17 @@ pub struct LimitArgs {
         value_name = "N"
     )]
     pub api_exports_per_token: String,
+    /// Event streams open at once, half of the connections at most
+    #[arg(long, env = "API_MAX_STREAMS", default_value = "256", value_name = "N")]
+    pub api_max_streams: String,
+    /// Event streams open at once for one token
+    #[arg(
+        long,
+        env = "API_STREAMS_PER_TOKEN",
+        default_value = "16",
+        value_name = "N"
+    )]
+    pub api_streams_per_token: String,
 }
 
 impl LimitArgs {
@@ -103,11 +114,20 @@ impl LimitArgs {
             "2",
             100,
         );
+        let streams = number("API_MAX_STREAMS", &self.api_max_streams, "256", 32_767);
+        let streams_per_token = number(
+            "API_STREAMS_PER_TOKEN",
+            &self.api_streams_per_token,
+            "16",
+            32_767,
+        );
         Some(Limits {
             connections: connections?,
             token_rate: TokenRate::per_second(rate?),
             exports: exports?,
             exports_per_token: exports_per_token?,
+            streams: streams?,
+            streams_per_token: streams_per_token?,
             ..Limits::default()
         })
     }
@@ -185,6 +205,8 @@ mod tests {
             api_rate_per_token: text.to_owned(),
             api_max_exports: text.to_owned(),
             api_exports_per_token: text.to_owned(),
+            api_max_streams: text.to_owned(),
+            api_streams_per_token: text.to_owned(),
         }
     }
 
@@ -198,6 +220,8 @@ mod tests {
         assert_eq!(limits.token_rate.burst.get(), 200);
         let exports = (limits.exports.get(), limits.exports_per_token.get());
         assert_eq!(exports, (8, 2));
+        let streams = (limits.streams.get(), limits.streams_per_token.get());
+        assert_eq!(streams, (256, 16));
     }
 
     #[test]
@@ -211,6 +235,8 @@ mod tests {
             "API_RATE_PER_TOKEN",
             "API_MAX_EXPORTS",
             "API_EXPORTS_PER_TOKEN",
+            "API_MAX_STREAMS",
+            "API_STREAMS_PER_TOKEN",
         ];
         assert_eq!(named, settings);
     }

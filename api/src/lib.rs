@@ -38,6 +38,7 @@ use common::lifecycle::{self, Context, http, keys, wait_until_migrated};
 use common::stripe::{Settings, Stripe};
 use serde_json::Value;
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 use tower_http::compression::CompressionLayer;
 use tracing::info;
 
@@ -72,7 +73,7 @@ pub enum Error {
     /// The client for Stripe could not be set up.
     #[error("the way to Stripe could not be set up")]
     Stripe(#[source] reqwest::Error),
-    /// The stored keys cannot be opened.
+    /// The stored keys cannot be decrypted.
     #[error(transparent)]
     Keys(#[from] keys::Unfit),
     /// The address is not to be had.
@@ -117,7 +118,7 @@ fn text_of(document: &Value) -> String {
 /// says what it waits for and `/v1` answers 503.
 ///
 /// # Errors
-/// When a setting proves of no use, the address is taken or the encryption keys do not open what is stored.
+/// When a setting proves of no use, the address is taken or the encryption keys do not decrypt what is stored.
 pub async fn run(config: Config, context: Context) -> Result<(), Error> {
     let listener = bind(config.api_bind).await?;
     let state = state_of(&config, &context)?;
@@ -179,7 +180,7 @@ pub async fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
 /// Serves the API on a listener until the context says stop; calls that have begun are answered.
 ///
 /// # Errors
-/// When the encryption keys do not open what is stored.
+/// When the encryption keys do not decrypt what is stored, at the start or after the API stood still.
 pub async fn serve(listener: TcpListener, state: ApiState, context: Context) -> Result<(), Error> {
     if let Ok(address) = listener.local_addr() {
         info!(%address, "serving the API");
@@ -188,23 +189,28 @@ pub async fn serve(listener: TcpListener, state: ApiState, context: Context) -> 
         stall: state.limits.stall,
         ..http::Limits::new(state.limits.connections)
     };
-    let beginning = begin(state.clone(), context.clone());
+    let served = CancellationToken::new();
+    let beginning = begin(state.clone(), context.clone(), served.clone());
     let serving = async {
         http::serve(listener, router(state), SERVER, limits, context.shutdown).await;
+        served.cancel();
         Ok(())
     };
     tokio::try_join!(serving, beginning).map(|_| ())
 }
 
-/// Waits for what the API needs, lets calls in, and says which encryption keys it knows until it is to stop.
-async fn begin(state: ApiState, context: Context) -> Result<(), Error> {
+/// Waits for what the API needs, lets calls in, and says which encryption keys it knows until the last call is
+/// served: a call that began before the shutdown may still store a credential.
+async fn begin(state: ApiState, context: Context, served: CancellationToken) -> Result<(), Error> {
     if !wait_until_migrated(&state.pool, db::Role::Api, &context).await {
         return Ok(());
     }
     let begun = keys::begin(&state.pool, "api", &state.keyring, &context).await?;
     if let Some(announcement) = begun {
+        // Served once, so set once.
+        let _ = state.instance.set(announcement.instance());
         state.health.begin();
-        announcement.keep(context).await;
+        announcement.keep_during(served.cancelled()).await?;
     }
     Ok(())
 }

@@ -1,7 +1,9 @@
-//! What clients may take of one API process, and the count of CSV exports.
+//! What clients may take of one API process, and the count of what stays open: CSV exports and event streams.
 //!
-//! An export holds a database connection for as long as its reader takes, so their number is bounded for the process
-//! and for each token: a token whose readers stall keeps the others' exports running. What one token may ask a second
+//! An export holds a database connection for as long as its reader takes, and an event stream holds a client's
+//! connection for as long as a job runs, so the number of each is bounded for the process and for each token: one token
+//! leaves room for the others. Streams never take more than half of the connections, so that `/healthz`, `/readyz` and
+//! `/metrics`, which share them, are answered whatever the streams do. What one token may ask a second
 //! is counted by the layer in `auth.rs`, what connections may do by [`common::lifecycle::http`].
 //!
 //! Absent on purpose: counts that several API processes share. Each process has its own.
@@ -14,10 +16,16 @@ use std::time::Duration;
 use common::lifecycle::http;
 use uuid::Uuid;
 
+use crate::problem::ApiError;
+
 const CONNECTIONS: NonZeroU32 = NonZeroU32::new(512).expect("512 is not zero");
 const PER_SECOND: NonZeroU32 = NonZeroU32::new(100).expect("100 is not zero");
 const EXPORTS: NonZeroU32 = NonZeroU32::new(8).expect("8 is not zero");
 const EXPORTS_PER_TOKEN: NonZeroU32 = NonZeroU32::new(2).expect("2 is not zero");
+const STREAMS: NonZeroU32 = NonZeroU32::new(256).expect("256 is not zero");
+const STREAMS_PER_TOKEN: NonZeroU32 = NonZeroU32::new(16).expect("16 is not zero");
+/// Seconds after which to ask again when as many are open as may be.
+const BUSY_SECS: u64 = 10;
 
 /// How often one token may ask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,6 +57,10 @@ pub struct Limits {
     pub exports: NonZeroU32,
     /// Those of one token.
     pub exports_per_token: NonZeroU32,
+    /// Event streams that are open at once; half of the connections at most.
+    pub streams: NonZeroU32,
+    /// Those of one token.
+    pub streams_per_token: NonZeroU32,
     /// How long a request body may take to arrive whole.
     pub body: Duration,
     /// How long the reader of a CSV export may leave a part of it waiting.
@@ -62,73 +74,141 @@ impl Default for Limits {
             token_rate: TokenRate::per_second(PER_SECOND),
             exports: EXPORTS,
             exports_per_token: EXPORTS_PER_TOKEN,
+            streams: STREAMS,
+            streams_per_token: STREAMS_PER_TOKEN,
             body: Duration::from_secs(30),
             stall: http::Limits::new(CONNECTIONS).stall,
         }
     }
 }
 
-/// The CSV exports that run, by token.
-#[derive(Debug)]
-pub(crate) struct Exports {
-    limits: Limits,
-    running: Mutex<HashMap<Uuid, u32>>,
-}
-
-/// Why no further export may begin.
+/// What stays open for a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum ExportLimit {
-    /// The process has as many as it may.
-    Process(NonZeroU32),
-    /// The token has.
-    Token(NonZeroU32),
+pub(crate) enum Kind {
+    /// A CSV export.
+    Export,
+    /// The events of a job.
+    Stream,
 }
 
-impl Exports {
-    pub(crate) fn new(limits: Limits) -> Self {
+impl Kind {
+    fn plural(self) -> &'static str {
+        match self {
+            Self::Export => "exports",
+            Self::Stream => "event streams",
+        }
+    }
+}
+
+/// The exports, or the event streams, that are open, by token.
+#[derive(Debug)]
+pub(crate) struct OpenCount {
+    kind: Kind,
+    process: NonZeroU32,
+    per_token: NonZeroU32,
+    open: Mutex<HashMap<Uuid, u32>>,
+}
+
+/// Why no further one may begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Full {
+    /// The process has as many as it may.
+    Process,
+    /// The token has.
+    Token,
+}
+
+impl OpenCount {
+    pub(crate) fn exports(limits: Limits) -> Self {
+        Self::new(Kind::Export, limits.exports, limits.exports_per_token)
+    }
+
+    pub(crate) fn streams(limits: Limits) -> Self {
+        let half = NonZeroU32::new(limits.connections.get() / 2).unwrap_or(NonZeroU32::MIN);
+        let process = limits.streams.min(half);
+        Self::new(Kind::Stream, process, limits.streams_per_token)
+    }
+
+    fn new(kind: Kind, process: NonZeroU32, per_token: NonZeroU32) -> Self {
         Self {
-            limits,
-            running: Mutex::default(),
+            kind,
+            process,
+            per_token,
+            open: Mutex::default(),
         }
     }
 
-    /// Begins an export of a token; it runs until what is returned is dropped.
-    pub(crate) fn begin(self: &Arc<Self>, token: Uuid) -> Result<RunningExport, ExportLimit> {
-        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        let Limits {
-            exports,
-            exports_per_token,
-            ..
-        } = self.limits;
-        if running.get(&token).copied().unwrap_or(0) >= exports_per_token.get() {
-            return Err(ExportLimit::Token(exports_per_token));
+    /// Counts one more of a token until what is returned is dropped.
+    ///
+    /// # Errors
+    /// [`ApiError::TooManyOpen`] when as many are open as may be.
+    pub(crate) fn begin(self: &Arc<Self>, token: Uuid) -> Result<Counted, ApiError> {
+        self.count(token).map_err(|full| self.refused(full))
+    }
+
+    fn count(self: &Arc<Self>, token: Uuid) -> Result<Counted, Full> {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if open.get(&token).copied().unwrap_or(0) >= self.per_token.get() {
+            return Err(Full::Token);
         }
-        if running.values().sum::<u32>() >= exports.get() {
-            return Err(ExportLimit::Process(exports));
+        if open.values().sum::<u32>() >= self.process.get() {
+            return Err(Full::Process);
         }
-        *running.entry(token).or_default() += 1;
-        Ok(RunningExport {
-            exports: Arc::clone(self),
+        *open.entry(token).or_default() += 1;
+        Ok(Counted {
+            of: Arc::clone(self),
             token,
         })
     }
+
+    fn refused(&self, full: Full) -> ApiError {
+        let what = self.kind.plural();
+        let (limit, detail) = match full {
+            Full::Token => {
+                let count = self.per_token;
+                let detail = format!(
+                    "This token already has {count} {what} open, the most it may have at once. Try again when one \
+                     has ended."
+                );
+                ("token", detail)
+            }
+            Full::Process => {
+                let count = self.process;
+                let detail = format!(
+                    "This server already has {count} {what} open, the most it allows at once. Try again in \
+                     {BUSY_SECS} s."
+                );
+                ("process", detail)
+            }
+        };
+        let (counter, title) = match self.kind {
+            Kind::Export => ("api_exports_refused_total", "Too many exports"),
+            Kind::Stream => ("api_streams_refused_total", "Too many event streams"),
+        };
+        metrics::counter!(counter, "limit" => limit).increment(1);
+        ApiError::TooManyOpen {
+            title,
+            detail,
+            retry_after_secs: BUSY_SECS,
+        }
+    }
 }
 
-/// An export that counts against the limits.
+/// One that counts against the limits.
 #[derive(Debug)]
-pub(crate) struct RunningExport {
-    exports: Arc<Exports>,
+pub(crate) struct Counted {
+    of: Arc<OpenCount>,
     token: Uuid,
 }
 
-impl Drop for RunningExport {
+impl Drop for Counted {
     fn drop(&mut self) {
-        let running = self.exports.running.lock();
-        let mut running = running.unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = running.get_mut(&self.token) {
+        let open = self.of.open.lock();
+        let mut open = open.unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = open.get_mut(&self.token) {
             *count -= 1;
             if *count == 0 {
-                running.remove(&self.token);
+                open.remove(&self.token);
             }
         }
     }
@@ -138,22 +218,40 @@ impl Drop for RunningExport {
 mod tests {
     use super::*;
 
+    fn limits(process: u32, per_token: u32) -> Limits {
+        let [process, per_token] = [process, per_token].map(|n| NonZeroU32::new(n).unwrap());
+        Limits {
+            exports: process,
+            exports_per_token: per_token,
+            streams: process,
+            streams_per_token: per_token,
+            ..Limits::default()
+        }
+    }
+
     #[test]
     fn exports_are_limited_for_each_token_and_in_all_and_leave_nothing_behind() {
-        let two = NonZeroU32::new(2).unwrap();
-        let exports = Arc::new(Exports::new(Limits {
-            exports: NonZeroU32::new(3).unwrap(),
-            exports_per_token: two,
-            ..Limits::default()
-        }));
+        let exports = Arc::new(OpenCount::exports(limits(3, 2)));
         let [one, other, third] = [1, 2, 3].map(Uuid::from_u128);
-        let first = exports.begin(one).unwrap();
-        let _second = exports.begin(one).unwrap();
-        assert_eq!(exports.begin(one).unwrap_err(), ExportLimit::Token(two));
-        let _of_other = exports.begin(other).unwrap();
-        assert!(matches!(exports.begin(third), Err(ExportLimit::Process(_))));
+        let first = exports.count(one).unwrap();
+        let _second = exports.count(one).unwrap();
+        assert_eq!(exports.count(one).unwrap_err(), Full::Token);
+        let _of_other = exports.count(other).unwrap();
+        assert_eq!(exports.count(third).unwrap_err(), Full::Process);
         drop(first);
-        drop(exports.begin(third).unwrap());
-        assert_eq!(exports.running.lock().unwrap().len(), 2);
+        drop(exports.count(third).unwrap());
+        assert_eq!(exports.open.lock().unwrap().len(), 2);
+    }
+
+    #[test]
+    fn streams_leave_half_of_the_connections_to_other_calls() {
+        let streams = |connections| {
+            let limits = Limits {
+                connections: NonZeroU32::new(connections).unwrap(),
+                ..limits(300, 300)
+            };
+            OpenCount::streams(limits).process.get()
+        };
+        assert_eq!([512, 1000, 1].map(streams), [256, 300, 1]);
     }
 }

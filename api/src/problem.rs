@@ -156,9 +156,11 @@ pub enum ApiError {
         /// Seconds after which it may ask again.
         retry_after_secs: u64,
     },
-    /// As many CSV exports run as may.
+    /// As many exports or event streams are open as may be.
     #[error("{detail}")]
-    TooManyExports {
+    TooManyOpen {
+        /// Of what.
+        title: &'static str,
         /// Which limit was reached.
         detail: String,
         /// Seconds after which to ask again.
@@ -354,10 +356,10 @@ impl ApiError {
                 "Too many requests",
                 format!("This token has sent too many requests. Try again in {retry_after_secs} s."),
             ),
-            Self::TooManyExports { detail, .. } => words(
+            Self::TooManyOpen { title, detail, .. } => words(
                 StatusCode::TOO_MANY_REQUESTS,
                 "rate_limited",
-                "Too many exports",
+                title,
                 detail.clone(),
             ),
             Self::BodyTimeout { limit_secs } => words(
@@ -419,7 +421,7 @@ impl ApiError {
     fn retry_after_secs(&self) -> Option<u64> {
         match self {
             Self::RateLimited { retry_after_secs }
-            | Self::TooManyExports {
+            | Self::TooManyOpen {
                 retry_after_secs, ..
             } => Some(*retry_after_secs),
             Self::StripeUnreachable(_) | Self::StripeAccountUnknown(_) | Self::Unavailable(_) => {

@@ -47,7 +47,8 @@ fn every_error() -> Vec<ApiError> {
         ApiError::RateLimited {
             retry_after_secs: 2,
         },
-        ApiError::TooManyExports {
+        ApiError::TooManyOpen {
+            title: "Too many exports",
             detail: "2 exports of this token run.".to_owned(),
             retry_after_secs: 10,
         },

@@ -1,6 +1,6 @@
 //! What every handler is given: the ways to PostgreSQL, the broker and Stripe, and the clock.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::http::StatusCode;
@@ -10,7 +10,7 @@ use common::clock::SharedClock;
 use common::credential::Keyring;
 use common::db;
 use common::identity::EngineSecret;
-use common::lifecycle::Health;
+use common::lifecycle::{Health, keys};
 use common::stripe::Stripe;
 use common::sync::JobRef;
 use common::tenant::OrganizationId;
@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::debug;
 use uuid::Uuid;
 
-use crate::limits::{Exports, Limits};
+use crate::limits::{Limits, OpenCount};
 use crate::problem::ApiError;
 use crate::routes::daily;
 
@@ -38,7 +38,7 @@ pub struct Parts {
     pub broker: Arc<dyn Broker>,
     /// Probes keys.
     pub stripe: Stripe,
-    /// Seals keys, and opens one to test it.
+    /// Encrypts keys, and decrypts one to test it.
     pub keyring: Arc<Keyring>,
     /// Ends streams when the program stops.
     pub shutdown: CancellationToken,
@@ -56,11 +56,14 @@ pub struct ApiState {
     pub(crate) broker: Arc<dyn Broker>,
     pub(crate) stripe: Stripe,
     pub(crate) keyring: Arc<Keyring>,
+    /// Who announces the keyring; not set where nobody does, as in tests.
+    pub(crate) instance: Arc<OnceLock<keys::Instance>>,
     pub(crate) health: Health,
     pub(crate) shutdown: CancellationToken,
     pub(crate) limiter: Arc<DefaultKeyedRateLimiter<Uuid>>,
     pub(crate) limits: Limits,
-    pub(crate) exports: Arc<Exports>,
+    pub(crate) exports: Arc<OpenCount>,
+    pub(crate) streams: Arc<OpenCount>,
     pub(crate) daily_answers: daily::Answers,
     pub(crate) engine_secret: Option<EngineSecret>,
 }
@@ -95,10 +98,12 @@ impl ApiState {
             broker: parts.broker,
             stripe: parts.stripe,
             keyring: parts.keyring,
+            instance: Arc::default(),
             shutdown: parts.shutdown,
             limiter: Arc::new(RateLimiter::keyed(quota)),
             limits,
-            exports: Arc::new(Exports::new(limits)),
+            exports: Arc::new(OpenCount::exports(limits)),
+            streams: Arc::new(OpenCount::streams(limits)),
             daily_answers: daily::no_answers(),
             engine_secret: None,
         }

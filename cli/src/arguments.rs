@@ -12,6 +12,39 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use common::connection::{LEAST_RATE_SHARE, MAX_LOOKBACK_DAYS};
 use uuid::Uuid;
 
+/// Whether a deletion is already confirmed.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub(crate) struct Confirmation {
+    /// Do not ask for confirmation
+    #[arg(long)]
+    pub(crate) yes: bool,
+}
+
+/// Days of a report.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub(crate) struct DateRange {
+    /// The first day, in the connection's time zone
+    #[arg(long, value_name = "YYYY-MM-DD", value_parser = date)]
+    from: Option<NaiveDate>,
+    /// The last day, inclusive
+    #[arg(long, value_name = "YYYY-MM-DD", value_parser = date)]
+    to: Option<NaiveDate>,
+}
+
+impl DateRange {
+    /// Its parameters of a request; refused where it ends before it begins.
+    pub(crate) fn query(self) -> Result<Vec<(&'static str, String)>, String> {
+        if self.from.zip(self.to).is_some_and(|(from, to)| from > to) {
+            return Err("--to must not be before --from".to_owned());
+        }
+        let dates = [("date_from", self.from), ("date_to", self.to)];
+        let given = dates
+            .into_iter()
+            .filter_map(|(name, date)| Some((name, date?.to_string())));
+        Ok(given.collect())
+    }
+}
+
 /// A whole number within a range.
 pub(crate) fn whole_number(
     range: RangeInclusive<u32>,
@@ -33,7 +66,7 @@ pub(crate) fn lookback_days(text: &str) -> Result<u32, String> {
 }
 
 /// A day, as `YYYY-MM-DD`.
-pub(crate) fn date(text: &str) -> Result<NaiveDate, String> {
+fn date(text: &str) -> Result<NaiveDate, String> {
     let shape = |(at, byte): (usize, u8)| match at {
         4 | 7 => byte == b'-',
         _ => byte.is_ascii_digit(),

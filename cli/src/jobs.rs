@@ -1,9 +1,9 @@
-//! `jobs`: what the engine did and does, why a job failed, and calling one off or on again.
+//! `jobs`: list and show sync jobs with the reason of a failure, cancel them and retry them.
 //!
-//! Two ways lead to jobs. With a token ([`crate::client::jobs`]) the commands ask the engine, about the
-//! token's organization, from any machine. Without one ([`crate::admin::jobs`]) they look into the
-//! database, across organizations, which no token may; an operator looks for failures so. What is
-//! printed is the same.
+//! There are two ways to jobs. With a token ([`crate::client::jobs`]) the commands ask the engine about the
+//! token's organization, from any machine. Without one ([`crate::admin::jobs`]) they read the database,
+//! across organizations, which no token may do; operators look for failures that way. What is printed is
+//! the same.
 
 use common::config::{DatabaseArgs, Problems};
 use common::sync::{JobError, JobId, JobStatus};
@@ -12,24 +12,24 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::admin::{Database, DatabaseAccess};
-use crate::client::{Client, Job, Server, follow, in_commands, print_json, understood};
+use crate::client::{Client, Job, Server, follow, print_json, understood, words};
 use crate::output::{self, Column};
 use crate::{Error, admin, arguments, client};
 
-/// Sync jobs: what they did, why they failed, cancelling and retrying
+/// List, show, cancel and retry sync jobs
 ///
-/// With `STRIPE_SYNC_TOKEN` set these commands ask the engine about the token's organization. Without
-/// it they look into the database, at all organizations; `env -u STRIPE_SYNC_TOKEN stripe-sync jobs
-/// list` does so where a token is set.
+/// With `STRIPE_SYNC_TOKEN` set, these commands ask the engine about the token's organization. Without
+/// it, they read the database and cover all organizations; `env -u STRIPE_SYNC_TOKEN stripe-sync jobs
+/// list` does that where a token is set.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Jobs {
     /// Show the newest jobs
     List(List),
-    /// Show a job: how far it is, and why it failed
+    /// Show a job: its progress, and why it failed
     Show(Show),
-    /// Call off a job that is pending or running; what it has stored stays
+    /// Cancel a pending or running job; what it has stored is kept
     Cancel(Cancel),
-    /// Let a failed or cancelled job go on where it stopped
+    /// Retry a failed or cancelled job; it continues where it stopped
     Retry(Retry),
 }
 
@@ -60,7 +60,7 @@ impl Access {
         if found.is_none() {
             problems.add(
                 "STRIPE_SYNC_TOKEN",
-                "is missing as well; with a token this command asks a running engine instead",
+                "is also missing; with a token, this command asks a running engine instead",
             );
         }
         let database = problems.finish(found).map_err(admin::Error::from)?;
@@ -83,16 +83,16 @@ pub(crate) struct List {
 /// What jobs are chosen by.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Selection {
-    /// Only this organization's; with a token, to make sure that the token is one of it
+    /// Only this organization's; with a token, fail unless the token belongs to it
     #[arg(long = "org", value_name = "ID")]
     pub(crate) organization: Option<OrganizationId>,
     /// Only this connection's
     #[arg(long, value_name = "ID")]
     pub(crate) connection: Option<String>,
-    /// Only jobs in this state
+    /// Only jobs with this status
     #[arg(long, value_name = "STATUS", value_parser = arguments::one_of::<JobStatus>(&STATUSES))]
     pub(crate) status: Option<JobStatus>,
-    /// How many at most, 1 to 10000
+    /// The maximum number, 1 to 10000
     #[arg(long, value_name = "N", default_value = "50", value_parser = arguments::whole_number(1..=10_000))]
     pub(crate) limit: u32,
 }
@@ -115,16 +115,16 @@ pub(crate) struct Show {
     access: Access,
 }
 
-/// Which job to call off.
+/// Which job to cancel.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Cancel {
-    /// The job [default: the running one, else the one that is next]
+    /// The job [default: the running job, or else the next pending one]
     #[arg(value_name = "JOB", value_parser = arguments::job_id)]
     job_id: Option<Uuid>,
-    /// Without a job: the connection, where the organization has more than one
+    /// Without a job: the connection; required if the organization has more than one
     #[arg(long, value_name = "ID", conflicts_with = "job_id")]
     connection: Option<String>,
-    /// Print the engine's answer as JSON
+    /// Print the engine's response as JSON
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -137,7 +137,7 @@ pub(crate) struct Retry {
     /// The job [default, with a token: the newest that failed or was cancelled]
     #[arg(value_name = "JOB", value_parser = arguments::job_id)]
     job_id: Option<Uuid>,
-    /// Without a job: the connection, where the organization has more than one
+    /// Without a job: the connection; required if the organization has more than one
     #[arg(long, value_name = "ID", conflicts_with = "job_id")]
     connection: Option<String>,
     /// Watch the job until it ends; needs a token
@@ -202,7 +202,7 @@ impl Cancel {
         let outcome = if job.status.ended() {
             format!("is {}", job.status.as_str())
         } else {
-            "ends as soon as it notices".to_owned()
+            "is being cancelled".to_owned()
         };
         say(&format!("job {} ({}) {outcome}", job.job_id, job.job_type))
     }
@@ -220,7 +220,7 @@ impl Retry {
             }
             Way::Database(database) => {
                 let job_id = self.job_id.ok_or_else(|| {
-                    usage("which job? `stripe-sync jobs list --status failed` shows the ids")
+                    usage("give the id of a job; `stripe-sync jobs list --status failed` shows failed jobs")
                 })?;
                 admin::jobs::retry(database, JobId(job_id)).await?;
                 admin::jobs::show(database, Some(JobId(job_id)), None).await?
@@ -252,6 +252,9 @@ fn say(text: &str) -> Result<(), Error> {
 }
 
 fn as_table(jobs: &[Job]) -> String {
+    if jobs.is_empty() {
+        return "no jobs found".to_owned();
+    }
     let rows = jobs.iter().map(|job| {
         vec![
             job.created_at.map(output::instant).unwrap_or_default(),
@@ -283,7 +286,7 @@ fn reason(error: &JobError) -> String {
     format!(
         "{}: {}",
         output::plain(&error.code),
-        in_commands(&error.message)
+        words::of_job_error(error)
     )
 }
 
@@ -331,20 +334,16 @@ fn shown(job: &Job) -> String {
 
 /// What a person can do about a job that did not do its work.
 fn advice(job: &Job) -> Option<String> {
-    let retry = format!("`stripe-sync jobs retry {}`", job.job_id);
-    match (
-        job.status,
-        job.error.as_ref().map(|error| error.code.as_str()),
-    ) {
-        (JobStatus::Failed, Some("stripe_key_invalid")) => Some(format!(
-            "`stripe-sync connections replace-key --connection {}`, which starts a job as well",
-            job.connection_id
-        )),
-        (JobStatus::Failed, Some("stripe_permission_missing")) => Some(format!(
-            "grant the key the permission in Stripe's dashboard, then {retry}"
-        )),
-        (JobStatus::Failed | JobStatus::Cancelled, _) => {
-            Some(format!("{retry} goes on where it stopped"))
+    let of_key = |error: &JobError| words::of_failed_job(&error.code, &job.connection_id);
+    match job.status {
+        JobStatus::Failed | JobStatus::Cancelled => {
+            let retry = || {
+                format!(
+                    "`stripe-sync jobs retry {}` continues where it stopped",
+                    job.job_id
+                )
+            };
+            Some(job.error.as_ref().and_then(of_key).unwrap_or_else(retry))
         }
         _ => None,
     }
@@ -386,8 +385,7 @@ mod tests {
              work        12,345 charges read, 12,400 rows written, 130 requests\n  \
              progress    42 %, ETA 1m 1s\n  \
              reason      stripe_key_invalid: Stripe refuses the key\n  \
-             what to do  `stripe-sync connections replace-key --connection acme-stripe-acct_1`, \
-             which starts a job as well"
+             what to do  Replace the key with `stripe-sync connections replace-key --connection acme-stripe-acct_1`."
         );
         let cancelled = shown(&job("cancelled", &Value::Null));
         assert!(

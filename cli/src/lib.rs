@@ -24,7 +24,7 @@ use clap::{Parser, Subcommand};
 use common::cause::Chain;
 use common::lifecycle;
 
-/// Keeps the revenue of Stripe accounts in PostgreSQL, sliced by metadata nobody had to declare
+/// Keeps the revenue of Stripe accounts in PostgreSQL, and reports it by any metadata
 #[derive(Debug, Parser)]
 #[command(name = "stripe-sync", version, arg_required_else_help = true)]
 pub struct Cli {

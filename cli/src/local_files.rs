@@ -1,8 +1,8 @@
 //! What `up` keeps under `.local/` so that a laptop needs no settings: the encryption keys, where
 //! the private PostgreSQL answers, and which engines run (`running_engines`).
 //!
-//! The first two are secrets and are written with mode 0600, whole or not at all. The keys are made once and
-//! kept for ever: without them the stored Stripe keys do not open. The URL stands there while `up`
+//! The first two are secrets and are written with mode 0600, whole or not at all. The keys are created once and
+//! kept for ever: without them the stored Stripe keys cannot be decrypted. The URL is there while `up`
 //! runs; one left behind by a crash leads to a server that does not answer, which the error then says.
 
 use std::fs;
@@ -31,7 +31,8 @@ pub enum Error {
     },
     /// There is no file with keys.
     #[error(
-        "there is no {}; `stripe-sync up` makes it unless ENCRYPTION_KEYS is set, and then the new key is added there",
+        "there is no {}. `stripe-sync up` creates it unless ENCRYPTION_KEYS is set; if it is, add the new key to \
+         ENCRYPTION_KEYS",
         path.display()
     )]
     NoKeys {
@@ -46,8 +47,8 @@ pub enum Error {
         /// The key.
         key_id: String,
     },
-    /// A key that is to be removed seals.
-    #[error("the key `{key_id}` is the first in {}, which seals; add another first", path.display())]
+    /// A key that is to be removed is the one that encrypts.
+    #[error("the key `{key_id}` is the first in {}, so it encrypts; run `stripe-sync keys add` first", path.display())]
     FirstKey {
         /// The file.
         path: PathBuf,
@@ -68,7 +69,7 @@ pub enum Error {
 /// The directory, `.local` unless told otherwise, and what is where in it.
 #[derive(Debug, Clone, clap::Args)]
 pub struct LocalFiles {
-    /// The directory of `stripe-sync up`: its private PostgreSQL, its encryption keys, and where it answers
+    /// The directory of `stripe-sync up`: its private PostgreSQL, its encryption keys and its address
     #[arg(long, env = "LOCAL_DIR", default_value = ".local", value_name = "PATH")]
     pub local_dir: PathBuf,
 }
@@ -113,7 +114,7 @@ impl LocalFiles {
             let path = self.encryption_keys();
             match write(&path, &Keyring::generate(FIRST_KEY_ID), IfThere::Refuse) {
                 Ok(()) => {
-                    tracing::info!(file = %path.display(), "made encryption keys; keep a copy of this file");
+                    tracing::info!(file = %path.display(), "created encryption keys; keep a copy of this file");
                 }
                 // Another process made them at the same moment.
                 Err(Error::Io { cause, .. }) if cause.kind() == io::ErrorKind::AlreadyExists => {}
@@ -122,7 +123,7 @@ impl LocalFiles {
         }
     }
 
-    /// Puts a new key first, which then seals; its id, which no key of this file has had: a backup may still
+    /// Puts a new key first, which then encrypts; its id, which no key of this file has had: a backup may still
     /// name those that are gone.
     pub fn add_key(&self) -> Result<String, Error> {
         let (path, keys) = self.keys_by_id()?;

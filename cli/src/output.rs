@@ -39,6 +39,12 @@ pub(crate) fn count(number: i64, thing: &str) -> String {
     format!("{} {thing}{plural}", thousands(number))
 }
 
+/// A number of things that are something: `1 credential is`, `2 credentials are`.
+pub(crate) fn are(number: i64, thing: &str) -> String {
+    let verb = if number == 1 { "is" } else { "are" };
+    format!("{} {verb}", count(number, thing))
+}
+
 /// Minor units of a currency: `1,234.56 USD`.
 pub(crate) fn money(minor: i64, currency: &str) -> String {
     let currency = Currency::new(currency);

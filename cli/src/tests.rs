@@ -5,6 +5,9 @@ use clap::error::ErrorKind;
 
 use super::*;
 
+/// A tour of the commands, for people.
+const TOUR: &str = include_str!("../../docs/cli.md");
+
 fn parse(line: &str) -> Result<Cli, clap::Error> {
     // A tab stands for a space inside an argument.
     let words = line.split(' ').map(|word| word.replace('\t', " "));
@@ -272,4 +275,44 @@ fn every_command_that_shows_something_has_json() {
         }
     }
     assert!(asked > 20, "{asked} commands ask the engine");
+}
+
+/// The words of each command that does something, below `command`.
+fn paths(command: &clap::Command, above: &str, found: &mut Vec<String>) {
+    if !command.has_subcommands() {
+        found.push(above.to_owned());
+    }
+    for inner in command.get_subcommands() {
+        paths(inner, &format!("{above} {}", inner.get_name()), found);
+    }
+}
+
+#[test]
+fn the_tour_shows_every_command() {
+    let mut all = Vec::new();
+    paths(&Cli::command(), "stripe-sync", &mut all);
+    assert!(all.len() > 35, "{all:?}");
+    let shows = |path: &str| {
+        let mut places = TOUR.match_indices(path);
+        places.any(|(at, _)| TOUR[at + path.len()..].starts_with([' ', '\n', '`', ')']))
+    };
+    let missing: Vec<&String> = all.iter().filter(|path| !shows(path)).collect();
+    assert!(missing.is_empty(), "not in docs/cli.md: {missing:?}");
+}
+
+#[test]
+fn every_command_of_the_tour_is_understood() {
+    // Those with a pipe or a substitution are run by a test, with the others.
+    let lines = TOUR
+        .lines()
+        .filter(|line| line.starts_with("stripe-sync ") && !line.contains(['|', '$']));
+    let mut understood = 0;
+    for line in lines {
+        let words: Vec<String> = shlex::Shlex::new(line).collect();
+        if let Err(error) = Cli::try_parse_from(words) {
+            panic!("{line}: {error}");
+        }
+        understood += 1;
+    }
+    assert!(understood > 40, "{understood}");
 }

@@ -1,23 +1,23 @@
 //! `up`: the API, the scheduler and the consumer in one process, with no set-up.
 //!
-//! What is not set is made: a private PostgreSQL and encryption keys, both kept under `.local/`, and
-//! the schema. Keys are never made where another key has sealed something already. Only the API's address is opened;
-//! its health and metrics speak for all three, since they share the process. Any number may run side by side on one
-//! `DATABASE_URL`. Each leaves a note of where it answers (`running_engines`), by which commands in the same directory
-//! find it.
+//! What is not set is created: a private PostgreSQL and encryption keys ([`keys`]), both kept under `.local/`, and
+//! the schema. Only the API's address is opened; its health and metrics speak for all three, since they share the
+//! process. Any number may run side by side on one `DATABASE_URL`. Each leaves a note of where it answers
+//! (`running_engines`), by which commands in the same directory find it.
 //!
 //! # Failure modes
 //!
 //! - A database that does not answer is waited for; a private one that cannot start ends the program.
-//! - Encryption keys that do not open what is stored end the program before it begins.
+//! - Encryption keys that cannot decrypt what is stored end the program before it begins.
 //! - When one of the three ends, for whatever reason, the others are told to stop and the program
 //!   ends: half an engine looks alive and is not.
 //! - A second signal, or the grace period going by, ends the process at once; the private PostgreSQL
 //!   is then told to stop and not waited for, and the next start waits for it.
 
+mod keys;
+
 use std::future::Future;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,10 +26,10 @@ use common::config::{
     self, BrokerArgs, BrokerConfig, DatabaseArgs, DatabaseConfig, EncryptionArgs, EncryptionConfig,
     JobArgs, JobConfig, LogArgs, LogConfig, Problems, StripeArgs, StripeConfig,
 };
-use common::db::{self, Role};
+use common::db;
 use common::identity::EngineSecret;
 use common::lifecycle::Context;
-use common::lifecycle::keys::{self, Unfit};
+use common::lifecycle::keys::Unfit;
 use scheduler::{Schedule, ScheduleArgs};
 use secrecy::SecretString;
 use tokio::net::TcpListener;
@@ -42,8 +42,6 @@ use crate::output;
 use crate::running_engines::EngineFile;
 
 const DEFAULT_API_BIND: &str = "127.0.0.1:8080";
-/// Connections for a look at the keys.
-const KEY_CONNECTIONS: u32 = 2;
 const DATABASE_PAUSE: Duration = Duration::from_secs(2);
 
 /// Why the engine ended.
@@ -58,46 +56,11 @@ pub enum Error {
     /// The schema could not be brought up to date.
     #[error("the database could not be prepared")]
     Migrate(#[source] db::Error),
-    /// The database holds credentials, and no key is given nor kept.
-    #[error(
-        "the database holds {credentials} sealed with {ids}, and there is no {}: put that file back or set \
-         ENCRYPTION_KEYS. If the key is lost for good, `stripe-sync keys discard ID` gives up what it sealed",
-        path.display()
-    )]
-    KeysGone {
-        /// How many, in words.
-        credentials: String,
-        /// The keys' ids.
-        ids: String,
-        /// Where the keys would be.
-        path: PathBuf,
-    },
-    /// Others run on the same database, with keys that this program does not have.
-    #[error(
-        "another program runs on this database already, with the encryption keys {ids}, and there is no {}: give \
-         this one the same ENCRYPTION_KEYS",
-        path.display()
-    )]
-    KeysElsewhere {
-        /// The keys' ids.
-        ids: String,
-        /// Where the keys would be.
-        path: PathBuf,
-    },
-    /// The keys of the file do not open what is stored.
-    #[error("the encryption keys in {} do not fit the database", path.display())]
-    KeysUnfit {
-        /// The file.
-        path: PathBuf,
-        /// What is missing.
-        #[source]
-        cause: Unfit,
-    },
-    /// The given keys do not open what is stored.
+    /// The encryption keys cannot be used.
     #[error(transparent)]
-    Keys(Unfit),
+    Keys(#[from] keys::Error),
     /// The API did not start, or ended.
-    #[error("the API cannot serve")]
+    #[error("the API could not run")]
     Api(#[source] api::Error),
     /// The scheduler ended.
     #[error("the scheduler ended")]
@@ -106,14 +69,14 @@ pub enum Error {
     #[error("the consumer ended")]
     Consumer(#[source] consumer::Error),
     /// One of the three broke down.
-    #[error("a part of the engine broke down")]
+    #[error("a part of the engine crashed")]
     Broken(#[source] JoinError),
 }
 
-/// Run everything in one process; a PostgreSQL of its own, unless `DATABASE_URL` names one
+/// Run everything in one process, with a private PostgreSQL unless `DATABASE_URL` is set
 ///
-/// Nothing has to be set. Without `DATABASE_URL` a private PostgreSQL is started, without
-/// `ENCRYPTION_KEYS` a key is made; both are kept in `LOCAL_DIR`. The database is migrated first.
+/// No settings are required. Without `DATABASE_URL`, a private PostgreSQL is started; without
+/// `ENCRYPTION_KEYS`, a key is created; both are kept in `LOCAL_DIR`. The database is migrated first.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Up {
     #[command(flatten)]
@@ -124,7 +87,7 @@ pub struct Up {
     broker: BrokerArgs,
     #[command(flatten)]
     encryption: EncryptionArgs,
-    /// Where the API answers
+    /// Where the API listens
     #[arg(long, env = "API_BIND", default_value = DEFAULT_API_BIND, value_name = "ADDRESS")]
     api_bind: String,
     #[command(flatten)]
@@ -313,14 +276,15 @@ async fn prepare(
     loop {
         let prepared = async {
             migrate(url).await?;
-            encryption_of(config, url).await
+            let keys = keys::find(config.encryption.as_ref(), &config.local, url).await?;
+            Ok(keys)
         };
         match context.shutdown.run_until_cancelled(prepared).await {
             None => return Ok(None),
             Some(Ok(encryption)) => return Ok(Some(encryption)),
-            Some(Err(Error::Migrate(cause) | Error::Keys(Unfit::Database(cause))))
-                if cause.is_transient() =>
-            {
+            Some(Err(
+                Error::Migrate(cause) | Error::Keys(keys::Error::Unfit(Unfit::Database(cause))),
+            )) if cause.is_transient() => {
                 tracing::warn!(error = %Chain(&cause), "waiting for PostgreSQL to answer");
             }
             Some(Err(error)) => return Err(error),
@@ -338,60 +302,6 @@ async fn migrate(url: &SecretString) -> Result<(), Error> {
         tracing::info!(migrations, repairs, "brought the schema up to date");
     }
     Ok(())
-}
-
-/// The keys that the settings give, else those in the file, else new ones; they open what is stored.
-async fn encryption_of(config: &Config, url: &SecretString) -> Result<EncryptionConfig, Error> {
-    let database = |cause: db::Error| Error::Keys(cause.into());
-    let pool = db::connect(url, Role::Consumer, KEY_CONNECTIONS).map_err(database)?;
-    let path = config.local.encryption_keys();
-    if let Some(given) = &config.encryption {
-        keys::check(&pool, &given.keyring)
-            .await
-            .map_err(Error::Keys)?;
-        return Ok(given.clone());
-    }
-    let keyring = if let Some(keyring) = config.local.keyring()? {
-        keyring
-    } else {
-        ensure_no_keys(&pool, path.clone()).await?;
-        config.local.keyring_or_new()?
-    };
-    match keys::check(&pool, &keyring).await {
-        Ok(()) => Ok(EncryptionConfig {
-            keyring: Arc::new(keyring),
-        }),
-        Err(cause @ Unfit::Database(_)) => Err(Error::Keys(cause)),
-        Err(cause) => Err(Error::KeysUnfit { path, cause }),
-    }
-}
-
-/// Makes sure that nothing is sealed with a key that is not here, nor will be by another program.
-async fn ensure_no_keys(pool: &db::Pool, path: PathBuf) -> Result<(), Error> {
-    let database = |cause: db::Error| Error::Keys(cause.into());
-    let in_use = keys::in_use(pool).await.map_err(database)?;
-    if !in_use.is_empty() {
-        let credentials = in_use.iter().map(|key| key.credentials).sum();
-        let ids: Vec<&str> = in_use.iter().map(|key| key.key_id.as_str()).collect();
-        return Err(Error::KeysGone {
-            credentials: output::count(credentials, "credential"),
-            ids: ids.join(", "),
-            path,
-        });
-    }
-    let others = keys::running_programs(pool).await.map_err(database)?;
-    let mut ids: Vec<String> = others
-        .iter()
-        .flat_map(|program| &program.keys)
-        .filter_map(|key| Some(key.rsplit_once('/')?.0.to_owned()))
-        .collect();
-    ids.sort();
-    ids.dedup();
-    if ids.is_empty() {
-        return Ok(());
-    }
-    let ids = ids.join(", ");
-    Err(Error::KeysElsewhere { ids, path })
 }
 
 /// Runs a part on its own; its end, in whatever way, is the end of all.
@@ -413,7 +323,7 @@ fn announce(url: &Url) {
     let url = url.as_str().trim_end_matches('/');
     let line = format!("stripe-sync listens on {url} (documentation: {url}/docs)");
     if let Err(cause) = output::print(&line) {
-        tracing::warn!(error = %cause, "nobody reads standard output");
+        tracing::warn!(error = %cause, "standard output is closed");
     }
 }
 

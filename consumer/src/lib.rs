@@ -178,6 +178,6 @@ pub async fn serve(
     unreadable::clear(&engine).await;
     info!(slots = engine.slots, owner = engine.owner, "consuming");
     health.begin();
-    tokio::join!(work(&engine, &context), announcement.keep(context.clone()));
+    announcement.keep_during(work(&engine, &context)).await?;
     Ok(())
 }

@@ -1,11 +1,15 @@
 """What generated requests need that the API document cannot state, for the schemathesis run of scripts/check-api.
 
 The document says what a value looks like. It cannot say which ids exist, what order two dates have, or every rule of
-a language inside a text. Those are filled in here, so that requests reach the code behind the validation. The check
-at the end decides which refusals are faults of the document.
+a language inside a text. Those are filled in here, so that requests reach the code behind the validation. What a request
+deletes or cancels is created for that request, on a connection that no other request is about. The check at the end
+decides which refusals are faults of the document. Operations that succeeded at least once are listed in the file
+CHECK_SUCCEEDED, since an operation that is always refused has not been tested.
 """
 
 import os
+import threading
+import time
 
 import requests
 import schemathesis
@@ -14,6 +18,10 @@ from hypothesis import strategies as st
 URL = os.environ["CHECK_URL"]
 HEADERS = {"Authorization": f"Bearer {os.environ['CHECK_TOKEN']}"}
 ORGANIZATION = os.environ["CHECK_ORGANIZATION"]
+# Keys of five accounts: of the one connection, and of those whose jobs are cancelled, whose jobs fail and are retried,
+# whose connection is deleted again and again, and that requests connect.
+KEY, CANCELLED_KEY, FAILING_KEY, DELETED_KEY, CONNECTED_KEY = os.environ["CHECK_KEYS"].split()
+PATIENCE_SECONDS = 60
 
 
 def ask(method, path, **arguments):
@@ -35,6 +43,85 @@ IDS = {
     )["filter_id"],
 }
 
+CONNECTIONS = f"/v1/connectors/{CONNECTION}"
+
+
+def eventually(what, attempt):
+    """What `attempt` returns once that is not None."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while (found := attempt()) is None:
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"waited in vain for {what}")
+        time.sleep(0.1)
+    return found
+
+
+def new_connection(key):
+    """Connects an account, once a former connection of it is gone."""
+
+    def attempt():
+        body = {"organization_id": ORGANIZATION, "api_key": key}
+        response = requests.post(URL + "/v1/connectors/stripe/connect", headers=HEADERS, json=body, timeout=30)
+        if response.status_code == 409 and response.json()["code"] == "connection_deleting":
+            return None
+        response.raise_for_status()
+        return response.json()["connection_id"]
+
+    return eventually("a former connection to be deleted", attempt)
+
+
+def ended(job_id):
+    def attempt():
+        job = ask("GET", f"/v1/sync-jobs/{job_id}")
+        return job if job["status"] in ("completed", "failed", "cancelled") else None
+
+    return eventually("a job to end", attempt)
+
+
+def new_filter():
+    conditions = [{"type": "field", "field": "amount", "operator": "exists"}]
+    return ask("POST", f"{CONNECTIONS}/filters", json={"name": "goes", "conditions": conditions})["filter_id"]
+
+
+CANCELLED_CONNECTION = new_connection(CANCELLED_KEY)
+FAILING_CONNECTION = new_connection(FAILING_KEY)
+
+
+def ended_jobs(connection):
+    """Waits for the jobs of a connection."""
+    for job in ask("GET", f"/v1/connectors/{connection}/jobs?limit=5")["data"]:
+        ended(job["job_id"])
+
+
+def new_job(connection):
+    """A job that has just begun, and no other of its connection is left."""
+    ended_jobs(connection)
+    path = f"/v1/connectors/stripe/{connection}/sync"
+    return ask("POST", path, json={"job_type": "full"})["job_id"]
+
+
+def failed_job():
+    return ended(new_job(FAILING_CONNECTION))["job_id"]
+
+
+ended_jobs(FAILING_CONNECTION)
+requests.post(
+    os.environ["STRIPE_API_BASE"] + "/_sim/keys",
+    params={"account": ask("GET", f"/v1/connectors/{FAILING_CONNECTION}")["stripe_account_id"]},
+    json={"key": FAILING_KEY, "state": "revoked"},
+    timeout=30,
+).raise_for_status()
+
+# What a request uses up is made for it.
+MADE = {
+    "DELETE /v1/connectors/{id}": lambda: {"id": new_connection(DELETED_KEY)},
+    "DELETE /v1/connectors/{id}/filters/{filter_id}": lambda: {"filter_id": new_filter()},
+    "POST /v1/sync-jobs/{job_id}/cancel": lambda: {"job_id": new_job(CANCELLED_CONNECTION)},
+    "POST /v1/sync-jobs/{job_id}/retry": lambda: {"job_id": failed_job()},
+}
+# Two requests at a time must not make the same thing, and lines must not mix.
+MAKING, WRITING = threading.Lock(), threading.Lock()
+
 # Languages inside of texts.
 JSON_PATHS = st.sampled_from(["$.tier", "$['order'].id", "$.cart[*].sku", "$..sku", "$.items[?@.n > 1].sku", "$"])
 schemathesis.openapi.format("json-path", JSON_PATHS)
@@ -52,32 +139,46 @@ schemathesis.openapi.format(
 
 @schemathesis.hook
 def before_call(context, case, kwargs):
-    # What is deleted must not be what the other requests are about.
-    if case.method != "DELETE":
-        for name in case.path_parameters or {}:
-            case.path_parameters[name] = IDS.get(name, case.path_parameters[name])
+    label = case.operation.label
+    ids = IDS
+    if label in MADE:
+        with MAKING:
+            ids = IDS | MADE[label]()
+    for name in case.path_parameters or {}:
+        case.path_parameters[name] = ids[name]
     query = case.query or {}
     if "connection_id" in query:
         query["connection_id"] = CONNECTION
     dates = [query.get("date_from"), query.get("date_to")]
     if all(isinstance(date, str) for date in dates):
         query["date_from"], query["date_to"] = sorted(dates)
+    if not isinstance(case.body, dict):
+        return
     # An organization that is not the token's is refused before anything else is looked at.
-    if isinstance(case.body, dict) and "organization_id" in case.body:
+    if "organization_id" in case.body:
         case.body["organization_id"] = ORGANIZATION
+    # Stripe knows none of the generated keys; about half of them are left, for what is said then.
+    if len(case.body.get("api_key", "x")) % 2 == 0:
+        case.body["api_key"] = CONNECTED_KEY if label.endswith("/connect") else KEY
 
 
 @schemathesis.hook
 def after_call(context, case, response):
+    if response.status_code < 300:
+        with WRITING, open(os.environ["CHECK_SUCCEEDED"], "a", encoding="utf-8") as succeeded:
+            print(case.operation.label, file=succeeded)
+    if case.operation.label == "POST /v1/connectors/stripe/connect" and response.status_code == 201:
+        ask("DELETE", f"/v1/connectors/{response.json()['connection_id']}")
     # A connection has at most 50 rules.
     if case.operation.label == "POST /v1/connectors/{id}/filters" and response.status_code == 201:
         ask("DELETE", f"/v1/connectors/{CONNECTION}/filters/{response.json()['filter_id']}")
 
 
-# Statuses that say nothing about the form of a request.
-STATUSES = {
-    404,  # an id that does not exist; generated ones do not
-    409,  # the job, rule or account is in a state that does not allow it
+# Operations that a state of their object may not allow; the document says which.
+STATEFUL = {
+    "POST /v1/connectors/stripe/connect",
+    "POST /v1/sync-jobs/{job_id}/cancel",
+    "POST /v1/sync-jobs/{job_id}/retry",
 }
 # Codes of 422 that no schema can rule out.
 CODES = {
@@ -92,7 +193,10 @@ CODES = {
 @schemathesis.check
 def no_valid_request_is_refused(context, response, case):
     status = response.status_code
-    if status < 400 or status >= 500 or status in STATUSES:
+    if status < 400 or status >= 500:
+        return
+    # Never 404: every id in a path is of something that exists.
+    if status == 409 and case.operation.label in STATEFUL:
         return
     problem = response.json()
     if status == 422 and problem.get("code") in CODES:

@@ -292,7 +292,7 @@ async fn wrong_and_missing_settings_are_named_together() {
         .says(&["DATABASE_URL is missing"]);
     shell.run("jobs list", 2).await.says(&[
         "DATABASE_URL is missing",
-        "STRIPE_SYNC_TOKEN is missing as well",
+        "STRIPE_SYNC_TOKEN is also missing",
     ]);
     let wrong = "up --api-bind nowhere --sync-schedule never --database-url x";
     let settings = ["DATABASE_URL", "API_BIND", "SYNC_SCHEDULE"];

@@ -4,6 +4,7 @@
 
 use std::process::Stdio;
 
+use common::tenant::{OrganizationId, TokenRole};
 use serde_json::{Value, json};
 use stripe_sim::KeyState;
 use tests::shell::{Ran, Shell, end};
@@ -36,27 +37,34 @@ pub(crate) fn json_of(ran: &Ran) -> Value {
 }
 
 /// Words that only a caller of the HTTP API knows.
-const FOREIGN: [&str; 8] = [
+const FOREIGN: [&str; 13] = [
     "/v1/",
+    "GET ",
     "PUT ",
     "POST ",
+    "PATCH ",
     "pointer",
+    "errors[",
     "`errors`",
     "/lookback_days",
     "/conditions",
+    "date_from",
+    "date_to",
     "_id`",
 ];
 
-/// Runs a command that must fail, in words that whoever typed it knows.
-async fn refused(shell: &Shell, line: &str, code: i32, words: &[&str]) {
-    let ran = shell.run(line, code).await.says(words);
+/// Checks that a text is for somebody who knows commands and flags and no HTTP.
+#[track_caller]
+pub(crate) fn assert_speaks_of_commands(text: &str) {
     for foreign in FOREIGN {
-        assert!(
-            !ran.err.contains(foreign),
-            "{line}: {foreign} in {}",
-            ran.err
-        );
+        assert!(!text.contains(foreign), "{foreign} in: {text}");
     }
+}
+
+/// Runs a command whose output, on both streams, must be in words that whoever typed it knows.
+async fn told(shell: &Shell, line: &str, code: i32, words: &[&str]) {
+    let ran = shell.run(line, code).await.says(words);
+    assert_speaks_of_commands(&format!("{line}\n{}{}", ran.out, ran.err));
 }
 
 async fn first_job(world: &World) -> Value {
@@ -75,21 +83,15 @@ async fn with_a_token_org_is_never_needed_and_a_wrong_one_is_named() {
         .await
         .says(&["organization  acme (acme)", "admin"]);
     for line in ["connect --org other", "jobs list --org other"] {
-        refused(
-            &shell,
-            line,
-            1,
-            &["`acme`, not of `other`", "leave out --org"],
-        )
-        .await;
+        told(&shell, line, 1, &["`acme`, not to `other`", "omit --org"]).await;
     }
-    refused(&shell, "status", 1, &["`stripe-sync connect`"]).await;
+    told(&shell, "status", 1, &["`stripe-sync connect`"]).await;
     shell.set("STRIPE_API_KEY", world.account().key());
     shell
         .run("connect --name Shop", 0)
         .await
         .says(&["connected acme-stripe-"]);
-    refused(
+    told(
         &shell,
         "connect --org acme",
         1,
@@ -131,14 +133,14 @@ async fn jobs_are_listed_shown_cancelled_and_retried_with_a_token() {
     shell.run("jobs list", 0).await.says(&[id, "pending"]);
     let cancelled = format!("job {id} (full) is cancelled");
     shell.run("jobs cancel", 0).await.says(&[&cancelled]);
-    refused(&shell, "jobs cancel", 1, &["no job is running or pending"]).await;
+    told(&shell, "jobs cancel", 1, &["no job is running or pending"]).await;
     let shown = shell.run("jobs show", 0).await;
     shown.says(&["cancelled", &format!("`stripe-sync jobs retry {id}`")]);
     let pending = format!("job {id} (full) is pending again");
     shell.run("jobs retry", 0).await.says(&[&pending]);
-    refused(&shell, "jobs retry", 1, &["failed or was cancelled"]).await;
-    refused(&shell, &format!("jobs retry {id}"), 1, &["(conflict)"]).await;
-    refused(
+    told(&shell, "jobs retry", 1, &["failed or was cancelled"]).await;
+    told(&shell, &format!("jobs retry {id}"), 1, &["(conflict)"]).await;
+    told(
         &shell,
         "jobs show 01932d0e-0000-7000-8000-000000000000",
         1,
@@ -160,11 +162,11 @@ async fn jobs_are_listed_shown_cancelled_and_retried_with_a_token() {
         let ran = shell.run(line, 0).await.says(&[advice]);
         assert!(!ran.out.contains("/v1/"), "{line}: {ran:?}");
     }
-    refused(
+    told(
         &shell,
         "connections test",
         1,
-        &["the stored key does not serve"],
+        &["the stored key does not work"],
     )
     .await;
 
@@ -204,17 +206,17 @@ async fn settings_are_changed_and_disconnecting_needs_a_yes() {
         "Europe/Berlin",
         "every 60 minutes",
         "0.5 of Stripe's limits",
-        "dates what is stored again",
+        "updates the dates of stored charges",
     ]);
-    refused(
+    told(
         &shell,
         "connections set --timezone Mars/Base",
         1,
         &["--timezone must be the name of an IANA time zone"],
     )
     .await;
-    refused(&shell, "connections set", 2, &["--sync-interval-minutes"]).await;
-    refused(
+    told(&shell, "connections set", 2, &["--sync-interval-minutes"]).await;
+    told(
         &shell,
         "connections show --connection nobody",
         1,
@@ -222,11 +224,11 @@ async fn settings_are_changed_and_disconnecting_needs_a_yes() {
     )
     .await;
 
-    refused(
+    told(
         &shell,
         "connections disconnect",
         2,
-        &["remove everything that is stored", "add --yes"],
+        &["delete all of its data", "add --yes"],
     )
     .await;
     let left = json_of(&shell.run("connections list --json", 0).await);
@@ -235,7 +237,7 @@ async fn settings_are_changed_and_disconnecting_needs_a_yes() {
         .run("connections disconnect --yes --follow", 0)
         .await
         .says(&["disconnected acme-stripe-", "delete job completed"]);
-    refused(&shell, "connections list", 1, &["no connection yet"]).await;
+    told(&shell, "connections list", 1, &["no connection yet"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -278,17 +280,17 @@ async fn reports_show_what_the_api_has_with_separators_and_a_total_for_each_curr
         .run(&format!("daily --from {day} --to {day}"), 0)
         .await;
     one.says(&[&day, "net"]);
-    refused(
+    told(
         &shell,
         "revenue --from 2026-02-02 --to 2026-02-01",
         2,
         &["--to must not be before --from"],
     )
     .await;
-    refused(
+    told(
         &shell,
         "daily --from 2026-02-02 --to 2026-02-01",
-        1,
+        2,
         &["--to must not be before --from"],
     )
     .await;
@@ -311,4 +313,158 @@ async fn reports_show_what_the_api_has_with_separators_and_a_total_for_each_curr
         .run("explain ch_nobody", 0)
         .await
         .says(&["does not count", "never_seen"]);
+}
+
+/// Everything that shows a connection, its jobs and its figures.
+const SHOWN: [&str; 13] = [
+    "whoami",
+    "connections list",
+    "connections show",
+    "status",
+    "jobs list",
+    "jobs show",
+    "rules list",
+    "rules preview --condition charge.tier=free",
+    "discover",
+    "parked",
+    "daily",
+    "revenue --by month",
+    "explain ch_nobody",
+];
+
+async fn show_everything(shell: &Shell) {
+    for line in SHOWN {
+        told(shell, line, 0, &[]).await;
+    }
+}
+
+async fn connect_with_mistakes(shell: &mut Shell, key: &str) {
+    for line in ["status", "revenue", "sync", "jobs list", "parked"] {
+        told(shell, line, 1, &["no connection yet"]).await;
+    }
+    for (key, code) in [
+        ("pk_test_x", "stripe_key_wrong_kind"),
+        ("rk_test_unknown", "stripe_key_invalid"),
+        ("nonsense", "stripe_key_"),
+    ] {
+        shell.set("STRIPE_API_KEY", key);
+        told(shell, "connect", 1, &[code]).await;
+    }
+    shell.set("STRIPE_API_KEY", key);
+    told(shell, "connect --timezone Nowhere", 1, &["--timezone"]).await;
+    told(shell, "connect --follow", 0, &["job completed"]).await;
+    show_everything(shell).await;
+    told(shell, "connect", 1, &["(connection_exists)"]).await;
+}
+
+async fn make_mistakes(shell: &Shell) {
+    let unknown = "01932d0e-0000-7000-8000-000000000000";
+    told(shell, &format!("jobs show {unknown}"), 1, &["(not_found)"]).await;
+    told(shell, &format!("jobs retry {unknown}"), 1, &["(not_found)"]).await;
+    told(shell, "connections show --connection nobody", 1, &[]).await;
+    told(
+        shell,
+        "connections set --timezone Nowhere",
+        1,
+        &["--timezone"],
+    )
+    .await;
+    told(shell, "jobs retry", 1, &[]).await;
+    told(shell, "jobs cancel", 1, &[]).await;
+    told(
+        shell,
+        "daily --from 2026-02-02 --to 2026-02-01",
+        2,
+        &["--to"],
+    )
+    .await;
+    told(shell, "revenue --filter currency=nowhere", 2, &["currency"]).await;
+    let rule = "rules create --name one --condition charge.tier=free";
+    told(shell, rule, 0, &["created rule"]).await;
+    told(shell, rule, 0, &[]).await;
+    told(shell, "rules show one", 1, &["several rules"]).await;
+    let long = "x".repeat(1000);
+    told(
+        shell,
+        &format!("rules create --name {long} --condition country=DE"),
+        1,
+        &["--name"],
+    )
+    .await;
+}
+
+async fn use_wrong_tokens(world: &World, shell: &mut Shell) {
+    let token = world.token_of("acme").to_owned();
+    let organization = OrganizationId::new("acme").unwrap();
+    let analyst = world.token(&organization, TokenRole::Analyst).await;
+    shell.set("STRIPE_SYNC_TOKEN", &analyst);
+    told(shell, "sync", 1, &["whoami", "(forbidden)"]).await;
+    shell.set("STRIPE_SYNC_TOKEN", "sst_unknown");
+    told(shell, "sync", 1, &["token create", "(unauthenticated)"]).await;
+    shell.set("STRIPE_SYNC_TOKEN", &token);
+}
+
+/// Each way in which its key stops a connection.
+async fn lose_the_key(world: &World, shell: &Shell, key: &str) {
+    let account = world.account();
+    let without_charges = ["rak_event_read", "rak_customer_read"];
+    for (permissions, state, code) in [
+        (
+            Some(&without_charges[..]),
+            KeyState::Active,
+            "stripe_permission_missing",
+        ),
+        (None, KeyState::Revoked, "stripe_key_invalid"),
+    ] {
+        account.set_key(key, permissions, state);
+        told(shell, "sync --full --follow", 1, &[code]).await;
+        show_everything(shell).await;
+        told(
+            shell,
+            "connections test",
+            1,
+            &["does not work", "stripe-sync connections "],
+        )
+        .await;
+        told(shell, "connections replace-key", 1, &[code]).await;
+        account.set_key(key, None, KeyState::Active);
+    }
+    let damage = "UPDATE connection_credentials
+        SET sealed = set_byte(sealed, octet_length(sealed) - 1, get_byte(sealed, octet_length(sealed) - 1) # 1)";
+    sqlx::query(damage)
+        .execute(world.database.admin())
+        .await
+        .unwrap();
+    told(shell, "sync --follow", 1, &["credential_unreadable"]).await;
+    show_everything(shell).await;
+    told(
+        shell,
+        "connections test",
+        1,
+        &["does not work", "replace-key"],
+    )
+    .await;
+    told(
+        shell,
+        "connections replace-key --follow",
+        0,
+        &["job completed"],
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_command_shows_http_calls_or_json_pointers() {
+    let mut world = World::with_charges(60).start().await;
+    let mut shell = shell_of(&world);
+    let key = world.account().key().to_owned();
+    connect_with_mistakes(&mut shell, &key).await;
+    make_mistakes(&shell).await;
+    use_wrong_tokens(&world, &mut shell).await;
+    lose_the_key(&world, &shell, &key).await;
+    world.stop_consumers().await;
+    told(&shell, "sync", 0, &["started job"]).await;
+    told(&shell, "connections disconnect --yes", 0, &["disconnected"]).await;
+    told(&shell, "connections show", 1, &["no connection yet"]).await;
+    told(&shell, "connect", 1, &["(connection_deleting)"]).await;
 }

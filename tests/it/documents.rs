@@ -3,7 +3,8 @@
 //! The blocks of a document run in order in one shell, in an empty directory, with what a reader has: `stripe-sync` on the
 //! `PATH`, a Stripe key (here of the simulator), and where the document builds on one, a running engine. `up` gets a free
 //! port from `API_BIND`, as a reader would choose one whose port 8080 is taken. What cannot run here is listed below, line
-//! by line, with the reason; a line that is listed and no longer printed fails too.
+//! by line, with the reason; a line that is listed and no longer printed fails too. So does a block whose tag is neither
+//! a shell's nor in the list of those that hold no commands, since it would otherwise escape the run.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -19,8 +20,23 @@ use tests::servers::shared_amqp_url;
 use tests::shell::directory;
 use tests::world::{PATIENCE, unlimited_account};
 
+use crate::command_line_client::assert_speaks_of_commands;
+
 /// The tags of blocks that a reader pastes into a shell.
-const SHELLS: [&str; 3] = ["sh", "bash", "shell"];
+const SHELLS: [&str; 2] = ["sh", "bash"];
+
+/// The tags of blocks that hold no commands.
+const NO_SHELLS: [&str; 6] = ["text", "json", "sql", "rust", "toml", "mermaid"];
+
+/// Document and heading of blocks of commands that are shown and not run, since they undo what the others need. The
+/// command line's own tests read each of their lines.
+const SHOWN: &[(&str, &str)] = &[
+    ("docs/cli.md", "Connections and jobs"),
+    ("docs/cli.md", "Administration"),
+];
+
+/// How a line of commands begins, whatever the tag of its block.
+const COMMANDS: [&str; 5] = ["stripe-sync ", "cargo ", "make ", "export ", "scripts/"];
 
 /// Document, beginning of the line, why it is not run here.
 const NOT_RUN: &[(&str, &str, &str)] = &[
@@ -71,7 +87,7 @@ const SUBSTITUTED: &[(&str, &str, &str)] = &[
 /// What the reader of a document under docs/ has done before.
 const RUNNING_ENGINE: &str = r"
 export PATH=$PROGRAMS:$PATH
-stripe-sync up &
+stripe-sync up >up.log 2>&1 &
 stripe-sync org create acme --name Acme
 export STRIPE_SYNC_TOKEN=$(stripe-sync token create --org acme)
 stripe-sync connect --org acme --lookback-days 120 --follow
@@ -89,7 +105,6 @@ psql --quiet --dbname="$DATABASE_URL" --command="CREATE DATABASE restored"
 
 /// Proves that the three programs of README's second block work together. They answer when they are ready.
 const THREE_PROGRAMS_WORK: &str = r"
-export STRIPE_SYNC_URL=http://$API_BIND
 stripe-sync org create acme --name Acme
 export STRIPE_SYNC_TOKEN=$(stripe-sync token create --org acme)
 until stripe-sync status 2>&1 | grep -q 'no connection'; do sleep 0.2; done
@@ -201,32 +216,86 @@ async fn run(document: &str, script: &str) -> String {
     let group = Group(Pid::from_raw(shell.id().unwrap().cast_signed()));
     let ended = tokio::time::timeout(PATIENCE * 2, shell.wait()).await;
     let printed = String::from_utf8_lossy(&std::fs::read(&log).unwrap()).into_owned();
-    let status = ended.unwrap_or_else(|_| panic!("{document} does not end:\n{script}\n{printed}"));
+    let engine = std::fs::read_to_string(directory.path().join("up.log")).unwrap_or_default();
+    let status =
+        ended.unwrap_or_else(|_| panic!("{document} does not end:\n{script}\n{printed}\n{engine}"));
     drop(group);
     let status = status.unwrap();
     assert!(
         status.success(),
-        "{document}: {status}\n{script}\n{printed}"
+        "{document}: {status}\n{script}\n{printed}\n{engine}"
     );
     printed
 }
 
+/// Why a block that is not run ought to be.
+fn escapes(document: &str, block: &CodeBlock) -> Option<String> {
+    let tag = block.language.as_str();
+    if SHELLS.contains(&tag) {
+        return None;
+    }
+    if !NO_SHELLS.contains(&tag) {
+        return Some(format!(
+            "the tag `{tag}` is neither a shell's nor known to hold no commands"
+        ));
+    }
+    if SHOWN.contains(&(document, block.heading.as_str())) {
+        return None;
+    }
+    let command = block
+        .text
+        .lines()
+        .find(|line| COMMANDS.iter().any(|begins| line.starts_with(begins)))?;
+    Some(format!("`{command}` is a command in a block of {tag}"))
+}
+
 #[test]
-fn every_block_has_a_language_and_every_exception_is_still_printed() {
-    let mut lines = Vec::new();
+fn no_block_of_commands_escapes_the_run_by_its_tag() {
+    let block = |language: &str, text: &str| CodeBlock {
+        heading: "Run it".to_owned(),
+        language: language.to_owned(),
+        text: text.to_owned(),
+    };
+    for tag in ["", "console", "shell", "zsh", "sh,ignore", "sh title"] {
+        assert!(
+            escapes("README.md", &block(tag, "true\n")).is_some(),
+            "{tag}"
+        );
+    }
+    assert!(escapes("README.md", &block("text", "stripe-sync up\n")).is_some());
+    assert_eq!(escapes("README.md", &block("sh", "stripe-sync up\n")), None);
+    assert_eq!(escapes("README.md", &block("json", "{}\n")), None);
+    let (document, heading) = SHOWN[0];
+    let shown = |language: &str| CodeBlock {
+        heading: heading.to_owned(),
+        ..block(language, "stripe-sync up\n")
+    };
+    assert_eq!(escapes(document, &shown("text")), None);
+    assert!(escapes(document, &shown("console")).is_some());
     for document in documents() {
         for block in code_blocks(&document) {
-            assert!(
-                !block.language.is_empty(),
-                "{document}, {}: a block without a language is not known to be commands or not:\n{}",
-                block.heading,
-                block.text
-            );
-            if is_run(&block) {
-                let of_block = block.text.lines().map(str::to_owned);
-                lines.extend(of_block.map(|line| (document.clone(), line)));
+            if let Some(why) = escapes(&document, &block) {
+                panic!("{document}, {}: {why}:\n{}", block.heading, block.text);
             }
         }
+    }
+}
+
+#[test]
+fn every_exception_is_still_printed() {
+    let mut lines = Vec::new();
+    for document in documents() {
+        for block in code_blocks(&document).iter().filter(|block| is_run(block)) {
+            let of_block = block.text.lines().map(str::to_owned);
+            lines.extend(of_block.map(|line| (document.clone(), line)));
+        }
+    }
+    for (document, heading) in SHOWN {
+        let blocks = code_blocks(document);
+        let printed = blocks
+            .iter()
+            .any(|block| block.heading == *heading && block.language == "text");
+        assert!(printed, "{document} shows no commands under `{heading}`");
     }
     for (document, beginning, _) in NOT_RUN.iter().chain(SUBSTITUTED) {
         let printed = lines
@@ -279,6 +348,9 @@ async fn every_other_block_of_commands_runs_as_printed() {
         }
         let prepared = PREPARED.iter().find(|(of, _)| *of == document);
         let prepared = prepared.map_or("", |(_, commands)| *commands);
-        run(&document, &format!("{RUNNING_ENGINE}{prepared}{commands}")).await;
+        let printed = run(&document, &format!("{RUNNING_ENGINE}{prepared}{commands}")).await;
+        if document == "docs/cli.md" {
+            assert_speaks_of_commands(&printed);
+        }
     }
 }

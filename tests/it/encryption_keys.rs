@@ -5,13 +5,17 @@ use std::path::Path;
 use std::time::Duration;
 
 use common::credential::Keyring;
+use common::lifecycle::Context;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, PgPool};
 use stripe_sim::{SimHandle, Simulator};
+use tests::api_only::ApiOnly;
 use tests::database::TestDatabase;
 use tests::programs::Deployment;
 use tests::world::{PATIENCE, unlimited_account};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
 
 const PROGRAMS: [&str; 3] = ["api", "scheduler", "consumer"];
 
@@ -215,10 +219,10 @@ async fn no_program_begins_without_the_key_that_seals_what_is_stored() {
     let [old, new, impostor] = ["k1", "k2", "k1"].map(Keyring::generate);
     let (mut engine, _) = sealed_with(&old, &database, &sim).await;
     for (given, says) in [
-        (&new, "lacks `k1`, which seals 1 credential"),
+        (&new, "lacks `k1`, which encrypts 1 credential"),
         (
             &impostor,
-            "another key under the id of `k1`, which seals 1 credential",
+            "another key under the id of `k1`, which encrypts 1 credential",
         ),
     ] {
         engine.set("ENCRYPTION_KEYS", Some(given.expose_secret()));
@@ -245,7 +249,7 @@ async fn up_makes_no_key_over_sealed_credentials_nor_beside_a_running_program() 
     engine.set("ENCRYPTION_KEYS", None);
     engine.set("LOCAL_DIR", Some(local.path().to_str().unwrap()));
     let said = refused(&mut engine, "stripe-sync").await;
-    assert!(said.contains("1 credential sealed with k1"), "{said}");
+    assert!(said.contains("1 credential encrypted with k1"), "{said}");
     assert!(said.contains("ENCRYPTION_KEYS"), "{said}");
     assert!(!local.path().join("encryption_keys").exists());
 
@@ -371,7 +375,10 @@ async fn an_up_that_made_its_own_key_gets_another_by_the_documented_commands() {
     engine.start_up();
     engine.get("/v1/connectors").await;
     let refused = engine.run_refused(&["keys", "remove", "local1"]);
-    assert!(refused.contains("seals 1 credential"), "{refused}");
+    assert!(
+        refused.contains("1 credential is encrypted with"),
+        "{refused}"
+    );
     engine.run(&["keys", "rotate"]);
     a_further_job_completes(admin).await;
     engine.run(&["keys", "remove", "local1"]);
@@ -381,4 +388,123 @@ async fn an_up_that_made_its_own_key_gets_another_by_the_documented_commands() {
     assert_eq!(key_ids(admin).await, ["local2"]);
     assert_no_job_failed(admin).await;
     engine.terminate().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_api_that_stops_counts_as_running_until_its_last_call_is_answered() {
+    let api = ApiOnly::start().await;
+    let admin = api.database.admin();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let context = Context::system();
+    let served = tokio::spawn(api::serve(listener, api.state.clone(), context.clone()));
+    until("the API to announce its keys", async || {
+        (count(admin, "program_keys").await == 1).then_some(())
+    })
+    .await;
+    // The server says that it waits for the body, and so that the call has begun.
+    let mut call = TcpStream::connect(address).await.unwrap();
+    let head = format!(
+        "POST /v1/connectors/stripe/connect HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {}\r\n\
+         content-type: application/json\r\ncontent-length: 2\r\nexpect: 100-continue\r\n\r\n",
+        api.token
+    );
+    call.write_all(head.as_bytes()).await.unwrap();
+    let mut begun = [0; 12];
+    call.read_exact(&mut begun).await.unwrap();
+    assert_eq!(&begun, b"HTTP/1.1 100");
+    context.shutdown.cancel();
+    until("the listener to close", async || {
+        TcpStream::connect(address).await.is_err().then_some(())
+    })
+    .await;
+    let withdrawn = async {
+        while count(admin, "program_keys").await > 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let withdrawn = tokio::time::timeout(Duration::from_secs(1), withdrawn).await;
+    assert!(
+        withdrawn.is_err(),
+        "a call that may store a credential still runs"
+    );
+    call.write_all(b"{}").await.unwrap();
+    let mut answer = String::new();
+    call.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.contains("HTTP/1.1 422"), "{answer}");
+    served.await.unwrap().unwrap();
+    assert_eq!(count(admin, "program_keys").await, 0);
+}
+
+/// Asks the API once to connect an account.
+async fn connect_once(engine: &Deployment, key: &str) -> (u16, Value) {
+    let body = json!({"organization_id": "acme", "api_key": key});
+    let url = format!("{}/v1/connectors/stripe/connect", engine.api_url);
+    let asked = reqwest::Client::new().post(url).bearer_auth(&engine.token);
+    let answer = asked.json(&body).send().await.unwrap();
+    (answer.status().as_u16(), answer.json().await.unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_api_that_stood_still_encrypts_nothing_before_its_keys_are_checked_again() {
+    let sim = simulator().await;
+    let database = TestDatabase::create().await;
+    let admin = database.admin();
+    let mut engine = deployment(&database, &sim);
+    engine.start("api");
+    all_run(&engine).await;
+    // As after a minute of standing still, and as if its next announcement did not come.
+    execute(
+        admin,
+        "CREATE FUNCTION late() RETURNS TRIGGER LANGUAGE plpgsql
+         AS $$ BEGIN NEW.seen_at := now() - INTERVAL '1 minute'; RETURN NEW; END $$",
+    )
+    .await;
+    execute(
+        admin,
+        "CREATE TRIGGER late BEFORE INSERT OR UPDATE ON program_keys FOR EACH ROW EXECUTE FUNCTION late()",
+    )
+    .await;
+    execute(admin, "UPDATE program_keys SET seen_at = seen_at").await;
+    let (status, refused) = connect_once(&engine, sim.first().key()).await;
+    assert_eq!(
+        (status, &refused["code"]),
+        (503, &json!("unavailable")),
+        "{refused}"
+    );
+    assert_eq!(count(admin, "connection_credentials").await, 0);
+    execute(admin, "DROP TRIGGER late ON program_keys").await;
+    engine.connect(sim.first().key()).await;
+    assert_eq!(count(admin, "connection_credentials").await, 1);
+    engine.terminate().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn programs_that_stood_still_while_the_key_was_changed_end_and_name_it() {
+    let sim = simulator().await;
+    let database = TestDatabase::create().await;
+    let admin = database.admin();
+    let mut engine = deployment(&database, &sim);
+    let programs = ["api", "consumer"];
+    for program in programs {
+        engine.start(program);
+    }
+    let connected = engine.connect(sim.first().key()).await;
+    engine.job_completed(&connected["job_id"]).await;
+    let before = std::fs::read_to_string(engine.log()).unwrap().len();
+    execute(admin, "UPDATE connection_credentials SET key_id = 'k2'").await;
+    execute(
+        admin,
+        "UPDATE program_keys SET seen_at = now() - INTERVAL '1 minute'",
+    )
+    .await;
+    for program in programs {
+        let status = engine.ended(program).await;
+        assert_eq!(status.code(), Some(1), "{program}");
+    }
+    let said = std::fs::read_to_string(engine.log()).unwrap()[before..].to_owned();
+    let named = said
+        .matches("lacks `k2`, which encrypts 1 credential")
+        .count();
+    assert_eq!(named, 2, "{said}");
 }

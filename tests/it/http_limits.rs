@@ -14,7 +14,7 @@ use common::{lifecycle, telemetry};
 use futures::stream;
 use tests::api_only::ApiOnly;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
@@ -136,6 +136,28 @@ async fn a_request_head_that_does_not_end_closes_the_connection() {
     assert!(reached("head", "head"));
 }
 
+#[tokio::test]
+async fn a_connection_opened_ahead_over_http2_is_idle_and_not_late() {
+    let limits = Limits {
+        head: SHORT,
+        idle: SHORT * 5,
+        ..unlimited()
+    };
+    let served = serve("ahead", hello(), limits).await;
+    // The preface and the settings of a client that has no request yet, whole and in pieces.
+    let settings = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+    let whole = [HTTP2_PREFACE, &settings].concat();
+    let opened = Instant::now();
+    let mut ahead = send(served.address, &whole).await;
+    read_to_close(&mut ahead).await;
+    assert!(opened.elapsed() >= limits.idle);
+    let mut ahead = send(served.address, &whole[..10]).await;
+    ahead.write_all(&whole[10..]).await.unwrap();
+    read_to_close(&mut ahead).await;
+    assert!(reached("ahead", "idle"));
+    assert!(!reached("ahead", "head"));
+}
+
 /// An answer without end, and where it is told that the server has let go of it.
 fn endless() -> (Router, mpsc::UnboundedReceiver<()>) {
     let (dropped, heard) = mpsc::unbounded_channel();
@@ -240,6 +262,48 @@ async fn a_slow_reader_a_slow_answer_and_a_quiet_stream_are_not_cut_off() {
         assert_eq!(read, BYTES);
         assert!(began.elapsed() > limits.stall * 2);
     }
+}
+
+/// A connection with a small receive buffer, as a slow network makes it.
+async fn connect_narrow(address: SocketAddr) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    socket.connect(address).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_reader_of_ten_kilobytes_a_second_is_not_cut_off() {
+    const PAUSE: Duration = Duration::from_millis(200);
+    const BYTES_PER_PAUSE: usize = 2048;
+    let limits = Limits {
+        stall: Duration::from_secs(3),
+        ..unlimited()
+    };
+    let (router, mut dropped) = endless();
+    let served = serve("narrow", router, limits).await;
+    let mut reader = connect_narrow(served.address).await;
+    reader
+        .write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
+        .await
+        .unwrap();
+    let began = Instant::now();
+    let mut bytes = [0; BYTES_PER_PAUSE];
+    while began.elapsed() < limits.stall * 3 {
+        let read = timeout(SOON, reader.read_exact(&mut bytes)).await;
+        read.expect("the answer goes on")
+            .expect("the connection is open");
+        tokio::time::sleep(PAUSE).await;
+    }
+    assert!(
+        dropped.try_recv().is_err(),
+        "the answer is still being sent"
+    );
+    assert!(!reached("narrow", "stall"));
+    // Once it stops, it is one that stalls.
+    timeout(SOON, dropped.recv())
+        .await
+        .expect("the answer is dropped");
+    assert!(reached("narrow", "stall"));
 }
 
 #[tokio::test]

@@ -38,6 +38,7 @@ mod lines;
 mod losses;
 mod meaning;
 mod metadata_paths;
+mod migrating;
 mod missed_events;
 mod mistakes;
 mod newcomer;

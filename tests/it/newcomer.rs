@@ -22,6 +22,8 @@ use tests::world::PATIENCE;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
+use crate::command_line_client::assert_speaks_of_commands;
+
 const TOKEN: &str = "sst_0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 const STRIPE_KEY: &str = "rk_test_not_for_strangers";
 
@@ -81,8 +83,7 @@ async fn commands_typed_right_after_up_wait_until_it_is_ready() {
     };
     let of_the_killed = notes();
     assert_eq!(of_the_killed.len(), 1);
-    let left = shell.run("status", 1).await;
-    assert!(!left.err.contains("no connection yet"), "{left:?}");
+    shell.run("status", 2).await.says(&["no engine is running"]);
     // Its PostgreSQL goes on alone; the next `up` takes over, and is waited for rather than that one used.
     let mut up = start_up(&shell, &[]);
     until("the next `up` to begin", async || {
@@ -160,7 +161,11 @@ struct Stranger {
 
 impl Stranger {
     async fn start(body: &str) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::start_at("127.0.0.1:0", body).await.unwrap()
+    }
+
+    async fn start_at(address: &str, body: &str) -> std::io::Result<Self> {
+        let listener = TcpListener::bind(address).await?;
         let url = format!("http://{}", listener.local_addr().unwrap());
         let heard = Arc::new(Mutex::new(Vec::new()));
         let answer = format!(
@@ -182,7 +187,7 @@ impl Stranger {
                 }
             }
         });
-        Self { url, heard }
+        Ok(Self { url, heard })
     }
 
     /// Checks that it was asked who it is, and nothing else.
@@ -216,6 +221,29 @@ async fn another_program_on_the_engines_port_is_sent_neither_token_nor_key() {
     }
 }
 
+/// Whatever calls itself by the engine's name on the engine's usual port: nobody asked for that one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_an_engine_here_and_without_an_address_nothing_is_sent_anywhere() {
+    let named = r#"{"status": "ok", "name": "stripe-sync"}"#;
+    // Another test or another program may have the port; then that one is the stranger.
+    let stranger = Stranger::start_at("127.0.0.1:8080", named).await.ok();
+    let shell = Shell::new(&[("STRIPE_SYNC_TOKEN", TOKEN), ("STRIPE_API_KEY", STRIPE_KEY)]);
+    let here = shell.directory().canonicalize().unwrap().join(".local");
+    let told = format!(
+        "no engine is running in this directory ({})",
+        here.display()
+    );
+    for line in ["connect --org acme", "status", "sync", "revenue"] {
+        shell
+            .run(line, 2)
+            .await
+            .says(&[&told, "Set STRIPE_SYNC_URL", "stripe-sync up"]);
+    }
+    if let Some(stranger) = stranger {
+        assert!(stranger.heard.lock().unwrap().is_empty());
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_engine_found_in_the_directory_proves_that_it_left_the_address() {
     let shell = Shell::new(&[("STRIPE_SYNC_TOKEN", TOKEN), ("STRIPE_API_KEY", STRIPE_KEY)]);
@@ -234,6 +262,17 @@ async fn an_engine_found_in_the_directory_proves_that_it_left_the_address() {
             .await
             .says(&["another program answers at", "stripe-sync up"]);
         stranger.assert_only_asked_for_its_name();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_response_that_cannot_be_read_is_reported_without_its_path() {
+    let odd = Stranger::start(r#"{"status": "ok", "name": "stripe-sync"}"#).await;
+    let shell = Shell::new(&[("STRIPE_SYNC_URL", &odd.url), ("STRIPE_SYNC_TOKEN", TOKEN)]);
+    for line in ["status", "sync", "revenue"] {
+        let ran = shell.run(line, 1).await;
+        let ran = ran.says(&["the engine's response could not be read"]);
+        assert_speaks_of_commands(&ran.err);
     }
 }
 
@@ -311,7 +350,7 @@ async fn a_token_that_a_person_types_to_revoke_it_is_not_shown() {
     shell.run("org create acme --name Acme", 0).await;
     let token = shell.run("token create --org acme", 0).await.out;
     let shown = on_a_terminal(&shell, "token revoke", "Token (not shown): ", &token, 0).await;
-    assert!(shown.contains("the token is revoked"), "{shown}");
+    assert!(shown.contains("token revoked"), "{shown}");
     assert!(!shown.contains(&token.trim()[..12]), "{shown}");
     let pool = database.pool(Role::Api);
     let found =
@@ -325,7 +364,7 @@ async fn an_organization_is_deleted_by_a_person_who_types_its_id() {
     let shell = Shell::new(&[("DATABASE_URL", database.url().expose_secret())]);
     shell.run("org create acme --name Acme", 0).await;
     let delete = "org delete acme";
-    shell.run(delete, 2).await.says(&["give --yes"]);
+    shell.run(delete, 2).await.says(&["add --yes"]);
     let prompt = "Type `acme` to delete it: ";
     let shown = on_a_terminal(&shell, delete, prompt, "yes\n", 1).await;
     assert!(shown.contains("nothing was deleted"), "{shown}");

@@ -3,6 +3,7 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use common::lifecycle::http;
 use common::tenant::TokenRole;
 use reqwest::{Client, Response, StatusCode};
 use tests::api_only::ApiOnly;
@@ -213,7 +214,7 @@ async fn a_token_whose_readers_stall_does_not_keep_the_exports_of_others() {
     let refused: serde_json::Value = refused.json().await.unwrap();
     assert_eq!(refused["code"], "rate_limited");
     assert!(
-        refused["detail"].as_str().unwrap().contains("this token"),
+        refused["detail"].as_str().unwrap().contains("This token"),
         "{refused}"
     );
     let other = api.token("acme", TokenRole::Analyst).await;
@@ -236,4 +237,71 @@ async fn a_token_whose_readers_stall_does_not_keep_the_exports_of_others() {
             "an export that was ended does not look whole"
         );
     }
+}
+
+/// An API that is served on so few connections that its event streams may have two of them, and the URL of a job.
+async fn with_few_connections() -> (ApiOnly, String, String) {
+    let connections = NonZeroU32::new(5).unwrap();
+    let limits = api::Limits {
+        connections,
+        ..generous()
+    };
+    let api = ApiOnly::start_with(limits).await;
+    let url = api.serve_with(http::Limits::new(connections)).await;
+    let connected = api.connect("rk_test_full_Alpha").await;
+    let job_id = connected["job_id"].as_str().unwrap();
+    let events = format!("{url}/v1/sync-jobs/{job_id}/events");
+    (api, url, events)
+}
+
+#[tokio::test]
+async fn event_streams_of_one_token_do_not_lock_operators_out() {
+    let (api, url, events) = with_few_connections().await;
+    let mut streams = Vec::new();
+    let refused = loop {
+        // Each over a connection of its own.
+        let answer = ask(&client(false, false), &events, &api.token).await;
+        if answer.status() != StatusCode::OK {
+            break answer;
+        }
+        streams.push(answer);
+        assert!(streams.len() < 4, "the streams take every connection");
+    };
+    assert_eq!(streams.len(), 2, "half of the connections");
+    assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
+    assert!(refused.headers().contains_key("retry-after"));
+    let refused: serde_json::Value = refused.json().await.unwrap();
+    assert_eq!(refused["code"], "rate_limited");
+    assert_eq!(refused["title"], "Too many event streams");
+    for path in ["/healthz", "/readyz", "/metrics"] {
+        let asked = client(false, false).get(format!("{url}{path}")).send();
+        let answer = timeout(SOON, asked).await.expect(path).unwrap();
+        assert_eq!(answer.status(), StatusCode::OK, "{path}");
+    }
+    drop(streams);
+    let again = export_when_free(&client(false, false), &events, &api.token).await;
+    assert_eq!(again.status(), StatusCode::OK, "its place is free again");
+}
+
+#[tokio::test]
+async fn event_streams_of_one_token_leave_room_for_those_of_others() {
+    let api = ApiOnly::start_with(api::Limits {
+        streams_per_token: NonZeroU32::MIN,
+        ..generous()
+    })
+    .await;
+    let url = api.serve().await;
+    let connected = api.connect("rk_test_full_Alpha").await;
+    let job_id = connected["job_id"].as_str().unwrap();
+    let events = format!("{url}/v1/sync-jobs/{job_id}/events");
+    let client = client(true, false);
+    let _open = ask(&client, &events, &api.token).await;
+    let refused = ask(&client, &events, &api.token).await;
+    assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
+    let refused: serde_json::Value = refused.json().await.unwrap();
+    let detail = refused["detail"].as_str().unwrap();
+    assert!(detail.contains("This token already has 1 "), "{detail}");
+    let other = api.token("acme", TokenRole::Analyst).await;
+    let answer = ask(&client, &events, &other).await;
+    assert_eq!(answer.status(), StatusCode::OK);
 }

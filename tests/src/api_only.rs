@@ -44,6 +44,8 @@ pub struct ApiOnly {
     pub clock: TestClock,
     /// The API itself, for what an [`Answer`] is too whole for.
     pub router: Router,
+    /// What it works with, to serve it as the program does.
+    pub state: api::ApiState,
     /// An administrator's token of the organization `acme`.
     pub token: String,
 }
@@ -125,7 +127,8 @@ impl ApiOnly {
         let mut world = Self {
             database,
             clock,
-            router: api::router(state),
+            router: api::router(state.clone()),
+            state,
             token: String::new(),
         };
         world.token = world.token("acme", TokenRole::Admin).await;

@@ -139,7 +139,8 @@ impl Drop for Program {
     }
 }
 
-async fn poll<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+/// Waits until there is an answer.
+pub async fn poll<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
     let polled = async {
         loop {
             if let Some(answer) = ask() {

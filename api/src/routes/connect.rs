@@ -18,6 +18,7 @@ use common::connection::{
 };
 use common::credential::{self, Place};
 use common::db;
+use common::lifecycle::keys::{self, NotCurrent};
 use common::stripe::{Probe, ProbeError};
 use common::sync::queries::NewJob;
 use common::sync::schedule::next_sync_at;
@@ -240,12 +241,24 @@ pub(super) async fn store_key(
         organization,
         connection_id,
     };
+    if let Some(instance) = state.instance.get() {
+        keys::ensure_current(conn, *instance)
+            .await
+            .map_err(not_current)?;
+    }
     let sealed = state
         .keyring
         .seal(api_key.expose_secret(), place)
         .map_err(ApiError::internal)?;
     credential::queries::store(conn, organization, connection_id, &sealed, now).await?;
     Ok(())
+}
+
+fn not_current(cause: NotCurrent) -> ApiError {
+    match cause {
+        NotCurrent::Late => ApiError::Unavailable(Some(Box::new(cause))),
+        NotCurrent::Database(cause) => cause.into(),
+    }
 }
 
 /// How long Stripe is asked about a key, retries and all, while a person waits for the answer.

@@ -126,7 +126,8 @@ fn outside_range(created_at: DateTime<Utc>, covered_from: DateTime<Utc>) -> Stri
 
 fn set_aside(parked: &Found) -> String {
     format!(
-        "The charge was set aside at {} and is in no figure: {}. The list of parked objects has its JSON.",
+        "The charge was parked at {} because it could not be read or stored, and is in no figure: {}. The list of \
+         parked objects has its JSON.",
         parked.parked_at.format("%FT%TZ"),
         parked.object.detail
     )
@@ -134,7 +135,7 @@ fn set_aside(parked: &Found) -> String {
 
 fn as_last_read(parked: &Found) -> String {
     format!(
-        " What is shown was read before {}, when the charge had to be set aside: {}.",
+        " What is shown was read before {}, when the charge was parked because it could not be read or stored: {}.",
         parked.parked_at.format("%FT%TZ"),
         parked.object.detail
     )

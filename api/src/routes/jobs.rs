@@ -19,6 +19,7 @@ use uuid::Uuid;
 
 use crate::auth::Caller;
 use crate::input::{Ids, NoParams, Params, next_cursor, page};
+use crate::limits::Counted;
 use crate::problem::ApiError;
 use crate::state::ApiState;
 
@@ -307,6 +308,7 @@ pub(crate) async fn retry(
 /// Stream the state of a job
 ///
 /// Server-sent events named `job`: the current state first, then one event for every change. The stream ends with the job.
+/// A stream that is one too many for its token, or for the server, is refused with 429.
 #[utoipa::path(get, path = "/v1/sync-jobs/{job_id}/events", operation_id = "stream_job",
     tag = "jobs",
     params(("job_id" = Uuid, Path, description = "Job id")),
@@ -319,6 +321,7 @@ pub(crate) async fn events(
     _: NoParams,
 ) -> Result<Response, ApiError> {
     let first = load(&state, &caller, JobId(job_id)).await?;
+    let open = state.streams.begin(caller.token_id)?;
     let stopped = state.shutdown.clone().cancelled_owned();
     let changes = stream::unfold(
         Follow {
@@ -326,6 +329,7 @@ pub(crate) async fn events(
             caller,
             last: None,
             next: Some(first),
+            _open: open,
         },
         Follow::step,
     );
@@ -342,6 +346,7 @@ struct Follow {
     caller: Caller,
     last: Option<JobBody>,
     next: Option<JobBody>,
+    _open: Counted,
 }
 
 impl Follow {

@@ -50,9 +50,9 @@ pub enum Error {
     /// The database could not be used.
     #[error(transparent)]
     Database(#[from] db::Error),
-    /// An `up` starts, and does not come to an end with it.
+    /// An `up` takes too long to start.
     #[error(
-        "the `stripe-sync up` in {} is still not ready; look at what it prints",
+        "the `stripe-sync up` in {} is still not ready; its output says why",
         directory.display()
     )]
     UpNotReady {
@@ -73,8 +73,8 @@ pub enum Error {
     NotMigrated,
     /// The id is another organization's.
     #[error(
-        "the organization `{organization}` exists already, with the name `{name}`; choose another id, or give it \
-         another name with `stripe-sync org rename {organization} --name NAME`"
+        "the organization `{organization}` already exists with the name `{name}`; choose another id, or rename it \
+         with `stripe-sync org rename {organization} --name NAME`"
     )]
     OrganizationExists {
         /// The id.
@@ -85,12 +85,12 @@ pub enum Error {
     /// There is no such organization.
     #[error(
         "there is no organization `{0}`; `stripe-sync org list` shows them, and \
-         `stripe-sync org create {0} --name NAME` makes it"
+         `stripe-sync org create {0} --name NAME` creates it"
     )]
     NoOrganization(OrganizationId),
     /// Its connections and their rows would go with it.
     #[error(
-        "the organization `{organization}` has {}; give --with-data to delete everything that is stored of it",
+        "the organization `{organization}` has {}; add --with-data to delete all of its data",
         output::count(*connections as i64, "connection")
     )]
     OrganizationHasData {
@@ -101,19 +101,20 @@ pub enum Error {
     },
     /// Nobody is there to confirm it.
     #[error(
-        "deleting an organization cannot be undone, and there is no terminal to ask for a confirmation; give --yes"
+        "deleting an organization cannot be undone, and there is no terminal to ask for confirmation; add --yes to \
+         confirm"
     )]
     NeedsYes,
     /// Somebody is there and does not confirm it.
-    #[error("nothing was deleted: the id that was typed is not `{0}`")]
+    #[error("nothing was deleted: the typed id is not `{0}`")]
     NotConfirmed(OrganizationId),
     /// The confirmation could not be read.
     #[error("cannot read the confirmation")]
     ReadConfirmation(#[source] std::io::Error),
     /// The job that deletes a connection failed.
     #[error(
-        "the connection {connection_id} could not be deleted: {message}. What is left of the organization \
-         answers nothing any more; run the same command again to go on"
+        "the connection {connection_id} could not be deleted: {message}. The organization's tokens no longer work; \
+         run the same command again to continue"
     )]
     ConnectionNotDeleted {
         /// The connection.
@@ -123,19 +124,21 @@ pub enum Error {
     },
     /// No consumer takes up the jobs that delete connections.
     #[error(
-        "no consumer deletes the organization's connections: start `stripe-sync up` or a `consumer` on this \
-         database, and run the same command again to go on"
+        "no consumer is running to delete the organization's connections: start `stripe-sync up` or a `consumer` on \
+         this database, then run the same command again to continue"
     )]
     NoConsumer,
     /// The token expires beyond what can be written down.
-    #[error("the token would expire too far in the future; leave out --expires-in for never")]
+    #[error(
+        "the expiry is too far in the future; omit --expires-in for a token that never expires"
+    )]
     ExpiresTooLate,
     /// A token's id alone does not say whose it is.
-    #[error("a token is revoked by its id only together with --org ID")]
+    #[error("to revoke a token by its id, also give --org ID")]
     TokenIdNeedsOrganization,
     /// It is neither a token nor the id of one.
     #[error(
-        "this is neither a token, which begins with {}, nor the id of one, which `stripe-sync token list` shows",
+        "this is neither a token, which starts with {}, nor the id of one; `stripe-sync token list` shows the ids",
         common::tenant::TOKEN_PREFIX
     )]
     NotAToken,
@@ -143,13 +146,13 @@ pub enum Error {
     #[error("cannot read the token")]
     ReadToken(#[source] std::io::Error),
     /// There is no such token, or it is not live any more.
-    #[error("there is no such live token; it was revoked, has expired, or never existed")]
+    #[error("no valid token matches: it was revoked, has expired, or never existed")]
     NoLiveToken,
     /// There is no job at all.
     #[error("there is no job yet")]
     NoJobs,
     /// There is no such job.
-    #[error("there is no job {0}; `stripe-sync jobs list` shows them")]
+    #[error("there is no job {0}; `stripe-sync jobs list` shows the ids")]
     NoJob(Uuid),
     /// The job is not one to retry.
     #[error("the job {job_id} is {status}; only a failed or cancelled job can be retried")]
@@ -161,13 +164,13 @@ pub enum Error {
     },
     /// Its work will be done by another.
     #[error(
-        "another job of the same type is pending for the same connection and will do the work of {0}"
+        "another job of the same type is already pending for this connection and will do the work of {0}"
     )]
     JobPending(Uuid),
-    /// Running programs could not open, or would not use, the key that is to seal everything.
+    /// Running programs could not decrypt with, or do not encrypt with, the key that is to encrypt everything.
     #[error(
-        "the key `{key_id}` may not seal every credential yet:{list}\n\
-         A program that was killed counts as running for {forgotten} s. The order is in docs/operations.md.",
+        "not every program is ready for the key `{key_id}`:{list}\n\
+         A program that was killed counts as running for {forgotten} s. The steps are in docs/operations.md.",
         list = unprepared_list(.programs), forgotten = FORGOTTEN_AFTER.as_secs()
     )]
     ProgramsUnprepared {
@@ -176,27 +179,29 @@ pub enum Error {
         /// What is missing, by program.
         programs: Vec<UnpreparedProgram>,
     },
-    /// A key that is to go seals something.
+    /// A key that is to be removed encrypts something.
     #[error(
-        "the key `{key_id}` seals {}; run `stripe-sync keys rotate` first",
-        output::count(*.credentials, "credential")
+        "{} encrypted with the key `{key_id}`; run `stripe-sync keys rotate` first",
+        output::are(*.credentials, "credential")
     )]
     KeyInUse {
         /// The key.
         key_id: String,
-        /// What it seals.
+        /// How many credentials it encrypts.
         credentials: i64,
     },
-    /// A key that is to go would seal the next credential.
-    #[error("a running program seals with the key `{key_id}`; restart it with another key first")]
-    KeySeals {
+    /// A key that is to be removed would encrypt the next credential.
+    #[error(
+        "a running program encrypts with the key `{key_id}`; restart it with another key first in its list"
+    )]
+    KeyEncrypts {
         /// The key.
         key_id: String,
     },
-    /// A key that is to be given up is still there.
+    /// A key that is to be discarded is still there.
     #[error(
-        "the key `{key_id}` is not lost: a running program or the given keys know it; to replace it, add another \
-         and run `stripe-sync keys rotate`"
+        "the key `{key_id}` is not lost: a running program or the given keys have it; to replace it, add another \
+         key and run `stripe-sync keys rotate`"
     )]
     KeyNotLost {
         /// The key.
@@ -205,11 +210,11 @@ pub enum Error {
     /// Some credentials stay under their former key.
     #[error("{count} stored under another key could not be re-encrypted:{list}", count = output::count(.0.len() as i64, "credential"), list = stuck_list(.0))]
     CredentialsStuck(Vec<StuckCredential>),
-    /// The answer could not be written.
-    #[error("cannot write the answer")]
+    /// The output could not be written.
+    #[error("cannot write to standard output")]
     Output(#[from] std::io::Error),
-    /// The answer could not be written as JSON.
-    #[error("cannot write the answer as JSON")]
+    /// The output could not be written as JSON.
+    #[error("cannot write the output as JSON")]
     Json(#[from] serde_json::Error),
 }
 
@@ -223,12 +228,12 @@ impl Error {
     }
 }
 
-/// A credential that no configured key opens.
+/// A credential that no configured key decrypts.
 #[derive(Debug)]
 pub struct StuckCredential {
     /// Whose it is.
     pub connection_id: String,
-    /// Why it does not open.
+    /// Why it cannot be decrypted.
     pub cause: credential::Error,
 }
 
@@ -314,7 +319,7 @@ impl DatabaseAccess {
             problems.add(
                 "DATABASE_URL",
                 format!(
-                    "is missing, and no `stripe-sync up` runs a private database in `{}`; start one, or give \
+                    "is missing, and no `stripe-sync up` runs a private database in `{}`; start one, or set it to \
                      postgres://USER:PASSWORD@HOST:PORT/DATABASE",
                     self.local.local_dir.display()
                 ),

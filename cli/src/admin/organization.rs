@@ -27,6 +27,7 @@ use sqlx::PgConnection;
 use tokio::time::Instant;
 
 use super::{Database, DatabaseAccess, Error, commit, tenant_transaction};
+use crate::arguments::Confirmation;
 use crate::output::{self, Column};
 
 const POLL: Duration = Duration::from_millis(200);
@@ -34,26 +35,26 @@ const POLL: Duration = Duration::from_millis(200);
 /// a page somewhat more.
 const BEGUN_WITHIN: Duration = Duration::from_mins(3);
 
-/// Organizations
+/// Create, list, rename and delete organizations
 #[derive(Debug, clap::Subcommand)]
 pub enum Organization {
-    /// Make an organization; again with the same name changes nothing
+    /// Create an organization; does nothing if it already exists with the same name
     Create(Create),
     /// Show all organizations
     List(List),
-    /// Give an organization another name; its id stays
+    /// Change an organization's name; its id stays the same
     Rename(Rename),
-    /// Delete an organization for good, with its tokens and, when asked for, its connections and their data
+    /// Delete an organization permanently, with its tokens and, if requested, its connections and their data
     Delete(Delete),
 }
 
-/// What an organization is made of.
+/// What to create.
 #[derive(Debug, clap::Args)]
 pub struct Create {
     /// 1 to 63 characters of a-z, 0-9, _ and -, beginning with a letter or digit
     #[arg(value_name = "ID")]
     organization: OrganizationId,
-    /// The organization's name, for people
+    /// The organization's display name
     #[arg(long, value_parser = clap::builder::NonEmptyStringValueParser::new())]
     name: String,
     #[command(flatten)]
@@ -76,7 +77,7 @@ pub struct Rename {
     /// The organization
     #[arg(value_name = "ID")]
     organization: OrganizationId,
-    /// The organization's new name, for people
+    /// The organization's new display name
     #[arg(long, value_parser = clap::builder::NonEmptyStringValueParser::new())]
     name: String,
     #[command(flatten)]
@@ -89,12 +90,11 @@ pub struct Delete {
     /// The organization
     #[arg(value_name = "ID")]
     organization: OrganizationId,
-    /// Also delete its connections, and all that was synced through them
+    /// Also delete its connections and all of their data
     #[arg(long)]
     with_data: bool,
-    /// Do not ask for a confirmation
-    #[arg(long)]
-    yes: bool,
+    #[command(flatten)]
+    confirmation: Confirmation,
     #[command(flatten)]
     access: DatabaseAccess,
 }
@@ -120,7 +120,7 @@ impl Create {
         } = self;
         let mut conn = access.resolve().await?.connect().await?;
         let created = create(&mut conn, &organization, &name, SystemClock.now()).await?;
-        let outcome = if created { "created" } else { "exists already" };
+        let outcome = if created { "created" } else { "already exists" };
         output::print(&format!("organization {organization} ({name}) {outcome}"))?;
         Ok(())
     }
@@ -214,7 +214,7 @@ impl Delete {
         let organization = &self.organization;
         let database = self.access.clone().resolve().await?;
         let mut conn = database.connect().await?;
-        if !self.yes {
+        if !self.confirmation.yes {
             // What would be refused anyway needs no confirmation.
             self.check(&mut conn).await?;
             confirm(organization)?;
@@ -225,7 +225,7 @@ impl Delete {
                 break;
             }
             eprintln!(
-                "deleting {} of {organization}; interrupted, the same command goes on",
+                "deleting {} of {organization}; if interrupted, run the same command again to continue",
                 output::count(jobs.len() as i64, "connection")
             );
             wake(&database, organization, &jobs).await?;

@@ -19,31 +19,31 @@ use crate::arguments;
 use crate::output::{self, Column};
 use crate::secret_input;
 
-/// Bearer tokens for the HTTP API
+/// Create, list and revoke API tokens
 #[derive(Debug, clap::Subcommand)]
 pub enum Token {
-    /// Make a token; prints it, and only it, on standard output
+    /// Create a token and print it, and nothing else, on standard output
     Create(Create),
-    /// Show an organization's tokens, without their secrets
+    /// Show an organization's tokens without their secrets
     List(List),
-    /// Make a token useless
+    /// Revoke a token
     Revoke(Revoke),
 }
 
-/// What a token is made of.
+/// What to create.
 #[derive(Debug, clap::Args)]
 pub struct Create {
-    /// The organization for which the token speaks
+    /// The organization that the token gives access to
     #[arg(long = "org", value_name = "ID")]
     organization: OrganizationId,
-    /// What or whom the token is for
+    /// A name that says what or whom the token is for
     #[arg(long, default_value = "stripe-sync")]
     name: String,
-    /// admin changes things, analyst reads
+    /// admin may change everything, analyst may only read
     #[arg(long, value_name = "ROLE", default_value = "admin",
           value_parser = arguments::one_of::<TokenRole>(&["admin", "analyst"]))]
     role: TokenRole,
-    /// How long it is good for, such as 90d or 12h [default: for ever]
+    /// How long the token is valid, such as 90d or 12h [default: without limit]
     #[arg(long, value_name = "DURATION", value_parser = arguments::duration)]
     expires_in: Option<Duration>,
     #[command(flatten)]
@@ -63,11 +63,11 @@ pub struct List {
 /// Which token to revoke.
 #[derive(Debug, clap::Args)]
 pub struct Revoke {
-    /// A token's id, as `token list` shows it, with --org; left out, the token itself is asked for without showing it,
-    /// or read from a pipe
+    /// The id of a token, as `token list` shows it, together with --org [default: read the token itself from a hidden
+    /// prompt or a pipe]
     #[arg(value_name = "ID")]
     token: Option<SecretString>,
-    /// The organization, for an id
+    /// The organization of the token with this id
     #[arg(long = "org", value_name = "ID")]
     organization: Option<OrganizationId>,
     #[command(flatten)]
@@ -156,8 +156,8 @@ impl List {
             let state = match (token.revoked_at, token.expires_at) {
                 (Some(at), _) => format!("revoked {}", day(at)),
                 (None, Some(at)) if at <= now => format!("expired {}", day(at)),
-                (None, Some(at)) => format!("until {}", day(at)),
-                (None, None) => "live".to_owned(),
+                (None, Some(at)) => format!("valid until {}", day(at)),
+                (None, None) => "valid".to_owned(),
             };
             let role = token.role.as_str().to_owned();
             let name = output::plain(&token.name);
@@ -199,7 +199,7 @@ impl Revoke {
         };
         let database = self.access.resolve().await?;
         revoke(&database, &target, SystemClock.now()).await?;
-        output::print("the token is revoked")?;
+        output::print("token revoked")?;
         Ok(())
     }
 }

@@ -81,6 +81,8 @@ pub(super) struct KeyTest {
 /// What is wrong with a stored key.
 #[derive(Debug, Deserialize)]
 pub(super) struct KeyProblem {
+    #[serde(default)]
+    pub(super) code: String,
     pub(super) detail: String,
 }
 

@@ -60,9 +60,8 @@ impl Completeness {
         }
         if self.parked_objects > 0 {
             lines.push(format!(
-                "incomplete: {} of Stripe could not be read and may be missing; `stripe-sync parked` \
-                 shows them",
-                output::count(self.parked_objects, "object")
+                "incomplete: {} could not be read and may be missing; `stripe-sync parked` shows them",
+                output::count(self.parked_objects, "Stripe object")
             ));
         }
         lines
@@ -104,8 +103,8 @@ mod tests {
                 json!({"complete": true, "covered": covered, "parked_objects": 2}),
                 None,
                 vec![
-                    "incomplete: 2 objects of Stripe could not be read and may be missing; \
-                     `stripe-sync parked` shows them",
+                    "incomplete: 2 Stripe objects could not be read and may be missing; `stripe-sync parked` shows \
+                     them",
                 ],
             ),
         ] {

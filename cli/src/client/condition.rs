@@ -29,16 +29,16 @@ use super::Error;
 pub(super) const HELP: &str = "\
 A condition is SUBJECT OPERATOR VALUE:
   charge.tier=gold              metadata: charge, product, price or customer, a dot, the key
-  customer.'sales rep'!=Ann     a key with spaces or signs in quotes
+  customer.'sales rep'!=Ann     a key with spaces or punctuation needs quotes
   amount>=1000                  a field: amount, currency, status, description, customer_id,
                                 product_id, price_id, country, payment_method, livemode
-  country in DE,FR              also not_in; a value with a comma in quotes: 'a, b',c
+  country in DE,FR              also not_in; a value with a comma needs quotes: 'a, b',c
   description contains 'abc'    also not_contains, starts_with, ends_with
   charge.plan exists            also not_exists
   description regex ^A          a regular expression
 Operators are =, !=, >, >=, <, <=, in, not_in, contains, not_contains, starts_with, ends_with,
-exists, not_exists and regex. A quote inside quotes is written twice. JSON as in the HTTP API,
-one condition or {\"operator\": \"AND\", \"conditions\": [...]}, is taken as well.";
+exists, not_exists and regex. A quote inside quotes is doubled. JSON as in the HTTP API,
+one condition or {\"operator\": \"AND\", \"conditions\": [...]}, is also accepted.";
 
 /// What one flag gave.
 #[derive(Debug, Clone, PartialEq)]
@@ -215,7 +215,7 @@ fn subject(rest: &mut &str) -> Result<Subject, String> {
     }
     if rest.starts_with(['\'', '"']) && !bare.is_empty() {
         return Err(format!(
-            "put the whole key in quotes where it has signs, such as charge.'it''s', not `{bare}{rest}`"
+            "a key that contains a quote must be quoted as a whole, such as charge.'it''s', not `{bare}{rest}`"
         ));
     }
     if let Some(field) = Field::ALL.into_iter().find(|field| field.as_str() == bare) {
@@ -329,7 +329,7 @@ fn value(operator: Operator, text: &str) -> Result<Option<Operand>, String> {
         let text = quoted(&mut rest)?;
         if !rest.trim().is_empty() {
             return Err(format!(
-                "`{}` follows the closing quote; a quote inside a value is written twice",
+                "`{}` follows the closing quote; a quote inside a value is doubled",
                 rest.trim()
             ));
         }

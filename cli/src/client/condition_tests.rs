@@ -172,7 +172,7 @@ fn a_refusal_says_what_would_be_right() {
             "one of the operators >=, <=, !=, =, >, <, in, not_in",
         ),
         ("charge.tier like gold", "one of the operators"),
-        ("charge.it's=1", "put the whole key in quotes"),
+        ("charge.it's=1", "must be quoted as a whole"),
         ("amount>", "`>` needs a value"),
         ("description contains", "`contains` needs a value"),
         ("country in", "needs a list of values"),

@@ -1,16 +1,22 @@
-//! Asking before something is removed.
+//! Asking for confirmation before something is deleted.
 //!
-//! A question is put only to a person: on a terminal. A script says `--yes`, and without it is refused
-//! rather than left waiting for an answer.
+//! Only a person on a terminal is asked. A script gives `--yes`; without it the command fails instead of waiting for an
+//! answer that never comes.
 
 use std::io::{BufRead, IsTerminal as _};
 
 use super::Error;
+use crate::arguments::Confirmation;
 
-/// Asks whether to go on. `what` completes "This would …".
-pub(super) fn confirm(what: &str, yes: bool) -> Result<(), Error> {
+/// Asks whether to continue. `what` completes "This will …".
+pub(super) fn confirm(what: &str, confirmation: Confirmation) -> Result<(), Error> {
     let terminal = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
-    ask(what, yes, terminal, &mut std::io::stdin().lock())
+    ask(
+        what,
+        confirmation.yes,
+        terminal,
+        &mut std::io::stdin().lock(),
+    )
 }
 
 fn ask(what: &str, yes: bool, terminal: bool, answer: &mut impl BufRead) -> Result<(), Error> {
@@ -19,10 +25,10 @@ fn ask(what: &str, yes: bool, terminal: bool, answer: &mut impl BufRead) -> Resu
     }
     if !terminal {
         return Err(Error::Usage(format!(
-            "this would {what}; add --yes to do it without being asked"
+            "this would {what}, and there is no terminal to ask for confirmation; add --yes to confirm"
         )));
     }
-    eprint!("This would {what}. Go on? [y/N] ");
+    eprint!("This will {what}. Continue? [y/N] ");
     let mut line = String::new();
     answer.read_line(&mut line).map_err(Error::ReadAnswer)?;
     match line.trim().to_ascii_lowercase().as_str() {

@@ -10,16 +10,16 @@ use serde::Serialize;
 
 use super::answers::Connected;
 use super::stripe_key::KeySource;
-use super::{Client, Error, Server, follow, print_json};
+use super::{Client, Error, Server, follow, print_json, words};
 use crate::arguments;
 use crate::output::{self, Column};
 
-/// Connect a Stripe account: hand over its read-only key and start the first sync
+/// Connect a Stripe account with its read-only key and start the first sync
 ///
 /// The key comes from the environment variable `STRIPE_API_KEY`, from a file, or from standard input.
 #[derive(Debug, clap::Args)]
 pub struct Connect {
-    /// The organization, to make sure that the token is one of it [default: the token's]
+    /// Fail unless the token belongs to this organization
     #[arg(long = "org", value_name = "ID")]
     organization: Option<OrganizationId>,
     #[command(flatten)]
@@ -27,16 +27,16 @@ pub struct Connect {
     /// Days of history to cover, 1 to 3650 [default: 30]
     #[arg(long, value_name = "DAYS", value_parser = arguments::lookback_days)]
     lookback_days: Option<u32>,
-    /// The time zone by which charges are dated, such as Europe/Berlin [default: UTC]
+    /// The time zone that decides the date of a charge, such as Europe/Berlin [default: UTC]
     #[arg(long, value_name = "ZONE")]
     timezone: Option<String>,
-    /// A name for people
+    /// A display name
     #[arg(long)]
     name: Option<String>,
     /// Watch the first job until it ends
     #[arg(long)]
     follow: bool,
-    /// Print the engine's answer as JSON
+    /// Print the engine's response as JSON
     #[arg(long, conflicts_with = "follow")]
     json: bool,
     #[command(flatten)]
@@ -141,14 +141,12 @@ pub(super) fn permission_table(permissions: &[Permission]) -> String {
 fn missing(permissions: &[Permission]) -> String {
     let missing = permissions.iter().filter(|permission| !permission.granted);
     let lines = missing.map(|permission| {
-        let advice = permission
-            .hint
-            .as_deref()
-            .unwrap_or("allow reading it in Stripe's dashboard");
+        let advice = "allow reading it in Stripe's dashboard";
+        let hint = permission.hint.as_deref().unwrap_or(advice);
         format!(
             "\nmissing {}: {}",
             output::plain(&permission.resource),
-            output::plain(advice)
+            words::text_or(hint, advice)
         )
     });
     lines.collect()

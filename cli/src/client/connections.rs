@@ -11,11 +11,11 @@ use super::confirm::confirm;
 use super::connect::{describe, permission_table};
 use super::requests::{NOTHING, understood};
 use super::stripe_key::KeySource;
-use super::{Client, Error, Server, Target, follow, print_json, problem};
-use crate::arguments;
+use super::{Client, Error, Server, Target, follow, print_json, words};
+use crate::arguments::{self, Confirmation};
 use crate::output::{self, Column};
 
-/// The connected Stripe accounts and their settings
+/// List, show, change, test and disconnect Stripe accounts
 #[derive(Debug, clap::Subcommand)]
 pub enum Connections {
     /// Show the organization's connections
@@ -24,18 +24,18 @@ pub enum Connections {
     Show(Show),
     /// Change settings of a connection
     Set(Set),
-    /// Start no more scheduled jobs; a running one finishes, and `stripe-sync sync` still works
+    /// Stop scheduling jobs; a running job finishes, and `stripe-sync sync` still works
     Pause(Pause),
-    /// Start scheduled jobs again
+    /// Resume scheduling jobs
     Resume(Resume),
-    /// Give a connection another key of the same account, and start a job
+    /// Replace a connection's key with another one of the same account, and start a job
     ///
     /// The key comes from the environment variable `STRIPE_API_KEY`, from a file, or from standard
-    /// input. The old key stays unless the new one serves.
+    /// input. The old key is kept unless the new one works.
     ReplaceKey(ReplaceKey),
-    /// Ask Stripe whether the stored key still serves; fails when it does not
+    /// Ask Stripe whether the stored key still works; exits with an error if it does not
     Test(Test),
-    /// Forget a connection's key at once and remove everything that is stored of it
+    /// Delete a connection's key at once, and then all of its data
     Disconnect(Disconnect),
 }
 
@@ -59,16 +59,16 @@ pub struct Show {
 /// What to change.
 #[derive(Debug, clap::Args)]
 pub struct Set {
-    /// A name for people; empty for none
+    /// A display name; empty to remove it
     #[arg(long)]
     name: Option<String>,
-    /// The time zone by which charges are dated, such as Europe/Berlin; a job dates what is stored again
+    /// The time zone that decides the date of a charge, such as Europe/Berlin; a job updates stored charges
     #[arg(long, value_name = "ZONE")]
     timezone: Option<String>,
-    /// Minutes between two scheduled jobs, 1 to 1440
+    /// Minutes between scheduled jobs, 1 to 1440
     #[arg(long, value_name = "MINUTES", value_parser = arguments::whole_number(1..=1440))]
     sync_interval_minutes: Option<u32>,
-    /// The share of Stripe's rate limits that syncing may use, from 0.01 to 1
+    /// The share of Stripe's rate limits that syncing may use, 0.01 to 1
     #[arg(long, value_name = "SHARE", value_parser = arguments::share)]
     rate_share: Option<f64>,
     #[command(flatten)]
@@ -111,10 +111,9 @@ pub struct Test {
 /// Which one to disconnect.
 #[derive(Debug, clap::Args)]
 pub struct Disconnect {
-    /// Do it without being asked
-    #[arg(long)]
-    yes: bool,
-    /// Watch the job that removes what is stored
+    #[command(flatten)]
+    confirmation: Confirmation,
+    /// Watch the job that deletes the data
     #[arg(long, conflicts_with = "json")]
     follow: bool,
     #[command(flatten)]
@@ -204,8 +203,7 @@ impl Set {
         }
         if changes.is_empty() {
             return Err(Error::Usage(
-                "nothing to change was given; give --name, --timezone, --sync-interval-minutes or \
-                 --rate-share"
+                "no change was given; use --name, --timezone, --sync-interval-minutes or --rate-share"
                     .to_owned(),
             ));
         }
@@ -224,7 +222,7 @@ async fn change(target: Target, changes: &Value) -> Result<(), Error> {
     let connection: Connection = understood(answer)?;
     let mut text = shown(&connection);
     if let Some(job) = &connection.job_id {
-        text.extend(["\nthe job ", job, " dates what is stored again"]);
+        text.extend(["\njob ", job, " updates the dates of stored charges"]);
     }
     Ok(output::print(&text)?)
 }
@@ -269,10 +267,14 @@ impl Test {
         }
         match test.problem {
             None if test.ok => Ok(()),
-            problem => {
-                let detail = problem.map(|problem| problem.detail).unwrap_or_default();
-                Err(Error::KeyDoesNotServe(output::plain(&detail)))
-            }
+            None => Err(Error::KeyDoesNotWork(
+                "the engine gave no reason".to_owned(),
+            )),
+            Some(problem) => Err(Error::KeyDoesNotWork(words::of_key(
+                &problem.code,
+                &problem.detail,
+                &connection,
+            ))),
         }
     }
 }
@@ -281,14 +283,14 @@ impl Disconnect {
     async fn run(self) -> Result<(), Error> {
         let json = self.target.json;
         let (client, connection) = self.target.open().await?;
-        // A mistyped id is named before anybody is asked to agree to anything.
+        // A mistyped id is reported before anything has to be confirmed.
         let found: Connection = client.get(&["v1", "connectors", &connection], &[]).await?;
         let what = format!(
-            "disconnect {} ({} mode) and remove everything that is stored of it",
+            "disconnect {} ({} mode) and delete all of its data",
             found.connection_id,
             mode(found.livemode)
         );
-        confirm(&what, self.yes)?;
+        confirm(&what, self.confirmation)?;
         disconnect(&client, &connection, json, self.follow).await
     }
 }
@@ -306,7 +308,7 @@ async fn disconnect(
     }
     let started: Started = understood(answer)?;
     output::print(&format!(
-        "disconnected {connection}; its key is gone, and the job {} removes what is stored",
+        "disconnected {connection}; its key is deleted, and job {} deletes its data",
         started.job_id
     ))?;
     if follow {
@@ -348,10 +350,11 @@ fn shown(connection: &Connection) -> String {
             .map(|at| ("connected", output::instant(at))),
     );
     if let Some(problem) = &connection.problem {
-        lines.push(("problem", problem::of_connection(problem)));
+        let text = words::of_problem(problem, &connection.connection_id);
+        lines.push(("problem", text));
     }
     let warnings = connection.warnings.iter();
-    lines.extend(warnings.map(|warning| ("warning", problem::of_warning(warning))));
+    lines.extend(warnings.map(|warning| ("warning", words::of_warning(warning))));
     let heading = format!(
         "{} ({} mode): {}",
         connection.connection_id,
@@ -370,7 +373,7 @@ fn shown(connection: &Connection) -> String {
 
 fn schedule(connection: &Connection) -> String {
     if connection.paused {
-        return "paused; `stripe-sync connections resume` starts scheduled jobs again".to_owned();
+        return "paused; `stripe-sync connections resume` resumes scheduled jobs".to_owned();
     }
     let every = output::count(connection.sync_interval_minutes, "minute");
     match connection.next_sync_at {
@@ -418,7 +421,7 @@ mod tests {
     }
 
     #[test]
-    fn a_problem_is_told_in_commands() {
+    fn a_problem_is_shown_with_the_command_that_solves_it() {
         let text = shown(&connection(&json!({"status": "error", "problem": {
             "code": "stripe_key_invalid", "since": "2026-11-21T05:00:00Z",
             "detail": "Stripe refuses the key; replace it with PUT /v1/connectors/stripe/acme-stripe-acct_1/key. Expired."}})));

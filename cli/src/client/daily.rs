@@ -3,26 +3,21 @@
 //! The table shows figures; `--json` has what the engine stores besides, net by product and by metadata
 //! value. Absent on purpose: totals, which `revenue` has and which would have to be added up here.
 
-use chrono::NaiveDate;
 use serde_json::Value;
 
 use super::answers::Day;
 use super::requests::understood;
 use super::{Error, Target, completeness, print_json};
-use crate::arguments;
+use crate::arguments::DateRange;
 use crate::output::{self, Column};
 
 /// Show the stored daily aggregates, by currency
 ///
-/// `--json` also has net by product and by metadata value.
+/// `--json` also contains net revenue by product and by metadata value.
 #[derive(Debug, clap::Args)]
 pub struct Daily {
-    /// The first day, in the connection's time zone
-    #[arg(long, value_name = "YYYY-MM-DD", value_parser = arguments::date)]
-    from: Option<NaiveDate>,
-    /// The last day
-    #[arg(long, value_name = "YYYY-MM-DD", value_parser = arguments::date)]
-    to: Option<NaiveDate>,
+    #[command(flatten)]
+    dates: DateRange,
     #[command(flatten)]
     target: Target,
 }
@@ -31,15 +26,10 @@ impl Daily {
     /// Runs the command.
     pub async fn run(self) -> Result<(), Error> {
         let json = self.target.json;
+        let dates = self.dates.query().map_err(Error::Usage)?;
         let (client, connection) = self.target.open().await?;
-        let dates = [("date_from", self.from), ("date_to", self.to)];
-        let dates = dates.map(|(name, date)| (name, date.map(|date| date.to_string())));
         let mut query = vec![("connection_id", connection.as_str())];
-        query.extend(
-            dates
-                .iter()
-                .filter_map(|(name, date)| Some((*name, date.as_deref()?))),
-        );
+        query.extend(dates.iter().map(|(name, date)| (*name, date.as_str())));
         let path = ["v1", "analytics", "stripe", "daily-aggregates"];
         let mut answer: Value = client.get(&path, &query).await?;
         if json {

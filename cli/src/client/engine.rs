@@ -1,13 +1,14 @@
 //! Which engine a command talks to, and how it makes sure of that before it sends a token or a Stripe key.
 //!
-//! The address is `STRIPE_SYNC_URL`, else the one that a running `stripe-sync up` left in `.local` (`running_engines`),
-//! else `http://127.0.0.1:8080`. Whatever answers there is first asked for its name, without any secret. An engine that
-//! was found in `.local` must also prove that it is the one that left the address (`common::identity`); of another nothing
-//! is known beforehand, so its name has to do.
+//! The address is `STRIPE_SYNC_URL`, else the one that a running `stripe-sync up` left in `.local` (`running_engines`).
+//! There is no default address: any program on this machine can listen there and give the engine's name. Whatever answers
+//! is first asked for its name, without any secret. An engine that was found in `.local` must also prove that it is the
+//! one that left the address (`common::identity`); about one that the user named nothing more is known.
 //!
 //! # Failure modes
 //!
 //! - Something else answers, or nothing: the error says what, and nothing was sent but the question.
+//! - No `up` runs in the directory: after a short wait for one started at the same moment, nothing is sent at all.
 //! - An `up` is starting: it is waited for, within bounds.
 //! - The engine restarts while a command runs: it is asked again after each failed request and before each stream.
 //!
@@ -22,7 +23,7 @@ use common::identity::{self, EngineSecret};
 use serde::Deserialize;
 use url::Url;
 
-use super::{DEFAULT_URL, Error, http_client, is_this_machine};
+use super::{Error, is_this_machine};
 use crate::local_files::LocalFiles;
 use crate::running_engines::{RunningEngines, Wait};
 
@@ -47,12 +48,12 @@ struct Answer {
 }
 
 impl Engine {
-    /// The engine of the setting, else the one that runs in the directory, else the one at the default address.
+    /// The engine of the setting, else the one that runs in the directory.
     pub(super) async fn find(setting: Option<Url>, local: &LocalFiles) -> Result<Self, Error> {
         if let Some(base) = setting {
             if base.scheme() == "http" && !is_this_machine(&base) {
                 eprintln!(
-                    "warning: {base} is not encrypted, so others on the way can read the token and the Stripe key; \
+                    "warning: {base} is not encrypted: anyone on the network path can read the token and the Stripe key; \
                      use https://"
                 );
             }
@@ -71,15 +72,11 @@ impl Engine {
                 if !wait.for_readiness(&local.local_dir).await {
                     return Err(Error::UpNotReady(local.local_dir.clone()));
                 }
-                continue;
-            }
-            let engine = Self::at(Url::parse(DEFAULT_URL).expect("the default is a URL"));
-            let http = http_client(&engine.base).map_err(Error::Start)?;
-            match engine.recognise(&http).await {
-                Ok(()) => return Ok(engine),
-                // An `up` that was started at the same moment has not left its address yet.
-                Err(_) if wait.for_appearance().await => {}
-                Err(error) => return Err(error),
+            } else if !wait.for_appearance().await {
+                let directory = &local.local_dir;
+                return Err(Error::NoEngine(
+                    std::path::absolute(directory).unwrap_or_else(|_| directory.clone()),
+                ));
             }
         }
     }
@@ -141,7 +138,10 @@ impl Engine {
         })?;
         let status = response.status();
         if status.is_server_error() {
-            return Err(Error::Strange { url, status });
+            return Err(Error::Strange {
+                base: self.base.clone(),
+                status,
+            });
         }
         if !status.is_success() {
             return Err(Error::AnotherProgram(self.base.clone()));

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::answers::{ChargeRow, Explanation};
 use super::requests::understood;
-use super::{Error, Target, print_json, problem};
+use super::{Error, Target, print_json, words};
 use crate::output::{self, Column};
 
 /// Show why a charge counts or does not
@@ -50,14 +50,16 @@ fn shown(explanation: &Explanation) -> String {
     let mut text = format!(
         "{} {counts}: {} ({reason})",
         output::plain(charge_id),
-        problem::in_commands(&explanation.detail)
+        words::text_or(&explanation.detail, "see --json")
     );
     if let Some(rule) = &explanation.filter_id {
         text.extend(["\n`stripe-sync rules show ", rule, "` shows the rule."]);
     }
-    if explanation.reason == "parked" {
-        text += "\n`stripe-sync parked` shows it.";
-    }
+    text += match reason.as_str() {
+        "parked" => "\n`stripe-sync parked` shows it.",
+        "outside_range" => "\n`stripe-sync sync --lookback-days DAYS` extends the covered range.",
+        _ => "",
+    };
     if !explanation.rows.is_empty() {
         text.extend(["\n\n", &rows_table(&explanation.rows)]);
     }
@@ -131,7 +133,7 @@ mod tests {
             .unwrap(),
         );
         assert!(
-            text.contains("`stripe-sync sync --lookback-days`"),
+            text.contains("`stripe-sync sync --lookback-days DAYS`"),
             "{text}"
         );
     }

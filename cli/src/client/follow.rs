@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use super::answers::{Job, Progress};
 use super::events::Messages;
-use super::{Client, Error, problem};
+use super::{Client, Error, words};
 use crate::output;
 
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -67,7 +67,7 @@ async fn watch(
     *last_news = Instant::now();
     while let Some(piece) = pieces.next().await {
         *last_news = Instant::now();
-        for data in messages.take(&piece.map_err(Error::Unreadable)?) {
+        for data in messages.take(&piece.map_err(Error::unreadable)?) {
             let job: Job = serde_json::from_str(&data).map_err(Error::Message)?;
             if job.status.ended() {
                 return Ok(Some(job));
@@ -86,8 +86,8 @@ fn outcome(job: &Job) -> String {
         (JobStatus::Failed, Some(error)) => {
             format!(
                 "failed after {counts}: {} ({})",
-                problem::in_commands(&error.message),
-                error.code
+                words::of_job_error(error),
+                output::plain(&error.code)
             )
         }
         (status, _) => format!("{} after {counts}", status.as_str()),
@@ -119,8 +119,7 @@ pub(super) fn progress_line(job: &Job) -> String {
             .eta_seconds
             .map(|eta| format!("ETA {}", duration(eta))),
     );
-    let waiting =
-        |error: &JobError| format!("waiting after: {}", problem::in_commands(&error.message));
+    let waiting = |error: &JobError| format!("waiting after: {}", words::of_job_error(error));
     parts.extend(
         job.error
             .as_ref()

@@ -1,10 +1,10 @@
 //! Commands for whoever uses the engine: they speak HTTP with it, with the rights of a token.
 //!
 //! A command makes sure that it talks to the engine before it sends a secret (`engine`). The engine's refusals are
-//! problem documents, shown in the words of the command line: what is wrong, with which flag, and the request's id,
-//! which is in the engine's log too. Nothing is retried but the
-//! watching of a job, which outlives a restart of the engine. What is read of an answer is as little
-//! as a command needs, so that an older client goes on working with a newer engine.
+//! problem documents, shown in the words of the command line (`problem`, `words`): what is wrong, with which flag, and
+//! the request's id, which is in the engine's log too. Nothing is retried except watching a job, which survives a
+//! restart of the engine. A command reads only what it needs of a response, so that an older client keeps working with
+//! a newer engine.
 //!
 //! Absent on purpose: a stored login. The token is a setting like any other.
 
@@ -30,6 +30,7 @@ pub mod status;
 mod stripe_key;
 pub mod sync;
 pub mod whoami;
+pub(crate) mod words;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -44,12 +45,9 @@ pub use problem::Problem;
 
 pub(crate) use answers::Job;
 use engine::Engine;
-pub(crate) use problem::in_commands;
 pub(crate) use requests::understood;
 
 use crate::local_files::{self, LocalFiles};
-
-const DEFAULT_URL: &str = "http://127.0.0.1:8080";
 
 /// Of the engine's limits on a list, the largest.
 const PAGE_SIZE: &str = "1000";
@@ -71,19 +69,26 @@ pub enum Error {
     /// A file under `.local/` could not be used.
     #[error(transparent)]
     LocalFiles(#[from] local_files::Error),
-    /// An `up` starts, and does not come to an end with it.
-    #[error("the `stripe-sync up` in {} is still not ready; look at what it prints", .0.display())]
-    UpNotReady(PathBuf),
-    /// Something answers that does not call itself by the engine's name.
+    /// No address is set, and no `up` runs here.
     #[error(
-        "{0} is not a stripe-sync engine, or an older one, so neither token nor key was sent to it; set \
-         STRIPE_SYNC_URL to the engine's address, or start one with `stripe-sync up`"
+        "no engine is running in this directory ({}). Set STRIPE_SYNC_URL to the engine's address, or start one \
+         here with: stripe-sync up",
+        .0.display()
+    )]
+    NoEngine(PathBuf),
+    /// An `up` takes too long to start.
+    #[error("the `stripe-sync up` in {} is still not ready; its output says why", .0.display())]
+    UpNotReady(PathBuf),
+    /// Something answers that does not give the engine's name.
+    #[error(
+        "{0} is not a stripe-sync engine, or is an older version, so no token or key was sent to it; set \
+         STRIPE_SYNC_URL to the engine's address"
     )]
     AnotherProgram(Url),
     /// Something answers where an `up` of this directory did.
     #[error(
-        "another program answers at {url}, where the `stripe-sync up` in {} listens, so neither token nor key was \
-         sent to it; stop that program and start `stripe-sync up` again",
+        "another program answers at {url}, the address of the `stripe-sync up` in {}, so no token or key was sent to \
+         it; stop that program and restart `stripe-sync up`",
         directory.display()
     )]
     AnotherEngine {
@@ -97,7 +102,7 @@ pub enum Error {
     Start(#[source] reqwest::Error),
     /// Nothing answers.
     #[error(
-        "cannot reach the engine at {url}; is `stripe-sync up` running, and is STRIPE_SYNC_URL right?"
+        "cannot reach the engine at {url}; check that it is running and that STRIPE_SYNC_URL is correct"
     )]
     Unreachable {
         /// Where it was looked for.
@@ -111,43 +116,43 @@ pub enum Error {
     Refused(Box<Problem>),
     /// Something answers that is not the engine.
     #[error(
-        "{url} answered {status} without saying why; is it the engine? STRIPE_SYNC_URL is its address"
+        "{base} answered {status} without giving a reason; check that STRIPE_SYNC_URL is the engine's address"
     )]
     Strange {
-        /// What was asked for.
-        url: Url,
+        /// Its address.
+        base: Url,
         /// What it answered.
         status: StatusCode,
     },
-    /// An answer broke off or was not understood.
-    #[error("the engine's answer could not be read")]
+    /// A response broke off or could not be parsed.
+    #[error("the engine's response could not be read")]
     Unreadable(#[source] reqwest::Error),
-    /// An answer is of a form that is not known here.
-    #[error("the engine's answer was not understood; is it newer than this stripe-sync?")]
+    /// A response is of a form that is not known here.
+    #[error(
+        "the engine's response was not understood; it may be a newer version than this stripe-sync"
+    )]
     Message(#[source] serde_json::Error),
     /// There is nothing to work on.
-    #[error("the organization has no connection yet; make one with `stripe-sync connect`")]
+    #[error("the organization has no connection yet; create one with `stripe-sync connect`")]
     NoConnection,
     /// There is more than one thing to work on.
-    #[error("the organization has more than one connection; choose with --connection:{}", lines(.0))]
+    #[error("the organization has more than one connection; choose one with --connection:{}", lines(.0))]
     ManyConnections(Vec<String>),
     /// There is no job to watch.
     #[error("the connection {0} has no job yet; start one with `stripe-sync sync`")]
     NoJob(String),
     /// There is no job that the command could be about.
-    #[error("no job {0}; `stripe-sync jobs list` shows all jobs, and any may be named by its id")]
+    #[error("no job {0}; `stripe-sync jobs list` shows the ids of all jobs")]
     NoSuchJob(&'static str),
     /// There is no such rule.
     #[error("there is no rule `{0}`; `stripe-sync rules list` shows them")]
     NoSuchRule(String),
-    /// A name says too little.
-    #[error(
-        "several rules are named `{0}`; choose one by its id, as `stripe-sync rules list` shows it"
-    )]
+    /// A name is not unique.
+    #[error("several rules are named `{0}`; give the id, which `stripe-sync rules list` shows")]
     SeveralRules(String),
     /// The token and the command line name different organizations.
     #[error(
-        "the token is one of `{token}`, not of `{given}`; leave out --org, or use a token of `{given}`"
+        "the token belongs to `{token}`, not to `{given}`; omit --org, or use a token of `{given}`"
     )]
     OtherOrganization {
         /// Whose the token is.
@@ -155,14 +160,14 @@ pub enum Error {
         /// What --org says.
         given: String,
     },
-    /// The stored Stripe key is of no use.
-    #[error("the stored key does not serve: {0}")]
-    KeyDoesNotServe(String),
+    /// The stored Stripe key cannot be used.
+    #[error("the stored key does not work: {0}")]
+    KeyDoesNotWork(String),
     /// A person said no.
     #[error("nothing was changed")]
     Declined,
     /// The answer to a question could not be read.
-    #[error("cannot read the answer to the question")]
+    #[error("cannot read the confirmation")]
     ReadAnswer(#[source] std::io::Error),
     /// The watched job did not end well.
     #[error("the job {job_id} {outcome}")]
@@ -176,13 +181,13 @@ pub enum Error {
     #[error("cannot read the Stripe key")]
     ReadKey(#[source] std::io::Error),
     /// The answer could not be written.
-    #[error("cannot write the answer")]
+    #[error("cannot write to standard output")]
     Output(#[from] std::io::Error),
     /// The answer could not be written as JSON.
-    #[error("cannot write the answer as JSON")]
+    #[error("cannot write the response as JSON")]
     Json(#[source] serde_json::Error),
     /// The answer could not be written as CSV.
-    #[error("cannot write the answer as CSV")]
+    #[error("cannot write the response as CSV")]
     Csv(#[from] csv::Error),
 }
 
@@ -194,9 +199,14 @@ fn lines(connections: &[String]) -> String {
 }
 
 impl Error {
+    /// A response that broke off or could not be parsed; its path says nothing to whoever typed a command.
+    fn unreadable(cause: reqwest::Error) -> Self {
+        Self::Unreadable(cause.without_url())
+    }
+
     /// Whether the command line or a setting was at fault, rather than the world.
     pub fn is_usage(&self) -> bool {
-        matches!(self, Self::Settings(_) | Self::Usage(_))
+        matches!(self, Self::Settings(_) | Self::Usage(_) | Self::NoEngine(_))
     }
 
     /// Whether the same question may be answered a little later.
@@ -215,8 +225,7 @@ impl Error {
 /// Where the engine is, and who asks.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Server {
-    /// Where the engine answers [default: where the running `stripe-sync up` of `LOCAL_DIR` does, else
-    /// <http://127.0.0.1:8080>]
+    /// The engine's address [default: that of the `stripe-sync up` running in `LOCAL_DIR`]
     #[arg(
         long,
         visible_alias = "url",
@@ -234,7 +243,7 @@ pub struct Server {
         value_name = "TOKEN"
     )]
     stripe_sync_token: Option<SecretString>,
-    /// A file that holds the `STRIPE_SYNC_TOKEN`
+    /// A file that contains the `STRIPE_SYNC_TOKEN`
     #[arg(long, env = "STRIPE_SYNC_TOKEN_FILE", value_name = "PATH")]
     stripe_sync_token_file: Option<PathBuf>,
 }
@@ -262,7 +271,7 @@ impl Server {
         if let Some(None) = token {
             problems.add(
                 names.0,
-                "is missing; `stripe-sync token create --org ID` makes one",
+                "is missing; `stripe-sync token create --org ID` creates one",
             );
         }
         let (base, token) = problems.finish(base.zip(token.flatten()))?;
@@ -320,13 +329,13 @@ pub(crate) fn print_json(answer: &impl Serialize) -> Result<(), Error> {
     Ok(crate::output::print(&text)?)
 }
 
-/// Which connection a command is about, and how it answers.
+/// Which connection a command is about, and how it prints.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Target {
-    /// The connection, where the organization has more than one
+    /// The connection; required if the organization has more than one
     #[arg(long, value_name = "ID")]
     connection: Option<String>,
-    /// Print the engine's answer as JSON
+    /// Print the engine's response as JSON
     #[arg(long)]
     json: bool,
     #[command(flatten)]

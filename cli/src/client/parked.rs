@@ -1,7 +1,7 @@
-//! `parked`: what Stripe sent in a form that this version does not understand.
+//! `parked`: objects that Stripe sent and that this version could not read or store.
 //!
-//! Such objects are kept as they came and are missing from figures until a version reads them. The
-//! table names them; `--json` has each as Stripe sent it.
+//! They are kept as they came and are missing from figures until a version can read them. The
+//! table lists them; `--json` has each as Stripe sent it.
 
 use serde_json::Value;
 
@@ -11,15 +11,15 @@ use super::{Error, Target, print_json};
 use crate::arguments;
 use crate::output::{self, Column};
 
-/// Show objects of Stripe that could not be read and are missing from figures
+/// Show Stripe objects that could not be read and are missing from figures
 ///
-/// `--json` has each object as Stripe sent it.
+/// `--json` contains each object as Stripe sent it.
 #[derive(Debug, clap::Args)]
 pub struct Parked {
-    /// Only objects of this list: charges, invoices, events and so on
+    /// Only objects of this list, such as charges, invoices or events
     #[arg(long, value_name = "LIST")]
     resource: Option<String>,
-    /// How many at most
+    /// The maximum number, 1 to 10000
     #[arg(long, value_name = "N", default_value = "50", value_parser = arguments::whole_number(1..=10_000))]
     limit: u32,
     #[command(flatten)]
@@ -51,7 +51,7 @@ impl Parked {
 
 fn as_table(objects: &[ParkedObject]) -> String {
     if objects.is_empty() {
-        return "nothing is parked".to_owned();
+        return "no objects are parked".to_owned();
     }
     let rows = objects.iter().map(|object| {
         vec![
@@ -79,7 +79,7 @@ mod tests {
 
     #[test]
     fn parked_objects_are_named_with_the_reason() {
-        assert_eq!(as_table(&[]), "nothing is parked");
+        assert_eq!(as_table(&[]), "no objects are parked");
         let answer = json!([{"resource": "charges", "object_id": "ch_1", "code": "unknown_shape",
             "detail": "missing field `amount`", "parked_at": "2026-11-21T06:15:00Z",
             "raw": "{\"id\": \"ch_1\"}"}]);

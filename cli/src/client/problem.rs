@@ -1,15 +1,14 @@
 //! The engine's refusals, RFC 9457 problem documents, in the words of the command line.
 //!
 //! A document speaks of pointers, parameters and HTTP calls; whoever reads it here typed flags and
-//! knows commands. So parts of a request are named by their flags, and where a code has an advice that
-//! is a command, that advice is given instead of the engine's. A code that is not known here, of a
-//! newer engine for one, is shown as it came.
+//! knows commands. So parts of a request are named by their flags, and where something can be done, the
+//! code decides which command is recommended. What the engine says of a value is shown as it came.
 
 use std::fmt;
 
-use common::connection;
 use serde::Deserialize;
 
+use super::words;
 use crate::output;
 
 /// A problem document. Everything may be missing: something between here and the engine may have
@@ -56,13 +55,13 @@ impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.sentence())?;
         if let Some(code) = &self.code {
-            write!(f, " ({code})")?;
+            write!(f, " ({})", output::plain(code))?;
         }
         for fault in &self.errors {
             write!(f, "\n  {fault}")?;
         }
         match &self.request_id {
-            Some(id) => write!(f, "\n  request {id}"),
+            Some(id) => write!(f, "\n  request {}", output::plain(id)),
             None => Ok(()),
         }
     }
@@ -71,46 +70,57 @@ impl fmt::Display for Problem {
 impl Problem {
     /// What is wrong and what to do about it.
     fn sentence(&self) -> String {
-        let connection = self.connection_id.as_deref().unwrap_or("the connection");
+        let connection = self.connection_id.as_deref().map(output::plain);
+        let connection = connection.as_deref().unwrap_or("CONNECTION");
         let text = match self.code.as_deref() {
             Some("invalid_request" | "filter_regex_unsupported") if !self.errors.is_empty() => {
-                "the engine does not accept this"
+                "the engine rejected the request"
             }
             Some("unauthenticated") => {
-                "the token is not valid here: it was revoked, has expired, or is another engine's; \
-                 `stripe-sync token create --org ID` prints one for STRIPE_SYNC_TOKEN"
+                "the engine does not accept the token: it was revoked, has expired, or belongs to another engine; \
+                 `stripe-sync token create --org ID` creates a new one"
+            }
+            Some("forbidden") => {
+                "the token's role does not allow this; `stripe-sync whoami` shows the role, and `stripe-sync token \
+                 create --org ID` creates a token of role admin"
             }
             Some("not_found") => {
-                "there is nothing of this id in the token's organization; `stripe-sync connections \
-                 list`, `jobs list` and `rules list` show the ids"
-            }
-            Some("method_not_allowed") => {
-                "the engine does not know this command; is it older than this stripe-sync?"
+                "the token's organization has nothing with this id; `stripe-sync connections list`, `stripe-sync \
+                 jobs list` and `stripe-sync rules list` show the ids"
             }
             Some("connection_exists") => {
                 return format!(
-                    "the Stripe account is connected already, as {connection}; `stripe-sync \
-                     connections replace-key --connection {connection}` gives it another key"
+                    "the Stripe account is already connected as {connection}; to replace its key, use `stripe-sync \
+                     connections replace-key --connection {connection}`"
                 );
             }
             Some("connection_deleting") => {
-                return format!(
-                    "what was stored of {connection} is still being removed; connect again in a while"
-                );
+                return format!("the data of {connection} is still being deleted; try again later");
             }
-            Some("too_large") => "this is more than the engine reads at once; make it shorter",
-            Some("cursor_invalid") => "the list cannot be read on; run the command again",
+            Some("too_large") => "the request is too large for the engine; shorten it",
+            Some("cursor_invalid") => {
+                "the list could not be read to its end; run the command again"
+            }
             Some("unavailable") => {
-                "the engine is not ready: its database does not answer or is not migrated; try \
-                 again shortly, or look at the engine's log"
+                "the engine is not ready: its database does not respond or has not been migrated; try again \
+                 shortly, or see the engine's log"
             }
             Some("internal") => {
-                "the engine failed for a reason of its own; its log has the cause under the request"
+                "the engine failed with an internal error; its log has the cause under the request id"
+            }
+            // Not due to anything that was typed.
+            Some(
+                "malformed_json"
+                | "method_not_allowed"
+                | "not_acceptable"
+                | "unsupported_media_type",
+            ) => {
+                "the engine does not know this request; it may be an older version than this stripe-sync"
             }
             _ => {
-                let detail = self.detail.as_deref().or(self.title.as_deref());
-                let detail = detail.unwrap_or("the engine refused without saying why");
-                return in_commands(detail);
+                let title = self.title.as_deref();
+                let title = title.unwrap_or("the engine refused without giving a reason");
+                return words::text_or(self.detail.as_deref().unwrap_or(title), title);
             }
         };
         text.to_owned()
@@ -119,7 +129,7 @@ impl Problem {
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let detail = in_commands(&self.detail);
+        let detail = words::text_or(&self.detail, "is not valid");
         match self.flag() {
             Some(flag) if detail.starts_with("must ") || detail.starts_with("is ") => {
                 write!(f, "{flag} {detail}")
@@ -166,59 +176,6 @@ fn flag(name: &str) -> String {
     }
 }
 
-/// A text of the engine with flags and commands in place of what it says of HTTP.
-pub(crate) fn in_commands(text: &str) -> String {
-    const KEY_CALL: &str = "PUT /v1/connectors/stripe/";
-    let mut text = output::plain(text);
-    while let Some(start) = text.find(KEY_CALL) {
-        let rest = &text[start + KEY_CALL.len()..];
-        let Some((connection, after)) = rest.split_once("/key") else {
-            break;
-        };
-        text = format!(
-            "{}`stripe-sync connections replace-key --connection {connection}`{after}",
-            &text[..start]
-        );
-    }
-    for (name, command) in [
-        ("`lookback_days`", "`stripe-sync sync --lookback-days`"),
-        ("`organization_id`", "--org"),
-        ("date_from", "--from"),
-        ("date_to", "--to"),
-    ] {
-        text = text.replace(name, command);
-    }
-    text
-}
-
-/// What stops a connection, in one line.
-pub(super) fn of_connection(problem: &connection::Problem) -> String {
-    format!(
-        "{} ({}, since {})",
-        in_commands(&problem.detail),
-        problem.code,
-        output::instant(problem.since)
-    )
-}
-
-/// What is missing or odd, in one line.
-pub(super) fn of_warning(warning: &connection::Warning) -> String {
-    let count = warning
-        .count
-        .map(|count| format!(" ({})", output::thousands(count)))
-        .unwrap_or_default();
-    let more = if warning.code == connection::Warning::OBJECTS_PARKED {
-        " `stripe-sync parked` shows them."
-    } else {
-        ""
-    };
-    format!(
-        "{}{count}: {}{more}",
-        output::plain(&warning.resource),
-        in_commands(&warning.detail)
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use api::problem::{ApiError, FieldError};
@@ -237,16 +194,16 @@ mod tests {
                     "code": "invalid_request", "detail": "some values; `errors` names each",
                     "errors": [{"pointer": "/timezone", "detail": "must be the name of a time zone"},
                                {"pointer": "/lookback_days", "detail": "is missing"},
-                               {"parameter": "date_to", "detail": "must not be before date_from"},
+                               {"parameter": "date_to", "detail": "must be a date that exists"},
                                {"parameter": "filter", "pointer": "/conditions/1/value", "detail": "is too long"},
                                {"pointer": "/conditions/0/value", "detail": "unknown"},
                                {"pointer": "", "detail": "a connection has at most 50 rules"}],
                     "request_id": "0190"}"#
             ),
-            "the engine does not accept this (invalid_request)\n  \
+            "the engine rejected the request (invalid_request)\n  \
              --timezone must be the name of a time zone\n  \
              --lookback-days is missing\n  \
-             --to must not be before --from\n  \
+             --to must be a date that exists\n  \
              --filter (condition 2) is too long\n  \
              --condition (number 1): unknown\n  \
              a connection has at most 50 rules\n  \
@@ -257,7 +214,7 @@ mod tests {
     #[test]
     fn a_poor_refusal_is_shown_too() {
         assert_eq!(shown(r#"{"title": "Bad Gateway"}"#), "Bad Gateway");
-        assert_eq!(shown("{}"), "the engine refused without saying why");
+        assert_eq!(shown("{}"), "the engine refused without giving a reason");
     }
 
     /// Every error that the engine has, with texts such as its routes give.
@@ -272,6 +229,7 @@ mod tests {
                     .to_owned(),
             },
             ApiError::NotFound,
+            ApiError::UnknownPath,
             ApiError::MethodNotAllowed,
             ApiError::ConnectionExists {
                 connection_id: connection_id(),
@@ -281,11 +239,13 @@ mod tests {
             },
             ApiError::Conflict { detail: detail() },
             ApiError::TooLarge { limit_bytes: 7 },
+            ApiError::UnsupportedMediaType,
             ApiError::invalid(vec![
                 FieldError::at("/lookback_days", "must be a whole number from 1 to 3650"),
-                FieldError::of("date_to", "must not be before date_from"),
+                FieldError::of("date_to", "must be a date that exists"),
             ]),
             ApiError::CursorInvalid,
+            ApiError::CursorOfAnotherList,
             ApiError::StripeKeyInvalid { detail: detail() },
             ApiError::StripeKeyWrongKind { detail: detail() },
             ApiError::StripePermissionMissing { detail: detail() },
@@ -293,7 +253,17 @@ mod tests {
             ApiError::RateLimited {
                 retry_after_secs: 3,
             },
+            ApiError::TooManyOpen {
+                title: "Too many exports",
+                detail: detail(),
+                retry_after_secs: 3,
+            },
+            ApiError::BodyTimeout { limit_secs: 10 },
+            ApiError::NotAcceptable {
+                available: "JSON".to_owned(),
+            },
             ApiError::StripeUnreachable("gone".into()),
+            ApiError::StripeAccountUnknown("nameless".into()),
             ApiError::Unavailable(None),
             ApiError::Internal("broken".into()),
         ]
@@ -324,23 +294,5 @@ mod tests {
             }
             assert!(text.contains(error.code()), "{text}");
         }
-    }
-
-    #[test]
-    fn texts_of_the_engine_name_commands() {
-        assert_eq!(
-            in_commands(
-                "Replace it with PUT /v1/connectors/stripe/acme-stripe-acct_1/key. Expired."
-            ),
-            "Replace it with `stripe-sync connections replace-key --connection acme-stripe-acct_1`. Expired."
-        );
-        assert_eq!(
-            in_commands("a larger `lookback_days` covers it"),
-            "a larger `stripe-sync sync --lookback-days` covers it"
-        );
-        assert_eq!(
-            in_commands("PUT /v1/connectors/stripe/"),
-            "PUT /v1/connectors/stripe/"
-        );
     }
 }

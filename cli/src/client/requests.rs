@@ -159,10 +159,13 @@ impl Client {
         if response.status().is_success() {
             return Ok(response);
         }
-        let (status, url) = (response.status(), response.url().clone());
+        let status = response.status();
         match response.json::<Problem>().await {
             Ok(problem) => Err(Error::Refused(Box::new(problem))),
-            Err(_) => Err(Error::Strange { url, status }),
+            Err(_) => Err(Error::Strange {
+                base: self.engine.base().clone(),
+                status,
+            }),
         }
     }
 }
@@ -179,7 +182,7 @@ fn only_one(mut ids: Vec<String>) -> Result<String, Error> {
 }
 
 async fn read<T: DeserializeOwned>(response: Response) -> Result<T, Error> {
-    response.json().await.map_err(Error::Unreadable)
+    response.json().await.map_err(Error::unreadable)
 }
 
 /// What a command needs of an answer that was kept whole for `--json`.

@@ -5,35 +5,30 @@
 //! is said below it: in JSON as the engine says it, beside CSV on standard error. Absent on purpose: any
 //! arithmetic on amounts; the totals are the engine's.
 
-use chrono::NaiveDate;
 use common::csv_cell::guard_formula;
 use serde_json::{Value, json};
 
 use super::answers::{AnalysisPage, Figures, Group, Note};
 use super::condition::{self, Given};
 use super::{Client, Error, PAGE_SIZE, Server, completeness, print_json};
-use crate::arguments;
+use crate::arguments::DateRange;
 use crate::output::{self, Column};
 
-/// Show revenue in groups, with totals for each currency
+/// Show revenue by group, with a total for each currency
 #[derive(Debug, clap::Args)]
 pub struct Revenue {
     /// day, week, month, currency, product, price, customer, or metadata:SOURCE.KEY such as
     /// metadata:charge.tier; a SOURCE is charge, product, price or customer
     #[arg(long, value_name = "GROUP", default_value = "day", value_parser = group_by)]
     by: String,
-    /// The first day, in the connection's time zone
-    #[arg(long, value_name = "YYYY-MM-DD", value_parser = arguments::date)]
-    from: Option<NaiveDate>,
-    /// The last day
-    #[arg(long, value_name = "YYYY-MM-DD", value_parser = arguments::date)]
-    to: Option<NaiveDate>,
-    /// Count only what matches, such as charge.tier=gold; again for each condition, all of which must
-    /// hold
+    #[command(flatten)]
+    dates: DateRange,
+    /// Count only matching charges, such as charge.tier=gold; may be repeated, and all conditions must
+    /// match
     #[arg(long, value_name = "CONDITION", value_parser = condition::given,
-          long_help = format!("Count only what matches; again for each condition, all of which must hold.\n\n{}", condition::HELP))]
+          long_help = format!("Count only matching charges; may be repeated, and all conditions must match.\n\n{}", condition::HELP))]
     filter: Vec<Given>,
-    /// One --filter that holds is enough
+    /// Count charges that match any one --filter
     #[arg(long, requires = "filter")]
     any: bool,
     /// Print JSON, amounts in minor units
@@ -42,7 +37,7 @@ pub struct Revenue {
     /// Print CSV, amounts in minor units
     #[arg(long)]
     csv: bool,
-    /// The connection, where the organization has more than one
+    /// The connection; required if the organization has more than one
     #[arg(long, value_name = "ID")]
     connection: Option<String>,
     #[command(flatten)]
@@ -63,7 +58,7 @@ fn group_by(text: &str) -> Result<String, String> {
         return Ok(text.to_owned());
     }
     Err(format!(
-        "must be {} or metadata:SOURCE.KEY, SOURCE being {}",
+        "must be {} or metadata:SOURCE.KEY, where SOURCE is {}",
         plain.join(", "),
         SOURCES.join(", ")
     ))
@@ -81,16 +76,12 @@ struct Analysis {
 impl Revenue {
     /// Runs the command.
     pub async fn run(mut self) -> Result<(), Error> {
-        if let (Some(from), Some(to)) = (self.from, self.to)
-            && from > to
-        {
-            return Err(Error::Usage("--to must not be before --from".to_owned()));
-        }
+        let dates = self.dates.query().map_err(Error::Usage)?;
         let filter = condition::combined(std::mem::take(&mut self.filter), self.any)?;
         let filter = filter.map(|predicate| json!(predicate).to_string());
         let client = self.server.clone().client().await?;
         let connection = client.connection_id(self.connection.take()).await?;
-        let analysis = self.analyse(&client, &connection, filter).await?;
+        let analysis = self.analyse(&client, &connection, dates, filter).await?;
         if self.json {
             let mut answer = json!({
                 "totals": analysis.totals, "groups": analysis.groups, "notes": analysis.notes,
@@ -125,6 +116,7 @@ impl Revenue {
         &self,
         client: &Client,
         connection: &str,
+        dates: Vec<(&'static str, String)>,
         filter: Option<String>,
     ) -> Result<Analysis, Error> {
         let mut query = vec![
@@ -132,8 +124,7 @@ impl Revenue {
             ("group_by", self.by.clone()),
             ("limit", PAGE_SIZE.to_owned()),
         ];
-        query.extend(self.from.map(|date| ("date_from", date.to_string())));
-        query.extend(self.to.map(|date| ("date_to", date.to_string())));
+        query.extend(dates);
         query.extend(filter.map(|filter| ("filter", filter)));
         let mut analysis = Analysis::default();
         let mut cursor: Option<String> = None;

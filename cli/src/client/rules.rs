@@ -14,22 +14,23 @@ use super::confirm::confirm;
 use super::explain::rows_table;
 use super::requests::{NOTHING, understood};
 use super::{Client, Error, Target, follow, print_json};
+use crate::arguments::Confirmation;
 use crate::output::{self, Column};
 
-/// Rules: which charges count
+/// List, create, preview, change and delete the rules that decide which charges count
 #[derive(Debug, clap::Subcommand)]
 pub enum Rules {
     /// Show the rules of a connection, oldest first
     List(List),
-    /// Show a rule with its conditions, one a line
+    /// Show a rule with its conditions, one per line
     Show(Show),
-    /// Make a rule and apply it to what is stored
+    /// Create a rule and apply it to stored charges
     Create(Create),
-    /// Show what conditions would match; stores nothing
+    /// Show what conditions would match, without storing anything
     Preview(Preview),
-    /// Change a rule; what is not given stays
+    /// Change a rule; anything not given stays as it is
     Change(Change),
-    /// Delete a rule and apply the others to what is stored
+    /// Delete a rule and apply the remaining rules to stored charges
     Delete(Delete),
 }
 
@@ -50,25 +51,25 @@ pub struct Show {
     target: Target,
 }
 
-/// What to make.
+/// What to create.
 #[derive(Debug, clap::Args)]
 pub struct Create {
-    /// A name for people
+    /// The rule's name
     #[arg(long, value_parser = NonEmptyStringValueParser::new())]
     name: String,
-    /// include keeps only charges that match (some include rule); exclude keeps matching ones out
+    /// include: only charges that match an include rule count; exclude: matching charges do not count
     #[arg(long, value_name = "ACTION", default_value = "include", value_parser = actions())]
     action: String,
-    /// What a charge must match, such as country=DE; again for each condition
+    /// What a charge must match, such as country=DE; may be repeated
     #[arg(long, required = true, value_name = "CONDITION", value_parser = condition::given, long_help = conditions_help())]
     condition: Vec<Given>,
-    /// One condition that holds is enough, not all
+    /// A charge that matches any one of the conditions matches
     #[arg(long)]
     any: bool,
-    /// Make it without any effect for now
+    /// Create the rule without activating it
     #[arg(long)]
     inactive: bool,
-    /// Watch the job that applies it
+    /// Watch the job that applies the rule
     #[arg(long, conflicts_with = "json")]
     follow: bool,
     #[command(flatten)]
@@ -78,10 +79,10 @@ pub struct Create {
 /// What to try.
 #[derive(Debug, clap::Args)]
 pub struct Preview {
-    /// What a charge must match, such as country=DE; again for each condition
+    /// What a charge must match, such as country=DE; may be repeated
     #[arg(long, required = true, value_name = "CONDITION", value_parser = condition::given, long_help = conditions_help())]
     condition: Vec<Given>,
-    /// One condition that holds is enough, not all
+    /// A charge that matches any one of the conditions matches
     #[arg(long)]
     any: bool,
     #[command(flatten)]
@@ -95,25 +96,25 @@ pub struct Change {
     /// The rule's id or name
     #[arg(value_name = "RULE")]
     rule: String,
-    /// Another name
+    /// New name
     #[arg(long, value_parser = NonEmptyStringValueParser::new())]
     name: Option<String>,
-    /// Another action
+    /// New action
     #[arg(long, value_name = "ACTION", value_parser = actions())]
     action: Option<String>,
-    /// Other conditions in place of all there are; again for each condition
+    /// New conditions, which replace all existing ones; may be repeated
     #[arg(long, value_name = "CONDITION", value_parser = condition::given, long_help = conditions_help())]
     condition: Vec<Given>,
-    /// One condition that holds is enough
+    /// A charge that matches any one of the conditions matches
     #[arg(long)]
     any: bool,
-    /// Every condition must hold
+    /// A charge must match all conditions
     #[arg(long, conflicts_with = "any")]
     all: bool,
-    /// Let the rule have effect
+    /// Activate the rule
     #[arg(long)]
     activate: bool,
-    /// Let the rule have no effect
+    /// Deactivate the rule
     #[arg(long, conflicts_with = "activate")]
     deactivate: bool,
     /// Watch the job that applies the change
@@ -129,10 +130,9 @@ pub struct Delete {
     /// The rule's id or name
     #[arg(value_name = "RULE")]
     rule: String,
-    /// Do it without being asked
-    #[arg(long)]
-    yes: bool,
-    /// Watch the job that applies the other rules
+    #[command(flatten)]
+    confirmation: Confirmation,
+    /// Watch the job that applies the remaining rules
     #[arg(long, conflicts_with = "json")]
     follow: bool,
     #[command(flatten)]
@@ -145,7 +145,7 @@ fn actions() -> PossibleValuesParser {
 
 fn conditions_help() -> String {
     format!(
-        "What a charge must match; again for each condition.\n\n{}",
+        "What a charge must match; may be repeated.\n\n{}",
         condition::HELP
     )
 }
@@ -255,8 +255,8 @@ impl Change {
         }
         if body.is_empty() {
             return Err(Error::Usage(
-                "nothing to change was given; give --name, --action, --condition, --any, --all, \
-                 --activate or --deactivate"
+                "no change was given; use --name, --action, --condition, --any, --all, --activate or \
+                 --deactivate"
                     .to_owned(),
             ));
         }
@@ -278,7 +278,7 @@ impl Delete {
         let (client, connection) = self.target.open().await?;
         let rule: Rule = understood(find(&client, &connection, &self.rule).await?)?;
         let what = format!("delete the rule `{}`", output::plain(&rule.name));
-        confirm(&what, self.yes)?;
+        confirm(&what, self.confirmation)?;
         let path = ["v1", "connectors", &connection, "filters", &rule.filter_id];
         let (_, answer): (_, Value) = client.call(Method::DELETE, &path, NOTHING).await?;
         if json {
@@ -321,8 +321,8 @@ fn choose(rules: Vec<Value>, wanted: &str) -> Result<Value, Error> {
 /// Says what was done to a rule, and watches the job that applies it.
 async fn tell(client: &Client, done: &str, rule: Rule, watch: bool) -> Result<(), Error> {
     let then = match &rule.job_id {
-        Some(job) => format!("job {job} applies the rules to what is stored"),
-        None => "no figure changes".to_owned(),
+        Some(job) => format!("job {job} applies the rules to stored charges"),
+        None => "no figures change".to_owned(),
     };
     let name = output::plain(&rule.name);
     output::print(&format!("{done} rule {} ({name}); {then}", rule.filter_id))?;
@@ -334,7 +334,7 @@ async fn tell(client: &Client, done: &str, rule: Rule, watch: bool) -> Result<()
 
 fn as_table(rules: &[Rule]) -> String {
     if rules.is_empty() {
-        return "there are no rules: every succeeded and captured charge counts".to_owned();
+        return "there are no rules: every succeeded, captured charge counts".to_owned();
     }
     let rows = rules.iter().map(|rule| {
         vec![
@@ -371,10 +371,10 @@ fn shown(rule: &Rule) -> String {
         ("rule", rule.filter_id.clone()),
         ("action", rule.action.clone()),
         (
-            "holds when",
+            "matches if",
             match rule.operator.as_str() {
-                "OR" => "any condition holds".to_owned(),
-                _ => "every condition holds".to_owned(),
+                "OR" => "any condition matches".to_owned(),
+                _ => "all conditions match".to_owned(),
             },
         ),
     ];
@@ -395,7 +395,7 @@ fn previewed(preview: &RulePreview) -> String {
         revenue.join(", ")
     };
     let mut text = format!(
-        "matches {} of {}, which brought {revenue}",
+        "matches {} of {}, with revenue of {revenue}",
         output::thousands(preview.matched_charges),
         output::count(preview.total_charges, "charge")
     );
@@ -405,10 +405,7 @@ fn previewed(preview: &RulePreview) -> String {
     if preview.sample.is_empty() {
         return text;
     }
-    format!(
-        "{text}\n\nThe newest of them:\n{}",
-        rows_table(&preview.sample)
-    )
+    format!("{text}\n\nThe newest:\n{}", rows_table(&preview.sample))
 }
 
 #[cfg(test)]
@@ -436,7 +433,7 @@ mod tests {
             "no tests: not active\n  \
              rule        1\n  \
              action      exclude\n  \
-             holds when  any condition holds\n  \
+             matches if  any condition matches\n  \
              condition   country in DE,FR\n  \
              condition   charge.tier=gold\n  \
              created     2026-11-21T06:00:00Z"
@@ -462,7 +459,7 @@ mod tests {
         .unwrap();
         assert_eq!(
             previewed(&preview),
-            "matches 12 of 1,200 charges, which brought 1.00 EUR, 1,234.56 USD"
+            "matches 12 of 1,200 charges, with revenue of 1.00 EUR, 1,234.56 USD"
         );
     }
 }

@@ -5,22 +5,22 @@ use serde_json::Value;
 
 use super::answers::{Connection, Job, Page, SyncStatus};
 use super::connections::mode;
-use super::{Client, Error, Server, follow, print_json, problem};
+use super::{Client, Error, Server, follow, print_json, words};
 use crate::output::{self, instant};
 
-/// Show how the connections are doing
+/// Show the state of the connections
 #[derive(Debug, clap::Args)]
 pub struct Status {
     /// Only this connection
     #[arg(long, value_name = "ID")]
     connection: Option<String>,
-    /// Watch a job until it ends: the running one, else the one that is next, else the newest
+    /// Watch a job until it ends: the running job, or else the next pending one, or else the newest
     #[arg(long)]
     follow: bool,
     /// With --follow: watch this job
     #[arg(long, value_name = "ID", requires = "follow")]
     job: Option<String>,
-    /// Print the engine's answers as JSON, one for each connection
+    /// Print the engine's responses as JSON, one for each connection
     #[arg(long, conflicts_with = "follow")]
     json: bool,
     #[command(flatten)]
@@ -99,7 +99,10 @@ fn describe(connection: &Connection, status: &SyncStatus) -> String {
     let mut line =
         |name: &str, value: String| text.extend(["  ", &format!("{name:<9} {value}"), "\n"]);
     if let Some(problem) = &status.problem {
-        line("problem", problem::of_connection(problem));
+        line(
+            "problem",
+            words::of_problem(problem, &connection.connection_id),
+        );
     }
     line("charges", output::thousands(status.state.charges_synced));
     let revenue = status
@@ -136,7 +139,7 @@ fn describe(connection: &Connection, status: &SyncStatus) -> String {
         line("next job", instant(at));
     }
     for warning in &status.warnings {
-        line("warning", problem::of_warning(warning));
+        line("warning", words::of_warning(warning));
     }
     text
 }

@@ -13,7 +13,7 @@ use crate::secret_input;
 /// Where the key is.
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct KeySource {
-    /// A file that holds the Stripe key
+    /// A file that contains the Stripe key
     #[arg(
         long,
         visible_alias = "stripe-api-key-file",
@@ -41,7 +41,7 @@ impl KeySource {
         let typed = secret_input::read_line("Stripe key").map_err(Error::ReadKey)?;
         if typed.expose_secret().is_empty() {
             return Err(Error::Usage(
-                "no Stripe key was given; set STRIPE_API_KEY, give --api-key-file, or pipe it in"
+                "no Stripe key was given; set STRIPE_API_KEY, use --api-key-file, or pipe it in"
                     .to_owned(),
             ));
         }

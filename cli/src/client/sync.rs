@@ -15,20 +15,20 @@ use crate::output;
 /// Start a sync job now
 #[derive(Debug, clap::Args)]
 pub struct Sync {
-    /// The connection, where the organization has more than one
+    /// The connection; required if the organization has more than one
     #[arg(long, value_name = "ID")]
     connection: Option<String>,
-    /// Read everything again, not just what changed
+    /// Read the whole history again, not only changes
     #[arg(long)]
     full: bool,
-    /// Cover so many days before connecting, 1 to 3650; more than now widens what is covered, fewer
-    /// change nothing
+    /// Extend the covered history to this many days before the connection was created, 1 to 3650; a
+    /// smaller number than before changes nothing
     #[arg(long, value_name = "DAYS", value_parser = arguments::lookback_days)]
     lookback_days: Option<u32>,
     /// Watch the job until it ends
     #[arg(long)]
     follow: bool,
-    /// Print JSON: the job, and whether it was started rather than found
+    /// Print JSON: the job, and whether it is new
     #[arg(long, conflicts_with = "follow")]
     json: bool,
     #[command(flatten)]

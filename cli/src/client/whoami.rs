@@ -7,10 +7,10 @@ use super::requests::understood;
 use super::{Error, Server, print_json};
 use crate::output;
 
-/// Show whose the token is and what it may do
+/// Show the token's organization, role and expiry
 #[derive(Debug, clap::Args)]
 pub struct Whoami {
-    /// Print the engine's answer as JSON
+    /// Print the engine's response as JSON
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -31,8 +31,8 @@ impl Whoami {
 
 fn shown(token: &Token) -> String {
     let may = match token.role.as_str() {
-        "admin" => "admin (changes things)",
-        "analyst" => "analyst (reads, and previews rules)",
+        "admin" => "admin (may change everything)",
+        "analyst" => "analyst (may read, and preview rules)",
         other => other,
     };
     let expires = token.expires_at.map_or("never".to_owned(), output::instant);
@@ -60,7 +60,7 @@ mod tests {
         assert_eq!(
             shown(&understood(token).unwrap()),
             "token ci\n  organization  acme (Acme Inc.)\n  \
-             role          analyst (reads, and previews rules)\n  expires       never"
+             role          analyst (may read, and preview rules)\n  expires       never"
         );
     }
 }

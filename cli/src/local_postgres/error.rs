@@ -17,7 +17,7 @@ pub enum Error {
     NotInstalled,
     /// The data needs the major version that made it.
     #[error(
-        "the data in {} was made by PostgreSQL {version}, which is not installed any more: install it again, or move the directory away to start afresh",
+        "the data in {} was created by PostgreSQL {version}, which is no longer installed: install it again, or move the directory away to start over",
         data.display()
     )]
     VersionGone {
@@ -33,7 +33,7 @@ pub enum Error {
     NobodyToRunIt,
     /// The data was made by somebody else.
     #[error(
-        "the data in {} belongs to another user (number {owner}): run this as that user, or move the directory away to start afresh",
+        "the data in {} belongs to another user (number {owner}): run this as that user, or move the directory away to start over",
         data.display()
     )]
     NotOurs {
@@ -59,7 +59,7 @@ pub enum Error {
         source: io::Error,
     },
     /// `initdb` ran and failed.
-    #[error("initdb could not make a cluster in {}: {output}", data.display())]
+    #[error("initdb could not create a cluster in {}: {output}", data.display())]
     Initialize {
         /// Where it worked.
         data: PathBuf,
@@ -67,7 +67,7 @@ pub enum Error {
         output: String,
     },
     /// The server ended instead of starting.
-    #[error("PostgreSQL ended while it started; {} ends with: {tail}", log.display())]
+    #[error("PostgreSQL exited during startup; {} ends with: {tail}", log.display())]
     Ended {
         /// Its log.
         log: PathBuf,

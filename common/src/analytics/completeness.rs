@@ -13,6 +13,7 @@ use sqlx::PgConnection;
 use utoipa::ToSchema;
 
 use super::daily::Version;
+use super::queries;
 use crate::connection::{self, covered_from};
 use crate::db::Error;
 use crate::sync::Span;
@@ -66,21 +67,7 @@ pub async fn standing(
     organization: &OrganizationId,
     connection_id: &str,
 ) -> Result<Option<Standing>, Error> {
-    let row = sqlx::query!(
-        r#"SELECT version.written_by AS "written_by?", connection.created_at, connection.timezone,
-                  connection.lookback_days, state.covered_from AS "covered_from?", state.covered_to AS "covered_to?",
-                  state.full_synced_at IS NOT NULL AS "full_synced!",
-                  (SELECT COUNT(*) FROM stripe_parked_objects AS parked
-                   WHERE parked.organization_id = $1 AND parked.connection_id = $2) AS "parked_objects!"
-           FROM platform_connections AS connection
-           LEFT JOIN stripe_aggregate_versions AS version USING (organization_id, connection_id)
-           LEFT JOIN stripe_sync_state AS state USING (organization_id, connection_id)
-           WHERE organization_id = $1 AND connection_id = $2 AND connection.deleting_at IS NULL"#,
-        organization.as_str(),
-        connection_id
-    )
-    .fetch_optional(conn)
-    .await?;
+    let row = queries::standing(conn, organization, connection_id).await?;
     let Some(row) = row else {
         return Ok(None);
     };

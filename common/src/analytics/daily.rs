@@ -15,6 +15,7 @@ use sqlx::types::Json;
 use sqlx::{Decode, PgConnection, Postgres, Type};
 use utoipa::ToSchema;
 
+use super::queries;
 use crate::db::Error;
 use crate::tenant::OrganizationId;
 
@@ -61,7 +62,7 @@ pub struct Version(pub(super) Option<i64>);
 
 /// JSON as it is stored, neither parsed nor written by PostgreSQL or here.
 #[derive(Debug)]
-struct JsonText(String);
+pub(super) struct JsonText(String);
 
 impl Type<Postgres> for JsonText {
     fn type_info() -> PgTypeInfo {
@@ -92,21 +93,7 @@ pub async fn hand_out(
     (from, to): (Option<NaiveDate>, Option<NaiveDate>),
     mut take: impl FnMut(Vec<u8>),
 ) -> Result<(), Error> {
-    let mut rows = sqlx::query!(
-        // In the order of the key, so that nothing is sorted: a sort would hold, and soon spill, all of it.
-        r#"SELECT date, to_json(currency)::TEXT AS "currency!", charges, units, gross, refunded,
-                  revenue_by_product AS "revenue_by_product: JsonText",
-                  top_metadata_values AS "top_metadata_values: JsonText"
-           FROM stripe_daily_aggregates
-           WHERE organization_id = $1 AND connection_id = $2 AND charges > 0
-             AND ($3::DATE IS NULL OR date >= $3) AND ($4::DATE IS NULL OR date <= $4)
-           ORDER BY date, currency"#,
-        organization.as_str(),
-        connection_id,
-        from,
-        to
-    )
-    .fetch(conn);
+    let mut rows = queries::days(conn, organization, connection_id, (from, to));
     let mut text = String::from("[");
     let mut separator = "";
     while let Some(row) = rows.try_next().await? {

@@ -9,6 +9,7 @@
 
 pub mod completeness;
 pub mod daily;
+mod queries;
 pub mod refresh;
 pub mod report;
 pub mod rows;

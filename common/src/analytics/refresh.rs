@@ -6,27 +6,15 @@
 //! changes nothing. What comes out the same is not written.
 //!
 //! A key is left out of the sums by value on days on which they would not be sums: see `MAX_VALUES`,
-//! `FEW_VALUES` and `MAX_VALUE_BYTES`. `omitted_keys` says so, `stripe_omitted_values` has a hash of each of
+//! `FEW_VALUES` and `MAX_VALUE_BYTES` in `queries`. `omitted_keys` says so, `stripe_omitted_values` has a hash of each of
 //! its values, and days that may have the value that is asked for are read from rows.
 
 use chrono::NaiveDate;
 use sqlx::PgConnection;
 
+use super::queries;
 use crate::db::Error;
 use crate::tenant::OrganizationId;
-
-/// Distinct values of a metadata key on one day and currency beyond which it is an identifier rather
-/// than something to slice by, and is left out.
-const MAX_VALUES: i64 = 1_000;
-/// Beyond so many values, fewer than two charges a value make a key an identifier as well: its sums would
-/// be as many as the rows.
-const FEW_VALUES: i64 = 20;
-/// A key with a longer value is text; an index takes no entry beyond 2,700 bytes.
-const MAX_VALUE_BYTES: i32 = 1_000;
-/// The same for `charge.` and a key; Stripe's have at most 40 characters.
-const MAX_KEY_BYTES: i32 = 250;
-/// Values shown of each metadata key.
-const TOP_VALUES: i64 = 10;
 
 /// What to do about days that another transaction is making anew.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,285 +44,16 @@ pub async fn refresh_days(
     among: Option<&[NaiveDate]>,
     taken: Taken,
 ) -> Result<Refreshed, Error> {
-    let days = take(conn, organization, connection_id, limit, among, taken).await?;
+    let days =
+        queries::take_stale_days(conn, organization, connection_id, limit, among, taken).await?;
     let charges = if days.is_empty() {
         0
     } else {
-        // The sums of the days of one transaction fit here, and not into the default of 4 MB.
-        sqlx::query!("SELECT set_config('work_mem', '64MB', TRUE)")
-            .fetch_one(&mut *conn)
-            .await?;
-        store(conn, organization, connection_id, &days).await?
+        queries::allow_memory(&mut *conn).await?;
+        queries::store_sums(conn, organization, connection_id, &days).await?
     };
     Ok(Refreshed {
         days: days.len(),
         charges,
     })
-}
-
-async fn take(
-    conn: &mut PgConnection,
-    organization: &OrganizationId,
-    connection_id: &str,
-    limit: i64,
-    among: Option<&[NaiveDate]>,
-    taken: Taken,
-) -> Result<Vec<NaiveDate>, Error> {
-    // Materialized, since a limited subquery may otherwise run once for each row and take them all.
-    let query = match taken {
-        Taken::Await => sqlx::query_scalar!(
-            "WITH oldest AS MATERIALIZED (
-                 SELECT date FROM stripe_stale_days
-                 WHERE organization_id = $1 AND connection_id = $2
-                   AND ($4::DATE[] IS NULL OR date = ANY($4))
-                 ORDER BY date LIMIT $3 FOR UPDATE)
-             DELETE FROM stripe_stale_days AS stale USING oldest
-             WHERE stale.organization_id = $1 AND stale.connection_id = $2 AND stale.date = oldest.date
-             RETURNING stale.date",
-            organization.as_str(),
-            connection_id,
-            limit,
-            among as Option<&[NaiveDate]>
-        )
-        .fetch_all(conn)
-        .await,
-        Taken::Skip => sqlx::query_scalar!(
-            "WITH oldest AS MATERIALIZED (
-                 SELECT date FROM stripe_stale_days
-                 WHERE organization_id = $1 AND connection_id = $2
-                   AND ($4::DATE[] IS NULL OR date = ANY($4))
-                 ORDER BY date LIMIT $3 FOR UPDATE SKIP LOCKED)
-             DELETE FROM stripe_stale_days AS stale USING oldest
-             WHERE stale.organization_id = $1 AND stale.connection_id = $2 AND stale.date = oldest.date
-             RETURNING stale.date",
-            organization.as_str(),
-            connection_id,
-            limit,
-            among as Option<&[NaiveDate]>
-        )
-        .fetch_all(conn)
-        .await,
-    };
-    Ok(query?)
-}
-
-/// Stores the sums of these days where they differ from what is stored; how many charges are stored on
-/// them.
-///
-/// A charge counts or not as a whole, its lines share its day, currency and customer, and one of them is
-/// line 0, so lines of that number count charges. Lines of one charge may differ in product and price:
-/// values that line 0 does not have are counted apart (`further`).
-///
-/// Each metadata of a customer, product or price is opened once a day, by its text: as JSONB, 1 and 1.0
-/// would be one. What could be a join with a CTE is `NOT IN`, which is one hash table whatever PostgreSQL
-/// believes the CTE to have; what is joined is materialized, or it may be made anew for each row.
-#[expect(
-    clippy::too_many_lines,
-    reason = "one statement, so that the rows are read as of one moment"
-)]
-async fn store(
-    conn: &mut PgConnection,
-    organization: &OrganizationId,
-    connection_id: &str,
-    days: &[NaiveDate],
-) -> Result<i64, Error> {
-    let stored = sqlx::query!(
-        r#"WITH line AS (
-               SELECT date, currency, line_no, counted, units, gross, refunded,
-                      COALESCE(product_id, 'none') AS product_id, customer_metadata::TEXT AS customer,
-                      CASE WHEN product_id IS NOT NULL THEN product_metadata::TEXT END AS product,
-                      CASE WHEN price_id IS NOT NULL THEN price_metadata::TEXT END AS price
-               FROM stripe_revenue_data
-               WHERE organization_id = $1 AND connection_id = $2 AND date = ANY($3)
-           ), parts AS MATERIALIZED (
-               SELECT date, currency, GROUPING(product_id, customer, product, price) AS part, product_id,
-                      customer, product, price,
-                      COUNT(*) FILTER (WHERE line_no = 0) AS charges_stored,
-                      COUNT(*) FILTER (WHERE line_no = 0 AND counted) AS charges,
-                      COUNT(*) FILTER (WHERE counted) AS lines,
-                      COALESCE(SUM(units) FILTER (WHERE counted), 0)::BIGINT AS units,
-                      COALESCE(SUM(gross) FILTER (WHERE counted), 0)::BIGINT AS gross,
-                      COALESCE(SUM(refunded) FILTER (WHERE counted), 0)::BIGINT AS refunded
-               FROM line
-               GROUP BY GROUPING SETS ((date, currency), (date, currency, product_id), (date, currency, customer),
-                                       (date, currency, product), (date, currency, price))
-           ), charge_values AS (
-               SELECT date, currency, 'charge.' || key AS key_path, value,
-                      COUNT(*) FILTER (WHERE line_no = 0) AS charges, SUM(units)::BIGINT AS units,
-                      SUM(gross)::BIGINT AS gross, SUM(refunded)::BIGINT AS refunded
-               FROM stripe_revenue_data CROSS JOIN LATERAL jsonb_each_text(charge_metadata)
-               WHERE organization_id = $1 AND connection_id = $2 AND date = ANY($3) AND counted
-                 AND value IS NOT NULL
-               GROUP BY date, currency, key, value
-           ), further AS (
-               SELECT line.date, line.currency, line.charge_id, object.source,
-                      jsonb_each_text(object.metadata) AS entry, object.first
-               FROM stripe_revenue_data AS line
-               JOIN stripe_revenue_data AS first USING (organization_id, connection_id, charge_id)
-               CROSS JOIN LATERAL (VALUES ('product.', line.product_metadata, first.product_metadata),
-                                          ('price.', line.price_metadata, first.price_metadata))
-                   AS object (source, metadata, first)
-               WHERE organization_id = $1 AND connection_id = $2 AND line.date = ANY($3) AND line.line_no <> 0
-                 AND line.counted AND first.date = ANY($3) AND first.line_no = 0
-                 -- So that the rows are not read twice more where charges have one line each.
-                 AND (SELECT bool_or(lines > charges) FROM parts WHERE part = 15)
-           ), object_values AS (
-               SELECT date, currency, source || key AS key_path, value,
-                      SUM(charges)::BIGINT AS charges, SUM(units)::BIGINT AS units, SUM(gross)::BIGINT AS gross,
-                      SUM(refunded)::BIGINT AS refunded
-               FROM (SELECT date, currency, source, (entry).key, (entry).value, charges, units, gross, refunded
-                     FROM (SELECT date, currency,
-                                  CASE part WHEN 11 THEN 'customer.' WHEN 13 THEN 'product.' ELSE 'price.' END
-                                      AS source,
-                                  jsonb_each_text(COALESCE(customer, product, price)::JSONB) AS entry,
-                                  charges, units, gross, refunded
-                           FROM parts WHERE part IN (11, 13, 14) AND lines > 0) AS of_line_0
-                     UNION ALL
-                     SELECT date, currency, source, key, value, 1, 0, 0, 0
-                     FROM (SELECT DISTINCT date, currency, charge_id, source, (entry).key, (entry).value FROM further
-                           WHERE first ->> (entry).key IS DISTINCT FROM (entry).value) AS of_others) AS entries
-               WHERE value IS NOT NULL
-               GROUP BY date, currency, source, key, value
-           ), metadata_values AS MATERIALIZED (
-               SELECT * FROM charge_values UNION ALL SELECT * FROM object_values
-           ), metadata_keys AS MATERIALIZED (
-               SELECT date, currency, key_path, COUNT(*) <= $5 AS shown,
-                      COUNT(*) <= $5 AND MAX(octet_length(value)) <= $6 AND octet_length(key_path) <= $7
-                          AND (COUNT(*) <= $8 OR COUNT(*) * 2 <= SUM(charges)) AS kept
-               FROM metadata_values GROUP BY date, currency, key_path
-           ), kept AS MATERIALIZED (
-               SELECT * FROM metadata_values
-               WHERE (date, currency, key_path) NOT IN
-                     (SELECT date, currency, key_path FROM metadata_keys WHERE NOT kept)
-           ), stored AS MATERIALIZED (
-               -- Day by day, each by the key: what PostgreSQL believes of the table may be long out of date.
-               SELECT stored.* FROM UNNEST($3::DATE[]) AS day (date) CROSS JOIN LATERAL (
-                   SELECT ctid, date, currency, key_path, value, charges, units, gross, refunded
-                   FROM stripe_daily_values
-                   WHERE organization_id = $1 AND connection_id = $2 AND date = day.date
-                     -- The condition of the index by day, which is kept from others by it.
-                     AND octet_length(currency) > 0
-                   OFFSET 0) AS stored
-           ), written AS (
-               -- What is as it was is not even locked, which would write it.
-               INSERT INTO stripe_daily_values (organization_id, connection_id, date, currency, key_path, value,
-                   charges, units, gross, refunded)
-               SELECT $1, $2, changed.* FROM (
-                   SELECT date, currency, key_path COLLATE "C", value COLLATE "C", charges, units, gross, refunded
-                   FROM kept
-                   EXCEPT
-                   SELECT date, currency, key_path, value, charges, units, gross, refunded FROM stored) AS changed
-               ON CONFLICT (organization_id, connection_id, date, currency, key_path, value) DO UPDATE
-               SET charges = EXCLUDED.charges, units = EXCLUDED.units, gross = EXCLUDED.gross,
-                   refunded = EXCLUDED.refunded
-           ), hashes AS MATERIALIZED (
-               SELECT date, currency, key_path,
-                      array_agg(DISTINCT metadata_value_hash(value) ORDER BY metadata_value_hash(value)) AS value_hashes
-               FROM metadata_values
-               WHERE (date, currency, key_path) NOT IN
-                     (SELECT date, currency, key_path FROM metadata_keys
-                      WHERE kept OR octet_length(key_path) > $7)
-               GROUP BY date, currency, key_path
-           ), unhashed AS (
-               DELETE FROM stripe_omitted_values
-               WHERE organization_id = $1 AND connection_id = $2 AND date = ANY($3)
-                 AND (date, currency, key_path) NOT IN (SELECT date, currency, key_path FROM hashes)
-           ), hashed AS (
-               INSERT INTO stripe_omitted_values AS stored (organization_id, connection_id, date, currency, key_path,
-                   value_hashes)
-               SELECT $1, $2, hashes.* FROM hashes
-               ON CONFLICT (organization_id, connection_id, date, currency, key_path) DO UPDATE
-               SET value_hashes = EXCLUDED.value_hashes
-               WHERE stored.value_hashes <> EXCLUDED.value_hashes
-           ), products AS MATERIALIZED (
-               SELECT date, currency,
-                      '{' || string_agg(to_json(product_id)::TEXT || ':' || (gross - refunded), ','
-                                        ORDER BY product_id COLLATE "C") || '}' AS by_product
-               FROM parts WHERE part = 7 AND lines > 0 GROUP BY date, currency
-           ), tops AS MATERIALIZED (
-               SELECT date, currency,
-                      '{' || string_agg(to_json(key_path)::TEXT || ':[' || entries || ']', ','
-                                        ORDER BY key_path COLLATE "C") || '}' AS by_key
-               FROM (SELECT date, currency, key_path,
-                            string_agg('{"value":' || to_json(value)::TEXT || ',"revenue":' || revenue
-                                       || ',"charges":' || charges || '}', ',' ORDER BY rank) AS entries
-                     FROM (SELECT *, gross - refunded AS revenue,
-                                  ROW_NUMBER() OVER (PARTITION BY date, currency, key_path
-                                                     ORDER BY gross - refunded DESC, value COLLATE "C") AS rank
-                           FROM metadata_values
-                           WHERE (date, currency, key_path) NOT IN
-                                 (SELECT date, currency, key_path FROM metadata_keys WHERE NOT shown)) AS ranked
-                     WHERE rank <= $4 GROUP BY date, currency, key_path) AS lists
-               GROUP BY date, currency
-           ), omitted AS MATERIALIZED (
-               SELECT date, currency, array_agg(key_path ORDER BY key_path) AS omitted_keys
-               FROM metadata_keys WHERE NOT kept GROUP BY date, currency
-           ), fresh AS MATERIALIZED (
-               SELECT date, currency, charges_stored, charges, units, gross, refunded,
-                      COALESCE(by_product, '{}') AS by_product, COALESCE(by_key, '{}') AS by_key,
-                      COALESCE(omitted_keys, '{}') AS omitted_keys
-               FROM parts LEFT JOIN products USING (date, currency) LEFT JOIN tops USING (date, currency)
-                   LEFT JOIN omitted USING (date, currency)
-               WHERE part = 15
-           ), removed AS (
-               DELETE FROM stripe_daily_aggregates AS stored
-               WHERE organization_id = $1 AND connection_id = $2 AND date = ANY($3)
-                 AND (date, currency) NOT IN (SELECT date, currency FROM fresh)
-           ), aggregated AS (
-               INSERT INTO stripe_daily_aggregates AS stored (organization_id, connection_id, date, currency,
-                   charges_stored, charges, units, gross, refunded, revenue_by_product, top_metadata_values, omitted_keys)
-               SELECT $1, $2, date, currency, charges_stored, charges, units, gross, refunded, by_product::JSON,
-                      by_key::JSON, omitted_keys
-               FROM fresh
-               ON CONFLICT (organization_id, connection_id, date, currency) DO UPDATE
-               SET charges_stored = EXCLUDED.charges_stored, charges = EXCLUDED.charges, units = EXCLUDED.units,
-                   gross = EXCLUDED.gross, refunded = EXCLUDED.refunded, revenue_by_product = EXCLUDED.revenue_by_product,
-                   top_metadata_values = EXCLUDED.top_metadata_values, omitted_keys = EXCLUDED.omitted_keys
-               WHERE (stored.charges_stored, stored.charges, stored.units, stored.gross, stored.refunded,
-                      stored.revenue_by_product::TEXT, stored.top_metadata_values::TEXT, stored.omitted_keys)
-                   IS DISTINCT FROM
-                     (EXCLUDED.charges_stored, EXCLUDED.charges, EXCLUDED.units, EXCLUDED.gross, EXCLUDED.refunded,
-                      EXCLUDED.revenue_by_product::TEXT, EXCLUDED.top_metadata_values::TEXT, EXCLUDED.omitted_keys)
-           )
-           SELECT COALESCE(SUM(charges_stored), 0)::BIGINT AS "charges!",
-                  ARRAY(SELECT ctid::TEXT FROM stored
-                        WHERE (date, currency, key_path, value) NOT IN
-                              (SELECT date, currency, key_path, value FROM kept)) AS "gone!"
-           FROM fresh"#,
-        organization.as_str(),
-        connection_id,
-        days,
-        TOP_VALUES,
-        MAX_VALUES,
-        MAX_VALUE_BYTES,
-        MAX_KEY_BYTES,
-        FEW_VALUES
-    )
-    .fetch_one(&mut *conn)
-    .await?;
-    if !stored.gone.is_empty() {
-        remove(conn, organization, connection_id, days, &stored.gone).await?;
-    }
-    Ok(stored.charges)
-}
-
-/// Removes sums of these days by their places. They are named by their days as well: only those are held by this
-/// transaction, and a place elsewhere may be another row's by now.
-async fn remove(
-    conn: &mut PgConnection,
-    organization: &OrganizationId,
-    connection_id: &str,
-    days: &[NaiveDate],
-    places: &[String],
-) -> Result<(), Error> {
-    sqlx::query!(
-        "SELECT FROM remove_daily_values($1, $2, $3, $4::TEXT[]::TID[])",
-        organization.as_str(),
-        connection_id,
-        days,
-        places
-    )
-    .execute(conn)
-    .await?;
-    Ok(())
 }

@@ -14,7 +14,7 @@
 use chrono::NaiveDate;
 use sqlx::{PgConnection, Postgres, QueryBuilder};
 
-use super::{GroupBy, Selection};
+use super::{GroupBy, Selection, queries};
 use crate::db::Error;
 use crate::filter::KeyPath;
 
@@ -82,7 +82,9 @@ impl Source {
     ) -> Result<Self, Error> {
         let sums = Sums::of(selection, group_by);
         let days_of_rows = match &sums {
-            Some(sums) => unanswered_days(conn, selection, sums).await?,
+            Some(sums) => {
+                queries::unanswered_days(conn, selection, sums.key(), sums.value()).await?
+            }
             None => Vec::new(),
         };
         Ok(Self { sums, days_of_rows })
@@ -218,49 +220,4 @@ fn push_rows(
             .push(")");
     }
     query.push(") AS r GROUP BY r.key, r.currency");
-}
-
-/// The selected days that are stale, on which the key is not kept and may have the value, or on which its path may
-/// lead into the value of another key.
-async fn unanswered_days(
-    conn: &mut PgConnection,
-    selection: &Selection,
-    sums: &Sums,
-) -> Result<Vec<NaiveDate>, Error> {
-    let key = sums.key();
-    let shorter = key.map(|key| key.shorter.as_slice()).unwrap_or_default();
-    Ok(sqlx::query_scalar!(
-        r#"SELECT date AS "date!" FROM stripe_stale_days
-           WHERE organization_id = $1 AND connection_id = $2
-             AND ($3::DATE IS NULL OR date >= $3) AND ($4::DATE IS NULL OR date <= $4)
-           UNION
-           SELECT date FROM stripe_daily_aggregates AS day
-           WHERE organization_id = $1 AND connection_id = $2
-             AND ($3::DATE IS NULL OR date >= $3) AND ($4::DATE IS NULL OR date <= $4)
-             AND ($7::TEXT[] && omitted_keys
-                  OR $5::TEXT = ANY(omitted_keys) AND ($6::TEXT IS NULL OR COALESCE(
-                     (SELECT metadata_value_hash($6) = ANY(value_hashes) FROM stripe_omitted_values AS omitted
-                      WHERE omitted.organization_id = $1 AND omitted.connection_id = $2
-                        AND omitted.date = day.date AND omitted.currency = day.currency
-                        AND omitted.key_path = $5),
-                     TRUE)))
-           UNION
-           -- Key by key: where PostgreSQL knows nothing of the table yet, it takes an array for a condition on what it
-           -- found, and reads the sums of all keys.
-           SELECT shorter.date FROM UNNEST($7::TEXT[]) AS key (path) CROSS JOIN LATERAL (
-               SELECT date FROM stripe_daily_values
-               WHERE organization_id = $1 AND connection_id = $2 AND key_path = key.path
-                 AND ($3::DATE IS NULL OR date >= $3) AND ($4::DATE IS NULL OR date <= $4)
-               OFFSET 0) AS shorter
-           ORDER BY 1"#,
-        selection.organization_id.as_str(),
-        selection.connection_id,
-        selection.date_from,
-        selection.date_to,
-        key.map(|key| key.whole.as_str()),
-        sums.value(),
-        shorter
-    )
-    .fetch_all(conn)
-    .await?)
 }

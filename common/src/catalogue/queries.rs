@@ -1,8 +1,12 @@
-//! The stored catalogue.
+//! The stored catalogue: its keys here, how people are shown them in `discovery`, and the customers, products and
+//! prices that rows refer to in `objects`.
 //!
 //! Writers read the whole catalogue of the connection under lock, in one order, and write what changed; it
 //! is small. Two writers of one connection wait for each other and do not deadlock. New keys of two writers
 //! at once could collide, but only one job of a connection runs, and its fence guards the transaction.
+
+mod discovery;
+mod objects;
 
 use std::collections::BTreeSet;
 
@@ -11,10 +15,11 @@ use futures::TryStreamExt;
 use serde_json::{Map, Value};
 use sqlx::{PgConnection, QueryBuilder};
 
-use super::unknown::{self, NamedKey};
-use super::{CatalogObject, Catalogue, Entry, ObjectType, ValueType};
+use super::{Catalogue, Entry, ObjectType, ValueType};
 use crate::db::Error;
-use crate::sync::Span;
+
+pub use discovery::{DiscoveredKey, list, unknown_keys};
+pub use objects::{delete_unlisted, forget_type, metadata_of, remember};
 
 struct StoredKey {
     object_type: String,
@@ -52,65 +57,6 @@ impl StoredKey {
         };
         Ok((object_type, self.key_path, entry))
     }
-}
-
-/// What is odd about these keys: for each that no stored object has, its index and a sentence.
-///
-/// # Errors
-///
-/// When the database does not answer, or a stored key is not one that this program writes.
-pub async fn unknown_keys(
-    conn: &mut PgConnection,
-    organization: &str,
-    connection: &str,
-    named: &[NamedKey],
-) -> Result<Vec<(usize, String)>, Error> {
-    if named.is_empty() {
-        return Ok(Vec::new());
-    }
-    let types: Vec<String> = named
-        .iter()
-        .map(|named| named.object_type.as_str().to_owned())
-        .collect();
-    let keys: Vec<String> = named.iter().map(|named| named.key.clone()).collect();
-    let paths: Vec<String> = named.iter().map(NamedKey::catalogued).collect();
-    // Most keys are spelled as they are catalogued; only for others is the whole catalogue read.
-    let all_found = sqlx::query_scalar!(
-        r#"SELECT NOT EXISTS (
-               SELECT FROM unnest($3::TEXT[], $4::TEXT[], $5::TEXT[]) AS named (object_type, key, path)
-               WHERE NOT EXISTS (
-                   SELECT FROM stripe_metadata_keys AS known
-                   WHERE known.organization_id = $1 AND known.connection_id = $2
-                       AND known.object_type = named.object_type
-                       AND known.key_path IN (named.key, named.path))) AS "all_found!""#,
-        organization,
-        connection,
-        &types,
-        &keys,
-        &paths,
-    )
-    .fetch_one(&mut *conn)
-    .await?;
-    if all_found {
-        return Ok(Vec::new());
-    }
-    let rows = sqlx::query!(
-        "SELECT object_type, key_path FROM stripe_metadata_keys
-         WHERE organization_id = $1 AND connection_id = $2",
-        organization,
-        connection,
-    )
-    .fetch_all(conn)
-    .await?;
-    let known: Vec<(ObjectType, String)> = rows
-        .into_iter()
-        .filter_map(|row| Some((ObjectType::parse(&row.object_type)?, row.key_path)))
-        .collect();
-    Ok(named
-        .iter()
-        .enumerate()
-        .filter_map(|(index, named)| Some((index, unknown::describe(named, &known)?)))
-        .collect())
 }
 
 /// The stored catalogue, its rows locked.
@@ -325,242 +271,4 @@ async fn upsert(
     .execute(conn)
     .await?;
     Ok(())
-}
-
-/// A key as people are shown it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct DiscoveredKey {
-    /// Whose metadata.
-    pub object_type: ObjectType,
-    /// Its path: dotted, `[]` for the elements of an array.
-    pub key_path: String,
-    /// What is known of it.
-    pub entry: Entry,
-    /// The share of the objects of that type, stored or referred to, that have it: 0 to 1.
-    pub coverage: f64,
-}
-
-/// Stored charges and the objects that they refer to, by kind.
-#[derive(Debug, Clone, Copy, Default)]
-struct Objects {
-    charges: i64,
-    products: i64,
-    prices: i64,
-    customers: i64,
-}
-
-impl Objects {
-    fn of(self, object_type: ObjectType) -> i64 {
-        match object_type {
-            ObjectType::Charge => self.charges,
-            ObjectType::Product => self.products,
-            ObjectType::Price => self.prices,
-            ObjectType::Customer => self.customers,
-        }
-    }
-}
-
-/// The keys of a connection in order of object type and path, `limit` of them after the one given.
-///
-/// # Errors
-///
-/// As [`merge`].
-pub async fn list(
-    conn: &mut PgConnection,
-    organization: &str,
-    connection: &str,
-    object_type: Option<ObjectType>,
-    after: Option<(ObjectType, &str)>,
-    limit: i64,
-) -> Result<Vec<DiscoveredKey>, Error> {
-    let (after_type, after_path) = after.map_or((None, None), |(object_type, path)| {
-        (Some(object_type.as_str()), Some(path))
-    });
-    let rows = sqlx::query_as!(
-        StoredKey,
-        r#"SELECT object_type, key_path, value_type, occurrences, sample_values, first_seen, last_seen
-           FROM stripe_metadata_keys
-           WHERE organization_id = $1 AND connection_id = $2
-               AND ($3::TEXT IS NULL OR object_type = $3)
-               AND ($4::TEXT IS NULL
-                    OR (object_type COLLATE "C", key_path COLLATE "C") > ($4, $5::TEXT))
-           ORDER BY object_type COLLATE "C", key_path COLLATE "C" LIMIT $6"#,
-        organization,
-        connection,
-        object_type.map(ObjectType::as_str),
-        after_type,
-        after_path,
-        limit,
-    )
-    .fetch_all(&mut *conn)
-    .await?;
-    if rows.is_empty() {
-        return Ok(Vec::new());
-    }
-    let objects = count_objects(conn, organization, connection).await?;
-    rows.into_iter()
-        .map(|row| {
-            let (object_type, key_path, entry) = row.parse()?;
-            let total = objects.of(object_type).max(entry.occurrences).max(1);
-            let coverage = entry.occurrences as f64 / total as f64;
-            Ok(DiscoveredKey {
-                object_type,
-                key_path,
-                entry,
-                coverage,
-            })
-        })
-        .collect()
-}
-
-async fn count_objects(
-    conn: &mut PgConnection,
-    organization: &str,
-    connection: &str,
-) -> Result<Objects, Error> {
-    let objects = sqlx::query_as!(
-        Objects,
-        r#"WITH stored AS NOT MATERIALIZED (
-               SELECT line_no, product_id, price_id, customer_id FROM stripe_revenue_data
-               WHERE organization_id = $1 AND connection_id = $2
-           )
-           SELECT
-               (SELECT COUNT(*) FROM stored WHERE line_no = 0) AS "charges!",
-               (SELECT COUNT(*) FROM (SELECT product_id FROM stored WHERE product_id IS NOT NULL
-                    GROUP BY product_id) AS products) AS "products!",
-               (SELECT COUNT(*) FROM (SELECT price_id FROM stored WHERE price_id IS NOT NULL
-                    GROUP BY price_id) AS prices) AS "prices!",
-               (SELECT COUNT(*) FROM (SELECT customer_id FROM stored WHERE customer_id IS NOT NULL
-                    GROUP BY customer_id) AS customers) AS "customers!""#,
-        organization,
-        connection,
-    )
-    .fetch_one(conn)
-    .await?;
-    Ok(objects)
-}
-
-/// Stores customers, products or prices as just read, each id at most once; the ids of those that are
-/// new or changed.
-pub async fn remember(
-    conn: &mut PgConnection,
-    organization: &str,
-    connection: &str,
-    object_type: ObjectType,
-    objects: &[&CatalogObject],
-) -> Result<BTreeSet<String>, Error> {
-    let ids: Vec<String> = objects.iter().map(|o| o.object_id.clone()).collect();
-    let metadata: Vec<Value> = objects
-        .iter()
-        .map(|o| Value::Object(o.metadata.clone()))
-        .collect();
-    let deleted: Vec<bool> = objects.iter().map(|o| o.deleted).collect();
-    let created: Vec<Option<DateTime<Utc>>> = objects.iter().map(|o| o.created_at).collect();
-    let written = sqlx::query_scalar!(
-        r#"INSERT INTO stripe_catalog_objects AS stored
-             (organization_id, connection_id, object_type, object_id, metadata, deleted, created_at)
-         SELECT $1, $2, $3, object.id, object.metadata, object.deleted, object.created_at
-         FROM UNNEST($4::TEXT[], $5::JSONB[], $6::BOOL[], $7::TIMESTAMPTZ[])
-             AS object (id, metadata, deleted, created_at)
-         ON CONFLICT (organization_id, connection_id, object_type, object_id) DO UPDATE
-         SET metadata = EXCLUDED.metadata, deleted = EXCLUDED.deleted,
-             created_at = COALESCE(EXCLUDED.created_at, stored.created_at)
-         WHERE (stored.metadata, stored.deleted) IS DISTINCT FROM (EXCLUDED.metadata, EXCLUDED.deleted)
-            OR stored.created_at IS NULL AND EXCLUDED.created_at IS NOT NULL
-         RETURNING object_id"#,
-        organization,
-        connection,
-        object_type.as_str(),
-        &ids,
-        &metadata,
-        &deleted,
-        &created as _,
-    )
-    .fetch_all(conn)
-    .await?;
-    Ok(written.into_iter().collect())
-}
-
-/// Takes the metadata from those products or prices of these spans that are not among the listed ones: Stripe
-/// has deleted them. Those that were not known to be deleted.
-pub async fn delete_unlisted(
-    conn: &mut PgConnection,
-    organization: &str,
-    connection: &str,
-    object_type: ObjectType,
-    spans: &[Span],
-    listed: &[String],
-) -> Result<Vec<CatalogObject>, Error> {
-    let from: Vec<DateTime<Utc>> = spans.iter().map(|span| span.from).collect();
-    let to: Vec<DateTime<Utc>> = spans.iter().map(|span| span.to).collect();
-    let deleted = sqlx::query!(
-        "UPDATE stripe_catalog_objects SET metadata = '{}', deleted = TRUE
-         FROM UNNEST($4::TIMESTAMPTZ[], $5::TIMESTAMPTZ[]) AS span (from_at, to_at)
-         WHERE organization_id = $1 AND connection_id = $2 AND object_type = $3 AND NOT deleted
-           AND created_at >= span.from_at AND created_at < span.to_at
-           AND NOT EXISTS (SELECT FROM UNNEST($6::TEXT[]) AS listed (id) WHERE listed.id = object_id)
-         RETURNING object_id, created_at",
-        organization,
-        connection,
-        object_type.as_str(),
-        &from,
-        &to,
-        listed,
-    )
-    .fetch_all(conn)
-    .await?;
-    Ok(deleted
-        .into_iter()
-        .map(|row| CatalogObject {
-            object_id: row.object_id,
-            metadata: Map::new(),
-            deleted: true,
-            created_at: row.created_at,
-        })
-        .collect())
-}
-
-/// Forgets all objects of a type that the key may not read. The rows are left as they are: the full job that
-/// calls this makes them anew.
-pub async fn forget_type(
-    conn: &mut PgConnection,
-    organization: &str,
-    connection: &str,
-    object_type: ObjectType,
-) -> Result<(), Error> {
-    sqlx::query!(
-        "DELETE FROM stripe_catalog_objects
-         WHERE organization_id = $1 AND connection_id = $2 AND object_type = $3",
-        organization,
-        connection,
-        object_type.as_str(),
-    )
-    .execute(conn)
-    .await?;
-    Ok(())
-}
-
-/// The present metadata of those of these objects that are known.
-pub async fn metadata_of(
-    conn: &mut PgConnection,
-    organization: &str,
-    connection: &str,
-    object_type: ObjectType,
-    ids: &[String],
-) -> Result<Vec<(String, Map<String, Value>)>, Error> {
-    let known = sqlx::query!(
-        r#"SELECT object_id, metadata AS "metadata: sqlx::types::Json<Map<String, Value>>"
-           FROM stripe_catalog_objects
-           WHERE organization_id = $1 AND connection_id = $2 AND object_type = $3 AND object_id = ANY($4)"#,
-        organization,
-        connection,
-        object_type.as_str(),
-        ids,
-    )
-    .fetch_all(conn)
-    .await?;
-    Ok(known
-        .into_iter()
-        .map(|row| (row.object_id, row.metadata.0))
-        .collect())
 }

@@ -200,6 +200,22 @@ pub async fn announce_keys(
     Ok(())
 }
 
+/// Whether a program said within so many seconds that it runs.
+pub async fn is_announced(
+    conn: &mut PgConnection,
+    instance: Uuid,
+    within_seconds: i32,
+) -> Result<bool, Error> {
+    Ok(sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT FROM program_keys
+                          WHERE instance_id = $1 AND seen_at > clock_timestamp() - make_interval(secs => $2)) AS "current!""#,
+        instance,
+        f64::from(within_seconds)
+    )
+    .fetch_one(conn)
+    .await?)
+}
+
 /// Says that a program has stopped.
 pub async fn withdraw_keys(conn: &mut PgConnection, instance: Uuid) -> Result<(), Error> {
     sqlx::query!("DELETE FROM program_keys WHERE instance_id = $1", instance)

@@ -9,13 +9,19 @@
 //! not listed is taken away, from `PUBLIC` too, since the roles have what `PUBLIC` has. Grants to any other
 //! role, and policies for other roles alone, are the operator's and stay as they are.
 //!
+//! PostgreSQL stores the expression of a policy parsed and writes it in words of its own, which may differ between
+//! versions. A policy of ours that it writes otherwise than the description gets a comment with a hash of both
+//! texts, so that it is known again, and made anew only once when either text changes.
+//!
 //! Fails when the user may not change something; the error names the statement. Deliberately absent: the
 //! roles themselves, which belong to the cluster ([`super::roles`]).
 
 use std::collections::BTreeMap;
 
-use sqlx::{AssertSqlSafe, PgConnection};
+use sha2::{Digest as _, Sha256};
+use sqlx::PgConnection;
 
+use super::queries::{self, AccessRow};
 use super::{Error, Role};
 
 /// Rights of a role on a table.
@@ -331,48 +337,85 @@ struct Found {
     absent: Vec<(Option<String>, String)>,
 }
 
-#[derive(sqlx::FromRow)]
-struct FoundRow {
-    found: bool,
-    role: Option<String>,
-    statement: String,
-    undo: Option<String>,
-}
-
 async fn find(conn: &mut PgConnection) -> Result<Found, Error> {
     let tables: Vec<&str> = TABLES.iter().map(|table| table.name).collect();
     let definers: Vec<&str> = DEFINER_FUNCTIONS.iter().map(|(name, _)| *name).collect();
-    let rows: Vec<FoundRow> = sqlx::query_as(include_str!("access.sql"))
-        .bind(&Role::ALL.map(Role::as_str)[..])
-        .bind(tables)
-        .bind(FUNCTIONS)
-        .bind(definers)
-        .fetch_all(conn)
-        .await?;
+    let rows = queries::access(conn, &tables, FUNCTIONS, &definers).await?;
+    Ok(found(rows))
+}
+
+fn found(rows: Vec<AccessRow>) -> Found {
+    let wanted = description();
     let mut found = Found::default();
     for row in rows {
         if row.found {
-            found.present.insert(row.statement, row.undo);
+            let statement = meant(&wanted, &row.statement, row.comment.as_deref());
+            let statement = statement.unwrap_or(row.statement);
+            found.present.insert(statement, row.undo);
         } else {
             found.absent.push((row.role, row.statement));
         }
     }
-    Ok(found)
+    found
+}
+
+/// The statement of ours that made a policy which PostgreSQL writes otherwise, by the comment that says so.
+fn meant(wanted: &[Entry], written: &str, comment: Option<&str>) -> Option<String> {
+    let comment = comment?;
+    let ours = wanted.iter().find(|entry| {
+        outline(&entry.statement) == outline(written)
+            && comment == fingerprint(&entry.statement, written)
+    });
+    ours.map(|entry| entry.statement.clone())
+}
+
+/// The comment of a policy that a statement of ours made and PostgreSQL writes as `written`: another version may write
+/// an expression otherwise, and a policy that somebody has changed since is not written as it was.
+fn fingerprint(statement: &str, written: &str) -> String {
+    let mut hash = Sha256::new();
+    for text in [statement, written] {
+        hash.update(text.len().to_be_bytes());
+        hash.update(text);
+    }
+    format!(
+        "made by stripe-sync migrate: {}",
+        hex::encode(hash.finalize())
+    )
+}
+
+/// A policy without its expressions; anything else whole.
+fn outline(statement: &str) -> &str {
+    let policy = statement.starts_with("CREATE POLICY ");
+    let end = statement.find(" USING ").filter(|_| policy);
+    &statement[..end.unwrap_or(statement.len())]
+}
+
+/// The comments on policies of ours that PostgreSQL writes otherwise than we do, once they have just been made.
+fn comments(rows: &[AccessRow], made: &[String]) -> Vec<String> {
+    let written = rows.iter().filter(|row| row.found);
+    let comments = written.filter_map(|row| {
+        let statement = made
+            .iter()
+            .find(|made| {
+                made.starts_with("CREATE POLICY ") && outline(made) == outline(&row.statement)
+            })
+            .filter(|made| **made != row.statement)?;
+        let policy = outline(statement).strip_prefix("CREATE ")?;
+        let (policy, _) = policy.split_once(" FOR ")?;
+        let comment = fingerprint(statement, &row.statement);
+        Some(format!("COMMENT ON {policy} IS '{comment}'"))
+    });
+    comments.collect()
 }
 
 /// What a program in this role needs and does not have, each as the statement that would give it.
 ///
-/// The expressions of policies are not compared: another version of PostgreSQL may write them otherwise, and
-/// then no program would start.
+/// The expressions of policies are not compared: after an upgrade of PostgreSQL that writes them otherwise, no program
+/// would start before the next `migrate`.
 pub(super) async fn lacking(conn: &mut PgConnection, role: Role) -> Result<Vec<String>, Error> {
     let found = find(conn).await?;
     let role = role.as_str();
-    let outline = |statement: &str| {
-        let policy = statement.starts_with("CREATE POLICY ");
-        let end = statement.find(" USING ").filter(|_| policy);
-        statement[..end.unwrap_or(statement.len())].to_owned()
-    };
-    let present: Vec<String> = found.present.keys().map(|key| outline(key)).collect();
+    let present: Vec<&str> = found.present.keys().map(|key| outline(key)).collect();
     let concerned = |of: Option<&str>| of.is_none_or(|of| of == role);
     let absent = found
         .absent
@@ -409,21 +452,28 @@ fn repairs(found: &Found) -> Vec<String> {
 pub(super) async fn repair(conn: &mut PgConnection) -> Result<Vec<String>, Error> {
     use sqlx::Connection as _;
     let mut tx = conn.begin().await?;
-    // Two at once would change the same rows of the catalogue, which PostgreSQL refuses.
-    sqlx::query("SELECT pg_advisory_xact_lock(hashtext('stripe_sync access'))")
-        .execute(&mut *tx)
-        .await?;
+    queries::lock_access(&mut tx).await?;
     let statements = repairs(&find(&mut tx).await?);
-    for statement in &statements {
-        let ran = sqlx::query(AssertSqlSafe(statement.clone()))
-            .execute(&mut *tx)
-            .await;
-        if let Err(cause) = ran {
-            return Err(Error::refused_or(cause, || statement.clone()));
-        }
+    run_all(&mut tx, &statements).await?;
+    if statements
+        .iter()
+        .any(|made| made.starts_with("CREATE POLICY "))
+    {
+        let tables: Vec<&str> = TABLES.iter().map(|table| table.name).collect();
+        let rows = queries::access(&mut tx, &tables, &[], &[]).await?;
+        run_all(&mut tx, &comments(&rows, &statements)).await?;
     }
     tx.commit().await?;
     Ok(statements)
+}
+
+async fn run_all(conn: &mut PgConnection, statements: &[String]) -> Result<(), Error> {
+    for statement in statements {
+        if let Err(cause) = queries::run(&mut *conn, statement).await {
+            return Err(Error::refused_or(cause, || statement.clone()));
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -457,6 +507,67 @@ mod tests {
         assert_eq!(
             repairs(&found),
             ["REVOKE SELECT ON sync_jobs FROM public", removed.as_str()]
+        );
+    }
+
+    fn written(statement: String, comment: Option<String>) -> AccessRow {
+        AccessRow {
+            found: true,
+            role: None,
+            statement,
+            undo: Some("DROP POLICY".to_owned()),
+            comment,
+        }
+    }
+
+    #[test]
+    fn policies_that_another_postgresql_writes_otherwise_are_made_once_and_noticed_when_changed() {
+        let as_written = |statement: &str, expression: &str| match outline(statement) {
+            whole if whole == statement => statement.to_owned(),
+            policy => format!("{policy} USING ({expression})"),
+        };
+        let rows = |expression, comment: fn(&str, &str) -> Option<String>| {
+            let each = description().into_iter().map(|entry| {
+                let text = as_written(&entry.statement, expression);
+                let comment = comment(&entry.statement, &text);
+                written(text, comment)
+            });
+            each.collect::<Vec<_>>()
+        };
+        let policies = description()
+            .iter()
+            .filter(|entry| entry.statement.starts_with("CREATE POLICY "))
+            .count();
+
+        let fresh = rows("otherwise", |_, _| None);
+        let made: Vec<String> = description()
+            .into_iter()
+            .map(|entry| entry.statement)
+            .collect();
+        let comments = comments(&fresh, &made);
+        assert_eq!(comments.len(), policies);
+        assert!(
+            comments[0].starts_with("COMMENT ON POLICY tenant ON "),
+            "{}",
+            comments[0]
+        );
+
+        let known = |statement: &str, text: &str| Some(fingerprint(statement, text));
+        let commented = rows("otherwise", known);
+        assert_eq!(repairs(&found(commented)), Vec::<String>::new());
+
+        let changed = rows("true", |statement, _| {
+            let before = format!("{} USING (otherwise)", outline(statement));
+            Some(fingerprint(statement, &before))
+        });
+        let dropped = repairs(&found(changed));
+        let made_again = dropped
+            .iter()
+            .filter(|s| s.starts_with("CREATE POLICY "))
+            .count();
+        assert!(
+            made_again >= policies - 6,
+            "those written `true` are right: {made_again} of {policies}"
         );
     }
 

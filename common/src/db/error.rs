@@ -1,11 +1,33 @@
 //! What can go wrong with PostgreSQL, sorted by what a caller can do about it.
 
+use std::time::Duration;
+
 /// An error of the database.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// PostgreSQL is not there, went away, or has run out of something; trying again later may work.
     #[error("PostgreSQL is not available")]
     Unavailable(#[source] sqlx::Error),
+    /// Nothing answers where PostgreSQL should be.
+    #[error("PostgreSQL at {address} did not answer within {} s", .after.as_secs())]
+    Silent {
+        /// Host and port, or the socket.
+        address: String,
+        /// How long it was waited for.
+        after: Duration,
+    },
+    /// Something holds a lock that the migrations need.
+    #[error(
+        "the migrations wait for a lock and nothing was changed; it is held by {holders}. Wait until it ends, or end \
+         it with pg_terminate_backend, and run `stripe-sync migrate` again"
+    )]
+    Locked {
+        /// Who holds it, as far as is known.
+        holders: String,
+        /// What PostgreSQL said.
+        #[source]
+        cause: Box<Error>,
+    },
     /// A uniqueness or exclusion constraint was broken.
     #[error("the row conflicts with another one by {constraint}")]
     Conflict {
@@ -127,7 +149,7 @@ impl Error {
     /// Whether the same statement may work a little later.
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Unavailable(_) => true,
+            Self::Unavailable(_) | Self::Silent { .. } => true,
             // Serialization failure, deadlock, lock timeout.
             Self::Statement(sqlx::Error::Database(error)) => {
                 matches!(error.code().as_deref(), Some("40001" | "40P01" | "55P03"))

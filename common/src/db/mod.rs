@@ -8,6 +8,7 @@
 
 mod access;
 mod error;
+mod queries;
 mod roles;
 pub mod schema;
 
@@ -126,6 +127,14 @@ pub fn connect(url: &SecretString, role: Role, max_connections: u32) -> Result<P
                 .options(SERVER_SETTINGS)
                 .options(role.settings().iter().copied()),
         ))
+}
+
+/// Where these options lead, without user or password: for people who look for a wrong host or port.
+pub fn address_of(options: &PgConnectOptions) -> String {
+    match options.get_socket() {
+        Some(socket) => socket.display().to_string(),
+        None => format!("{}:{}", options.get_host(), options.get_port()),
+    }
 }
 
 /// A transaction in which only `organization`'s rows exist.

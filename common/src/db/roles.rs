@@ -4,9 +4,9 @@
 //! them on with `SET ROLE`. Making them needs a superuser or `CREATEROLE`; where they are there and granted
 //! already, nothing is needed.
 
-use sqlx::{AssertSqlSafe, PgConnection};
+use sqlx::PgConnection;
 
-use super::{Error, Role};
+use super::{Error, queries};
 
 /// A statement about the roles that is still to be run.
 #[derive(Debug, PartialEq, Eq)]
@@ -18,19 +18,7 @@ pub(super) struct Step {
 
 /// What the current session lacks of the roles: those that do not exist, and those that it may not take on.
 pub(super) async fn missing(conn: &mut PgConnection) -> Result<Vec<Step>, Error> {
-    let rows: Vec<(String, bool, bool, String)> = sqlx::query_as(
-        // From version 16 on, a member may be kept from taking on the role.
-        "SELECT wanted.name, pg_roles.oid IS NOT NULL,
-                COALESCE(pg_has_role(session_user, pg_roles.oid,
-                    CASE WHEN current_setting('server_version_num')::INTEGER >= 160000 THEN 'SET' ELSE 'MEMBER' END),
-                    FALSE),
-                quote_ident(session_user)
-         FROM unnest($1::TEXT[]) WITH ORDINALITY AS wanted(name, n) LEFT JOIN pg_roles ON rolname = wanted.name
-         ORDER BY n",
-    )
-    .bind(&Role::ALL.map(Role::as_str)[..])
-    .fetch_all(conn)
-    .await?;
+    let rows = queries::roles_and_memberships(conn).await?;
     let steps = rows.into_iter().flat_map(|(role, exists, granted, user)| {
         let create = (!exists).then(|| format!("CREATE ROLE {role} NOLOGIN"));
         let grant = (!granted).then(|| format!("GRANT {role} TO {user}"));
@@ -50,10 +38,7 @@ pub(super) async fn missing(conn: &mut PgConnection) -> Result<Vec<Step>, Error>
 pub(super) async fn make(conn: &mut PgConnection) -> Result<(), Error> {
     let steps = missing(&mut *conn).await?;
     for step in &steps {
-        let Err(cause) = sqlx::query(AssertSqlSafe(step.statement.clone()))
-            .execute(&mut *conn)
-            .await
-        else {
+        let Err(cause) = queries::run(&mut *conn, &step.statement).await else {
             continue;
         };
         let code = cause
@@ -64,9 +49,7 @@ pub(super) async fn make(conn: &mut PgConnection) -> Result<(), Error> {
             // Made or granted at the same moment by a migration of another database of the cluster.
             Some("42710" | "23505" | "XX000") => {}
             Some("42501") => {
-                let user: String = sqlx::query_scalar("SELECT session_user::TEXT")
-                    .fetch_one(&mut *conn)
-                    .await?;
+                let user = queries::session_user(&mut *conn).await?;
                 let statements = steps.into_iter().map(|step| step.statement);
                 return Err(Error::RolesRefused {
                     user,

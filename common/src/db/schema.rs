@@ -5,14 +5,23 @@
 //! policies. [`state`] is the same looked at from a program's side.
 //!
 //! Fails when PostgreSQL does not answer or the user may not do something, which the error says with what to
-//! run; and on a database that a newer version migrated, which an older one can only refuse.
+//! run; on a database that a newer version migrated, which an older one can only refuse; and when somebody holds a
+//! lock on a table for minutes. [`migrate`] never waits for a lock for long, since everybody else would queue behind it.
+
+use std::borrow::Cow;
+use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::migrate::{Migrate as _, MigrateError};
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{Connection as _, PgConnection};
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
+use tokio::time::Instant;
+use tracing::warn;
 
-use super::{Error, Pool, Role, access, roles};
+use super::{Error, Pool, Role, access, queries, roles};
+
+/// How long a server may take to accept a connection: a wrong address often does not refuse but keeps silent.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The embedded migrations.
 pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!("../migrations");
@@ -26,29 +35,112 @@ pub struct Migrated {
     pub repairs: Vec<String>,
 }
 
+/// How long one try waits for a lock. Whoever else needs the table queues behind it for as long, so it is short.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long it is tried again.
+const LOCK_PATIENCE: Duration = Duration::from_mins(2);
+/// Between tries, for those who queued to be served.
+const LOCK_PAUSE: Duration = Duration::from_secs(2);
+/// How often it is asked who holds a lock.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
 /// Makes the programs' roles, applies the migrations, grants the roles to the user of `url` and puts access
 /// right. Safe to run twice and by two at once.
 ///
 /// # Errors
 /// [`Error::RolesRefused`], [`Error::SchemaRefused`] and [`Error::Refused`] when the user lacks a right,
-/// [`Error::Newer`] and [`Error::Altered`] when the database is another version's.
+/// [`Error::Newer`] and [`Error::Altered`] when the database is another version's, [`Error::Locked`] when something
+/// holds a lock for minutes.
 pub async fn migrate(url: &SecretString) -> Result<Migrated, Error> {
-    let mut conn = connect(url).await?;
-    roles::make(&mut conn).await?;
-    let before = match applied(&mut conn).await {
+    migrate_within(url, LOCK_PATIENCE).await
+}
+
+/// The same with another patience towards locks.
+///
+/// # Errors
+/// As [`migrate`].
+pub async fn migrate_within(url: &SecretString, patience: Duration) -> Result<Migrated, Error> {
+    let began = Instant::now();
+    // Every try is a session of its own, since one that failed keeps its locks of the session.
+    let mut before = None;
+    loop {
+        let (mut conn, mut observer) = (connect(url).await?, connect(url).await?);
+        let timeout = LOCK_TIMEOUT.min(patience).as_millis();
+        let set = format!("SET lock_timeout = {timeout}");
+        conn.execute(AssertSqlSafe(set)).await?;
+        let pid = queries::backend_pid(&mut conn).await?;
+        let mut holders = None;
+        let tried = tokio::select! {
+            tried = try_to_migrate(&mut conn, url, &mut before) => tried,
+            failed = watch_holders(&mut observer, pid, &mut holders) => Err(failed),
+        };
+        // Closed in order, so that the next try does not meet the locks of this one.
+        conn.close().await?;
+        observer.close().await?;
+        match tried {
+            Err(cause) if is_lock_timeout(&cause) => {
+                let holders =
+                    holders.unwrap_or_else(|| "a session that has ended since".to_owned());
+                if began.elapsed() >= patience {
+                    let cause = Box::new(cause);
+                    return Err(Error::Locked { holders, cause });
+                }
+                warn!("the migrations wait for a lock, which is held by {holders}; trying again");
+                tokio::time::sleep(LOCK_PAUSE.min(patience)).await;
+            }
+            other => return other,
+        }
+    }
+}
+
+/// `before` is the number of migrations that were there at the first try.
+async fn try_to_migrate(
+    conn: &mut PgConnection,
+    url: &SecretString,
+    before: &mut Option<usize>,
+) -> Result<Migrated, Error> {
+    roles::make(conn).await?;
+    let applied = match applied(conn).await {
         Ok(applied) => applied.unwrap_or_default().len(),
         Err(Error::Statement(cause)) => return Err(explained(cause.into(), url).await),
         Err(error) => return Err(error),
     };
-    if let Err(cause) = MIGRATOR.run(&mut conn).await {
+    let before = *before.get_or_insert(applied);
+    if let Err(cause) = MIGRATOR.run(&mut *conn).await {
         return Err(explained(cause, url).await);
     }
-    let repairs = access::repair(&mut conn).await?;
-    conn.close().await?;
     Ok(Migrated {
         migrations: MIGRATOR.iter().count().saturating_sub(before),
-        repairs,
+        repairs: access::repair(conn).await?,
     })
+}
+
+/// Notes who keeps a session waiting, for as long as it is polled; returns only when it cannot be asked.
+async fn watch_holders(
+    observer: &mut PgConnection,
+    pid: i32,
+    holders: &mut Option<String>,
+) -> Error {
+    loop {
+        tokio::time::sleep(LOOK_EVERY).await;
+        match queries::lock_holders(observer, pid).await {
+            Ok(None) => {}
+            Ok(found) => *holders = found,
+            Err(cause) => return cause,
+        }
+    }
+}
+
+fn is_lock_timeout(error: &Error) -> bool {
+    let cause = match error {
+        Error::Statement(cause) => cause,
+        Error::Migrate(cause) => match &**cause {
+            MigrateError::Execute(cause) | MigrateError::ExecuteMigration(cause, _) => cause,
+            _ => return false,
+        },
+        _ => return false,
+    };
+    code_of(cause).as_deref() == Some("55P03")
 }
 
 /// Makes the programs' roles and grants them to the user of `url`, and nothing else: a backup is restored
@@ -67,7 +159,14 @@ async fn connect(url: &SecretString) -> Result<PgConnection, Error> {
     let options: PgConnectOptions = url.expose_secret().parse().map_err(Error::Statement)?;
     // "… already exists, skipping" at every start says nothing to anyone.
     let options = options.options([("client_min_messages", "warning")]);
-    Ok(PgConnection::connect_with(&options).await?)
+    let connecting = PgConnection::connect_with(&options);
+    match tokio::time::timeout(CONNECT_TIMEOUT, connecting).await {
+        Ok(connected) => Ok(connected?),
+        Err(_) => Err(Error::Silent {
+            address: super::address_of(&options),
+            after: CONNECT_TIMEOUT,
+        }),
+    }
 }
 
 /// Says what a failed migration means and what to do.
@@ -92,23 +191,20 @@ async fn explained(cause: MigrateError, url: &SecretString) -> Error {
 }
 
 pub(super) fn is_refusal(error: &sqlx::Error) -> bool {
-    let code = error
+    code_of(error).as_deref() == Some("42501")
+}
+
+fn code_of(error: &sqlx::Error) -> Option<Cow<'_, str>> {
+    error
         .as_database_error()
-        .and_then(sqlx::error::DatabaseError::code);
-    code.as_deref() == Some("42501")
+        .and_then(sqlx::error::DatabaseError::code)
 }
 
 /// Who the user is, and what lets it change the schema.
 async fn advice(url: &SecretString) -> Result<(String, String), Error> {
     // A new connection: the one that failed is in the middle of a transaction.
     let mut conn = connect(url).await?;
-    let (user, quoted, owner): (String, String, Option<String>) = sqlx::query_as(
-        "SELECT session_user::TEXT, quote_ident(session_user),
-                (SELECT pg_get_userbyid(relowner)::TEXT FROM pg_class
-                 WHERE oid = to_regclass('_sqlx_migrations') AND NOT pg_has_role(relowner, 'USAGE'))",
-    )
-    .fetch_one(&mut conn)
-    .await?;
+    let (user, quoted, owner) = queries::user_and_owner(&mut conn).await?;
     let advice = match owner {
         Some(owner) => format!(
             "the tables belong to `{owner}`: run `stripe-sync migrate` as that user, or restore the backup as \
@@ -222,11 +318,7 @@ pub async fn state_of(conn: &mut PgConnection, role: Role) -> Result<State, Erro
 /// The applied migrations with their checksums; none when there is no table of them.
 async fn applied(conn: &mut PgConnection) -> Result<Option<Vec<(i64, Vec<u8>)>>, Error> {
     let table = "_sqlx_migrations";
-    let exists: bool = sqlx::query_scalar("SELECT to_regclass($1) IS NOT NULL")
-        .bind(table)
-        .fetch_one(&mut *conn)
-        .await?;
-    if !exists {
+    if !queries::has_table(&mut *conn, table).await? {
         return Ok(None);
     }
     match conn.list_applied_migrations(table).await {

@@ -18,6 +18,7 @@ use axum::{Json, Router};
 use serde::Serialize;
 use sqlx::postgres::PgPoolOptions;
 use tokio::sync::SetOnce;
+use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::{info, warn};
 use utoipa::ToSchema;
@@ -31,6 +32,9 @@ use crate::{db, telemetry};
 
 /// How long PostgreSQL may take to answer before it counts as down.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long what was found is answered to further callers.
+const SHARED_FOR: Duration = Duration::from_secs(1);
 
 /// Connections to a health server at once: a few probes and scrapers.
 const OPS_CONNECTIONS: NonZeroU32 = NonZeroU32::new(64).expect("64 is not zero");
@@ -101,6 +105,7 @@ impl IntoResponse for Report {
 #[derive(Debug, Clone)]
 pub struct Health {
     database: DatabaseProbe,
+    found: Arc<Shared<Database>>,
     broker: Arc<dyn Broker>,
     subscribes: bool,
     begun: Arc<SetOnce<()>>,
@@ -111,6 +116,7 @@ impl Health {
     pub fn of_publisher(pool: impl Borrow<db::Pool>, role: Role, broker: Arc<dyn Broker>) -> Self {
         Self {
             database: DatabaseProbe::new(pool.borrow(), role),
+            found: Arc::new(Shared::new(SHARED_FOR)),
             broker,
             subscribes: false,
             begun: Arc::default(),
@@ -142,19 +148,23 @@ impl Health {
         self.begun.wait().await;
     }
 
-    /// How everything is now. Takes two seconds at most.
+    /// How everything is now, or was a second ago. Takes two seconds at most.
     pub async fn check(&self) -> Report {
         let begun = self.has_begun();
-        let found = self.database.look().await;
-        if begun {
-            // Before that, the program itself says what it waits for.
-            self.database.say_changes(&found);
-        }
+        let look = async {
+            let found = self.database.look().await;
+            if begun {
+                // Before that, the program itself says what it waits for.
+                self.database.say_changes(&found);
+            }
+            Database::of(&found)
+        };
+        let database = self.found.get(look).await;
         let link = match self.broker.link() {
             Link::Up if self.subscribes => self.broker.receiving(),
             link => link,
         };
-        report(Database::of(&found), link, begun)
+        report(database, link, begun)
     }
 }
 
@@ -183,6 +193,37 @@ fn report(database: Database, link: Link, begun: bool) -> Report {
             migrations,
             rabbitmq,
         },
+    }
+}
+
+/// What one caller finds out answers all that ask meanwhile or a moment later: whoever may ask without a token
+/// may not make PostgreSQL work for each time it asks.
+#[derive(Debug)]
+struct Shared<T> {
+    kept_for: Duration,
+    last: tokio::sync::Mutex<Option<(Instant, T)>>,
+}
+
+impl<T: Copy> Shared<T> {
+    fn new(kept_for: Duration) -> Self {
+        Self {
+            kept_for,
+            last: tokio::sync::Mutex::new(None),
+        }
+    }
+
+    /// What was found a moment ago, or else what `look` finds. A caller that leaves in the middle leaves the look to
+    /// the next one.
+    async fn get(&self, look: impl Future<Output = T>) -> T {
+        let mut last = self.last.lock().await;
+        if let Some((at, found)) = *last
+            && at.elapsed() < self.kept_for
+        {
+            return found;
+        }
+        let found = look.await;
+        *last = Some((Instant::now(), found));
+        found
     }
 }
 
@@ -257,7 +298,10 @@ impl DatabaseProbe {
         match found {
             Ok(SchemaState::Ready) => info!("the database is ready"),
             Ok(state) => warn!("waiting for the database: {state}"),
-            Err(cause) => warn!(error = %Chain(cause), "waiting for PostgreSQL"),
+            Err(cause) => {
+                let at = db::address_of(&self.pool.connect_options());
+                warn!(error = %Chain(cause), "waiting for PostgreSQL at {at}");
+            }
         }
     }
 }
@@ -346,6 +390,32 @@ mod tests {
         let report = report(Database::Ready, Link::Up, false);
         assert_eq!(report.status, Status::Down);
         assert_eq!(report.dependencies.migrations, DependencyStatus::Ok);
+    }
+
+    #[tokio::test]
+    async fn a_hundred_calls_at_once_make_one_look_and_later_ones_another() {
+        let looks = std::cell::Cell::new(0);
+        let look = || async {
+            looks.set(looks.get() + 1);
+            tokio::task::yield_now().await;
+            looks.get()
+        };
+        let shared = Shared::new(Duration::from_mins(1));
+        let found = futures::future::join_all((0..100).map(|_| shared.get(look()))).await;
+        assert!(found.iter().all(|found| *found == 1), "{found:?}");
+        let expired = Shared::new(Duration::ZERO);
+        assert_eq!(
+            (expired.get(look()).await, expired.get(look()).await),
+            (2, 3)
+        );
+    }
+
+    #[tokio::test]
+    async fn a_caller_that_leaves_does_not_keep_the_next_one_waiting() {
+        let shared = Shared::new(Duration::from_mins(1));
+        let left = tokio::time::timeout(Duration::ZERO, shared.get(std::future::pending())).await;
+        assert!(left.is_err());
+        assert_eq!(shared.get(async { 1 }).await, 1);
     }
 
     #[test]

@@ -1,11 +1,13 @@
-//! Encryption keys against what is stored: a program begins only when it can open every credential, and says
-//! for as long as it runs which keys it knows, so that nobody seals a credential that it could not open.
+//! Encryption keys against what is stored: a program begins only when it can decrypt every credential, and says
+//! until its last work is done which keys it knows, so that nobody encrypts a credential that it could not decrypt.
 //!
 //! Fails with [`Unfit`] when a key is missing or is another one of the same id; the text names the key, how
 //! much depends on it and what to do. A program that was killed counts as running for [`FORGOTTEN_AFTER`]; one
-//! that cannot reach PostgreSQL for as long counts as stopped. Deliberately absent: any change of a credential,
-//! which is the business of `stripe-sync keys`.
+//! that stood still or could not reach PostgreSQL for as long counts as stopped, and when it goes on, it encrypts
+//! nothing before its keys are checked again, and ends if they no longer fit. Deliberately absent: any change of a
+//! credential, which is the business of `stripe-sync keys`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::PgConnection;
@@ -17,6 +19,7 @@ use crate::clock::new_id;
 use crate::credential::queries::{self, KeyInUse, KeyLock, ProgramKeys};
 use crate::credential::{Keyring, Place};
 use crate::db::{self, Role};
+use crate::outage::Outage;
 
 /// A program that has not said for so long that it runs is taken for gone.
 pub const FORGOTTEN_AFTER: Duration = Duration::from_secs(30);
@@ -29,24 +32,24 @@ const PAUSE: Duration = Duration::from_secs(1);
 pub struct UnfitKey {
     /// Its id.
     pub key_id: String,
-    /// How many credentials it seals.
+    /// How many credentials it encrypts.
     pub credentials: i64,
 }
 
 /// Why a program's keys do not fit the database.
 #[derive(Debug, thiserror::Error)]
 pub enum Unfit {
-    /// Credentials are sealed with keys that are not configured.
+    /// Credentials are encrypted with keys that are not configured.
     #[error(
-        "the stored Stripe keys cannot be opened: ENCRYPTION_KEYS lacks {}. Add what is missing; if it is lost for \
-         good, `stripe-sync keys discard ID` gives up what it sealed",
+        "the stored Stripe keys cannot be decrypted: ENCRYPTION_KEYS lacks {}. Add what is missing; if it is lost for \
+         good, `stripe-sync keys discard ID` deletes what was encrypted with it",
         listed(.0)
     )]
     Missing(Vec<UnfitKey>),
-    /// Keys have the right id and open nothing.
+    /// Keys have the right id and decrypt nothing.
     #[error(
-        "the stored Stripe keys cannot be opened: ENCRYPTION_KEYS has another key under the id of {}. Give the \
-         original; if it is lost for good, `stripe-sync keys discard ID` gives up what it sealed",
+        "the stored Stripe keys cannot be decrypted: ENCRYPTION_KEYS has another key under the id of {}. Give the \
+         original; if it is lost for good, `stripe-sync keys discard ID` deletes what was encrypted with it",
         listed(.0)
     )]
     Different(Vec<UnfitKey>),
@@ -62,12 +65,12 @@ fn listed(keys: &[UnfitKey]) -> String {
             key_id,
             credentials,
         } = key;
-        format!("`{key_id}`, which seals {credentials} credential{plural}")
+        format!("`{key_id}`, which encrypts {credentials} credential{plural}")
     });
     each.collect::<Vec<_>>().join(", and ")
 }
 
-/// The keys that seal stored credentials.
+/// The keys that encrypt stored credentials.
 pub async fn in_use(pool: &db::Pool) -> Result<Vec<KeyInUse>, db::Error> {
     let mut tx = db::role_transaction(pool, Role::Scheduler).await?;
     let keys = queries::keys_in_use(&mut tx).await?;
@@ -86,7 +89,7 @@ pub async fn running_programs_in(conn: &mut PgConnection) -> Result<Vec<ProgramK
     queries::announced_keys(conn, FORGOTTEN_AFTER.as_secs() as i32).await
 }
 
-/// Makes sure that the keyring opens what is stored, by the ids of all credentials and by opening a few of each
+/// Makes sure that the keyring decrypts what is stored, by the ids of all credentials and by decrypting a few of each
 /// key. `pool` may be in the role of the API or the consumer.
 ///
 /// # Errors
@@ -104,7 +107,7 @@ pub async fn check(pool: &db::Pool, keyring: &Keyring) -> Result<(), Unfit> {
     }
     let mut different = Vec::new();
     for key in &in_use {
-        if !opens_any(pool, keyring, key).await? {
+        if !decrypts_any(pool, keyring, key).await? {
             different.push(unfit(key));
         }
     }
@@ -115,8 +118,12 @@ pub async fn check(pool: &db::Pool, keyring: &Keyring) -> Result<(), Unfit> {
     }
 }
 
-/// Whether a sample opens. One damaged credential is its connection's problem; when all are, it is the key.
-async fn opens_any(pool: &db::Pool, keyring: &Keyring, key: &KeyInUse) -> Result<bool, db::Error> {
+/// Whether a sample can be decrypted. One damaged credential is its connection's problem; when all are, it is the key.
+async fn decrypts_any(
+    pool: &db::Pool,
+    keyring: &Keyring,
+    key: &KeyInUse,
+) -> Result<bool, db::Error> {
     let mut none_left = true;
     for (organization, connection_id) in &key.samples {
         let mut tx = db::tenant_transaction(pool, organization).await?;
@@ -140,75 +147,139 @@ async fn opens_any(pool: &db::Pool, keyring: &Keyring, key: &KeyInUse) -> Result
 #[derive(Debug, Clone)]
 pub struct Announcement {
     pool: db::Pool,
-    instance: Uuid,
+    instance: Instance,
     program: &'static str,
-    keys: Vec<String>,
+    keyring: Arc<Keyring>,
 }
 
+/// A program while it runs, by which [`ensure_current`] knows it again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Instance(Uuid);
+
 impl Announcement {
-    async fn renew(&self) -> Result<(), db::Error> {
-        let mut tx = self.pool.begin().await?;
-        queries::lock_keys(&mut tx, KeyLock::Announce).await?;
-        queries::announce_keys(&mut tx, self.instance, self.program, &self.keys).await?;
-        Ok(tx.commit().await?)
+    /// Who announces.
+    pub fn instance(&self) -> Instance {
+        self.instance
     }
 
-    /// Renews the announcement until the program is to stop, and withdraws it then.
-    pub async fn keep(self, context: Context) {
-        while context.sleep(ANNOUNCE_EVERY).await {
-            if let Err(cause) = self.renew().await {
-                tracing::warn!(error = %Chain(&cause), "the encryption keys of this program were not announced");
+    /// Announces, the first time and again. A program that had not done so in time, by PostgreSQL's clock, counted as
+    /// gone, and the keys may have been changed without it: its keyring is checked as at its start, and only then
+    /// does the announcement count. The lock keeps a rotation from beginning in between.
+    async fn renew(&self) -> Result<(), Unfit> {
+        let mut tx = self.pool.begin().await.map_err(db::Error::from)?;
+        queries::lock_keys(&mut tx, KeyLock::Announce).await?;
+        let in_time = is_current(&mut tx, self.instance).await?;
+        let announced = self.keyring.announcement();
+        queries::announce_keys(&mut tx, self.instance.0, self.program, &announced).await?;
+        if !in_time {
+            check(&self.pool, &self.keyring).await?;
+        }
+        tx.commit().await.map_err(db::Error::from)?;
+        if !in_time {
+            warn_of_strangers(&self.pool, &self.keyring).await;
+        }
+        Ok(())
+    }
+
+    /// Renews the announcement while the program works, and withdraws it once the last of its work is done.
+    ///
+    /// # Errors
+    /// [`Unfit`] when the announcement was late and the keyring no longer fits; the work is dropped then, since it
+    /// could only fail, or encrypt with a key that is no longer in use.
+    pub async fn keep_during<T>(self, work: impl Future<Output = T>) -> Result<T, Unfit> {
+        let ended = tokio::select! {
+            done = work => Ok(done),
+            unfit = self.renew_until_unfit() => Err(unfit),
+        };
+        self.withdraw().await;
+        ended
+    }
+
+    async fn renew_until_unfit(&self) -> Unfit {
+        let outage = Outage::new("announcing the encryption keys");
+        loop {
+            tokio::time::sleep(ANNOUNCE_EVERY).await;
+            match self.renew().await {
+                Ok(()) => outage.worked(),
+                Err(Unfit::Database(cause)) => outage.failed(&cause),
+                Err(unfit) => return unfit,
             }
         }
-        self.withdraw().await;
     }
 
     async fn withdraw(&self) {
         let withdrawn = async {
             let mut conn = self.pool.acquire().await?;
-            queries::withdraw_keys(&mut conn, self.instance).await
+            queries::withdraw_keys(&mut conn, self.instance.0).await
         };
         // What stays behind is forgotten by itself.
         let _ = tokio::time::timeout(PAUSE, withdrawn).await;
     }
 }
 
-/// Says which keys the program knows, and then makes sure that they open what is stored; in this order, so that
-/// a rotation at the same moment either sees this program or is seen by it. Waits for PostgreSQL; none when the
+async fn is_current(conn: &mut PgConnection, instance: Instance) -> Result<bool, db::Error> {
+    queries::is_announced(conn, instance.0, FORGOTTEN_AFTER.as_secs() as i32).await
+}
+
+/// Makes sure, until the transaction ends, that no keys are changed without this program, so that what it encrypts with
+/// its first key can be decrypted by the others.
+///
+/// # Errors
+/// [`NotCurrent`] when it stood still for so long that they may have been changed already. Its announcement is
+/// renewed, or the program ends, within seconds.
+pub async fn ensure_current(conn: &mut PgConnection, instance: Instance) -> Result<(), NotCurrent> {
+    queries::lock_keys(conn, KeyLock::Announce).await?;
+    if is_current(conn, instance).await? {
+        Ok(())
+    } else {
+        Err(NotCurrent::Late)
+    }
+}
+
+/// Why a program may not encrypt just now.
+#[derive(Debug, thiserror::Error)]
+pub enum NotCurrent {
+    /// It was taken for gone.
+    #[error(
+        "this program did not announce its encryption keys in time, so they are checked again first"
+    )]
+    Late,
+    /// PostgreSQL could not be asked.
+    #[error("whether the encryption keys are still in use could not be determined")]
+    Database(#[from] db::Error),
+}
+
+/// Says which keys the program knows, and makes sure that they decrypt what is stored. Waits for PostgreSQL; none when the
 /// program is to stop instead.
 ///
 /// # Errors
-/// [`Unfit`] when the keys do not open what is stored.
+/// [`Unfit`] when the keys do not decrypt what is stored.
 pub async fn begin(
     pool: &db::Pool,
     program: &'static str,
-    keyring: &Keyring,
+    keyring: &Arc<Keyring>,
     context: &Context,
 ) -> Result<Option<Announcement>, Unfit> {
     let announcement = Announcement {
         pool: pool.clone(),
-        instance: new_id(context.clock.now()),
+        instance: Instance(new_id(context.clock.now())),
         program,
-        keys: keyring.announcement(),
+        keyring: Arc::clone(keyring),
     };
+    let outage = Outage::new("checking the encryption keys");
     loop {
-        let begun = async {
-            announcement.renew().await?;
-            check(pool, keyring).await
-        };
-        match context.shutdown.run_until_cancelled(begun).await {
+        match context
+            .shutdown
+            .run_until_cancelled(announcement.renew())
+            .await
+        {
             None => return Ok(None),
             Some(Ok(())) => {
-                warn_of_strangers(pool, keyring).await;
+                outage.worked();
                 return Ok(Some(announcement));
             }
-            Some(Err(Unfit::Database(cause))) if cause.is_transient() => {
-                tracing::warn!(error = %Chain(&cause), "waiting for PostgreSQL");
-            }
-            Some(Err(unfit)) => {
-                announcement.withdraw().await;
-                return Err(unfit);
-            }
+            Some(Err(Unfit::Database(cause))) if cause.is_transient() => outage.failed(&cause),
+            Some(Err(unfit)) => return Err(unfit),
         }
         if !context.sleep(PAUSE).await {
             return Ok(None);
@@ -216,7 +287,7 @@ pub async fn begin(
     }
 }
 
-/// Says so when this program would seal with a key that another one could not open.
+/// Says so when this program would encrypt with a key that another one does not know.
 async fn warn_of_strangers(pool: &db::Pool, keyring: &Keyring) {
     let running = match running_programs(pool).await {
         Ok(running) => running,
@@ -236,8 +307,8 @@ async fn warn_of_strangers(pool: &db::Pool, keyring: &Keyring) {
         tracing::warn!(
             program = stranger.program,
             key = keyring.sealing_key_id(),
-            "this program seals with a key that a running program does not know; give it that key, or put a key first \
-             that every program knows"
+            "this program encrypts with a key that a running program does not know; give it that key, or put a key \
+             first that every program knows"
         );
     }
 }

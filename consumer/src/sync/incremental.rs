@@ -287,7 +287,7 @@ async fn plan_requests(
         List::Products | List::Prices | List::Disputes => {
             let is_new = |gap: &Span| run.state.next_sync_from.is_some_and(|at| gap.from >= at);
             gaps.iter()
-                .map(|gap| if is_new(gap) { 0 } else { i64::MAX / 2 })
+                .map(|gap| if is_new(gap) { 0 } else { windows::PAGE })
                 .collect()
         }
     };

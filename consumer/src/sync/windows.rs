@@ -10,8 +10,8 @@ use std::collections::BTreeSet;
 use chrono::DateTime;
 use common::sync::Range;
 
-/// Objects of a page.
-const PAGE: i64 = 100;
+/// Objects of a page: whatever has as many between it and the next is on another page.
+pub(crate) const PAGE: i64 = 100;
 
 /// Objects that one page should show, or a few where a second has many.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,7 +28,7 @@ pub(crate) fn plan(objects: &[(i64, String)], between: &[i64]) -> (Vec<Window>, 
     let mut begin = 0;
     let mut position = 1;
     for at in 1..=objects.len() {
-        let step = between.get(at - 1).copied().unwrap_or(PAGE).max(1);
+        let step = between.get(at - 1).copied().unwrap_or(PAGE).clamp(1, PAGE);
         position += step;
         // Within a second a list has an order of its own, so a window may not end there: it takes another page.
         let same_second = |next: &(i64, String)| next.0 == objects[at - 1].0;
@@ -96,6 +96,11 @@ mod tests {
         let (windows, alone) = planned(&seconds, &[0; 249]);
         assert_eq!((windows.len(), alone), (3, 0));
         assert!(windows.iter().all(|(_, _, ids)| *ids <= 100));
+    }
+
+    #[test]
+    fn objects_of_one_second_are_read_together_however_many_are_counted_between_them() {
+        assert_eq!(planned(&[9, 9, 9], &[i64::MAX; 2]), (vec![(9, 10, 3)], 0));
     }
 
     #[test]

@@ -1,9 +1,9 @@
-//! `keys discard`: gives up the credentials that a lost key sealed.
+//! `keys discard`: deletes the credentials that a lost key encrypted.
 //!
-//! The programs refuse to start while a key is missing, so where it is lost for good this is the way on: the
-//! credentials, which nobody can open any more, are deleted, and each of their connections says that it needs
-//! its Stripe key again. Rows and figures stay. It refuses a key that is not lost: one that the settings open
-//! something with, or that a running program knows. Without a running `up` it starts the private PostgreSQL for
+//! The programs refuse to start while a key is missing, so this is the way out if it is lost for good: the
+//! credentials, which nobody can decrypt any more, are deleted, and each of their connections says that it needs
+//! its Stripe key again. Rows and figures stay. It refuses a key that is not lost: one that the settings can decrypt
+//! something with, or that a running program has. Without a running `up` it starts the private PostgreSQL for
 //! as long as it takes, since `up` does not start without the key.
 
 use common::clock::{Clock as _, SystemClock};
@@ -46,9 +46,18 @@ impl Discard {
         if let Some(server) = private {
             server.stop().await?;
         }
+        let count = discarded?;
+        if count == 0 {
+            output::print(&format!(
+                "nothing is encrypted with the key {}",
+                self.key_id
+            ))?;
+            return Ok(());
+        }
         output::print(&format!(
-            "discarded {} that the key {} sealed; their connections need their Stripe keys again",
-            output::count(discarded? as i64, "credential"),
+            "discarded {} encrypted with the key {}; their connections need their Stripe keys again \
+             (`stripe-sync connections replace-key`)",
+            output::count(count as i64, "credential"),
             self.key_id
         ))?;
         Ok(())
@@ -71,7 +80,7 @@ async fn start_private(access: &DatabaseAccess) -> Result<Option<LocalPostgres>,
     ))
 }
 
-/// Deletes what a key sealed, in all organizations; how many credentials.
+/// Deletes what a key encrypted, in all organizations; how many credentials.
 async fn discard(
     database: &Database,
     keyring: Option<&Keyring>,
@@ -137,8 +146,7 @@ async fn discard_of(
     for connection_id in &connections {
         credential::queries::delete(&mut tx, organization, connection_id).await?;
         let detail = format!(
-            "The encryption key `{key_id}` was lost, and with it the stored Stripe key; give one with \
-             PUT /v1/connectors/stripe/{connection_id}/key."
+            "The encryption key `{key_id}` was lost, and with it the stored Stripe key. Replace the connection's key."
         );
         connection::queries::set_problem(
             &mut tx,

@@ -1,8 +1,8 @@
-//! `keys add`, `keys remove`: the file of keys that `stripe-sync up` made and reads when it starts.
+//! `keys add`, `keys remove`: the key file that `stripe-sync up` creates and reads when it starts.
 //!
-//! Whoever sets `ENCRYPTION_KEYS` changes that instead; the commands then have no file and say so. `add` is safe
-//! at any time: a running `up` knows nothing of the new key, and nothing is sealed with it before a restart.
-//! `remove` needs the database, to know that nothing is left under the key.
+//! Whoever sets `ENCRYPTION_KEYS` changes that instead; the commands then find no file and say so. `add` is safe
+//! at any time: a running `up` does not know the new key, and nothing is encrypted with it before a restart.
+//! `remove` needs the database, to make sure that nothing is still encrypted with the key.
 
 use common::db::Role;
 use common::lifecycle::keys::{in_use, running_programs};
@@ -33,8 +33,8 @@ impl Add {
     pub(super) fn run(self) -> Result<(), Error> {
         let id = self.local.add_key()?;
         output::print(&format!(
-            "put the new key {id} first in {}; keep a copy of the file, restart `stripe-sync up`, then run \
-             `stripe-sync keys rotate`",
+            "added the key {id} in front of the others in {}; keep a copy of the file, restart `stripe-sync up`, then \
+             run `stripe-sync keys rotate`",
             self.local.encryption_keys().display()
         ))?;
         Ok(())
@@ -48,8 +48,8 @@ impl Remove {
         let database = access.resolve().await?;
         drop(database.connect().await?);
         let pool = database.pool(Role::Api)?;
-        let sealed = in_use(&pool).await?;
-        if let Some(key) = sealed.into_iter().find(|key| key.key_id == key_id) {
+        let in_use = in_use(&pool).await?;
+        if let Some(key) = in_use.into_iter().find(|key| key.key_id == key_id) {
             let credentials = key.credentials;
             return Err(Error::KeyInUse {
                 key_id,
@@ -57,9 +57,9 @@ impl Remove {
             });
         }
         let programs = running_programs(&pool).await?;
-        let seals = |keys: &[String]| keys.first().is_some_and(|key| has_id(key, &key_id));
-        if programs.iter().any(|program| seals(&program.keys)) {
-            return Err(Error::KeySeals { key_id });
+        let encrypts = |keys: &[String]| keys.first().is_some_and(|key| has_id(key, &key_id));
+        if programs.iter().any(|program| encrypts(&program.keys)) {
+            return Err(Error::KeyEncrypts { key_id });
         }
         local.remove_key(&key_id)?;
         output::print(&format!(

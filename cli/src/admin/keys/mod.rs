@@ -1,11 +1,12 @@
 //! `keys`: the encryption keys under which customers' Stripe keys are stored.
 //!
-//! `list` shows which are in use, `add` and `remove` change the file that `stripe-sync up` reads, `rotate` puts
-//! every credential under the first key, and `discard` gives up what a lost key sealed. The order in which keys
-//! are changed while programs run is in `docs/operations.md`; each command refuses what would leave a running
-//! program with a credential that it cannot open, and says what comes before.
+//! `list` shows which are in use, `add` and `remove` change the file that `stripe-sync up` reads, `rotate`
+//! re-encrypts every credential with the first key, and `discard` deletes what a lost key encrypted. The order in
+//! which keys are changed while programs run is in `docs/operations.md`; each command refuses what would leave a
+//! running program with a credential that it cannot decrypt, and says what has to be done first.
 //!
-//! Fails like every command, when settings or the database are of no use. Absent on purpose: printing a key.
+//! Fails like every command, when settings are wrong or the database does not answer. Absent on purpose: printing a
+//! key.
 
 mod discard;
 mod file;
@@ -24,18 +25,18 @@ use crate::output::{self, Column};
 
 pub use rotate::{Rotated, rotate};
 
-/// Encryption keys
+/// List, add, rotate and remove encryption keys
 #[derive(Debug, clap::Subcommand)]
 pub enum Keys {
-    /// Show which keys seal stored Stripe keys, and which are configured
+    /// Show which keys are configured, and how many stored Stripe keys each encrypts
     List(List),
-    /// Put a new key first in the file of keys that `stripe-sync up` reads
+    /// Add a new key in front of the others in the key file that `stripe-sync up` reads
     Add(file::Add),
-    /// Re-encrypt every stored Stripe key under the first of `ENCRYPTION_KEYS`; may be interrupted
+    /// Re-encrypt every stored Stripe key with the first of `ENCRYPTION_KEYS`; may be interrupted
     Rotate(rotate::Rotate),
-    /// Take a key that seals nothing any more out of the file of keys that `stripe-sync up` reads
+    /// Remove a key that no longer encrypts anything from the key file that `stripe-sync up` reads
     Remove(file::Remove),
-    /// Give up the stored Stripe keys that a lost key sealed; their customers must hand them over again
+    /// Delete the stored Stripe keys that a lost key encrypted; customers have to provide them again
     Discard(discard::Discard),
 }
 
@@ -70,16 +71,16 @@ impl List {
         drop(database.connect().await?);
         let in_use = keys::in_use(&database.pool(Role::Api)?).await?;
         let configured: Vec<&str> = keyring.iter().flat_map(|keys| keys.key_ids()).collect();
-        let seals = |id: &str| {
+        let encrypted = |id: &str| {
             let found = in_use.iter().find(|key| key.key_id == id);
             found.map_or(0, |key| key.credentials)
         };
         let row = |id: &str, state: &str| {
-            let count = output::thousands(seals(id));
+            let count = output::thousands(encrypted(id));
             vec![id.to_owned(), count, state.to_owned()]
         };
         let known = configured.iter().enumerate().map(|(place, id)| {
-            let state = if place == 0 { "seals" } else { "opens" };
+            let state = if place == 0 { "encrypts" } else { "decrypts" };
             row(id, state)
         });
         let missing = in_use

@@ -1,13 +1,13 @@
-//! `keys rotate`: puts every stored Stripe key under the first of `ENCRYPTION_KEYS`.
+//! `keys rotate`: re-encrypts every stored Stripe key with the first of `ENCRYPTION_KEYS`.
 //!
-//! It refuses while a running program does not seal with that key too: one that does not know it could not open
-//! what is rewritten, and one that still seals with another would go on making credentials under it. Programs
-//! say what they know in the table `program_keys`, and each batch looks there again.
+//! It refuses while a running program does not encrypt with that key too: one that does not have it could not decrypt
+//! what is rewritten, and one that still encrypts with another key would keep creating credentials under that one.
+//! Programs list their keys in the table `program_keys`, and each batch checks it again.
 //!
 //! It works in small transactions, each of which locks the credentials it rewrites, so that a key that a
-//! customer replaces at the same moment is not undone. Killed anywhere, it goes on where it was: what
-//! remains to be done is what is still under another key. A credential that no key opens is left as
-//! it is, named at the end, and keeps no other from being rewritten.
+//! customer replaces at the same moment is not undone. Killed at any point, it continues where it stopped: what
+//! remains to be done is what another key still encrypts. A credential that no key decrypts is left as
+//! it is, named at the end, and does not keep any other from being rewritten.
 
 use chrono::{DateTime, Utc};
 use common::clock::{Clock, SystemClock};
@@ -41,7 +41,7 @@ pub struct Rotate {
 pub struct Rotated {
     /// Credentials that were re-encrypted.
     pub credentials: usize,
-    /// Those that no key opens.
+    /// Those that no key decrypts.
     pub stuck: Vec<StuckCredential>,
 }
 
@@ -53,7 +53,7 @@ impl Rotate {
             problems.add(
                 "ENCRYPTION_KEYS",
                 format!(
-                    "is missing, and there is no {}; give the new key and then the old ones, \
+                    "is missing, and there is no {}; set it to the new key followed by the old ones, \
                      ID:KEY,ID:KEY",
                     self.access.local.encryption_keys().display()
                 ),
@@ -62,18 +62,19 @@ impl Rotate {
         let database = self.access.find(&mut problems).await?;
         let (keyring, database) = problems.finish(keyring.flatten().zip(database))?;
         let rotated = rotate(&database, &keyring, &SystemClock).await?;
-        let sealing = keyring.sealing_key_id();
+        let encrypting = keyring.sealing_key_id();
         output::print(&format!(
-            "re-encrypted {} under the key {sealing}",
+            "re-encrypted {} under the key {encrypting}",
             output::count(rotated.credentials as i64, "credential"),
         ))?;
         if !rotated.stuck.is_empty() {
             return Err(Error::CredentialsStuck(rotated.stuck));
         }
-        let old: Vec<&str> = keyring.key_ids().filter(|id| *id != sealing).collect();
+        let old: Vec<&str> = keyring.key_ids().filter(|id| *id != encrypting).collect();
         if !old.is_empty() {
             output::print(&format!(
-                "nothing is sealed with {} any more; take it out of the keys of every program",
+                "nothing is encrypted with {} any more; remove it from the keys of every program (`stripe-sync keys \
+                 remove` changes the file of `stripe-sync up`)",
                 old.join(", ")
             ))?;
         }
@@ -81,7 +82,7 @@ impl Rotate {
     }
 }
 
-/// Re-encrypts every credential of every organization that is under another key than the first.
+/// Re-encrypts every credential of every organization that another key than the first encrypts.
 pub async fn rotate(
     database: &Database,
     keyring: &Keyring,
@@ -116,7 +117,7 @@ pub async fn rotate(
     Ok(rotated)
 }
 
-/// Makes sure that every running program seals with the first key, until the transaction ends.
+/// Makes sure that every running program encrypts with the first key, until the transaction ends.
 async fn ensure_prepared(conn: &mut PgConnection, keyring: &Keyring) -> Result<(), Error> {
     credential::queries::lock_keys(conn, KeyLock::Reseal).await?;
     let programs = running_programs_in(conn).await?;
@@ -133,19 +134,19 @@ async fn ensure_prepared(conn: &mut PgConnection, keyring: &Keyring) -> Result<(
     })
 }
 
-/// What a program has to be given before the keyring's first key may seal everything.
+/// What has to be done to a program before the keyring's first key may encrypt everything.
 fn unprepared(program: &ProgramKeys, keyring: &Keyring) -> Option<UnpreparedProgram> {
     let id = keyring.sealing_key_id();
     let announcement = keyring.announcement();
-    let sealing = announcement.first()?;
-    let what = match program.keys.iter().position(|key| key == sealing) {
+    let encrypting = announcement.first()?;
+    let what = match program.keys.iter().position(|key| key == encrypting) {
         Some(0) => return None,
-        Some(_) => format!("knows it and seals with another: put `{id}` first and restart it"),
+        Some(_) => format!("knows it but encrypts with another: put `{id}` first and restart it"),
         None if program.keys.iter().any(|key| has_id(key, id)) => {
             format!("has another key under this id: give it the same `{id}` and restart it")
         }
-        None => "does not know it: add it at the end of its ENCRYPTION_KEYS and restart it (a single `up` takes \
-                 it in front at once)"
+        None => "does not know it: add it at the end of its ENCRYPTION_KEYS and restart it (after `stripe-sync keys \
+                 add`, just restart `stripe-sync up`)"
             .to_owned(),
     };
     Some(UnpreparedProgram {
@@ -175,7 +176,7 @@ async fn rotate_batch(
         limit as i64,
     )
     .await?;
-    let mut resealed = 0;
+    let mut reencrypted = 0;
     for (connection_id, envelope) in found {
         if rotated.stuck[first_stuck..]
             .iter()
@@ -187,14 +188,14 @@ async fn rotate_batch(
             organization,
             connection_id: &connection_id,
         };
-        let sealed = keyring
+        let encrypted = keyring
             .open(&envelope, place)
             .and_then(|secret| keyring.seal(secret.expose_secret(), place));
-        match sealed {
-            Ok(sealed) => {
-                credential::queries::store(&mut tx, organization, &connection_id, &sealed, now)
+        match encrypted {
+            Ok(encrypted) => {
+                credential::queries::store(&mut tx, organization, &connection_id, &encrypted, now)
                     .await?;
-                resealed += 1;
+                reencrypted += 1;
             }
             Err(cause) => rotated.stuck.push(StuckCredential {
                 connection_id,
@@ -203,8 +204,8 @@ async fn rotate_batch(
         }
     }
     tx.commit().await.map_err(db::Error::from)?;
-    rotated.credentials += resealed;
-    Ok(resealed > 0)
+    rotated.credentials += reencrypted;
+    Ok(reencrypted > 0)
 }
 
 #[cfg(test)]
@@ -212,7 +213,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_program_that_seals_with_the_same_key_is_prepared() {
+    fn only_a_program_that_encrypts_with_the_same_key_is_prepared() {
         let [old, new, other] = ["old", "new", "new"].map(Keyring::generate);
         let keyring = |parts: &[&secrecy::SecretString]| {
             let parts: Vec<&str> = parts.iter().map(|part| part.expose_secret()).collect();

@@ -30,6 +30,8 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
+#[cfg(target_os = "linux")]
+use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
@@ -41,6 +43,10 @@ use progress::{Exchange, Progress, WatchedBody, WatchedStream};
 
 /// Bytes of a request head, and of an answer that is buffered before it is sent. A head that is longer is 431.
 const BUFFER_BYTES: usize = 64 * 1024;
+/// Bytes that the system takes for a reader who has not yet been sent what came before. By default it takes megabytes,
+/// and a reader of a few kilobytes a second would seem to stand still while it works through them.
+#[cfg(target_os = "linux")]
+const UNSENT_BYTES: u32 = 16 * 1024;
 /// How often an HTTP/2 client is asked whether it is still there, and how long it may take to say so.
 const PING: Duration = Duration::from_secs(20);
 /// How long a connection that is being closed may take to end in order.
@@ -242,6 +248,10 @@ async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
                 // which clients delay by 40 ms.
                 if let Err(cause) = stream.set_nodelay(true) {
                     debug!(%cause, "a connection goes without TCP_NODELAY");
+                }
+                #[cfg(target_os = "linux")]
+                if let Err(cause) = SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT_BYTES) {
+                    debug!(%cause, "a connection goes without TCP_NOTSENT_LOWAT");
                 }
                 return (stream, peer);
             }

@@ -26,6 +26,9 @@ use super::{Limit, Limits};
 /// Writes below this are HTTP/2's answers to a client's pings and settings, which move no answer.
 const BOOKKEEPING_BYTES: usize = 64;
 
+/// What an HTTP/2 client sends first, before any request.
+const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
 /// How long a closing connection takes what its client still sends.
 const DRAIN: Duration = Duration::from_secs(2);
 
@@ -75,6 +78,13 @@ impl Progress {
         if between && self.head_began.load(Ordering::Relaxed) == NONE {
             self.head_began.store(self.now(), Ordering::Relaxed);
         }
+    }
+
+    /// The connection speaks HTTP/2, by its first bytes: what comes between requests is no head, and no request has
+    /// begun yet.
+    fn note_http2(&self) {
+        self.http2.store(true, Ordering::Relaxed);
+        self.head_began.store(NONE, Ordering::Relaxed);
     }
 
     /// Waits until the client has used up the time of a limit; which one.
@@ -203,6 +213,8 @@ pub(super) struct WatchedStream {
     stream: TcpStream,
     progress: Arc<Progress>,
     closing: Option<Pin<Box<Sleep>>>,
+    /// The part of HTTP/2's preface that is still to come; none once a byte was another.
+    preface_left: Option<&'static [u8]>,
 }
 
 impl WatchedStream {
@@ -211,6 +223,23 @@ impl WatchedStream {
             stream,
             progress,
             closing: None,
+            preface_left: Some(HTTP2_PREFACE),
+        }
+    }
+
+    fn note_read(&mut self, bytes: &[u8]) {
+        self.progress.note_read();
+        let Some(left) = self.preface_left else {
+            return;
+        };
+        let common = left.len().min(bytes.len());
+        if left[..common] != bytes[..common] {
+            self.preface_left = None;
+        } else if common == left.len() {
+            self.preface_left = None;
+            self.progress.note_http2();
+        } else {
+            self.preface_left = Some(&left[common..]);
         }
     }
 
@@ -247,7 +276,7 @@ impl AsyncRead for WatchedStream {
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
         if buffer.filled().len() > before {
-            self.progress.note_read();
+            self.note_read(&buffer.filled()[before..]);
         }
         read
     }
