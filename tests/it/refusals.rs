@@ -168,10 +168,11 @@ async fn a_foreign_key_that_is_missed_is_blamed_on_no_object() {
 async fn a_stored_charge_that_is_refused_once_its_invoice_goes_is_parked_and_the_job_completes() {
     let world = World::with_charges(50).start().await;
     let account = world.account();
-    let charge = account
-        .quietly()
-        .create_charge(&NewCharge::of(1_000, "usd"))
-        .unwrap();
+    let new = NewCharge {
+        customer: Some(account.create_customer(&[].into())),
+        ..NewCharge::of(1_000, "usd")
+    };
+    let charge = account.quietly().create_charge(&new).unwrap();
     let line = NewLine {
         amount: Some(1_000),
         ..NewLine::default()
@@ -182,7 +183,7 @@ async fn a_stored_charge_that_is_refused_once_its_invoice_goes_is_parked_and_the
         .unwrap();
     connect(&world).await;
     let before = explain(&world, &charge).await;
-    assert_eq!(before["rows"][0]["invoice_id"], json!(invoice));
+    assert!(before["rows"][0]["line_id"].is_string(), "{before:#}");
     let condition = format!("NEW.charge_id = '{charge}' AND NEW.invoice_id IS NULL");
     refuse(&world, &condition, "23514").await;
     let unpaid = json!({
