@@ -47,6 +47,28 @@ impl Budget {
         self.until(false).await;
     }
 
+    /// See [`Throttle::set_without_slot`].
+    pub(crate) fn set_without_slot(&self, without_slot: bool) {
+        if let Some(throttle) = self.0.borrow().as_deref() {
+            throttle.set_without_slot(without_slot);
+        }
+    }
+
+    /// See [`Throttle::set_spent`].
+    pub(crate) fn set_spent(&self) {
+        if let Some(throttle) = self.0.borrow().as_deref() {
+            throttle.set_spent();
+        }
+    }
+
+    /// Waits until the job holds a slot, or needs none for what it does next.
+    pub(crate) async fn may_go_on(&self) {
+        let present = self.0.borrow().clone();
+        if let Some(throttle) = present {
+            throttle.may_go_on().await;
+        }
+    }
+
     async fn until(&self, wanted: bool) {
         let mut present = self.0.subscribe();
         let slow = match present.wait_for(Option::is_some).await {

@@ -18,6 +18,8 @@ use crate::worker::{LONGEST_STATEMENT, RETRY_PAUSE};
 
 /// Writing a job's end is tried for this long when PostgreSQL is away; then its lease runs out.
 const LONGEST_END: Duration = Duration::from_secs(10);
+/// When a job is claimed again for which there was no room.
+const NO_ROOM_PAUSE: TimeDelta = TimeDelta::minutes(1);
 
 pub(crate) async fn conclude(
     engine: &Engine,
@@ -31,6 +33,7 @@ pub(crate) async fn conclude(
         Err(Interruption::LeaseLost) => "lease_lost",
         Err(Interruption::CalledOff) => "cancelled",
         Err(Interruption::Shutdown) => "interrupted",
+        Err(Interruption::NoRoom) => "postponed",
     };
     metrics::counter!("stripe_sync_jobs_total", "type" => job.job_type.as_str(), "outcome" => status).increment(1);
     match ended {
@@ -42,8 +45,12 @@ pub(crate) async fn conclude(
         }
         Err(Interruption::Shutdown) | Ok(Err(outcome::Error::Widened)) => {
             info!("job given back");
-            write_end(engine, job, End::GiveBack).await;
+            write_end(engine, job, End::GiveBack(TimeDelta::zero())).await;
             publish(engine, std::slice::from_ref(&job.job_ref)).await;
+        }
+        Err(Interruption::NoRoom) => {
+            info!("job given back for a while: it mostly waits for Stripe, as many others do");
+            write_end(engine, job, End::GiveBack(NO_ROOM_PAUSE)).await;
         }
         Ok(Err(cause)) => {
             let outcome = outcome::classify(&cause, job.failures);
@@ -69,7 +76,8 @@ fn outcome_name(outcome: &Outcome) -> &'static str {
 
 enum End {
     Cancel,
-    GiveBack,
+    /// To be claimed again after this long.
+    GiveBack(TimeDelta),
     Outcome(Outcome),
 }
 
@@ -98,7 +106,7 @@ async fn try_write_end(engine: &Engine, job: &Job, end: &End) -> Result<(), db::
     let mut tx = db::tenant_transaction(&engine.pool, organization).await?;
     match end {
         End::Cancel => lease::end_cancelled(&mut tx, &fence, now).await?,
-        End::GiveBack => lease::release(&mut tx, &fence, now, None).await?,
+        End::GiveBack(pause) => lease::release(&mut tx, &fence, now + *pause, None).await?,
         End::Outcome(Outcome::Abandon) => {}
         End::Outcome(Outcome::BackOff(wait, error)) => {
             let until = now + TimeDelta::from_std(*wait).unwrap_or(TimeDelta::MAX);
@@ -135,18 +143,12 @@ async fn stop_connection(
 ) -> Result<(), db::Error> {
     let organization = &job.job_ref.organization_id;
     let remedy = match error.code.as_str() {
-        "stripe_key_invalid" => {
-            format!(
-                "Replace it with PUT /v1/connectors/stripe/{}/key.",
-                job.connection_id
-            )
+        "stripe_key_invalid" => "Replace the key.",
+        credential::UNREADABLE => {
+            "Replacing the key helps at once; where the engine lacks an encryption key, the connection goes on by \
+             itself once a consumer starts with it."
         }
-        credential::UNREADABLE => format!(
-            "A key given with PUT /v1/connectors/stripe/{}/key works at once; where the engine lacks an encryption key, \
-             the connection goes on by itself once a consumer starts with it.",
-            job.connection_id
-        ),
-        _ => "Grant the permission to the key in Stripe's dashboard, then start a sync.".to_owned(),
+        _ => "Grant the permission to the key in Stripe's dashboard, then start a sync.",
     };
     let detail = format!("{} {remedy}", error.message);
     common::connection::queries::set_problem(

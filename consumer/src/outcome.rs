@@ -30,6 +30,15 @@ pub enum Error {
     /// PostgreSQL.
     #[error("writing to PostgreSQL failed")]
     Database(#[from] db::Error),
+    /// PostgreSQL refused too many of the objects that were to be stored.
+    #[error("PostgreSQL refused {count} objects, too many to set them aside")]
+    ManyRefused {
+        /// How many are known.
+        count: usize,
+        /// What it said of one.
+        #[source]
+        cause: db::Error,
+    },
     /// The stored key does not open.
     #[error("the stored key could not be opened")]
     Credential(#[from] credential::Error),
@@ -110,6 +119,8 @@ pub fn classify(error: &Error, failures_before: i32) -> Outcome {
         Error::Database(error) if error.is_transient() => {
             bounded(MOST_TRANSIENT_FAILURES, "internal")
         }
+        // Each further attempt would set more of them aside.
+        Error::ManyRefused { .. } => Outcome::Fail(job_error("objects_refused")),
         Error::NoConnection => Outcome::Fail(job_error("internal")),
         Error::Stripe(_)
         | Error::Database(_)
@@ -130,6 +141,11 @@ pub fn explain(error: &Error) -> String {
             "The engine's database refused to store what was read; the log has the cause under the job's id."
                 .to_owned()
         }
+        Error::ManyRefused { count, .. } => format!(
+            "The engine's database refused {count} objects or more, too many to set them aside and call the sync \
+             complete. The engine is at fault, not the objects; what was not stored is read again once it is \
+             mended. The log has the cause under the job's id."
+        ),
         Error::Credential(_) => {
             "The stored key could not be decrypted: the engine's encryption keys are not those that it was stored \
              with."
@@ -236,6 +252,10 @@ mod tests {
                 path: "/v1/charges".into(),
                 cause: parse(),
             }),
+            Error::ManyRefused {
+                count: 21,
+                cause: db::Error::Statement(sqlx::Error::Io(inside())),
+            },
             Error::BrokeOff,
         ];
         for error in &errors {

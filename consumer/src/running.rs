@@ -4,7 +4,6 @@
 //! it off, and which share of Stripe's limits it may use. A job whose lease is lost is dropped where it
 //! stands; one that is called off, or interrupted by a shutdown, stops between two commits.
 
-use std::convert::Infallible;
 use std::time::Duration;
 
 use chrono::TimeDelta;
@@ -17,7 +16,7 @@ use tokio::time::Instant;
 use tracing::{Instrument, info, info_span, warn};
 
 use crate::budget::Budget;
-use crate::slots::Seat;
+use crate::slots::{NoRoom, Seat};
 use crate::{Engine, ending, outcome, sync};
 
 /// A heartbeat comes four times a lease, and at least this often: people wait for what it reads.
@@ -29,6 +28,8 @@ pub(crate) enum Interruption {
     LeaseLost,
     CalledOff,
     Shutdown,
+    /// The job mostly waits, and can neither keep its slot nor go on without one.
+    NoRoom,
 }
 
 /// Runs a claimed job to whatever end, and writes that end down.
@@ -52,7 +53,7 @@ pub(crate) async fn run(engine: &Engine, context: &Context, job: Job, seat: Opti
         let ended = tokio::select! {
             biased;
             why = interruption(engine, context, &job, &budget) => Err(why),
-            never = follow(seat, &budget) => match never {},
+            NoRoom = follow(seat, &budget) => Err(Interruption::NoRoom),
             result = sync_job(engine, &job, &budget, seat) => Ok(result),
         };
         let seconds = started.elapsed().as_secs_f64();
@@ -87,7 +88,7 @@ async fn sync_job(
     sync::run(engine, &full, budget).await
 }
 
-async fn follow(seat: Option<&Seat>, budget: &Budget) -> Infallible {
+async fn follow(seat: Option<&Seat>, budget: &Budget) -> NoRoom {
     match seat {
         Some(seat) => seat.follow(budget).await,
         None => std::future::pending().await,

@@ -5,12 +5,14 @@
 //!
 //! A job whose request budget is less than a request a second needs no slot: it waits nearly all the time, holds
 //! no connection to PostgreSQL meanwhile, and would keep others from working for hours. So does one that Stripe
-//! asks to wait (`Retry-After`). It gives its slot up and
-//! goes on without one, with its lease, at its own pace: nothing that it read is lost, and no other job can
-//! overtake it. When its budget grows again it waits for a slot like any other. A bounded number of jobs may
-//! do so at the same time ([`SLOTLESS_PER_SLOT`]); further ones keep their slots.
+//! asks to wait (`Retry-After`). It gives its slot up and goes on without one, with its lease, at its own pace: nothing
+//! that it read is lost, and no other job can overtake it. When its budget grows again, or when it has nothing more to
+//! ask, it waits for a slot like any other, and does nothing until it has one.
+//!
+//! A bounded number of jobs may do so at the same time ([`SLOTLESS_PER_SLOT`]), since each takes memory and heartbeats,
+//! and all jobs are slow when Stripe is down. A further one is given back for a while, with the plan of what it has
+//! left, so that slow jobs never hold slots, however many they are.
 
-use std::convert::Infallible;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -101,6 +103,10 @@ impl Held {
     }
 }
 
+/// As many jobs as may go on without a slot do.
+#[derive(Debug)]
+pub(crate) struct NoRoom;
+
 /// A job's slot, for as long as the job needs it.
 #[derive(Debug)]
 pub(crate) struct Seat {
@@ -135,15 +141,16 @@ impl Seat {
         true
     }
 
-    /// Gives the slot up while the budget is slow, and takes one again when it is not. Never returns.
-    pub(crate) async fn follow(&self, budget: &Budget) -> Infallible {
+    /// Gives the slot up while the budget is slow, and takes one again when it is not. Returns when no further job
+    /// may go on without a slot, so that this one has to be given back.
+    pub(crate) async fn follow(&self, budget: &Budget) -> NoRoom {
         loop {
             budget.until_slow().await;
-            let room = tokio::select! {
-                room = self.slots.slotless.clone().acquire_owned() => room,
-                () = budget.until_fast() => continue,
+            let Ok(room) = self.slots.slotless.clone().try_acquire_owned() else {
+                return NoRoom;
             };
             debug!("the job mostly waits for Stripe, and goes on without a slot");
+            budget.set_without_slot(true);
             self.keep(None);
             self.was_left.send_replace(true);
             budget.until_fast().await;
@@ -153,6 +160,7 @@ impl Seat {
                 Line::Short
             };
             self.keep(self.slots.hold(line).await);
+            budget.set_without_slot(false);
             drop(room);
         }
     }

@@ -28,13 +28,6 @@ async fn connect(world: &World) -> Value {
     world.job_completed(&connected["job_id"]).await
 }
 
-async fn execute(world: &World, statement: &'static str) {
-    sqlx::raw_sql(statement)
-        .execute(world.database.admin())
-        .await
-        .unwrap();
-}
-
 /// Half of an emoji, as a form leaves it that cuts names at a number of UTF-16 units.
 const LONE_SURROGATE: &str = r#""Zo\ud83d""#;
 const WITH_NUL: &str = r#""D\u0000E""#;
@@ -243,85 +236,6 @@ async fn an_impossible_creation_at_a_pages_end_hides_no_other_object() {
             );
         }
     }
-}
-
-#[tokio::test]
-async fn an_object_that_postgresql_refuses_is_parked_and_the_rest_of_its_batch_is_stored() {
-    let world = World::with_charges(300).start().await;
-    let account = world.account();
-    // Bounds that the programs do not know of, of every kind of refusal that a value can meet.
-    execute(
-        &world,
-        "ALTER TABLE stripe_revenue_data ADD CONSTRAINT odd CHECK (description IS DISTINCT FROM 'odd');
-         CREATE UNIQUE INDEX wide ON stripe_revenue_data (description, charge_id)
-             WHERE description LIKE 'wide%';
-         ALTER TABLE stripe_catalog_objects ADD CONSTRAINT number
-             CHECK (NOT metadata ? 'number' OR (metadata ->> 'number')::SMALLINT > 0);
-         ALTER TABLE stripe_disputes ADD CONSTRAINT odd CHECK (status <> 'odd')",
-    )
-    .await;
-    let charges: Vec<String> = (0..4)
-        .map(|_| account.create_charge(&NewCharge::of(800, "usd")).unwrap())
-        .collect();
-    account.patch_answers_raw(&charges[0], "/description", r#""odd""#);
-    account.patch_answers_raw(&charges[1], "/description", r#""odd""#);
-    let mut draws = Draws::of(7);
-    let letters: String = (0..9_000)
-        .map(|_| char::from(b'a' + draws.below(26) as u8))
-        .collect();
-    account.patch_answers_raw(&charges[2], "/description", &format!("\"wide {letters}\""));
-    let product = account.create_product(&[("number".to_owned(), Some("70000".to_owned()))].into());
-    let dispute = account.dispute(&charges[3]).unwrap();
-    account.patch_answers_raw(&dispute, "/status", r#""odd""#);
-    let job = connect(&world).await;
-    assert_eq!(job["progress"]["charges_seen"], 304);
-    let found: BTreeMap<String, Value> = parked(&world)
-        .await
-        .into_iter()
-        .map(|object| (object["object_id"].as_str().unwrap().to_owned(), object))
-        .collect();
-    let expected: BTreeSet<&str> = charges[..3]
-        .iter()
-        .chain([&product, &dispute])
-        .map(String::as_str)
-        .collect();
-    assert_eq!(
-        found.keys().map(String::as_str).collect::<BTreeSet<_>>(),
-        expected
-    );
-    for object in found.values() {
-        assert_eq!(object["code"], "unstorable", "{object:#}");
-        assert!(
-            object["detail"]
-                .as_str()
-                .unwrap()
-                .contains("cannot be stored")
-        );
-        let raw: Value = serde_json::from_str(object["raw"].as_str().unwrap()).unwrap();
-        assert_eq!(raw["id"], object["object_id"]);
-    }
-    let detail = found[&charges[2]]["detail"].as_str().unwrap();
-    assert!(!detail.contains("index"), "nothing of PostgreSQL: {detail}");
-    assert_eq!(explain(&world, &charges[0]).await["reason"], "parked");
-    assert_eq!(explain(&world, &charges[3]).await["reason"], "counted");
-    // The same from events, at each sync, and never a failed job.
-    account.refund(&charges[0], Some(1)).unwrap();
-    account.refund(&charges[3], Some(1)).unwrap();
-    let job = world.sync(json!({})).await;
-    assert_eq!(job["job_type"], "incremental");
-    assert_eq!(explain(&world, &charges[0]).await["reason"], "parked");
-    assert_eq!(explain(&world, &charges[3]).await["rows"][0]["refunded"], 1);
-    execute(
-        &world,
-        "ALTER TABLE stripe_revenue_data DROP CONSTRAINT odd; DROP INDEX wide;
-         ALTER TABLE stripe_catalog_objects DROP CONSTRAINT number;
-         ALTER TABLE stripe_disputes DROP CONSTRAINT odd",
-    )
-    .await;
-    account.clear_patches();
-    world.sync(json!({"job_type": "full"})).await;
-    assert_eq!(parked(&world).await, Vec::<Value>::new());
-    world.assert_exact().await;
 }
 
 /// Where to put something odd, by the list of the object.

@@ -49,6 +49,7 @@ mod programs;
 mod query_plans;
 mod quiet_logs;
 mod refiltering;
+mod refusals;
 mod regressions;
 mod scheduling;
 mod secrecy_of_keys;

@@ -225,3 +225,53 @@ async fn an_event_without_an_id_fails_the_job_with_its_words_and_never_passes_fo
     world.sync(json!({})).await;
     world.assert_exact().await;
 }
+
+#[tokio::test]
+async fn an_odd_event_that_names_its_object_is_applied_once_and_parks_nothing() {
+    let world = World::with_charges(50).start().await;
+    let connected = world.connect().await;
+    world.job_completed(&connected["job_id"]).await;
+    let account = world.account();
+    let charge = account
+        .quietly()
+        .create_charge(&NewCharge::of(700, "usd"))
+        .unwrap();
+    let named = json!({"id": charge, "object": "charge", "created": world.sim.now()});
+    let event = account.inject_event("charge.succeeded", &named, None);
+    account.patch_answers(&event, Some(json!({"type": 5})));
+    world.sync(json!({})).await;
+    assert_eq!(parked(&world).await, []);
+    assert_eq!(rows(&world, &charge).await.as_array().unwrap().len(), 1);
+    world.sim.reset_requests();
+    world.sync(json!({})).await;
+    assert_eq!(world.sim.requests().total, 1, "the events");
+    world.assert_exact().await;
+}
+
+#[tokio::test]
+async fn a_parked_customer_is_let_go_when_a_charge_shows_it_readable() {
+    let world = World::with_charges(20).start().await;
+    let account = world.account();
+    let customer = account.create_customer(&set("plan", "pro"));
+    let charge = || {
+        let new = NewCharge {
+            customer: Some(customer.clone()),
+            ..NewCharge::of(900, "usd")
+        };
+        account.create_charge(&new).unwrap()
+    };
+    charge();
+    let connected = world.connect().await;
+    world.job_completed(&connected["job_id"]).await;
+    account.patch_answers(&customer, Some(json!({"metadata": 5})));
+    account
+        .set_customer_metadata(&customer, &set("plan", "team"))
+        .unwrap();
+    world.sync(json!({})).await;
+    assert_eq!(parked(&world).await, [("customers".to_owned(), 1)]);
+    account.patch_answers(&customer, None);
+    charge();
+    world.sync(json!({})).await;
+    assert_eq!(parked(&world).await, []);
+    world.assert_exact().await;
+}

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use reqwest::Client;
 use serde_json::{Value, json};
-use stripe_sim::Simulator;
+use stripe_sim::{SimHandle, Simulator};
 use tests::database::TestDatabase;
 use tests::half_broker::HalfBroker;
 use tests::programs::{Deployment, free_port};
@@ -42,17 +42,23 @@ async fn metric(http: &Client, ops: &str, line: &str) -> bool {
     text.text().await.unwrap().lines().any(|l| l == line)
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn jobs_are_done_while_rabbitmq_never_answers_a_consumer_and_readyz_says_so() {
+/// An account of so many charges, a broker that is half alive, and what is to run between them.
+async fn prepare(charges: u64) -> (SimHandle, HalfBroker, TestDatabase, Deployment) {
     let sim = Simulator::builder()
-        .account(unlimited_account(50))
+        .account(unlimited_account(charges))
         .start()
         .await
         .unwrap();
     let broker = HalfBroker::before(&shared_amqp_url()).await;
     let database = TestDatabase::create().await;
     let url = secrecy::ExposeSecret::expose_secret(&database.url()).to_owned();
-    let mut engine = Deployment::prepare(&url, Some(broker.url()), &sim.base_url);
+    let engine = Deployment::prepare(&url, Some(broker.url()), &sim.base_url);
+    (sim, broker, database, engine)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn jobs_are_done_while_rabbitmq_never_answers_a_consumer_and_readyz_says_so() {
+    let (sim, broker, _database, mut engine) = prepare(50).await;
     engine.start("api");
     engine.start("scheduler");
     let ops = format!("127.0.0.1:{}", free_port());
@@ -93,15 +99,7 @@ async fn jobs_are_done_while_rabbitmq_never_answers_a_consumer_and_readyz_says_s
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn readyz_of_the_whole_engine_in_one_process_speaks_for_its_consumer() {
-    let sim = Simulator::builder()
-        .account(unlimited_account(5))
-        .start()
-        .await
-        .unwrap();
-    let broker = HalfBroker::before(&shared_amqp_url()).await;
-    let database = TestDatabase::create().await;
-    let url = secrecy::ExposeSecret::expose_secret(&database.url()).to_owned();
-    let mut engine = Deployment::prepare(&url, Some(broker.url()), &sim.base_url);
+    let (sim, broker, _database, mut engine) = prepare(5).await;
     engine.start_up();
     let http = Client::builder().timeout(PATIENCE).build().unwrap();
     let address = engine.api_url.strip_prefix("http://").unwrap().to_owned();

@@ -26,7 +26,7 @@ async fn filled(limits: api::Limits) -> ApiOnly {
              '2026-02-20', 'usd', 'succeeded', TRUE, FALSE, n, n, n, 0, 1,
              (SELECT string_agg(md5(n::TEXT || part), ' ') FROM generate_series(1, 60) AS part), FALSE,
              '{}', '{}', '{}', '{}'
-         FROM generate_series(1, 6000) AS n;
+         FROM generate_series(1, 2400) AS n;
          INSERT INTO stripe_daily_aggregates
          SELECT 'acme', 'acme-stripe-acct_Alpha', DATE '2020-01-01' + n, 'usd', 1, 1, 1, n, 0,
              (SELECT json_object_agg('prod_' || md5(n::TEXT || part), part) FROM generate_series(1, 200) AS part), '{}'

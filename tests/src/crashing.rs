@@ -396,7 +396,7 @@ impl Trials {
             course.passed.push(self.points.passed());
             meanwhile();
             self.world.crash_consumers();
-            self.last_connection_gone().await;
+            self.world.consumers_disconnected().await;
             course.had_read_all += usize::from(self.nothing_left_to_read(&job_id).await);
             if !self.restart(&job_id, crash_at.next()).await {
                 break;
@@ -493,29 +493,6 @@ impl Trials {
             let plan: Plan = serde_json::from_value(plan).expect("a plan");
             plan.is_done()
         })
-    }
-
-    /// Waits until PostgreSQL has rolled back whatever the consumer had open.
-    async fn last_connection_gone(&self) {
-        let gone = async {
-            loop {
-                let left: i64 = sqlx::query_scalar(
-                    "SELECT COUNT(*) FROM pg_stat_activity
-                     WHERE datname = current_database() AND application_name = $1",
-                )
-                .bind(Role::Consumer.as_str())
-                .fetch_one(self.world.database.admin())
-                .await
-                .expect("PostgreSQL answers");
-                if left == 0 {
-                    return;
-                }
-                tokio::time::sleep(POLL).await;
-            }
-        };
-        tokio::time::timeout(PATIENCE, gone)
-            .await
-            .expect("PostgreSQL notices that the consumer is gone");
     }
 
     /// Checks that everything stored for two organizations is the same.

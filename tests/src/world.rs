@@ -41,11 +41,19 @@ pub struct WorldBuilder {
     quiet: Duration,
     amqp_url: Option<String>,
     consumers: u16,
+    slots: u16,
     rate: NonZeroU32,
     stripe_time: TimeSource,
 }
 
 impl WorldBuilder {
+    /// Jobs that a consumer runs side by side.
+    #[must_use]
+    pub fn slots(mut self, slots: u16) -> Self {
+        self.slots = slots;
+        self
+    }
+
     /// Requests a second that the engine allows itself; without limit when not called.
     #[must_use]
     pub fn rate(mut self, per_second: NonZeroU32) -> Self {
@@ -129,6 +137,7 @@ impl WorldBuilder {
             parts,
             event_lag: self.event_lag,
             lease: self.lease,
+            slots: self.slots,
             quiet: self.quiet,
             http: reqwest::Client::builder().build().expect("an HTTP client"),
             consumers: Vec::new(),
@@ -234,6 +243,7 @@ pub struct World {
     parts: Parts,
     event_lag: Duration,
     lease: Duration,
+    slots: u16,
     quiet: Duration,
     http: reqwest::Client,
     consumers: Vec<RunningConsumer>,
@@ -277,6 +287,7 @@ impl World {
             quiet: Duration::MAX,
             amqp_url: None,
             consumers: 1,
+            slots: 4,
             rate: NO_LIMIT,
             stripe_time: TimeSource::System,
         }
@@ -348,6 +359,22 @@ impl World {
         });
     }
 
+    /// Waits until PostgreSQL has ended whatever consumers that are gone had open.
+    pub async fn consumers_disconnected(&self) {
+        self.eventually("the consumers' connections to end", async || {
+            let left: i64 = sqlx::query_scalar(
+                "SELECT COUNT(*) FROM pg_stat_activity
+                 WHERE datname = current_database() AND application_name = $1",
+            )
+            .bind(Role::Consumer.as_str())
+            .fetch_one(self.database.admin())
+            .await
+            .expect("PostgreSQL answers");
+            (left == 0).then_some(())
+        })
+        .await;
+    }
+
     /// What a consumer of this world works with. Its connections belong to the runtime that is entered.
     pub fn engine(&self, clock: SharedClock, fail_points: SharedFailPoints) -> consumer::Engine {
         let pool = self.database.pool(Role::Consumer);
@@ -358,7 +385,7 @@ impl World {
             stripe: self.parts.stripe.clone(),
             clock,
             lease: self.lease,
-            slots: 4,
+            slots: self.slots,
             event_lag: self.event_lag,
             quiet: self.quiet,
             owner: format!("consumer-{}", new_id(SystemClock.now())),

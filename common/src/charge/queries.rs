@@ -162,8 +162,7 @@ pub async fn count_between(
     connection_id: &str,
     spans: &[Span],
 ) -> Result<Vec<i64>, Error> {
-    let from: Vec<DateTime<Utc>> = spans.iter().map(|span| span.from).collect();
-    let to: Vec<DateTime<Utc>> = spans.iter().map(|span| span.to).collect();
+    let (from, to) = Span::bounds(spans);
     Ok(sqlx::query_scalar!(
         r#"SELECT (SELECT COUNT(*) FROM (
                        SELECT FROM stripe_revenue_data
@@ -268,8 +267,7 @@ pub async fn remove_unlisted(
     spans: &[Span],
     listed: &[String],
 ) -> Result<bool, Error> {
-    let from: Vec<DateTime<Utc>> = spans.iter().map(|span| span.from).collect();
-    let to: Vec<DateTime<Utc>> = spans.iter().map(|span| span.to).collect();
+    let (from, to) = Span::bounds(spans);
     let unlisted = sqlx::query_scalar!(
         r#"SELECT charge_id AS "charge_id!" FROM stripe_revenue_data
            JOIN UNNEST($3::TIMESTAMPTZ[], $4::TIMESTAMPTZ[]) AS span (from_at, to_at)

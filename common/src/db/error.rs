@@ -119,13 +119,17 @@ fn statements_of(statements: &[String]) -> String {
 
 impl Error {
     /// Whether a value was refused, so that the statement would work without it: of a wrong kind or size, out of range,
-    /// against a constraint, or too long for an index.
+    /// against a constraint, or too long for an index. A row that a foreign key misses is no value's fault: the
+    /// connection itself was deleted, or statements came in the wrong order.
     pub fn is_refused_value(&self) -> bool {
         match self {
             Self::Conflict { .. } | Self::Statement(sqlx::Error::Encode(_)) => true,
             Self::Statement(sqlx::Error::Database(error)) => {
                 let code = error.code();
                 let code = code.as_deref().unwrap_or_default();
+                if code == "23503" {
+                    return false;
+                }
                 // Data exceptions, integrity violations, a row that is to be changed twice, limits of the server.
                 ["22", "23", "54"]
                     .iter()

@@ -48,8 +48,7 @@ pub async fn remove_unlisted(
     spans: &[Span],
     listed: &[String],
 ) -> Result<Vec<String>, Error> {
-    let from: Vec<DateTime<Utc>> = spans.iter().map(|span| span.from).collect();
-    let to: Vec<DateTime<Utc>> = spans.iter().map(|span| span.to).collect();
+    let (from, to) = Span::bounds(spans);
     Ok(sqlx::query_scalar!(
         "DELETE FROM stripe_disputes
          USING UNNEST($3::TIMESTAMPTZ[], $4::TIMESTAMPTZ[]) AS span (from_at, to_at)

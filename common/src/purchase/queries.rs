@@ -144,8 +144,7 @@ pub async fn remove_unlisted(
     spans: &[Span],
     listed: &[String],
 ) -> Result<Touched, Error> {
-    let from: Vec<DateTime<Utc>> = spans.iter().map(|span| span.from).collect();
-    let to: Vec<DateTime<Utc>> = spans.iter().map(|span| span.to).collect();
+    let (from, to) = Span::bounds(spans);
     let removed = sqlx::query_as!(
         Link,
         "DELETE FROM stripe_purchases
@@ -174,8 +173,7 @@ pub async fn count_between(
     kind: PurchaseKind,
     spans: &[Span],
 ) -> Result<Vec<i64>, Error> {
-    let from: Vec<DateTime<Utc>> = spans.iter().map(|span| span.from).collect();
-    let to: Vec<DateTime<Utc>> = spans.iter().map(|span| span.to).collect();
+    let (from, to) = Span::bounds(spans);
     Ok(sqlx::query_scalar!(
         r#"SELECT (SELECT COUNT(*) FROM (
                        SELECT FROM stripe_purchases

@@ -21,8 +21,8 @@ use url::Url;
 pub use client::{Client, ListQuery, Page, Stripe};
 pub use error::{Error, LimitReason};
 pub use model::{
-    BalanceTransaction, Charge, Customer, Event, EventObject, Expandable, Identified, Metadata,
-    Reference, Refund, RefundList, RefundStatus,
+    BalanceTransaction, Charge, Customer, Event, EventData, EventObject, Expandable, Identified,
+    Metadata, Reference, Refund, RefundList, RefundStatus,
 };
 pub use probe::{Probe, ProbeError};
 pub use purchase_model::{

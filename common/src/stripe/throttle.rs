@@ -7,7 +7,8 @@
 //! hence the share of them that may be used (`rate_share`). It may change at any time: requests that wait
 //! then wait by the new rate.
 //!
-//! Whoever runs a job wants to know when its budget is so small that it mostly waits: [`Throttle::slow`].
+//! Whoever runs a job wants to know when its budget is so small that it mostly waits: [`Throttle::slow`]. Then the job
+//! may go on without a slot of its process, at that pace and no faster: [`Throttle::set_without_slot`].
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
@@ -112,6 +113,10 @@ struct State {
     share: f64,
     /// Requests that wait long for another reason than a limiter.
     long_waits: usize,
+    /// Whoever spends the budget holds no slot.
+    without_slot: bool,
+    /// Nothing more is asked.
+    is_spent: bool,
     global: Budget,
     endpoints: HashMap<String, Budget>,
     /// Permits kept back after a concurrency 429, given back one by one.
@@ -135,6 +140,7 @@ pub struct Throttle {
     /// Counts the changes of the share, for those who wait at a limiter of before.
     changes: watch::Sender<u64>,
     slow: watch::Sender<bool>,
+    may_go_on: watch::Sender<bool>,
 }
 
 impl std::fmt::Debug for Throttle {
@@ -154,6 +160,8 @@ impl Throttle {
             state: Mutex::new(State {
                 share,
                 long_waits: 0,
+                without_slot: false,
+                is_spent: false,
                 global: Budget::new(limits.global_per_second * share),
                 endpoints: HashMap::new(),
                 withheld: Vec::new(),
@@ -161,6 +169,7 @@ impl Throttle {
             }),
             changes: watch::Sender::new(0),
             slow: watch::Sender::new(false),
+            may_go_on: watch::Sender::new(true),
         };
         throttle.publish_pace(&throttle.state());
         throttle
@@ -201,15 +210,45 @@ impl Throttle {
         self.slow.subscribe()
     }
 
+    /// Whether whoever spends the budget has given its slot up. Without one, a request goes only while the rate is
+    /// slow, and while none waits long: else all whose wait ends at the same time would work at once.
+    pub fn set_without_slot(&self, without_slot: bool) {
+        let mut state = self.state();
+        state.without_slot = without_slot;
+        self.publish_pace(&state);
+    }
+
+    /// Nothing more is asked of Stripe, so that from now on no wait makes the budget slow.
+    pub fn set_spent(&self) {
+        let mut state = self.state();
+        state.is_spent = true;
+        self.publish_pace(&state);
+    }
+
+    /// Waits until whoever spends the budget holds a slot, or needs none.
+    pub async fn may_go_on(&self) {
+        // The sender lives as long as `self`.
+        let _ = self.may_go_on.subscribe().wait_for(|may| *may).await;
+    }
+
     fn publish_pace(&self, state: &State) {
         let endpoint_rate = self.limits.endpoint_per_second * state.share;
         let rate = state.least_rate().min(endpoint_rate);
-        self.slow.send_if_modified(|slow| {
-            let before = *slow;
-            let bound = if before { FAST_FROM } else { SLOW_BELOW };
-            *slow = rate < bound || state.long_waits > 0;
-            *slow != before
-        });
+        let slow = *self.slow.borrow();
+        let bound = if slow { FAST_FROM } else { SLOW_BELOW };
+        let rate_is_slow = rate < bound && !state.is_spent;
+        let waits_long = state.long_waits > 0 && !state.is_spent;
+        let set = |value: bool| {
+            move |present: &mut bool| {
+                let differs = *present != value;
+                *present = value;
+                differs
+            }
+        };
+        // The pace is read once this has changed, and by then both must be right.
+        let may_go_on = !state.without_slot || (rate_is_slow && !waits_long);
+        self.may_go_on.send_if_modified(set(may_go_on));
+        self.slow.send_if_modified(set(rate_is_slow || waits_long));
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -246,7 +285,9 @@ impl Throttle {
         }
         // Last, so that what waits for one endpoint's rate keeps no permit from the others. The semaphore is
         // never closed, so there is always a permit in the end.
-        self.in_flight.clone().acquire_owned().await.ok()
+        let permit = self.in_flight.clone().acquire_owned().await.ok();
+        self.may_go_on().await;
+        permit
     }
 
     fn limiters(
@@ -404,5 +445,26 @@ mod tests {
         assert!(!*throttle.slow().borrow());
         throttle.set_share(1.0);
         assert!(!*throttle.slow().borrow());
+    }
+
+    #[tokio::test]
+    async fn without_a_slot_nothing_goes_but_at_a_slow_rate() {
+        let throttle = Throttle::new(limits(), 0.01);
+        let goes = || *throttle.may_go_on.borrow();
+        throttle.set_without_slot(true);
+        assert!(goes(), "a request in four seconds");
+        let waits = throttle.wait_long();
+        assert!(!goes(), "Stripe asks to wait");
+        drop(waits);
+        assert!(goes());
+        throttle.set_share(1.0);
+        assert!(!goes(), "25 requests a second");
+        throttle.set_without_slot(false);
+        assert!(goes());
+        throttle.set_share(0.01);
+        throttle.set_spent();
+        assert!(!*throttle.slow().borrow(), "nothing is waited for");
+        throttle.set_without_slot(true);
+        assert!(!goes());
     }
 }

@@ -158,8 +158,8 @@ impl JobStatus {
 /// Why a job failed, or why it is waiting before its next attempt.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct JobError {
-    /// `stripe_key_invalid`, `stripe_permission_missing`, `credential_unreadable`, `stripe_unavailable` or
-    /// `internal`.
+    /// `stripe_key_invalid`, `stripe_permission_missing`, `credential_unreadable`, `stripe_unavailable`,
+    /// `objects_refused` or `internal`.
     pub code: String,
     /// Description for users, which quotes Stripe where that helps; never contains a secret or details of the database.
     /// The causes are in the log under the job's id.

@@ -18,6 +18,13 @@ pub struct Span {
     pub to: DateTime<Utc>,
 }
 
+impl Span {
+    /// The first instants of spans, and the first after each, as PostgreSQL takes them.
+    pub(crate) fn bounds(spans: &[Self]) -> (Vec<DateTime<Utc>>, Vec<DateTime<Utc>>) {
+        spans.iter().map(|span| (span.from, span.to)).unzip()
+    }
+}
+
 /// A range that is still to be read, wholly or from a cursor on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Range {

@@ -3,7 +3,7 @@
 //!
 //! Pure; nothing here can fail. Deliberately absent: writing, which is in `write`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 
 use chrono::{DateTime, Utc};
@@ -14,7 +14,7 @@ use common::purchase::{Purchase, PurchaseKind};
 use common::sync::{List, ParkedObject};
 
 use super::Run;
-use super::objects::Objects;
+use super::objects::{CUSTOMERS_LIST as CUSTOMERS, Objects};
 use super::sweep::Swept;
 use super::write::Batch;
 
@@ -32,6 +32,8 @@ pub(super) struct Content {
     purchases: Vec<Purchase>,
     disputes: Vec<Dispute>,
     pub(super) outside: Outside,
+    /// Stored charges, not of this batch, that are parked: their rows are not made anew.
+    pub(super) left: BTreeSet<String>,
     pub(super) parked: Vec<ParkedObject>,
     /// The ids of what was read, by list, where something may be parked.
     pub(super) read: Vec<(&'static str, Vec<String>)>,
@@ -52,7 +54,7 @@ pub(super) struct Key {
 
 impl Key {
     pub(super) fn list_name(&self) -> &'static str {
-        self.list.map_or("customers", List::as_str)
+        self.list.map_or(CUSTOMERS, List::as_str)
     }
 }
 
@@ -122,7 +124,8 @@ impl<'a> Selection<'a> {
 
 impl Content {
     pub(super) fn of(run: &Run<'_>, batch: Batch) -> Self {
-        let read = if run.has_parked.load(Ordering::Relaxed) {
+        let has_parked = run.has_parked.load(Ordering::Relaxed);
+        let mut read = if has_parked {
             batch.objects.ids()
         } else {
             Vec::new()
@@ -139,6 +142,9 @@ impl Content {
         } = batch.objects;
         let charges_seen = charges.len() as i64;
         let customers = customers_of(&charges, customers);
+        if has_parked {
+            read.push((CUSTOMERS, customers.keys().cloned().collect()));
+        }
         let (charges, outside) = newest_versions(run, charges, &customers);
         let unpaid = not_kept.into_iter().map(|(_, id)| id);
         Self {
@@ -149,6 +155,7 @@ impl Content {
             purchases,
             disputes,
             outside,
+            left: BTreeSet::new(),
             parked,
             read,
             charges_gone: batch.charges_gone,
@@ -175,12 +182,22 @@ impl Content {
             .collect()
     }
 
+    /// Whether a stored charge whose ingredients go is made anew from what is stored.
+    pub(super) fn remakes(&self, stored: &Charge) -> bool {
+        let id = &stored.charge_id;
+        !self.charges.contains_key(id) && !self.left.contains(id)
+    }
+
     /// Takes an object out, to be parked instead; one that Stripe no longer has is not.
     pub(super) fn set_aside(&mut self, key: &Key, parked: Option<ParkedObject>) {
         let Key { list, id } = key;
         match list {
             None => drop(self.customers.remove(id)),
-            Some(List::Charges) => drop(self.charges.remove(id)),
+            Some(List::Charges) => {
+                if self.charges.remove(id).is_none() {
+                    self.left.insert(id.clone());
+                }
+            }
             Some(List::Products) => self.products.retain(|product| product.object_id != *id),
             Some(List::Prices) => self.prices.retain(|price| price.object_id != *id),
             Some(List::Disputes) => self.disputes.retain(|dispute| dispute.dispute_id != *id),

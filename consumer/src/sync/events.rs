@@ -6,13 +6,17 @@
 //! some seconds late, so an event counts as superseded only when its objects were in fact listed.
 //!
 //! Kept in memory alone: a full job that another consumer goes on with forgets them, which costs requests and nothing
-//! else. Fails when Stripe does, or when an event has no id. Deliberately absent: what events change (`changes`).
+//! else. Fails when Stripe does, or when an event has no id. An event of an odd shape is as good as any other as long as
+//! it shows which object changed. Deliberately absent: what events change (`changes`).
 
 use std::collections::HashSet;
 
 use chrono::{DateTime, Utc};
-use common::stripe::{Event, ListQuery};
+use common::stripe::{Event, EventData, EventObject, Expandable, ListQuery, Reference};
 use common::sync::{List, ParkedObject};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
 
 use super::changes::Changes;
 use super::fetch::FetchedPage;
@@ -24,7 +28,8 @@ const EVENTS: &str = "/v1/events";
 /// Pages of events that a full job waits for before it begins to list: a busy account has many.
 const MOST_PAGES: usize = 10;
 
-/// Shows `take` every event since `cursor`, newest first, on at most `most_pages` pages.
+/// Shows `take` every event since `cursor`, newest first, on at most `most_pages` pages: those that do not tell which
+/// object changed as what is to be parked.
 pub(super) async fn each(
     source: &Source,
     cursor: DateTime<Utc>,
@@ -42,10 +47,12 @@ pub(super) async fn each(
         let mut oldest = None;
         for raw in &page.data {
             oldest = Some(objects::head(EVENTS, raw)?.id);
-            let event = objects::parse::<Event>(raw);
-            take(match event {
+            take(match objects::parse::<Event>(raw) {
                 Ok(event) => Ok(event),
-                Err(cause) => Err(objects::parked("events", EVENTS, raw, &cause)?),
+                Err(cause) => match what_it_names(raw) {
+                    Some(event) => Ok(event),
+                    None => Err(objects::parked("events", EVENTS, raw, &cause)?),
+                },
             });
         }
         after = oldest.filter(|_| page.has_more);
@@ -54,6 +61,74 @@ pub(super) async fn each(
         }
     }
     Ok(())
+}
+
+/// An event that cannot be read as a whole, as far as it tells which object is to be read again; none where it does
+/// not.
+fn what_it_names(raw: &RawValue) -> Option<Event> {
+    #[derive(Deserialize)]
+    struct Odd<'a> {
+        id: String,
+        #[serde(borrow)]
+        created: Option<&'a RawValue>,
+        #[serde(borrow, rename = "type")]
+        kind: Option<&'a RawValue>,
+        #[serde(borrow)]
+        data: OddData<'a>,
+    }
+    #[derive(Deserialize)]
+    struct OddData<'a> {
+        #[serde(borrow)]
+        object: OddObject<'a>,
+    }
+    #[derive(Deserialize)]
+    struct OddObject<'a> {
+        object: String,
+        #[serde(borrow)]
+        id: Option<&'a RawValue>,
+        #[serde(borrow)]
+        created: Option<&'a RawValue>,
+        #[serde(borrow)]
+        charge: Option<&'a RawValue>,
+        #[serde(borrow)]
+        invoice: Option<&'a RawValue>,
+    }
+    fn readable<T: DeserializeOwned>(raw: Option<&RawValue>) -> Option<T> {
+        serde_json::from_str(raw?.get()).ok()
+    }
+    let event: Odd<'_> = serde_json::from_str(raw.get()).ok()?;
+    let object = event.data.object;
+    let reference = readable::<Expandable<Reference>>;
+    let (id, charge, invoice) = (
+        reference(object.id),
+        reference(object.charge),
+        reference(object.invoice),
+    );
+    let names_all = match object.object.as_str() {
+        "refund" => charge.is_some(),
+        "dispute" => charge.is_some() && id.is_some(),
+        "invoice_payment" => invoice.is_some(),
+        "charge" | "invoice" | "checkout.session" | "product" | "price" | "customer" => {
+            id.is_some()
+        }
+        // Nothing is read because of it.
+        _ => true,
+    };
+    names_all.then(|| Event {
+        id: event.id,
+        // As new as can be, so that it counts as applied for as long as Stripe shows it.
+        created: readable(event.created).unwrap_or(i64::MAX),
+        kind: readable(event.kind).unwrap_or_default(),
+        data: EventData {
+            object: EventObject {
+                object: Some(object.object),
+                id: id.map(|id| id.id().to_owned()),
+                created: readable(object.created),
+                charge,
+                invoice,
+            },
+        },
+    })
 }
 
 /// Events of before a full job that it makes superfluous.
@@ -83,7 +158,7 @@ impl Superseded {
         let mut superseded = Self::default();
         let reads = |list| run.reads(list);
         each(source, cursor, MOST_PAGES, |event| {
-            // One that cannot be read is left to the incremental job, which parks it.
+            // One that does not tell what changed is left to the incremental job, which parks it.
             if let Ok(event) = event {
                 superseded.add(&event, reads);
             }
@@ -144,6 +219,28 @@ mod tests {
 
     fn at(second: i64) -> DateTime<Utc> {
         DateTime::from_timestamp(second, 0).unwrap()
+    }
+
+    #[test]
+    fn an_odd_event_counts_as_long_as_it_tells_what_changed() {
+        let of = |event: serde_json::Value| {
+            what_it_names(&RawValue::from_string(event.to_string()).unwrap())
+        };
+        let odd = |object: serde_json::Value| {
+            of(json!({"id": "evt_1", "type": 5, "created": "soon", "data": {"object": object}}))
+        };
+        let charge = odd(json!({"object": "charge", "id": "ch_1", "created": [], "invoice": 7}));
+        let mut changes = Changes::default();
+        changes.add(&charge.unwrap());
+        assert_eq!(
+            changes.of(List::Charges),
+            [("ch_1".to_owned(), None)].into()
+        );
+        assert!(odd(json!({"object": "refund", "id": "re_1", "charge": "ch_1"})).is_some());
+        assert!(odd(json!({"object": "refund", "id": "re_1", "charge": 5})).is_none());
+        assert!(odd(json!({"object": "charge", "id": 5})).is_none());
+        assert!(odd(json!({"id": "ch_1"})).is_none());
+        assert!(of(json!({"id": "evt_1", "data": 3})).is_none());
     }
 
     #[test]

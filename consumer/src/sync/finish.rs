@@ -25,6 +25,7 @@ const MOST_DAYS: i64 = 366;
 /// Completes a job; `reached` says how far one that asked Stripe came.
 pub(super) async fn complete(run: &Run<'_>, reached: Option<&Reached>) -> Result<(), Error> {
     let (organization, connection_id) = (run.organization(), run.connection_id());
+    run.budget.set_spent();
     refresh(run).await?;
     let now = run.engine.clock.now();
     let mut tx = run.transaction().await?;

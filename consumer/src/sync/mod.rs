@@ -82,7 +82,7 @@ pub(crate) async fn run(engine: &Engine, job: &Job, budget: &Budget) -> Result<(
 pub(crate) struct Run<'a> {
     pub(crate) engine: &'a Engine,
     pub(crate) job: &'a Job,
-    budget: &'a Budget,
+    pub(crate) budget: &'a Budget,
     pub(crate) fence: Fence,
     pub(crate) connection: Connection,
     pub(crate) rules: RuleSet,
@@ -91,6 +91,8 @@ pub(crate) struct Run<'a> {
     sealed: Option<Vec<u8>>,
     /// Whether objects are set aside that may be readable now.
     pub(crate) has_parked: AtomicBool,
+    /// What this run has stored.
+    pub(crate) tally: write::Tally,
     /// Customers that this run has committed.
     pub(crate) known: Mutex<Known>,
 }
@@ -98,6 +100,7 @@ pub(crate) struct Run<'a> {
 impl<'a> Run<'a> {
     async fn load(engine: &'a Engine, job: &'a Job, budget: &'a Budget) -> Result<Self, Error> {
         let organization = &job.job_ref.organization_id;
+        budget.may_go_on().await;
         let mut tx = db::tenant_transaction(&engine.pool, organization).await?;
         let connection = connection::queries::get(&mut tx, organization, &job.connection_id)
             .await?
@@ -118,6 +121,7 @@ impl<'a> Run<'a> {
             state,
             sealed,
             has_parked: AtomicBool::new(!parked.is_empty()),
+            tally: write::Tally::default(),
             known: Mutex::default(),
         })
     }
@@ -134,7 +138,9 @@ impl<'a> Run<'a> {
         &self.engine.pool
     }
 
+    /// Begins a transaction, once the job may work: not while it has given its slot up and its budget is fast again.
     pub(crate) async fn transaction(&self) -> Result<Transaction<'static, Postgres>, db::Error> {
+        self.budget.may_go_on().await;
         db::tenant_transaction(self.pool(), self.organization()).await
     }
 

@@ -26,6 +26,8 @@ use super::source::{Source, Sublist};
 use crate::outcome::Error;
 
 pub(crate) const CUSTOMERS: &str = "/v1/customers";
+/// What is read of customers is parked under this name; they are listed by no job.
+pub(crate) const CUSTOMERS_LIST: &str = "customers";
 pub(crate) const REFUNDS: &str = "/v1/refunds";
 const INVOICES: &str = "/v1/invoices";
 const SESSIONS: &str = "/v1/checkout/sessions";
@@ -89,7 +91,7 @@ impl Objects {
         head
     }
 
-    /// The ids of what was read, by list.
+    /// The ids of what was read, by list; customers come with charges as well, and are not among it.
     pub(crate) fn ids(&self) -> Vec<(&'static str, Vec<String>)> {
         let of_kind = |kind: PurchaseKind| -> Vec<String> {
             let of_kind = self
@@ -125,7 +127,6 @@ impl Objects {
             (List::Products.as_str(), catalog(&self.products)),
             (List::Prices.as_str(), catalog(&self.prices)),
             (List::Disputes.as_str(), disputes.collect()),
-            ("customers", catalog(&self.customers)),
         ];
         kept.into_iter().chain(not_kept).collect()
     }
@@ -253,7 +254,7 @@ pub(crate) fn read_customer(raw: &RawValue) -> Result<Objects, Error> {
         Ok(customer) => objects.customers.push(customer.into()),
         Err(cause) => objects
             .parked
-            .push(parked("customers", CUSTOMERS, raw, &cause)?),
+            .push(parked(CUSTOMERS_LIST, CUSTOMERS, raw, &cause)?),
     }
     Ok(objects)
 }

@@ -7,11 +7,12 @@
 //!
 //! Text and numbers are within bounds before they come here, so PostgreSQL should refuse nothing. If it does, the objects
 //! at fault are found and parked, and the rest of the batch is committed: one object never fails a job. That search
-//! costs nothing while nothing is refused.
+//! costs nothing while nothing is refused. Many refused objects are not at fault themselves, so they fail the job
+//! ([`Tally`]), or a wrong bound would park a whole history and the job would pass for a success.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::PoisonError;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use common::catalogue::{self, CatalogObject, ObjectType};
 use common::cause::Chain;
@@ -25,12 +26,33 @@ use common::sync::parked::{self, Code};
 use common::sync::{List, ParkedObject, Plan, state};
 use sqlx::{Connection as _, PgConnection};
 
-use super::content::{Content, Key, Selection};
+use super::content::{Content, Key, Object, Selection};
 use super::objects::{self, Objects};
 use super::source::Source;
 use super::sweep::{Swept, SweptList};
 use super::{Run, rows};
 use crate::outcome::Error;
+
+/// Objects that may be refused in a job, whatever it stores.
+const REFUSED_AT_MOST: usize = 20;
+/// The share of what a job stores that may be refused.
+const ONE_REFUSED_OF: usize = 10;
+
+/// How many objects a job has stored, and how many PostgreSQL refused.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    stored: AtomicUsize,
+    refused: AtomicUsize,
+}
+
+impl Tally {
+    /// How many of `more` objects may be refused.
+    fn may_refuse(&self, more: usize) -> usize {
+        let stored = self.stored.load(Ordering::Relaxed) + more;
+        let at_most = (stored / ONE_REFUSED_OF).max(REFUSED_AT_MOST);
+        at_most.saturating_sub(self.refused.load(Ordering::Relaxed))
+    }
+}
 
 /// What one commit holds.
 #[derive(Debug, Default)]
@@ -56,6 +78,8 @@ struct Changed {
     charges: Vec<String>,
     /// Kinds of objects of which stored metadata changed or went.
     stale: BTreeSet<ObjectType>,
+    /// Stored charges whose rows stay as they are, since PostgreSQL refuses them as they should be.
+    left: BTreeSet<String>,
 }
 
 /// Commits a batch and the plan that it fulfils; how many rows changed. Charges from before the covered
@@ -72,10 +96,21 @@ pub(crate) async fn commit(
             Err(Error::Database(error)) if error.is_refused_value() => error,
             ended => return ended,
         };
-        let refused = refused(run, &content).await?;
+        let at_most = run.tally.may_refuse(content.objects().len());
+        let refused = refused(run, &content, at_most).await?;
         if refused.is_empty() {
             // None of the objects is at fault.
             return Err(error.into());
+        }
+        let before = run
+            .tally
+            .refused
+            .fetch_add(refused.len(), Ordering::Relaxed);
+        if refused.len() > at_most {
+            return Err(Error::ManyRefused {
+                count: before + refused.len(),
+                cause: error,
+            });
         }
         for object in refused {
             let parked = unstorable(run, source, &object).await?;
@@ -101,6 +136,8 @@ async fn commit_content(
     };
     fenced_progress(&mut tx, &run.fence, progress, plan).await?;
     run.commit(tx).await?;
+    let objects = content.objects().len();
+    run.tally.stored.fetch_add(objects, Ordering::Relaxed);
     {
         let mut known = run.known.lock().unwrap_or_else(PoisonError::into_inner);
         known.stored(stored.news);
@@ -118,16 +155,27 @@ struct Refused {
 }
 
 /// Finds the objects that PostgreSQL refuses, by storing ever smaller parts of a batch in a transaction that is not
-/// committed: one bad object among a thousand takes some twenty tries.
-async fn refused(run: &Run<'_>, content: &Content) -> Result<Vec<Refused>, Error> {
+/// committed: one bad object among a thousand takes some twenty tries. Ends with one more than `at_most`.
+///
+/// Stored charges of which something goes are among the objects: their rows are made anew, and may be refused then.
+async fn refused(run: &Run<'_>, content: &Content, at_most: usize) -> Result<Vec<Refused>, Error> {
     let mut tx = run.transaction().await?;
-    remove(run, &mut tx, content).await?;
+    let Changed {
+        touched, charges, ..
+    } = remove(run, &mut tx, content).await?;
+    let remade = rows::concerned(run, &mut tx, &touched, &charges).await?;
+    let remade = remade.iter().filter(|charge| content.remakes(charge));
     let mut refused = Vec::new();
     let mut parts = vec![content.objects()];
-    while let Some(mut part) = parts.pop() {
+    parts[0].extend(remade.map(Object::Charge));
+    while let Some(mut part) = parts.pop().filter(|_| refused.len() <= at_most) {
         let mut attempt = tx.begin().await.map_err(db::Error::from)?;
         let selection = Selection::of(part.clone());
-        let stored = store(run, &mut attempt, &selection, Changed::default()).await;
+        let changed = Changed {
+            left: content.left.clone(),
+            ..Changed::default()
+        };
+        let stored = store(run, &mut attempt, &selection, changed).await;
         let error = match stored {
             Ok(_) => {
                 attempt.commit().await.map_err(db::Error::from)?;
@@ -180,7 +228,10 @@ async fn unstorable(
 
 /// Everything of a batch but its objects: what is parked, gone, or was not listed.
 async fn remove(run: &Run<'_>, tx: &mut PgConnection, content: &Content) -> Result<Changed, Error> {
-    let mut changed = Changed::default();
+    let mut changed = Changed {
+        left: content.left.clone(),
+        ..Changed::default()
+    };
     park(run, tx, &content.read, &content.parked).await?;
     let gone = (&content.charges_gone[..], &content.purchases_gone[..]);
     remove_gone(run, tx, gone, &mut changed).await?;
@@ -236,7 +287,8 @@ async fn store<'a>(
     store_disputes(run, tx, &selection.disputes, &mut changed).await?;
     let concerned = rows::concerned(run, tx, &changed.touched, &changed.charges).await?;
     let mut charges = selection.charges.clone();
-    for charge in &concerned {
+    let remade = concerned.iter();
+    for charge in remade.filter(|charge| !changed.left.contains(&charge.charge_id)) {
         charges.entry(&charge.charge_id).or_insert(charge);
     }
     let written = rows::write(run, tx, &charges, &changed.charges).await?;

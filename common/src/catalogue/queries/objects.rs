@@ -61,8 +61,7 @@ pub async fn delete_unlisted(
     spans: &[Span],
     listed: &[String],
 ) -> Result<Vec<CatalogObject>, Error> {
-    let from: Vec<DateTime<Utc>> = spans.iter().map(|span| span.from).collect();
-    let to: Vec<DateTime<Utc>> = spans.iter().map(|span| span.to).collect();
+    let (from, to) = Span::bounds(spans);
     let deleted = sqlx::query!(
         "UPDATE stripe_catalog_objects SET metadata = '{}', deleted = TRUE
          FROM UNNEST($4::TIMESTAMPTZ[], $5::TIMESTAMPTZ[]) AS span (from_at, to_at)
