@@ -440,7 +440,11 @@ async fn an_api_that_stops_counts_as_running_until_its_last_call_is_answered() {
 async fn connect_once(engine: &Deployment, key: &str) -> (u16, Value) {
     let body = json!({"organization_id": "acme", "api_key": key});
     let url = format!("{}/v1/connectors/stripe/connect", engine.api_url);
-    let asked = reqwest::Client::new().post(url).bearer_auth(&engine.token);
+    let http = reqwest::Client::builder()
+        .timeout(Duration::from_mins(1))
+        .build()
+        .unwrap();
+    let asked = http.post(url).bearer_auth(&engine.token);
     let answer = asked.json(&body).send().await.unwrap();
     (answer.status().as_u16(), answer.json().await.unwrap())
 }

@@ -28,12 +28,26 @@ const KILLS_AN_INCREMENTAL_JOB: u64 = 4;
 /// Kills in either phase, of 18 trials or more, for the test to have shown anything.
 const KILLS_OF_A_PHASE: u64 = 5;
 
+const LOG: &str = "consumer.log";
+
 /// A world whose consumer is a process that is killed and started again.
 struct Killer {
     world: World,
     logs: TempDir,
     draws: Draws,
     kills: u64,
+}
+
+impl Drop for Killer {
+    /// What went wrong is in the log of the programs, which goes with the test.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let log = std::fs::read_to_string(self.logs.path().join(LOG)).unwrap_or_default();
+            let lines: Vec<&str> = log.lines().collect();
+            let last = &lines[lines.len().saturating_sub(40)..];
+            println!("{}", last.join("\n"));
+        }
+    }
 }
 
 impl Killer {
@@ -89,7 +103,7 @@ impl Killer {
             .iter()
             .map(|(name, value)| (*name, value.as_str()))
             .collect();
-        let log = self.logs.path().join("consumer.log");
+        let log = self.logs.path().join(LOG);
         Program::start("consumer", &[], &settings, &log)
     }
 }

@@ -12,7 +12,6 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chrono::TimeDelta;
 use common::clock::SharedClock;
-use common::db::Role;
 use common::lifecycle::Context;
 use common::sync::Plan;
 use common::sync::lease::{self, Claim};
