@@ -10,8 +10,8 @@
 //! ask, it waits for a slot like any other, and does nothing until it has one.
 //!
 //! A bounded number of jobs may do so at the same time ([`SLOTLESS_PER_SLOT`]), since each takes memory and heartbeats,
-//! and all jobs are slow when Stripe is down. A further one is given back for a while, with the plan of what it has
-//! left, so that slow jobs never hold slots, however many they are.
+//! and all jobs are slow when Stripe is down. A further one is given back for a while, so that slow jobs never hold slots,
+//! however many they are: a full job keeps the plan of what it has left, an incremental one begins again at its cursor.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};

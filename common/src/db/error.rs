@@ -18,8 +18,8 @@ pub enum Error {
     },
     /// Something holds a lock that the migrations need.
     #[error(
-        "the migrations wait for a lock and nothing was changed; it is held by {holders}. Wait until it ends, or end \
-         it with pg_terminate_backend, and run `stripe-sync migrate` again"
+        "the migrations wait for a lock that is held by {holders}; the step that waits was undone. Wait until it ends, \
+         or end it with pg_terminate_backend, and run `stripe-sync migrate` again"
     )]
     Locked {
         /// Who holds it, as far as is known.

@@ -9,6 +9,7 @@
 //! lock on a table for minutes. [`migrate`] never waits for a lock for long, since everybody else would queue behind it.
 
 use std::borrow::Cow;
+use std::convert::Infallible;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
@@ -52,7 +53,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// [`Error::Newer`] and [`Error::Altered`] when the database is another version's, [`Error::Locked`] when something
 /// holds a lock for minutes.
 pub async fn migrate(url: &SecretString) -> Result<Migrated, Error> {
-    migrate_within(url, LOCK_PATIENCE).await
+    Box::pin(migrate_within(url, LOCK_PATIENCE)).await
 }
 
 /// The same with another patience towards locks.
@@ -64,7 +65,11 @@ pub async fn migrate_within(url: &SecretString, patience: Duration) -> Result<Mi
     // Every try is a session of its own, since one that failed keeps its locks of the session.
     let mut before = None;
     loop {
-        let (mut conn, mut observer) = (connect(url).await?, connect(url).await?);
+        let mut conn = connect(url).await?;
+        // Another migrate may take as long as its migrations do; only other sessions' locks are waited for in bounds.
+        if let Err(cause) = conn.lock().await {
+            return Err(explained(cause, url).await);
+        }
         let timeout = LOCK_TIMEOUT.min(patience).as_millis();
         let set = format!("SET lock_timeout = {timeout}");
         conn.execute(AssertSqlSafe(set)).await?;
@@ -72,11 +77,11 @@ pub async fn migrate_within(url: &SecretString, patience: Duration) -> Result<Mi
         let mut holders = None;
         let tried = tokio::select! {
             tried = try_to_migrate(&mut conn, url, &mut before) => tried,
-            failed = watch_holders(&mut observer, pid, &mut holders) => Err(failed),
+            never = watch_holders(url, pid, &mut holders) => match never {},
         };
-        // Closed in order, so that the next try does not meet the locks of this one.
-        conn.close().await?;
-        observer.close().await?;
+        // Closed before the next try, so that it does not meet the locks of this one. What was tried has ended, so a
+        // connection that is lost now says nothing about it.
+        let _ = conn.close().await;
         match tried {
             Err(cause) if is_lock_timeout(&cause) => {
                 let holders =
@@ -115,20 +120,19 @@ async fn try_to_migrate(
     })
 }
 
-/// Notes who keeps a session waiting, for as long as it is polled; returns only when it cannot be asked.
-async fn watch_holders(
-    observer: &mut PgConnection,
-    pid: i32,
-    holders: &mut Option<String>,
-) -> Error {
-    loop {
-        tokio::time::sleep(LOOK_EVERY).await;
-        match queries::lock_holders(observer, pid).await {
-            Ok(None) => {}
-            Ok(found) => *holders = found,
-            Err(cause) => return cause,
+/// Notes who keeps a session waiting, for as long as it is polled and PostgreSQL can be asked.
+async fn watch_holders(url: &SecretString, pid: i32, holders: &mut Option<String>) -> Infallible {
+    if let Ok(mut observer) = connect(url).await {
+        loop {
+            tokio::time::sleep(LOOK_EVERY).await;
+            match queries::lock_holders(&mut observer, pid).await {
+                Ok(None) => {}
+                Ok(found) => *holders = found,
+                Err(_) => break,
+            }
         }
     }
+    std::future::pending().await
 }
 
 fn is_lock_timeout(error: &Error) -> bool {

@@ -217,6 +217,8 @@ pub(super) async fn read_and_write(
         if !written.plan.is_done() {
             return Err(Error::BrokeOff);
         }
+        // From here on the job works without a pause, so it needs a slot.
+        run.budget.set_spent();
         // What is left, without a wait for the other connection's last days.
         finish::refresh_rest(run, finish::FIRST_DAYS, Taken::Skip).await?;
         Ok(written)
