@@ -1,6 +1,6 @@
 //! `up`: the API, the scheduler and the consumer in one process, with no set-up.
 //!
-//! What is not set is created: a private PostgreSQL and encryption keys ([`keys`]), both kept under `.local/`, and
+//! What is not set is created: a private PostgreSQL and encryption keys (`keys`), both kept under `.local/`, and
 //! the schema. Only the API's address is opened; its health and metrics speak for all three, since they share the
 //! process. Any number may run side by side on one `DATABASE_URL`. Each leaves a note of where it answers
 //! (`running_engines`), by which commands in the same directory find it.
