@@ -179,10 +179,9 @@ async fn what_is_parked_can_be_listed_and_explained() {
     let explained = explain(&world, &stored).await;
     assert_eq!(explained["reason"], "counted");
     assert!(
-        explained["detail"]
-            .as_str()
-            .unwrap()
-            .contains("was parked at"),
+        explained["detail"].as_str().unwrap().contains(
+            "when the charge was parked because it could not be read or stored: `amount`"
+        ),
         "{explained:#}"
     );
     // While a full sync runs and after it, what still cannot be read stays listed.
