@@ -47,7 +47,8 @@ async fn the_covered_range_ends_when_stripe_was_last_read_though_nothing_was_cha
         ..NewCharge::of(700, "usd")
     };
     world.account().quietly().create_charge(&charge).unwrap();
-    let before = SystemClock.now();
+    // Stripe's clock counts in seconds.
+    let before = SystemClock.now() - TimeDelta::seconds(1);
     let connected = world.connect().await;
     world.job_completed(&connected["job_id"]).await;
     let first = completeness(&world).await;
@@ -60,7 +61,7 @@ async fn the_covered_range_ends_when_stripe_was_last_read_though_nothing_was_cha
         world.connection_id()
     );
     let data = world.get(&days).await["data"].clone();
-    let before = SystemClock.now();
+    let before = SystemClock.now() - TimeDelta::seconds(1);
     let job = world.sync(json!({})).await;
     assert_eq!(job["job_type"], "incremental");
     let second = instant(&completeness(&world).await["as_of"]);
