@@ -208,7 +208,7 @@ pub(super) async fn take_stale_days(
 ///
 /// Each metadata of a customer, product or price is opened once a day, by its text: as JSONB, 1 and 1.0
 /// would be one. What could be a join with a CTE is `NOT IN`, which is one hash table whatever PostgreSQL
-/// believes the CTE to have; what is joined is materialized, or it may be made anew for each row.
+/// estimates for the CTE; what is joined is materialized, or it may be evaluated again for each row.
 #[expect(
     clippy::too_many_lines,
     reason = "one statement, so that the rows are read as of one moment"

@@ -11,7 +11,7 @@
 //!
 //! PostgreSQL stores the expression of a policy parsed and writes it in words of its own, which may differ between
 //! versions. A policy of ours that it writes otherwise than the description gets a comment with a hash of both
-//! texts, so that it is known again, and made anew only once when either text changes.
+//! texts, so that it is recognized, and made again only when either text changes.
 //!
 //! Fails when the user may not change something; the error names the statement. Deliberately absent: the
 //! roles themselves, which belong to the cluster ([`super::roles`]).

@@ -214,7 +214,7 @@ pub async fn remove_before(
 }
 
 /// Forgets all purchases of a kind that the key may not list. The rows are left as they are: the full job
-/// that calls this makes them anew.
+/// that calls this makes them again.
 pub async fn forget_kind(
     conn: &mut PgConnection,
     organization: &OrganizationId,

@@ -32,7 +32,7 @@ pub(super) struct Content {
     purchases: Vec<Purchase>,
     disputes: Vec<Dispute>,
     pub(super) outside: Outside,
-    /// Stored charges, not of this batch, that are parked: their rows are not made anew.
+    /// Stored charges, not of this batch, that are parked: their rows are not rebuilt.
     pub(super) left: BTreeSet<String>,
     pub(super) parked: Vec<ParkedObject>,
     /// The ids of what was read, by list, where something may be parked.
@@ -182,7 +182,7 @@ impl Content {
             .collect()
     }
 
-    /// Whether a stored charge whose ingredients go is made anew from what is stored.
+    /// Whether the rows of a stored charge are rebuilt when something that they were made from is removed.
     pub(super) fn remakes(&self, stored: &Charge) -> bool {
         let id = &stored.charge_id;
         !self.charges.contains_key(id) && !self.left.contains(id)

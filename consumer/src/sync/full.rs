@@ -138,7 +138,7 @@ async fn begin(
     Ok(plan)
 }
 
-/// What is listed again is let go of as it is read, or parked again. All else that is parked is no longer listed.
+/// An object that is listed again is unparked as it is read, or parked again. Any other parked object is no longer listed.
 async fn release_parked_before(run: &Run<'_>, begun_at: DateTime<Utc>) -> Result<(), Error> {
     if !run.has_parked.load(Ordering::Relaxed) {
         return Ok(());

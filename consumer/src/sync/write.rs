@@ -157,7 +157,7 @@ struct Refused {
 /// Finds the objects that PostgreSQL refuses, by storing ever smaller parts of a batch in a transaction that is not
 /// committed: one bad object among a thousand takes some twenty tries. Ends with one more than `at_most`.
 ///
-/// Stored charges of which something goes are among the objects: their rows are made anew, and may be refused then.
+/// Stored charges of which something goes are among the objects: their rows are rebuilt, and may be refused then.
 async fn refused(run: &Run<'_>, content: &Content, at_most: usize) -> Result<Vec<Refused>, Error> {
     let mut tx = run.transaction().await?;
     let Changed {
@@ -260,7 +260,7 @@ struct Stored<'a> {
     customers: Vec<String>,
 }
 
-/// Stores objects, and makes the rows anew that these and earlier changes concern.
+/// Stores objects, and rebuilds the rows that these and earlier changes concern.
 async fn store<'a>(
     run: &Run<'_>,
     tx: &mut PgConnection,

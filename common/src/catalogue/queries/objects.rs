@@ -90,7 +90,7 @@ pub async fn delete_unlisted(
 }
 
 /// Forgets all objects of a type that the key may not read. The rows are left as they are: the full job that
-/// calls this makes them anew.
+/// calls this makes them again.
 pub async fn forget_type(
     conn: &mut PgConnection,
     organization: &str,
