@@ -28,9 +28,7 @@ const PREVIEW: &str = "/v1/connectors/{id}/filters/preview";
 pub struct Caller {
     /// Whose token it is; nothing of another organization exists for it.
     pub organization: OrganizationId,
-    /// Names the token.
     pub token_id: Uuid,
-    /// What it may do.
     pub role: TokenRole,
 }
 
@@ -47,13 +45,17 @@ impl<S: Sync> FromRequestParts<S> for Caller {
 }
 
 /// The layer that lets nothing under `/v1` pass without a token that may do it.
-pub(crate) async fn guard(State(state): State<ApiState>, request: Request, next: Next) -> Response {
+pub(crate) async fn require_token(
+    State(state): State<ApiState>,
+    request: Request,
+    next: Next,
+) -> Response {
     let path = request.uri().path();
     if path != "/v1" && !path.starts_with("/v1/") {
         return next.run(request).await;
     }
     let (mut parts, body) = request.into_parts();
-    match admit(&state, &parts).await {
+    match authenticate(&state, &parts).await {
         Ok(caller) => {
             parts.extensions.insert(Arc::new(caller));
             next.run(Request::from_parts(parts, body)).await
@@ -62,8 +64,8 @@ pub(crate) async fn guard(State(state): State<ApiState>, request: Request, next:
     }
 }
 
-async fn admit(state: &ApiState, request: &Parts) -> Result<Caller, ApiError> {
-    if !state.health.has_begun() {
+async fn authenticate(state: &ApiState, request: &Parts) -> Result<Caller, ApiError> {
+    if !state.health.is_ready() {
         return Err(ApiError::Unavailable(None));
     }
     let token = bearer(&request.headers).ok_or(ApiError::Unauthenticated)?;
@@ -85,7 +87,7 @@ async fn admit(state: &ApiState, request: &Parts) -> Result<Caller, ApiError> {
         .extensions
         .get::<MatchedPath>()
         .map(MatchedPath::as_str);
-    if allowed(caller.role, &request.method, route) {
+    if is_authorized(caller.role, &request.method, route) {
         return Ok(caller);
     }
     Err(ApiError::Forbidden {
@@ -95,7 +97,7 @@ async fn admit(state: &ApiState, request: &Parts) -> Result<Caller, ApiError> {
 }
 
 /// Whether a role may use a method of a route; a path that does not exist is no secret.
-fn allowed(role: TokenRole, method: &Method, route: Option<&str>) -> bool {
+fn is_authorized(role: TokenRole, method: &Method, route: Option<&str>) -> bool {
     match role {
         TokenRole::Admin => true,
         TokenRole::Analyst => {
@@ -121,7 +123,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_is_read_from_the_bearer_scheme_only() {
+    fn only_the_bearer_scheme_carries_a_token() {
         for (header, token) in [
             ("Bearer sst_1", Some("sst_1")),
             ("bearer sst_1", Some("sst_1")),
@@ -137,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn an_analyst_reads_and_previews() {
+    fn an_analyst_may_read_and_preview() {
         let filters = "/v1/connectors/{id}/filters";
         for (method, route, may) in [
             (Method::GET, filters, true),
@@ -148,11 +150,11 @@ mod tests {
             (Method::PATCH, "/v1/connectors/{id}", false),
         ] {
             assert_eq!(
-                allowed(TokenRole::Analyst, &method, Some(route)),
+                is_authorized(TokenRole::Analyst, &method, Some(route)),
                 may,
                 "{method} {route}"
             );
-            assert!(allowed(TokenRole::Admin, &method, Some(route)));
+            assert!(is_authorized(TokenRole::Admin, &method, Some(route)));
         }
     }
 }

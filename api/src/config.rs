@@ -6,7 +6,7 @@ use std::num::NonZeroU32;
 use clap::Parser;
 use common::config::{
     BrokerArgs, BrokerConfig, DatabaseArgs, DatabaseConfig, EncryptionArgs, EncryptionConfig,
-    Error, LogArgs, LogConfig, Problems, StripeArgs, StripeConfig, or_default, parse_bind,
+    Error, LogArgs, LogConfig, SettingErrors, StripeArgs, StripeConfig, or_default, parse_bind,
     parse_number,
 };
 
@@ -25,22 +25,17 @@ pub struct Args {
     /// The address and port to serve on
     #[arg(long, env = "API_BIND", default_value = DEFAULT_BIND, value_name = "ADDRESS")]
     pub api_bind: String,
-    /// What clients may take.
     #[command(flatten)]
     pub limits: LimitArgs,
-    /// Where the database is.
     #[command(flatten)]
     pub database: DatabaseArgs,
-    /// Where the broker is.
     #[command(flatten)]
     pub broker: BrokerArgs,
     /// The keys that seal Stripe keys.
     #[command(flatten)]
     pub encryption: EncryptionArgs,
-    /// How Stripe is reached.
     #[command(flatten)]
     pub stripe: StripeArgs,
-    /// How much is logged.
     #[command(flatten)]
     pub log: LogArgs,
 }
@@ -89,8 +84,7 @@ pub struct LimitArgs {
 }
 
 impl LimitArgs {
-    /// The checked section.
-    pub fn check(self, problems: &mut Problems) -> Option<Limits> {
+    pub fn check(self, problems: &mut SettingErrors) -> Option<Limits> {
         let mut number = |setting, text: &str, default, max| {
             let number = parse_number(setting, or_default(text, default), (1, max), problems);
             number.and_then(NonZeroU32::new)
@@ -133,22 +127,16 @@ impl LimitArgs {
     }
 }
 
-/// Checked settings.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// The address and port to serve on; port 0 lets the system choose.
     pub api_bind: SocketAddr,
-    /// What clients may take.
     pub limits: Limits,
-    /// Where the database is.
     pub database: DatabaseConfig,
-    /// Where the broker is.
     pub broker: BrokerConfig,
     /// The keys that seal Stripe keys.
     pub encryption: EncryptionConfig,
-    /// How Stripe is reached.
     pub stripe: StripeConfig,
-    /// How much is logged.
     pub log: LogConfig,
 }
 
@@ -168,7 +156,7 @@ impl Args {
     /// # Errors
     /// Everything that is wrong or missing.
     pub fn check(self) -> Result<Config, Error> {
-        let mut problems = Problems::default();
+        let mut problems = SettingErrors::default();
         let bind = parse_bind(
             "API_BIND",
             or_default(&self.api_bind, DEFAULT_BIND),
@@ -211,8 +199,8 @@ mod tests {
     }
 
     #[test]
-    fn limits_that_are_not_set_are_those_of_the_documentation() {
-        let mut problems = Problems::default();
+    fn unset_limits_have_the_documented_defaults() {
+        let mut problems = SettingErrors::default();
         let limits = limit_args("").check(&mut problems).unwrap();
         assert_eq!(limits, Limits::default());
         assert_eq!(limits.connections.get(), 512);
@@ -225,8 +213,8 @@ mod tests {
     }
 
     #[test]
-    fn every_limit_that_is_wrong_is_named_at_once() {
-        let mut problems = Problems::default();
+    fn all_invalid_limits_are_reported_at_once() {
+        let mut problems = SettingErrors::default();
         assert!(limit_args("0").check(&mut problems).is_none());
         let error = problems.into_error();
         let named: Vec<_> = error.problems().iter().map(|p| p.setting).collect();

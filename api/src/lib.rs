@@ -6,13 +6,12 @@
 //! change that causes them and published after the commit, so a broker that is down delays them and
 //! loses none.
 //!
-//! Reading order: [`router`], [`problem`] (every error), `boundary` and `auth` (what surrounds each
+//! Reading order: [`router`], [`problem`] (every error), `request_log` and `auth` (what surrounds each
 //! call), `input` (how requests are read), then `routes`, a noun a file, and `document` (what is said about them).
 //!
 //! Absent: cookies and browsers' cross-origin calls; anything but JSON in; writes to figures.
 
 mod auth;
-mod boundary;
 mod config;
 mod document;
 mod input;
@@ -20,6 +19,7 @@ mod limits;
 mod negotiation;
 mod notes;
 pub mod problem;
+mod request_log;
 mod routes;
 mod security_headers;
 mod state;
@@ -43,9 +43,9 @@ use tower_http::compression::CompressionLayer;
 use tracing::info;
 
 pub use auth::Caller;
-pub use boundary::REQUEST_ID;
 pub use config::{Args, Config, LimitArgs};
 pub use limits::{Limits, TokenRate};
+pub use request_log::REQUEST_ID;
 pub use state::{ApiState, Parts};
 
 use crate::problem::ApiError;
@@ -75,13 +75,12 @@ pub enum Error {
     Stripe(#[source] reqwest::Error),
     /// The stored keys cannot be decrypted.
     #[error(transparent)]
-    Keys(#[from] keys::Unfit),
+    Keys(#[from] keys::KeyMismatch),
     /// The address is not to be had.
     #[error(transparent)]
     Bind(lifecycle::Error),
 }
 
-/// Every call, ready to serve.
 pub fn router(state: ApiState) -> Router {
     let (calls, document) = routes::all().split_for_parts();
     calls
@@ -89,10 +88,13 @@ pub fn router(state: ApiState) -> Router {
         .fallback(async || ApiError::UnknownPath)
         .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
         .layer(DefaultBodyLimit::max(input::MAX_BODY_BYTES))
-        .layer(middleware::from_fn_with_state(state.clone(), auth::guard))
         .layer(middleware::from_fn_with_state(
             state.clone(),
-            boundary::boundary,
+            auth::require_token,
+        ))
+        .layer(middleware::from_fn_with_state(
+            state.clone(),
+            request_log::log_request,
         ))
         .layer(CompressionLayer::new())
         .with_state(state)

@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn exports_are_limited_for_each_token_and_in_all_and_leave_nothing_behind() {
+    fn exports_are_limited_per_token_and_per_process() {
         let exports = Arc::new(OpenCount::exports(limits(3, 2)));
         let [one, other, third] = [1, 2, 3].map(Uuid::from_u128);
         let first = exports.count(one).unwrap();

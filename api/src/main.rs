@@ -1,7 +1,7 @@
 //! The `api` program: the REST API as a process of its own.
 //!
 //! Settings are in `config.rs`, the router in `lib.rs`, one file a noun in `routes/`, who may call in
-//! `auth.rs`, what a caller is told of an error in `problem.rs`.
+//! `auth.rs`, what a caller sees of an error in `problem.rs`.
 
 use std::process::ExitCode;
 

@@ -12,12 +12,9 @@ use mediatype::{MediaType, MediaTypeBuf, ReadParams as _};
 
 use crate::problem::ApiError;
 
-/// The two types of rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Rows {
-    /// A page, as JSON.
     Json,
-    /// All of them, as CSV.
     Csv,
 }
 
@@ -30,7 +27,7 @@ pub(crate) fn rows(headers: &HeaderMap) -> Result<Rows, ApiError> {
     let Ok(Some(accept)) = headers.typed_try_get::<Accept>() else {
         return Ok(Rows::Json);
     };
-    let accept: Accept = accept.media_types().map(with_weight_only).collect();
+    let accept: Accept = accept.media_types().map(without_parameters).collect();
     match accept.negotiate(&available) {
         Some(best) if best.ty == TEXT => Ok(Rows::Csv),
         Some(_) => Ok(Rows::Json),
@@ -42,7 +39,7 @@ pub(crate) fn rows(headers: &HeaderMap) -> Result<Rows, ApiError> {
 
 /// The range without its parameters but for the weight. `text/csv; charset=utf-8` asks for what there is, however its
 /// character set is spelled.
-fn with_weight_only(range: &MediaTypeBuf) -> MediaTypeBuf {
+fn without_parameters(range: &MediaTypeBuf) -> MediaTypeBuf {
     let weight = range.get_param(Q).map(|weight| (Q, weight));
     MediaTypeBuf::from_parts(range.ty(), range.subty(), range.suffix(), weight.as_slice())
 }
@@ -111,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn the_weights_of_accept_decide_between_json_and_csv() {
+    fn accept_weights_choose_json_or_csv() {
         for (accept, expected) in [
             (&[][..], Some(Rows::Json)),
             (&["*/*"], Some(Rows::Json)),
@@ -136,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn a_caller_that_has_the_version_gets_304_with_the_headers_of_the_answer() {
+    fn a_matching_etag_gets_304_with_the_response_headers() {
         let validator = Validator::private("7");
         for (known, modified) in [
             ("W/\"7\"", false),

@@ -31,7 +31,7 @@ pub(crate) struct Note {
 #[derive(Debug, Default)]
 pub(crate) struct NamedKeys {
     keys: Vec<NamedKey>,
-    places: Vec<(Option<String>, Option<String>)>,
+    pointers: Vec<(Option<String>, Option<String>)>,
 }
 
 impl NamedKeys {
@@ -51,7 +51,7 @@ impl NamedKeys {
         for (index, key) in predicate.named_keys() {
             let pointer = format!("/conditions/{index}/metadata_key");
             self.keys.push(key);
-            self.places
+            self.pointers
                 .push((parameter.map(ToOwned::to_owned), Some(pointer)));
         }
     }
@@ -59,7 +59,7 @@ impl NamedKeys {
     /// Adds a key that a parameter names by itself.
     pub(crate) fn add(&mut self, key: NamedKey, parameter: &str) {
         self.keys.push(key);
-        self.places.push((Some(parameter.to_owned()), None));
+        self.pointers.push((Some(parameter.to_owned()), None));
     }
 
     /// A note for each key that no stored object has.
@@ -72,7 +72,7 @@ impl NamedKeys {
         let organization = organization.as_str();
         let found = unknown_keys(conn, organization, connection_id, &self.keys).await?;
         let notes = found.into_iter().map(|(index, detail)| {
-            let (parameter, pointer) = self.places.get(index).cloned().unwrap_or_default();
+            let (parameter, pointer) = self.pointers.get(index).cloned().unwrap_or_default();
             Note {
                 code: "unknown_metadata_key",
                 parameter,

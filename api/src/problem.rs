@@ -1,7 +1,7 @@
-//! Everything that can go wrong with a request, and how it is told: RFC 9457 problem documents.
+//! Everything that can go wrong with a request, and how it is reported: RFC 9457 problem documents.
 //!
 //! Handlers return [`ApiError`]; its response is a bare status that carries the error, and
-//! `boundary.rs` writes the document, since only the boundary knows the request's id and logs.
+//! `request_log.rs` writes the document, since only the boundary knows the request's id and logs.
 //! One exhaustive match gives each error its status, code and words, so a new error cannot forget
 //! one. Nothing internal stands in a document: causes are logged with their chain instead.
 
@@ -61,54 +61,32 @@ impl FieldError {
 /// Why a request is not answered as asked.
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
-    /// The body is not JSON.
     #[error("the body is not JSON: {detail}")]
-    MalformedJson {
-        /// What the parser stumbled over.
-        detail: String,
-    },
+    MalformedJson { detail: String },
     /// No token, or none that is live.
     #[error("no live token was given")]
     Unauthenticated,
     /// The token may not do this.
     #[error("{detail}")]
-    Forbidden {
-        /// What it may not do.
-        detail: String,
-    },
+    Forbidden { detail: String },
     /// There is no such thing in this organization.
     #[error("not found")]
     NotFound,
-    /// There is no such path.
     #[error("the path is unknown")]
     UnknownPath,
-    /// The path has other methods.
     #[error("the method is not allowed here")]
     MethodNotAllowed,
     /// The organization has this account already.
     #[error("the connection {connection_id} exists")]
-    ConnectionExists {
-        /// The connection that has it.
-        connection_id: String,
-    },
+    ConnectionExists { connection_id: String },
     /// The connection's rows are still being removed.
     #[error("the connection {connection_id} is being deleted")]
-    ConnectionDeleting {
-        /// The connection.
-        connection_id: String,
-    },
+    ConnectionDeleting { connection_id: String },
     /// The thing is not in a state that allows this.
     #[error("{detail}")]
-    Conflict {
-        /// What is in the way.
-        detail: String,
-    },
-    /// The body is too long.
+    Conflict { detail: String },
     #[error("the body is longer than {limit_bytes} bytes")]
-    TooLarge {
-        /// The longest that is read.
-        limit_bytes: usize,
-    },
+    TooLarge { limit_bytes: usize },
     /// The body is said to be something other than JSON.
     #[error("the body is not said to be JSON")]
     UnsupportedMediaType,
@@ -117,7 +95,6 @@ pub enum ApiError {
     Invalid {
         /// `invalid_request`, or what is wrong with all of it.
         code: &'static str,
-        /// Each thing that is wrong.
         errors: Vec<FieldError>,
     },
     /// A cursor that no answer gave.
@@ -128,16 +105,10 @@ pub enum ApiError {
     CursorOfAnotherList,
     /// Stripe refuses the key, or it is none.
     #[error("the Stripe key is not valid: {detail}")]
-    StripeKeyInvalid {
-        /// What to do about it.
-        detail: String,
-    },
+    StripeKeyInvalid { detail: String },
     /// A key of a kind that cannot read an account.
     #[error("the Stripe key is of the wrong kind: {detail}")]
-    StripeKeyWrongKind {
-        /// What to do about it.
-        detail: String,
-    },
+    StripeKeyWrongKind { detail: String },
     /// The key may not read what is needed.
     #[error("the Stripe key lacks a permission: {detail}")]
     StripePermissionMissing {
@@ -150,7 +121,6 @@ pub enum ApiError {
         /// Which account it is, and which it must be.
         detail: String,
     },
-    /// The token asks too often.
     #[error("the token asked too often")]
     RateLimited {
         /// Seconds after which it may ask again.
@@ -161,7 +131,6 @@ pub enum ApiError {
     TooManyOpen {
         /// Of what.
         title: &'static str,
-        /// Which limit was reached.
         detail: String,
         /// Seconds after which to ask again.
         retry_after_secs: u64,
@@ -174,11 +143,7 @@ pub enum ApiError {
     },
     /// The caller accepts nothing that this call can answer with.
     #[error("nothing acceptable can be answered")]
-    NotAcceptable {
-        /// What there is.
-        available: String,
-    },
-    /// Stripe did not answer.
+    NotAcceptable { available: String },
     #[error("Stripe could not be reached")]
     StripeUnreachable(#[source] Cause),
     /// Stripe answered, and named no account.
@@ -187,13 +152,12 @@ pub enum ApiError {
     /// The database does not answer, or has not been migrated.
     #[error("the database is not ready")]
     Unavailable(#[source] Option<Cause>),
-    /// A bug.
     #[error("the request failed for a reason of our own")]
     Internal(#[source] Cause),
 }
 
 /// What is written about an error.
-struct Words {
+struct ProblemSpec {
     status: StatusCode,
     code: &'static str,
     title: &'static str,
@@ -201,7 +165,6 @@ struct Words {
 }
 
 impl ApiError {
-    /// Invalid input.
     pub fn invalid(errors: Vec<FieldError>) -> Self {
         Self::Invalid {
             code: INVALID_REQUEST,
@@ -209,27 +172,24 @@ impl ApiError {
         }
     }
 
-    /// A bug, by its cause.
     pub fn internal(cause: impl Into<Cause>) -> Self {
         Self::Internal(cause.into())
     }
 
-    /// The stable code.
     pub fn code(&self) -> &'static str {
-        self.words().code
+        self.spec().code
     }
 
-    /// The status of the answer.
     pub fn status(&self) -> StatusCode {
-        self.words().status
+        self.spec().status
     }
 
     #[expect(
         clippy::too_many_lines,
         reason = "one arm an error, and no second place to forget"
     )]
-    fn words(&self) -> Words {
-        let words = |status, code, title, detail: String| Words {
+    fn spec(&self) -> ProblemSpec {
+        let words = |status, code, title, detail: String| ProblemSpec {
             status,
             code,
             title,
@@ -347,7 +307,7 @@ impl ApiError {
             Self::StripeAccountMismatch { detail } => words(
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "stripe_account_mismatch",
-                "Key belongs to another account or mode",
+                "Stripe account mismatch",
                 detail.clone(),
             ),
             Self::RateLimited { retry_after_secs } => words(
@@ -365,13 +325,13 @@ impl ApiError {
             Self::BodyTimeout { limit_secs } => words(
                 StatusCode::REQUEST_TIMEOUT,
                 "request_timeout",
-                "The body took too long",
+                "Request timeout",
                 format!("The whole body must arrive within {limit_secs} s."),
             ),
             Self::NotAcceptable { available } => words(
                 StatusCode::NOT_ACCEPTABLE,
                 "not_acceptable",
-                "Nothing acceptable",
+                "Not acceptable",
                 format!("This call answers with {available}; the `Accept` header excludes that."),
             ),
             Self::StripeUnreachable(_) => words(
@@ -431,9 +391,8 @@ impl ApiError {
         }
     }
 
-    /// The document about this error.
     pub fn document(&self, request_id: &str) -> Problem {
-        let words = self.words();
+        let words = self.spec();
         Problem {
             kind: format!("urn:stripe-sync:problem:{}", words.code),
             title: words.title.to_owned(),
@@ -513,12 +472,14 @@ pub struct Problem {
 
 /// The error that a response carries to the boundary.
 #[derive(Debug, Clone)]
-pub(crate) struct Carried(pub(crate) Arc<ApiError>);
+pub(crate) struct AttachedError(pub(crate) Arc<ApiError>);
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let mut response = self.status().into_response();
-        response.extensions_mut().insert(Carried(Arc::new(self)));
+        response
+            .extensions_mut()
+            .insert(AttachedError(Arc::new(self)));
         response
     }
 }

@@ -151,7 +151,7 @@ fn a_document_has_all_members() {
 }
 
 #[test]
-fn a_single_error_is_told_in_the_detail() {
+fn a_single_error_is_the_detail() {
     for (error, detail) in [
         (
             FieldError::at("/name", "must not be empty"),

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 use common::broker::Broker;
-use common::cause::Chain;
 use common::clock::SharedClock;
 use common::credential::Keyring;
 use common::db;
+use common::error_chain::ErrorChain;
 use common::identity::EngineSecret;
 use common::lifecycle::{Health, keys};
 use common::stripe::Stripe;
@@ -25,24 +25,20 @@ use crate::problem::ApiError;
 use crate::routes::daily;
 
 /// How long a call waits for the broker to take a message.
-const WAKE_PATIENCE: Duration = Duration::from_secs(1);
+const WAKE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// What an [`ApiState`] is made of.
 #[derive(Debug)]
 pub struct Parts {
     /// A pool in the API's role.
     pub pool: db::Pool,
-    /// Tells the time.
     pub clock: SharedClock,
-    /// Wakes consumers.
     pub broker: Arc<dyn Broker>,
-    /// Probes keys.
     pub stripe: Stripe,
     /// Encrypts keys, and decrypts one to test it.
     pub keyring: Arc<Keyring>,
     /// Ends streams when the program stops.
     pub shutdown: CancellationToken,
-    /// What clients may take.
     pub limits: Limits,
     /// Whether the API begins at once; otherwise `/v1` answers 503 until it has.
     pub ready: bool,
@@ -64,7 +60,7 @@ pub struct ApiState {
     pub(crate) limits: Limits,
     pub(crate) exports: Arc<OpenCount>,
     pub(crate) streams: Arc<OpenCount>,
-    pub(crate) daily_answers: daily::Answers,
+    pub(crate) aggregate_cache: daily::AggregateCache,
     pub(crate) engine_secret: Option<EngineSecret>,
 }
 
@@ -82,7 +78,6 @@ impl ApiState {
         self
     }
 
-    /// The state of these parts.
     pub fn new(parts: Parts) -> Self {
         let limits = parts.limits;
         let quota =
@@ -104,7 +99,7 @@ impl ApiState {
             limits,
             exports: Arc::new(OpenCount::exports(limits)),
             streams: Arc::new(OpenCount::streams(limits)),
-            daily_answers: daily::no_answers(),
+            aggregate_cache: daily::new_aggregate_cache(),
             engine_secret: None,
         }
     }
@@ -141,16 +136,16 @@ impl ApiState {
 
     /// Wakes a consumer for a committed job. A wake-up that is lost costs time only: the scheduler
     /// dispatches again whatever nobody picked up. So the caller waits for a broker that is slow to take it for
-    /// [`WAKE_PATIENCE`] at most.
+    /// [`WAKE_TIMEOUT`] at most.
     pub(crate) async fn wake(&self, job: JobRef) {
         let broker = Arc::clone(&self.broker);
         let published = tokio::spawn(async move {
             if let Err(cause) = broker.publish(std::slice::from_ref(&job)).await {
-                debug!(job.id = %job.job_id, error = %Chain(&cause), "the job was not published");
+                debug!(job.id = %job.job_id, error = %ErrorChain(&cause), "the job was not published");
             }
         });
         // It goes on unwatched when it takes longer, and a panic in it is nothing to the caller.
-        let _ = tokio::time::timeout(WAKE_PATIENCE, published).await;
+        let _ = tokio::time::timeout(WAKE_TIMEOUT, published).await;
     }
 }
 

@@ -6,8 +6,8 @@
 
 use std::hint::black_box;
 
-use common::charge::Ingredients;
-use common::credential::{Keyring, Place};
+use common::charge::RowInputs;
+use common::credential::{CredentialBinding, Keyring};
 use common::filter::{Action, RowView, Rule, RuleDraft, RuleSet};
 use common::purchase::{PurchaseLine, allocate};
 use common::stripe;
@@ -94,7 +94,7 @@ fn charges(criterion: &mut Criterion) {
     let none = RuleSet::default();
     let rows: Vec<_> = charges
         .iter()
-        .flat_map(|charge| charge.rows(date, &none, &Ingredients::default()))
+        .flat_map(|charge| charge.rows(date, &none, &RowInputs::default()))
         .collect();
     criterion.bench_function("three rules over 100 charges", |bencher| {
         bencher.iter(|| {
@@ -125,7 +125,7 @@ fn allocation(criterion: &mut Criterion) {
 fn credentials(criterion: &mut Criterion) {
     let keyring = Keyring::parse(Keyring::generate("k1").expose_secret()).expect("a keyring");
     let organization = OrganizationId::new("acme").expect("a valid id");
-    let place = Place {
+    let place = CredentialBinding {
         organization: &organization,
         connection_id: "acme-stripe-acct_1PgafTB7WZ01zgkW",
     };

@@ -1,4 +1,4 @@
-//! The medians that criterion left behind, to stand beside the other figures.
+//! The medians that criterion left behind, to compare with the other figures.
 //!
 //! Where criterion has not run there are none. Fails when a file of its is not what it writes.
 

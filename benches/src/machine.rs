@@ -34,12 +34,10 @@ const GREETING_BYTES: usize = 4_096;
 pub(crate) struct Machine {
     /// Name and value, in the order of the report.
     pub(crate) facts: Vec<(&'static str, String)>,
-    /// PostgreSQL's settings.
     pub(crate) settings: Vec<(String, String)>,
 }
 
 impl Machine {
-    /// Looks at everything.
     pub(crate) async fn look(servers: &Servers) -> anyhow::Result<Self> {
         let mut conn = PgConnection::connect(&servers.postgres).await?;
         let postgres: String = sqlx::query_scalar("SHOW server_version")

@@ -5,7 +5,6 @@
 
 use std::fmt;
 
-/// What a figure counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unit {
     Seconds,
@@ -156,7 +155,6 @@ pub(crate) struct Outcome {
     pub(crate) failure: Option<String>,
 }
 
-/// A target over all runs.
 #[derive(Debug)]
 pub(crate) struct Verdict {
     pub(crate) target: String,

@@ -53,7 +53,6 @@ fn cells(verdict: &Verdict) -> [String; 5] {
     ]
 }
 
-/// The page.
 pub(crate) fn page(outcomes: &[Outcome], machine: &Machine, micro: &[Estimate]) -> String {
     let mut page = String::from(
         "# Performance\n\nWritten by `make bench`; every figure was measured by that run. A target is met when \
@@ -149,13 +148,13 @@ fn each_run(page: &mut String, outcome: &Outcome) {
             note => writeln!(page, " ({note})"),
         };
     }
-    let mut told: Vec<&str> = Vec::new();
+    let mut shown: Vec<&str> = Vec::new();
     let observations = outcome.runs.iter().flat_map(|run| &run.observations);
     for (name, _) in observations.clone() {
-        if told.contains(&name.as_str()) {
+        if shown.contains(&name.as_str()) {
             continue;
         }
-        told.push(name);
+        shown.push(name);
         let same = observations.clone().filter(|(other, _)| other == name);
         let amounts: Vec<_> = same.map(|(_, amount)| amount.to_string()).collect();
         let _ = writeln!(page, "- {name}: {}", amounts.join(", "));

@@ -8,7 +8,6 @@ use std::time::Duration;
 /// By how much a quick run is smaller.
 const QUICK_DIVISOR: u64 = 10;
 
-/// The size of a run.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Sizes {
     divisor: u64,
@@ -48,17 +47,14 @@ impl Sizes {
         self.part(100_000)
     }
 
-    /// Charges of the largest account.
     pub(crate) fn large_charges(self) -> u64 {
         self.part(1_000_000)
     }
 
-    /// Charges of a small account.
     pub(crate) fn small_charges(self) -> u64 {
         self.part(2_000)
     }
 
-    /// Connections on which nothing happens.
     pub(crate) fn idle_connections(self) -> u64 {
         self.part(10_000)
     }
@@ -83,7 +79,6 @@ impl Sizes {
         self.part(2_000)
     }
 
-    /// Refunds between two jobs.
     pub(crate) fn refunds(self) -> u64 {
         self.part(1_000)
     }

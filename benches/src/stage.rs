@@ -20,7 +20,7 @@ use tokio::time::Instant;
 
 use crate::sizes::Sizes;
 
-/// The queue of the jobs, as the programs name it when they are not told otherwise.
+/// The queue of the jobs, as the programs name it by default.
 const QUEUE: &str = "stripe_sync.jobs";
 /// Once a year, so that no job comes of its own while something is measured.
 const NEVER: &str = "0 0 0 1 1 *";
@@ -32,9 +32,7 @@ const LONGEST_JOB: Duration = Duration::from_mins(30);
 /// The servers that all scenarios share, and the size of the run.
 #[derive(Debug, Clone)]
 pub(crate) struct Servers {
-    /// The superuser's URL.
     pub(crate) postgres: String,
-    /// An administrator's URL.
     pub(crate) rabbitmq: String,
     pub(crate) sizes: Sizes,
 }
@@ -44,7 +42,6 @@ pub(crate) struct Servers {
 pub(crate) struct Connected {
     pub(crate) connection_id: String,
     pub(crate) job_id: Value,
-    /// When it was answered.
     pub(crate) at: Instant,
 }
 
@@ -58,7 +55,6 @@ pub(crate) struct Stage {
 }
 
 impl Stage {
-    /// A stage with one account.
     pub(crate) async fn with_account(
         servers: &Servers,
         account: AccountConfig,
@@ -66,7 +62,6 @@ impl Stage {
         Self::with_simulator(servers, Simulator::builder().account(account)).await
     }
 
-    /// A stage with any simulator.
     pub(crate) async fn with_simulator(
         servers: &Servers,
         simulator: SimulatorBuilder,

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use chrono::NaiveDate;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use common::connection::{LEAST_RATE_SHARE, MAX_LOOKBACK_DAYS};
+use common::connection::{MAX_LOOKBACK_DAYS, MIN_RATE_SHARE};
 use uuid::Uuid;
 
 /// Whether a deletion is already confirmed.
@@ -86,8 +86,8 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
 pub(crate) fn share(text: &str) -> Result<f64, String> {
     let share = text.trim().parse().ok();
     share
-        .filter(|share| (LEAST_RATE_SHARE..=1.0).contains(share))
-        .ok_or_else(|| format!("must be a number from {LEAST_RATE_SHARE} to 1, like 0.5"))
+        .filter(|share| (MIN_RATE_SHARE..=1.0).contains(share))
+        .ok_or_else(|| format!("must be a number from {MIN_RATE_SHARE} to 1, like 0.5"))
 }
 
 /// The id of a job.

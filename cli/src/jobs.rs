@@ -5,7 +5,7 @@
 //! across organizations, which no token may do; operators look for failures that way. What is printed is
 //! the same.
 
-use common::config::{DatabaseArgs, Problems};
+use common::config::{DatabaseArgs, SettingErrors};
 use common::sync::{JobError, JobId, JobStatus};
 use common::tenant::OrganizationId;
 use serde_json::Value;
@@ -54,7 +54,7 @@ impl Access {
         if self.server.has_token() {
             return Ok(Way::Engine(self.server.client().await?));
         }
-        let mut problems = Problems::default();
+        let mut problems = SettingErrors::default();
         let access = DatabaseAccess::new(self.database, self.server.into_local());
         let found = access.find(&mut problems).await?;
         if found.is_none() {

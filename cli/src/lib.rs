@@ -21,7 +21,7 @@ use std::future::Future;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use common::cause::Chain;
+use common::error_chain::ErrorChain;
 use common::lifecycle;
 
 /// Keeps the revenue of Stripe accounts in PostgreSQL, and reports it by any metadata
@@ -123,7 +123,7 @@ fn finish<E: Into<Error>>(command: impl Future<Output = Result<(), E>>) -> ExitC
     match runtime.block_on(command).map_err(Into::into) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("stripe-sync: {}", Chain(&error));
+            eprintln!("stripe-sync: {}", ErrorChain(&error));
             error.exit_code()
         }
     }

@@ -66,7 +66,7 @@ pub enum Error {
     },
 }
 
-/// The directory, `.local` unless told otherwise, and what is where in it.
+/// The directory, `.local` by default, and what is where in it.
 #[derive(Debug, Clone, clap::Args)]
 pub struct LocalFiles {
     /// The directory of `stripe-sync up`: its private PostgreSQL, its encryption keys and its address
@@ -206,7 +206,7 @@ fn read(path: &Path) -> Result<Option<SecretString>, Error> {
     }
 }
 
-/// Writes a secret by way of a file beside it, which the system makes with mode 0600.
+/// Writes a secret by way of a file next to it, which the system makes with mode 0600.
 fn write(path: &Path, secret: &SecretString, if_there: IfThere) -> Result<(), Error> {
     let directory = path.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(directory).map_err(io_error("create", directory))?;

@@ -293,8 +293,8 @@ fn the_tour_shows_every_command() {
     paths(&Cli::command(), "stripe-sync", &mut all);
     assert!(all.len() > 35, "{all:?}");
     let shows = |path: &str| {
-        let mut places = TOUR.match_indices(path);
-        places.any(|(at, _)| TOUR[at + path.len()..].starts_with([' ', '\n', '`', ')']))
+        let mut mentions = TOUR.match_indices(path);
+        mentions.any(|(at, _)| TOUR[at + path.len()..].starts_with([' ', '\n', '`', ')']))
     };
     let missing: Vec<&String> = all.iter().filter(|path| !shows(path)).collect();
     assert!(missing.is_empty(), "not in docs/cli.md: {missing:?}");

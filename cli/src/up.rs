@@ -9,10 +9,10 @@
 //!
 //! - A database that does not answer is waited for; a private one that cannot start ends the program.
 //! - Encryption keys that cannot decrypt what is stored end the program before it begins.
-//! - When one of the three ends, for whatever reason, the others are told to stop and the program
+//! - When one of the three ends, for whatever reason, the others are asked to stop and the program
 //!   ends: half an engine looks alive and is not.
 //! - A second signal, or the grace period going by, ends the process at once; the private PostgreSQL
-//!   is then told to stop and not waited for, and the next start waits for it.
+//!   is then asked to stop and not waited for, and the next start waits for it.
 
 mod keys;
 
@@ -21,15 +21,15 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::cause::Chain;
 use common::config::{
     self, BrokerArgs, BrokerConfig, DatabaseArgs, DatabaseConfig, EncryptionArgs, EncryptionConfig,
-    JobArgs, JobConfig, LogArgs, LogConfig, Problems, StripeArgs, StripeConfig,
+    JobArgs, JobConfig, LogArgs, LogConfig, SettingErrors, StripeArgs, StripeConfig,
 };
 use common::db;
+use common::error_chain::ErrorChain;
 use common::identity::EngineSecret;
 use common::lifecycle::Context;
-use common::lifecycle::keys::Unfit;
+use common::lifecycle::keys::KeyMismatch;
 use scheduler::{Schedule, ScheduleArgs};
 use secrecy::SecretString;
 use tokio::net::TcpListener;
@@ -124,7 +124,7 @@ impl Up {
     /// # Errors
     /// Every setting that is wrong.
     pub fn check(self) -> Result<Config, config::Error> {
-        let mut problems = Problems::default();
+        let mut problems = SettingErrors::default();
         let database = self.database.check_optional(&mut problems);
         let broker = self.broker.check(&mut problems);
         let encryption = self.encryption.check_optional(&mut problems);
@@ -153,7 +153,7 @@ impl Up {
     }
 }
 
-/// Runs the engine until told to stop.
+/// Runs the engine until asked to stop.
 ///
 /// # Errors
 /// When something it needs cannot be had, or one of its parts ends.
@@ -245,7 +245,10 @@ async fn run_on(
     let api = part(context, api::serve(listener, api_state, context.clone()));
     let scheduler = part(context, scheduler::run(scheduler_config, context.clone()));
     let consumer = part(context, consumer::serve(engine, None, context.clone()));
-    let begun = context.shutdown.run_until_cancelled(health.begun()).await;
+    let begun = context
+        .shutdown
+        .run_until_cancelled(health.wait_until_ready())
+        .await;
     let mut announced = Ok(());
     if begun.is_some() {
         let url = url_of(address);
@@ -266,7 +269,7 @@ async fn run_on(
     consumer.map_err(Error::Broken)?.map_err(Error::Consumer)
 }
 
-/// Brings the schema up to date and finds the encryption keys, waiting for the database; none when told to stop
+/// Brings the schema up to date and finds the encryption keys, waiting for the database; none when asked to stop
 /// meanwhile.
 async fn prepare(
     config: &Config,
@@ -283,9 +286,10 @@ async fn prepare(
             None => return Ok(None),
             Some(Ok(encryption)) => return Ok(Some(encryption)),
             Some(Err(
-                Error::Migrate(cause) | Error::Keys(keys::Error::Unfit(Unfit::Database(cause))),
+                Error::Migrate(cause)
+                | Error::Keys(keys::Error::KeyMismatch(KeyMismatch::Database(cause))),
             )) if cause.is_transient() => {
-                tracing::warn!(error = %Chain(&cause), "waiting for PostgreSQL to answer");
+                tracing::warn!(error = %ErrorChain(&cause), "waiting for PostgreSQL to answer");
             }
             Some(Err(error)) => return Err(error),
         }

@@ -17,7 +17,6 @@ pub trait Clock: Send + Sync + std::fmt::Debug {
 /// A clock that many owners read.
 pub type SharedClock = Arc<dyn Clock>;
 
-/// The machine's clock.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SystemClock;
 

@@ -11,7 +11,6 @@
 pub mod analytics;
 pub mod broker;
 pub mod catalogue;
-pub mod cause;
 pub mod charge;
 pub mod clock;
 pub mod config;
@@ -20,6 +19,7 @@ pub mod credential;
 pub mod csv_cell;
 pub mod db;
 pub mod dispute;
+pub mod error_chain;
 pub mod filter;
 pub mod identity;
 pub mod lifecycle;

@@ -1,4 +1,4 @@
-//! Money: an amount in minor units beside its currency, never without it and never converted.
+//! Money: an amount in minor units with its currency, never without it and never converted.
 //!
 //! Sums are per currency. Adding two currencies is not an error to handle but impossible to write.
 //! Exponents (how many decimals a person sees) are Stripe's, which differ from ISO 4217 for ISK and
@@ -19,7 +19,6 @@ impl Currency {
         Self(code.to_ascii_lowercase())
     }
 
-    /// The code.
     pub fn as_str(&self) -> &str {
         &self.0
     }

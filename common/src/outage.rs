@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
-use crate::cause::Chain;
+use crate::error_chain::ErrorChain;
 
 /// How often it is said again that something still does not work.
 const REMIND_EVERY: Duration = Duration::from_mins(10);
@@ -37,9 +37,8 @@ impl Outage {
         }
     }
 
-    /// It failed.
     pub fn failed(&self, cause: &(dyn Error + 'static)) {
-        let (what, error, now) = (self.what, Chain(cause), Instant::now());
+        let (what, error, now) = (self.what, ErrorChain(cause), Instant::now());
         let mut since = self.since.lock().unwrap_or_else(PoisonError::into_inner);
         match &mut *since {
             None => {
@@ -58,7 +57,6 @@ impl Outage {
         }
     }
 
-    /// It worked.
     pub fn worked(&self) {
         let mut since = self.since.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(since) = since.take() {

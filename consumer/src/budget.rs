@@ -38,12 +38,12 @@ impl Budget {
     }
 
     /// Returns when the budget is so small that the job mostly waits for it.
-    pub(crate) async fn until_slow(&self) {
+    pub(crate) async fn wait_until_slow(&self) {
         self.until(true).await;
     }
 
     /// Returns when it is not.
-    pub(crate) async fn until_fast(&self) {
+    pub(crate) async fn wait_until_fast(&self) {
         self.until(false).await;
     }
 

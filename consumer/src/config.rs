@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use clap::Parser;
 use common::config::{
     self, BrokerArgs, BrokerConfig, DatabaseArgs, DatabaseConfig, EncryptionArgs, EncryptionConfig,
-    JobArgs, JobConfig, LogArgs, LogConfig, Problems, StripeArgs, StripeConfig,
+    JobArgs, JobConfig, LogArgs, LogConfig, SettingErrors, StripeArgs, StripeConfig,
 };
 
 const DEFAULT_OPS_BIND: &str = "127.0.0.1:8082";
@@ -14,45 +14,32 @@ const DEFAULT_OPS_BIND: &str = "127.0.0.1:8082";
 #[derive(Debug, Clone, Parser)]
 #[command(name = "consumer", version)]
 pub struct Args {
-    /// Where the database is.
     #[command(flatten)]
     pub database: DatabaseArgs,
-    /// Where the message broker is.
     #[command(flatten)]
     pub broker: BrokerArgs,
-    /// The keys that open credentials.
     #[command(flatten)]
     pub encryption: EncryptionArgs,
-    /// How Stripe is asked.
     #[command(flatten)]
     pub stripe: StripeArgs,
-    /// How jobs are run.
     #[command(flatten)]
     pub job: JobArgs,
     /// Where health and metrics are served
     #[arg(long, env = "OPS_BIND", default_value = DEFAULT_OPS_BIND, value_name = "ADDRESS")]
     pub ops_bind: String,
-    /// How much is logged.
     #[command(flatten)]
     pub log: LogArgs,
 }
 
-/// The consumer's settings, checked.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Where the database is.
     pub database: DatabaseConfig,
-    /// Where the message broker is.
     pub broker: BrokerConfig,
-    /// The keys that open credentials.
     pub encryption: EncryptionConfig,
-    /// How Stripe is asked.
     pub stripe: StripeConfig,
-    /// How jobs are run.
     pub job: JobConfig,
     /// Where health and metrics are served; none serves them not at all.
     pub ops_bind: Option<SocketAddr>,
-    /// How much is logged.
     pub log: LogConfig,
 }
 
@@ -62,7 +49,7 @@ impl Args {
     /// # Errors
     /// Every setting that is wrong or missing.
     pub fn check(self) -> Result<Config, config::Error> {
-        let mut problems = Problems::default();
+        let mut problems = SettingErrors::default();
         let database = self.database.check(&mut problems);
         let broker = self.broker.check(&mut problems);
         let encryption = self.encryption.check(&mut problems);

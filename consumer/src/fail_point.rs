@@ -10,7 +10,6 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-/// Where a job is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FailPoint {
     /// Stripe has answered, and nothing was made of the answer yet.
@@ -28,7 +27,6 @@ pub trait FailPoints: Debug + Send + Sync {
     async fn reached(&self, point: FailPoint);
 }
 
-/// Nothing happens.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct NoFailPoints;
 

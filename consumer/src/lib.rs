@@ -2,20 +2,20 @@
 //!
 //! A job is held by a lease that heartbeats extend, and every commit proves that the claim is still
 //! the last one, so a consumer that stalls past its lease commits nothing more. A kill at any instant
-//! leaves what was committed, with the plan of what is left beside it.
+//! leaves what was committed, with the plan of what is left with it.
 //!
 //! What fails: a job, by kind ([`outcome`]); PostgreSQL or the broker going away only delays. The
 //! consumer takes no requests, makes no schedule, and writes nothing to Stripe.
 
 mod budget;
 mod config;
-mod ending;
+mod credential_recovery;
 pub mod fail_point;
+mod job_end;
 pub mod outcome;
 mod running;
 mod slots;
 pub mod sync;
-mod unreadable;
 mod worker;
 
 use std::net::SocketAddr;
@@ -35,10 +35,10 @@ use crate::fail_point::{FailPoint, NoFailPoints, SharedFailPoints};
 
 pub use config::{Args, Config};
 pub use running::run_claimed;
-pub use slots::full_share;
+pub use slots::backfill_slots;
 pub use worker::work;
 
-/// Connections beside one a job: heartbeats, claims, health, and a second one for jobs that read and write at
+/// Connections in addition to one per job: heartbeats, claims, health, and a second one for jobs that read and write at
 /// the same time. A job that waits for Stripe holds none.
 const EXTRA_CONNECTIONS: u32 = 12;
 
@@ -46,7 +46,6 @@ const EXTRA_CONNECTIONS: u32 = 12;
 /// where messages get lost, or there is nothing to do.
 const QUIET: Duration = Duration::from_secs(30);
 
-/// Why the consumer ended.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The database's URL was not understood.
@@ -57,7 +56,7 @@ pub enum Error {
     Broker(#[source] broker::Error),
     /// The stored keys cannot be opened.
     #[error(transparent)]
-    Keys(#[from] keys::Unfit),
+    Keys(#[from] keys::KeyMismatch),
     /// The health server did not start.
     #[error("the health server did not start")]
     Ops(#[source] lifecycle::Error),
@@ -69,19 +68,14 @@ pub enum Error {
 /// What a job needs to run. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Engine {
-    /// Connections under the consumer's role.
     pub pool: db::Pool,
     /// Where wake-ups come from and go to.
     pub broker: Arc<dyn Broker>,
-    /// Opens credentials.
     pub keyring: Arc<Keyring>,
-    /// The way to Stripe.
     pub stripe: Stripe,
-    /// Tells the time.
     pub clock: SharedClock,
     /// How long a claim holds without a heartbeat.
     pub lease: Duration,
-    /// Jobs run side by side.
     pub slots: u16,
     /// How late Stripe may show an event.
     pub event_lag: Duration,
@@ -141,7 +135,7 @@ impl Engine {
     }
 }
 
-/// Runs until told to stop; then gives back the jobs it holds.
+/// Runs until asked to stop; then gives back the jobs it holds.
 ///
 /// # Errors
 /// Only at the start, when a setting cannot be used or the encryption keys do not open what is stored.
@@ -175,7 +169,7 @@ pub async fn serve(
     let Some(announcement) = begun else {
         return Ok(());
     };
-    unreadable::clear(&engine).await;
+    credential_recovery::clear(&engine).await;
     info!(slots = engine.slots, owner = engine.owner, "consuming");
     health.begin();
     announcement.keep_during(work(&engine, &context)).await?;

@@ -15,11 +15,11 @@ use common::{credential, db, stripe};
 
 /// Failures in a row, without progress, after which a passing trouble is given up: with the waits below,
 /// about half an hour.
-const MOST_TRANSIENT_FAILURES: i32 = 12;
+const MAX_TRANSIENT_FAILURES: i32 = 12;
 /// The same for what does not pass by itself.
-const MOST_INTERNAL_FAILURES: i32 = 3;
-const FIRST_WAIT: Duration = Duration::from_secs(2);
-const LONGEST_WAIT: Duration = Duration::from_mins(5);
+const MAX_INTERNAL_FAILURES: i32 = 3;
+const FIRST_BACKOFF: Duration = Duration::from_secs(2);
+const MAX_BACKOFF: Duration = Duration::from_mins(5);
 
 /// Why a job stopped before its end.
 #[derive(Debug, thiserror::Error)]
@@ -27,7 +27,6 @@ pub enum Error {
     /// Stripe, or the way to it.
     #[error("reading from Stripe failed")]
     Stripe(#[from] stripe::Error),
-    /// PostgreSQL.
     #[error("writing to PostgreSQL failed")]
     Database(#[from] db::Error),
     /// PostgreSQL refused too many of the objects that were to be stored.
@@ -45,37 +44,31 @@ pub enum Error {
     /// The connection has no stored key.
     #[error("the connection has no stored key")]
     NoCredential,
-    /// The connection is gone.
     #[error("the connection does not exist any more")]
     NoConnection,
     /// Stripe sent an object of a shape that is not understood.
     #[error("an object of {list} could not be read: {beginning}")]
     Unreadable {
-        /// Which list it was in.
         list: String,
-        /// How it begins.
         beginning: String,
-        /// What is wrong with it.
         #[source]
         cause: serde_json::Error,
     },
     /// The key lost an optional permission; the job goes on without it.
     #[error("the key may not read {resource} any more: {message}")]
     PermissionLost {
-        /// What it may not read.
         resource: &'static str,
-        /// Stripe's words.
         message: String,
     },
     /// The job was an incremental one and is a full one from now on, whose turn is another.
     #[error("the job has become a full one")]
     Widened,
-    /// A part of the job ended without a word.
+    /// A part of the job ended without reporting.
     #[error("a part of the job broke off")]
-    BrokeOff,
+    TaskEndedEarly,
 }
 
-/// What to do with a job that stopped before its end.
+/// What to do with a job that did not complete.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// Another consumer has it: touch nothing.
@@ -98,7 +91,7 @@ pub fn classify(error: &Error, failures_before: i32) -> Outcome {
         if failures_before + 1 >= most {
             Outcome::Fail(job_error(code))
         } else {
-            Outcome::BackOff(wait_after(failures_before), job_error(code))
+            Outcome::BackOff(backoff_after(failures_before), job_error(code))
         }
     };
     match error {
@@ -108,16 +101,16 @@ pub fn classify(error: &Error, failures_before: i32) -> Outcome {
             Outcome::FailConnection(job_error("stripe_key_invalid"))
         }
         Error::Credential(_) | Error::NoCredential => {
-            Outcome::FailConnection(job_error(credential::UNREADABLE))
+            Outcome::FailConnection(job_error(credential::CREDENTIAL_UNREADABLE))
         }
         Error::Stripe(stripe::Error::PermissionMissing { .. }) => {
             Outcome::FailConnection(job_error("stripe_permission_missing"))
         }
         Error::Stripe(error) if error.is_transient() => {
-            bounded(MOST_TRANSIENT_FAILURES, "stripe_unavailable")
+            bounded(MAX_TRANSIENT_FAILURES, "stripe_unavailable")
         }
         Error::Database(error) if error.is_transient() => {
-            bounded(MOST_TRANSIENT_FAILURES, "internal")
+            bounded(MAX_TRANSIENT_FAILURES, "internal")
         }
         // Each further attempt would set more of them aside.
         Error::ManyRefused { .. } => Outcome::Fail(job_error("objects_refused")),
@@ -126,7 +119,7 @@ pub fn classify(error: &Error, failures_before: i32) -> Outcome {
         | Error::Database(_)
         | Error::Unreadable { .. }
         | Error::PermissionLost { .. }
-        | Error::BrokeOff => bounded(MOST_INTERNAL_FAILURES, "internal"),
+        | Error::TaskEndedEarly => bounded(MAX_INTERNAL_FAILURES, "internal"),
     }
 }
 
@@ -157,9 +150,9 @@ pub fn explain(error: &Error) -> String {
             "Stripe sent an object in {list} that could not be read; the log has its beginning under the job's id."
         ),
         Error::PermissionLost { resource, message } => {
-            with_stripes_words(&format!("The key may no longer read {resource}."), message)
+            with_stripe_message(&format!("The key may no longer read {resource}."), message)
         }
-        Error::Widened | Error::BrokeOff => {
+        Error::Widened | Error::TaskEndedEarly => {
             "The job stopped on an error inside the engine; the log has the cause under the job's id."
                 .to_owned()
         }
@@ -172,12 +165,12 @@ fn explain_stripe(error: &stripe::Error) -> String {
         Unavailable,
     };
     match error {
-        KeyInvalid { message, .. } => with_stripes_words("Stripe refuses the key.", message),
+        KeyInvalid { message, .. } => with_stripe_message("Stripe refuses the key.", message),
         PermissionMissing { path, message, .. } => {
-            with_stripes_words(&format!("The key may not read {path}."), message)
+            with_stripe_message(&format!("The key may not read {path}."), message)
         }
         NotFound { path, message } | Refused { path, message, .. } => {
-            with_stripes_words(&format!("Stripe refused the request to {path}."), message)
+            with_stripe_message(&format!("Stripe refused the request to {path}."), message)
         }
         RateLimited { path, .. } => {
             format!("Stripe limited the requests to {path} for too long.")
@@ -194,14 +187,16 @@ fn explain_stripe(error: &stripe::Error) -> String {
     }
 }
 
-fn with_stripes_words(sentence: &str, words: &str) -> String {
+fn with_stripe_message(sentence: &str, words: &str) -> String {
     format!("{sentence} Stripe says: {words}")
 }
 
 /// Doubling from two seconds to five minutes.
-fn wait_after(failures_before: i32) -> Duration {
+fn backoff_after(failures_before: i32) -> Duration {
     let doublings = failures_before.clamp(0, 16).unsigned_abs();
-    FIRST_WAIT.saturating_mul(1 << doublings).min(LONGEST_WAIT)
+    FIRST_BACKOFF
+        .saturating_mul(1 << doublings)
+        .min(MAX_BACKOFF)
 }
 
 #[cfg(test)]
@@ -233,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_tenant_reads_holds_nothing_of_libraries_or_of_postgresql() {
+    fn job_errors_hide_library_and_database_details() {
         let inside = || std::io::Error::other("base/16384/16589");
         let parse = || serde_json::from_str::<i64>("\n\n{").expect_err("no number");
         let errors = [
@@ -256,7 +251,7 @@ mod tests {
                 count: 21,
                 cause: db::Error::Statement(sqlx::Error::Io(inside())),
             },
-            Error::BrokeOff,
+            Error::TaskEndedEarly,
         ];
         for error in &errors {
             let message = explain(error);
@@ -268,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn passing_trouble_backs_off_longer_each_time_and_not_for_ever() {
+    fn transient_failures_back_off_exponentially_with_a_limit() {
         let mut waits = Vec::new();
         for failures in 0.. {
             match classify(&unavailable(), failures) {
@@ -281,8 +276,8 @@ mod tests {
             }
         }
         assert!(waits.is_sorted());
-        assert_eq!(waits.len() as i32, MOST_TRANSIENT_FAILURES - 1);
-        assert_eq!(waits.last(), Some(&LONGEST_WAIT));
+        assert_eq!(waits.len() as i32, MAX_TRANSIENT_FAILURES - 1);
+        assert_eq!(waits.last(), Some(&MAX_BACKOFF));
     }
 
     #[test]
@@ -296,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lost_lease_is_left_to_its_new_holder() {
+    fn a_lost_lease_is_abandoned() {
         assert_eq!(
             classify(&Error::Database(db::Error::LeaseLost), 0),
             Outcome::Abandon

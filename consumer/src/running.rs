@@ -2,12 +2,12 @@
 //!
 //! While a job runs, heartbeats extend its lease and read what may have changed meanwhile: whether a person called
 //! it off, and which share of Stripe's limits it may use. A job whose lease is lost is dropped where it
-//! stands; one that is called off, or interrupted by a shutdown, stops between two commits.
+//! stands; one that is cancelled, or interrupted by a shutdown, stops between two commits.
 
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use common::cause::Chain;
+use common::error_chain::ErrorChain;
 use common::lifecycle::Context;
 use common::sync::lease;
 use common::sync::{Job, JobType};
@@ -16,17 +16,17 @@ use tokio::time::Instant;
 use tracing::{Instrument, info, info_span, warn};
 
 use crate::budget::Budget;
-use crate::slots::{NoRoom, Seat};
-use crate::{Engine, ending, outcome, sync};
+use crate::slots::{JobSlot, NoRoom};
+use crate::{Engine, job_end, outcome, sync};
 
 /// A heartbeat comes four times a lease, and at least this often: people wait for what it reads.
-const LONGEST_BEAT: Duration = Duration::from_secs(5);
+const MAX_HEARTBEAT_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Why a job was interrupted from outside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Interruption {
     LeaseLost,
-    CalledOff,
+    Cancelled,
     Shutdown,
     /// The job mostly waits, and can neither keep its slot nor go on without one.
     NoRoom,
@@ -38,7 +38,7 @@ pub async fn run_claimed(engine: &Engine, context: &Context, job: Job) {
 }
 
 /// The same in a seat of a process's slots; without one there is nothing to give up, and no share to keep to.
-pub(crate) async fn run(engine: &Engine, context: &Context, job: Job, seat: Option<&Seat>) {
+pub(crate) async fn run(engine: &Engine, context: &Context, job: Job, slot: Option<&JobSlot>) {
     let span = info_span!(
         "job",
         job.id = %job.job_ref.job_id,
@@ -53,14 +53,14 @@ pub(crate) async fn run(engine: &Engine, context: &Context, job: Job, seat: Opti
         let ended = tokio::select! {
             biased;
             why = interruption(engine, context, &job, &budget) => Err(why),
-            NoRoom = follow(seat, &budget) => Err(Interruption::NoRoom),
-            result = sync_job(engine, &job, &budget, seat) => Ok(result),
+            NoRoom = follow(slot, &budget) => Err(Interruption::NoRoom),
+            result = sync_job(engine, &job, &budget, slot) => Ok(result),
         };
         let seconds = started.elapsed().as_secs_f64();
         metrics::histogram!("stripe_sync_job_seconds", "type" => job.job_type.as_str())
             .record(seconds);
-        ending::conclude(engine, &job, ended).await;
-        ending::announce_waiting(engine, &job).await;
+        job_end::finish_job(engine, &job, ended).await;
+        job_end::wake_blocked_jobs(engine, &job).await;
     }
     .instrument(span)
     .await;
@@ -72,13 +72,13 @@ async fn sync_job(
     engine: &Engine,
     job: &Job,
     budget: &Budget,
-    seat: Option<&Seat>,
+    slot: Option<&JobSlot>,
 ) -> Result<(), outcome::Error> {
     let result = sync::run(engine, job, budget).await;
     let Err(outcome::Error::Widened) = result else {
         return result;
     };
-    if seat.is_some_and(|seat| !seat.join_share()) {
+    if slot.is_some_and(|slot| !slot.acquire_backfill_permit()) {
         return result;
     }
     let full = Job {
@@ -88,9 +88,9 @@ async fn sync_job(
     sync::run(engine, &full, budget).await
 }
 
-async fn follow(seat: Option<&Seat>, budget: &Budget) -> NoRoom {
-    match seat {
-        Some(seat) => seat.follow(budget).await,
+async fn follow(slot: Option<&JobSlot>, budget: &Budget) -> NoRoom {
+    match slot {
+        Some(slot) => slot.follow(budget).await,
         None => std::future::pending().await,
     }
 }
@@ -103,12 +103,15 @@ async fn interruption(
     budget: &Budget,
 ) -> Interruption {
     let mut held_until = Instant::now() + engine.lease;
-    let mut called_off = job.cancel_requested;
+    let mut cancel_seen = job.cancel_requested;
     loop {
-        if called_off {
-            return Interruption::CalledOff;
+        if cancel_seen {
+            return Interruption::Cancelled;
         }
-        if !context.sleep((engine.lease / 4).min(LONGEST_BEAT)).await {
+        if !context
+            .sleep((engine.lease / 4).min(MAX_HEARTBEAT_INTERVAL))
+            .await
+        {
             return Interruption::Shutdown;
         }
         let asked_at = Instant::now();
@@ -119,8 +122,8 @@ async fn interruption(
         match answer {
             Ok(Ok((cancel_requested, rate_share))) => {
                 held_until = asked_at + engine.lease;
-                called_off = cancel_requested;
-                // None of a connection that is being deleted: the job is called off.
+                cancel_seen = cancel_requested;
+                // None of a connection that is being deleted: the job is cancelled.
                 if let Some(share) = rate_share {
                     budget.set_share(share);
                 }
@@ -128,7 +131,7 @@ async fn interruption(
             // Without an answer the lease has run out: whatever the job writes now would be refused.
             Ok(Err(db::Error::LeaseLost)) | Err(_) => return Interruption::LeaseLost,
             Ok(Err(_)) if Instant::now() >= held_until => return Interruption::LeaseLost,
-            Ok(Err(cause)) => warn!(error = %Chain(&cause), "a heartbeat failed"),
+            Ok(Err(cause)) => warn!(error = %ErrorChain(&cause), "a heartbeat failed"),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The slots of a consumer, and the seat that a job has in one.
 //!
 //! A full job lasts minutes or hours, everything else moments, so full jobs hold a share of the slots at
-//! most ([`full_share`]).
+//! most ([`backfill_slots`]).
 //!
 //! A job whose request budget is less than a request a second needs no slot: it waits nearly all the time, holds
 //! no connection to PostgreSQL meanwhile, and would keep others from working for hours. So does one that Stripe
@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use common::outage::Outage;
-use common::sync::Line;
+use common::sync::Lane;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tokio_util::task::TaskTracker;
 use tracing::debug;
@@ -30,7 +30,7 @@ const SLOTLESS_PER_SLOT: usize = 16;
 
 /// How many of so many slots full jobs may hold at the same time: three quarters, and all but one at most
 /// where there is more than one.
-pub fn full_share(slots: u16) -> u16 {
+pub fn backfill_slots(slots: u16) -> u16 {
     slots.saturating_sub((slots / 4).max(1)).max(1)
 }
 
@@ -44,10 +44,9 @@ pub(crate) struct Slots {
     /// Limits how many slow jobs run without a slot.
     slotless: Arc<Semaphore>,
     /// There may be a full job to claim.
-    pub(crate) full_waits: Arc<Notify>,
+    pub(crate) backfill_wake: Arc<Notify>,
     /// There may be another job to claim.
-    pub(crate) short_waits: Arc<Notify>,
-    /// Whether claims work.
+    pub(crate) interactive_wake: Arc<Notify>,
     pub(crate) claiming: Arc<Outage>,
     pub(crate) running: TaskTracker,
 }
@@ -57,48 +56,48 @@ impl Slots {
         let all = usize::from(slots);
         Self {
             all: Arc::new(Semaphore::new(all)),
-            full: Arc::new(Semaphore::new(usize::from(full_share(slots)))),
+            full: Arc::new(Semaphore::new(usize::from(backfill_slots(slots)))),
             slotless: Arc::new(Semaphore::new(all * SLOTLESS_PER_SLOT)),
-            full_waits: Arc::default(),
-            short_waits: Arc::default(),
+            backfill_wake: Arc::default(),
+            interactive_wake: Arc::default(),
             claiming: Arc::new(Outage::new("claiming jobs")),
             running: TaskTracker::new(),
         }
     }
 
     /// There may be jobs of both lines to claim.
-    pub(crate) fn wake_both_lines(&self) {
-        self.full_waits.notify_one();
-        self.short_waits.notify_one();
+    pub(crate) fn wake_both_lanes(&self) {
+        self.backfill_wake.notify_one();
+        self.interactive_wake.notify_one();
     }
 
     /// Waits for a slot, and before that for room in the share of full jobs where it is one. None when the
     /// semaphores are closed, which they never are.
-    pub(crate) async fn hold(&self, line: Line) -> Option<Held> {
-        let of_share = match line {
-            Line::Full => Some(self.full.clone().acquire_owned().await.ok()?),
-            Line::Short => None,
+    pub(crate) async fn hold(&self, line: Lane) -> Option<SlotPermit> {
+        let backfill_permit = match line {
+            Lane::Backfill => Some(self.full.clone().acquire_owned().await.ok()?),
+            Lane::Interactive => None,
         };
-        Some(Held {
+        Some(SlotPermit {
             _slot: self.all.clone().acquire_owned().await.ok()?,
-            of_share,
+            backfill_permit,
         })
     }
 }
 
 /// What a job holds while it works.
 #[derive(Debug)]
-pub(crate) struct Held {
+pub(crate) struct SlotPermit {
     _slot: OwnedSemaphorePermit,
-    of_share: Option<OwnedSemaphorePermit>,
+    backfill_permit: Option<OwnedSemaphorePermit>,
 }
 
-impl Held {
+impl SlotPermit {
     /// A slot outside of the share of full jobs.
-    pub(crate) fn short(slot: OwnedSemaphorePermit) -> Self {
+    pub(crate) fn interactive(slot: OwnedSemaphorePermit) -> Self {
         Self {
             _slot: slot,
-            of_share: None,
+            backfill_permit: None,
         }
     }
 }
@@ -109,33 +108,33 @@ pub(crate) struct NoRoom;
 
 /// A job's slot, for as long as the job needs it.
 #[derive(Debug)]
-pub(crate) struct Seat {
+pub(crate) struct JobSlot {
     slots: Slots,
     is_full: AtomicBool,
-    held: Mutex<Option<Held>>,
-    was_left: watch::Sender<bool>,
+    held: Mutex<Option<SlotPermit>>,
+    was_released: watch::Sender<bool>,
 }
 
-impl Seat {
-    pub(crate) fn new(slots: &Slots, held: Held) -> Self {
+impl JobSlot {
+    pub(crate) fn new(slots: &Slots, held: SlotPermit) -> Self {
         Self {
             slots: slots.clone(),
-            is_full: AtomicBool::new(held.of_share.is_some()),
+            is_full: AtomicBool::new(held.backfill_permit.is_some()),
             held: Mutex::new(Some(held)),
-            was_left: watch::Sender::new(false),
+            was_released: watch::Sender::new(false),
         }
     }
 
     /// Makes the job one of the share of full jobs; false when that has no room.
-    pub(crate) fn join_share(&self) -> bool {
+    pub(crate) fn acquire_backfill_permit(&self) -> bool {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(held) = held.as_mut()
-            && held.of_share.is_none()
+            && held.backfill_permit.is_none()
         {
-            let Ok(of_share) = self.slots.full.clone().try_acquire_owned() else {
+            let Ok(backfill_permit) = self.slots.full.clone().try_acquire_owned() else {
                 return false;
             };
-            held.of_share = Some(of_share);
+            held.backfill_permit = Some(backfill_permit);
         }
         self.is_full.store(true, Ordering::Relaxed);
         true
@@ -145,19 +144,19 @@ impl Seat {
     /// may go on without a slot, so that this one has to be given back.
     pub(crate) async fn follow(&self, budget: &Budget) -> NoRoom {
         loop {
-            budget.until_slow().await;
+            budget.wait_until_slow().await;
             let Ok(room) = self.slots.slotless.clone().try_acquire_owned() else {
                 return NoRoom;
             };
             debug!("the job mostly waits for Stripe, and goes on without a slot");
             budget.set_without_slot(true);
             self.keep(None);
-            self.was_left.send_replace(true);
-            budget.until_fast().await;
+            self.was_released.send_replace(true);
+            budget.wait_until_fast().await;
             let line = if self.is_full.load(Ordering::Relaxed) {
-                Line::Full
+                Lane::Backfill
             } else {
-                Line::Short
+                Lane::Interactive
             };
             self.keep(self.slots.hold(line).await);
             budget.set_without_slot(false);
@@ -165,13 +164,13 @@ impl Seat {
         }
     }
 
-    fn keep(&self, held: Option<Held>) {
+    fn keep(&self, held: Option<SlotPermit>) {
         *self.held.lock().unwrap_or_else(PoisonError::into_inner) = held;
     }
 
     /// Returns when the slot was given up for the first time.
-    pub(crate) async fn left(&self) {
+    pub(crate) async fn released(&self) {
         // The sender lives as long as `self`.
-        let _ = self.was_left.subscribe().wait_for(|left| *left).await;
+        let _ = self.was_released.subscribe().wait_for(|left| *left).await;
     }
 }

@@ -15,37 +15,37 @@
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use common::broker::{Delivery, Link, Wakeup};
-use common::cause::Chain;
+use common::broker::{Delivery, LinkState, Wakeup};
 use common::db;
+use common::error_chain::ErrorChain;
 use common::lifecycle::Context;
 use common::sync::lease::{self, Claim};
-use common::sync::{Job, Line};
+use common::sync::{Job, Lane};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
 use crate::Engine;
 use crate::running;
-use crate::slots::{Held, Seat, Slots};
+use crate::slots::{JobSlot, SlotPermit, Slots};
 
 /// RabbitMQ closes the channel of a delivery that is not acknowledged for half an hour.
-const LONGEST_UNACKNOWLEDGED: Duration = Duration::from_mins(15);
+const MAX_UNACKNOWLEDGED: Duration = Duration::from_mins(15);
 pub(crate) const RETRY_PAUSE: Duration = Duration::from_secs(1);
 /// A short statement that takes longer is given up: PostgreSQL is there and does not answer.
-pub(crate) const LONGEST_STATEMENT: Duration = Duration::from_secs(10);
-/// How long an answer of PostgreSQL is still waited for when the process is told to stop.
+pub(crate) const STATEMENT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long an answer of PostgreSQL is still waited for when the process is asked to stop.
 const GRACE: Duration = Duration::from_secs(1);
 /// How often a consumer whose subscription is down looks for jobs by itself.
 const POLL_INTERVAL: Duration = Duration::from_secs(3);
 
-/// Claims and runs jobs until told to stop, then waits for the slots to give theirs back.
+/// Claims and runs jobs until asked to stop, then waits for the slots to give theirs back.
 pub async fn work(engine: &Engine, context: &Context) {
     let slots = Slots::new(engine.slots);
     let heard = Notify::new();
     tokio::join!(
-        Box::pin(claim_in_line(engine, context, &slots, Line::Full)),
-        Box::pin(claim_in_line(engine, context, &slots, Line::Short)),
+        Box::pin(claim_lane(engine, context, &slots, Lane::Backfill)),
+        Box::pin(claim_lane(engine, context, &slots, Lane::Interactive)),
         Box::pin(keep_listening(engine, context, &slots, &heard)),
         Box::pin(poll_when_quiet(engine, context, &slots, &heard)),
     );
@@ -57,7 +57,7 @@ async fn keep_listening(engine: &Engine, context: &Context, slots: &Slots, heard
     while !context.shutdown.is_cancelled() {
         let listening = listen(engine, context, slots, heard);
         if let Some(Err(cause)) = context.shutdown.run_until_cancelled(listening).await {
-            warn!(error = %Chain(&cause), "wake-ups broke off");
+            warn!(error = %ErrorChain(&cause), "wake-ups broke off");
             context.sleep(RETRY_PAUSE).await;
         }
     }
@@ -65,7 +65,7 @@ async fn keep_listening(engine: &Engine, context: &Context, slots: &Slots, heard
 
 /// Looks for jobs when nothing was heard for too long. Without RabbitMQ the subscription itself does so.
 async fn poll_when_quiet(engine: &Engine, context: &Context, slots: &Slots, heard: &Notify) {
-    if engine.broker.receiving() == Link::NotConfigured {
+    if engine.broker.receiving() == LinkState::NotConfigured {
         return;
     }
     let mut polls_often = false;
@@ -75,7 +75,7 @@ async fn poll_when_quiet(engine: &Engine, context: &Context, slots: &Slots, hear
             () = heard.notified() => last = Instant::now(),
             slept = context.sleep(RETRY_PAUSE) => if !slept { return },
         }
-        let receives = engine.broker.receiving() == Link::Up;
+        let receives = engine.broker.receiving() == LinkState::Up;
         if receives == polls_often {
             polls_often = !receives;
             let looking = if polls_often { 1.0 } else { 0.0 };
@@ -97,7 +97,7 @@ async fn poll_when_quiet(engine: &Engine, context: &Context, slots: &Slots, hear
         };
         if last.elapsed() >= patience {
             last = Instant::now();
-            slots.wake_both_lines();
+            slots.wake_both_lanes();
         }
     }
 }
@@ -110,7 +110,7 @@ async fn listen(
 ) -> Result<(), common::broker::Error> {
     let mut wakeups = engine.broker.subscribe(engine.slots).await?;
     // Full jobs whose messages another consumer dropped, and then ended.
-    slots.full_waits.notify_one();
+    slots.backfill_wake.notify_one();
     loop {
         let wakeup = wakeups.next().await?;
         heard.notify_one();
@@ -124,40 +124,40 @@ async fn listen(
                     context.clone(),
                     slots.clone(),
                     delivery,
-                    Held::short(slot),
+                    SlotPermit::interactive(slot),
                 );
                 slots.running.spawn(delivered);
             }
-            Wakeup::Any => slots.wake_both_lines(),
+            Wakeup::Any => slots.wake_both_lanes(),
         }
     }
 }
 
 /// Whenever woken, fills slots with jobs of one line until none of it can be claimed. Not stopped in
 /// the middle of a claim, so that no job is claimed and then forgotten.
-async fn claim_in_line(engine: &Engine, context: &Context, slots: &Slots, line: Line) {
+async fn claim_lane(engine: &Engine, context: &Context, slots: &Slots, line: Lane) {
     let woken = match line {
-        Line::Full => &slots.full_waits,
-        Line::Short => &slots.short_waits,
+        Lane::Backfill => &slots.backfill_wake,
+        Lane::Interactive => &slots.interactive_wake,
     };
     let stop = &context.shutdown;
     while stop.run_until_cancelled(woken.notified()).await.is_some() {
         // A slot first, then a job: what cannot be run is left to others.
         while let Some(Some(held)) = stop.run_until_cancelled(slots.hold(line)).await {
-            let claimed = claim(engine, slots, Claim::OldestOf(line));
+            let claimed = claim(engine, slots, Claim::OldestInLane(line));
             let Some(Some(job)) = within_grace(context, claimed).await else {
                 break;
             };
             let (engine, context, slots) = (engine.clone(), context.clone(), slots.clone());
             slots.running.clone().spawn(async move {
-                let seat = Seat::new(&slots, held);
-                Box::pin(running::run(&engine, &context, job, Some(&seat))).await;
+                let slot = JobSlot::new(&slots, held);
+                Box::pin(running::run(&engine, &context, job, Some(&slot))).await;
             });
         }
     }
 }
 
-/// None when told to stop, and the answer does not come within a moment of that. What is claimed nevertheless
+/// None when asked to stop, and the answer does not come within a moment of that. What is claimed nevertheless
 /// is left to its lease.
 async fn within_grace<T>(context: &Context, answer: impl Future<Output = T>) -> Option<T> {
     tokio::select! {
@@ -175,21 +175,21 @@ async fn run_delivered(
     context: Context,
     slots: Slots,
     delivery: Delivery,
-    held: Held,
+    held: SlotPermit,
 ) {
     let Some(job) = claim(&engine, &slots, Claim::Job(&delivery.job)).await else {
         // A full job, for all that is known.
-        slots.full_waits.notify_one();
+        slots.backfill_wake.notify_one();
         acknowledge(delivery).await;
         return;
     };
-    let seat = Seat::new(&slots, held);
-    let run = running::run(&engine, &context, job, Some(&seat));
+    let slot = JobSlot::new(&slots, held);
+    let run = running::run(&engine, &context, job, Some(&slot));
     tokio::pin!(run);
     let early = tokio::select! {
         () = &mut run => false,
-        () = tokio::time::sleep(LONGEST_UNACKNOWLEDGED) => true,
-        () = seat.left() => true,
+        () = tokio::time::sleep(MAX_UNACKNOWLEDGED) => true,
+        () = slot.released() => true,
     };
     acknowledge(delivery).await;
     if early {
@@ -200,7 +200,7 @@ async fn run_delivered(
 async fn acknowledge(delivery: Delivery) {
     if let Err(cause) = delivery.ack().await {
         // The message comes again and names a job that is done or somebody's.
-        warn!(error = %Chain(&cause), "a delivery could not be acknowledged");
+        warn!(error = %ErrorChain(&cause), "a delivery could not be acknowledged");
     }
 }
 
@@ -210,7 +210,7 @@ async fn claim(engine: &Engine, slots: &Slots, what: Claim<'_>) -> Option<Job> {
         let mut conn = engine.pool.acquire().await?;
         lease::claim(&mut conn, what, &engine.owner, engine.clock.now(), lease).await
     };
-    match tokio::time::timeout(LONGEST_STATEMENT, claimed).await {
+    match tokio::time::timeout(STATEMENT_TIMEOUT, claimed).await {
         Ok(Ok(job)) => {
             slots.claiming.worked();
             job

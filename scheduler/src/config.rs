@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use clap::Parser;
 use common::config::{
-    self, BrokerArgs, BrokerConfig, DatabaseArgs, DatabaseConfig, LogArgs, LogConfig, Problems,
+    self, BrokerArgs, BrokerConfig, DatabaseArgs, DatabaseConfig, LogArgs, LogConfig, SettingErrors,
 };
 
 const DEFAULT_OPS_BIND: &str = "127.0.0.1:8081";
@@ -15,10 +15,8 @@ const DEFAULT_SCHEDULE: &str = "0 */15 * * * *";
 #[derive(Debug, Clone, Parser)]
 #[command(name = "scheduler", version)]
 pub struct Args {
-    /// Where the database is.
     #[command(flatten)]
     pub database: DatabaseArgs,
-    /// Where the message broker is.
     #[command(flatten)]
     pub broker: BrokerArgs,
     /// Where health and metrics are served
@@ -27,7 +25,6 @@ pub struct Args {
     /// When due connections are looked for.
     #[command(flatten)]
     pub schedule: ScheduleArgs,
-    /// How much is logged.
     #[command(flatten)]
     pub log: LogArgs,
 }
@@ -40,18 +37,14 @@ pub struct ScheduleArgs {
     pub sync_schedule: String,
 }
 
-/// The scheduler's settings, checked.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Where the database is.
     pub database: DatabaseConfig,
-    /// Where the message broker is.
     pub broker: BrokerConfig,
     /// Where health and metrics are served; none serves them not at all.
     pub ops_bind: Option<SocketAddr>,
     /// When due connections are looked for.
     pub sync_schedule: Schedule,
-    /// How much is logged.
     pub log: LogConfig,
 }
 
@@ -61,7 +54,7 @@ impl Args {
     /// # Errors
     /// Every setting that is wrong or missing.
     pub fn check(self) -> Result<Config, config::Error> {
-        let mut problems = Problems::default();
+        let mut problems = SettingErrors::default();
         let database = self.database.check(&mut problems);
         let broker = self.broker.check(&mut problems);
         let ops_bind = config::or_default(&self.ops_bind, DEFAULT_OPS_BIND);
@@ -82,8 +75,7 @@ impl Args {
 }
 
 impl ScheduleArgs {
-    /// The checked schedule.
-    pub fn check(self, problems: &mut Problems) -> Option<Schedule> {
+    pub fn check(self, problems: &mut SettingErrors) -> Option<Schedule> {
         let text = config::or_default(&self.sync_schedule, DEFAULT_SCHEDULE);
         let expected = "a cron expression of six fields, seconds first, such as `0 */15 * * * *`";
         config::parse("SYNC_SCHEDULE", text, expected, problems)
@@ -100,7 +92,6 @@ pub struct Schedule(String);
 pub struct InvalidSchedule;
 
 impl Schedule {
-    /// The expression.
     pub fn as_str(&self) -> &str {
         &self.0
     }

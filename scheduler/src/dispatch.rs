@@ -13,18 +13,17 @@
 //! And where messages are not kept at all, one wakes every consumer there is.
 
 use chrono::TimeDelta;
-use common::broker::Link;
-use common::cause::Chain;
+use common::broker::LinkState;
 use common::db;
-use common::sync::{Line, schedule};
+use common::error_chain::ErrorChain;
+use common::sync::{Lane, schedule};
 use tracing::{debug, info};
 
 use crate::Scheduler;
 
 /// How long a job may wait to be taken up before it is sent again.
-pub(crate) const PATIENCE: TimeDelta = TimeDelta::seconds(15);
+pub(crate) const REDISPATCH_AFTER: TimeDelta = TimeDelta::seconds(15);
 
-/// Jobs taken by one statement.
 const BATCH: i64 = 1000;
 
 /// Full jobs sent again in one pass: as many consumers are woken.
@@ -35,7 +34,7 @@ const FULL_JOBS: i64 = 100;
 /// # Errors
 /// When PostgreSQL fails. A broker that fails is logged: the jobs keep, and come up again.
 pub async fn dispatch(scheduler: &Scheduler) -> Result<usize, db::Error> {
-    if scheduler.broker.link() == Link::Down {
+    if scheduler.broker.link() == LinkState::Down {
         debug!("nothing is dispatched while the broker is away");
         return Ok(0);
     }
@@ -50,7 +49,7 @@ pub async fn dispatch(scheduler: &Scheduler) -> Result<usize, db::Error> {
     let backlog = match scheduler.broker.backlog().await {
         Ok(backlog) => backlog,
         Err(cause) => {
-            debug!(error = %Chain(&cause), "the broker cannot be asked; dispatching later");
+            debug!(error = %ErrorChain(&cause), "the broker cannot be asked; dispatching later");
             return Ok(0);
         }
     };
@@ -60,15 +59,16 @@ pub async fn dispatch(scheduler: &Scheduler) -> Result<usize, db::Error> {
     }
     let mut dispatched = 0;
     let mut take = async |line, most| {
-        let jobs = schedule::take_undispatched(&mut conn, line, now, PATIENCE, most).await?;
+        let jobs =
+            schedule::take_undispatched(&mut conn, line, now, REDISPATCH_AFTER, most).await?;
         metrics::counter!("stripe_sync_jobs_dispatched_total").increment(jobs.len() as u64);
         scheduler.publish(&jobs).await;
         Ok::<_, db::Error>(jobs.len())
     };
-    dispatched += take(Line::Full, FULL_JOBS).await?;
+    dispatched += take(Lane::Backfill, FULL_JOBS).await?;
     if !in_line(claimable.short) {
         loop {
-            let taken = take(Line::Short, BATCH).await?;
+            let taken = take(Lane::Interactive, BATCH).await?;
             dispatched += taken;
             if taken == 0 || backlog.is_none() {
                 break;

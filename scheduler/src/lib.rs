@@ -16,9 +16,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use common::broker::{self, Broker};
-use common::cause::Chain;
 use common::clock::SharedClock;
 use common::db::{self, Role};
+use common::error_chain::ErrorChain;
 use common::lifecycle::{self, Context, Health};
 use common::outage::Outage;
 use common::sync::JobRef;
@@ -33,14 +33,13 @@ pub use tick::{Ticked, tick};
 /// Two passes at once, and one for health.
 const POOL_CONNECTIONS: u32 = 4;
 
-/// How often undispatched jobs are looked for. With [`dispatch::PATIENCE`] a lost message is made
+/// How often undispatched jobs are looked for. With [`dispatch::REDISPATCH_AFTER`] a lost message is made
 /// good within 20 s, and a lost consumer within its lease and 5 s.
 const DISPATCH_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Bounds of the pause before a failed tick is tried again, rather than left to the schedule.
 const RETRY_PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(10));
 
-/// Why the scheduler ended.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The database's URL was not understood.
@@ -57,14 +56,10 @@ pub enum Error {
     Schedule(#[source] JobSchedulerError),
 }
 
-/// What a pass needs.
 #[derive(Debug, Clone)]
 pub struct Scheduler {
-    /// Connections under the scheduler's role.
     pub pool: db::Pool,
-    /// Where messages about jobs go.
     pub broker: Arc<dyn Broker>,
-    /// Tells the time.
     pub clock: SharedClock,
 }
 
@@ -73,12 +68,12 @@ impl Scheduler {
     async fn publish(&self, jobs: &[JobRef]) {
         if let Err(cause) = self.broker.publish(jobs).await {
             metrics::counter!("stripe_sync_publish_failures_total").increment(1);
-            debug!(error = %Chain(&cause), jobs = jobs.len(), "jobs wait for the next dispatch");
+            debug!(error = %ErrorChain(&cause), jobs = jobs.len(), "jobs wait for the next dispatch");
         }
     }
 }
 
-/// Runs until told to stop.
+/// Runs until asked to stop.
 ///
 /// # Errors
 /// Only at the start, when a setting cannot be used.

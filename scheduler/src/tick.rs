@@ -2,7 +2,7 @@
 //!
 //! It works in batches, each one transaction that makes the jobs and sets when their connections are
 //! due next. A crash before the commit leaves the batch due; one after it leaves jobs of which nobody
-//! was told, which the dispatcher finds.
+//! was informed, which the dispatcher finds.
 
 use std::time::Duration;
 
@@ -19,13 +19,11 @@ use crate::Scheduler;
 const BATCH: usize = 1000;
 
 /// How often a tick comes back for connections that others held, and how long it waits in between.
-const MOST_PASSED_BY: u32 = 10;
-const HELD_PAUSE: Duration = Duration::from_millis(500);
+const MAX_LOCKED_RETRIES: u32 = 10;
+const LOCKED_RETRY_PAUSE: Duration = Duration::from_millis(500);
 
-/// What a tick did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Ticked {
-    /// Connections that were due.
     pub due: usize,
     /// Jobs made for them; the others had one already.
     pub jobs: usize,
@@ -61,13 +59,13 @@ pub async fn tick(scheduler: &Scheduler) -> Result<Ticked, db::Error> {
         metrics::counter!("stripe_sync_jobs_scheduled_total").increment(jobs.len() as u64);
         scheduler.publish(&jobs).await;
         if taken < BATCH {
-            if passed_by == MOST_PASSED_BY || !schedule::any_due(&scheduler.pool, now).await? {
+            if passed_by == MAX_LOCKED_RETRIES || !schedule::any_due(&scheduler.pool, now).await? {
                 break;
             }
             // Another transaction holds a connection that is due, for a moment; the next tick would be a
             // quarter of an hour late for it.
             passed_by += 1;
-            tokio::time::sleep(HELD_PAUSE).await;
+            tokio::time::sleep(LOCKED_RETRY_PAUSE).await;
         }
     }
     metrics::gauge!("stripe_sync_due_lag_seconds").set(longest_lag.as_seconds_f64());

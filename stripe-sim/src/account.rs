@@ -21,15 +21,13 @@ use crate::view::{Identity, View};
 /// What decides an account for good.
 #[derive(Clone, Debug)]
 pub struct AccountConfig {
-    /// Decides every generated value.
     pub seed: u64,
     /// Charges that are there from the start.
     pub charges: u64,
     /// Days before the start over which they are spread.
     pub days: u32,
-    /// Live or test mode.
     pub livemode: bool,
-    /// Whether `amount_refunded` of a partly captured charge includes the part that was let go.
+    /// Whether `amount_refunded` of a partly captured charge includes the part that was released.
     pub partial_capture_refund: bool,
     /// Of 100 generated invoices, how many have 11 to 14 lines, which is more than Stripe shows
     /// inline: each costs a reader a further request.
@@ -66,7 +64,6 @@ impl Default for AccountConfig {
     }
 }
 
-/// A hosted account.
 #[derive(Debug)]
 pub(crate) struct Account {
     pub(crate) identity: Identity,

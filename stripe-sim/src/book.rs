@@ -35,7 +35,6 @@ pub(crate) struct Overlay {
     pub(crate) unlisted: HashSet<u64>,
 }
 
-/// An account's objects.
 #[derive(Clone, Debug)]
 pub(crate) struct Book {
     pub(crate) generator: Generator,

@@ -10,7 +10,6 @@ use tokio::time::Instant;
 /// Where the simulator's time comes from.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum TimeSource {
-    /// The system's clock.
     #[default]
     System,
     /// Starts at this Unix time, in seconds, and runs on.

@@ -5,7 +5,6 @@
 
 use crate::json;
 
-/// One refused request.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("HTTP {status}: {message}")]
 pub(crate) struct StripeError {
@@ -215,7 +214,6 @@ impl StripeError {
         }
     }
 
-    /// The JSON body.
     pub(crate) fn body(&self) -> String {
         let mut out = String::with_capacity(256);
         json::object(&mut out, |o| {

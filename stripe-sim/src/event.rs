@@ -10,7 +10,6 @@ use crate::parameters::Window;
 /// Seconds for which Stripe lists events.
 pub(crate) const RETENTION: i64 = 30 * 86_400;
 
-/// One event.
 #[derive(Clone, Debug)]
 pub(crate) struct Event {
     /// Unix seconds.

@@ -81,7 +81,6 @@ impl Node {
     }
 }
 
-/// A tree of expanded properties.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Expand {
     children: Vec<(String, Expand)>,
@@ -105,7 +104,6 @@ impl Expand {
         self.get(key).unwrap_or(&NOTHING)
     }
 
-    /// An answer without expansions.
     pub(crate) fn nothing() -> &'static Self {
         &NOTHING
     }
@@ -124,7 +122,7 @@ impl Expand {
         Ok(root)
     }
 
-    /// The expandable places that `paths`, which were read without complaint, lead through.
+    /// The expandable paths that `paths`, which were read without complaint, lead through.
     pub(crate) fn reached(
         paths: &[String],
         node: Node,

@@ -34,14 +34,12 @@ pub enum Fault {
     NotJson,
 }
 
-/// A fault on demand.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct FaultRule {
     /// The endpoint, as a template (`GET /v1/charges/{id}`) or a path; every one when absent.
     #[serde(default)]
     pub endpoint: Option<String>,
-    /// What goes wrong.
     pub fault: Fault,
     /// How many requests pass before the first.
     #[serde(default)]

@@ -127,7 +127,6 @@ impl IdCodec {
         }
     }
 
-    /// The account's own id.
     pub(crate) fn account(&self) -> String {
         format!("acct_1{}", &self.fragment[1..16])
     }

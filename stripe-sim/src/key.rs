@@ -8,11 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::StripeError;
 
-/// Whether a key works.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum KeyState {
-    /// It works.
     #[default]
     Active,
     /// A 401 with `api_key_expired`.
@@ -28,13 +26,11 @@ struct Key {
     state: KeyState,
 }
 
-/// All keys of a simulator.
 #[derive(Debug, Default)]
 pub(crate) struct Keys {
     keys: HashMap<String, Key>,
 }
 
-/// What an accepted key allows.
 #[derive(Debug)]
 pub(crate) struct Access {
     pub(crate) account: usize,

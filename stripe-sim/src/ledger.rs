@@ -51,7 +51,6 @@ impl ChargeStatus {
     }
 }
 
-/// How a charge was paid.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Method {
     /// False for a bank debit, whose charge's id starts with `py_`.
@@ -61,7 +60,6 @@ pub(crate) struct Method {
     pub(crate) last4: u16,
 }
 
-/// What a charge paid for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Purchase {
     Nothing,
@@ -130,7 +128,7 @@ pub(crate) struct Refund {
     pub(crate) created: i64,
     pub(crate) amount: i64,
     pub(crate) status: RefundStatus,
-    /// No money went back: the uncaptured part of a hold was let go.
+    /// No money went back: the uncaptured part of a hold was released.
     pub(crate) release: bool,
 }
 
@@ -140,7 +138,6 @@ impl Refund {
     }
 }
 
-/// The dispute of a charge.
 #[derive(Clone, Debug)]
 pub(crate) struct Dispute {
     pub(crate) created: i64,
@@ -156,7 +153,6 @@ impl Dispute {
     }
 }
 
-/// A customer.
 #[derive(Clone, Debug)]
 pub(crate) struct Customer {
     pub(crate) index: u64,
@@ -167,7 +163,6 @@ pub(crate) struct Customer {
     pub(crate) metadata: Metadata,
 }
 
-/// A product.
 #[derive(Clone, Debug)]
 pub(crate) struct Product {
     pub(crate) index: u64,
@@ -179,7 +174,6 @@ pub(crate) struct Product {
     pub(crate) metadata: Metadata,
 }
 
-/// A price of a product.
 #[derive(Clone, Debug)]
 pub(crate) struct Price {
     pub(crate) index: u64,
@@ -234,7 +228,6 @@ impl InvoiceStatus {
     }
 }
 
-/// An invoice.
 #[derive(Clone, Debug)]
 pub(crate) struct Invoice {
     pub(crate) index: u64,
@@ -254,7 +247,6 @@ impl Invoice {
     }
 }
 
-/// A checkout session.
 #[derive(Clone, Debug)]
 pub(crate) struct Session {
     pub(crate) index: u64,

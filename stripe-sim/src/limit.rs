@@ -20,7 +20,6 @@ impl Bucket {
     }
 }
 
-/// The buckets of one account.
 #[derive(Debug, Default)]
 pub(crate) struct Limiter {
     global: Option<Bucket>,

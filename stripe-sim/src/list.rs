@@ -2,7 +2,7 @@
 //!
 //! A kind of object is a few [`Run`]s of generated ones, each with `created` monotone in its place,
 //! and the extras that were made at run time. A page is found by binary search in each and a merge
-//! of their heads, so page 10,000 costs what page 1 costs. Places inside one second have a fixed
+//! of their heads, so page 10,000 costs what page 1 costs. Positions inside one second have a fixed
 //! order that is not the ids'. Nothing here can fail. Deliberately absent: what an object is.
 
 use crate::book::{Book, LINE_SLOTS};
@@ -18,7 +18,6 @@ pub(crate) enum Direction {
 }
 
 impl Direction {
-    /// The parameter that says so.
     pub(crate) const fn parameter(self) -> &'static str {
         match self {
             Self::Older => "starting_after",
@@ -190,8 +189,8 @@ impl Head {
     }
 }
 
-/// A page of the places of a short list that is held whole, such as an invoice's lines.
-pub(crate) fn page_of_places(
+/// A page of the positions of a short list that is held whole, such as an invoice's lines.
+pub(crate) fn page_of_positions(
     length: usize,
     index: u64,
     cursor: Option<(Direction, u64)>,
@@ -352,15 +351,15 @@ mod tests {
 
     #[test]
     fn short_lists_page_by_place() {
-        let first = page_of_places(14, 3, None, 10).expect("no cursor");
+        let first = page_of_positions(14, 3, None, 10).expect("no cursor");
         assert!(first.has_more && first.indices.len() == 10);
         let cursor = Some((Direction::Older, first.indices[9]));
-        let rest = page_of_places(14, 3, cursor, 10).expect("a known cursor");
+        let rest = page_of_positions(14, 3, cursor, 10).expect("a known cursor");
         assert_eq!(rest.indices, [202, 203, 204, 205]);
-        let newer = page_of_places(14, 3, Some((Direction::Newer, 202)), 3).expect("known");
+        let newer = page_of_positions(14, 3, Some((Direction::Newer, 202)), 3).expect("known");
         assert_eq!((newer.indices, newer.has_more), (vec![199, 200, 201], true));
         assert_eq!(
-            page_of_places(14, 3, Some((Direction::Older, 999)), 3),
+            page_of_positions(14, 3, Some((Direction::Older, 999)), 3),
             None
         );
     }

@@ -78,7 +78,7 @@ struct Options {
     /// Of 100 requests, how many get half of their answer
     #[arg(long, default_value_t = 0.0)]
     fault_truncate_percent: f64,
-    /// Whether `amount_refunded` of a partly captured charge includes the part let go
+    /// Whether `amount_refunded` of a partly captured charge includes the part released
     #[arg(long, default_value_t = true, action = clap::ArgAction::Set)]
     partial_capture_refund: bool,
     /// Of 100 invoices, how many have 11 to 14 lines, which is more than are shown inline

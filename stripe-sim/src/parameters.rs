@@ -158,7 +158,6 @@ impl Parameters {
         })
     }
 
-    /// Refuses whatever was not taken.
     pub(crate) fn finish(self) -> Result<(), StripeError> {
         let mut names: Vec<&str> = self
             .pairs

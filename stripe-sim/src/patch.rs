@@ -38,7 +38,6 @@ impl Patches {
         patch.raw.insert(pointer.to_owned(), json.to_owned());
     }
 
-    /// Takes all patches away.
     pub(crate) fn clear(&mut self) {
         self.0.clear();
     }

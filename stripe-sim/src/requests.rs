@@ -17,14 +17,12 @@ pub struct RequestCount {
     pub endpoint: String,
     /// The HTTP status; 0 when the connection was reset.
     pub status: u16,
-    /// How often.
     pub count: u64,
 }
 
 /// What was asked for since the start or the last reset.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub struct RequestReport {
-    /// All requests.
     pub total: u64,
     /// The most requests of one account that were answered at the same time.
     pub peak_in_flight: u32,
@@ -54,7 +52,6 @@ impl RequestReport {
     }
 }
 
-/// The running counters.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     counts: BTreeMap<(String, String, u16), u64>,

@@ -1,7 +1,7 @@
 //! The order of generated objects: for every kind a few sequences in which `created` is monotone.
 //!
 //! A place in a run is found by binary search, an object's place by arithmetic. Some runs have
-//! places without an object, such as the refund that most charges do not have. Nothing here can
+//! slots without an object, such as the refund that most charges do not have. Nothing here can
 //! fail. Deliberately absent: objects made at run time.
 
 use crate::book::{Book, ENTRY_SLOTS, REFUND_SLOTS};
@@ -96,7 +96,7 @@ const fn of_some_groups(book: &Book, remainder: u64, first: u64, lead: i64) -> R
     }
 }
 
-/// `length` places, `slope` seconds apart, before all charges.
+/// `length` slots, `slope` seconds apart, before all charges.
 const fn of_catalogue(length: u64, slope: i64) -> Run {
     let shift = -CATALOGUE_AGE;
     Run {

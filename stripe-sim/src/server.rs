@@ -134,7 +134,6 @@ impl AsyncWrite for ResettableStream {
     }
 }
 
-/// The whole service.
 fn router(simulator: Arc<Simulator>) -> Router {
     let api = Router::new()
         .fallback(crate::api::serve)

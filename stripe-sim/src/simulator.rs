@@ -19,15 +19,12 @@ use crate::key::{KeyState, Keys};
 use crate::requests::{Counters, RequestReport};
 use crate::settings::Settings;
 
-/// A simulator could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The address cannot be listened on.
     #[error("cannot listen on {address}")]
     Bind {
-        /// Where to.
         address: SocketAddr,
-        /// Why not.
         #[source]
         source: io::Error,
     },
@@ -45,7 +42,6 @@ pub struct Simulator {
 }
 
 impl Simulator {
-    /// Starts to describe a simulator.
     pub fn builder() -> SimulatorBuilder {
         SimulatorBuilder::default()
     }
@@ -69,7 +65,6 @@ impl Simulator {
     }
 }
 
-/// Describes a simulator.
 #[derive(Clone, Debug)]
 pub struct SimulatorBuilder {
     accounts: Vec<AccountConfig>,
@@ -164,7 +159,6 @@ impl SimulatorBuilder {
         }
     }
 
-    /// Listens and serves.
     pub async fn start(self) -> Result<SimHandle, StartError> {
         let address = self.bind;
         let failed = |source| StartError::Bind { address, source };
@@ -193,7 +187,6 @@ impl SimulatorBuilder {
 pub struct SimHandle {
     /// `http://address:port`, without a slash at the end.
     pub base_url: String,
-    /// Where it listens.
     pub address: SocketAddr,
     simulator: Arc<Simulator>,
     stop: CancellationToken,
@@ -201,7 +194,6 @@ pub struct SimHandle {
 }
 
 impl SimHandle {
-    /// The first account.
     pub fn first(&self) -> AccountHandle {
         AccountHandle::new(Arc::clone(&self.simulator), 0)
     }
@@ -223,7 +215,6 @@ impl SimHandle {
         self.simulator.clock.now()
     }
 
-    /// Moves time forward.
     pub fn advance(&self, seconds: i64) {
         self.simulator.clock.advance(seconds);
     }
@@ -233,7 +224,6 @@ impl SimHandle {
         lock(&self.simulator.counters).report()
     }
 
-    /// Forgets the requests so far.
     pub fn reset_requests(&self) {
         *lock(&self.simulator.counters) = Counters::default();
     }

@@ -4,7 +4,6 @@
 //! Any date up to the change gives the older shape. Deliberately absent: the versions in between,
 //! which do not differ in what this simulator serves.
 
-/// A family of API versions.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum ApiVersion {
     /// `2026-07-29.dahlia`: an invoice's payments name the payment intent.

@@ -1,5 +1,5 @@
 //! What the programs' roles may do in the database: `migrate` puts it right whatever happened to it, a program
-//! that lacks something says so, and nobody is told in PostgreSQL's raw words what to do.
+//! that lacks something says so, and nobody is shown PostgreSQL's raw messages.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -68,7 +68,7 @@ fn all_ready(states: &[State]) -> bool {
 }
 
 #[tokio::test]
-async fn any_grant_policy_or_switch_that_is_lost_is_noticed_and_repaired() {
+async fn lost_grants_and_policies_are_detected_and_repaired() {
     let database = TestDatabase::create().await;
     let admin = database.admin();
     let whole = catalogue(admin).await;
@@ -86,7 +86,7 @@ async fn any_grant_policy_or_switch_that_is_lost_is_noticed_and_repaired() {
         let states = states(admin).await;
         let noticed = states
             .iter()
-            .any(|state| matches!(state, State::Lacking(_)));
+            .any(|state| matches!(state, State::AccessMissing(_)));
         assert!(noticed, "nobody notices: {loss}");
         let done = db::migrate(&database.url()).await.unwrap();
         assert_eq!(done.repairs.len(), 1, "{loss}: {done:?}");
@@ -103,7 +103,7 @@ async fn any_grant_policy_or_switch_that_is_lost_is_noticed_and_repaired() {
 }
 
 #[tokio::test]
-async fn a_program_only_misses_what_it_needs_itself() {
+async fn a_program_reports_only_its_own_missing_access() {
     let database = TestDatabase::create().await;
     let admin = database.admin();
     execute(
@@ -115,7 +115,11 @@ async fn a_program_only_misses_what_it_needs_itself() {
     let lacking = "GRANT INSERT ON stripe_revenue_data TO stripe_sync_consumer".to_owned();
     assert_eq!(
         states,
-        [State::Ready, State::Ready, State::Lacking(vec![lacking])]
+        [
+            State::Ready,
+            State::Ready,
+            State::AccessMissing(vec![lacking])
+        ]
     );
     assert!(states[2].to_string().contains("run `stripe-sync migrate`"));
 }
@@ -127,7 +131,7 @@ async fn migrate_changes_nothing_where_access_is_right() {
     assert_eq!(done, schema::Migrated::default());
 }
 
-/// A migration that grants what access does not describe would lose it with the next `migrate`, without a word.
+/// A migration that grants what access does not describe would lose it with the next `migrate`, silently.
 #[tokio::test]
 async fn no_migration_grants_what_access_does_not_describe() {
     let server = shared_postgres_url();
@@ -187,7 +191,7 @@ async fn every_table_is_described_and_every_function_may_be_called() {
 }
 
 #[tokio::test]
-async fn what_is_not_described_is_taken_from_the_roles_and_left_to_others() {
+async fn undeclared_grants_are_revoked_from_program_roles_only() {
     let database = TestDatabase::create().await;
     let admin = database.admin();
     let whole = catalogue(admin).await;
@@ -253,7 +257,7 @@ async fn a_function_that_runs_with_its_owners_rights_belongs_to_the_owner_of_the
 }
 
 #[tokio::test]
-async fn an_older_program_is_told_to_upgrade_and_not_to_migrate() {
+async fn an_older_program_asks_for_an_upgrade_not_a_migration() {
     let api = ApiOnly::start().await;
     execute(
         api.database.admin(),
@@ -283,7 +287,7 @@ async fn an_older_program_is_told_to_upgrade_and_not_to_migrate() {
 }
 
 #[tokio::test]
-async fn a_user_who_may_not_take_on_the_roles_is_told_what_a_superuser_has_to_run() {
+async fn without_role_membership_the_error_names_what_a_superuser_runs() {
     TestDatabase::create().await; // makes the roles
     let name = new_name("plain");
     let admin = PgPool::connect(&shared_postgres_url()).await.unwrap();
@@ -310,7 +314,7 @@ async fn a_user_who_may_not_take_on_the_roles_is_told_what_a_superuser_has_to_ru
 }
 
 #[tokio::test]
-async fn a_user_who_does_not_own_the_tables_is_told_who_does() {
+async fn without_ownership_the_error_names_the_owner() {
     let database = TestDatabase::create().await;
     let name = new_name("other");
     let admin = database.admin();

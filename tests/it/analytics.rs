@@ -4,7 +4,7 @@
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::Method;
-use common::analytics::refresh::{Taken, refresh_days};
+use common::analytics::refresh::{Locked, refresh_days};
 use common::db::{self, Role};
 use common::tenant::OrganizationId;
 use serde_json::{Value, json};
@@ -279,21 +279,21 @@ async fn charges_are_explained_from_what_is_stored() {
         ("ch_6", "excluded", 1),
         ("ch_9", "never_seen", 0),
     ] {
-        let told = api
+        let reported = api
             .get(&format!("/v1/connectors/{ID}/charges/{charge}/explain"))
             .await;
-        assert_eq!(told["reason"], reason, "{told:#}");
-        assert_eq!(told["rows"].as_array().unwrap().len(), rows);
-        assert_eq!(told["counted"], reason == "counted");
-        assert_eq!(told["stored"], rows > 0);
-        let detail = told["detail"].as_str().unwrap();
+        assert_eq!(reported["reason"], reason, "{reported:#}");
+        assert_eq!(reported["rows"].as_array().unwrap().len(), rows);
+        assert_eq!(reported["counted"], reason == "counted");
+        assert_eq!(reported["stored"], rows > 0);
+        let detail = reported["detail"].as_str().unwrap();
         match reason {
             "excluded" => {
-                assert_eq!(told["filter_id"], made["filter_id"]);
+                assert_eq!(reported["filter_id"], made["filter_id"]);
                 assert!(detail.contains("not DE"), "{detail}");
             }
             "never_seen" => assert!(detail.contains("2026-01-01T00:00:00Z"), "{detail}"),
-            _ => assert_eq!(told["filter_id"], Value::Null),
+            _ => assert_eq!(reported["filter_id"], Value::Null),
         }
     }
 }
@@ -324,7 +324,7 @@ async fn aggregates_are_the_rows_and_follow_them() {
         let mut taken = Vec::new();
         loop {
             let mut tx = db::tenant_transaction(&pool, &acme).await.unwrap();
-            let refreshed = refresh_days(&mut tx, &acme, ID, 2, None, Taken::Await)
+            let refreshed = refresh_days(&mut tx, &acme, ID, 2, None, Locked::Wait)
                 .await
                 .unwrap();
             tx.commit().await.unwrap();

@@ -3,7 +3,9 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use common::broker::{Broker, Delivery, Link, PostgresBroker, RabbitBroker, Subscription, Wakeup};
+use common::broker::{
+    Broker, Delivery, LinkState, PostgresBroker, RabbitBroker, Subscription, Wakeup,
+};
 use common::clock::{Clock as _, SystemClock, new_id};
 use common::db::Role;
 use common::sync::{JobId, JobRef};
@@ -52,7 +54,7 @@ async fn assert_quiet(subscription: &mut Box<dyn Subscription>) {
     assert!(wakeup.is_err(), "{wakeup:?}");
 }
 
-async fn until_link(broker: &RabbitBroker, wanted: Link) {
+async fn until_link(broker: &RabbitBroker, wanted: LinkState) {
     let reached = async {
         while broker.link() != wanted {
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -102,7 +104,7 @@ async fn at_most_as_many_jobs_as_slots_are_handed_out() {
 }
 
 #[tokio::test]
-async fn what_a_lost_consumer_held_goes_to_another() {
+async fn unacknowledged_messages_of_a_lost_consumer_are_redelivered() {
     let broker = rabbit(&shared_amqp_url(), &prefix());
     let mut lost = broker.subscribe(8).await.unwrap();
     let sent = jobs(3);
@@ -126,11 +128,11 @@ async fn what_a_lost_consumer_held_goes_to_another() {
 }
 
 #[tokio::test]
-async fn what_is_not_understood_is_set_aside_and_holds_nothing_up() {
+async fn unknown_messages_are_dead_lettered_without_blocking() {
     let prefix = prefix();
     let broker = rabbit(&shared_amqp_url(), &prefix);
     let mut subscription = broker.subscribe(1).await.unwrap();
-    until_link(&broker, Link::Up).await;
+    until_link(&broker, LinkState::Up).await;
     let raw =
         lapin::Connection::connect(&shared_amqp_url(), lapin::ConnectionProperties::default())
             .await
@@ -208,13 +210,13 @@ async fn a_killed_broker_delays_and_loses_nothing_that_was_confirmed() {
     assert_eq!(held.job, sent[0]);
 
     server.kill().await;
-    until_link(&broker, Link::Down).await;
+    until_link(&broker, LinkState::Down).await;
     let publish = tokio::time::timeout(Duration::from_secs(5), broker.publish(&sent[2..])).await;
     assert!(publish.expect("an answer within five seconds").is_err());
 
     server.restart().await;
     publish_at_last(&broker, &sent[2..]).await;
-    assert_eq!(broker.link(), Link::Up);
+    assert_eq!(broker.link(), LinkState::Up);
     let mut received = HashSet::new();
     // A publish that failed may have arrived all the same, and so come twice.
     while received.len() < 3 {
@@ -227,9 +229,9 @@ async fn a_killed_broker_delays_and_loses_nothing_that_was_confirmed() {
 }
 
 #[tokio::test]
-async fn a_broker_that_is_not_there_holds_nobody_up() {
+async fn an_absent_broker_blocks_nothing() {
     let broker = rabbit("amqp://127.0.0.1:1/%2f", &prefix());
-    assert_eq!(broker.link(), Link::Down);
+    assert_eq!(broker.link(), LinkState::Down);
     let mut subscription = broker.subscribe(1).await.unwrap();
     assert_quiet(&mut subscription).await;
     let publish = tokio::time::timeout(Duration::from_secs(5), broker.publish(&jobs(1))).await;

@@ -5,7 +5,7 @@
 use chrono_tz::Tz;
 use common::clock::{Clock as _, SystemClock, new_id};
 use common::connection::{self, Connection};
-use common::credential::{self, Keyring, Place};
+use common::credential::{self, CredentialBinding, Keyring};
 use common::db::{self, Role};
 use common::sync::{self, JobId, JobType, Trigger};
 use common::tenant::{self, OrganizationId, TokenRole, token_hash};
@@ -143,7 +143,7 @@ async fn store_connection(
         next_sync_at: now,
     };
     connection::queries::insert(&mut tx, &stored).await.unwrap();
-    let place = Place {
+    let place = CredentialBinding {
         organization,
         connection_id: &connection_id,
     };
@@ -201,7 +201,7 @@ async fn rotating_keys_rewrites_every_credential_that_opens_and_names_the_others
             .await
             .unwrap()
             .unwrap();
-        let place = Place {
+        let place = CredentialBinding {
             organization: tenant,
             connection_id: &connection_id,
         };
@@ -233,7 +233,7 @@ async fn a_failed_job_of_any_organization_is_found_and_retried() {
         stripe_account_id: "acct_1",
         job_type: JobType::Full,
         trigger: Trigger::Manual,
-        running_serves: false,
+        reuse_running: false,
     };
     sync::queries::enqueue(&mut tx, &acme, &job, SystemClock.now())
         .await

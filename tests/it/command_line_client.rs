@@ -62,7 +62,7 @@ pub(crate) fn assert_speaks_of_commands(text: &str) {
 }
 
 /// Runs a command whose output, on both streams, must be in words that whoever typed it knows.
-async fn told(shell: &Shell, line: &str, code: i32, words: &[&str]) {
+async fn reported(shell: &Shell, line: &str, code: i32, words: &[&str]) {
     let ran = shell.run(line, code).await.says(words);
     assert_speaks_of_commands(&format!("{line}\n{}{}", ran.out, ran.err));
 }
@@ -83,15 +83,15 @@ async fn with_a_token_org_is_never_needed_and_a_wrong_one_is_named() {
         .await
         .says(&["organization  acme (acme)", "admin"]);
     for line in ["connect --org other", "jobs list --org other"] {
-        told(&shell, line, 1, &["`acme`, not to `other`", "omit --org"]).await;
+        reported(&shell, line, 1, &["`acme`, not to `other`", "omit --org"]).await;
     }
-    told(&shell, "status", 1, &["`stripe-sync connect`"]).await;
+    reported(&shell, "status", 1, &["`stripe-sync connect`"]).await;
     shell.set("STRIPE_API_KEY", world.account().key());
     shell
         .run("connect --name Shop", 0)
         .await
         .says(&["connected acme-stripe-"]);
-    told(
+    reported(
         &shell,
         "connect --org acme",
         1,
@@ -133,14 +133,14 @@ async fn jobs_are_listed_shown_cancelled_and_retried_with_a_token() {
     shell.run("jobs list", 0).await.says(&[id, "pending"]);
     let cancelled = format!("job {id} (full) is cancelled");
     shell.run("jobs cancel", 0).await.says(&[&cancelled]);
-    told(&shell, "jobs cancel", 1, &["no job is running or pending"]).await;
+    reported(&shell, "jobs cancel", 1, &["no job is running or pending"]).await;
     let shown = shell.run("jobs show", 0).await;
     shown.says(&["cancelled", &format!("`stripe-sync jobs retry {id}`")]);
     let pending = format!("job {id} (full) is pending again");
     shell.run("jobs retry", 0).await.says(&[&pending]);
-    told(&shell, "jobs retry", 1, &["failed or was cancelled"]).await;
-    told(&shell, &format!("jobs retry {id}"), 1, &["(conflict)"]).await;
-    told(
+    reported(&shell, "jobs retry", 1, &["failed or was cancelled"]).await;
+    reported(&shell, &format!("jobs retry {id}"), 1, &["(conflict)"]).await;
+    reported(
         &shell,
         "jobs show 01932d0e-0000-7000-8000-000000000000",
         1,
@@ -162,7 +162,7 @@ async fn jobs_are_listed_shown_cancelled_and_retried_with_a_token() {
         let ran = shell.run(line, 0).await.says(&[advice]);
         assert!(!ran.out.contains("/v1/"), "{line}: {ran:?}");
     }
-    told(
+    reported(
         &shell,
         "connections test",
         1,
@@ -208,15 +208,15 @@ async fn settings_are_changed_and_disconnecting_needs_a_yes() {
         "0.5 of Stripe's limits",
         "updates the dates of stored charges",
     ]);
-    told(
+    reported(
         &shell,
         "connections set --timezone Mars/Base",
         1,
         &["--timezone must be the name of an IANA time zone"],
     )
     .await;
-    told(&shell, "connections set", 2, &["--sync-interval-minutes"]).await;
-    told(
+    reported(&shell, "connections set", 2, &["--sync-interval-minutes"]).await;
+    reported(
         &shell,
         "connections show --connection nobody",
         1,
@@ -224,7 +224,7 @@ async fn settings_are_changed_and_disconnecting_needs_a_yes() {
     )
     .await;
 
-    told(
+    reported(
         &shell,
         "connections disconnect",
         2,
@@ -237,7 +237,7 @@ async fn settings_are_changed_and_disconnecting_needs_a_yes() {
         .run("connections disconnect --yes --follow", 0)
         .await
         .says(&["disconnected acme-stripe-", "delete job completed"]);
-    told(&shell, "connections list", 1, &["no connection yet"]).await;
+    reported(&shell, "connections list", 1, &["no connection yet"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -280,14 +280,14 @@ async fn reports_show_what_the_api_has_with_separators_and_a_total_for_each_curr
         .run(&format!("daily --from {day} --to {day}"), 0)
         .await;
     one.says(&[&day, "net"]);
-    told(
+    reported(
         &shell,
         "revenue --from 2026-02-02 --to 2026-02-01",
         2,
         &["--to must not be before --from"],
     )
     .await;
-    told(
+    reported(
         &shell,
         "daily --from 2026-02-02 --to 2026-02-01",
         2,
@@ -334,13 +334,13 @@ const SHOWN: [&str; 13] = [
 
 async fn show_everything(shell: &Shell) {
     for line in SHOWN {
-        told(shell, line, 0, &[]).await;
+        reported(shell, line, 0, &[]).await;
     }
 }
 
 async fn connect_with_mistakes(shell: &mut Shell, key: &str) {
     for line in ["status", "revenue", "sync", "jobs list", "parked"] {
-        told(shell, line, 1, &["no connection yet"]).await;
+        reported(shell, line, 1, &["no connection yet"]).await;
     }
     for (key, code) in [
         ("pk_test_x", "stripe_key_wrong_kind"),
@@ -348,43 +348,43 @@ async fn connect_with_mistakes(shell: &mut Shell, key: &str) {
         ("nonsense", "stripe_key_"),
     ] {
         shell.set("STRIPE_API_KEY", key);
-        told(shell, "connect", 1, &[code]).await;
+        reported(shell, "connect", 1, &[code]).await;
     }
     shell.set("STRIPE_API_KEY", key);
-    told(shell, "connect --timezone Nowhere", 1, &["--timezone"]).await;
-    told(shell, "connect --follow", 0, &["job completed"]).await;
+    reported(shell, "connect --timezone Nowhere", 1, &["--timezone"]).await;
+    reported(shell, "connect --follow", 0, &["job completed"]).await;
     show_everything(shell).await;
-    told(shell, "connect", 1, &["(connection_exists)"]).await;
+    reported(shell, "connect", 1, &["(connection_exists)"]).await;
 }
 
 async fn make_mistakes(shell: &Shell) {
     let unknown = "01932d0e-0000-7000-8000-000000000000";
-    told(shell, &format!("jobs show {unknown}"), 1, &["(not_found)"]).await;
-    told(shell, &format!("jobs retry {unknown}"), 1, &["(not_found)"]).await;
-    told(shell, "connections show --connection nobody", 1, &[]).await;
-    told(
+    reported(shell, &format!("jobs show {unknown}"), 1, &["(not_found)"]).await;
+    reported(shell, &format!("jobs retry {unknown}"), 1, &["(not_found)"]).await;
+    reported(shell, "connections show --connection nobody", 1, &[]).await;
+    reported(
         shell,
         "connections set --timezone Nowhere",
         1,
         &["--timezone"],
     )
     .await;
-    told(shell, "jobs retry", 1, &[]).await;
-    told(shell, "jobs cancel", 1, &[]).await;
-    told(
+    reported(shell, "jobs retry", 1, &[]).await;
+    reported(shell, "jobs cancel", 1, &[]).await;
+    reported(
         shell,
         "daily --from 2026-02-02 --to 2026-02-01",
         2,
         &["--to"],
     )
     .await;
-    told(shell, "revenue --filter currency=nowhere", 2, &["currency"]).await;
+    reported(shell, "revenue --filter currency=nowhere", 2, &["currency"]).await;
     let rule = "rules create --name one --condition charge.tier=free";
-    told(shell, rule, 0, &["created rule"]).await;
-    told(shell, rule, 0, &[]).await;
-    told(shell, "rules show one", 1, &["several rules"]).await;
+    reported(shell, rule, 0, &["created rule"]).await;
+    reported(shell, rule, 0, &[]).await;
+    reported(shell, "rules show one", 1, &["several rules"]).await;
     let long = "x".repeat(1000);
-    told(
+    reported(
         shell,
         &format!("rules create --name {long} --condition country=DE"),
         1,
@@ -398,9 +398,9 @@ async fn use_wrong_tokens(world: &World, shell: &mut Shell) {
     let organization = OrganizationId::new("acme").unwrap();
     let analyst = world.token(&organization, TokenRole::Analyst).await;
     shell.set("STRIPE_SYNC_TOKEN", &analyst);
-    told(shell, "sync", 1, &["whoami", "(forbidden)"]).await;
+    reported(shell, "sync", 1, &["whoami", "(forbidden)"]).await;
     shell.set("STRIPE_SYNC_TOKEN", "sst_unknown");
-    told(shell, "sync", 1, &["token create", "(unauthenticated)"]).await;
+    reported(shell, "sync", 1, &["token create", "(unauthenticated)"]).await;
     shell.set("STRIPE_SYNC_TOKEN", &token);
 }
 
@@ -417,16 +417,16 @@ async fn lose_the_key(world: &World, shell: &Shell, key: &str) {
         (None, KeyState::Revoked, "stripe_key_invalid"),
     ] {
         account.set_key(key, permissions, state);
-        told(shell, "sync --full --follow", 1, &[code]).await;
+        reported(shell, "sync --full --follow", 1, &[code]).await;
         show_everything(shell).await;
-        told(
+        reported(
             shell,
             "connections test",
             1,
             &["does not work", "stripe-sync connections "],
         )
         .await;
-        told(shell, "connections replace-key", 1, &[code]).await;
+        reported(shell, "connections replace-key", 1, &[code]).await;
         account.set_key(key, None, KeyState::Active);
     }
     let damage = "UPDATE connection_credentials
@@ -435,16 +435,16 @@ async fn lose_the_key(world: &World, shell: &Shell, key: &str) {
         .execute(world.database.admin())
         .await
         .unwrap();
-    told(shell, "sync --follow", 1, &["credential_unreadable"]).await;
+    reported(shell, "sync --follow", 1, &["credential_unreadable"]).await;
     show_everything(shell).await;
-    told(
+    reported(
         shell,
         "connections test",
         1,
         &["does not work", "replace-key"],
     )
     .await;
-    told(
+    reported(
         shell,
         "connections replace-key --follow",
         0,
@@ -463,8 +463,8 @@ async fn no_command_shows_http_calls_or_json_pointers() {
     use_wrong_tokens(&world, &mut shell).await;
     lose_the_key(&world, &shell, &key).await;
     world.stop_consumers().await;
-    told(&shell, "sync", 0, &["started job"]).await;
-    told(&shell, "connections disconnect --yes", 0, &["disconnected"]).await;
-    told(&shell, "connections show", 1, &["no connection yet"]).await;
-    told(&shell, "connect", 1, &["(connection_deleting)"]).await;
+    reported(&shell, "sync", 0, &["started job"]).await;
+    reported(&shell, "connections disconnect --yes", 0, &["disconnected"]).await;
+    reported(&shell, "connections show", 1, &["no connection yet"]).await;
+    reported(&shell, "connect", 1, &["(connection_deleting)"]).await;
 }

@@ -45,9 +45,9 @@ async fn rules_are_made_previewed_changed_and_deleted_from_the_command_line() {
     let preview = json_of(&run(&shell, preview, 0).await);
     let free = preview["matched_charges"].as_i64().unwrap();
     assert!(free > 0 && free < all, "{preview:#}");
-    let told = format!("matches {free} of {all} charges");
+    let reported = format!("matches {free} of {all} charges");
     let preview = run(&shell, "rules preview --condition charge.tier=free", 0).await;
-    preview.says(&[&told, "The newest:"]);
+    preview.says(&[&reported, "The newest:"]);
 
     let create = "rules create --name no\tfree --action exclude --condition charge.tier\tin\t(free) --follow";
     run(&shell, create, 0)

@@ -315,7 +315,7 @@ async fn a_sync_is_started_once() {
 }
 
 #[tokio::test]
-async fn jobs_are_called_off_tried_again_and_followed() {
+async fn jobs_are_cancelled_retried_and_streamed() {
     let api = ApiOnly::start().await;
     let connected = api.connect("rk_test_full_Alpha").await;
     let path = format!("/v1/sync-jobs/{}", connected["job_id"].as_str().unwrap());

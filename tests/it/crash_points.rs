@@ -10,7 +10,7 @@ use reqwest::Method;
 use serde_json::json;
 use stripe_sim::{AccountConfig, NewCharge};
 use tests::crashing::{Course, Trials, count};
-use tests::draws::{Draws, number_from};
+use tests::random::{Random, number_from};
 use tests::world::{World, WorldBuilder, unlimited_account};
 
 /// Three pages, the last of them not full.
@@ -166,7 +166,7 @@ async fn jobs_on_stored_rows_that_crash_at_any_fail_point_end_as_if_they_had_not
 }
 
 /// One change of a charge, or a new one, while nobody looks.
-fn change_something(trials: &stripe_sim::AccountHandle, draws: &mut Draws) {
+fn change_something(trials: &stripe_sim::AccountHandle, draws: &mut Random) {
     let tier = *draws.pick(&["free", "pro", "gold"]);
     let metadata = [("tier".to_owned(), Some(tier.to_owned()))].into();
     let charges = trials.examples(CHARGES as usize)["succeeded"].clone();
@@ -181,7 +181,7 @@ fn change_something(trials: &stripe_sim::AccountHandle, draws: &mut Draws) {
 
 #[tokio::test]
 async fn jobs_that_crash_again_and_again_while_charges_change_miss_no_change() {
-    let mut draws = Draws::of_variable("CRASH_SEED", 1);
+    let mut draws = Random::of_variable("CRASH_SEED", 1);
     let jobs = number_from("CRASH_TRIALS", 32);
     // Events are there at once, and none is read a second time to make up for one that was missed.
     let world = world(CHARGES).event_lag(Duration::ZERO).start().await;

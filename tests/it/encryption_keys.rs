@@ -68,7 +68,7 @@ async fn count(admin: &PgPool, sql: &str) -> i64 {
 }
 
 /// Makes every connection due again and again until a job that began after this call has completed.
-async fn a_further_job_completes(admin: &PgPool) {
+async fn another_job_completes(admin: &PgPool) {
     let begun: chrono::DateTime<chrono::Utc> = sqlx::query_scalar("SELECT now()")
         .fetch_one(admin)
         .await
@@ -116,7 +116,7 @@ async fn restart_all(engine: &mut Deployment, admin: &PgPool) {
     for program in PROGRAMS {
         engine.stop(program).await;
         engine.start(program);
-        a_further_job_completes(admin).await;
+        another_job_completes(admin).await;
     }
     all_run(engine).await;
 }
@@ -153,7 +153,7 @@ async fn the_key_is_changed_in_the_documented_order_while_jobs_run_and_none_fail
         refused.contains("does not know it: add it at the end"),
         "{refused}"
     );
-    a_further_job_completes(admin).await;
+    another_job_completes(admin).await;
 
     engine.set("ENCRYPTION_KEYS", Some(&keys(&[&old, &new])));
     restart_all(&mut engine, admin).await;
@@ -170,7 +170,7 @@ async fn the_key_is_changed_in_the_documented_order_while_jobs_run_and_none_fail
         "{rotated}"
     );
     assert_eq!(key_ids(admin).await, ["k2"]);
-    a_further_job_completes(admin).await;
+    another_job_completes(admin).await;
 
     engine.set("ENCRYPTION_KEYS", Some(&keys(&[&new])));
     restart_all(&mut engine, admin).await;
@@ -240,7 +240,7 @@ async fn no_program_begins_without_the_key_that_seals_what_is_stored() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn up_makes_no_key_over_sealed_credentials_nor_beside_a_running_program() {
+async fn up_creates_no_key_over_sealed_credentials_or_with_a_running_program() {
     let sim = simulator().await;
     let database = TestDatabase::create().await;
     let key = Keyring::generate("k1");
@@ -309,12 +309,12 @@ async fn a_key_that_cannot_be_decrypted_is_a_problem_of_its_connection_until_it_
         connection["problem"].is_null().then_some(())
     })
     .await;
-    a_further_job_completes(admin).await;
+    another_job_completes(admin).await;
     engine.terminate().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_lost_key_is_given_up_by_its_own_command_and_by_no_mistake() {
+async fn a_lost_key_is_discarded_only_by_its_own_command() {
     let sim = simulator().await;
     let database = TestDatabase::create().await;
     let [lost, new] = ["k1", "k2"].map(Keyring::generate);
@@ -369,7 +369,7 @@ async fn an_up_that_made_its_own_key_gets_another_by_the_documented_commands() {
     assert_eq!(first_key(local.path()), "local2");
     let refused = engine.run_refused(&["keys", "rotate"]);
     assert!(refused.contains("does not know it"), "{refused}");
-    a_further_job_completes(admin).await;
+    another_job_completes(admin).await;
 
     engine.stop("stripe-sync").await;
     engine.start_up();
@@ -380,11 +380,11 @@ async fn an_up_that_made_its_own_key_gets_another_by_the_documented_commands() {
         "{refused}"
     );
     engine.run(&["keys", "rotate"]);
-    a_further_job_completes(admin).await;
+    another_job_completes(admin).await;
     engine.run(&["keys", "remove", "local1"]);
     engine.stop("stripe-sync").await;
     engine.start_up();
-    a_further_job_completes(admin).await;
+    another_job_completes(admin).await;
     assert_eq!(key_ids(admin).await, ["local2"]);
     assert_no_job_failed(admin).await;
     engine.terminate().await;

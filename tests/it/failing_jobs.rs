@@ -1,4 +1,4 @@
-//! What a tenant is told of jobs that fail: that they do, since when, and a sentence without the engine's insides.
+//! What a tenant sees of jobs that fail: that they do, since when, and a sentence without the engine's insides.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -129,7 +129,7 @@ async fn mend_table(world: &World, table: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_a_tenant_reads_of_a_failed_job_holds_nothing_of_postgresqls_insides() {
+async fn failed_jobs_hide_database_details() {
     let world = World::with_charges(20).consumers(0).start().await;
     let mut world = world;
     break_table(&world, "stripe_revenue_data").await;

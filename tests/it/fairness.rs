@@ -1,4 +1,4 @@
-//! Big accounts beside small ones: backfills that last do not keep connections waiting whose jobs take moments.
+//! Big accounts together with small ones: backfills that last do not keep connections waiting whose jobs take moments.
 
 use std::time::Duration;
 
@@ -56,14 +56,14 @@ async fn until_full_jobs(world: &World, wanted: (i64, i64)) {
 
 /// There is no dispatcher in this world: a message about a full job that is lost stays lost.
 async fn small_ones_do_not_wait(mut builder: WorldBuilder) {
-    assert_eq!(i64::from(consumer::full_share(SLOTS)), SHARE);
+    assert_eq!(i64::from(consumer::backfill_slots(SLOTS)), SHARE);
     for seed in 0..(SMALL + BIG) as u64 {
         let mut account = unlimited_account(5);
         account.seed = seed + 1;
         account.key = Some(format!("sk_test_fair_{seed}"));
         builder = builder.account(account);
     }
-    // A job that is called off hears of it with its next heartbeat.
+    // A job that is cancelled hears of it with its next heartbeat.
     let mut world = builder.lease(Duration::from_secs(2)).start().await;
     let accounts = world.sim.accounts();
     let (small, big) = accounts.split_at(SMALL);
@@ -101,18 +101,18 @@ async fn small_ones_do_not_wait(mut builder: WorldBuilder) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_backfill_does_not_keep_small_connections_waiting() {
+async fn backfills_do_not_block_small_connections() {
     small_ones_do_not_wait(World::builder()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_backfill_does_not_keep_small_connections_waiting_through_rabbitmq() {
+async fn backfills_do_not_block_small_connections_through_rabbitmq() {
     small_ones_do_not_wait(World::builder().rabbitmq()).await;
 }
 
 /// Connections whose incremental jobs turn out to need a full one keep to the same share.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn jobs_that_become_full_ones_keep_to_the_share() {
+async fn widened_jobs_respect_the_backfill_slots() {
     let mut builder = World::builder();
     for seed in 0..(1 + BIG) as u64 {
         let mut account = unlimited_account(5);

@@ -102,7 +102,7 @@ async fn a_token_says_whose_it_is() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_with_a_request_is_told_as_a_problem() {
+async fn request_errors_are_problem_documents() {
     let api = ApiOnly::start().await;
     api.connect("rk_test_full_Alpha").await;
     api.ask(Method::GET, "/v1/nothing", None)
@@ -200,7 +200,7 @@ async fn lists_are_paged_by_key() {
 }
 
 #[tokio::test]
-async fn rules_come_and_go_with_jobs() {
+async fn rule_changes_start_jobs() {
     let api = ApiOnly::start().await;
     api.connect("rk_test_full_Alpha").await;
     let filters = format!("/v1/connectors/{ID}/filters");
@@ -253,7 +253,7 @@ async fn rules_come_and_go_with_jobs() {
 }
 
 #[tokio::test]
-async fn a_token_that_asks_too_often_is_told_when_to_come_back() {
+async fn a_rate_limited_token_gets_retry_after() {
     let one = std::num::NonZeroU32::MIN;
     let api = ApiOnly::start_with_rate(api::TokenRate {
         per_second: one,
@@ -385,7 +385,7 @@ async fn figures_are_not_stored_and_documents_are() {
 }
 
 #[tokio::test]
-async fn what_a_browser_shows_has_security_headers_and_the_root_leads_to_the_documentation() {
+async fn responses_have_security_headers_and_the_root_redirects_to_the_documentation() {
     let api = ApiOnly::start().await;
     let root = fetch(&api, "/", &[]).await;
     assert_eq!(
@@ -424,7 +424,7 @@ async fn what_a_browser_shows_has_security_headers_and_the_root_leads_to_the_doc
 }
 
 #[tokio::test]
-async fn the_weights_of_accept_decide_what_rows_are_sent_as() {
+async fn accept_weights_choose_the_format_of_rows() {
     const PATH: &str = "/v1/analytics/stripe/charges?connection_id=acme-stripe-acct_Alpha";
     let api = ApiOnly::start().await;
     api.connect("rk_test_full_Alpha").await;

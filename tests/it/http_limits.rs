@@ -158,7 +158,7 @@ async fn a_connection_opened_ahead_over_http2_is_idle_and_not_late() {
     assert!(!reached("ahead", "head"));
 }
 
-/// An answer without end, and where it is told that the server has let go of it.
+/// An answer without end, and where it reports that the server has released it.
 fn endless() -> (Router, mpsc::UnboundedReceiver<()>) {
     let (dropped, heard) = mpsc::unbounded_channel();
     let handler = async move || {
@@ -336,7 +336,7 @@ async fn when_every_connection_is_in_use_the_next_one_waits_and_idle_ones_make_r
 
 #[tokio::test]
 async fn a_request_that_has_begun_is_answered_when_the_server_stops() {
-    let (begun, mut has_begun) = mpsc::unbounded_channel();
+    let (begun, mut is_ready) = mpsc::unbounded_channel();
     let slow = async move || {
         begun.send(()).unwrap();
         tokio::time::sleep(SHORT).await;
@@ -345,7 +345,7 @@ async fn a_request_that_has_begun_is_answered_when_the_server_stops() {
     let served = serve("stop", Router::new().route("/", get(slow)), unlimited()).await;
     let mut idle = send(served.address, b"").await;
     let mut asked = send(served.address, b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
-    has_begun.recv().await.unwrap();
+    is_ready.recv().await.unwrap();
     served.stop.cancel();
     read_to_close(&mut idle).await;
     assert!(read_to_close(&mut asked).await.ends_with(b"answered"));
@@ -366,7 +366,7 @@ async fn served_at(api: &ApiOnly) -> SocketAddr {
 }
 
 #[tokio::test]
-async fn a_body_that_says_it_is_too_long_is_413_at_once_and_the_sender_learns_it() {
+async fn an_oversized_content_length_is_413_at_once() {
     let api = ApiOnly::start().await;
     let address = served_at(&api).await;
     let head = post_head(&api, 100_000_000);
@@ -392,7 +392,7 @@ async fn a_body_that_says_it_is_too_long_is_413_at_once_and_the_sender_learns_it
 }
 
 #[tokio::test]
-async fn a_body_that_drips_is_408() {
+async fn a_slow_request_body_is_408() {
     let api = ApiOnly::start_with(api::Limits {
         body: SHORT,
         ..api::Limits::default()

@@ -177,7 +177,7 @@ async fn a_key_that_begins_with_a_dollar_sign_is_a_key_and_wins_over_a_json_path
 }
 
 #[tokio::test]
-async fn of_several_results_one_must_pass_and_none_may_where_the_operator_is_negative() {
+async fn multiple_results_need_any_match_or_none_if_negated() {
     let world = with_metadata(&ORDERS).await;
     let sku = "items[].sku";
     for (operator, value, expected) in [

@@ -50,12 +50,16 @@ async fn events_missed(world: &World) -> Vec<Value> {
         let missed = warnings.filter(|warning| warning["code"] == "events_missed");
         counts.push(missed.map(|warning| warning["count"].clone()).collect());
     }
-    assert!(counts.iter().all(|told: &Vec<Value>| *told == counts[0]));
+    assert!(
+        counts
+            .iter()
+            .all(|reported: &Vec<Value>| *reported == counts[0])
+    );
     counts.swap_remove(0)
 }
 
 #[tokio::test]
-async fn lost_events_are_made_good_once_a_day_and_counted() {
+async fn reconciliation_repairs_missed_events_daily_and_counts_them() {
     let world = synced(100).await;
     let account = world.account().quietly();
     let charge = |age: i64| {

@@ -124,7 +124,7 @@ async fn a_backup_is_restored_into_a_new_cluster_as_the_document_says() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_backup_restored_without_its_roles_is_noticed_and_put_right_by_migrate() {
+async fn migrate_repairs_a_backup_restored_without_roles() {
     let database = TestDatabase::create().await;
     let cluster = PrivatePostgres::start().await;
     let admin = PgPool::connect(&cluster.url()).await.unwrap();
@@ -146,7 +146,7 @@ async fn a_backup_restored_without_its_roles_is_noticed_and_put_right_by_migrate
     let admin = PgPool::connect(&restored).await.unwrap();
     for role in Role::ALL {
         let state = schema::state(&admin, role).await.unwrap();
-        let State::Lacking(lacking) = &state else {
+        let State::AccessMissing(lacking) = &state else {
             panic!("{role:?}: {state:?}")
         };
         let create = format!("CREATE ROLE {} NOLOGIN", role.as_str());
@@ -156,7 +156,10 @@ async fn a_backup_restored_without_its_roles_is_noticed_and_put_right_by_migrate
     for role in Role::ALL {
         execute(&admin, format!("CREATE ROLE {} BYPASSRLS", role.as_str())).await;
         let state = schema::state(&admin, role).await.unwrap();
-        assert!(matches!(state, State::Lacking(_)), "{role:?}: {state:?}");
+        assert!(
+            matches!(state, State::AccessMissing(_)),
+            "{role:?}: {state:?}"
+        );
     }
     let port = free_port();
     let ops = format!("127.0.0.1:{port}");

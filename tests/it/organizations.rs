@@ -98,7 +98,7 @@ async fn sync_for_both(world: &mut World) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_organization_goes_with_all_its_data_and_leaves_every_other_alone() {
+async fn deleting_an_organization_removes_only_its_data() {
     let mut world = World::with_charges(200).start().await;
     sync_for_both(&mut world).await;
     let of_zeta = rows_of(&world.database, "zeta").await;
@@ -122,7 +122,7 @@ async fn an_organization_goes_with_all_its_data_and_leaves_every_other_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_deletion_that_is_interrupted_leaves_nothing_usable_and_goes_on_when_run_again() {
+async fn an_interrupted_deletion_resumes_when_run_again() {
     let mut world = World::with_charges(200).start().await;
     sync_for_both(&mut world).await;
     world.stop_consumers().await;

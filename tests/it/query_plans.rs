@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 
 use axum::body::Body;
 use axum::extract::Request;
-use common::analytics::refresh::{Taken, refresh_days};
+use common::analytics::refresh::{Locked, refresh_days};
 use common::db::{self, Role};
 use common::tenant::OrganizationId;
 use tests::api_only::ApiOnly;
@@ -19,7 +19,6 @@ use tracing_subscriber::fmt::MakeWriter;
 
 const ID: &str = "acme-stripe-acct_Alpha";
 
-/// What was logged.
 #[derive(Debug, Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 
@@ -94,7 +93,7 @@ async fn many_tenants(api: &ApiOnly) {
         let id = format!("{organization}-stripe-acct_Alpha");
         let organization = OrganizationId::new(organization).unwrap();
         let mut tx = db::tenant_transaction(&pool, &organization).await.unwrap();
-        refresh_days(&mut tx, &organization, &id, 366, None, Taken::Await)
+        refresh_days(&mut tx, &organization, &id, 366, None, Locked::Wait)
             .await
             .unwrap();
         tx.commit().await.unwrap();
@@ -133,7 +132,7 @@ async fn plans(api: &ApiOnly, log: &Log, path: &str, accept: &str) -> String {
     let answer = api.send(request).await;
     assert_eq!(answer.status.as_u16(), 200, "{path}: {}", answer.text);
     let log = log.take();
-    assert!(log.contains("Query Text"), "no plan was told: {log}");
+    assert!(log.contains("Query Text"), "no plan was logged: {log}");
     log
 }
 
@@ -288,7 +287,7 @@ const SUMS: &str = "INSERT INTO stripe_daily_values SELECT 'acme', 'acme-stripe-
      FROM generate_series(1, 100) AS day, generate_series(1, 100) AS key";
 
 /// Reports of metadata read the sums of their key and of no other.
-async fn assert_sums_of_other_keys_are_not_read(api: &ApiOnly, log: &Log) {
+async fn assert_other_keys_are_not_read(api: &ApiOnly, log: &Log) {
     let report = format!("/v1/analytics/stripe?connection_id={ID}");
     for query in [
         "&metadata.charge.order.id=o_1",
@@ -310,7 +309,7 @@ async fn assert_sums_of_other_keys_are_not_read(api: &ApiOnly, log: &Log) {
     }
 }
 
-/// An API whose sums PostgreSQL is told of by nobody but the test.
+/// An API whose sums PostgreSQL learns of from nobody but the test.
 async fn explained_api_without_autovacuum() -> ApiOnly {
     let api = explained_api().await;
     api.execute("ALTER TABLE stripe_daily_values SET (autovacuum_enabled = off)")
@@ -319,7 +318,7 @@ async fn explained_api_without_autovacuum() -> ApiOnly {
 }
 
 /// Stores [`SUMS`] so that PostgreSQL has statistics, and none of them.
-async fn store_sums_unknown_to_statistics(api: &ApiOnly) {
+async fn store_rollups_without_statistics(api: &ApiOnly) {
     let mut sums = api.database.admin().begin().await.unwrap();
     sqlx::query(SUMS).execute(&mut *sums).await.unwrap();
     api.execute("ANALYZE stripe_daily_values").await;
@@ -327,23 +326,23 @@ async fn store_sums_unknown_to_statistics(api: &ApiOnly) {
 }
 
 #[tokio::test]
-async fn reports_of_metadata_took_long_until_the_sums_were_analyzed() {
+async fn metadata_report_uses_key_index_without_statistics() {
     let (log, _guard) = listen();
     let api = explained_api_without_autovacuum().await;
     api.execute(SUMS).await;
-    assert_sums_of_other_keys_are_not_read(&api, &log).await;
+    assert_other_keys_are_not_read(&api, &log).await;
 }
 
 #[tokio::test]
-async fn reports_of_metadata_took_long_when_the_sums_were_analyzed_before_their_commit() {
+async fn metadata_report_uses_key_index_when_stats_predate_rows() {
     let (log, _guard) = listen();
     let api = explained_api_without_autovacuum().await;
-    store_sums_unknown_to_statistics(&api).await;
-    assert_sums_of_other_keys_are_not_read(&api, &log).await;
+    store_rollups_without_statistics(&api).await;
+    assert_other_keys_are_not_read(&api, &log).await;
 }
 
 #[tokio::test]
-async fn a_changed_rule_took_long_when_all_sums_were_read_for_those_that_go() {
+async fn a_changed_rule_deletes_stale_rollups_by_ctid() {
     let (log, _guard) = listen();
     let api = explained_api_without_autovacuum().await;
     // They are removed in a function.
@@ -353,7 +352,7 @@ async fn a_changed_rule_took_long_when_all_sums_were_read_for_those_that_go() {
          END $$",
     )
     .await;
-    store_sums_unknown_to_statistics(&api).await;
+    store_rollups_without_statistics(&api).await;
     // Days without a row: all of their sums go.
     api.execute(
         "INSERT INTO stripe_stale_days SELECT 'acme', 'acme-stripe-acct_Alpha', DATE '2026-01-01' + day
@@ -366,7 +365,7 @@ async fn a_changed_rule_took_long_when_all_sums_were_read_for_those_that_go() {
     log.take();
     // From the sixth time on, PostgreSQL may take a plan that does not know what goes.
     for _ in 0..10 {
-        let refreshed = refresh_days(&mut tx, &acme, ID, 1, None, Taken::Skip)
+        let refreshed = refresh_days(&mut tx, &acme, ID, 1, None, Locked::Skip)
             .await
             .unwrap();
         assert_eq!((refreshed.days, refreshed.charges), (1, 0));
@@ -387,7 +386,7 @@ async fn a_changed_rule_took_long_when_all_sums_were_read_for_those_that_go() {
     for plan in deletes {
         assert!(
             plan.contains("Tid Scan on stripe_daily_values") && !plan.contains("Index"),
-            "more than their places are read: {plan}"
+            "more than their ctids are read: {plan}"
         );
     }
 }

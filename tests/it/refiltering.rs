@@ -6,7 +6,7 @@ use chrono::{DateTime, NaiveDate, TimeZone as _, Utc};
 use common::catalogue::{self, Catalogue, ObjectType};
 use common::filter::{
     Action, CompiledPredicate, Predicate, Rule, RuleSet,
-    queries::{self, preview, refilter, stretches},
+    queries::{self, day_ranges, preview, refilter},
 };
 use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection};
@@ -46,7 +46,6 @@ fn rule(id: u128, action: Action, predicate: Predicate) -> Rule {
     }
 }
 
-/// One line of a charge.
 struct Line {
     charge: &'static str,
     number: i32,
@@ -165,12 +164,12 @@ async fn excluded(conn: &mut PgConnection) -> Vec<(String, i32, u128)> {
 /// Applies rules to all rows as a job does, a day or so at a time; the days whose rows changed.
 async fn apply(conn: &mut PgConnection, rules: &RuleSet) -> Vec<NaiveDate> {
     let mut changed = Vec::new();
-    let all = stretches(conn, ORGANIZATION, CONNECTION, 2)
+    let all = day_ranges(conn, ORGANIZATION, CONNECTION, 2)
         .await
         .expect("the days are counted");
     assert!(all.len() > 1, "{all:?}");
-    for stretch in all {
-        let days = refilter(conn, ORGANIZATION, CONNECTION, rules, stretch).await;
+    for days in all {
+        let days = refilter(conn, ORGANIZATION, CONNECTION, rules, days).await;
         changed.extend(days.expect("it is applied"));
     }
     changed
@@ -327,7 +326,7 @@ async fn shown(conn: &mut PgConnection) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn the_catalogue_made_in_pieces_is_the_one_made_anew() {
+async fn an_incremental_catalogue_equals_a_rebuilt_one() {
     let (_database, mut conn) = database().await;
     for line in lines().iter().filter(|line| line.number == 0) {
         let mut found = Catalogue::default();
@@ -344,10 +343,10 @@ async fn the_catalogue_made_in_pieces_is_the_one_made_anew() {
         &BTreeSet::from(ObjectType::ALL),
     )
     .await
-    .expect("it is made anew");
-    let anew = shown(&mut conn).await;
+    .expect("it is rebuilt");
+    let rebuilt = shown(&mut conn).await;
     assert_eq!(
-        anew,
+        rebuilt,
         [
             r#"charge cart json 1 0.25 {"n": 3}"#,
             "charge cart.n number 1 0.25 3",
@@ -355,7 +354,7 @@ async fn the_catalogue_made_in_pieces_is_the_one_made_anew() {
             "product line string 2 1.00 addon|pro",
         ]
     );
-    assert_eq!(pieces[..], anew[..3]);
+    assert_eq!(pieces[..], rebuilt[..3]);
 
     sqlx::query("UPDATE stripe_revenue_data SET charge_metadata = '{\"tier\": \"5\"}'")
         .execute(&mut conn)
@@ -368,7 +367,7 @@ async fn the_catalogue_made_in_pieces_is_the_one_made_anew() {
         &BTreeSet::from(ObjectType::ALL),
     )
     .await
-    .expect("it is made anew");
+    .expect("it is rebuilt");
     assert_eq!(
         shown(&mut conn).await,
         [

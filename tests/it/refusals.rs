@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 use sqlx::AssertSqlSafe;
 use stripe_sim::{NewCharge, NewLine};
-use tests::draws::Draws;
+use tests::random::Random;
 use tests::world::World;
 
 async fn explain(world: &World, charge: &str) -> Value {
@@ -71,7 +71,7 @@ async fn an_object_that_postgresql_refuses_is_parked_and_the_rest_of_its_batch_i
         .collect();
     account.patch_answers_raw(&charges[0], "/description", r#""odd""#);
     account.patch_answers_raw(&charges[1], "/description", r#""odd""#);
-    let mut draws = Draws::of(7);
+    let mut draws = Random::of(7);
     let letters: String = (0..9_000)
         .map(|_| char::from(b'a' + draws.below(26) as u8))
         .collect();

@@ -1,4 +1,4 @@
-//! Faults that were found and put right, each named after what a user would have seen.
+//! Faults that were found and repaired, each named after what a user would have seen.
 
 use std::time::Duration;
 
@@ -65,7 +65,7 @@ async fn rules_follow_customer_metadata() {
 
 /// A row whose date changes while a redate waits must leave no trace on its old day.
 #[tokio::test]
-async fn a_row_that_a_sync_dates_anew_leaves_its_old_day() {
+async fn a_redated_row_leaves_its_old_day() {
     let mut world = World::builder().account(unlimited_account(0)).start().await;
     let account = world.account();
     // 02:00 UTC some days ago is the day before in New York; alone on its day.
@@ -117,7 +117,7 @@ async fn a_pending_job_that_serves_a_change_is_not_begun_before_the_change_commi
         stripe_account_id: &account,
         job_type: JobType::Refilter,
         trigger: Trigger::Filters,
-        running_serves: false,
+        reuse_running: false,
     };
     let api = world.database.pool(Role::Api);
     let mut first = db::tenant_transaction(&api, &organization).await.unwrap();
@@ -125,7 +125,7 @@ async fn a_pending_job_that_serves_a_change_is_not_begun_before_the_change_commi
         .await
         .unwrap();
     first.commit().await.unwrap();
-    // A second rule: its transaction is told that the pending job serves it, and has not committed.
+    // A second rule: its transaction learns that the pending job serves it, and has not committed.
     let mut second = db::tenant_transaction(&api, &organization).await.unwrap();
     let same = queries::enqueue(&mut second, &organization, &refilter(), now)
         .await
@@ -148,7 +148,7 @@ async fn a_pending_job_that_serves_a_change_is_not_begun_before_the_change_commi
 
 /// Calling off a job that backs off, and deleting its connection, must not wait for the back-off.
 #[tokio::test]
-async fn a_job_that_backs_off_is_called_off_at_once() {
+async fn a_job_in_backoff_is_cancelled_at_once() {
     let world = World::with_charges(10).start().await;
     let connected = world.connect().await;
     world.job_completed(&connected["job_id"]).await;
@@ -183,7 +183,7 @@ async fn a_job_that_backs_off_is_called_off_at_once() {
 
 /// A key that may read more than the one before must bring what was missing.
 #[tokio::test]
-async fn a_key_with_more_permissions_brings_what_was_missing() {
+async fn a_key_with_more_permissions_adds_missing_data() {
     let world = World::with_charges(300).start().await;
     let account = world.account();
     account.set_key(
@@ -296,7 +296,7 @@ async fn changes_between_two_pages(seed: u64) {
 
 /// A charge that Stripe no longer lists goes with the next full job.
 #[tokio::test]
-async fn a_charge_that_is_no_longer_listed_goes_with_the_next_full_job() {
+async fn an_unlisted_charge_is_removed_by_the_next_full_job() {
     // Without a lag nothing is too new to be sure that it is gone.
     let world = World::with_charges(50)
         .event_lag(Duration::ZERO)
@@ -322,7 +322,7 @@ async fn a_charge_that_is_no_longer_listed_goes_with_the_next_full_job() {
 
 /// An optional permission that is taken away later costs what it costs, and does not stop the sync.
 #[tokio::test]
-async fn an_optional_permission_that_goes_does_not_stop_the_connection() {
+async fn losing_an_optional_permission_does_not_stop_the_connection() {
     let world = World::with_charges(100).start().await;
     let account = world.account();
     let connected = world.connect().await;
@@ -396,7 +396,7 @@ async fn a_cursor_beyond_postgresqls_calendar_is_refused() {
     }
 }
 
-/// A consumer told to stop, stops, though PostgreSQL does not answer.
+/// A consumer asked to stop, stops, though PostgreSQL does not answer.
 #[tokio::test]
 async fn a_consumer_stops_though_postgresql_does_not_answer() {
     let mut world = World::with_charges(3_000)
@@ -453,7 +453,7 @@ async fn versions_of_days(world: &World) -> Vec<(String, String, String)> {
 }
 
 #[tokio::test]
-async fn a_changed_rule_refreshes_the_aggregates_of_touched_days_alone() {
+async fn a_changed_rule_refreshes_only_affected_days() {
     let world = World::with_charges(400).start().await;
     let marked = world
         .account()
@@ -484,10 +484,6 @@ async fn a_changed_rule_refreshes_the_aggregates_of_touched_days_alone() {
         .filter(|day| !before.contains(day))
         .map(|(_, currency, _)| currency.as_str())
         .collect();
-    assert_eq!(
-        changed,
-        ["chf"],
-        "the only aggregates that were written anew"
-    );
+    assert_eq!(changed, ["chf"], "the only aggregates that were rewritten");
     assert_eq!(before.len(), after.len());
 }

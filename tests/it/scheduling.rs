@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
-use common::broker::{Broker, Error, Link, Subscription};
+use common::broker::{Broker, Error, LinkState, Subscription};
 use common::clock::{Clock as _, SystemClock, TestClock};
 use common::config::{BrokerConfig, DatabaseConfig, LogConfig};
 use common::db::{self, Role};
@@ -16,7 +16,7 @@ use scheduler::{Config, Scheduler, Ticked, dispatch, tick};
 use secrecy::ExposeSecret as _;
 use tests::database::TestDatabase;
 
-/// A broker that keeps what it is given and says what it is told to.
+/// A broker that keeps what it is given and says what it is asked to.
 #[derive(Debug, Default)]
 struct Recorder {
     published: Mutex<Vec<JobRef>>,
@@ -49,15 +49,15 @@ impl Broker for Recorder {
         Ok(Some(self.backlog.load(Ordering::Relaxed)))
     }
 
-    fn link(&self) -> Link {
+    fn link(&self) -> LinkState {
         if self.down.load(Ordering::Relaxed) {
-            Link::Down
+            LinkState::Down
         } else {
-            Link::Up
+            LinkState::Up
         }
     }
 
-    fn receiving(&self) -> Link {
+    fn receiving(&self) -> LinkState {
         self.link()
     }
 }
@@ -221,7 +221,7 @@ async fn a_quarter_hour_connection_is_due_at_every_quarter_hour_tick() {
 }
 
 #[tokio::test]
-async fn overdue_is_overdue_however_old_and_stopped_connections_are_left_alone() {
+async fn overdue_connections_are_scheduled_however_late() {
     let setup = setup().await;
     setup
         .connections("acme", 6, now() - TimeDelta::days(4000))
@@ -258,7 +258,7 @@ async fn overdue_is_overdue_however_old_and_stopped_connections_are_left_alone()
 }
 
 #[tokio::test]
-async fn a_connection_that_is_held_for_a_moment_is_not_left_to_the_next_quarter_hour() {
+async fn a_locked_connection_is_retried_within_the_tick() {
     let setup = setup().await;
     setup.connections("acme", 3, now()).await;
     let mut held = setup.database.admin().begin().await.unwrap();
@@ -278,7 +278,7 @@ async fn a_connection_that_is_held_for_a_moment_is_not_left_to_the_next_quarter_
 }
 
 #[tokio::test]
-async fn a_connection_whose_work_is_under_way_gets_no_second_job() {
+async fn a_connection_with_a_live_job_gets_no_second_one() {
     let setup = setup().await;
     setup.connections("acme", 5, now()).await;
     setup
@@ -319,7 +319,7 @@ async fn a_connection_whose_work_is_under_way_gets_no_second_job() {
 }
 
 #[tokio::test]
-async fn a_job_whose_message_was_lost_is_dispatched_until_it_is_taken_up() {
+async fn a_job_whose_message_was_lost_is_redispatched() {
     let setup = setup().await;
     let job = setup.job("c1", "full", None).await;
     assert_eq!(

@@ -83,7 +83,7 @@ async fn list(client: &Client) -> Result<(), Error> {
 }
 
 #[tokio::test]
-async fn what_passes_by_itself_is_asked_for_again() {
+async fn transient_errors_are_retried() {
     let lock = r#"{"error":{"code":"lock_timeout","message":"locked"}}"#;
     let limited = r#"{"error":{"code":"rate_limit","message":"slower"}}"#;
     for odd in [
@@ -117,7 +117,7 @@ async fn what_passes_by_itself_is_asked_for_again() {
 }
 
 #[tokio::test]
-async fn nothing_is_asked_for_again_when_stripe_says_not_to() {
+async fn stripe_should_retry_false_stops_retries() {
     for status in [429, 500, 409] {
         let client = client(&[answer(status, Some(("stripe-should-retry", "false")), "{}")]).await;
         let error = list(&client).await.unwrap_err();
@@ -127,7 +127,7 @@ async fn nothing_is_asked_for_again_when_stripe_says_not_to() {
 }
 
 #[tokio::test]
-async fn retry_after_is_waited_for_and_words_for_it_are_not_taken_for_seconds() {
+async fn retry_after_is_obeyed_in_seconds_only() {
     let started = Instant::now();
     let asked = client(&[answer(503, Some(("retry-after", "1")), "{}")]).await;
     list(&asked).await.unwrap();
@@ -138,7 +138,7 @@ async fn retry_after_is_waited_for_and_words_for_it_are_not_taken_for_seconds() 
 }
 
 #[tokio::test]
-async fn what_does_not_pass_is_the_callers_at_once() {
+async fn permanent_errors_are_returned_at_once() {
     for status in [400, 401, 403, 404] {
         let client = client(&[answer(status, None, "{}")]).await;
         assert!(!list(&client).await.unwrap_err().is_transient());
@@ -158,7 +158,7 @@ async fn an_object_of_the_other_mode_is_one_that_stripe_does_not_have() {
 }
 
 #[tokio::test]
-async fn a_page_that_announces_more_and_leads_nowhere_is_no_end_of_the_list() {
+async fn a_page_without_a_usable_cursor_is_an_error() {
     let nothing = r#"{"object":"list","data":[],"has_more":true}"#;
     let empty = client(&[answer(200, None, nothing)]).await;
     let error = list(&empty).await.unwrap_err();

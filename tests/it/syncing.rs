@@ -38,7 +38,7 @@ async fn days_are_those_of_the_connections_time_zone() {
 }
 
 #[tokio::test]
-async fn a_changed_time_zone_dates_stored_rows_anew_without_asking_stripe() {
+async fn a_time_zone_change_redates_rows_without_requests() {
     let world = World::with_charges(1_000).start().await;
     let connected = world.connect().await;
     world.job_completed(&connected["job_id"]).await;
@@ -197,7 +197,7 @@ async fn updates_made_while_the_first_backfill_runs_are_seen() {
 }
 
 #[tokio::test]
-async fn faults_of_every_kind_cost_time_and_no_charge() {
+async fn every_kind_of_fault_loses_no_charge() {
     let world = World::with_charges(1_500).start().await;
     let connected = {
         let connected = world.connect().await;

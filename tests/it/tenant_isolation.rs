@@ -103,7 +103,6 @@ async fn attempt(pool: &PgPool, tenant: Option<&str>, sql: String) -> Result<u64
 
 const FORBIDDEN: &str = "42501";
 
-/// Columns that can be written.
 async fn columns(admin: &PgPool, table: &str) -> Vec<String> {
     sqlx::query_scalar(
         "SELECT attname::TEXT FROM pg_attribute

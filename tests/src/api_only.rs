@@ -38,9 +38,7 @@ pub fn now() -> DateTime<Utc> {
 /// An API of a test's own.
 #[derive(Debug)]
 pub struct ApiOnly {
-    /// Its database.
     pub database: TestDatabase,
-    /// Its clock.
     pub clock: TestClock,
     /// The API itself, for what an [`Answer`] is too whole for.
     pub router: Router,
@@ -50,14 +48,10 @@ pub struct ApiOnly {
     pub token: String,
 }
 
-/// An answer.
 #[derive(Debug)]
 pub struct Answer {
-    /// HTTP status.
     pub status: StatusCode,
-    /// Its headers.
     pub headers: HeaderMap,
-    /// The body as text.
     pub text: String,
 }
 

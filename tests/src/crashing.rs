@@ -132,14 +132,14 @@ impl FailPoints for CrashPoints {
     }
 }
 
-/// Lets jobs pass until the `number`-th of a kind of fail point, and holds the job there until it is let go.
+/// Lets jobs pass until the `number`-th of a kind of fail point, and holds the job there until it is released.
 #[derive(Debug)]
 pub struct HoldPoint {
     point: FailPoint,
     number: usize,
     passed: Mutex<usize>,
     held: watch::Sender<bool>,
-    let_go: watch::Sender<bool>,
+    release: watch::Sender<bool>,
     whole_process: bool,
 }
 
@@ -151,7 +151,7 @@ impl HoldPoint {
             number,
             passed: Mutex::new(0),
             held: watch::Sender::new(false),
-            let_go: watch::Sender::new(false),
+            release: watch::Sender::new(false),
             whole_process: false,
         }
     }
@@ -174,9 +174,8 @@ impl HoldPoint {
             .expect("the sender is here");
     }
 
-    /// Lets it go on.
-    pub fn let_go(&self) {
-        self.let_go.send_replace(true);
+    pub fn release(&self) {
+        self.release.send_replace(true);
     }
 }
 
@@ -194,13 +193,13 @@ impl FailPoints for HoldPoint {
         if passed != self.number {
             return;
         }
-        let mut let_go = self.let_go.subscribe();
+        let mut release = self.release.subscribe();
         self.held.send_replace(true);
-        let let_go = let_go.wait_for(|let_go| *let_go);
+        let release = release.wait_for(|release| *release);
         let gone = if self.whole_process {
-            futures::executor::block_on(let_go)
+            futures::executor::block_on(release)
         } else {
-            let_go.await
+            release.await
         };
         gone.expect("the sender is here");
     }
@@ -229,7 +228,6 @@ impl LoneJob {
         Self(end)
     }
 
-    /// Waits until it has ended.
     pub async fn ended(self) {
         tokio::time::timeout(PATIENCE, self.0)
             .await
@@ -250,7 +248,6 @@ async fn run_oldest_job(engine: consumer::Engine) {
     Box::pin(consumer::run_claimed(&engine, &Context::system(), job)).await;
 }
 
-/// What begins a job.
 #[derive(Debug)]
 pub struct Begin {
     organization: String,
@@ -262,7 +259,6 @@ pub struct Begin {
 /// How a job came to its end.
 #[derive(Debug)]
 pub struct Course {
-    /// How often its consumer crashed.
     pub crashes: usize,
     /// What the consumers passed, one after the other.
     pub passed: Vec<Vec<FailPoint>>,
@@ -289,9 +285,7 @@ pub fn count(passed: &[FailPoint], point: FailPoint) -> usize {
 /// A world whose one consumer at a time is crashed.
 #[derive(Debug)]
 pub struct Trials {
-    /// The world.
     pub world: World,
-    /// Crashes so far.
     pub crashes: usize,
     points: Arc<CrashPoints>,
 }
@@ -326,7 +320,6 @@ impl Trials {
         }
     }
 
-    /// What starts an incremental sync.
     pub fn sync(&self, organization: &str) -> Begin {
         let id = self.connection_id(organization);
         Begin {

@@ -1,4 +1,4 @@
-//! The programs themselves, as processes: started, killed, told to stop, and their logs kept for
+//! The programs themselves, as processes: started, killed, asked to stop, and their logs kept for
 //! searching.
 
 use std::fs::File;
@@ -23,7 +23,6 @@ pub fn free_port() -> u16 {
     listener.local_addr().expect("an address").port()
 }
 
-/// Where the programs were built.
 pub fn binaries() -> PathBuf {
     let folder = binary("stripe-sync");
     folder.parent().expect("a folder").to_owned()
@@ -46,7 +45,6 @@ pub fn binary(name: &str) -> PathBuf {
     path
 }
 
-/// A running program.
 #[derive(Debug)]
 pub struct Program {
     name: String,
@@ -126,7 +124,6 @@ impl Program {
         ticks as f64 / TICKS_PER_SECOND
     }
 
-    /// Whether it still runs.
     pub fn running(&mut self) -> bool {
         self.child.try_wait().expect("a child").is_none()
     }
@@ -159,11 +156,9 @@ pub async fn poll<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
 pub struct Deployment {
     settings: Vec<(String, String)>,
     directory: TempDir,
-    /// Where its API listens.
     pub api_url: String,
     /// An administrator's token of the organization `acme`.
     pub token: String,
-    /// The running programs by name.
     pub programs: Vec<(String, Program)>,
     http: reqwest::Client,
     /// Every answer of the API so far, for searching.
@@ -326,7 +321,6 @@ impl Deployment {
         self.programs.clear();
     }
 
-    /// Where all output goes.
     pub fn log(&self) -> PathBuf {
         self.directory.path().join("programs.log")
     }
@@ -371,7 +365,6 @@ impl Deployment {
         body
     }
 
-    /// Connects an account; the answer.
     pub async fn connect(&self, key: &str) -> Value {
         let body = json!({"organization_id": "acme", "api_key": key, "lookback_days": 120});
         let (status, answer) = self

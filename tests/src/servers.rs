@@ -122,7 +122,7 @@ impl PrivateRabbit {
         run_script("rabbitmq", "kill", self.guard.directory.path()).await;
     }
 
-    /// Shuts the node down in order: clients are told that their connection closes.
+    /// Shuts the node down in order: clients are informed that their connection closes.
     pub async fn stop(&mut self) {
         run_script("rabbitmq", "stop", self.guard.directory.path()).await;
     }

@@ -14,9 +14,7 @@ use crate::world::PATIENCE;
 /// What a run of the program came to.
 #[derive(Debug)]
 pub struct Ran {
-    /// Standard output.
     pub out: String,
-    /// Standard error.
     pub err: String,
 }
 
@@ -58,7 +56,6 @@ impl Shell {
         self.directory.path()
     }
 
-    /// Adds or changes a setting.
     pub fn set(&mut self, name: &'static str, value: &str) {
         self.settings.retain(|(known, _)| *known != name);
         self.settings.push((name, value.to_owned()));

@@ -61,7 +61,6 @@ impl WorldBuilder {
         self
     }
 
-    /// Where Stripe's time comes from.
     #[must_use]
     pub fn stripe_time(mut self, time: TimeSource) -> Self {
         self.stripe_time = time;
@@ -97,7 +96,6 @@ impl WorldBuilder {
         self
     }
 
-    /// How late events may be.
     #[must_use]
     pub fn event_lag(mut self, lag: Duration) -> Self {
         self.event_lag = lag;
@@ -118,7 +116,6 @@ impl WorldBuilder {
         self
     }
 
-    /// Starts everything.
     pub async fn start(self) -> World {
         lifecycle::prepare_process();
         let database = TestDatabase::create().await;
@@ -234,11 +231,8 @@ struct RunningConsumer {
 /// A whole engine before a simulated Stripe.
 #[derive(Debug)]
 pub struct World {
-    /// Its database.
     pub database: TestDatabase,
-    /// Its Stripe.
     pub sim: SimHandle,
-    /// Where its API listens.
     pub api_url: String,
     parts: Parts,
     event_lag: Duration,
@@ -259,10 +253,8 @@ impl Drop for World {
     }
 }
 
-/// An answer of the API.
 #[derive(Debug)]
 pub struct Answer {
-    /// HTTP status.
     pub status: StatusCode,
     /// The body, null when it is no JSON.
     pub body: Value,
@@ -438,7 +430,6 @@ impl World {
         self.sim.first()
     }
 
-    /// The token of an organization.
     pub fn token_of(&self, organization: &str) -> &str {
         &self.tokens[&OrganizationId::new(organization).expect("a valid id")]
     }

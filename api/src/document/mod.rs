@@ -53,7 +53,6 @@ impl ToSchema for ConditionRequest {
     }
 }
 
-/// The document before any call.
 pub(crate) fn base() -> OpenApi {
     let bearer = HttpBuilder::new()
         .scheme(HttpAuthScheme::Bearer)

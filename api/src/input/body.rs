@@ -17,7 +17,6 @@ use crate::state::ApiState;
 /// rule that long belongs into metadata.
 pub(crate) const MAX_BODY_BYTES: usize = 1024 * 1024;
 
-/// A body of any JSON.
 #[derive(Debug)]
 pub(crate) struct JsonBody(pub(crate) Value);
 
@@ -52,7 +51,7 @@ async fn bytes(request: Request, state: &ApiState) -> Result<Bytes, ApiError> {
 }
 
 /// Refuses a body that says that it is too long before any of it is read.
-pub(crate) fn check_announced_length(body: &Body) -> Result<(), ApiError> {
+pub(crate) fn check_content_length(body: &Body) -> Result<(), ApiError> {
     let announced = body.size_hint().lower();
     if announced > MAX_BODY_BYTES as u64 {
         return Err(too_large());
@@ -97,7 +96,7 @@ fn is_json(headers: &HeaderMap) -> bool {
 
 /// Reads the members of a body that is an object, collecting what is wrong with them.
 #[derive(Debug)]
-#[must_use = "problems are told by `finish`"]
+#[must_use = "problems are reported by `finish`"]
 pub(crate) struct Fields {
     members: Map<String, Value>,
     problems: Vec<FieldError>,
@@ -133,7 +132,6 @@ impl FromRequest<ApiState> for OptionalFields {
 }
 
 impl Fields {
-    /// The members of a value.
     pub(crate) fn of(value: Value) -> Self {
         match value {
             Value::Object(members) => Self {
@@ -238,7 +236,6 @@ impl Fields {
         Some(share)
     }
 
-    /// Takes a boolean.
     pub(crate) fn boolean(&mut self, name: &str) -> Option<bool> {
         let value = self.take(name)?;
         if value.as_bool().is_none() {
@@ -247,7 +244,6 @@ impl Fields {
         value.as_bool()
     }
 
-    /// Takes one of several names.
     pub(crate) fn choice<T: Copy>(&mut self, name: &str, choices: &[(&str, T)]) -> Option<T> {
         let value = self.take(name)?;
         let found = choices
@@ -293,7 +289,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn everything_wrong_is_told_at_once_with_its_place() {
+    fn all_errors_are_reported_with_pointers() {
         let mut fields = Fields::of(json!({
             "days": 0, "zone": "Mars/Base", "on": "yes", "share": 0, "kind": "c", "a/b~": 1, "name": ""
         }));
@@ -307,9 +303,9 @@ mod tests {
         let Err(ApiError::Invalid { errors, .. }) = fields.finish() else {
             panic!("must be invalid")
         };
-        let places: Vec<_> = errors.iter().filter_map(|e| e.pointer.as_deref()).collect();
+        let pointers: Vec<_> = errors.iter().filter_map(|e| e.pointer.as_deref()).collect();
         assert_eq!(
-            places,
+            pointers,
             [
                 "/days", "/zone", "/on", "/share", "/kind", "/name", "/key", "/a~1b~0"
             ]
@@ -354,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn null_is_as_good_as_missing_where_it_clears_nothing() {
+    fn null_means_missing_unless_it_clears_a_field() {
         let mut fields = Fields::of(json!({"days": null, "name": null}));
         assert_eq!(fields.integer("days", 1..=2), None);
         assert_eq!(fields.text_or_null("name", 5), Some(None));

@@ -1,4 +1,4 @@
-//! Places in lists, as opaque text: URL-safe base64 of the JSON of the last item's key.
+//! Pagination cursors, as opaque text: URL-safe base64 of the JSON of the last item's key.
 //!
 //! A cursor names a key rather than a position, so items that come or go elsewhere neither repeat nor
 //! hide one. It holds nothing that the answer did not show.
@@ -33,7 +33,7 @@ pub(super) fn decode<T: DeserializeOwned>(list: &str, cursor: &str) -> Result<T,
         return Err(ApiError::CursorInvalid);
     }
     // Nor does its calendar hold every instant that JSON can write; ours have years of four digits.
-    if json.windows(7).any(is_year_of_many_digits) {
+    if json.windows(7).any(is_year_beyond_calendar) {
         return Err(ApiError::CursorInvalid);
     }
     let (name, place): (String, Value) =
@@ -45,7 +45,7 @@ pub(super) fn decode<T: DeserializeOwned>(list: &str, cursor: &str) -> Result<T,
 }
 
 /// Whether this begins a text such as `-200000-01-01T00:00:00Z`.
-fn is_year_of_many_digits(text: &[u8]) -> bool {
+fn is_year_beyond_calendar(text: &[u8]) -> bool {
     matches!(text, [b'"', b'-' | b'+', year @ ..] if year.iter().all(u8::is_ascii_digit))
 }
 
@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cursor_leads_back_to_its_place_and_to_no_other_list() {
+    fn a_cursor_is_valid_for_its_list_only() {
         let mut items = vec!["a".to_owned(), "b".to_owned(), "c".to_owned()];
         let cursor = next_cursor("letters", &mut items, 2, Clone::clone)
             .unwrap()
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_cursor_is_refused() {
+    fn malformed_cursors_are_refused() {
         for cursor in ["", "x", "!!!", "bnVsbA", &"A".repeat(5000)] {
             assert!(matches!(
                 decode::<String>("letters", cursor),

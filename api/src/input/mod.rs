@@ -1,6 +1,6 @@
 //! What callers send: bodies, query parameters, path parameters and cursors.
 //!
-//! Read by hand rather than by derive, so that everything that is wrong is told at once, each with its
+//! Read by hand rather than by derive, so that everything that is wrong is reported at once, each with its
 //! place, and unknown names are refused. A reader collects problems; `finish` turns them into one
 //! answer, and a handler that forgot it would be left with a reader that is never consumed.
 
@@ -12,7 +12,7 @@ use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
 
-pub(crate) use body::{Fields, JsonBody, MAX_BODY_BYTES, OptionalFields, check_announced_length};
+pub(crate) use body::{Fields, JsonBody, MAX_BODY_BYTES, OptionalFields, check_content_length};
 pub(crate) use cursor::{next_cursor, page};
 pub(crate) use params::{NoParams, Params};
 

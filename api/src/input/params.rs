@@ -8,14 +8,13 @@ use serde::de::DeserializeOwned;
 use super::cursor;
 use crate::problem::{ApiError, FieldError};
 
-/// Items of a page unless told otherwise.
+/// Items of a page by default.
 const DEFAULT_LIMIT: i64 = 50;
-/// Most items of a page.
 const MAX_LIMIT: i64 = 1000;
 
 /// Reads query parameters, collecting what is wrong with them.
 #[derive(Debug, Default)]
-#[must_use = "problems are told by `finish`"]
+#[must_use = "problems are reported by `finish`"]
 pub(crate) struct Params {
     pairs: Vec<(String, String)>,
     problems: Vec<FieldError>,
@@ -43,7 +42,6 @@ impl<S: Sync> FromRequestParts<S> for NoParams {
 }
 
 impl Params {
-    /// Takes a query string apart.
     pub(crate) fn parse(query: &str) -> Self {
         let mut params = Self::default();
         for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
@@ -56,12 +54,10 @@ impl Params {
         params
     }
 
-    /// Notes a problem.
     pub(crate) fn refuse(&mut self, parameter: &str, detail: impl Into<String>) {
         self.problems.push(FieldError::of(parameter, detail));
     }
 
-    /// Notes problems.
     pub(crate) fn refuse_all(&mut self, problems: impl IntoIterator<Item = FieldError>) {
         self.problems.extend(problems);
     }
@@ -89,7 +85,6 @@ impl Params {
         text.filter(|text| !text.is_empty())
     }
 
-    /// Takes a day.
     pub(crate) fn date(&mut self, name: &str) -> Option<NaiveDate> {
         let text = self.text(name)?;
         match date(&text) {
@@ -192,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn parameters_are_read_and_everything_wrong_is_told_at_once() {
+    fn all_parameter_errors_are_reported_at_once() {
         let mut params = Params::parse("date_from=2026-02-30&limit=0&x=1&x=2&name=a%20b");
         assert_eq!(params.date("date_from"), None);
         assert_eq!(params.limit(), DEFAULT_LIMIT);
@@ -218,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn days_have_one_spelling() {
+    fn dates_have_one_format() {
         for (text, valid) in [
             ("2026-03-08", true),
             ("2024-02-29", true),

@@ -4,9 +4,9 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use axum::response::{IntoResponse, Response};
-use common::analytics::completeness::{self, Completeness, Standing};
-use common::analytics::report::{self, Group, GroupPlace, Totals};
-use common::analytics::rows::{self, ChargeRow, RowPlace};
+use common::analytics::completeness::{self, Completeness, FiguresVersion};
+use common::analytics::report::{self, Group, GroupCursor, Totals};
+use common::analytics::rows::{self, ChargeRow, RowCursor};
 use common::analytics::{GroupBy, Selection};
 use common::filter::{self, sql::MetadataKey};
 use common::filter::{CompiledPredicate, Invalid, MetadataSource, Predicate};
@@ -112,7 +112,7 @@ fn predicates(params: &mut Params, named: &mut NamedKeys) -> Vec<CompiledPredica
             .map_err(|cause| vec![FieldError::of("filter", format!("must be JSON: {cause}"))])
             .and_then(|json| {
                 compile(Predicate::parse(&json))
-                    .map_err(|problems| problems.into_iter().map(in_filter).collect::<Vec<_>>())
+                    .map_err(|problems| problems.into_iter().map(at_filter).collect::<Vec<_>>())
             });
         match parsed {
             Ok(predicate) => {
@@ -152,7 +152,7 @@ fn predicates(params: &mut Params, named: &mut NamedKeys) -> Vec<CompiledPredica
 }
 
 /// A problem of the `filter` parameter.
-fn in_filter(problem: Invalid) -> FieldError {
+fn at_filter(problem: Invalid) -> FieldError {
     FieldError {
         pointer: Some(problem.pointer),
         ..FieldError::of("filter", problem.detail)
@@ -167,12 +167,12 @@ async fn begin(
 ) -> Result<(Transaction<'static, Postgres>, Completeness), ApiError> {
     let mut tx = state.begin_snapshot(&selection.organization_id).await?;
     let (organization, connection_id) = (&selection.organization_id, &selection.connection_id);
-    let standing = completeness::standing(&mut tx, organization, connection_id).await?;
-    let Standing { completeness, .. } = standing.ok_or(ApiError::NotFound)?;
+    let standing = completeness::figures_version(&mut tx, organization, connection_id).await?;
+    let FiguresVersion { completeness, .. } = standing.ok_or(ApiError::NotFound)?;
     for predicate in &selection.predicates {
         if let Err(problems) = filter::queries::verify(&mut tx, predicate).await? {
             return Err(ApiError::invalid(
-                problems.into_iter().map(in_filter).collect(),
+                problems.into_iter().map(at_filter).collect(),
             ));
         }
     }
@@ -233,7 +233,7 @@ pub(crate) async fn report(
         "groups:{}",
         query.group_by.as_ref().map_or("", |(text, _)| text)
     );
-    let after: Option<GroupPlace> = params.cursor(&list)?;
+    let after: Option<GroupCursor> = params.cursor(&list)?;
     params.finish()?;
     let selection = query.selection;
     let (mut tx, completeness) = begin(&state, &selection).await?;
@@ -246,7 +246,7 @@ pub(crate) async fn report(
     };
     let notes = notes(&mut tx, query.named, &selection).await?;
     tx.commit().await?;
-    let next_cursor = next_cursor(&list, &mut groups, limit, |group| GroupPlace::from(group))?;
+    let next_cursor = next_cursor(&list, &mut groups, limit, |group| GroupCursor::from(group))?;
     Ok(Json(ReportBody {
         totals,
         groups,
@@ -297,7 +297,7 @@ pub(crate) async fn charges(
     let wanted = negotiation::rows(&headers)?;
     let query = Query::read(&mut params, &caller.organization);
     let limit = params.limit();
-    let after: Option<RowPlace> = params.cursor("charges")?;
+    let after: Option<RowCursor> = params.cursor("charges")?;
     params.finish()?;
     let selection = query.selection;
     let (mut tx, completeness) = begin(&state, &selection).await?;
@@ -305,13 +305,13 @@ pub(crate) async fn charges(
     if wanted == Rows::Csv {
         let mut csv = export::csv(&state, &caller, &method, tx, selection)?;
         csv.headers_mut()
-            .insert(COMPLETENESS, in_a_header(&completeness)?);
+            .insert(COMPLETENESS, completeness_header(&completeness)?);
         return Ok((by_accept, csv).into_response());
     }
     let mut data = rows::list(&mut tx, &selection, after.as_ref(), page(limit)).await?;
     let notes = notes(&mut tx, query.named, &selection).await?;
     tx.commit().await?;
-    let next_cursor = next_cursor("charges", &mut data, limit, |row| RowPlace::from(row))?;
+    let next_cursor = next_cursor("charges", &mut data, limit, |row| RowCursor::from(row))?;
     let rows = ChargeRows {
         data,
         completeness,
@@ -324,7 +324,7 @@ pub(crate) async fn charges(
 /// Where an answer that has no room for it says how far its figures reach.
 const COMPLETENESS: HeaderName = HeaderName::from_static("stripe-sync-completeness");
 
-fn in_a_header(completeness: &Completeness) -> Result<HeaderValue, ApiError> {
+fn completeness_header(completeness: &Completeness) -> Result<HeaderValue, ApiError> {
     let json =
         serde_json::to_string(completeness).map_err(|cause| ApiError::Internal(cause.into()))?;
     HeaderValue::try_from(json).map_err(|cause| ApiError::Internal(cause.into()))
@@ -382,7 +382,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_wrong_with_a_query_is_told_at_once() {
+    fn all_query_errors_are_reported_at_once() {
         let (_, problems) = read(
             "date_from=2026-02-02&date_to=2026-02-01&group_by=year&filter=%7B%7D&metadata.x=1&metadata.charge.=1",
         );

@@ -16,7 +16,7 @@ use common::connection::{
     self, Connection, DEFAULT_LOOKBACK_DAYS, DEFAULT_SYNC_INTERVAL_MINUTES, MAX_LOOKBACK_DAYS,
     Permission, Warning,
 };
-use common::credential::{self, Place};
+use common::credential::{self, CredentialBinding};
 use common::db;
 use common::lifecycle::keys::{self, NotCurrent};
 use common::stripe::{Probe, ProbeError};
@@ -222,7 +222,7 @@ async fn store(
         stripe_account_id: &connection.stripe_account_id,
         job_type: JobType::Full,
         trigger: Trigger::Connect,
-        running_serves: false,
+        reuse_running: false,
     };
     sync::queries::enqueue(conn, organization, &job, now).await?;
     Ok(())
@@ -237,7 +237,7 @@ pub(super) async fn store_key(
 ) -> Result<(), ApiError> {
     let organization = &connection.organization_id;
     let connection_id = &connection.connection_id;
-    let place = Place {
+    let place = CredentialBinding {
         organization,
         connection_id,
     };
@@ -290,7 +290,7 @@ pub(super) async fn probe(state: &ApiState, api_key: &SecretString) -> Result<Pr
             ProbeError::Invalid { detail } => ApiError::StripeKeyInvalid {
                 detail: sentence(&detail),
             },
-            failure => unanswered(failure),
+            failure => probe_failure(failure),
         })?;
     let missing = probe.missing();
     if missing.is_empty() {
@@ -302,7 +302,7 @@ pub(super) async fn probe(state: &ApiState, api_key: &SecretString) -> Result<Pr
 }
 
 /// Why Stripe's answer said nothing about the key.
-pub(super) fn unanswered(failure: ProbeError) -> ApiError {
+pub(super) fn probe_failure(failure: ProbeError) -> ApiError {
     match failure {
         ProbeError::AccountUnknown => ApiError::StripeAccountUnknown(Box::new(failure)),
         _ => ApiError::StripeUnreachable(Box::new(failure)),
@@ -379,14 +379,14 @@ mod tests {
     }
 
     #[test]
-    fn every_problem_of_a_connect_request_is_told() {
+    fn all_connect_request_errors_are_reported() {
         let body = json!({"lookback_days": 3651, "timezone": "Nowhere", "api_keys": 1});
         let Err(ApiError::Invalid { errors, .. }) = ConnectRequest::read(Fields::of(body)) else {
             panic!("must be invalid")
         };
-        let places: Vec<_> = errors.iter().filter_map(|e| e.pointer.as_deref()).collect();
+        let pointers: Vec<_> = errors.iter().filter_map(|e| e.pointer.as_deref()).collect();
         assert_eq!(
-            places,
+            pointers,
             [
                 "/organization_id",
                 "/api_key",

@@ -6,7 +6,9 @@ use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use common::clock::new_id;
-use common::connection::{self, Connection, LEAST_RATE_SHARE, Permission, Problem, Warning};
+use common::connection::{
+    self, Connection, ConnectionProblem, MIN_RATE_SHARE, Permission, Warning,
+};
 use common::sync::queries::{Activity, NewJob};
 use common::sync::schedule::next_sync_at;
 use common::sync::{self, JobId, JobRef, JobType, Trigger};
@@ -14,7 +16,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::sync::{ConnectionStatus, JobMade};
+use super::sync::{ConnectionStatus, JobReference};
 use crate::auth::Caller;
 use crate::input::{Fields, Ids, NoParams, Params, next_cursor, page};
 use crate::problem::ApiError;
@@ -46,7 +48,7 @@ pub(crate) struct ConnectionBody {
     rate_share: f64,
     permissions: Vec<Permission>,
     /// Problem that stops the connection until someone fixes it.
-    problem: Option<Problem>,
+    problem: Option<ConnectionProblem>,
     /// Problems that affect part of the data while syncing continues.
     warnings: Vec<Warning>,
     created_at: DateTime<Utc>,
@@ -113,7 +115,7 @@ pub(crate) async fn list(
         .map(|c| c.connection_id.clone())
         .collect();
     let activity = sync::queries::activity(&mut tx, organization, &ids).await?;
-    connection::queries::add_found_warnings(&mut tx, organization, &mut connections).await?;
+    connection::queries::add_derived_warnings(&mut tx, organization, &mut connections).await?;
     tx.commit().await?;
     let data = connections
         .into_iter()
@@ -144,7 +146,7 @@ pub(crate) async fn get(
     let mut connection = super::connection(&mut tx, organization, &connection_id).await?;
     let ids = std::slice::from_ref(&connection_id);
     let activity = sync::queries::activity(&mut tx, organization, ids).await?;
-    super::add_found_warnings(&mut tx, &mut connection).await?;
+    super::add_derived_warnings(&mut tx, &mut connection).await?;
     tx.commit().await?;
     let activity = activity.get(&connection_id).copied().unwrap_or_default();
     Ok(Json(ConnectionBody::new(connection, activity, None)))
@@ -181,7 +183,7 @@ impl UpdateRequest {
             paused: fields.boolean("paused"),
             sync_interval_minutes: fields.integer("sync_interval_minutes", 1..=1440),
             timezone: fields.timezone("timezone"),
-            rate_share: fields.share("rate_share", LEAST_RATE_SHARE),
+            rate_share: fields.share("rate_share", MIN_RATE_SHARE),
         };
         fields.finish()?;
         Ok(request)
@@ -239,7 +241,7 @@ pub(crate) async fn update(
             stripe_account_id: &connection.stripe_account_id,
             job_type: JobType::Redate,
             trigger: Trigger::Settings,
-            running_serves: false,
+            reuse_running: false,
         };
         job_id = Some(
             sync::queries::enqueue(&mut tx, organization, &job, now)
@@ -249,7 +251,7 @@ pub(crate) async fn update(
     }
     let ids = std::slice::from_ref(&connection_id);
     let activity = sync::queries::activity(&mut tx, organization, ids).await?;
-    super::add_found_warnings(&mut tx, &mut connection).await?;
+    super::add_derived_warnings(&mut tx, &mut connection).await?;
     tx.commit().await?;
     if let Some(job_id) = job_id {
         state
@@ -270,18 +272,18 @@ pub(crate) async fn update(
 #[utoipa::path(delete, path = "/v1/connectors/{id}", operation_id = "delete_connection",
     tag = "connections",
     params(("id" = String, Path, description = "Connection id")),
-    responses((status = 202, description = "The job that removes the data is queued", body = JobMade)))]
+    responses((status = 202, description = "The job that removes the data is queued", body = JobReference)))]
 pub(crate) async fn delete(
     State(state): State<ApiState>,
     caller: Caller,
     Ids(connection_id): Ids<String>,
     _: NoParams,
-) -> Result<(StatusCode, Json<JobMade>), ApiError> {
+) -> Result<(StatusCode, Json<JobReference>), ApiError> {
     let organization = &caller.organization;
     let now = state.clock.now();
     let mut tx = state.begin(organization).await?;
     let connection = super::connection_for_update(&mut tx, organization, &connection_id).await?;
-    let deleted = connection::queries::Deletable {
+    let deleted = connection::queries::ConnectionToDelete {
         connection_id,
         stripe_account_id: connection.stripe_account_id,
         deleting: false,
@@ -294,5 +296,8 @@ pub(crate) async fn delete(
             job_id,
         })
         .await;
-    Ok((StatusCode::ACCEPTED, Json(JobMade { job_id: job_id.0 })))
+    Ok((
+        StatusCode::ACCEPTED,
+        Json(JobReference { job_id: job_id.0 }),
+    ))
 }

@@ -17,9 +17,9 @@ use axum::http::{HeaderMap, HeaderName, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use chrono::NaiveDate;
-use common::analytics::completeness::{self, Completeness, Standing};
+use common::analytics::completeness::{self, Completeness, FiguresVersion};
 use common::analytics::daily::{self, DailyAggregate, Version};
-use common::cause::Chain;
+use common::error_chain::ErrorChain;
 use common::tenant::OrganizationId;
 use futures::{StreamExt as _, stream};
 use moka::sync::Cache;
@@ -30,7 +30,7 @@ use tracing::{Instrument as _, warn};
 use utoipa::ToSchema;
 
 use super::analytics::dates;
-use super::streamed::{self, Part};
+use super::stream_body::{self, Part};
 use crate::auth::Caller;
 use crate::input::Params;
 use crate::negotiation::Validator;
@@ -69,7 +69,7 @@ pub(crate) async fn daily_aggregates(
     // One moment for the version and the answer: one made of rows that came between them would be found again
     // once these are gone.
     let mut tx = state.begin_snapshot(&organization).await?;
-    let standing = completeness::standing(&mut tx, &organization, &connection_id).await?;
+    let standing = completeness::figures_version(&mut tx, &organization, &connection_id).await?;
     let standing = standing.ok_or(ApiError::NotFound)?;
     let validator = Validator::private(&tag(&standing));
     if let Some(unchanged) = validator.not_modified(&headers) {
@@ -77,13 +77,13 @@ pub(crate) async fn daily_aggregates(
     }
     // Not kept with the days: it moves with every sync, and most syncs change no day.
     let head = head(&standing.completeness)?;
-    let asked = Asked {
+    let key = CacheKey {
         version: standing.version,
         organization,
         connection_id,
         dates,
     };
-    if let Some(answer) = state.daily_answers.get(&asked) {
+    if let Some(answer) = state.aggregate_cache.get(&key) {
         // Nothing was written: the answer need not wait for the transaction to end.
         drop(tx);
         let whole = [head, answer, END].map(Ok::<_, Infallible>);
@@ -91,49 +91,47 @@ pub(crate) async fn daily_aggregates(
         return Ok(validator.mark((JSON, body).into_response()));
     }
     let (parts, answer) = mpsc::unbounded_channel();
-    tokio::spawn(read(tx, asked, state.daily_answers, parts).in_current_span());
+    tokio::spawn(read(tx, key, state.aggregate_cache, parts).in_current_span());
     let mut answer = UnboundedReceiverStream::new(answer);
     let first = match answer.next().await {
         Some(first @ Ok(Part::Bytes(_))) => first,
         Some(Err(error)) => return Err(error),
-        Some(Ok(Part::End)) | None => return Err(broken_off()),
+        Some(Ok(Part::End)) | None => return Err(transfer_aborted()),
     };
     let begun = stream::iter([Ok(Part::Bytes(head)), first]);
-    let body = streamed::body(begun.chain(answer), broken_off);
+    let body = stream_body::body(begun.chain(answer), transfer_aborted);
     Ok(validator.mark((JSON, body).into_response()))
 }
 
 /// Names this answer among those of one URL: by the program that renders it and by all that it is made of.
-fn tag(standing: &Standing) -> String {
+fn tag(standing: &FiguresVersion) -> String {
     format!("{}-{}", env!("CARGO_PKG_VERSION"), standing.tag())
 }
 
-/// What comes before the days.
 fn head(completeness: &Completeness) -> Result<Bytes, ApiError> {
     let completeness =
         serde_json::to_string(completeness).map_err(|cause| ApiError::Internal(cause.into()))?;
     Ok(format!(r#"{{"completeness":{completeness},"data":"#).into())
 }
 
-/// What comes after them.
 const END: Bytes = Bytes::from_static(b"}");
 
 const JSON: [(HeaderName, &str); 1] = [(header::CONTENT_TYPE, "application/json")];
 
-fn broken_off() -> ApiError {
+fn transfer_aborted() -> ApiError {
     ApiError::Internal("the daily aggregates broke off".into())
 }
 
 /// Bytes of answers that are kept.
-const KEPT_BYTES: u64 = 64 << 20;
+const MAX_CACHE_BYTES: u64 = 64 << 20;
 /// What one takes besides.
-const BYTES_BESIDE: usize = 1024;
+const ENTRY_OVERHEAD_BYTES: usize = 1024;
 /// How long one is kept that nobody asks for.
-const KEPT_FOR: Duration = Duration::from_mins(10);
+const CACHE_TIME_TO_IDLE: Duration = Duration::from_mins(10);
 
 /// What was asked for, and who had last written any of the connection's aggregates then.
 #[derive(Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Asked {
+pub(crate) struct CacheKey {
     organization: OrganizationId,
     connection_id: String,
     dates: (Option<NaiveDate>, Option<NaiveDate>),
@@ -141,24 +139,24 @@ pub(crate) struct Asked {
 }
 
 /// The days of answers that were given, each in one piece.
-pub(crate) type Answers = Cache<Asked, Bytes>;
+pub(crate) type AggregateCache = Cache<CacheKey, Bytes>;
 
-/// None yet.
-pub(crate) fn no_answers() -> Answers {
-    let bytes_of =
-        |_: &Asked, answer: &Bytes| u32::try_from(answer.len() + BYTES_BESIDE).unwrap_or(u32::MAX);
+pub(crate) fn new_aggregate_cache() -> AggregateCache {
+    let bytes_of = |_: &CacheKey, answer: &Bytes| {
+        u32::try_from(answer.len() + ENTRY_OVERHEAD_BYTES).unwrap_or(u32::MAX)
+    };
     Cache::builder()
         .weigher(bytes_of)
-        .max_capacity(KEPT_BYTES)
-        .time_to_idle(KEPT_FOR)
+        .max_capacity(MAX_CACHE_BYTES)
+        .time_to_idle(CACHE_TIME_TO_IDLE)
         .build()
 }
 
 /// Reads an answer to its end, also when nobody waits for it any more, and keeps it.
 async fn read(
     mut tx: Transaction<'static, Postgres>,
-    asked: Asked,
-    answers: Answers,
+    key: CacheKey,
+    cache: AggregateCache,
     parts: mpsc::UnboundedSender<Result<Part, ApiError>>,
 ) {
     let mut answer = Vec::new();
@@ -167,17 +165,17 @@ async fn read(
         // Whoever asked may be gone, here and below.
         let _ = parts.send(Ok(Part::Bytes(chunk.into())));
     };
-    let (organization, connection_id) = (&asked.organization, asked.connection_id.as_str());
-    let read = daily::hand_out(&mut tx, organization, connection_id, asked.dates, &mut give).await;
+    let (organization, connection_id) = (&key.organization, key.connection_id.as_str());
+    let read = daily::stream_json(&mut tx, organization, connection_id, key.dates, &mut give).await;
     let end = match read {
         Ok(()) => {
             answer.shrink_to_fit();
-            answers.insert(asked, answer.into());
+            cache.insert(key, answer.into());
             let _ = parts.send(Ok(Part::Bytes(END)));
             Ok(Part::End)
         }
         Err(cause) => {
-            warn!(error = %Chain(&cause), connection.id = connection_id, "daily aggregates broke off");
+            warn!(error = %ErrorChain(&cause), connection.id = connection_id, "daily aggregates broke off");
             Err(cause.into())
         }
     };

@@ -44,7 +44,6 @@ pub(crate) fn router<S: Clone + Send + Sync + 'static>(document: String) -> Rout
         .route("/openapi.json", get(openapi))
 }
 
-/// A file of Swagger UI.
 fn ui_file(
     request: &HeaderMap,
     file: &str,
@@ -76,7 +75,6 @@ fn document_answer(
     })
 }
 
-/// Changes with the bytes.
 fn digest(bytes: &[u8]) -> String {
     hex::encode(&Sha256::digest(bytes)[..16])
 }

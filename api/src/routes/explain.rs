@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use chrono::{DateTime, Utc};
 use common::analytics::rows::{self, ChargeRow};
-use common::charge::outside;
+use common::charge::out_of_range;
 use common::filter;
 use common::sync::List;
 use common::sync::parked::{self, Found};
@@ -72,7 +72,7 @@ pub(crate) async fn explain(
     let organization = &caller.organization;
     let mut tx = state.begin(organization).await?;
     let connection = super::connection(&mut tx, organization, &connection_id).await?;
-    let rows = rows::of_charge(&mut tx, organization, &connection_id, &charge_id).await?;
+    let rows = rows::list_by_charge(&mut tx, organization, &connection_id, &charge_id).await?;
     let stored = sync_state::get(&mut tx, organization, &connection_id).await?;
     let filter_id = rows.first().and_then(|row| row.excluded_by);
     let rule = match filter_id {
@@ -83,13 +83,14 @@ pub(crate) async fn explain(
     };
     let covered_from = stored.covered_from.unwrap_or(connection.covered_from());
     let ids = std::slice::from_ref(&charge_id);
-    let outside = outside::among(&mut tx, organization, &connection_id, ids, covered_from).await?;
+    let out_of_range =
+        out_of_range::find(&mut tx, organization, &connection_id, ids, covered_from).await?;
     let list = List::Charges.as_str();
     let parked = parked::find(&mut tx, organization, &connection_id, list, &charge_id).await?;
     tx.commit().await?;
     let (reason, detail) = match (rows.first(), &parked) {
-        (None, Some(parked)) => (Reason::Parked, set_aside(parked)),
-        (None, None) => match outside.first() {
+        (None, Some(parked)) => (Reason::Parked, parked_detail(parked)),
+        (None, None) => match out_of_range.first() {
             Some((_, created_at)) => (
                 Reason::OutsideRange,
                 outside_range(*created_at, covered_from),
@@ -97,7 +98,7 @@ pub(crate) async fn explain(
             None => (Reason::NeverSeen, never_seen(&stored)),
         },
         (Some(row), parked) => {
-            let (reason, mut detail) = why(row, rule.as_ref().map(|rule| rule.name.as_str()));
+            let (reason, mut detail) = reason_of(row, rule.as_ref().map(|rule| rule.name.as_str()));
             if let Some(parked) = parked {
                 detail.push_str(&as_last_read(parked));
             }
@@ -124,7 +125,7 @@ fn outside_range(created_at: DateTime<Utc>, covered_from: DateTime<Utc>) -> Stri
     )
 }
 
-fn set_aside(parked: &Found) -> String {
+fn parked_detail(parked: &Found) -> String {
     format!(
         "The charge was parked at {} because it could not be read or stored, and is in no figure: {}. The list of \
          parked objects has its JSON.",
@@ -152,7 +153,7 @@ fn never_seen(stored: &SyncState) -> String {
     }
 }
 
-fn why(row: &ChargeRow, rule: Option<&str>) -> (Reason, String) {
+fn reason_of(row: &ChargeRow, rule: Option<&str>) -> (Reason, String) {
     if row.status != "succeeded" {
         let detail = format!(
             "The charge's status is `{}`; only succeeded charges count.",

@@ -14,8 +14,8 @@ use axum::http::{Method, header};
 use axum::response::{IntoResponse, Response};
 use common::analytics::Selection;
 use common::analytics::rows::{self, ChargeRow};
-use common::cause::Chain;
 use common::csv_cell::guard_formula;
+use common::error_chain::ErrorChain;
 use common::lifecycle::http::Limit;
 use csv::{Terminator, Writer, WriterBuilder};
 use futures::StreamExt as _;
@@ -25,7 +25,7 @@ use tokio::sync::mpsc::error::SendTimeoutError;
 use tokio_stream::wrappers::ReceiverStream;
 use tracing::{Instrument as _, debug, info, warn};
 
-use super::streamed::{self, Part};
+use super::stream_body::{self, Part};
 use crate::SERVER;
 use crate::auth::Caller;
 use crate::limits::Counted;
@@ -62,7 +62,6 @@ pub(crate) const HEADINGS: [&str; 23] = [
     "metadata",
 ];
 
-/// Why an export ended early.
 #[derive(Debug, thiserror::Error)]
 enum Broken {
     #[error("the rows could not be read")]
@@ -108,15 +107,14 @@ pub(crate) fn csv(
         stall: state.limits.stall,
     };
     tokio::spawn(export(tx, selection, reader, running).in_current_span());
-    let body = streamed::body(ReceiverStream::new(receiver), broken_off);
+    let body = stream_body::body(ReceiverStream::new(receiver), transfer_aborted);
     Ok((headers, body).into_response())
 }
 
-fn broken_off() -> io::Error {
+fn transfer_aborted() -> io::Error {
     io::Error::other("the export broke off")
 }
 
-/// Who reads an export.
 struct Reader {
     parts: mpsc::Sender<Result<Part, io::Error>>,
     /// How long it may leave a part waiting.
@@ -155,7 +153,7 @@ async fn export(
             );
         }
         Err(cause) => {
-            warn!(error = %Chain(&cause), connection.id = connection_id, "an export broke off");
+            warn!(error = %ErrorChain(&cause), connection.id = connection_id, "an export broke off");
         }
     }
 }
@@ -167,7 +165,7 @@ async fn write_all(
 ) -> Result<(), Broken> {
     let mut writer = writer();
     writer.write_record(HEADINGS).map_err(Broken::Write)?;
-    let mut statement = rows::every(selection);
+    let mut statement = rows::select_all(selection);
     let mut rows = rows::stream(tx, &mut statement);
     let mut pending = 0;
     while let Some(row) = rows.next().await {

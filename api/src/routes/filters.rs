@@ -1,6 +1,6 @@
 //! Rules: which charges count.
 //!
-//! Every change that can move a figure makes a job that applies the rules to stored rows, without a word
+//! Every change that can move a figure makes a job that applies the rules to stored rows, without a request
 //! to Stripe; a mere rename makes none.
 
 use axum::Json;
@@ -157,7 +157,7 @@ async fn refilter(
         stripe_account_id: &connection.stripe_account_id,
         job_type: JobType::Refilter,
         trigger: Trigger::Filters,
-        running_serves: false,
+        reuse_running: false,
     };
     Ok(
         sync::queries::enqueue(conn, &connection.organization_id, &job, now)
@@ -322,7 +322,7 @@ pub(crate) async fn update(
         return Err(ApiError::NotFound);
     }
     let mut job_id = None;
-    if moves_figures(&before, &after) {
+    if changes_figures(&before, &after) {
         job_id = Some(refilter(&mut tx, &connection, now).await?);
     }
     tx.commit().await?;
@@ -340,7 +340,7 @@ fn patched(mut rule: Rule, patch: RulePatch) -> Rule {
 }
 
 /// Whether a change can keep other charges than before.
-fn moves_figures(before: &Rule, after: &Rule) -> bool {
+fn changes_figures(before: &Rule, after: &Rule) -> bool {
     let renamed = Rule {
         name: after.name.clone(),
         ..before.clone()
@@ -416,7 +416,7 @@ pub(crate) async fn preview(
     queries::verify(&mut tx, &predicate).await??;
     let found =
         queries::preview(&mut tx, organization.as_str(), &connection_id, &predicate).await?;
-    let sample = rows::of_lines(&mut tx, organization, &connection_id, &found.sample).await?;
+    let sample = rows::list_lines(&mut tx, organization, &connection_id, &found.sample).await?;
     let named = NamedKeys::of_body(&predicate);
     let notes = named.unknown(&mut tx, organization, &connection_id).await?;
     tx.commit().await?;

@@ -8,8 +8,8 @@ use axum::extract::State;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
-use common::cause::Chain;
 use common::connection;
+use common::error_chain::ErrorChain;
 use common::sync::{Job, JobError, JobId, JobStatus, JobType, List, Span, Trigger, queries};
 use futures::stream::{self, StreamExt as _};
 use serde::Serialize;
@@ -105,10 +105,10 @@ impl JobBody {
     }
 
     /// The same apart from what changes by mere waiting.
-    fn steady(&self) -> Self {
-        let mut steady = self.clone();
-        steady.progress.eta_seconds = None;
-        steady
+    fn without_timing(&self) -> Self {
+        let mut without_timing = self.clone();
+        without_timing.progress.eta_seconds = None;
+        without_timing
     }
 }
 
@@ -324,14 +324,14 @@ pub(crate) async fn events(
     let open = state.streams.begin(caller.token_id)?;
     let stopped = state.shutdown.clone().cancelled_owned();
     let changes = stream::unfold(
-        Follow {
+        JobStream {
             state,
             caller,
             last: None,
             next: Some(first),
             _open: open,
         },
-        Follow::step,
+        JobStream::step,
     );
     // Fused, since what surrounds a body may poll it again after its end.
     let stream = changes.take_until(stopped).fuse();
@@ -341,7 +341,7 @@ pub(crate) async fn events(
     Ok((headers, Sse::new(stream.boxed()).keep_alive(keep_alive)).into_response())
 }
 
-struct Follow {
+struct JobStream {
     state: ApiState,
     caller: Caller,
     last: Option<JobBody>,
@@ -349,8 +349,8 @@ struct Follow {
     _open: Counted,
 }
 
-impl Follow {
-    /// The next event; none after the one that told the end.
+impl JobStream {
+    /// The next event; none after the one that reported the end.
     async fn step(mut self) -> Option<(Result<Event, Infallible>, Self)> {
         if self.last.as_ref().is_some_and(|last| last.status.ended()) {
             return None;
@@ -368,17 +368,19 @@ impl Follow {
         Some((Ok(event), self))
     }
 
-    /// Waits until the job is another than the last one told; none when it is gone.
+    /// Waits until the job is another than the last one sent; none when it is gone.
     async fn changed(&self) -> Option<JobBody> {
         let last = self.last.as_ref()?;
         loop {
             tokio::time::sleep(POLL).await;
             match load(&self.state, &self.caller, JobId(last.job_id)).await {
-                Ok(job) if job.steady() == last.steady() => {}
+                Ok(job) if job.without_timing() == last.without_timing() => {}
                 Ok(job) => return Some(job),
                 Err(ApiError::NotFound) => return None,
                 // The database may come back; the stream outlives it.
-                Err(cause) => debug!(error = %Chain(&cause), "a followed job could not be read"),
+                Err(cause) => {
+                    debug!(error = %ErrorChain(&cause), "a followed job could not be read")
+                }
             }
         }
     }
@@ -420,7 +422,7 @@ mod tests {
     }
 
     #[test]
-    fn progress_tells_the_share_and_the_time_to_go() {
+    fn progress_has_percent_and_eta() {
         let mut plan = Plan::new(at(0), at(1000), at(1000));
         assert!(plan.advance(List::Charges, at(1000), Some(("ch_1", at(749)))));
         let running = progress(&job(JobStatus::Running, Some(plan.clone())), at(110));
@@ -450,9 +452,9 @@ mod tests {
             (JobStatus::Completed, None, Some(100.0)),
             (JobStatus::Failed, Some(plan), Some(25.0)),
         ] {
-            let told = progress(&job(status, plan), at(110));
+            let reported = progress(&job(status, plan), at(110));
             assert_eq!(
-                (told.percent, told.eta_seconds),
+                (reported.percent, reported.eta_seconds),
                 (percent, None),
                 "{status:?}"
             );

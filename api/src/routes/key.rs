@@ -8,7 +8,7 @@ use axum::extract::State;
 use chrono::{DateTime, Utc};
 use common::clock::new_id;
 use common::connection::{self, Connection, Permission};
-use common::credential::{self, Place};
+use common::credential::{self, CredentialBinding};
 use common::stripe::{Probe, ProbeError};
 use common::sync::queries::NewJob;
 use common::sync::{self, JobId, JobRef, Trigger};
@@ -18,8 +18,8 @@ use tracing::error;
 use utoipa::ToSchema;
 
 use super::connect::{
-    Connected, MAX_KEY_CHARS, key, missing_detail, probe, probe_in_time, sentence, store_key,
-    store_permissions, unanswered,
+    Connected, MAX_KEY_CHARS, key, missing_detail, probe, probe_failure, probe_in_time, sentence,
+    store_key, store_permissions,
 };
 use crate::auth::Caller;
 use crate::input::{Fields, Ids, NoParams};
@@ -79,7 +79,7 @@ pub(crate) async fn test(
         checked_at: state.clock.now(),
         problem: None,
     };
-    let api_key = match opened(&state, &connection, sealed) {
+    let api_key = match open_key(&state, &connection, sealed) {
         Ok(api_key) => api_key,
         Err(problem) => {
             result.ok = false;
@@ -107,33 +107,33 @@ pub(crate) async fn test(
                 detail: sentence(&detail),
             });
         }
-        Err(failure) => return Err(unanswered(failure)),
+        Err(failure) => return Err(probe_failure(failure)),
     }
     result.ok = result.problem.is_none();
     Ok(Json(result))
 }
 
 /// The stored key, or why it cannot be had.
-fn opened(
+fn open_key(
     state: &ApiState,
     connection: &Connection,
     sealed: Option<Vec<u8>>,
 ) -> Result<SecretString, TestProblem> {
-    let place = Place {
+    let place = CredentialBinding {
         organization: &connection.organization_id,
         connection_id: &connection.connection_id,
     };
     let replace = format!("PUT /v1/connectors/stripe/{}/key", connection.connection_id);
     let Some(sealed) = sealed else {
         return Err(TestProblem {
-            code: credential::UNREADABLE,
+            code: credential::CREDENTIAL_UNREADABLE,
             detail: format!("No key is stored any more; give one with {replace}."),
         });
     };
     state.keyring.open(&sealed, place).map_err(|cause| {
         error!(connection.id = connection.connection_id, error = %cause, "a stored key cannot be opened");
         TestProblem {
-            code: credential::UNREADABLE,
+            code: credential::CREDENTIAL_UNREADABLE,
             detail: format!(
                 "The stored key cannot be decrypted; the log of the API says why. A key given with {replace} works at \
                  once."
@@ -202,7 +202,7 @@ pub(crate) async fn replace_key(
         job_type: super::sync::default_type(&mut tx, organization, &connection_id).await?,
         trigger: Trigger::Settings,
         // A running job began with the old key.
-        running_serves: false,
+        reuse_running: false,
     };
     let made = sync::queries::enqueue(&mut tx, organization, &job, now).await?;
     tx.commit().await?;

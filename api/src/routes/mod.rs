@@ -14,7 +14,7 @@ pub(crate) mod health;
 pub(crate) mod jobs;
 pub(crate) mod key;
 pub(crate) mod parked;
-mod streamed;
+mod stream_body;
 pub(crate) mod sync;
 pub(crate) mod token;
 
@@ -28,7 +28,6 @@ use crate::document;
 use crate::problem::ApiError;
 use crate::state::ApiState;
 
-/// Every call with its documentation.
 pub(crate) fn all() -> OpenApiRouter<ApiState> {
     OpenApiRouter::with_openapi(document::base())
         .routes(routes!(token::token))
@@ -83,13 +82,13 @@ async fn connection_for_update(
     found.ok_or(ApiError::NotFound)
 }
 
-/// See [`connection::queries::add_found_warnings`].
-async fn add_found_warnings(
+/// See [`connection::queries::add_derived_warnings`].
+async fn add_derived_warnings(
     conn: &mut PgConnection,
     connection: &mut Connection,
 ) -> Result<(), ApiError> {
     let organization = connection.organization_id.clone();
     let one = std::slice::from_mut(connection);
-    connection::queries::add_found_warnings(conn, &organization, one).await?;
+    connection::queries::add_derived_warnings(conn, &organization, one).await?;
     Ok(())
 }

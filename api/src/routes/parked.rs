@@ -1,4 +1,4 @@
-//! What was set aside because it could not be read or stored, so that a person can see what figures lack and why.
+//! What was parked because it could not be read or stored, so that a person can see what figures lack and why.
 
 use axum::Json;
 use axum::extract::State;

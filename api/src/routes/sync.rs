@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
 use common::clock::new_id;
-use common::connection::{self, Connection, MAX_LOOKBACK_DAYS, Problem, Warning};
+use common::connection::{self, Connection, ConnectionProblem, MAX_LOOKBACK_DAYS, Warning};
 use common::sync::queries::{self, Activity, NewJob};
 use common::sync::{JobId, JobRef, JobType, Trigger, state as sync_state};
 use common::tenant::OrganizationId;
@@ -23,7 +23,7 @@ use crate::state::{ApiState, job_status};
 /// A job.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = JobReference)]
-pub(crate) struct JobMade {
+pub(crate) struct JobReference {
     /// Id of the job.
     pub(crate) job_id: Uuid,
 }
@@ -73,15 +73,15 @@ impl SyncRequest {
     tag = "jobs",
     params(("id" = String, Path, description = "Connection id")),
     request_body(content = Option<SyncRequest>, example = json!({"job_type": "incremental"})),
-    responses((status = 202, description = "A new job is queued", body = JobMade),
-              (status = 200, description = "An existing job does the work", body = JobMade)))]
+    responses((status = 202, description = "A new job is queued", body = JobReference),
+              (status = 200, description = "An existing job does the work", body = JobReference)))]
 pub(crate) async fn start(
     State(state): State<ApiState>,
     caller: Caller,
     Ids(connection_id): Ids<String>,
     _: NoParams,
     OptionalFields(fields): OptionalFields,
-) -> Result<(StatusCode, Json<JobMade>), ApiError> {
+) -> Result<(StatusCode, Json<JobReference>), ApiError> {
     let request = SyncRequest::read(fields)?;
     let organization = &caller.organization;
     let now = state.clock.now();
@@ -107,7 +107,7 @@ pub(crate) async fn start(
         job_type,
         trigger: Trigger::Manual,
         // A running job began with the narrower range.
-        running_serves: wider.is_none(),
+        reuse_running: wider.is_none(),
     };
     let made = queries::enqueue(&mut tx, organization, &job, now).await?;
     tx.commit().await?;
@@ -119,7 +119,7 @@ pub(crate) async fn start(
         .await;
     Ok((
         job_status(made.created),
-        Json(JobMade {
+        Json(JobReference {
             job_id: made.job_id.0,
         }),
     ))
@@ -193,7 +193,7 @@ pub(crate) struct StateBody {
 pub(crate) struct SyncStatusBody {
     connection_id: String,
     status: ConnectionStatus,
-    problem: Option<Problem>,
+    problem: Option<ConnectionProblem>,
     warnings: Vec<Warning>,
     /// Time of the next scheduled sync.
     next_sync_at: DateTime<Utc>,
@@ -218,7 +218,7 @@ pub(crate) async fn status(
     let organization = &caller.organization;
     let mut tx = state.begin(organization).await?;
     let mut connection = super::connection(&mut tx, organization, &connection_id).await?;
-    super::add_found_warnings(&mut tx, &mut connection).await?;
+    super::add_derived_warnings(&mut tx, &mut connection).await?;
     let ids = std::slice::from_ref(&connection_id);
     let activity = queries::activity(&mut tx, organization, ids).await?;
     let last_job = queries::list(&mut tx, organization, &connection_id, None, 1)

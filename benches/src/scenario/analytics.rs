@@ -1,5 +1,5 @@
 //! Figures of one large connection whose rows stand among those of many tenants: the year's daily aggregates,
-//! and groups by day under filters, beside the best SQL that was written by hand for the same answer. Then a
+//! and groups by day under filters, compared with the best SQL that was written by hand for the same answer. Then a
 //! rule that changes, until every figure follows it.
 
 use std::time::Duration;
@@ -106,7 +106,7 @@ async fn prepare(stage: &Stage, id: &str, rows: u64, run: &mut Run) -> anyhow::R
     let pool = stage.database.admin();
     let began = Instant::now();
     // What the account itself had, of which some may lie before the first day of the table: nothing would make
-    // the sums of such a day anew.
+    // the sums of such a day again.
     for table in [
         "stripe_revenue_data",
         "stripe_daily_aggregates",
@@ -279,7 +279,7 @@ async fn groups(asker: &Asker<'_>, id: &str, filter: &Filter, run: &mut Run) -> 
         format!("{} answers", engine.len()),
     ));
     run.measure(Measure::of_floor(
-        format!("analytics: days of {name}, beside SQL by hand"),
+        format!("analytics: days of {name}, against SQL by hand"),
         Unit::Milliseconds,
         engine95,
         (hand95, HAND_FACTOR),
@@ -371,13 +371,13 @@ impl<'a> ByHand<'a> {
             }
         }
         let totals = totals.as_array().context("totals")?;
-        let told = totals.iter().filter(|total| {
+        let matching = totals.iter().filter(|total| {
             let currency = total["currency"].as_str().unwrap_or_default();
-            let told = ["charges", "units", "gross", "refunded"]
+            let matching = ["charges", "units", "gross", "refunded"]
                 .map(|name| total[name].as_i64().unwrap_or(-1));
-            sums.get(currency) == Some(&told)
+            sums.get(currency) == Some(&matching)
         });
-        Ok(sums.len().max(totals.len()) - told.count())
+        Ok(sums.len().max(totals.len()) - matching.count())
     }
 }
 

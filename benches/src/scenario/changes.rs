@@ -49,7 +49,7 @@ pub(super) async fn run(servers: &Servers) -> anyhow::Result<Run> {
             ..Settings::stripe(true)
         };
     });
-    let touched = refund(&stage, servers.sizes.refunds() as usize)?;
+    let affected = refund(&stage, servers.sizes.refunds() as usize)?;
     let before = versions(&stage).await?;
     stage.start_all().await;
     stage.sim.reset_requests();
@@ -64,7 +64,7 @@ pub(super) async fn run(servers: &Servers) -> anyhow::Result<Run> {
         .filter(|(key, version)| before.get(*key) != Some(*version))
         .map(|((date, _), _)| *date)
         .collect();
-    let needless = rewritten.difference(&touched).count();
+    let needless = rewritten.difference(&affected).count();
     // Of the busier of the two endpoints: each has a limit of its own.
     let endpoints = ["GET /v1/charges", "GET /v1/charges/{id}"];
     let fetched = endpoints.map(|endpoint| requests.of(endpoint) as f64);
@@ -102,7 +102,7 @@ pub(super) async fn run(servers: &Servers) -> anyhow::Result<Run> {
         wrong,
         "",
     ));
-    run.observe("days with a refund", touched.len() as f64, Unit::Count);
+    run.observe("days with a refund", affected.len() as f64, Unit::Count);
     run.observe("days rewritten", rewritten.len() as f64, Unit::Count);
     run.observe("days with figures", before.len() as f64, Unit::Count);
     run.observe("wall time", seconds, Unit::Seconds);
@@ -124,7 +124,7 @@ fn refund(stage: &Stage, refunds: usize) -> anyhow::Result<BTreeSet<NaiveDate>> 
             by_day.entry(day).or_default().insert(row.charge_id);
         }
     }
-    let mut touched = BTreeSet::new();
+    let mut affected = BTreeSet::new();
     let mut left = refunds;
     while left > 0 {
         let mut any = false;
@@ -135,7 +135,7 @@ fn refund(stage: &Stage, refunds: usize) -> anyhow::Result<BTreeSet<NaiveDate>> 
             any = true;
             // What a row shows is its line's share; a charge that allows no such refund is passed over.
             if account.refund(&charge, Some(REFUND)).is_ok() {
-                touched.insert(*day);
+                affected.insert(*day);
                 left -= 1;
             }
         }
@@ -144,10 +144,9 @@ fn refund(stage: &Stage, refunds: usize) -> anyhow::Result<BTreeSet<NaiveDate>> 
             "the account has too few old charges: {left} refunds are left"
         );
     }
-    Ok(touched)
+    Ok(affected)
 }
 
-/// Which transaction wrote each aggregate.
 async fn versions(stage: &Stage) -> anyhow::Result<BTreeMap<(NaiveDate, String), String>> {
     let rows: Vec<(NaiveDate, String, String)> =
         sqlx::query_as("SELECT date, currency, xmin::TEXT FROM stripe_daily_aggregates")

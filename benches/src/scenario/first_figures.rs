@@ -1,6 +1,6 @@
 //! How soon after connecting today's revenue is exact, while the rest of the history is still being read.
 //!
-//! Quantities sold are told as well and have no limit: a charge of today may pay an invoice of two months ago,
+//! Quantities sold are reported as well and have no limit: a charge of today may pay an invoice of two months ago,
 //! which is read when its page comes.
 //!
 //! Days are those of a time zone where the last hour of the day has begun, so that today has as many charges whenever
@@ -31,7 +31,7 @@ const LINES_REACH_BACK_SECONDS: i64 = 35 * 86_400;
 const DAY_SECONDS: i64 = 86_400;
 const HOUR_SECONDS: i64 = 3_600;
 const LOOK: Duration = Duration::from_millis(20);
-/// Long after the limit, where the figure is still told.
+/// Long after the limit, where the figure is still reported.
 const PATIENCE: Duration = Duration::from_mins(5);
 
 type Totals = BTreeMap<String, Figures>;
@@ -139,7 +139,7 @@ fn truth_of_today(stage: &Stage, today: i64) -> anyhow::Result<Totals> {
     let covered_from = today - i64::from(LOOKBACK_DAYS) * DAY_SECONDS;
     let truth = stage.sim.first().truth(&TruthQuery {
         from: Some(today),
-        lines_from: Some(covered_from - LINES_REACH_BACK_SECONDS),
+        purchases_from: Some(covered_from - LINES_REACH_BACK_SECONDS),
         ..TruthQuery::default()
     })?;
     let counted = truth.totals.iter().filter_map(|(currency, figures)| {

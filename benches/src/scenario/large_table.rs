@@ -10,7 +10,6 @@ use anyhow::Context as _;
 use sqlx::{AssertSqlSafe, PgPool};
 
 const TABLE: &str = "stripe_revenue_data";
-/// Rows in one statement.
 const ROWS_PER_STATEMENT: u64 = 250_000;
 /// Statements side by side, one for each processor that the servers are given.
 const WRITERS: u64 = 2;

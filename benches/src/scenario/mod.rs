@@ -19,13 +19,11 @@ mod writing;
 use crate::measure::Run;
 use crate::stage::Servers;
 
-/// A scenario by name.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Scenario {
     pub(crate) name: &'static str,
     /// Other names that lead here: what is measured in the same run.
     pub(crate) also: &'static [&'static str],
-    /// One sentence for the report.
     pub(crate) what: &'static str,
     /// Runs of the whole table, of which the medians are taken.
     pub(crate) runs: usize,
@@ -102,7 +100,6 @@ impl Scenario {
             .find(|scenario| scenario.name == name || scenario.also.contains(&name))
     }
 
-    /// Runs it once.
     pub(crate) async fn run(self, servers: &Servers) -> anyhow::Result<Run> {
         match self.name {
             "small" => small::run(servers).await,

@@ -25,7 +25,6 @@ const MEMORY_FACTOR: f64 = 1.2;
 /// What one first sync came to.
 struct Synced {
     wall: f64,
-    /// Requests for pages of charges.
     pages: u64,
     requests: u64,
     refused: u64,
@@ -154,7 +153,7 @@ async fn large_stage(servers: &Servers, charges: u64) -> anyhow::Result<Stage> {
     Ok(stage)
 }
 
-/// `sync-1m` and `memory`: as many charges as one account may have, and the consumer's memory beside that of
+/// `sync-1m` and `memory`: as many charges as one account may have, and the consumer's memory compared with that of
 /// a tenth of them.
 pub(super) async fn large(servers: &Servers) -> anyhow::Result<Run> {
     let mut run = Run::default();
@@ -186,7 +185,7 @@ pub(super) async fn large(servers: &Servers) -> anyhow::Result<Run> {
         "",
     ));
     run.measure(Measure::of_floor(
-        format!("memory: the same beside its peak at {few}"),
+        format!("memory: the same against its peak at {few}"),
         Unit::MiB,
         synced.memory,
         (smaller.memory, MEMORY_FACTOR),

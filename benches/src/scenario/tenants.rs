@@ -5,7 +5,7 @@
 //! for its own place. Fails when a statement does.
 
 use common::clock::{Clock as _, SystemClock};
-use common::credential::{Keyring, Place};
+use common::credential::{CredentialBinding, Keyring};
 use common::tenant::OrganizationId;
 use sqlx::{AssertSqlSafe, PgPool};
 use stripe_sim::AccountHandle;
@@ -115,7 +115,7 @@ async fn seal_keys(
     let mut sealed = Vec::with_capacity(copies.len());
     for (organization, connection_id, account) in copies {
         let organization = OrganizationId::new(organization.as_str())?;
-        let place = Place {
+        let place = CredentialBinding {
             organization: &organization,
             connection_id,
         };

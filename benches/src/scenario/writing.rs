@@ -65,7 +65,6 @@ impl Encode<'_, Postgres> for Array {
     }
 }
 
-/// The rows of one transaction.
 struct Batch {
     arrays: Vec<Array>,
     /// The same in COPY's binary format.
@@ -144,7 +143,7 @@ impl<'a> Writing<'a> {
         self.execute("CHECKPOINT").await
     }
 
-    /// Indexes of the target beside its primary key: their names, and what they are of.
+    /// Indexes of the target besides its primary key: their names, and what they are of.
     async fn further_indexes(&self) -> anyhow::Result<Vec<(String, String)>> {
         let indexes = sqlx::query_as(
             "SELECT indexrelid::REGCLASS::TEXT, regexp_replace(pg_get_indexdef(indexrelid), '.* USING \\w+ ', '')
@@ -281,7 +280,7 @@ impl<'a> Writing<'a> {
         Ok(())
     }
 
-    /// What a new row takes, by arrays, with each index alone beside the primary key.
+    /// What a new row takes, by arrays, with each index alone besides the primary key.
     async fn indexes(&self, run: &mut Run) -> anyhow::Result<()> {
         self.empty_table(|_| true).await?;
         let indexes = self.further_indexes().await?;

@@ -16,7 +16,7 @@ pub(crate) async fn list(database: &Database, selection: &Selection) -> Result<V
     drop(database.connect().await?);
     let pool = database.pool(Role::Scheduler)?;
     let mut conn = pool.acquire().await.map_err(db::Error::from)?;
-    let jobs = queries::newest_of_all(
+    let jobs = queries::list_of_all_tenants(
         &mut conn,
         selection.organization.as_ref(),
         selection.connection.as_deref(),
@@ -46,7 +46,7 @@ pub(crate) async fn show(
     drop(database.connect().await?);
     let scheduler = database.pool(Role::Scheduler)?;
     let mut conn = scheduler.acquire().await.map_err(db::Error::from)?;
-    let found = queries::find_of_all(&mut conn, job_id).await?;
+    let found = queries::find_in_all_tenants(&mut conn, job_id).await?;
     drop(conn);
     let organization = found.ok_or(Error::NoJob(job_id.0))?.organization_id;
     let mut tx = db::tenant_transaction(&database.pool(Role::Api)?, &organization).await?;
@@ -86,7 +86,7 @@ pub async fn retry(database: &Database, job_id: JobId) -> Result<(), Error> {
     drop(database.connect().await?);
     let scheduler = database.pool(Role::Scheduler)?;
     let mut conn = scheduler.acquire().await.map_err(db::Error::from)?;
-    let found = queries::find_of_all(&mut conn, job_id).await?;
+    let found = queries::find_in_all_tenants(&mut conn, job_id).await?;
     drop(conn);
     let job_ref = found.ok_or(Error::NoJob(job_id.0))?;
     let organization = &job_ref.organization_id;

@@ -17,11 +17,11 @@ pub mod token;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use common::config::{self, DatabaseArgs, Problems};
+use common::config::{self, DatabaseArgs, SettingErrors};
 use common::credential;
 use common::db;
 use common::db::schema::State;
-use common::lifecycle::keys::FORGOTTEN_AFTER;
+use common::lifecycle::keys::ANNOUNCEMENT_EXPIRES_AFTER;
 use common::tenant::OrganizationId;
 use secrecy::{ExposeSecret as _, SecretString};
 use sqlx::{Connection as _, PgConnection, Postgres, Transaction};
@@ -77,7 +77,6 @@ pub enum Error {
          with `stripe-sync org rename {organization} --name NAME`"
     )]
     OrganizationExists {
-        /// The id.
         organization: OrganizationId,
         /// The name that it has.
         name: String,
@@ -157,7 +156,6 @@ pub enum Error {
     /// The job is not one to retry.
     #[error("the job {job_id} is {status}; only a failed or cancelled job can be retried")]
     NotRetriable {
-        /// The job.
         job_id: Uuid,
         /// What it is.
         status: &'static str,
@@ -171,7 +169,7 @@ pub enum Error {
     #[error(
         "not every program is ready for the key `{key_id}`:{list}\n\
          A program that was killed counts as running for {forgotten} s. The steps are in docs/operations.md.",
-        list = unprepared_list(.programs), forgotten = FORGOTTEN_AFTER.as_secs()
+        list = unprepared_list(.programs), forgotten = ANNOUNCEMENT_EXPIRES_AFTER.as_secs()
     )]
     ProgramsUnprepared {
         /// The key.
@@ -231,7 +229,6 @@ impl Error {
 /// A credential that no configured key decrypts.
 #[derive(Debug)]
 pub struct StuckCredential {
-    /// Whose it is.
     pub connection_id: String,
     /// Why it cannot be decrypted.
     pub cause: credential::Error,
@@ -296,7 +293,7 @@ pub struct Database {
 impl DatabaseAccess {
     /// The database that the settings name, else the private one of a running `up`, which is waited for while it starts.
     /// Complaints go to `problems`, so that a command can report those about its other settings as well.
-    pub async fn find(self, problems: &mut Problems) -> Result<Option<Database>, Error> {
+    pub async fn find(self, problems: &mut SettingErrors) -> Result<Option<Database>, Error> {
         let others_are_right = problems.is_empty();
         match self.database.check_optional(problems) {
             None => return Ok(None),
@@ -340,7 +337,7 @@ impl DatabaseAccess {
 
     /// [`find`](Self::find) for a command with no other settings.
     pub async fn resolve(self) -> Result<Database, Error> {
-        let mut problems = Problems::default();
+        let mut problems = SettingErrors::default();
         let found = self.find(&mut problems).await?;
         Ok(problems.finish(found)?)
     }

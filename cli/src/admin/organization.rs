@@ -239,7 +239,7 @@ impl Delete {
     async fn check(
         &self,
         conn: &mut PgConnection,
-    ) -> Result<Vec<connection::queries::Deletable>, Error> {
+    ) -> Result<Vec<connection::queries::ConnectionToDelete>, Error> {
         let organization = &self.organization;
         let mut tx = tenant_transaction(conn, organization).await?;
         let connections = self.check_within(&mut tx).await?;
@@ -250,12 +250,12 @@ impl Delete {
     async fn check_within(
         &self,
         tx: &mut PgConnection,
-    ) -> Result<Vec<connection::queries::Deletable>, Error> {
+    ) -> Result<Vec<connection::queries::ConnectionToDelete>, Error> {
         let organization = &self.organization;
         if !queries::lock_organization(tx, organization).await? {
             return Err(Error::NoOrganization(organization.clone()));
         }
-        let connections = connection::queries::all_for_update(tx, organization).await?;
+        let connections = connection::queries::list_for_deletion(tx, organization).await?;
         if connections.is_empty() || self.with_data {
             Ok(connections)
         } else {

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use chrono::{DateTime, NaiveDate, Utc};
-use common::connection::{Permission, Problem, Warning};
+use common::connection::{ConnectionProblem, Permission, Warning};
 use common::sync::{JobError, JobStatus};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -56,7 +56,7 @@ pub(super) struct Connection {
     #[serde(default)]
     pub(super) permissions: Vec<Permission>,
     #[serde(default)]
-    pub(super) problem: Option<Problem>,
+    pub(super) problem: Option<ConnectionProblem>,
     #[serde(default)]
     pub(super) warnings: Vec<Warning>,
     #[serde(default)]
@@ -142,7 +142,7 @@ pub(crate) struct Progress {
 pub(super) struct SyncStatus {
     pub(super) status: String,
     #[serde(default)]
-    pub(super) problem: Option<Problem>,
+    pub(super) problem: Option<ConnectionProblem>,
     #[serde(default)]
     pub(super) warnings: Vec<Warning>,
     #[serde(default)]

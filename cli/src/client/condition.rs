@@ -311,7 +311,7 @@ fn word(text: &str) -> (&str, &str) {
 }
 
 fn value(operator: Operator, text: &str) -> Result<Option<Operand>, String> {
-    if operator.takes_nothing() {
+    if operator.takes_no_value() {
         return if text.is_empty() {
             Ok(None)
         } else {

@@ -273,7 +273,7 @@ fn conditions() -> impl Strategy<Value = Condition> {
             members.insert("operator".to_owned(), operator.as_str().into());
             if operator.takes_list() {
                 members.insert("value".to_owned(), many.into());
-            } else if !operator.takes_nothing() {
+            } else if !operator.takes_no_value() {
                 members.insert("value".to_owned(), one);
             }
             checked(&condition).ok()

@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn a_charge_outside_the_range_is_told_the_command_that_covers_it() {
+    fn an_out_of_range_charge_names_the_command_that_covers_it() {
         let text = shown(
             &understood(
                 json!({"charge_id": "ch_2", "stored": false, "counted": false,

@@ -35,7 +35,7 @@ pub(crate) mod words;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use common::config::{self, Problems};
+use common::config::{self, SettingErrors};
 use reqwest::StatusCode;
 use secrecy::SecretString;
 use serde::Serialize;
@@ -172,7 +172,6 @@ pub enum Error {
     /// The watched job did not end well.
     #[error("the job {job_id} {outcome}")]
     JobEnded {
-        /// The job.
         job_id: String,
         /// How it ended.
         outcome: String,
@@ -259,7 +258,7 @@ pub struct Client {
 impl Server {
     /// A client for this engine, which is waited for while it starts; all wrong settings are reported together.
     pub async fn client(self) -> Result<Client, Error> {
-        let mut problems = Problems::default();
+        let mut problems = SettingErrors::default();
         let url = self.stripe_sync_url.as_deref().map(str::trim);
         let base = match url.filter(|url| !url.is_empty()) {
             None => Some(None),
@@ -285,7 +284,7 @@ impl Server {
     }
 }
 
-fn base_url(text: &str, problems: &mut Problems) -> Option<Url> {
+fn base_url(text: &str, problems: &mut SettingErrors) -> Option<Url> {
     let expected = "a URL such as https://sync.example.com";
     let url: Url = config::parse("STRIPE_SYNC_URL", text, expected, problems)?;
     if matches!(url.scheme(), "http" | "https") && url.has_host() {

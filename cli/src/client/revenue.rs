@@ -2,7 +2,7 @@
 //!
 //! A table shows amounts as people write them, each currency in a section with its total; JSON and CSV
 //! show the engine's integers in minor units. All groups are shown, page after page. What a report lacks
-//! is said below it: in JSON as the engine says it, beside CSV on standard error. Absent on purpose: any
+//! is said below it: in JSON as the engine says it, with CSV on standard error. Absent on purpose: any
 //! arithmetic on amounts; the totals are the engine's.
 
 use common::csv_cell::guard_formula;

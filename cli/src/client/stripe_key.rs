@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use common::config::{self, Problems};
+use common::config::{self, SettingErrors};
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::Error;
@@ -27,7 +27,7 @@ impl KeySource {
     /// Reads the key.
     pub(super) fn read(&self) -> Result<SecretString, Error> {
         let from_environment = std::env::var("STRIPE_API_KEY").ok().map(SecretString::from);
-        let mut problems = Problems::default();
+        let mut problems = SettingErrors::default();
         let names = ("STRIPE_API_KEY", "STRIPE_API_KEY_FILE");
         let found = config::secret(
             names,

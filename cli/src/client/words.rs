@@ -1,13 +1,13 @@
 //! What the command line says about a code of the engine: about connections, jobs, and charges.
 //!
 //! The engine's texts address callers of its HTTP API, so what to do is said here, in commands, and chosen by the code
-//! beside the text. A text is shown as it came, unless it names an HTTP call; then one of the command line's own takes
+//! that comes with the text. A text is shown as it came, unless it names an HTTP call; then one of the command line's own takes
 //! its place, and `--json` still has the original. A code that is not known here, such as one of a newer engine, is
 //! shown with its text and without advice.
 //!
 //! Deliberately absent: rewriting texts. Nothing here depends on how the engine phrases them.
 
-use common::connection::{Problem, Warning};
+use common::connection::{ConnectionProblem, Warning};
 use common::credential;
 use common::sync::JobError;
 
@@ -27,7 +27,9 @@ fn meaning(code: &str) -> &'static str {
     match code {
         KEY_INVALID => "Stripe rejected the key.",
         PERMISSION_MISSING => "The key lacks a permission that syncing needs.",
-        credential::UNREADABLE => "The stored key cannot be decrypted, or there is none.",
+        credential::CREDENTIAL_UNREADABLE => {
+            "The stored key cannot be decrypted, or there is none."
+        }
         STRIPE_UNAVAILABLE => "Stripe did not answer, or limited the requests, for too long.",
         _ => "The engine's log has the cause.",
     }
@@ -40,7 +42,7 @@ fn remedy(code: &str, connection: &str) -> Option<String> {
         KEY_INVALID => Some(format!(
             "Replace the key with `stripe-sync connections replace-key --connection {connection}`."
         )),
-        credential::UNREADABLE => Some(format!(
+        credential::CREDENTIAL_UNREADABLE => Some(format!(
             "Restart the engine with the right encryption keys, or replace the key with `stripe-sync connections \
              replace-key --connection {connection}`."
         )),
@@ -62,7 +64,7 @@ pub(super) fn of_key(code: &str, detail: &str, connection: &str) -> String {
 }
 
 /// What stops a connection, in one line.
-pub(super) fn of_problem(problem: &Problem, connection: &str) -> String {
+pub(super) fn of_problem(problem: &ConnectionProblem, connection: &str) -> String {
     format!(
         "{} ({}, since {})",
         of_key(&problem.code, &problem.detail, connection),
@@ -105,7 +107,7 @@ pub(crate) fn of_job_error(error: &JobError) -> String {
 pub(crate) fn of_failed_job(code: &str, connection: &str) -> Option<String> {
     let key = matches!(
         code,
-        KEY_INVALID | PERMISSION_MISSING | credential::UNREADABLE
+        KEY_INVALID | PERMISSION_MISSING | credential::CREDENTIAL_UNREADABLE
     );
     key.then(|| remedy(code, connection)).flatten()
 }
@@ -115,7 +117,7 @@ mod tests {
     use super::*;
 
     fn problem(code: &str, detail: &str) -> String {
-        let problem = Problem {
+        let problem = ConnectionProblem {
             code: code.to_owned(),
             detail: detail.to_owned(),
             since: "2026-11-21T05:00:00Z".parse().unwrap(),
@@ -124,8 +126,12 @@ mod tests {
     }
 
     #[test]
-    fn a_problem_is_told_in_commands_however_the_engine_words_it() {
-        for code in [KEY_INVALID, PERMISSION_MISSING, credential::UNREADABLE] {
+    fn a_problem_is_explained_in_commands() {
+        for code in [
+            KEY_INVALID,
+            PERMISSION_MISSING,
+            credential::CREDENTIAL_UNREADABLE,
+        ] {
             let text = problem(code, "Replace it with PUT /v1/connectors/stripe/x/key.");
             assert!(text.contains("`stripe-sync connections "), "{text}");
             assert!(text.contains("--connection acme-stripe-acct_1"), "{text}");

@@ -151,7 +151,7 @@ pub(super) async fn initialize(
         _ => {}
     }
     fs::create_dir_all(&fresh).map_err(io_error("create", &fresh))?;
-    // initdb runs as the server's user and has to read it; it stays beside the cluster.
+    // initdb runs as the server's user and has to read it; it stays next to the cluster.
     let password_file = fresh.with_extension("password");
     let password = URL_SAFE_NO_PAD.encode(common::clock::random_bytes::<24>());
     write_secret(&password_file, &password)?;

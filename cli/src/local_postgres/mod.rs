@@ -85,7 +85,7 @@ pub struct LocalPostgres {
     port: u16,
     password: SecretString,
     server: Option<Child>,
-    // Held for as long as the value lives; the operating system lets go of it with the process.
+    // Held for as long as the value lives; the operating system releases it with the process.
     _lock: File,
 }
 

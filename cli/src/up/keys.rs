@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use common::config::EncryptionConfig;
 use common::db::{self, Role};
-use common::lifecycle::keys::{self, Unfit};
+use common::lifecycle::keys::{self, KeyMismatch};
 use secrecy::SecretString;
 
 use crate::local_files::{self, LocalFiles};
@@ -61,16 +61,16 @@ pub enum Error {
         path: PathBuf,
         /// What is missing.
         #[source]
-        cause: Unfit,
+        cause: KeyMismatch,
     },
     /// The given keys cannot decrypt what is stored, or that could not be found out.
     #[error(transparent)]
-    Unfit(#[from] Unfit),
+    KeyMismatch(#[from] KeyMismatch),
 }
 
 impl From<db::Error> for Error {
     fn from(cause: db::Error) -> Self {
-        Self::Unfit(cause.into())
+        Self::KeyMismatch(cause.into())
     }
 }
 
@@ -96,7 +96,7 @@ pub(super) async fn find(
         Ok(()) => Ok(EncryptionConfig {
             keyring: Arc::new(keyring),
         }),
-        Err(cause @ Unfit::Database(_)) => Err(cause.into()),
+        Err(cause @ KeyMismatch::Database(_)) => Err(cause.into()),
         Err(cause) => Err(Error::FileUnfit { path, cause }),
     }
 }

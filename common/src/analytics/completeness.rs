@@ -19,7 +19,6 @@ use crate::db::Error;
 use crate::sync::Span;
 use crate::tenant::OrganizationId;
 
-/// How far the figures reach.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, ToSchema)]
 pub struct Completeness {
     /// Whether Stripe's history has been read back to where the connection's range begins. False during a first
@@ -36,14 +35,13 @@ pub struct Completeness {
 
 /// What an answer is made of.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Standing {
+pub struct FiguresVersion {
     /// Who wrote the connection's daily aggregates last.
     pub version: Version,
-    /// How far the figures reach.
     pub completeness: Completeness,
 }
 
-impl Standing {
+impl FiguresVersion {
     /// A text that is equal for two answers made of daily aggregates as long as nothing in them can differ. Not
     /// enough for answers made of rows: they change before the aggregates do.
     pub fn tag(&self) -> String {
@@ -62,12 +60,12 @@ impl Standing {
 }
 
 /// The standing of a connection; none when there is no such connection.
-pub async fn standing(
+pub async fn figures_version(
     conn: &mut PgConnection,
     organization: &OrganizationId,
     connection_id: &str,
-) -> Result<Option<Standing>, Error> {
-    let row = queries::standing(conn, organization, connection_id).await?;
+) -> Result<Option<FiguresVersion>, Error> {
+    let row = queries::figures_version(conn, organization, connection_id).await?;
     let Some(row) = row else {
         return Ok(None);
     };
@@ -78,7 +76,7 @@ pub async fn standing(
         .zip(row.covered_to)
         .filter(|_| row.full_synced)
         .map(|(from, to)| Span { from, to });
-    Ok(Some(Standing {
+    Ok(Some(FiguresVersion {
         version: Version(row.written_by),
         completeness: Completeness {
             complete: covered.is_some_and(|covered| covered.from <= wanted_from),

@@ -86,7 +86,7 @@ const CHUNK_BYTES: usize = 128 * 1024;
 
 /// Hands out the days of a connection with something counted as the text of a JSON array, by date and currency,
 /// in chunks while they are read; both ends of the range belong to it.
-pub async fn hand_out(
+pub async fn stream_json(
     conn: &mut PgConnection,
     organization: &OrganizationId,
     connection_id: &str,

@@ -1,7 +1,7 @@
 //! Figures: what the stored rows add up to, by day or by whatever a customer wrote into metadata.
 //!
 //! Figures are those of the rows of `stripe_revenue_data` that are `counted`. Where the daily sums that
-//! [`refresh`] keeps answer a call (`sums`), a year costs hundreds of them instead of a million rows; days
+//! [`refresh`] keeps answer a call (`figure_source`), a year costs hundreds of them instead of a million rows; days
 //! whose rows changed since are read from the rows, so the two cannot disagree. Sums beyond the range of
 //! `i64` are refused by PostgreSQL and end as an error, never as a wrong number.
 //!
@@ -9,11 +9,11 @@
 
 pub mod completeness;
 pub mod daily;
+mod figure_source;
 mod queries;
 pub mod refresh;
 pub mod report;
 pub mod rows;
-mod sums;
 
 use chrono::NaiveDate;
 use sqlx::{Postgres, QueryBuilder};
@@ -24,9 +24,7 @@ use crate::tenant::OrganizationId;
 /// Which rows a figure is about.
 #[derive(Debug, Clone)]
 pub struct Selection {
-    /// Whose rows.
     pub organization_id: OrganizationId,
-    /// Of which connection.
     pub connection_id: String,
     /// First day, in the connection's time zone.
     pub date_from: Option<NaiveDate>,
@@ -41,17 +39,12 @@ pub struct Selection {
 pub enum GroupBy {
     /// The day, `2026-03-08`.
     Day,
-    /// The week, by its Monday.
     Week,
     /// The month, `2026-03`.
     Month,
-    /// The currency.
     Currency,
-    /// The product's id.
     Product,
-    /// The price's id.
     Price,
-    /// The customer's id.
     Customer,
     /// The value of a metadata key.
     Metadata(MetadataKey),
@@ -63,8 +56,8 @@ impl GroupBy {
         matches!(self, Self::Day | Self::Week | Self::Month)
     }
 
-    /// Whether all rows of a charge are in one group: they share its day, its currency and its customer.
-    fn parts_charges(&self) -> bool {
+    /// Whether each charge is in exactly one group whatever its metadata, so that groups add up to the totals.
+    fn groups_partition_charges(&self) -> bool {
         self.by_time() || matches!(self, Self::Currency | Self::Customer)
     }
 
@@ -87,11 +80,11 @@ impl GroupBy {
         };
     }
 
-    /// Whether all lines of a charge are in one group.
-    fn keeps_charges_whole(&self) -> bool {
+    /// Whether all lines of a charge share the group's key.
+    fn is_charge_level(&self) -> bool {
         match self {
             Self::Day | Self::Week | Self::Month | Self::Currency | Self::Customer => true,
-            Self::Metadata(key) => key.is_of_whole_charges(),
+            Self::Metadata(key) => key.is_charge_level(),
             Self::Product | Self::Price => false,
         }
     }
@@ -134,8 +127,8 @@ impl Selection {
         let whole = self
             .predicates
             .iter()
-            .all(CompiledPredicate::keeps_charges_whole);
-        if whole && group_by.is_none_or(GroupBy::keeps_charges_whole) {
+            .all(CompiledPredicate::matches_whole_charges);
+        if whole && group_by.is_none_or(GroupBy::is_charge_level) {
             query.push("COUNT(*) FILTER (WHERE r.line_no = 0)");
         } else {
             query.push("COUNT(DISTINCT r.charge_id)");

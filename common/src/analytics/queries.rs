@@ -7,7 +7,7 @@ use sqlx::PgConnection;
 
 use super::Selection;
 use super::daily::JsonText;
-use super::refresh::Taken;
+use super::refresh::Locked;
 use crate::db::Error;
 use crate::filter::KeyPath;
 use crate::tenant::OrganizationId;
@@ -17,7 +17,7 @@ use crate::tenant::OrganizationId;
 const MAX_VALUES: i64 = 1_000;
 /// Beyond so many values, fewer than two charges a value make a key an identifier as well: its sums would
 /// be as many as the rows.
-const FEW_VALUES: i64 = 20;
+const MAX_UNREPEATED_VALUES: i64 = 20;
 /// A key with a longer value is text; an index takes no entry beyond 2,700 bytes.
 const MAX_VALUE_BYTES: i32 = 1_000;
 /// The same for `charge.` and a key; Stripe's have at most 40 characters.
@@ -38,7 +38,7 @@ pub(super) struct StoredStanding {
 }
 
 /// See [`super::completeness::standing`].
-pub(super) async fn standing(
+pub(super) async fn figures_version(
     conn: &mut PgConnection,
     organization: &OrganizationId,
     connection_id: &str,
@@ -100,7 +100,7 @@ pub(super) fn days<'c>(
 
 /// The selected days that are stale, on which the key is not kept and may have the value, or on which its path may
 /// lead into the value of another key.
-pub(super) async fn unanswered_days(
+pub(super) async fn days_without_rollup(
     conn: &mut PgConnection,
     selection: &Selection,
     key: Option<&KeyPath>,
@@ -153,17 +153,17 @@ pub(super) async fn allow_memory(conn: &mut PgConnection) -> Result<(), Error> {
 }
 
 /// Takes up to `limit` days off the list of stale ones, oldest first.
-pub(super) async fn take_stale_days(
+pub(super) async fn lock_stale_days(
     conn: &mut PgConnection,
     organization: &OrganizationId,
     connection_id: &str,
     limit: i64,
-    among: Option<&[NaiveDate]>,
-    taken: Taken,
+    only_days: Option<&[NaiveDate]>,
+    locked: Locked,
 ) -> Result<Vec<NaiveDate>, Error> {
     // Materialized, since a limited subquery may otherwise run once for each row and take them all.
-    let query = match taken {
-        Taken::Await => sqlx::query_scalar!(
+    let query = match locked {
+        Locked::Wait => sqlx::query_scalar!(
             "WITH oldest AS MATERIALIZED (
                  SELECT date FROM stripe_stale_days
                  WHERE organization_id = $1 AND connection_id = $2
@@ -175,11 +175,11 @@ pub(super) async fn take_stale_days(
             organization.as_str(),
             connection_id,
             limit,
-            among as Option<&[NaiveDate]>
+            only_days as Option<&[NaiveDate]>
         )
         .fetch_all(conn)
         .await,
-        Taken::Skip => sqlx::query_scalar!(
+        Locked::Skip => sqlx::query_scalar!(
             "WITH oldest AS MATERIALIZED (
                  SELECT date FROM stripe_stale_days
                  WHERE organization_id = $1 AND connection_id = $2
@@ -191,7 +191,7 @@ pub(super) async fn take_stale_days(
             organization.as_str(),
             connection_id,
             limit,
-            among as Option<&[NaiveDate]>
+            only_days as Option<&[NaiveDate]>
         )
         .fetch_all(conn)
         .await,
@@ -213,7 +213,7 @@ pub(super) async fn take_stale_days(
     clippy::too_many_lines,
     reason = "one statement, so that the rows are read as of one moment"
 )]
-pub(super) async fn store_sums(
+pub(super) async fn store_rollups(
     conn: &mut PgConnection,
     organization: &OrganizationId,
     connection_id: &str,
@@ -389,31 +389,31 @@ pub(super) async fn store_sums(
         MAX_VALUES,
         MAX_VALUE_BYTES,
         MAX_KEY_BYTES,
-        FEW_VALUES
+        MAX_UNREPEATED_VALUES
     )
     .fetch_one(&mut *conn)
     .await?;
     if !stored.gone.is_empty() {
-        remove(conn, organization, connection_id, days, &stored.gone).await?;
+        delete_rollups_by_ctid(conn, organization, connection_id, days, &stored.gone).await?;
     }
     Ok(stored.charges)
 }
 
-/// Removes sums of these days by their places. They are named by their days as well: only those are held by this
+/// Removes sums of these days by ctid. They are named by their days as well: only those are held by this
 /// transaction, and a place elsewhere may be another row's by now.
-async fn remove(
+async fn delete_rollups_by_ctid(
     conn: &mut PgConnection,
     organization: &OrganizationId,
     connection_id: &str,
     days: &[NaiveDate],
-    places: &[String],
+    ctids: &[String],
 ) -> Result<(), Error> {
     sqlx::query!(
         "SELECT FROM remove_daily_values($1, $2, $3, $4::TEXT[]::TID[])",
         organization.as_str(),
         connection_id,
         days,
-        places
+        ctids
     )
     .execute(conn)
     .await?;

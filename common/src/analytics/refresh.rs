@@ -1,12 +1,12 @@
-//! Daily aggregates and the daily sums by metadata value, made anew from the rows for the days that changed.
+//! Daily aggregates and the daily sums by metadata value, rebuilt from the rows for the days that changed.
 //!
 //! Whoever writes rows notes their days in `stripe_stale_days` in the same transaction; here a day is
-//! taken off that list and made anew in one transaction, so after a crash it is still on the list.
+//! taken off that list and rebuilt in one transaction, so after a crash it is still on the list.
 //! Nothing is added up in steps: a day's sums are a function of the day's rows, and refreshing it twice
 //! changes nothing. What comes out the same is not written.
 //!
 //! A key is left out of the sums by value on days on which they would not be sums: see `MAX_VALUES`,
-//! `FEW_VALUES` and `MAX_VALUE_BYTES` in `queries`. `omitted_keys` says so, `stripe_omitted_values` has a hash of each of
+//! `MAX_UNREPEATED_VALUES` and `MAX_VALUE_BYTES` in `queries`. `omitted_keys` says so, `stripe_omitted_values` has a hash of each of
 //! its values, and days that may have the value that is asked for are read from rows.
 
 use chrono::NaiveDate;
@@ -16,16 +16,15 @@ use super::queries;
 use crate::db::Error;
 use crate::tenant::OrganizationId;
 
-/// What to do about days that another transaction is making anew.
+/// What to do about days that another transaction is rebuilding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Taken {
+pub enum Locked {
     /// Wait for it: then fewer days than asked for means that no other is stale.
-    Await,
+    Wait,
     /// Take others.
     Skip,
 }
 
-/// What one transaction made anew.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Refreshed {
     /// Days; 0 when there was none to take.
@@ -34,23 +33,24 @@ pub struct Refreshed {
     pub charges: i64,
 }
 
-/// Takes up to `limit` stale days of a connection, oldest first and only `among` these where that is given, and
-/// makes their sums anew in the caller's transaction.
+/// Takes up to `limit` stale days of a connection, oldest first and only those of `only_days` where it is given, and
+/// rebuilds their rollups in the caller's transaction.
 pub async fn refresh_days(
     conn: &mut PgConnection,
     organization: &OrganizationId,
     connection_id: &str,
     limit: i64,
-    among: Option<&[NaiveDate]>,
-    taken: Taken,
+    only_days: Option<&[NaiveDate]>,
+    locked: Locked,
 ) -> Result<Refreshed, Error> {
     let days =
-        queries::take_stale_days(conn, organization, connection_id, limit, among, taken).await?;
+        queries::lock_stale_days(conn, organization, connection_id, limit, only_days, locked)
+            .await?;
     let charges = if days.is_empty() {
         0
     } else {
         queries::allow_memory(&mut *conn).await?;
-        queries::store_sums(conn, organization, connection_id, &days).await?
+        queries::store_rollups(conn, organization, connection_id, &days).await?
     };
     Ok(Refreshed {
         days: days.len(),

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder};
 use utoipa::ToSchema;
 
-use super::sums::Source;
+use super::figure_source::FigureSource;
 use super::{GroupBy, Selection};
 use crate::db::Error;
 
@@ -56,16 +56,14 @@ pub struct Group {
 
 /// The place of a group in its list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct GroupPlace {
-    /// The group's key.
+pub struct GroupCursor {
     pub key: Option<String>,
-    /// The group's currency.
     pub currency: String,
     /// The group's net, by which groups that are not of time are ordered.
     pub net: i64,
 }
 
-impl From<&Group> for GroupPlace {
+impl From<&Group> for GroupCursor {
     fn from(group: &Group) -> Self {
         Self {
             key: group.key.clone(),
@@ -77,18 +75,18 @@ impl From<&Group> for GroupPlace {
 
 /// The totals of a selection, a row a currency, by currency.
 pub async fn totals(conn: &mut PgConnection, selection: &Selection) -> Result<Vec<Totals>, Error> {
-    let source = Source::of(conn, selection, None).await?;
-    totals_from(conn, selection, &source).await
+    let source = FigureSource::of(conn, selection, None).await?;
+    read_totals(conn, selection, &source).await
 }
 
-async fn totals_from(
+async fn read_totals(
     conn: &mut PgConnection,
     selection: &Selection,
-    source: &Source,
+    source: &FigureSource,
 ) -> Result<Vec<Totals>, Error> {
     let mut query = QueryBuilder::new("SELECT part.currency, ");
-    query.push(FIGURES).push(" FROM (");
-    source.push_parts(&mut query, selection, None);
+    query.push(SUMMED_COLUMNS).push(" FROM (");
+    source.push_partial_sums(&mut query, selection, None);
     query.push(
         ") AS part GROUP BY part.currency HAVING SUM(part.charges) > 0
          ORDER BY part.currency COLLATE \"C\"",
@@ -102,23 +100,23 @@ pub async fn totals_and_groups(
     conn: &mut PgConnection,
     selection: &Selection,
     group_by: &GroupBy,
-    after: Option<&GroupPlace>,
+    after: Option<&GroupCursor>,
     limit: i64,
 ) -> Result<(Vec<Totals>, Vec<Group>), Error> {
-    let source = Source::of(conn, selection, Some(group_by)).await?;
-    let groups = groups_from(conn, selection, group_by, after, limit, &source).await?;
+    let source = FigureSource::of(conn, selection, Some(group_by)).await?;
+    let groups = read_groups(conn, selection, group_by, after, limit, &source).await?;
     let all = after.is_none() && (groups.len() as i64) < limit;
-    let sums = (all && group_by.parts_charges()).then(|| sums_of(&groups));
+    let sums = (all && group_by.groups_partition_charges()).then(|| totals_of_groups(&groups));
     if let Some(totals) = sums.flatten() {
         return Ok((totals, groups));
     }
     let source = source.of_totals(conn, selection).await?;
-    let totals = totals_from(conn, selection, &source).await?;
+    let totals = read_totals(conn, selection, &source).await?;
     Ok((totals, groups))
 }
 
 /// What groups add up to by currency; none beyond `i64`, where PostgreSQL has the error.
-fn sums_of(groups: &[Group]) -> Option<Vec<Totals>> {
+fn totals_of_groups(groups: &[Group]) -> Option<Vec<Totals>> {
     let mut totals: BTreeMap<&str, Totals> = BTreeMap::new();
     for group in groups {
         let total = totals.entry(&group.currency).or_insert_with(|| Totals {
@@ -139,26 +137,27 @@ fn sums_of(groups: &[Group]) -> Option<Vec<Totals>> {
 }
 
 /// What the parts of a group add up to.
-const FIGURES: &str = "SUM(part.charges)::BIGINT AS charges, SUM(part.units)::BIGINT AS units,
+const SUMMED_COLUMNS: &str =
+    "SUM(part.charges)::BIGINT AS charges, SUM(part.units)::BIGINT AS units,
      SUM(part.gross)::BIGINT AS gross, SUM(part.refunded)::BIGINT AS refunded,
      SUM(part.gross - part.refunded)::BIGINT AS net";
 
 /// The groups of a selection after `after`, at most `limit`: those of time ascending, others by net
 /// descending, then by key, rows without one last.
-async fn groups_from(
+async fn read_groups(
     conn: &mut PgConnection,
     selection: &Selection,
     group_by: &GroupBy,
-    after: Option<&GroupPlace>,
+    after: Option<&GroupCursor>,
     limit: i64,
-    source: &Source,
+    source: &FigureSource,
 ) -> Result<Vec<Group>, Error> {
     let mut query = QueryBuilder::new(
         "SELECT key, currency, charges, units, gross, refunded, net FROM (
              SELECT part.key COLLATE \"C\" AS key, part.currency COLLATE \"C\" AS currency, ",
     );
-    query.push(FIGURES).push(" FROM (");
-    source.push_parts(&mut query, selection, Some(group_by));
+    query.push(SUMMED_COLUMNS).push(" FROM (");
+    source.push_partial_sums(&mut query, selection, Some(group_by));
     query.push(") AS part GROUP BY part.key, part.currency HAVING SUM(part.charges) > 0) AS g");
     if let Some(after) = after {
         push_after(&mut query, group_by, after);
@@ -173,7 +172,7 @@ async fn groups_from(
 }
 
 /// Writes `WHERE` the group comes after `after` in the order of its list.
-fn push_after(query: &mut QueryBuilder<Postgres>, group_by: &GroupBy, after: &GroupPlace) {
+fn push_after(query: &mut QueryBuilder<Postgres>, group_by: &GroupBy, after: &GroupCursor) {
     if group_by.by_time() {
         query
             .push(" WHERE (key, currency) > (")

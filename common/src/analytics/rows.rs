@@ -38,7 +38,6 @@ pub struct ChargeRow {
     pub charge_id: String,
     /// Stripe id of the invoice or checkout line; null for a charge without lines.
     pub line_id: Option<String>,
-    /// When the charge was created.
     pub created_at: DateTime<Utc>,
     /// Day on which the charge was created, in the connection's time zone.
     pub date: NaiveDate,
@@ -124,16 +123,13 @@ impl<'r> FromRow<'r, sqlx::postgres::PgRow> for ChargeRow {
 
 /// The place of a row in the list, newest first.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RowPlace {
-    /// When the charge was created.
+pub struct RowCursor {
     pub created_at: DateTime<Utc>,
-    /// The charge.
     pub charge_id: String,
-    /// The line.
     pub line_no: i32,
 }
 
-impl From<&ChargeRow> for RowPlace {
+impl From<&ChargeRow> for RowCursor {
     fn from(row: &ChargeRow) -> Self {
         Self {
             created_at: row.created_at,
@@ -159,7 +155,7 @@ const NEWEST_FIRST: &str = " ORDER BY r.created_at DESC, r.charge_id DESC, r.lin
 pub async fn list(
     conn: &mut PgConnection,
     selection: &Selection,
-    after: Option<&RowPlace>,
+    after: Option<&RowCursor>,
     limit: i64,
 ) -> Result<Vec<ChargeRow>, Error> {
     let mut query = QueryBuilder::new(COLUMNS);
@@ -189,23 +185,23 @@ pub async fn list(
 }
 
 /// The statement that reads all rows of a selection, newest first.
-pub fn every(selection: &Selection) -> QueryBuilder<Postgres> {
+pub fn select_all(selection: &Selection) -> QueryBuilder<Postgres> {
     let mut query = QueryBuilder::new(COLUMNS);
     selection.push_rows(&mut query, false);
     query.push(NEWEST_FIRST);
     query
 }
 
-/// Reads what [`every`] wrote, a row at a time, as fast as the caller takes them.
+/// Reads what [`statement`] wrote, a row at a time, as fast as the caller takes them.
 pub fn stream<'a>(
     conn: &'a mut PgConnection,
-    every: &'a mut QueryBuilder<Postgres>,
+    statement: &'a mut QueryBuilder<Postgres>,
 ) -> BoxStream<'a, Result<ChargeRow, sqlx::Error>> {
-    every.build_query_as().fetch(conn)
+    statement.build_query_as().fetch(conn)
 }
 
 /// All rows of one charge, by line; empty when it is not stored.
-pub async fn of_charge(
+pub async fn list_by_charge(
     conn: &mut PgConnection,
     organization: &OrganizationId,
     connection_id: &str,
@@ -225,7 +221,7 @@ pub async fn of_charge(
 }
 
 /// These rows, `(charge id, line number)`, newest first.
-pub async fn of_lines(
+pub async fn list_lines(
     conn: &mut PgConnection,
     organization: &OrganizationId,
     connection_id: &str,

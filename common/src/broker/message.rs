@@ -8,7 +8,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::sync::JobRef;
 
-/// A message on the queue.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type")]
 pub enum Message {
@@ -18,12 +17,10 @@ pub enum Message {
 }
 
 impl Message {
-    /// The message about a job.
-    pub fn about(job: &JobRef) -> Self {
+    pub fn for_job(job: &JobRef) -> Self {
         Self::SyncJobV1(job.clone())
     }
 
-    /// The bytes to publish.
     pub fn encode(&self) -> Result<Vec<u8>, serde_json::Error> {
         serde_json::to_vec(self)
     }
@@ -36,7 +33,6 @@ impl Message {
         serde_json::from_slice(bytes)
     }
 
-    /// The job it is about.
     pub fn into_job(self) -> JobRef {
         match self {
             Self::SyncJobV1(job) => job,
@@ -51,7 +47,7 @@ mod tests {
     const ID: &str = "01938f5c-0000-7000-8000-000000000001";
 
     #[test]
-    fn a_message_carries_ids_under_a_versioned_tag() {
+    fn a_message_holds_ids_and_a_version_tag() {
         let text = format!(r#"{{"type":"sync_job.v1","organization_id":"acme","job_id":"{ID}"}}"#);
         let message = Message::decode(text.as_bytes()).unwrap();
         assert_eq!(String::from_utf8(message.encode().unwrap()).unwrap(), text);
@@ -59,7 +55,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_understood_is_an_error() {
+    fn unknown_messages_are_errors() {
         for text in [
             String::new(),
             "{}".to_owned(),

@@ -48,14 +48,13 @@ pub enum Error {
     /// A message could not be written.
     #[error("a message could not be written")]
     Encode(#[source] serde_json::Error),
-    /// The subscription has ended.
     #[error("the subscription has ended")]
     Ended,
 }
 
 /// The state of one way, to the broker or from it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Link {
+pub enum LinkState {
     /// Messages travel.
     Up,
     /// They do not: the broker is away or does not answer. The connection is being restored.
@@ -64,7 +63,6 @@ pub enum Link {
     NotConfigured,
 }
 
-/// Sends and receives wake-ups.
 #[async_trait]
 pub trait Broker: Send + Sync + Debug {
     /// Tells consumers that these jobs may be claimable. Returns when every message is safely kept;
@@ -84,11 +82,11 @@ pub trait Broker: Send + Sync + Debug {
     async fn backlog(&self) -> Result<Option<u64>, Error>;
 
     /// The state of the way to the broker, without asking it: whether messages can be sent.
-    fn link(&self) -> Link;
+    fn link(&self) -> LinkState;
 
     /// The state of the subscription, without asking the broker: whether messages are delivered. Down before
     /// the first [`Broker::subscribe`], and also while a broker takes messages and delivers none.
-    fn receiving(&self) -> Link;
+    fn receiving(&self) -> LinkState;
 }
 
 /// Receives wake-ups until it is dropped. What was delivered and not acknowledged by then is
@@ -114,7 +112,6 @@ pub enum Wakeup {
 /// A job handed out by RabbitMQ, which counts against the subscription's slots until acknowledged.
 #[derive(Debug)]
 pub struct Delivery {
-    /// The job.
     pub job: JobRef,
     acker: lapin::Acker,
 }

@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::debug;
 
-use super::{Broker, Error, Link, Subscription, Wakeup};
+use super::{Broker, Error, LinkState, Subscription, Wakeup};
 use crate::db;
 use crate::outage::Outage;
 use crate::sync::JobRef;
@@ -21,17 +21,15 @@ use crate::sync::JobRef;
 /// The notification channel. It belongs to one database, so installations do not hear each other.
 const CHANNEL: &str = "stripe_sync_jobs";
 
-/// How often a subscriber looks for work without being told.
+/// How often a subscriber looks for work without being asked.
 const POLL_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Wakes consumers through the database.
 #[derive(Debug)]
 pub struct PostgresBroker {
     pool: db::Pool,
 }
 
 impl PostgresBroker {
-    /// A broker on this database.
     pub fn new(pool: db::Pool) -> Self {
         Self { pool }
     }
@@ -70,12 +68,12 @@ impl Broker for PostgresBroker {
         Ok(None)
     }
 
-    fn link(&self) -> Link {
-        Link::NotConfigured
+    fn link(&self) -> LinkState {
+        LinkState::NotConfigured
     }
 
-    fn receiving(&self) -> Link {
-        Link::NotConfigured
+    fn receiving(&self) -> LinkState {
+        LinkState::NotConfigured
     }
 }
 
@@ -100,7 +98,7 @@ async fn listen(pool: db::Pool, wake: mpsc::Sender<()>) {
     let mut overdue = tokio::time::interval(POLL_INTERVAL);
     let outage = Outage::new("listening to PostgreSQL's notifications");
     loop {
-        let listening = hear(&pool, &wake, &outage);
+        let listening = forward_notifications(&pool, &wake, &outage);
         tokio::pin!(listening);
         loop {
             tokio::select! {
@@ -108,16 +106,20 @@ async fn listen(pool: db::Pool, wake: mpsc::Sender<()>) {
                     outage.failed(&lost);
                     break;
                 }
-                _ = overdue.tick() => wake_up(&wake),
+                _ = overdue.tick() => send_wake_up(&wake),
             }
         }
         overdue.tick().await;
-        wake_up(&wake);
+        send_wake_up(&wake);
     }
 }
 
 /// Passes notifications on until the connection is lost.
-async fn hear(pool: &db::Pool, wake: &mpsc::Sender<()>, outage: &Outage) -> sqlx::Error {
+async fn forward_notifications(
+    pool: &db::Pool,
+    wake: &mpsc::Sender<()>,
+    outage: &Outage,
+) -> sqlx::Error {
     let mut listener = match PgListener::connect_with(pool).await {
         Ok(listener) => listener,
         Err(cause) => return cause,
@@ -128,19 +130,19 @@ async fn hear(pool: &db::Pool, wake: &mpsc::Sender<()>, outage: &Outage) -> sqlx
     debug!("listening to PostgreSQL's notifications");
     outage.worked();
     // What was notified while nobody listened is lost.
-    wake_up(wake);
-    // A lost connection is a reason to begin anew rather than to go on with this listener.
+    send_wake_up(wake);
+    // A lost connection is a reason to restart rather than to go on with this listener.
     listener.eager_reconnect(false);
     loop {
         match listener.try_recv().await {
-            Ok(Some(_)) => wake_up(wake),
+            Ok(Some(_)) => send_wake_up(wake),
             Ok(None) => return sqlx::Error::Io(std::io::ErrorKind::ConnectionAborted.into()),
             Err(cause) => return cause,
         }
     }
 }
 
-fn wake_up(wake: &mpsc::Sender<()>) {
+fn send_wake_up(wake: &mpsc::Sender<()>) {
     // Full means that a wake-up is waiting already.
     let _ = wake.try_send(());
 }

@@ -12,18 +12,18 @@ use std::fmt::Write as _;
 
 use serde_json::{Map, Value};
 
-use crate::filter::opened::{Json, MAX_OPENED_CHARS};
-use crate::filter::path::{is_index, parts, reads_as_json_path, results};
+use crate::filter::embedded_json::{Json, MAX_EMBEDDED_JSON_CHARS};
+use crate::filter::path::{is_index, is_json_path, parts, results};
 
 /// Levels below a metadata key that are followed into JSON.
 pub(super) const MAX_DEPTH: usize = 8;
 /// Characters of a path, as many as a rule's key may have; longer ones are left out.
 const MAX_PATH_CHARS: usize = crate::filter::MAX_KEY_CHARS;
 /// More elements than an array that is opened can have: each takes a character and a comma.
-const MAX_ELEMENTS: usize = MAX_OPENED_CHARS / 2;
+const MAX_ELEMENTS: usize = MAX_EMBEDDED_JSON_CHARS / 2;
 
 /// One value in an object's metadata.
-pub(super) struct Found<'a> {
+pub(super) struct FoundValue<'a> {
     pub(super) path: String,
     pub(super) json: &'a Json,
     /// The text that the path finds where it is a whole key: JSON as it is stored, and not as it is compared.
@@ -32,7 +32,7 @@ pub(super) struct Found<'a> {
     is_key: bool,
 }
 
-impl Found<'_> {
+impl FoundValue<'_> {
     /// What a condition on the path compares.
     pub(super) fn text(&self) -> Cow<'_, str> {
         match self.whole {
@@ -43,7 +43,7 @@ impl Found<'_> {
 }
 
 /// The metadata of an object, opened.
-pub(super) struct Opened<'a> {
+pub(super) struct OpenedMetadata<'a> {
     metadata: &'a Map<String, Value>,
     keys: Vec<(&'a str, Json)>,
 }
@@ -54,7 +54,7 @@ enum Step<'a> {
     Elements,
 }
 
-impl<'a> Opened<'a> {
+impl<'a> OpenedMetadata<'a> {
     pub(super) fn new(metadata: &'a Map<String, Value>) -> Self {
         let keys = metadata
             .iter()
@@ -66,7 +66,7 @@ impl<'a> Opened<'a> {
     }
 
     /// Every value that a path leads to, with the path. Null is missing.
-    pub(super) fn values(&self) -> Vec<Found<'_>> {
+    pub(super) fn values(&self) -> Vec<FoundValue<'_>> {
         let mut walk = Walk::default();
         for (key, json) in &self.keys {
             let whole = self.metadata.get(*key).and_then(Value::as_str);
@@ -91,7 +91,7 @@ impl<'a> Opened<'a> {
 #[derive(Default)]
 struct Walk<'a> {
     steps: Vec<Step<'a>>,
-    found: Vec<Found<'a>>,
+    found: Vec<FoundValue<'a>>,
     /// Whether a name has what separates the parts of a path, so that a path may have several readings.
     ambiguous: bool,
 }
@@ -116,9 +116,9 @@ impl<'a> Walk<'a> {
             return;
         }
         // A JSONPath finds opened JSON.
-        let whole = whole.filter(|_| !reads_as_json_path(&path));
+        let whole = whole.filter(|_| !is_json_path(&path));
         let is_key = matches!(self.steps[..], [Step::Name(name)] if name == path);
-        self.found.push(Found {
+        self.found.push(FoundValue {
             path,
             json,
             whole,
@@ -151,7 +151,7 @@ fn path_of(steps: &[Step<'_>]) -> String {
             Step::Elements => path.push_str("[]"),
         }
     }
-    if path.is_empty() || reads_as_json_path(&path) || may_index(&path) {
+    if path.is_empty() || is_json_path(&path) || may_index(&path) {
         return normalized(steps);
     }
     path

@@ -27,28 +27,25 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use self::key_path::Opened;
+use self::key_path::OpenedMetadata;
+use crate::filter::embedded_json::Json;
 use crate::filter::number::is_number;
-use crate::filter::opened::Json;
 
 /// Whose metadata a key belongs to.
 pub use crate::filter::MetadataSource as ObjectType;
 
 /// Keys kept for each kind of object.
 pub const MAX_KEYS: usize = 500;
-/// Samples kept for each key.
 pub const MAX_SAMPLES: usize = 10;
-/// Characters of a sample.
 pub const MAX_SAMPLE_CHARS: usize = 80;
 
 /// A customer, product or price as last read.
 #[derive(Debug, Clone, PartialEq)]
-pub struct CatalogObject {
+pub struct ReferencedObject {
     /// `cus_…`, `prod_…` or `price_…`
     pub object_id: String,
     /// Present metadata; empty when deleted.
     pub metadata: Map<String, Value>,
-    /// Whether Stripe deleted it.
     pub deleted: bool,
     /// To the second, where it is listed by that; none for customers and what is gone.
     pub created_at: Option<DateTime<Utc>>,
@@ -72,7 +69,6 @@ pub enum ValueType {
 }
 
 impl ValueType {
-    /// Every type.
     pub const ALL: [Self; 5] = [
         Self::String,
         Self::Number,
@@ -92,7 +88,7 @@ impl ValueType {
         }
     }
 
-    fn and(self, other: Self) -> Self {
+    fn combined(self, other: Self) -> Self {
         if self == other { self } else { Self::Mixed }
     }
 
@@ -111,21 +107,18 @@ impl ValueType {
 /// What is known of one key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// What its values look like.
     pub value_type: ValueType,
-    /// Objects that have it.
     pub occurrences: i64,
     /// The least few of its values, shortened and redacted.
     pub samples: BTreeSet<String>,
     /// When the oldest charge was made that has it, or refers to an object that has it.
     pub first_seen: DateTime<Utc>,
-    /// When the newest was.
     pub last_seen: DateTime<Utc>,
 }
 
 impl Entry {
-    fn absorb(&mut self, other: Self) {
-        self.value_type = self.value_type.and(other.value_type);
+    fn merge_entry(&mut self, other: Self) {
+        self.value_type = self.value_type.combined(other.value_type);
         self.occurrences += other.occurrences;
         self.first_seen = self.first_seen.min(other.first_seen);
         self.last_seen = self.last_seen.max(other.last_seen);
@@ -136,7 +129,6 @@ impl Entry {
     }
 }
 
-/// The keys of some objects.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Catalogue {
     keys: BTreeMap<ObjectType, BTreeMap<String, Entry>>,
@@ -150,38 +142,38 @@ impl Catalogue {
         metadata: &Map<String, Value>,
         created_at: DateTime<Utc>,
     ) {
-        self.add_between(object_type, metadata, created_at, created_at);
+        self.add_with_range(object_type, metadata, created_at, created_at);
     }
 
     /// Adds an object that charges of that time refer to.
-    pub fn add_between(
+    pub fn add_with_range(
         &mut self,
         object_type: ObjectType,
         metadata: &Map<String, Value>,
         first_seen: DateTime<Utc>,
         last_seen: DateTime<Utc>,
     ) {
-        self.note(object_type, metadata, 1, (first_seen, last_seen));
+        self.record(object_type, metadata, 1, (first_seen, last_seen));
     }
 
     /// Adds a further charge that refers to an object which the catalogue has already.
-    pub fn see_again(
+    pub fn record_reference(
         &mut self,
         object_type: ObjectType,
         metadata: &Map<String, Value>,
         created_at: DateTime<Utc>,
     ) {
-        self.note(object_type, metadata, 0, (created_at, created_at));
+        self.record(object_type, metadata, 0, (created_at, created_at));
     }
 
-    fn note(
+    fn record(
         &mut self,
         object_type: ObjectType,
         metadata: &Map<String, Value>,
         occurrences: i64,
         (first_seen, last_seen): (DateTime<Utc>, DateTime<Utc>),
     ) {
-        let opened = Opened::new(metadata);
+        let opened = OpenedMetadata::new(metadata);
         let mut found: BTreeMap<String, (ValueType, BTreeSet<String>)> = BTreeMap::new();
         for value in opened.values() {
             let value_type = ValueType::of(value.json);
@@ -192,7 +184,7 @@ impl Catalogue {
                 }
                 btree_map::Entry::Occupied(mut path) => {
                     let (known, samples) = path.get_mut();
-                    *known = known.and(value_type);
+                    *known = known.combined(value_type);
                     samples.insert(sample);
                     if samples.len() > MAX_SAMPLES {
                         samples.pop_last();
@@ -212,7 +204,7 @@ impl Catalogue {
         }
     }
 
-    /// Lets go of all keys of these kinds of objects.
+    /// Releases all keys of these kinds of objects.
     pub fn forget(&mut self, of: &BTreeSet<ObjectType>) {
         self.keys.retain(|object_type, _| !of.contains(object_type));
     }
@@ -229,7 +221,7 @@ impl Catalogue {
     fn insert(&mut self, object_type: ObjectType, path: String, entry: Entry) {
         let keys = self.keys.entry(object_type).or_default();
         if let Some(known) = keys.get_mut(&path) {
-            known.absorb(entry);
+            known.merge_entry(entry);
             return;
         }
         keys.insert(path, entry);

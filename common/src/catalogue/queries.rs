@@ -19,7 +19,7 @@ use super::{Catalogue, Entry, ObjectType, ValueType};
 use crate::db::Error;
 
 pub use discovery::{DiscoveredKey, list, unknown_keys};
-pub use objects::{delete_unlisted, forget_type, metadata_of, remember};
+pub use objects::{clear_metadata_of_type, delete_unlisted, metadata_of, upsert_objects};
 
 struct StoredKey {
     object_type: String,
@@ -60,7 +60,7 @@ impl StoredKey {
 }
 
 /// The stored catalogue, its rows locked.
-async fn locked(
+async fn list_for_update(
     conn: &mut PgConnection,
     organization: &str,
     connection: &str,
@@ -98,13 +98,13 @@ pub async fn merge(
     if found.is_empty() {
         return Ok(());
     }
-    let stored = locked(conn, organization, connection).await?;
+    let stored = list_for_update(conn, organization, connection).await?;
     let mut wanted = stored.clone();
     wanted.merge(found.clone());
     write(conn, organization, connection, &stored, &wanted).await
 }
 
-/// Makes the keys of these kinds of objects anew from all stored rows.
+/// Rebuilds the keys of these kinds of objects from all stored rows.
 ///
 /// # Errors
 ///
@@ -115,7 +115,7 @@ pub async fn rebuild(
     connection: &str,
     of: &BTreeSet<ObjectType>,
 ) -> Result<(), Error> {
-    let stored = locked(conn, organization, connection).await?;
+    let stored = list_for_update(conn, organization, connection).await?;
     let mut wanted = stored.clone();
     wanted.forget(of);
     for object_type in of {
@@ -151,7 +151,7 @@ async fn add_charges(
 }
 
 #[derive(sqlx::FromRow)]
-struct ReferredObject {
+struct ReferencedMetadata {
     metadata: sqlx::types::Json<Map<String, Value>>,
     first_seen: DateTime<Utc>,
     last_seen: DateTime<Utc>,
@@ -175,9 +175,9 @@ async fn add_objects(
     query.push_bind(connection).push(" AND ").push(id);
     query.push(" IS NOT NULL AND ").push(metadata);
     query.push(" <> '{}' GROUP BY ").push(id);
-    let mut rows = query.build_query_as::<ReferredObject>().fetch(conn);
+    let mut rows = query.build_query_as::<ReferencedMetadata>().fetch(conn);
     while let Some(row) = rows.try_next().await? {
-        catalogue.add_between(object_type, &row.metadata.0, row.first_seen, row.last_seen);
+        catalogue.add_with_range(object_type, &row.metadata.0, row.first_seen, row.last_seen);
     }
     Ok(())
 }

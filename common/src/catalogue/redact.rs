@@ -5,9 +5,8 @@
 //! it looked like. A guess by shape: it errs on the side of hiding, and a name or a street is not hidden.
 
 use super::MAX_SAMPLE_CHARS;
-use crate::filter::opened::Json;
+use crate::filter::embedded_json::Json;
 
-/// Digits of a card number.
 const CARD_DIGITS: std::ops::RangeInclusive<usize> = 13..=19;
 /// Characters from which on a run of letters and digits may be a secret.
 const MIN_SECRET_CHARS: usize = 32;
@@ -22,7 +21,7 @@ const SECRET_PREFIXES: [&str; 10] = [
 /// A value as a sample: what it looks like when it seems private, else its first characters. `text` is
 /// shown, `json` is the same value opened.
 pub(super) fn sample(text: &str, json: &Json) -> String {
-    if let Some(kind) = private(json) {
+    if let Some(kind) = redaction_label(json) {
         return format!("[{kind}]");
     }
     match text.char_indices().nth(MAX_SAMPLE_CHARS) {
@@ -32,13 +31,13 @@ pub(super) fn sample(text: &str, json: &Json) -> String {
 }
 
 /// What seems private in a value or in what is under it.
-fn private(json: &Json) -> Option<&'static str> {
+fn redaction_label(json: &Json) -> Option<&'static str> {
     match json {
         Json::Text(text) | Json::Number(text) => kind(text),
-        Json::Array(items) => items.iter().find_map(private),
+        Json::Array(items) => items.iter().find_map(redaction_label),
         Json::Object(members) => members
             .iter()
-            .find_map(|(name, value)| kind(name).or_else(|| private(value))),
+            .find_map(|(name, value)| kind(name).or_else(|| redaction_label(value))),
         Json::Null | Json::Bool(_) => None,
     }
 }
@@ -148,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn what_looks_private_is_replaced() {
+    fn confidential_samples_are_redacted() {
         check("4242424242424242", "[card]");
         check("card 4242-4242 4242-4242 used", "[card]");
         check("jenny.rosen@example.com", "[email]");
@@ -161,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_is_shown() {
+    fn ordinary_samples_are_shown() {
         for text in [
             "gold",
             "4242424242424241",

@@ -98,7 +98,7 @@ fn depth_keys_and_samples_are_bounded() {
 
 proptest! {
     #[test]
-    fn any_split_gives_the_same_catalogue(
+    fn the_catalogue_does_not_depend_on_batching(
         objects in proptest::collection::vec(
             (0..4_usize, proptest::collection::btree_map("[a-c]{1,2}", "[a-c1-3{}\":,]{0,6}|\\{\"a\":[1-3]\\}", 0..4), 0..50_i64),
             0..40,

@@ -19,7 +19,7 @@ pub struct NamedKey {
 
 impl NamedKey {
     /// The path as the catalogue writes it, with `[]` for each index of an array.
-    pub(super) fn catalogued(&self) -> String {
+    pub(super) fn catalogue_path(&self) -> String {
         let mut path = String::with_capacity(self.key.len());
         for (index, segment) in self.key.split('.').enumerate() {
             if index > 0 && is_index(segment) {
@@ -45,14 +45,14 @@ pub(super) fn describe(named: &NamedKey, known: &[(ObjectType, String)]) -> Opti
             .filter(move |(of, _)| *of == object_type)
             .map(|(_, path)| path.as_str())
     };
-    if of(named.object_type).count() >= MAX_KEYS || is_among(&named.key, of(named.object_type)) {
+    if of(named.object_type).count() >= MAX_KEYS || is_listed(&named.key, of(named.object_type)) {
         return None;
     }
     let (object_type, key) = (named.object_type.as_str(), &named.key);
     let elsewhere = ObjectType::ALL
         .into_iter()
-        .find(|other| *other != named.object_type && is_among(key, of(*other)));
-    let hint = match (nearest(key, of(named.object_type)), elsewhere) {
+        .find(|other| *other != named.object_type && is_listed(key, of(*other)));
+    let hint = match (closest_match(key, of(named.object_type)), elsewhere) {
         (Some(near), _) => format!(" Did you mean `{near}`?"),
         (None, Some(other)) => format!(" A {} has it.", other.as_str()),
         (None, None) => String::new(),
@@ -63,20 +63,20 @@ pub(super) fn describe(named: &NamedKey, known: &[(ObjectType, String)]) -> Opti
 }
 
 /// Whether the key is one of these paths or leads to one of them, whatever arrays are on the way.
-fn is_among<'a>(key: &str, mut paths: impl Iterator<Item = &'a str>) -> bool {
-    let json_path = whole_key(key);
-    let key = names(key);
-    paths.any(|path| path.starts_with(&json_path) || names(path).starts_with(&key))
+fn is_listed<'a>(key: &str, mut paths: impl Iterator<Item = &'a str>) -> bool {
+    let json_path = quoted_key(key);
+    let key = name_parts(key);
+    paths.any(|path| path.starts_with(&json_path) || name_parts(path).starts_with(&key))
 }
 
 /// How the catalogue begins the path of a key that a dotted path could not name, such as `order.3`.
-fn whole_key(key: &str) -> String {
+fn quoted_key(key: &str) -> String {
     let escaped = key.replace('\\', "\\\\").replace('\'', "\\'");
     format!("$['{escaped}']")
 }
 
-/// The parts of a path that are no places in arrays.
-fn names(path: &str) -> Vec<&str> {
+/// The parts of a path that are no array indexes.
+fn name_parts(path: &str) -> Vec<&str> {
     path.split('.')
         .map(|segment| segment.trim_end_matches("[]"))
         .filter(|segment| !is_index(segment))
@@ -88,13 +88,13 @@ fn is_index(segment: &str) -> bool {
 }
 
 /// How alike two keys are that are taken for each other, from 0 to 1.
-const ALIKE: f64 = 0.85;
+const MIN_SIMILARITY: f64 = 0.85;
 
-fn nearest<'a>(key: &str, paths: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+fn closest_match<'a>(key: &str, paths: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let folded = key.to_lowercase();
     paths
         .map(|path| (strsim::jaro_winkler(&folded, &path.to_lowercase()), path))
-        .filter(|(likeness, _)| *likeness >= ALIKE)
+        .filter(|(likeness, _)| *likeness >= MIN_SIMILARITY)
         .max_by(|one, other| one.0.total_cmp(&other.0))
         .map(|(_, path)| path)
 }
@@ -103,7 +103,7 @@ fn nearest<'a>(key: &str, paths: impl Iterator<Item = &'a str>) -> Option<&'a st
 mod tests {
     use super::*;
 
-    fn note(key: &str) -> Option<String> {
+    fn record(key: &str) -> Option<String> {
         let known = [
             (ObjectType::Charge, "tier"),
             (ObjectType::Charge, "order"),
@@ -130,7 +130,7 @@ mod tests {
         ] {
             let start =
                 format!("No stored charge of this connection has the metadata key `{key}`.");
-            assert_eq!(note(key), Some(format!("{start}{rest}")));
+            assert_eq!(record(key), Some(format!("{start}{rest}")));
         }
     }
 
@@ -144,7 +144,7 @@ mod tests {
             "order.items[].sku",
             "order.3",
         ] {
-            assert_eq!(note(key), None, "{key}");
+            assert_eq!(record(key), None, "{key}");
         }
     }
 
@@ -166,6 +166,6 @@ mod tests {
             object_type: ObjectType::Charge,
             key: "order.items.12.sku".to_owned(),
         };
-        assert_eq!(named.catalogued(), "order.items[].sku");
+        assert_eq!(named.catalogue_path(), "order.items[].sku");
     }
 }

@@ -1,11 +1,11 @@
 //! A charge and the revenue rows it is stored as: what counts, how much, and on which day.
 //!
 //! Everything a figure means is decided in [`Figures::of`]; the database only adds up. Pure: the same
-//! charge with the same ingredients ([`Ingredients`]) gives the same rows, whichever job read it. One row is one
+//! charge with the same inputs ([`RowInputs`]) gives the same rows, whichever job read it. One row is one
 //! charge line; a charge whose invoice or checkout session is not known has one line, which is the charge
 //! itself.
 
-pub mod outside;
+pub mod out_of_range;
 pub mod queries;
 mod rows;
 pub mod upsert;
@@ -15,9 +15,8 @@ use serde_json::{Map, Value};
 
 use crate::money::Currency;
 
-pub use rows::{Ingredients, RevenueRow};
+pub use rows::{RevenueRow, RowInputs};
 
-/// Metadata as stored.
 pub type Metadata = Map<String, Value>;
 
 /// Stripe's word for a charge that went through.
@@ -30,11 +29,9 @@ pub struct Charge {
     pub charge_id: String,
     /// To the second.
     pub created_at: DateTime<Utc>,
-    /// Of all its amounts.
     pub currency: Currency,
     /// `succeeded`, `pending`, `failed`, or a later invention.
     pub status: String,
-    /// Whether it was captured.
     pub captured: bool,
     /// Whether real money moved.
     pub livemode: bool,
@@ -42,7 +39,6 @@ pub struct Charge {
     pub amount: i64,
     /// What it adds to revenue before rules.
     pub figures: Figures,
-    /// Who paid.
     pub customer_id: Option<String>,
     /// The customer's present metadata; empty when deleted, unknown or none.
     pub customer_metadata: Metadata,
@@ -52,22 +48,18 @@ pub struct Charge {
     pub payment_intent_id: Option<String>,
     /// The invoice that the charge itself names, as versions up to 2025-02-24.acacia show it.
     pub named_invoice_id: Option<String>,
-    /// Free text.
     pub description: Option<String>,
     /// The card's country, else the billing address's.
     pub country: Option<String>,
     /// `card`, `sepa_debit`, …
     pub payment_method: Option<String>,
-    /// Whether it was ever disputed.
     pub disputed: bool,
-    /// Present metadata.
     pub metadata: Metadata,
 }
 
 /// What a charge adds to revenue before rules, minor units.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Figures {
-    /// What was captured.
     pub gross: i64,
     /// What went back; never more than gross.
     pub refunded: i64,
@@ -76,9 +68,7 @@ pub struct Figures {
 /// What Stripe says of a charge's money, minor units.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Amounts {
-    /// What was asked for.
     pub amount: i64,
-    /// What was captured.
     pub captured: i64,
     /// What Stripe calls refunded; after a partial capture the released rest is usually part of it.
     pub refunded: i64,
@@ -93,7 +83,7 @@ impl Figures {
     /// After a partial capture Stripe reports the released rest as refunded; it never was money. A hold that was
     /// never captured, or lapsed, adds nothing, though Stripe marks the latter refunded.
     pub fn of(status: &str, captured: bool, amounts: Amounts) -> Self {
-        if !eligible(status, captured) {
+        if !is_countable(status, captured) {
             return Self::default();
         }
         let gross = amounts.captured;
@@ -111,7 +101,7 @@ impl Figures {
 }
 
 /// Whether a charge counts when no rule excludes it.
-fn eligible(status: &str, captured: bool) -> bool {
+fn is_countable(status: &str, captured: bool) -> bool {
     status == SUCCEEDED && captured
 }
 
@@ -120,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn figures_are_what_the_page_on_meaning_says() {
+    fn figures_follow_the_documented_definition() {
         let whole = Amounts {
             amount: 1000,
             captured: 1000,

@@ -1,4 +1,4 @@
-//! Revenue rows that are stored: which ones something concerns, and changing, dating anew or removing them.
+//! Revenue rows that are stored: which ones something concerns, and changing, redating or removing them.
 //!
 //! Whatever changes a row notes its day as stale in the same statement, for the reason that [`super::upsert`]
 //! gives. Deliberately absent: writing the rows of charges (`upsert`), and removing a connection
@@ -11,16 +11,16 @@ use sqlx::{PgConnection, QueryBuilder};
 
 use super::{Charge, Figures, Metadata};
 use crate::catalogue::queries::columns_of;
-use crate::catalogue::{CatalogObject, ObjectType};
+use crate::catalogue::{ObjectType, ReferencedObject};
 use crate::connection::OffsetSpan;
 use crate::db::Error;
 use crate::money::Currency;
-use crate::purchase::queries::Touched;
+use crate::purchase::queries::AffectedPayments;
 use crate::sync::Span;
 use crate::tenant::OrganizationId;
 
 /// Which of these products, prices or customers stored rows refer to.
-pub async fn referred(
+pub async fn referenced_ids(
     conn: &mut PgConnection,
     organization: &OrganizationId,
     connection_id: &str,
@@ -62,14 +62,14 @@ pub async fn any_stored(
 
 /// The stored charges that these payments and purchases concern, or that have these ids, as they were
 /// when they were last read.
-pub async fn concerned(
+pub async fn charges_affected_by(
     conn: &mut PgConnection,
     organization: &OrganizationId,
     connection_id: &str,
-    touched: &Touched,
+    affected: &AffectedPayments,
     charge_ids: &[String],
 ) -> Result<Vec<Charge>, Error> {
-    let concerned = sqlx::query_scalar!(
+    let affected_charges = sqlx::query_scalar!(
         r#"SELECT charge_id AS "charge_id!" FROM stripe_revenue_data
            WHERE organization_id = $1 AND connection_id = $2 AND payment_intent_id = ANY($3)
            UNION
@@ -83,8 +83,8 @@ pub async fn concerned(
            WHERE organization_id = $1 AND connection_id = $2 AND charge_id = ANY($5)"#,
         organization.as_str(),
         connection_id,
-        &touched.payments,
-        &touched.purchases,
+        &affected.payments,
+        &affected.purchases,
         charge_ids,
     )
     .fetch_all(&mut *conn)
@@ -103,7 +103,7 @@ pub async fn concerned(
            WHERE organization_id = $1 AND connection_id = $2 AND stored.charge_id = ANY($3) AND line_no = 0"#,
         organization.as_str(),
         connection_id,
-        &concerned,
+        &affected_charges,
     )
     .fetch_all(conn)
     .await?;
@@ -134,7 +134,7 @@ pub async fn concerned(
 }
 
 /// When those of these charges were made that are stored.
-pub async fn created_of(
+pub async fn creation_times(
     conn: &mut PgConnection,
     organization: &OrganizationId,
     connection_id: &str,
@@ -224,7 +224,7 @@ pub async fn set_metadata(
     organization: &OrganizationId,
     connection_id: &str,
     object_type: ObjectType,
-    objects: &[&CatalogObject],
+    objects: &[&ReferencedObject],
 ) -> Result<Vec<String>, Error> {
     let Some((id, metadata)) = columns_of(object_type) else {
         return Ok(Vec::new());
@@ -369,7 +369,7 @@ pub async fn remove_before(
     Ok(removed)
 }
 
-/// Marks days as stale: their aggregates are to be made anew.
+/// Marks days as stale: their aggregates are to be rebuilt.
 pub async fn mark_stale(
     conn: &mut PgConnection,
     organization: &OrganizationId,

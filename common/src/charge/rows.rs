@@ -16,7 +16,7 @@ use crate::purchase::{Purchase, PurchaseKind, PurchaseLine, allocate};
 
 /// What rows are made of besides their charges, as far as it is known.
 #[derive(Debug, Clone, Default)]
-pub struct Ingredients {
+pub struct RowInputs {
     purchases: Vec<Purchase>,
     by_payment: HashMap<String, Vec<usize>>,
     by_id: HashMap<String, usize>,
@@ -24,7 +24,7 @@ pub struct Ingredients {
     dispute_status: HashMap<String, String>,
 }
 
-impl Ingredients {
+impl RowInputs {
     /// Adds purchases; one may come several times, once for each of its payments.
     pub fn add_purchases(&mut self, purchases: Vec<Purchase>) {
         for purchase in purchases {
@@ -105,18 +105,13 @@ impl Ingredients {
 
 impl Charge {
     /// The rows of the charge, dated `date`, and kept out by `rules` where they say so.
-    pub fn rows(
-        &self,
-        date: NaiveDate,
-        rules: &RuleSet,
-        ingredients: &Ingredients,
-    ) -> Vec<RevenueRow> {
-        let purchases = ingredients.purchases_of(self);
+    pub fn rows(&self, date: NaiveDate, rules: &RuleSet, inputs: &RowInputs) -> Vec<RevenueRow> {
+        let purchases = inputs.purchases_of(self);
         let id_of = |kind: PurchaseKind| {
             let mut of_kind = purchases.iter().filter(|purchase| purchase.kind == kind);
             of_kind.next().map(|purchase| purchase.purchase_id.clone())
         };
-        let dispute_status = ingredients.dispute_status.get(&self.charge_id);
+        let dispute_status = inputs.dispute_status.get(&self.charge_id);
         let mut charge = self.clone();
         // A dispute may be read after the charge that it is about.
         charge.disputed |= dispute_status.is_some();
@@ -138,11 +133,11 @@ impl Charge {
             price_metadata: Metadata::new(),
             excluded_by: None,
         };
-        let lines = ingredients.lines_of(self);
+        let lines = inputs.lines_of(self);
         let mut rows = if lines.is_empty() {
             vec![whole]
         } else {
-            split(&whole, lines, ingredients)
+            split(&whole, lines, inputs)
         };
         let views: Vec<RowView<'_>> = rows.iter().map(RevenueRow::view).collect();
         let excluded_by = rules.decide(&views);
@@ -154,7 +149,7 @@ impl Charge {
 }
 
 /// One row for each line, with its share of each of the charge's amounts.
-fn split(whole: &RevenueRow, lines: &[PurchaseLine], ingredients: &Ingredients) -> Vec<RevenueRow> {
+fn split(whole: &RevenueRow, lines: &[PurchaseLine], inputs: &RowInputs) -> Vec<RevenueRow> {
     let amounts = allocate(whole.amount, lines);
     let gross = allocate(whole.gross, lines);
     let refunded = allocate(whole.refunded, lines);
@@ -171,16 +166,14 @@ fn split(whole: &RevenueRow, lines: &[PurchaseLine], ingredients: &Ingredients) 
                 units: line.units(),
                 product_id: line.product_id.clone(),
                 price_id: line.price_id.clone(),
-                product_metadata: ingredients
-                    .metadata_of(ObjectType::Product, line.product_id.as_ref()),
-                price_metadata: ingredients.metadata_of(ObjectType::Price, line.price_id.as_ref()),
+                product_metadata: inputs.metadata_of(ObjectType::Product, line.product_id.as_ref()),
+                price_metadata: inputs.metadata_of(ObjectType::Price, line.price_id.as_ref()),
                 ..whole.clone()
             },
         )
         .collect()
 }
 
-/// One charge line as stored.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RevenueRow {
     /// The charge it is a line of.
@@ -197,7 +190,6 @@ pub struct RevenueRow {
     pub gross: i64,
     /// The line's share of what went back, minor units.
     pub refunded: i64,
-    /// The line's quantity.
     pub units: i64,
     /// `prod_…`
     pub product_id: Option<String>,
@@ -209,9 +201,7 @@ pub struct RevenueRow {
     pub checkout_session_id: Option<String>,
     /// Of the newest dispute.
     pub dispute_status: Option<String>,
-    /// The product's present metadata.
     pub product_metadata: Metadata,
-    /// The price's present metadata.
     pub price_metadata: Metadata,
     /// The rule that keeps the charge out.
     pub excluded_by: Option<Uuid>,

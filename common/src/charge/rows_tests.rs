@@ -52,9 +52,9 @@ fn purchase(kind: PurchaseKind, lines: Vec<PurchaseLine>) -> Purchase {
 }
 
 fn rows(charge: &Charge, purchases: Vec<Purchase>) -> Vec<RevenueRow> {
-    let mut ingredients = Ingredients::default();
-    ingredients.add_purchases(purchases);
-    charge.rows(NaiveDate::MIN, &RuleSet::default(), &ingredients)
+    let mut inputs = RowInputs::default();
+    inputs.add_purchases(purchases);
+    charge.rows(NaiveDate::MIN, &RuleSet::default(), &inputs)
 }
 
 proptest! {

@@ -19,14 +19,13 @@ use crate::tenant::OrganizationId;
 
 /// What [`upsert`] did.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub struct Written {
+pub struct UpsertResult {
     /// The rows that were new or differed from what was stored.
     pub changed: Vec<ChangedRow>,
     /// Stored rows of lines that their charges have no more; they went.
-    pub surplus: i64,
+    pub removed: i64,
 }
 
-/// A row that was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ChangedRow {
     /// Its place among the rows that were given.
@@ -126,18 +125,18 @@ pub async fn upsert(
     organization: &OrganizationId,
     connection_id: &str,
     rows: &[RevenueRow],
-) -> Result<Written, Error> {
+) -> Result<UpsertResult, Error> {
     if rows.is_empty() {
-        return Ok(Written::default());
+        return Ok(UpsertResult::default());
     }
     let mut columns = Columns::default();
-    let mut places: HashMap<(&str, i32), usize> = HashMap::with_capacity(rows.len());
+    let mut index_by_line: HashMap<(&str, i32), usize> = HashMap::with_capacity(rows.len());
     let mut lines: BTreeMap<&str, i32> = BTreeMap::new();
     for (at, row) in rows.iter().enumerate() {
         let charge_id = row.charge.charge_id.as_str();
         let count = lines.entry(charge_id).or_default();
         *count = (*count).max(row.line_no + 1);
-        places.insert((charge_id, row.line_no), at);
+        index_by_line.insert((charge_id, row.line_no), at);
         columns.push(row);
     }
     let written = sqlx::query!(
@@ -253,10 +252,10 @@ pub async fn upsert(
     )
     .fetch_all(&mut *conn)
     .await?;
-    let mut result = Written::default();
+    let mut result = UpsertResult::default();
     for row in written {
         let Some((&(charge_id, line_no), &at)) =
-            places.get_key_value(&(row.charge_id.as_str(), row.line_no))
+            index_by_line.get_key_value(&(row.charge_id.as_str(), row.line_no))
         else {
             continue;
         };
@@ -272,13 +271,13 @@ pub async fn upsert(
         });
     }
     if !lines.is_empty() {
-        result.surplus = remove_surplus(conn, organization, connection_id, lines).await?;
+        result.removed = remove_obsolete_lines(conn, organization, connection_id, lines).await?;
     }
     Ok(result)
 }
 
 /// Removes the rows of lines that charges have no more; how many went.
-async fn remove_surplus(
+async fn remove_obsolete_lines(
     conn: &mut PgConnection,
     organization: &OrganizationId,
     connection_id: &str,

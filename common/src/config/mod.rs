@@ -3,7 +3,7 @@
 //! Two steps, because a command-line parser stops at the first thing it dislikes and a person who
 //! sets up a server wants the whole list. First `clap` takes flags and variables as plain text and
 //! shows them, with their defaults, in `--help`; these are the `…Args` sections. Then each section's
-//! `check` turns text into a `…Config`, adding a [`Problem`] for each setting that is wrong or
+//! `check` turns text into a `…Config`, adding a [`SettingError`] for each setting that is wrong or
 //! missing. A program reads only the sections it needs, so it never holds another's secrets.
 //!
 //! An empty variable counts as unset, as deployment tools often pass one for "not given". Secrets
@@ -27,14 +27,14 @@ pub use sections::{
 
 /// One setting that is wrong or missing, as a sentence that names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem {
+pub struct SettingError {
     /// The environment variable's name.
     pub setting: &'static str,
     /// What is wrong with it, to be read after the name.
     pub complaint: String,
 }
 
-impl fmt::Display for Problem {
+impl fmt::Display for SettingError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}.", self.setting, self.complaint)
     }
@@ -42,14 +42,13 @@ impl fmt::Display for Problem {
 
 /// Collects what is wrong, so that all of it is reported together.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Problems(Vec<Problem>);
+pub struct SettingErrors(Vec<SettingError>);
 
-/// Settings were wrong or missing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}", problem_list(.0))]
-pub struct Error(Vec<Problem>);
+pub struct Error(Vec<SettingError>);
 
-fn problem_list(problems: &[Problem]) -> String {
+fn problem_list(problems: &[SettingError]) -> String {
     let heading = match problems.len() {
         1 => "a setting is wrong or missing".to_owned(),
         count => format!("{count} settings are wrong or missing"),
@@ -61,15 +60,15 @@ fn problem_list(problems: &[Problem]) -> String {
 
 impl Error {
     /// Every problem found, in the order of `--help`.
-    pub fn problems(&self) -> &[Problem] {
+    pub fn problems(&self) -> &[SettingError] {
         &self.0
     }
 }
 
-impl Problems {
+impl SettingErrors {
     /// Adds a complaint about a setting; it is read after the setting's name, without a full stop.
     pub fn add(&mut self, setting: &'static str, complaint: impl Into<String>) {
-        self.0.push(Problem {
+        self.0.push(SettingError {
             setting,
             complaint: complaint.into(),
         });
@@ -100,7 +99,7 @@ pub fn parse<T: FromStr>(
     setting: &'static str,
     text: &str,
     expected: &str,
-    problems: &mut Problems,
+    problems: &mut SettingErrors,
 ) -> Option<T> {
     let parsed = text.trim().parse().ok();
     if parsed.is_none() {
@@ -114,7 +113,7 @@ pub fn parse_number(
     setting: &'static str,
     text: &str,
     (min, max): (u32, u32),
-    problems: &mut Problems,
+    problems: &mut SettingErrors,
 ) -> Option<u32> {
     let number = text
         .trim()
@@ -134,7 +133,7 @@ pub fn parse_number(
 pub fn parse_bind(
     setting: &'static str,
     text: &str,
-    problems: &mut Problems,
+    problems: &mut SettingErrors,
 ) -> Option<SocketAddr> {
     let text = text.trim().replacen("localhost:", "127.0.0.1:", 1);
     parse(
@@ -161,7 +160,7 @@ pub fn secret(
     names: (&'static str, &'static str),
     value: Option<SecretString>,
     file: Option<&Path>,
-    problems: &mut Problems,
+    problems: &mut SettingErrors,
 ) -> Option<Option<SecretString>> {
     let value = value.filter(|value| !value.expose_secret().trim().is_empty());
     let file = file.filter(|file| !file.as_os_str().is_empty());

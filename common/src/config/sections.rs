@@ -10,7 +10,7 @@ use clap::Args;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
-use super::{Problems, or_default, parse, parse_number, secret};
+use super::{SettingErrors, or_default, parse, parse_number, secret};
 use crate::credential::Keyring;
 
 /// Where the database is.
@@ -24,7 +24,6 @@ pub struct DatabaseArgs {
     pub database_url_file: Option<PathBuf>,
 }
 
-/// Where the database is, checked.
 #[derive(Debug, Clone)]
 pub struct DatabaseConfig {
     /// The connection URL, which may hold a password.
@@ -33,7 +32,7 @@ pub struct DatabaseConfig {
 
 impl DatabaseArgs {
     /// The checked section; a missing URL is a problem.
-    pub fn check(self, problems: &mut Problems) -> Option<DatabaseConfig> {
+    pub fn check(self, problems: &mut SettingErrors) -> Option<DatabaseConfig> {
         let checked = self.check_optional(problems)?;
         if checked.is_none() {
             problems.add(
@@ -45,7 +44,7 @@ impl DatabaseArgs {
     }
 
     /// The checked section, or nothing when no URL is given; the outer `None` means a problem.
-    pub fn check_optional(self, problems: &mut Problems) -> Option<Option<DatabaseConfig>> {
+    pub fn check_optional(self, problems: &mut SettingErrors) -> Option<Option<DatabaseConfig>> {
         let names = ("DATABASE_URL", "DATABASE_URL_FILE");
         let file = self.database_url_file.as_deref();
         let Some(database_url) = secret(names, self.database_url, file, problems)? else {
@@ -95,8 +94,7 @@ impl Default for BrokerConfig {
 }
 
 impl BrokerArgs {
-    /// The checked section.
-    pub fn check(self, problems: &mut Problems) -> Option<BrokerConfig> {
+    pub fn check(self, problems: &mut SettingErrors) -> Option<BrokerConfig> {
         let names = ("AMQP_URL", "AMQP_URL_FILE");
         let amqp_url = secret(
             names,
@@ -145,7 +143,7 @@ pub struct EncryptionConfig {
 
 impl EncryptionArgs {
     /// The checked section; missing keys are a problem.
-    pub fn check(self, problems: &mut Problems) -> Option<EncryptionConfig> {
+    pub fn check(self, problems: &mut SettingErrors) -> Option<EncryptionConfig> {
         let checked = self.check_optional(problems)?;
         if checked.is_none() {
             problems.add(
@@ -157,7 +155,7 @@ impl EncryptionArgs {
     }
 
     /// The checked section, or nothing when no keys are given; the outer `None` means a problem.
-    pub fn check_optional(self, problems: &mut Problems) -> Option<Option<EncryptionConfig>> {
+    pub fn check_optional(self, problems: &mut SettingErrors) -> Option<Option<EncryptionConfig>> {
         let names = ("ENCRYPTION_KEYS", "ENCRYPTION_KEYS_FILE");
         let file = self.encryption_keys_file.as_deref();
         let Some(encryption_keys) = secret(names, self.encryption_keys, file, problems)? else {
@@ -241,8 +239,7 @@ pub struct StripeConfig {
 }
 
 impl StripeArgs {
-    /// The checked section.
-    pub fn check(self, problems: &mut Problems) -> Option<StripeConfig> {
+    pub fn check(self, problems: &mut SettingErrors) -> Option<StripeConfig> {
         let base = stripe_base(&self.stripe_api_base, problems);
         let mut rate = |setting, text: &str, default| {
             let number = parse_number(setting, or_default(text, default), (1, 10_000), problems);
@@ -265,7 +262,7 @@ impl StripeArgs {
     }
 }
 
-fn stripe_base(text: &str, problems: &mut Problems) -> Option<Url> {
+fn stripe_base(text: &str, problems: &mut SettingErrors) -> Option<Url> {
     let setting = "STRIPE_API_BASE";
     let text = or_default(text, "https://api.stripe.com");
     let expected = "a URL such as https://api.stripe.com";
@@ -312,8 +309,7 @@ pub struct JobConfig {
 }
 
 impl JobArgs {
-    /// The checked section.
-    pub fn check(self, problems: &mut Problems) -> Option<JobConfig> {
+    pub fn check(self, problems: &mut SettingErrors) -> Option<JobConfig> {
         let lease = or_default(&self.job_lease_seconds, "30");
         let lease = parse_number("JOB_LEASE_SECONDS", lease, (1, 3600), problems);
         let slots = or_default(&self.consumer_concurrency, "8");
@@ -344,7 +340,6 @@ pub struct LogArgs {
 /// The form of a log line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
-    /// For people.
     Pretty,
     /// One JSON object a line.
     Json,
@@ -369,8 +364,7 @@ impl Default for LogConfig {
 }
 
 impl LogArgs {
-    /// The checked section.
-    pub fn check(self, problems: &mut Problems) -> Option<LogConfig> {
+    pub fn check(self, problems: &mut SettingErrors) -> Option<LogConfig> {
         let format = match self.log_format.as_deref().map(str::trim) {
             None | Some("") => Some(None),
             Some("pretty") => Some(Some(LogFormat::Pretty)),

@@ -24,9 +24,9 @@ fn database_args(url: Option<&str>) -> DatabaseArgs {
 
 #[test]
 fn empty_settings_have_the_documented_defaults() {
-    let mut problems = Problems::default();
+    let mut problems = SettingErrors::default();
     let config = stripe_args().check(&mut problems).unwrap();
-    assert_eq!(problems, Problems::default());
+    assert_eq!(problems, SettingErrors::default());
     assert_eq!(config.stripe_api_base.as_str(), "https://api.stripe.com/");
     assert_eq!(config.stripe_rate_live.get(), 100);
     assert_eq!(config.stripe_rate_test.get(), 25);
@@ -36,8 +36,8 @@ fn empty_settings_have_the_documented_defaults() {
 }
 
 #[test]
-fn every_wrong_setting_is_named_at_once() {
-    let mut problems = Problems::default();
+fn all_invalid_settings_are_reported_at_once() {
+    let mut problems = SettingErrors::default();
     assert!(database_args(None).check(&mut problems).is_none());
     let stripe = StripeArgs {
         stripe_api_base: "https://api.stripe.com/v1/".to_owned(),
@@ -84,7 +84,7 @@ fn every_wrong_setting_is_named_at_once() {
 
 #[test]
 fn no_secret_is_shown() {
-    let mut problems = Problems::default();
+    let mut problems = SettingErrors::default();
     let database = database_args(Some("mysql://user:hunter2@db/x"));
     assert!(!format!("{database:?}").contains("hunter2"));
     assert!(database.check(&mut problems).is_none());
@@ -111,7 +111,7 @@ fn a_secret_may_come_from_a_file_but_not_from_both() {
         database_url: None,
         database_url_file: Some(path.clone()),
     };
-    let mut problems = Problems::default();
+    let mut problems = SettingErrors::default();
     let config = from_file.clone().check(&mut problems).unwrap();
     assert_eq!(
         config.database_url.expose_secret(),
@@ -146,7 +146,7 @@ fn addresses_to_listen_on() {
         ("8080", None),
         ("example.com:80", None),
     ] {
-        let mut problems = Problems::default();
+        let mut problems = SettingErrors::default();
         let bind = parse_bind("API_BIND", text, &mut problems);
         assert_eq!(bind.map(|bind| bind.to_string()).as_deref(), expected);
         assert_eq!(

@@ -14,14 +14,14 @@ use utoipa::ToSchema;
 
 use crate::tenant::OrganizationId;
 
-/// Days of history that a connection covers unless told otherwise.
+/// Days of history that a connection covers by default.
 pub const DEFAULT_LOOKBACK_DAYS: i32 = 30;
 /// The longest history that can be asked for, in days.
 pub const MAX_LOOKBACK_DAYS: i32 = 3650;
 /// The smallest share of Stripe's limits that a connection may be given. At Stripe's default of 25 requests
 /// a second for one endpoint it leaves one request in four seconds: slow, and still a sync that ends.
-pub const LEAST_RATE_SHARE: f64 = 0.01;
-/// Minutes between two scheduled jobs unless told otherwise.
+pub const MIN_RATE_SHARE: f64 = 0.01;
+/// Minutes between two scheduled jobs by default.
 pub const DEFAULT_SYNC_INTERVAL_MINUTES: i32 = 15;
 
 /// The id of the connection of an organization to a Stripe account.
@@ -47,7 +47,7 @@ pub struct Permission {
 /// A problem that stops a connection until someone fixes it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(as = ConnectionProblem)]
-pub struct Problem {
+pub struct ConnectionProblem {
     /// Stable code: `stripe_key_invalid`, `stripe_permission_missing` or `credential_unreadable`.
     pub code: String,
     /// What is wrong and how to fix it.
@@ -78,7 +78,6 @@ pub struct Warning {
 pub struct Failing {
     /// When the first of them failed.
     pub since: DateTime<Utc>,
-    /// How many failed.
     pub count: i64,
     /// The last one's error code.
     pub code: String,
@@ -134,12 +133,12 @@ impl Warning {
         }
     }
 
-    /// Rows that the daily listing found to differ from what events had told.
+    /// Rows that the daily listing found to differ from what events had shown.
     pub fn events_missed(rows: i64) -> Self {
         Self {
             code: Self::EVENTS_MISSED.to_owned(),
             resource: "events".to_owned(),
-            detail: "Listing the last days again found rows that no event had told of; they were put right. \
+            detail: "Reconciliation of the last days found rows that no event had reported; they were repaired. \
                      Changes of older charges whose events are missing arrive with the next full sync."
                 .to_owned(),
             count: Some(rows),
@@ -171,10 +170,8 @@ impl Warning {
     }
 }
 
-/// A connection as stored.
 #[derive(Debug, Clone)]
 pub struct Connection {
-    /// Whose it is.
     pub organization_id: OrganizationId,
     /// `{org}-stripe-{account}`.
     pub connection_id: String,
@@ -182,7 +179,6 @@ pub struct Connection {
     pub stripe_account_id: String,
     /// Whether the key is a live-mode key.
     pub livemode: bool,
-    /// For people.
     pub name: Option<String>,
     /// In which charges are dated.
     pub timezone: Tz,
@@ -190,19 +186,16 @@ pub struct Connection {
     pub lookback_days: i32,
     /// No scheduled jobs.
     pub paused: bool,
-    /// Minutes between two scheduled jobs.
     pub sync_interval_minutes: i32,
-    /// The share of Stripe's limits that syncing may use, [`LEAST_RATE_SHARE`] to 1.
+    /// The share of Stripe's limits that syncing may use, [`MIN_RATE_SHARE`] to 1.
     pub rate_share: f64,
     /// As last probed.
     pub permissions: Vec<Permission>,
-    /// What stops it, if anything.
-    pub problem: Option<Problem>,
+    pub problem: Option<ConnectionProblem>,
     /// What is missing while the rest goes on.
     pub warnings: Vec<Warning>,
     /// When the key was handed over.
     pub created_at: DateTime<Utc>,
-    /// When it is due.
     pub next_sync_at: DateTime<Utc>,
 }
 
@@ -214,8 +207,8 @@ impl Connection {
 
     /// From where on invoices and checkout sessions give charges their lines: 35 days before the covered
     /// range, since they are older than their charges.
-    pub fn lines_from(&self) -> DateTime<Utc> {
-        self.covered_from() - LINES_REACH_BACK
+    pub fn purchases_from(&self) -> DateTime<Utc> {
+        self.covered_from() - PURCHASE_LOOKBACK
     }
 
     /// The day an instant belongs to.
@@ -225,7 +218,7 @@ impl Connection {
 }
 
 /// How much older than the covered range a purchase may be.
-const LINES_REACH_BACK: TimeDelta = TimeDelta::days(35);
+const PURCHASE_LOOKBACK: TimeDelta = TimeDelta::days(35);
 
 /// Local midnight of the day `lookback_days` before `connected_at`; where a clock change skips
 /// midnight, the first instant of that day.
@@ -322,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn coverage_begins_at_local_midnight() {
+    fn the_covered_range_begins_at_local_midnight() {
         for (connected, zone, days, from) in [
             ("2026-11-21T06:00:00Z", Tz::UTC, 30, "2026-10-22T00:00:00Z"),
             (

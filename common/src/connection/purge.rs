@@ -7,7 +7,7 @@
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, Postgres, QueryBuilder};
 
-use super::queries::{self, Deletable};
+use super::queries::{self, ConnectionToDelete};
 use crate::clock::new_id;
 use crate::credential;
 use crate::db::Error;
@@ -16,12 +16,12 @@ use crate::sync::{self, JobId, JobType, Trigger};
 use crate::tenant::OrganizationId;
 
 /// Begins to remove a connection, which the caller has locked: its credential goes, its jobs are cancelled, and a job is
-/// made that removes the rest. Where that had begun before, the job that is pending or running goes on with it, or a new
+/// made that removes the rest. Where that had begun before, the job that is pending or running continues it, or a new
 /// one when that job failed.
 pub async fn begin(
     conn: &mut PgConnection,
     organization: &OrganizationId,
-    connection: &Deletable,
+    connection: &ConnectionToDelete,
     now: DateTime<Utc>,
 ) -> Result<JobId, Error> {
     let connection_id = &connection.connection_id;
@@ -36,14 +36,14 @@ pub async fn begin(
         stripe_account_id: &connection.stripe_account_id,
         job_type: JobType::Delete,
         trigger: Trigger::Manual,
-        running_serves: true,
+        reuse_running: true,
     };
     let enqueued = sync::queries::enqueue(conn, organization, &job, now).await?;
     Ok(enqueued.job_id)
 }
 
 /// Removes up to `limit` rows of a connection that is being deleted; how many went.
-pub async fn rows(
+pub async fn delete_rows(
     conn: &mut PgConnection,
     organization: &OrganizationId,
     connection_id: &str,
@@ -64,7 +64,7 @@ pub async fn rows(
 }
 
 /// What is stored of a connection besides its rows.
-const DERIVED: [&str; 11] = [
+const DERIVED_TABLES: [&str; 11] = [
     "stripe_daily_aggregates",
     // After these, since removing them is a writing of them.
     "stripe_aggregate_versions",
@@ -79,13 +79,13 @@ const DERIVED: [&str; 11] = [
     "stripe_outside_charges",
 ];
 
-/// Removes all that was derived from a connection's rows or kept beside them.
-pub async fn derived(
+/// Removes all that was derived from a connection's rows or kept with them.
+pub async fn delete_derived(
     conn: &mut PgConnection,
     organization: &OrganizationId,
     connection_id: &str,
 ) -> Result<(), Error> {
-    for table in DERIVED {
+    for table in DERIVED_TABLES {
         let mut delete = QueryBuilder::<Postgres>::new("DELETE FROM ");
         delete
             .push(table)

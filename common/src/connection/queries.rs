@@ -7,7 +7,7 @@ use chrono_tz::Tz;
 use sqlx::PgConnection;
 use sqlx::types::Json;
 
-use super::{Connection, Failing, Permission, Problem, Warning};
+use super::{Connection, ConnectionProblem, Failing, Permission, Warning};
 use crate::db::{self, Error};
 use crate::tenant::OrganizationId;
 
@@ -46,7 +46,7 @@ impl TryFrom<ConnectionRow> for Connection {
         let problem = row
             .problem_code
             .zip(row.problem_since)
-            .map(|(code, since)| Problem {
+            .map(|(code, since)| ConnectionProblem {
                 code,
                 detail: row.problem_detail.unwrap_or_default(),
                 since,
@@ -167,22 +167,19 @@ pub async fn deleting(
 
 /// A connection that is to be deleted.
 #[derive(Debug, Clone)]
-pub struct Deletable {
-    /// The connection.
+pub struct ConnectionToDelete {
     pub connection_id: String,
-    /// Its Stripe account.
     pub stripe_account_id: String,
-    /// Whether its deletion has begun.
     pub deleting: bool,
 }
 
 /// Every connection of a tenant, those that are being deleted too, locked until the transaction ends.
-pub async fn all_for_update(
+pub async fn list_for_deletion(
     conn: &mut PgConnection,
     organization: &OrganizationId,
-) -> Result<Vec<Deletable>, Error> {
+) -> Result<Vec<ConnectionToDelete>, Error> {
     Ok(sqlx::query_as!(
-        Deletable,
+        ConnectionToDelete,
         r#"SELECT connection_id, stripe_account_id, deleting_at IS NOT NULL AS "deleting!"
            FROM platform_connections WHERE organization_id = $1 ORDER BY connection_id FOR UPDATE"#,
         organization.as_str()
@@ -219,7 +216,7 @@ pub async fn list(
 
 /// Adds the warnings that follow from other tables: jobs that keep failing, objects that are parked, and rows
 /// that events had missed. One statement for any number of connections of the tenant.
-pub async fn add_found_warnings(
+pub async fn add_derived_warnings(
     conn: &mut PgConnection,
     organization: &OrganizationId,
     connections: &mut [Connection],
@@ -348,7 +345,6 @@ pub async fn with_problem(
     .collect()
 }
 
-/// Clears a problem.
 pub async fn clear_problem(
     conn: &mut PgConnection,
     organization: &OrganizationId,

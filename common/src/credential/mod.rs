@@ -23,12 +23,11 @@ const NONCE_BYTES: usize = 12;
 const KEY_BYTES: usize = 32;
 
 /// The code of a connection's problem, and of its jobs' error, while no key opens its credential.
-pub const UNREADABLE: &str = "credential_unreadable";
+pub const CREDENTIAL_UNREADABLE: &str = "credential_unreadable";
 
 /// Why keys could not be read, or a credential not be sealed or opened.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum Error {
-    /// No key was given.
     #[error("no key is given")]
     NoKeys,
     /// A part is not `id:base64`.
@@ -37,24 +36,17 @@ pub enum Error {
         /// Its place in the list, from 1. The text itself may be secret.
         position: usize,
     },
-    /// An id is given twice.
     #[error("the key id `{id}` is given twice")]
-    DuplicateId {
-        /// The id.
-        id: String,
-    },
+    DuplicateId { id: String },
     /// A stored credential names a key that is not configured.
     #[error("no key `{id}` is configured")]
-    UnknownKey {
-        /// The id.
-        id: String,
-    },
+    UnknownKey { id: String },
     /// The stored bytes are no envelope.
     #[error("the stored credential is not an envelope of a known version")]
     Envelope,
     /// The bytes, or their place, were altered.
     #[error("the stored credential does not open at this place")]
-    Forged,
+    Tampered,
     /// What was sealed is no text.
     #[error("the credential is not UTF-8")]
     NotText,
@@ -62,15 +54,13 @@ pub enum Error {
 
 /// Where a credential belongs; it opens nowhere else.
 #[derive(Debug, Clone, Copy)]
-pub struct Place<'a> {
-    /// The tenant.
+pub struct CredentialBinding<'a> {
     pub organization: &'a OrganizationId,
-    /// The connection's id.
     pub connection_id: &'a str,
 }
 
-impl Place<'_> {
-    /// Length-prefixed, so that no two places share their bytes.
+impl CredentialBinding<'_> {
+    /// Length-prefixed, so that no two bindings share their bytes.
     fn associated_data(&self) -> Vec<u8> {
         let mut data = Vec::new();
         for part in [
@@ -85,10 +75,8 @@ impl Place<'_> {
     }
 }
 
-/// A sealed credential as stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sealed {
-    /// Which key sealed it.
     pub key_id: String,
     /// Version, key id, nonce, ciphertext and tag.
     pub envelope: Vec<u8>,
@@ -183,7 +171,7 @@ impl Keyring {
     }
 
     /// Seals a secret for one place.
-    pub fn seal(&self, secret: &str, place: Place<'_>) -> Result<Sealed, Error> {
+    pub fn seal(&self, secret: &str, binding: CredentialBinding<'_>) -> Result<Sealed, Error> {
         let key = &self.0[0];
         let nonce = clock::random_bytes::<NONCE_BYTES>();
         let ciphertext = key
@@ -192,10 +180,10 @@ impl Keyring {
                 &Nonce::from(nonce),
                 Payload {
                     msg: secret.as_bytes(),
-                    aad: &place.associated_data(),
+                    aad: &binding.associated_data(),
                 },
             )
-            .map_err(|_| Error::Forged)?;
+            .map_err(|_| Error::Tampered)?;
         let mut envelope = vec![ENVELOPE_VERSION, key.id.len() as u8];
         envelope.extend_from_slice(key.id.as_bytes());
         envelope.extend_from_slice(&nonce);
@@ -207,7 +195,11 @@ impl Keyring {
     }
 
     /// Opens what was sealed for this place.
-    pub fn open(&self, envelope: &[u8], place: Place<'_>) -> Result<SecretString, Error> {
+    pub fn open(
+        &self,
+        envelope: &[u8],
+        binding: CredentialBinding<'_>,
+    ) -> Result<SecretString, Error> {
         let [ENVELOPE_VERSION, id_length, rest @ ..] = envelope else {
             return Err(Error::Envelope);
         };
@@ -229,11 +221,11 @@ impl Keyring {
                 &Nonce::from(*nonce),
                 Payload {
                     msg: ciphertext,
-                    aad: &place.associated_data(),
+                    aad: &binding.associated_data(),
                 },
             )
             .map(Zeroizing::new)
-            .map_err(|_| Error::Forged)?;
+            .map_err(|_| Error::Tampered)?;
         let text = std::str::from_utf8(&opened).map_err(|_| Error::NotText)?;
         Ok(SecretString::from(text))
     }
@@ -270,28 +262,30 @@ mod tests {
     fn a_credential_opens_only_where_it_was_sealed() {
         let keys = keyring(&["k0"]);
         let (acme, other) = (organization("acme"), organization("other"));
-        let place = Place {
+        let binding = CredentialBinding {
             organization: &acme,
             connection_id: "acme-stripe-acct_1",
         };
-        let sealed = keys.seal("rk_live_secret", place).unwrap();
+        let sealed = keys.seal("rk_live_secret", binding).unwrap();
         assert_eq!(
-            keys.open(&sealed.envelope, place).unwrap().expose_secret(),
+            keys.open(&sealed.envelope, binding)
+                .unwrap()
+                .expose_secret(),
             "rk_live_secret"
         );
         for elsewhere in [
-            Place {
+            CredentialBinding {
                 organization: &other,
-                ..place
+                ..binding
             },
-            Place {
+            CredentialBinding {
                 connection_id: "acme-stripe-acct_2",
-                ..place
+                ..binding
             },
         ] {
             assert_eq!(
                 keys.open(&sealed.envelope, elsewhere).unwrap_err(),
-                Error::Forged
+                Error::Tampered
             );
         }
     }
@@ -300,32 +294,36 @@ mod tests {
     fn every_sealing_has_its_own_nonce() {
         let keys = keyring(&["k0"]);
         let acme = organization("acme");
-        let place = Place {
+        let binding = CredentialBinding {
             organization: &acme,
             connection_id: "c",
         };
         assert_ne!(
-            keys.seal("same", place).unwrap(),
-            keys.seal("same", place).unwrap()
+            keys.seal("same", binding).unwrap(),
+            keys.seal("same", binding).unwrap()
         );
     }
 
     #[test]
     fn older_keys_still_open_and_the_first_seals() {
         let acme = organization("acme");
-        let place = Place {
+        let binding = CredentialBinding {
             organization: &acme,
             connection_id: "c",
         };
         let old = Keyring::parse(&format!("k1:{}", STANDARD.encode([1; 32]))).unwrap();
-        let sealed = old.seal("secret", place).unwrap();
+        let sealed = old.seal("secret", binding).unwrap();
         let both = keyring(&["k0", "k1"]);
         assert_eq!(
-            both.open(&sealed.envelope, place).unwrap().expose_secret(),
+            both.open(&sealed.envelope, binding)
+                .unwrap()
+                .expose_secret(),
             "secret"
         );
-        assert_eq!(both.seal("secret", place).unwrap().key_id, "k0");
-        let unknown = keyring(&["k0"]).open(&sealed.envelope, place).unwrap_err();
+        assert_eq!(both.seal("secret", binding).unwrap().key_id, "k0");
+        let unknown = keyring(&["k0"])
+            .open(&sealed.envelope, binding)
+            .unwrap_err();
         assert_eq!(
             unknown,
             Error::UnknownKey {
@@ -335,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_of_the_same_id_are_told_apart_without_showing_them() {
+    fn fingerprints_distinguish_keys_of_one_id() {
         let key = |byte: u8| STANDARD.encode([byte; 32]);
         let announced = |text: String| Keyring::parse(&text).unwrap().announcement();
         let one = announced(format!("k:{}", key(1)));
@@ -345,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn wrong_keys_are_named_by_place_and_never_shown() {
+    fn invalid_keys_are_reported_by_position_only() {
         let good = STANDARD.encode([7; 32]);
         for (text, error) in [
             (String::new(), Error::NoKeys),
@@ -371,11 +369,11 @@ mod tests {
         fn any_altered_byte_is_noticed(secret in "\\PC{1,80}", at in any::<prop::sample::Index>(), flip in 1_u8..) {
             let keys = keyring(&["k0"]);
             let acme = organization("acme");
-            let place = Place { organization: &acme, connection_id: "c" };
-            let mut envelope = keys.seal(&secret, place).unwrap().envelope;
+            let binding = CredentialBinding { organization: &acme, connection_id: "c" };
+            let mut envelope = keys.seal(&secret, binding).unwrap().envelope;
             let index = at.index(envelope.len());
             envelope[index] ^= flip;
-            prop_assert!(keys.open(&envelope, place).is_err());
+            prop_assert!(keys.open(&envelope, binding).is_err());
         }
     }
 }

@@ -65,7 +65,7 @@ pub async fn delete(
 
 /// Locks and returns up to `limit` credentials of a tenant that another key than `key_id` sealed:
 /// `(connection id, envelope)`.
-pub async fn sealed_otherwise(
+pub async fn not_sealed_with(
     conn: &mut PgConnection,
     organization: &OrganizationId,
     key_id: &str,
@@ -89,9 +89,7 @@ pub async fn sealed_otherwise(
 /// A key under which credentials are stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyInUse {
-    /// Its id.
     pub key_id: String,
-    /// How many credentials it seals.
     pub credentials: i64,
     /// A few of them, to try the key on: organization and connection.
     pub samples: Vec<(OrganizationId, String)>,
@@ -169,7 +167,6 @@ pub async fn lock_keys(conn: &mut PgConnection, lock: KeyLock) -> Result<(), Err
     Ok(())
 }
 
-/// What a running program knows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProgramKeys {
     /// `api` or `consumer`.

@@ -1,7 +1,7 @@
 //! What the program's roles may do: the one description of grants, policies and row-level security.
 //!
 //! [`repair`] makes a database agree with it, and changes nothing where it agrees already, so that a running
-//! engine is not held up by a second `migrate`. [`lacking`] says what a program would miss. Both compare the
+//! engine is not held up by a second `migrate`. [`missing_access`] says what a program would miss. Both compare the
 //! description with the catalogue, statement by statement: a backup restores roles, grants and policies only
 //! as far as the roles were there before it, and never says so afterwards.
 //!
@@ -33,7 +33,7 @@ struct Grant {
     columns: &'static [&'static str],
 }
 
-const fn may(role: Role, privileges: &'static [&'static str]) -> Grant {
+const fn grant(role: Role, privileges: &'static [&'static str]) -> Grant {
     Grant {
         role,
         privileges,
@@ -55,19 +55,19 @@ struct Policy {
 
 /// How rows of a table are kept apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Rows {
+enum RowScope {
     /// Each belongs to one organization, whose setting shows it.
-    OfTenants,
+    Tenant,
     /// All belong to the engine; policies say who sees them.
-    OfEngine,
+    Engine,
     /// Not secrets, and not under row-level security.
-    Open,
+    Unrestricted,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Table {
     name: &'static str,
-    rows: Rows,
+    rows: RowScope,
     grants: &'static [Grant],
     policies: &'static [Policy],
 }
@@ -75,7 +75,7 @@ struct Table {
 const fn table(name: &'static str, grants: &'static [Grant]) -> Table {
     Table {
         name,
-        rows: Rows::OfTenants,
+        rows: RowScope::Tenant,
         grants,
         policies: &[],
     }
@@ -86,8 +86,8 @@ use Role::{Api, Consumer, Scheduler};
 const READ: &[&str] = &["SELECT"];
 const ALL: &[&str] = &["SELECT", "INSERT", "UPDATE", "DELETE"];
 
-const CONSUMER_ALONE: &[Grant] = &[may(Consumer, ALL)];
-const CONSUMER_WRITES_API_READS: &[Grant] = &[may(Api, READ), may(Consumer, ALL)];
+const CONSUMER_ONLY: &[Grant] = &[grant(Consumer, ALL)];
+const CONSUMER_WRITES_API_READS: &[Grant] = &[grant(Api, READ), grant(Consumer, ALL)];
 
 /// The roles see every tenant's rows of a table: work is found across tenants, and what it touches is then
 /// read and written under the tenant's setting.
@@ -105,22 +105,30 @@ const fn every_tenant(
     }
 }
 
-const SCHEDULER_FINDS: &[Policy] = &[every_tenant("SELECT", &[Scheduler], None)];
+const SCHEDULER_READS: &[Policy] = &[every_tenant("SELECT", &[Scheduler], None)];
 
 const TABLES: &[Table] = &[
     // By what is applied a program knows whether it may begin.
     Table {
-        rows: Rows::Open,
+        rows: RowScope::Unrestricted,
         ..table(
             "_sqlx_migrations",
-            &[may(Api, READ), may(Scheduler, READ), may(Consumer, READ)],
+            &[
+                grant(Api, READ),
+                grant(Scheduler, READ),
+                grant(Consumer, READ),
+            ],
         )
     },
     Table {
-        policies: SCHEDULER_FINDS,
+        policies: SCHEDULER_READS,
         ..table(
             "organizations",
-            &[may(Api, READ), may(Scheduler, READ), may(Consumer, READ)],
+            &[
+                grant(Api, READ),
+                grant(Scheduler, READ),
+                grant(Consumer, READ),
+            ],
         )
     },
     Table {
@@ -133,68 +141,68 @@ const TABLES: &[Table] = &[
                     'hex'::text)",
             check: None,
         }],
-        ..table("api_tokens", &[may(Api, READ)])
+        ..table("api_tokens", &[grant(Api, READ)])
     },
     Table {
         policies: &[every_tenant("ALL", &[Scheduler], Some("true"))],
         ..table(
             "platform_connections",
             &[
-                may(Api, &["SELECT", "INSERT", "UPDATE"]),
-                may(Scheduler, READ),
+                grant(Api, &["SELECT", "INSERT", "UPDATE"]),
+                grant(Scheduler, READ),
                 Grant {
                     role: Scheduler,
                     privileges: &["UPDATE"],
                     columns: &["next_sync_at"],
                 },
-                may(Consumer, &["SELECT", "UPDATE", "DELETE"]),
+                grant(Consumer, &["SELECT", "UPDATE", "DELETE"]),
             ],
         )
     },
     Table {
         // Which keys are in use, and for whom, but nothing that they seal.
-        policies: SCHEDULER_FINDS,
+        policies: SCHEDULER_READS,
         ..table(
             "connection_credentials",
             &[
-                may(Api, ALL),
+                grant(Api, ALL),
                 Grant {
                     role: Scheduler,
                     privileges: READ,
                     columns: &["organization_id", "connection_id", "key_id"],
                 },
-                may(Consumer, &["SELECT", "UPDATE", "DELETE"]),
+                grant(Consumer, &["SELECT", "UPDATE", "DELETE"]),
             ],
         )
     },
     table(
         "connector_filter_rules",
-        &[may(Api, ALL), may(Consumer, &["SELECT", "DELETE"])],
+        &[grant(Api, ALL), grant(Consumer, &["SELECT", "DELETE"])],
     ),
     Table {
         policies: &[every_tenant("ALL", &[Consumer, Scheduler], Some("true"))],
         ..table(
             "sync_jobs",
             &[
-                may(Api, &["SELECT", "INSERT", "UPDATE"]),
-                may(Scheduler, &["SELECT", "INSERT", "UPDATE"]),
-                may(Consumer, &["SELECT", "INSERT", "UPDATE"]),
+                grant(Api, &["SELECT", "INSERT", "UPDATE"]),
+                grant(Scheduler, &["SELECT", "INSERT", "UPDATE"]),
+                grant(Consumer, &["SELECT", "INSERT", "UPDATE"]),
             ],
         )
     },
     Table {
-        policies: SCHEDULER_FINDS,
+        policies: SCHEDULER_READS,
         ..table(
             "stripe_sync_state",
             &[
-                may(Api, &["SELECT", "INSERT"]),
+                grant(Api, &["SELECT", "INSERT"]),
                 // Whether a full job is due, and no figures.
                 Grant {
                     role: Scheduler,
                     privileges: READ,
                     columns: &["organization_id", "connection_id", "full_synced_at"],
                 },
-                may(Consumer, ALL),
+                grant(Consumer, ALL),
             ],
         )
     },
@@ -208,10 +216,10 @@ const TABLES: &[Table] = &[
     table("stripe_metadata_keys", CONSUMER_WRITES_API_READS),
     table("stripe_parked_objects", CONSUMER_WRITES_API_READS),
     table("stripe_outside_charges", CONSUMER_WRITES_API_READS),
-    table("stripe_purchases", CONSUMER_ALONE),
-    table("stripe_disputes", CONSUMER_ALONE),
+    table("stripe_purchases", CONSUMER_ONLY),
+    table("stripe_disputes", CONSUMER_ONLY),
     Table {
-        rows: Rows::OfEngine,
+        rows: RowScope::Engine,
         policies: &[Policy {
             name: "every_program",
             command: "ALL",
@@ -219,7 +227,7 @@ const TABLES: &[Table] = &[
             using: "true",
             check: Some("true"),
         }],
-        ..table("program_keys", &[may(Api, ALL), may(Consumer, ALL)])
+        ..table("program_keys", &[grant(Api, ALL), grant(Consumer, ALL)])
     },
 ];
 
@@ -258,7 +266,6 @@ struct Entry {
     statement: String,
 }
 
-/// The whole description.
 fn description() -> Vec<Entry> {
     let mut entries = Vec::new();
     let mut add = |role: Option<Role>, statement: String| {
@@ -267,13 +274,13 @@ fn description() -> Vec<Entry> {
     };
     for table in TABLES {
         let name = table.name;
-        if table.rows != Rows::Open {
+        if table.rows != RowScope::Unrestricted {
             for switch in ["ENABLE", "FORCE"] {
                 let statement = format!("ALTER TABLE {name} {switch} ROW LEVEL SECURITY");
                 add(None, statement);
             }
         }
-        if table.rows == Rows::OfTenants {
+        if table.rows == RowScope::Tenant {
             let own = "(organization_id = current_organization())";
             let statement = format!(
                 "CREATE POLICY tenant ON {name} FOR ALL TO public USING {own} WITH CHECK {own}"
@@ -328,7 +335,6 @@ fn policy_statement(table: &str, policy: &Policy) -> String {
     statement
 }
 
-/// What the catalogue holds.
 #[derive(Debug, Default)]
 struct Found {
     /// Each statement that would make what is there, and the one that takes it away.
@@ -412,7 +418,10 @@ fn comments(rows: &[AccessRow], made: &[String]) -> Vec<String> {
 ///
 /// The expressions of policies are not compared: after an upgrade of PostgreSQL that writes them otherwise, no program
 /// would start before the next `migrate`.
-pub(super) async fn lacking(conn: &mut PgConnection, role: Role) -> Result<Vec<String>, Error> {
+pub(super) async fn missing_access(
+    conn: &mut PgConnection,
+    role: Role,
+) -> Result<Vec<String>, Error> {
     let found = find(conn).await?;
     let role = role.as_str();
     let present: Vec<&str> = found.present.keys().map(|key| outline(key)).collect();
@@ -470,7 +479,7 @@ pub(super) async fn repair(conn: &mut PgConnection) -> Result<Vec<String>, Error
 async fn run_all(conn: &mut PgConnection, statements: &[String]) -> Result<(), Error> {
     for statement in statements {
         if let Err(cause) = queries::run(&mut *conn, statement).await {
-            return Err(Error::refused_or(cause, || statement.clone()));
+            return Err(Error::or_refused(cause, || statement.clone()));
         }
     }
     Ok(())
@@ -491,12 +500,12 @@ mod tests {
     }
 
     #[test]
-    fn a_database_that_agrees_is_left_alone() {
+    fn repair_changes_nothing_where_access_is_right() {
         assert_eq!(repairs(&as_found(&description())), Vec::<String>::new());
     }
 
     #[test]
-    fn what_is_missing_is_made_and_what_is_not_listed_goes() {
+    fn repair_grants_what_is_missing_and_revokes_the_rest() {
         let mut entries = description();
         let removed = entries.remove(entries.len() / 2).statement;
         let mut found = as_found(&entries);
@@ -572,7 +581,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_described_twice() {
+    fn no_access_entry_is_duplicated() {
         let mut statements: Vec<_> = description().into_iter().map(|e| e.statement).collect();
         let count = statements.len();
         statements.sort();

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-/// An error of the database.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// PostgreSQL is not there, went away, or has run out of something; trying again later may work.
@@ -24,7 +23,6 @@ pub enum Error {
     Locked {
         /// Who holds it, as far as is known.
         holders: String,
-        /// What PostgreSQL said.
         #[source]
         cause: Box<Error>,
     },
@@ -42,7 +40,6 @@ pub enum Error {
     Inconsistent {
         /// Table and column.
         place: &'static str,
-        /// What was wrong with it.
         #[source]
         cause: Box<dyn std::error::Error + Send + Sync>,
     },
@@ -54,9 +51,7 @@ pub enum Error {
     RolesRefused {
         /// The user of `DATABASE_URL`.
         user: String,
-        /// What is to be run.
         statements: Vec<String>,
-        /// What PostgreSQL said.
         #[source]
         cause: sqlx::Error,
     },
@@ -67,7 +62,6 @@ pub enum Error {
         user: String,
         /// What lets it, as a part of a sentence.
         advice: String,
-        /// What PostgreSQL said.
         #[source]
         cause: sqlx::Error,
     },
@@ -77,9 +71,7 @@ pub enum Error {
          superuser"
     )]
     Refused {
-        /// The statement.
         statement: String,
-        /// What PostgreSQL said.
         #[source]
         cause: sqlx::Error,
     },
@@ -88,20 +80,13 @@ pub enum Error {
         "the database was migrated by a newer version (migration {version}); upgrade this program, an older one \
          cannot work on it"
     )]
-    Newer {
-        /// The migration.
-        version: i64,
-    },
+    Newer { version: i64 },
     /// A migration was applied in another form.
     #[error(
         "migration {version} was applied in another form than this program has it in; use a program of the version \
          that migrated the database"
     )]
-    Altered {
-        /// The migration.
-        version: i64,
-    },
-    /// Applying the migrations failed.
+    Altered { version: i64 },
     #[error("the migrations could not be applied")]
     Migrate(#[source] Box<sqlx::migrate::MigrateError>),
     /// Anything else: a bug, or a database set up otherwise than by the migrations.
@@ -141,7 +126,7 @@ impl Error {
     }
 
     /// A lack of privilege as such, anything else as what it is.
-    pub(super) fn refused_or(cause: sqlx::Error, statement: impl FnOnce() -> String) -> Self {
+    pub(super) fn or_refused(cause: sqlx::Error, statement: impl FnOnce() -> String) -> Self {
         if super::schema::is_refusal(&cause) {
             let statement = statement();
             Self::Refused { statement, cause }

@@ -33,15 +33,12 @@ pub enum Role {
     Api,
     /// Sees every tenant's schedule, no figures and no credential.
     Scheduler,
-    /// Writes a tenant's figures.
     Consumer,
 }
 
 impl Role {
-    /// Every role.
     pub const ALL: [Self; 3] = [Self::Api, Self::Scheduler, Self::Consumer];
 
-    /// The role's name in PostgreSQL.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Api => "stripe_sync_api",
@@ -50,7 +47,7 @@ impl Role {
         }
     }
 
-    /// What else its sessions are told.
+    /// What else its sessions are set to.
     fn settings(self) -> &'static [(&'static str, &'static str)] {
         match self {
             Self::Consumer => &[],
@@ -82,12 +79,12 @@ impl Role {
     }
 }
 
-/// How long a caller waits for a free connection before it is told that PostgreSQL is not available.
+/// How long a caller waits for a free connection before it learns that PostgreSQL is not available.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A connection answered when it was given back. It is asked again if it has been idle for as long as this: asking
 /// each time is a round trip before every transaction.
-const TRUSTED_IDLE: Duration = Duration::from_secs(1);
+const TEST_AFTER_IDLE: Duration = Duration::from_secs(1);
 
 /// What bounds a statement: no wait for a lock is for ever, and a transaction whose client is gone, or stands
 /// still while it holds the row of a job, ends soon enough for another consumer to take the job over.
@@ -112,7 +109,7 @@ pub fn connect(url: &SecretString, role: Role, max_connections: u32) -> Result<P
         .test_before_acquire(false)
         .before_acquire(|conn, idle| {
             Box::pin(async move {
-                if idle.idle_for >= TRUSTED_IDLE {
+                if idle.idle_for >= TEST_AFTER_IDLE {
                     conn.ping().await?;
                 }
                 Ok(true)
@@ -184,7 +181,6 @@ pub async fn set_tenant(
     Ok(())
 }
 
-/// Reads a stored organization id.
 pub fn organization_id(stored: String) -> Result<OrganizationId, Error> {
     OrganizationId::new(stored).map_err(|cause| Error::Inconsistent {
         place: "organization_id",

@@ -1,6 +1,6 @@
 //! The schema: applying the migrations with what surrounds them, and telling whether a program may begin.
 //!
-//! [`migrate`] makes the roles, applies the migrations and then puts access right, which neither a migration
+//! [`migrate`] makes the roles, applies the migrations and then repairs access, which neither a migration
 //! nor a restored backup does: the migrations grant nothing, and a backup has neither the roles nor all grants and
 //! policies. [`state`] is the same looked at from a program's side.
 //!
@@ -24,13 +24,11 @@ use super::{Error, Pool, Role, access, queries, roles};
 /// How long a server may take to accept a connection: a wrong address often does not refuse but keeps silent.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The embedded migrations.
 pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!("../migrations");
 
 /// What `migrate` did.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Migrated {
-    /// Migrations that were applied.
     pub migrations: usize,
     /// Statements that put grants, policies and row-level security right.
     pub repairs: Vec<String>,
@@ -60,7 +58,10 @@ pub async fn migrate(url: &SecretString) -> Result<Migrated, Error> {
 ///
 /// # Errors
 /// As [`migrate`].
-pub async fn migrate_within(url: &SecretString, patience: Duration) -> Result<Migrated, Error> {
+pub async fn migrate_within(
+    url: &SecretString,
+    redispatch_after: Duration,
+) -> Result<Migrated, Error> {
     let began = Instant::now();
     // Every try is a session of its own, since one that failed keeps its locks of the session.
     let mut before = None;
@@ -68,9 +69,9 @@ pub async fn migrate_within(url: &SecretString, patience: Duration) -> Result<Mi
         let mut conn = connect(url).await?;
         // Another migrate may take as long as its migrations do; only other sessions' locks are waited for in bounds.
         if let Err(cause) = conn.lock().await {
-            return Err(explained(cause, url).await);
+            return Err(explain_failure(cause, url).await);
         }
-        let timeout = LOCK_TIMEOUT.min(patience).as_millis();
+        let timeout = LOCK_TIMEOUT.min(redispatch_after).as_millis();
         let set = format!("SET lock_timeout = {timeout}");
         conn.execute(AssertSqlSafe(set)).await?;
         let pid = queries::backend_pid(&mut conn).await?;
@@ -86,12 +87,12 @@ pub async fn migrate_within(url: &SecretString, patience: Duration) -> Result<Mi
             Err(cause) if is_lock_timeout(&cause) => {
                 let holders =
                     holders.unwrap_or_else(|| "a session that has ended since".to_owned());
-                if began.elapsed() >= patience {
+                if began.elapsed() >= redispatch_after {
                     let cause = Box::new(cause);
                     return Err(Error::Locked { holders, cause });
                 }
                 warn!("the migrations wait for a lock, which is held by {holders}; trying again");
-                tokio::time::sleep(LOCK_PAUSE.min(patience)).await;
+                tokio::time::sleep(LOCK_PAUSE.min(redispatch_after)).await;
             }
             other => return other,
         }
@@ -107,12 +108,12 @@ async fn try_to_migrate(
     roles::make(conn).await?;
     let applied = match applied(conn).await {
         Ok(applied) => applied.unwrap_or_default().len(),
-        Err(Error::Statement(cause)) => return Err(explained(cause.into(), url).await),
+        Err(Error::Statement(cause)) => return Err(explain_failure(cause.into(), url).await),
         Err(error) => return Err(error),
     };
     let before = *before.get_or_insert(applied);
     if let Err(cause) = MIGRATOR.run(&mut *conn).await {
-        return Err(explained(cause, url).await);
+        return Err(explain_failure(cause, url).await);
     }
     Ok(Migrated {
         migrations: MIGRATOR.iter().count().saturating_sub(before),
@@ -174,7 +175,7 @@ async fn connect(url: &SecretString) -> Result<PgConnection, Error> {
 }
 
 /// Says what a failed migration means and what to do.
-async fn explained(cause: MigrateError, url: &SecretString) -> Error {
+async fn explain_failure(cause: MigrateError, url: &SecretString) -> Error {
     match cause {
         MigrateError::VersionMissing(version) => Error::Newer { version },
         MigrateError::VersionMismatch(version) => Error::Altered { version },
@@ -230,17 +231,11 @@ pub enum State {
     /// Migrations are still to be applied.
     Behind,
     /// Roles, grants, policies or row-level security are missing; what would make each.
-    Lacking(Vec<String>),
+    AccessMissing(Vec<String>),
     /// It has a migration that this program does not know.
-    Newer {
-        /// The newest such migration.
-        version: i64,
-    },
+    Newer { version: i64 },
     /// A migration was applied in another form than this program has it in.
-    Altered {
-        /// The migration.
-        version: i64,
-    },
+    Altered { version: i64 },
 }
 
 impl std::fmt::Display for State {
@@ -250,7 +245,7 @@ impl std::fmt::Display for State {
         match self {
             Self::Ready => f.write_str("the database is ready"),
             Self::Behind => f.write_str("the database lacks migrations; run `stripe-sync migrate`"),
-            Self::Lacking(statements) => {
+            Self::AccessMissing(statements) => {
                 let shown = statements[..statements.len().min(SHOWN)].join("; ");
                 write!(
                     f,
@@ -305,13 +300,13 @@ pub async fn state_of(conn: &mut PgConnection, role: Role) -> Result<State, Erro
         return Ok(State::Behind);
     }
     let role_steps = roles::missing(&mut *conn).await?.into_iter();
-    let mut lacking: Vec<String> = role_steps
+    let mut missing_access: Vec<String> = role_steps
         .filter(|step| step.role == role.as_str())
         .map(|step| step.statement)
         .collect();
-    lacking.extend(access::lacking(conn, role).await?);
-    Ok(if !lacking.is_empty() {
-        State::Lacking(lacking)
+    missing_access.extend(access::missing_access(conn, role).await?);
+    Ok(if !missing_access.is_empty() {
+        State::AccessMissing(missing_access)
     } else if applied.is_empty() {
         State::Behind
     } else {

@@ -11,7 +11,6 @@ use chrono::{DateTime, Utc};
 pub struct Dispute {
     /// `dp_…` or `du_…`
     pub dispute_id: String,
-    /// The charge it is about.
     pub charge_id: String,
     /// To the second.
     pub created_at: DateTime<Utc>,

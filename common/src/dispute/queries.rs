@@ -66,7 +66,7 @@ pub async fn remove_unlisted(
     .await?)
 }
 
-/// Forgets all disputes: the key may not list them. The full job that calls this makes the rows anew.
+/// Forgets all disputes: the key may not list them. The full job that calls this rebuilds the rows.
 pub async fn forget_all(
     conn: &mut PgConnection,
     organization: &OrganizationId,

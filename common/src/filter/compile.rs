@@ -54,7 +54,7 @@ pub(super) enum Test {
     Contains(String),
     StartsWith(String),
     EndsWith(String),
-    Number(Order, Limit),
+    Number(Order, Bound),
     /// A number against a text that is none.
     Never,
     Matches(Box<Pattern>),
@@ -70,7 +70,7 @@ pub(super) enum Order {
 
 /// The number that a result is compared with, and as it was written.
 #[derive(Debug, Clone)]
-pub(super) struct Limit {
+pub(super) struct Bound {
     pub(super) value: BigDecimal,
     pub(super) text: String,
 }
@@ -129,12 +129,12 @@ impl CompiledPredicate {
     }
 
     /// Whether the rows of a charge all match or none does.
-    pub(crate) fn keeps_charges_whole(&self) -> bool {
+    pub(crate) fn matches_whole_charges(&self) -> bool {
         self.conditions
             .iter()
             .all(|condition| match &condition.subject {
                 Subject::Field(field) => !matches!(field, Field::ProductId | Field::PriceId),
-                Subject::Metadata(source, _) => source.is_of_whole_charges(),
+                Subject::Metadata(source, _) => source.is_charge_level(),
             })
     }
 
@@ -160,7 +160,6 @@ impl CompiledPredicate {
             })
     }
 
-    /// Whether one condition compiles.
     pub(super) fn check(condition: &Condition, pointer: &str) -> Result<(), Vec<Invalid>> {
         compile(condition, pointer).map(|_| ())
     }
@@ -216,7 +215,7 @@ fn test(
         Some(field) if operator != Operator::Regex => field.stored_text(operator, value),
         _ => value.text(),
     };
-    if operator.takes_nothing() {
+    if operator.takes_no_value() {
         return Ok(Test::Exists);
     }
     let one = match (operator.takes_list(), value) {
@@ -235,7 +234,7 @@ fn test(
     let number = |order| match number::parse(&one) {
         Some(value) => Test::Number(
             order,
-            Limit {
+            Bound {
                 value,
                 text: one.clone(),
             },
@@ -256,7 +255,7 @@ fn test(
         Operator::Lte => number(Order::AtMost),
         Operator::Regex => match pattern(field, &one) {
             Ok(pattern) => Test::Matches(Box::new(pattern)),
-            Err(Refusal::Broken(detail)) => return Err((INVALID_REQUEST, detail)),
+            Err(Refusal::Syntax(detail)) => return Err((INVALID_REQUEST, detail)),
             Err(Refusal::Unsupported(detail)) => return Err((REGEX_UNSUPPORTED, detail)),
         },
     })
@@ -301,9 +300,9 @@ impl RuleSet {
     }
 
     /// Whether each row of a charge alone decides about the charge.
-    pub(super) fn keeps_charges_whole(&self) -> bool {
+    pub(super) fn matches_whole_charges(&self) -> bool {
         let mut predicates = self.includes.iter().chain(&self.excludes);
-        predicates.all(|(_, predicate)| predicate.keeps_charges_whole())
+        predicates.all(|(_, predicate)| predicate.matches_whole_charges())
     }
 
     /// Whether there is no active rule, so that every charge is kept.

@@ -11,13 +11,9 @@ use super::{Combination, CompiledPredicate, Field, MetadataSource, RuleSet, numb
 pub struct RowView<'a> {
     /// The charge's own amount, not the row's share of it.
     pub amount: i64,
-    /// The lower-case ISO currency.
     pub currency: &'a str,
-    /// The charge's status.
     pub status: &'a str,
-    /// The charge's description.
     pub description: Option<&'a str>,
-    /// The customer's id.
     pub customer_id: Option<&'a str>,
     /// The id of the row's product.
     pub product_id: Option<&'a str>,
@@ -29,7 +25,6 @@ pub struct RowView<'a> {
     pub payment_method: Option<&'a str>,
     /// Whether it was made in live mode.
     pub livemode: bool,
-    /// The charge's metadata.
     pub charge_metadata: &'a Map<String, Value>,
     /// The metadata of the row's product, empty without one.
     pub product_metadata: &'a Map<String, Value>,

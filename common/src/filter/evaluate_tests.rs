@@ -91,7 +91,7 @@ fn operators_compare_text_and_numbers() {
 }
 
 #[test]
-fn missing_passes_negative_operators_alone() {
+fn missing_values_satisfy_only_negative_operators() {
     for operator in [
         "equals",
         "contains",
@@ -116,7 +116,7 @@ fn missing_passes_negative_operators_alone() {
 }
 
 #[test]
-fn of_several_results_one_must_pass_or_all() {
+fn multiple_results_need_any_or_all_to_match() {
     assert!(on_charge("$.cart[*].n", "gt", &json!(10)));
     assert!(on_charge("$.cart[*].n", "equals", &json!(1)));
     assert!(!on_charge("$.cart[*].n", "not_equals", &json!(1)));

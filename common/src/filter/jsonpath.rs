@@ -9,20 +9,19 @@ use std::str::FromStr;
 
 use bigdecimal::BigDecimal;
 
+use super::embedded_json::Json;
 use super::jsonpath_parse;
-use super::opened::Json;
 use super::pattern::{Pattern, Refusal};
 
 /// Why a `JSONPath` is refused.
 #[derive(Debug)]
-pub(super) enum Problem {
+pub(super) enum JsonPathError {
     /// It is none, or has something that is not in RFC 9535.
     NotAPath(String),
     /// A regular expression in it does not compile or cannot run in PostgreSQL.
     Pattern(Refusal),
 }
 
-/// A query from the root.
 #[derive(Debug, Clone)]
 pub(super) struct JsonPath {
     pub(super) segments: Vec<Segment>,
@@ -48,7 +47,6 @@ pub(super) enum Selector {
     Filter(Logic),
 }
 
-/// A query inside a filter.
 #[derive(Debug, Clone)]
 pub(super) struct Query {
     /// From the root rather than from the current node.
@@ -87,7 +85,7 @@ pub(super) enum Operand {
 }
 
 impl JsonPath {
-    pub(super) fn parse(text: &str) -> Result<Self, Problem> {
+    pub(super) fn parse(text: &str) -> Result<Self, JsonPathError> {
         jsonpath_parse::parse(text)
     }
 

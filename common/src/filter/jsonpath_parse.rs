@@ -8,8 +8,10 @@ use jsonpath_rust::parser::model::{
     self, Comparable, FilterAtom, FnArg, Literal, SingularQuery, SingularQuerySegment, TestFunction,
 };
 
-use super::jsonpath::{Comparison, JsonPath, Logic, Operand, Problem, Query, Segment, Selector};
-use super::opened::Json;
+use super::embedded_json::Json;
+use super::jsonpath::{
+    Comparison, JsonPath, JsonPathError, Logic, Operand, Query, Segment, Selector,
+};
 use super::pattern::{Pattern, Refusal};
 
 /// Descendant segments that a path may have, those in its filters included.
@@ -19,9 +21,9 @@ const MAX_FILTER_DEPTH: usize = 3;
 /// What the selectors of a path's segments may multiply to: how often it may select one node.
 const MAX_BRANCHES: usize = 64;
 
-pub(super) fn parse(text: &str) -> Result<JsonPath, Problem> {
+pub(super) fn parse(text: &str) -> Result<JsonPath, JsonPathError> {
     let parsed = jsonpath_rust::parser::parse_json_path(text)
-        .map_err(|error| Problem::NotAPath(format!("is not a JSONPath: {error}")))?;
+        .map_err(|error| JsonPathError::NotAPath(format!("is not a JSONPath: {error}")))?;
     let path = JsonPath {
         segments: segments(&parsed.segments)?,
     };
@@ -29,7 +31,7 @@ pub(super) fn parse(text: &str) -> Result<JsonPath, Problem> {
         descendants: 0,
         branches: 1,
     };
-    if !cost.fits(&path.segments, 0) {
+    if !cost.within_limits(&path.segments, 0) {
         return refuse(&format!(
             "is too costly a JSONPath: it may have {MAX_DESCENDANTS} descendant segments, filters \
              {MAX_FILTER_DEPTH} deep and selectors that multiply to {MAX_BRANCHES}"
@@ -45,7 +47,7 @@ struct Cost {
 }
 
 impl Cost {
-    fn fits(&mut self, segments: &[Segment], filter_depth: usize) -> bool {
+    fn within_limits(&mut self, segments: &[Segment], filter_depth: usize) -> bool {
         for segment in segments {
             self.descendants += usize::from(segment.descendant);
             self.branches = self.branches.saturating_mul(segment.selectors.len());
@@ -57,7 +59,7 @@ impl Cost {
             }
             for selector in &segment.selectors {
                 if let Selector::Filter(logic) = selector
-                    && !self.fits_logic(logic, filter_depth + 1)
+                    && !self.logic_within_limits(logic, filter_depth + 1)
                 {
                     return false;
                 }
@@ -66,40 +68,41 @@ impl Cost {
         filter_depth <= MAX_FILTER_DEPTH
     }
 
-    fn fits_logic(&mut self, logic: &Logic, filter_depth: usize) -> bool {
+    fn logic_within_limits(&mut self, logic: &Logic, filter_depth: usize) -> bool {
         match logic {
             Logic::Any(each) | Logic::All(each) => each
                 .iter()
-                .all(|logic| self.fits_logic(logic, filter_depth)),
-            Logic::Not(logic) => self.fits_logic(logic, filter_depth),
-            Logic::Exists(query) => self.fits(&query.segments, filter_depth),
-            Logic::Matches(operand, _) => self.fits_operand(operand, filter_depth),
+                .all(|logic| self.logic_within_limits(logic, filter_depth)),
+            Logic::Not(logic) => self.logic_within_limits(logic, filter_depth),
+            Logic::Exists(query) => self.within_limits(&query.segments, filter_depth),
+            Logic::Matches(operand, _) => self.operand_within_limits(operand, filter_depth),
             Logic::Compare(left, _, right) => {
-                self.fits_operand(left, filter_depth) && self.fits_operand(right, filter_depth)
+                self.operand_within_limits(left, filter_depth)
+                    && self.operand_within_limits(right, filter_depth)
             }
         }
     }
 
-    fn fits_operand(&mut self, operand: &Operand, filter_depth: usize) -> bool {
+    fn operand_within_limits(&mut self, operand: &Operand, filter_depth: usize) -> bool {
         match operand {
             Operand::Literal(_) => true,
             Operand::Singular(query) | Operand::Count(query) | Operand::Value(query) => {
-                self.fits(&query.segments, filter_depth)
+                self.within_limits(&query.segments, filter_depth)
             }
-            Operand::Length(operand) => self.fits_operand(operand, filter_depth),
+            Operand::Length(operand) => self.operand_within_limits(operand, filter_depth),
         }
     }
 }
 
-fn refuse<T>(detail: &str) -> Result<T, Problem> {
-    Err(Problem::NotAPath(detail.to_owned()))
+fn refuse<T>(detail: &str) -> Result<T, JsonPathError> {
+    Err(JsonPathError::NotAPath(detail.to_owned()))
 }
 
-fn segments(parsed: &[model::Segment]) -> Result<Vec<Segment>, Problem> {
+fn segments(parsed: &[model::Segment]) -> Result<Vec<Segment>, JsonPathError> {
     parsed.iter().map(|parsed| segment(parsed, false)).collect()
 }
 
-fn segment(parsed: &model::Segment, descendant: bool) -> Result<Segment, Problem> {
+fn segment(parsed: &model::Segment, descendant: bool) -> Result<Segment, JsonPathError> {
     match parsed {
         model::Segment::Descendant(inner) if !descendant => segment(inner, true),
         model::Segment::Descendant(_) => refuse("has two descendant segments in one"),
@@ -117,7 +120,7 @@ fn segment(parsed: &model::Segment, descendant: bool) -> Result<Segment, Problem
     }
 }
 
-fn selector(parsed: &model::Selector) -> Result<Selector, Problem> {
+fn selector(parsed: &model::Selector) -> Result<Selector, JsonPathError> {
     Ok(match parsed {
         model::Selector::Name(name) => Selector::Name(storable(name)?),
         model::Selector::Wildcard => Selector::Wildcard,
@@ -132,14 +135,14 @@ fn selector(parsed: &model::Selector) -> Result<Selector, Problem> {
 }
 
 /// Text that PostgreSQL can hold, as everything stored is.
-fn storable(text: &str) -> Result<String, Problem> {
+fn storable(text: &str) -> Result<String, JsonPathError> {
     if text.contains('\0') {
         return refuse("has the character U+0000, which no stored text has");
     }
     Ok(text.to_owned())
 }
 
-fn logic(parsed: &model::Filter) -> Result<Logic, Problem> {
+fn logic(parsed: &model::Filter) -> Result<Logic, JsonPathError> {
     let each = |filters: &[model::Filter]| filters.iter().map(logic).collect::<Result<Vec<_>, _>>();
     Ok(match parsed {
         model::Filter::Or(filters) => Logic::Any(each(filters)?),
@@ -158,7 +161,7 @@ fn negate(logic: Logic, not: bool) -> Logic {
     }
 }
 
-fn test(parsed: &model::Test) -> Result<Logic, Problem> {
+fn test(parsed: &model::Test) -> Result<Logic, JsonPathError> {
     match parsed {
         model::Test::RelQuery(_) | model::Test::AbsQuery(_) => query(parsed).map(Logic::Exists),
         model::Test::Function(function) => match &**function {
@@ -174,7 +177,7 @@ fn test(parsed: &model::Test) -> Result<Logic, Problem> {
     }
 }
 
-fn query(parsed: &model::Test) -> Result<Query, Problem> {
+fn query(parsed: &model::Test) -> Result<Query, JsonPathError> {
     match parsed {
         model::Test::RelQuery(parsed) => Ok(Query {
             absolute: false,
@@ -188,18 +191,18 @@ fn query(parsed: &model::Test) -> Result<Query, Problem> {
     }
 }
 
-fn matches(text: &FnArg, pattern: &FnArg, whole: bool) -> Result<Logic, Problem> {
+fn matches(text: &FnArg, pattern: &FnArg, whole: bool) -> Result<Logic, JsonPathError> {
     let FnArg::Literal(Literal::String(pattern)) = pattern else {
-        return Err(Problem::Pattern(Refusal::Unsupported(
+        return Err(JsonPathError::Pattern(Refusal::Unsupported(
             "`match` and `search` take their pattern as a literal here".to_owned(),
         )));
     };
-    let pattern = Pattern::i_regexp(pattern, whole).map_err(Problem::Pattern)?;
+    let pattern = Pattern::i_regexp(pattern, whole).map_err(JsonPathError::Pattern)?;
     Ok(Logic::Matches(value_argument(text)?, Box::new(pattern)))
 }
 
 /// An argument of the RFC's `ValueType`.
-fn value_argument(argument: &FnArg) -> Result<Operand, Problem> {
+fn value_argument(argument: &FnArg) -> Result<Operand, JsonPathError> {
     match argument {
         FnArg::Literal(parsed) => literal(parsed).map(Operand::Literal),
         FnArg::Test(parsed) => match &**parsed {
@@ -217,7 +220,7 @@ fn value_argument(argument: &FnArg) -> Result<Operand, Problem> {
 }
 
 /// An argument of the RFC's `NodesType`.
-fn nodes_argument(argument: &FnArg) -> Result<Query, Problem> {
+fn nodes_argument(argument: &FnArg) -> Result<Query, JsonPathError> {
     match argument {
         FnArg::Test(parsed) => query(parsed),
         FnArg::Literal(_) | FnArg::Filter(_) => {
@@ -226,7 +229,7 @@ fn nodes_argument(argument: &FnArg) -> Result<Query, Problem> {
     }
 }
 
-fn function(parsed: &TestFunction) -> Result<Operand, Problem> {
+fn function(parsed: &TestFunction) -> Result<Operand, JsonPathError> {
     match parsed {
         TestFunction::Length(argument) => Ok(Operand::Length(Box::new(value_argument(argument)?))),
         TestFunction::Count(argument) => nodes_argument(argument).map(Operand::Count),
@@ -237,7 +240,7 @@ fn function(parsed: &TestFunction) -> Result<Operand, Problem> {
     }
 }
 
-fn compare(parsed: &model::Comparison) -> Result<Logic, Problem> {
+fn compare(parsed: &model::Comparison) -> Result<Logic, JsonPathError> {
     let comparison = match parsed {
         model::Comparison::Eq(..) => Comparison::Equal,
         model::Comparison::Ne(..) => Comparison::NotEqual,
@@ -250,7 +253,7 @@ fn compare(parsed: &model::Comparison) -> Result<Logic, Problem> {
     Ok(Logic::Compare(operand(left)?, comparison, operand(right)?))
 }
 
-fn operand(parsed: &Comparable) -> Result<Operand, Problem> {
+fn operand(parsed: &Comparable) -> Result<Operand, JsonPathError> {
     match parsed {
         Comparable::Literal(parsed) => literal(parsed).map(Operand::Literal),
         Comparable::Function(parsed) => function(parsed),
@@ -277,7 +280,7 @@ fn operand(parsed: &Comparable) -> Result<Operand, Problem> {
     }
 }
 
-fn literal(parsed: &Literal) -> Result<Json, Problem> {
+fn literal(parsed: &Literal) -> Result<Json, JsonPathError> {
     Ok(match parsed {
         Literal::Null => Json::Null,
         Literal::Bool(boolean) => Json::Bool(*boolean),

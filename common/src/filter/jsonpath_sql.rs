@@ -44,7 +44,6 @@ struct Writer {
 }
 
 impl Writer {
-    /// A text that someone wrote.
     fn bound(&mut self, text: impl Into<String>) -> String {
         self.names.push(text.into());
         format!("metadata_root.names[{}]", self.names.len())

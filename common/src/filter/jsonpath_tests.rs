@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::super::opened::open;
+use super::super::embedded_json::open;
 use super::*;
 
 const STORE: &str = r#"{"books": [
@@ -76,7 +76,7 @@ fn slices_follow_the_rfc() {
 }
 
 #[test]
-fn agrees_with_the_crate_that_parses_where_numbers_are_exact() {
+fn agrees_with_the_parser_crate_on_exact_numbers() {
     use jsonpath_rust::JsonPath as _;
     let document =
         json!({"a": [{"b": 1, "c": [1, 2, 3]}, {"b": 2}, "b", null, 3], "b": {"a": {"b": [true]}}});
@@ -120,7 +120,7 @@ fn costly_paths_are_refused() {
         "$[0,1,2][0,1,2][0,1,2][0,1,2]",
     ] {
         assert!(
-            matches!(JsonPath::parse(path), Err(Problem::NotAPath(_))),
+            matches!(JsonPath::parse(path), Err(JsonPathError::NotAPath(_))),
             "{path}"
         );
     }

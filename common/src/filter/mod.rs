@@ -17,12 +17,12 @@
 //! metadata is text, so comparison is by text, and numbers are what looks like a number.
 
 mod compile;
+pub(crate) mod embedded_json;
 pub mod evaluate;
 mod jsonpath;
 mod jsonpath_parse;
 mod jsonpath_sql;
 pub(crate) mod number;
-pub(crate) mod opened;
 mod parse;
 pub(crate) mod path;
 mod pattern;
@@ -46,11 +46,9 @@ pub const MAX_RULES_PER_CONNECTION: usize = 50;
 pub const MAX_CONDITIONS: usize = 50;
 /// Characters of a value, and of each value of a list.
 pub const MAX_VALUE_CHARS: usize = 500;
-/// Values of one list.
 pub const MAX_LIST_VALUES: usize = 1_000;
 /// Characters of a metadata key or path.
 pub const MAX_KEY_CHARS: usize = 500;
-/// Characters of a rule's name.
 pub const MAX_NAME_CHARS: usize = 200;
 
 /// Input that is not a rule.
@@ -82,7 +80,6 @@ pub enum Action {
 }
 
 impl Action {
-    /// Every action.
     pub const ALL: [Self; 2] = [Self::Include, Self::Exclude];
 
     /// The name in JSON and in the database.
@@ -106,7 +103,6 @@ pub enum Combination {
 }
 
 impl Combination {
-    /// Every combination.
     pub const ALL: [Self; 2] = [Self::And, Self::Or];
 
     /// The name in JSON and in the database.
@@ -133,7 +129,6 @@ pub enum MetadataSource {
 }
 
 impl MetadataSource {
-    /// Every source.
     pub const ALL: [Self; 4] = [Self::Charge, Self::Product, Self::Price, Self::Customer];
 
     /// The name in JSON and in the database.
@@ -147,7 +142,7 @@ impl MetadataSource {
     }
 
     /// Whether it is the same for all lines of a charge.
-    pub(crate) fn is_of_whole_charges(self) -> bool {
+    pub(crate) fn is_charge_level(self) -> bool {
         matches!(self, Self::Charge | Self::Customer)
     }
 
@@ -185,7 +180,6 @@ pub enum Field {
 }
 
 impl Field {
-    /// Every field.
     pub const ALL: [Self; 10] = [
         Self::Amount,
         Self::Currency,
@@ -199,7 +193,6 @@ impl Field {
         Self::Livemode,
     ];
 
-    /// The name in JSON.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Amount => "amount",
@@ -254,7 +247,6 @@ pub enum Operator {
 }
 
 impl Operator {
-    /// Every operator.
     pub const ALL: [Self; 15] = [
         Self::Equals,
         Self::NotEquals,
@@ -273,7 +265,6 @@ impl Operator {
         Self::Regex,
     ];
 
-    /// The name in JSON.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Equals => "equals",
@@ -300,7 +291,7 @@ impl Operator {
     }
 
     /// Whether there is no value.
-    pub fn takes_nothing(self) -> bool {
+    pub fn takes_no_value(self) -> bool {
         matches!(self, Self::Exists | Self::NotExists)
     }
 }

@@ -19,24 +19,18 @@ pub struct RuleDraft {
     pub name: String,
     /// What it does with charges that it matches.
     pub action: Action,
-    /// What it matches.
     pub predicate: Predicate,
-    /// Whether it has any effect.
     pub active: bool,
 }
 
 /// A change of a rule; what is `None` stays.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct RulePatch {
-    /// What people call it.
     pub name: Option<String>,
     /// What it does with charges that it matches.
     pub action: Option<Action>,
-    /// How the conditions combine.
     pub operator: Option<Combination>,
-    /// All conditions.
     pub conditions: Option<Vec<Condition>>,
-    /// Whether it has any effect.
     pub active: Option<bool>,
 }
 
@@ -114,7 +108,7 @@ impl Predicate {
             if let Some(operator) = reader.combination(object) {
                 predicate.operator = operator;
             }
-            match given(object, "conditions") {
+            match member(object, "conditions") {
                 None => reader.missing("", "conditions"),
                 Some(conditions) => predicate.conditions = reader.conditions(conditions),
             }
@@ -198,11 +192,11 @@ impl Reader {
             return RulePatch::default();
         };
         RulePatch {
-            name: given(object, "name").and_then(|name| self.name(name)),
+            name: member(object, "name").and_then(|name| self.name(name)),
             action: self.choice(object, "", "action", &Action::ALL.map(|a| (a.as_str(), a))),
             operator: self.combination(object),
-            conditions: given(object, "conditions").map(|conditions| self.conditions(conditions)),
-            active: given(object, "is_active").and_then(|active| {
+            conditions: member(object, "conditions").map(|conditions| self.conditions(conditions)),
+            active: member(object, "is_active").and_then(|active| {
                 if active.as_bool().is_none() {
                     self.refuse("/is_active", "must be true or false");
                 }
@@ -236,7 +230,7 @@ impl Reader {
         name: &str,
         choices: &[(&str, T)],
     ) -> Option<T> {
-        let value = given(object, name)?;
+        let value = member(object, name)?;
         let found = value
             .as_str()
             .and_then(|text| choices.iter().find(|(choice, _)| *choice == text));
@@ -348,7 +342,7 @@ impl Reader {
     }
 
     fn key(&mut self, object: &Map<String, Value>, pointer: &str) -> Option<String> {
-        let Some(value) = given(object, "metadata_key") else {
+        let Some(value) = member(object, "metadata_key") else {
             self.missing(pointer, "metadata_key");
             return None;
         };
@@ -368,9 +362,9 @@ impl Reader {
     ) -> Option<(Operator, Option<Operand>)> {
         let operators = Operator::ALL.map(|o| (o.as_str(), o));
         let operator = self.required(object, pointer, "operator", &operators)?;
-        let value = given(object, "value");
+        let value = member(object, "value");
         let at = child(pointer, "value");
-        if operator.takes_nothing() {
+        if operator.takes_no_value() {
             if value.is_some() {
                 self.refuse(at, format!("`{}` takes no value", operator.as_str()));
             }
@@ -449,12 +443,12 @@ impl Reader {
 }
 
 /// A member; null is as good as missing, as in every other body.
-fn given<'a>(object: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
+fn member<'a>(object: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
     object.get(name).filter(|value| !value.is_null())
 }
 
 fn is_missing(object: &Map<String, Value>, name: &str) -> bool {
-    given(object, name).is_none()
+    member(object, name).is_none()
 }
 
 /// The pointer of a member, its name escaped as RFC 6901 asks.

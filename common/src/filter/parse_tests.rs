@@ -47,7 +47,7 @@ fn a_rule_reads_and_writes_as_the_contract_says() {
 }
 
 #[test]
-fn what_is_not_given_has_defaults() {
+fn omitted_fields_have_defaults() {
     let draft = RuleDraft::parse(&with("equals", &json!("gold"))).expect("the rule is right");
     assert_eq!(
         (draft.action, draft.predicate.operator),
@@ -61,7 +61,7 @@ fn what_is_not_given_has_defaults() {
 }
 
 #[test]
-fn every_problem_is_reported_at_its_place() {
+fn all_rule_errors_are_reported_with_pointers() {
     let body = json!({"name": " ", "action": "drop", "a/b~": 1, "is_active": 1, "conditions": [
         {"type": "metadata", "metadata_source": "order", "operator": "equals", "value": {}},
         {"type": "field", "field": "amount", "operator": "like", "value": "x", "extra": 1},
@@ -235,7 +235,7 @@ fn a_value_that_a_field_can_never_have_is_refused() {
 }
 
 #[test]
-fn an_order_takes_a_number_on_both_sides() {
+fn ordering_operators_need_numbers() {
     let not_a_number = [(
         "value".to_owned(),
         "must be a number, such as 99.5".to_owned(),
@@ -269,7 +269,7 @@ fn an_order_takes_a_number_on_both_sides() {
 }
 
 #[test]
-fn a_stored_rule_is_read_whatever_it_compares_with() {
+fn stored_rules_with_invalid_values_are_still_read() {
     for (field, operator, value) in [
         ("currency", "equals", json!("dollars")),
         ("currency", "gt", json!(5)),
@@ -288,7 +288,7 @@ fn a_stored_rule_is_read_whatever_it_compares_with() {
 }
 
 #[test]
-fn null_is_as_good_as_missing() {
+fn null_means_missing() {
     let body = json!({"name": null, "action": null, "operator": null, "conditions": null,
         "is_active": null});
     assert_eq!(RulePatch::parse(&body), Ok(RulePatch::default()));
@@ -296,9 +296,9 @@ fn null_is_as_good_as_missing() {
 }
 
 #[test]
-fn a_pattern_that_postgres_cannot_run_has_its_own_code() {
+fn a_regex_unsupported_by_postgres_has_its_own_code() {
     let unsupported = ("/conditions/0/value".to_owned(), REGEX_UNSUPPORTED);
     assert_eq!(problems(&with("regex", &json!("\\x00"))), [unsupported]);
-    let broken = ("/conditions/0/value".to_owned(), INVALID_REQUEST);
-    assert_eq!(problems(&with("regex", &json!("a("))), [broken]);
+    let syntax_error = ("/conditions/0/value".to_owned(), INVALID_REQUEST);
+    assert_eq!(problems(&with("regex", &json!("a("))), [syntax_error]);
 }

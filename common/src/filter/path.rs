@@ -15,8 +15,8 @@ use std::borrow::Cow;
 
 use serde_json::{Map, Value};
 
-use super::jsonpath::{JsonPath, Problem};
-use super::opened::Json;
+use super::embedded_json::Json;
+use super::jsonpath::{JsonPath, JsonPathError};
 use super::pattern::Refusal;
 use super::{INVALID_REQUEST, MetadataSource, REGEX_UNSUPPORTED};
 
@@ -32,7 +32,6 @@ const ELEMENTS: &str = "[]";
 pub(super) enum Path {
     /// A key without dots and `[]`.
     Key(String),
-    /// A path of several parts.
     Parts(Parts),
     /// A `JSONPath`, and its text, which may be a key.
     JsonPath(String, JsonPath),
@@ -81,14 +80,15 @@ impl Path {
     ///
     /// The code and what is wrong.
     pub(super) fn parse(text: &str) -> Result<Self, (&'static str, String)> {
-        if reads_as_json_path(text) {
+        if is_json_path(text) {
             return JsonPath::parse(text)
                 .map(|path| Self::JsonPath(text.to_owned(), path))
                 .map_err(|problem| match problem {
-                    Problem::NotAPath(detail) | Problem::Pattern(Refusal::Broken(detail)) => {
-                        (INVALID_REQUEST, detail)
+                    JsonPathError::NotAPath(detail)
+                    | JsonPathError::Pattern(Refusal::Syntax(detail)) => (INVALID_REQUEST, detail),
+                    JsonPathError::Pattern(Refusal::Unsupported(detail)) => {
+                        (REGEX_UNSUPPORTED, detail)
                     }
-                    Problem::Pattern(Refusal::Unsupported(detail)) => (REGEX_UNSUPPORTED, detail),
                 });
         }
         let parts: Vec<String> = parts(text).map(str::to_owned).collect();
@@ -131,7 +131,7 @@ impl Path {
 }
 
 /// Whether a `metadata_key` is taken for a `JSONPath` where it is no key: `$`, `$.…` and `$[…`.
-pub(crate) fn reads_as_json_path(text: &str) -> bool {
+pub(crate) fn is_json_path(text: &str) -> bool {
     // RFC 9535 allows spaces before a segment.
     let blank = [' ', '\t', '\n', '\r'];
     text.strip_prefix('$').is_some_and(|rest| {
@@ -206,7 +206,7 @@ impl Parts {
         match winner {
             None => {}
             Some((value, [])) => found.extend(text(value)),
-            Some((value, rest)) => lead(&Json::of_metadata(value), rest, &mut found),
+            Some((value, rest)) => collect_at(&Json::of_metadata(value), rest, &mut found),
         }
         found
     }
@@ -214,7 +214,7 @@ impl Parts {
 
 /// Adds the texts to which the parts lead from a node. The function `metadata_lead` of the migrations does the
 /// same. Every call takes a part off, so that it goes no deeper than a path has parts.
-fn lead(node: &Json, parts: &[String], found: &mut Vec<Cow<'_, str>>) {
+fn collect_at(node: &Json, parts: &[String], found: &mut Vec<Cow<'_, str>>) {
     let Some((first, rest)) = parts.split_first() else {
         found.extend(node.text().map(Cow::Owned));
         return;
@@ -222,14 +222,14 @@ fn lead(node: &Json, parts: &[String], found: &mut Vec<Cow<'_, str>>) {
     match node {
         Json::Array(items) if first == ELEMENTS => {
             for item in items {
-                lead(item, rest, found);
+                collect_at(item, rest, found);
             }
         }
         Json::Array(items) => {
             let index = first.strip_prefix('.').filter(|name| is_index(name));
             let index = index.and_then(|index| index.parse::<usize>().ok());
             if let Some(item) = index.and_then(|index| items.get(index)) {
-                lead(item, rest, found);
+                collect_at(item, rest, found);
             }
         }
         Json::Object(members) => {
@@ -239,7 +239,7 @@ fn lead(node: &Json, parts: &[String], found: &mut Vec<Cow<'_, str>>) {
                 Some((member, &parts[count..]))
             });
             if let Some((member, rest)) = longest {
-                lead(member, rest, found);
+                collect_at(member, rest, found);
             }
         }
         Json::Null | Json::Bool(_) | Json::Number(_) | Json::Text(_) => {}
@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn brackets_lead_to_every_element() {
+    fn brackets_select_every_element() {
         fn check(metadata: &Value, path: &str, expected: &[&str]) {
             assert_eq!(results(metadata, path), expected, "{path} in {metadata}");
         }
@@ -324,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_are_the_whole() {
+    fn path_parts_concatenate_to_the_path() {
         for (text, expected) in [
             ("", &[""][..]),
             ("a", &["a"]),

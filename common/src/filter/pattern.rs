@@ -12,7 +12,7 @@ use regex::{Regex, RegexBuilder};
 use regex_syntax::hir::{Class, ClassUnicode, Hir, HirKind, Look};
 use regex_syntax::{Parser, ParserBuilder};
 
-/// Bytes that a translated expression may have; PostgreSQL compiles it anew when its cache has no place.
+/// Bytes that a translated expression may have; PostgreSQL compiles it again when its cache has no place.
 const MAX_TRANSLATED_BYTES: usize = 192 * 1024;
 /// What an expression may cost when its counts are unrolled, in states; below where PostgreSQL gives up, or
 /// takes seconds to compile it.
@@ -29,8 +29,7 @@ const MAX_DEPTH: u32 = 50;
 /// Why a regular expression is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Refusal {
-    /// It does not compile.
-    Broken(String),
+    Syntax(String),
     /// PostgreSQL cannot be made to run it with the same meaning.
     Unsupported(String),
 }
@@ -47,7 +46,7 @@ impl Pattern {
     pub(super) fn parse(pattern: &str) -> Result<Self, Refusal> {
         let hir = parser(false)
             .parse(pattern)
-            .map_err(|error| broken(&error.to_string()))?;
+            .map_err(|error| syntax_error(&error.to_string()))?;
         Self::translate(pattern, &hir, false)
     }
 
@@ -55,14 +54,14 @@ impl Pattern {
     pub(super) fn i_regexp(pattern: &str, whole: bool) -> Result<Self, Refusal> {
         let hir = parser(true)
             .parse(pattern)
-            .map_err(|error| broken(&error.to_string()))?;
+            .map_err(|error| syntax_error(&error.to_string()))?;
         if !whole {
             return Self::translate(pattern, &hir, true);
         }
         let pattern = format!(r"\A(?:{pattern})\z");
         let hir = parser(true)
             .parse(&pattern)
-            .map_err(|error| broken(&error.to_string()))?;
+            .map_err(|error| syntax_error(&error.to_string()))?;
         Self::translate(&pattern, &hir, true)
     }
 
@@ -70,7 +69,7 @@ impl Pattern {
         let regex = RegexBuilder::new(pattern)
             .crlf(crlf)
             .build()
-            .map_err(|error| broken(&error.to_string()))?;
+            .map_err(|error| syntax_error(&error.to_string()))?;
         if cost(hir) > MAX_COST {
             return Err(too_large());
         }
@@ -100,9 +99,9 @@ fn parser(crlf: bool) -> Parser {
 }
 
 /// The last line of the crate's message says what is wrong; the others draw it.
-fn broken(message: &str) -> Refusal {
+fn syntax_error(message: &str) -> Refusal {
     let what = message.lines().last().unwrap_or_default().trim();
-    Refusal::Broken(format!(
+    Refusal::Syntax(format!(
         "is not a regular expression: {}",
         what.trim_start_matches("error: ")
     ))
@@ -305,7 +304,7 @@ impl Writer {
         } else {
             let word = Parser::new()
                 .parse(r"\w")
-                .map_err(|error| broken(&error.to_string()))?;
+                .map_err(|error| syntax_error(&error.to_string()))?;
             class.hir(&word)?;
         }
         self.push(&template.replace('W', &class.out))
@@ -317,7 +316,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn patterns_become_postgres_expressions() {
+    fn regexes_translate_to_postgres() {
         fn check(pattern: &str, expected: &str) {
             let translated = Pattern::parse(pattern).expect("the pattern is supported");
             assert_eq!(translated.postgres(), expected, "{pattern}");
@@ -340,20 +339,20 @@ mod tests {
         for pattern in ["\\x00", "a{500}{500}", "(?:\\w{3}\\W{7}){300}"] {
             let refusal = Pattern::parse(pattern).expect_err(pattern);
             assert!(
-                matches!(refusal, Refusal::Unsupported(_) | Refusal::Broken(_)),
+                matches!(refusal, Refusal::Unsupported(_) | Refusal::Syntax(_)),
                 "{refusal:?}"
             );
         }
         for pattern in ["(", "a**{", "[z-a]", "\\1", "(?=a)"] {
             assert!(
-                matches!(Pattern::parse(pattern), Err(Refusal::Broken(_))),
+                matches!(Pattern::parse(pattern), Err(Refusal::Syntax(_))),
                 "{pattern}"
             );
         }
     }
 
     #[test]
-    fn a_dot_of_json_path_is_no_line_break() {
+    fn a_json_path_dot_does_not_match_line_breaks() {
         let pattern = Pattern::i_regexp("a.b", true).expect("it compiles");
         assert!(pattern.is_match("a b"));
         assert!(!pattern.is_match("a\rb") && !pattern.is_match("xa b"));

@@ -20,7 +20,6 @@ use crate::db::Error;
 
 /// PostgreSQL's code for a regular expression that it does not compile.
 const INVALID_REGEX: &str = "2201B";
-/// Rows that a preview shows.
 const SAMPLE_ROWS: i64 = 10;
 
 struct StoredRule {
@@ -258,12 +257,9 @@ pub async fn delete(
 
 /// Days that follow each other, both ends included, and how many rows they have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Stretch {
-    /// The first day.
+pub struct DayRange {
     pub from: NaiveDate,
-    /// The last day.
     pub to: NaiveDate,
-    /// Rows stored on these days.
     pub rows: i64,
 }
 
@@ -273,12 +269,12 @@ pub struct Stretch {
 /// # Errors
 ///
 /// When the database does not answer.
-pub async fn stretches(
+pub async fn day_ranges(
     conn: &mut PgConnection,
     organization: &str,
     connection: &str,
     rows: i64,
-) -> Result<Vec<Stretch>, Error> {
+) -> Result<Vec<DayRange>, Error> {
     let days = sqlx::query!(
         r#"SELECT date, COUNT(*) AS "rows!" FROM stripe_revenue_data
            WHERE organization_id = $1 AND connection_id = $2 GROUP BY date ORDER BY date"#,
@@ -287,32 +283,30 @@ pub async fn stretches(
     )
     .fetch_all(conn)
     .await?;
-    let mut stretches: Vec<Stretch> = Vec::new();
+    let mut day_ranges: Vec<DayRange> = Vec::new();
     for day in days {
-        match stretches.last_mut() {
+        match day_ranges.last_mut() {
             Some(last) if last.rows + day.rows <= rows => {
                 last.to = day.date;
                 last.rows += day.rows;
             }
-            _ => stretches.push(Stretch {
+            _ => day_ranges.push(DayRange {
                 from: day.date,
                 to: day.date,
                 rows: day.rows,
             }),
         }
     }
-    Ok(stretches)
+    Ok(day_ranges)
 }
 
-/// Which charges are decided about.
-enum Scope<'a> {
-    /// Those of some days.
+enum RefilterScope<'a> {
     Days(NaiveDate, NaiveDate),
     /// Those that refer to these objects.
-    Referring(MetadataSource, &'a [String]),
+    Referencing(MetadataSource, &'a [String]),
 }
 
-/// Decides anew, for every stored charge of these days, which rule keeps it out; returns the days whose
+/// Decides again, for every stored charge of these days, which rule keeps it out; returns the days whose
 /// rows changed. A row is written only when its answer changes.
 ///
 /// # Errors
@@ -323,10 +317,10 @@ pub async fn refilter(
     organization: &str,
     connection: &str,
     rules: &RuleSet,
-    stretch: Stretch,
+    days: DayRange,
 ) -> Result<Vec<NaiveDate>, Error> {
-    let scope = Scope::Days(stretch.from, stretch.to);
-    decide_anew(conn, organization, connection, rules, scope).await
+    let scope = RefilterScope::Days(days.from, days.to);
+    reapply(conn, organization, connection, rules, scope).await
 }
 
 /// The same for the charges that refer to these customers, products or prices only, whose metadata changed.
@@ -334,23 +328,23 @@ pub async fn refilter(
 /// # Errors
 ///
 /// When the database does not answer.
-pub async fn refilter_referring(
+pub async fn refilter_referencing(
     conn: &mut PgConnection,
     organization: &str,
     connection: &str,
     rules: &RuleSet,
     (source, ids): (MetadataSource, &[String]),
 ) -> Result<Vec<NaiveDate>, Error> {
-    let scope = Scope::Referring(source, ids);
-    decide_anew(conn, organization, connection, rules, scope).await
+    let scope = RefilterScope::Referencing(source, ids);
+    reapply(conn, organization, connection, rules, scope).await
 }
 
-async fn decide_anew(
+async fn reapply(
     conn: &mut PgConnection,
     organization: &str,
     connection: &str,
     rules: &RuleSet,
-    scope: Scope<'_>,
+    scope: RefilterScope<'_>,
 ) -> Result<Vec<NaiveDate>, Error> {
     let mut builder = QueryBuilder::new("WITH ");
     let push_connection = |builder: &mut QueryBuilder<Postgres>| {
@@ -358,19 +352,19 @@ async fn decide_anew(
         builder.push_bind(organization.to_owned());
         builder.push(" AND r.connection_id = ");
         builder.push_bind(connection.to_owned());
-        if let Scope::Days(from, to) = scope {
+        if let RefilterScope::Days(from, to) = scope {
             builder.push(" AND r.date >= ").push_bind(from);
             builder.push(" AND r.date <= ").push_bind(to);
         }
     };
-    if matches!(scope, Scope::Days(..)) && rules.keeps_charges_whole() {
+    if matches!(scope, RefilterScope::Days(..)) && rules.matches_whole_charges() {
         builder.push("changed AS (UPDATE stripe_revenue_data r SET excluded_by = ");
         push_decision(&mut builder, rules, "r", "");
         push_connection(&mut builder);
         builder.push(" AND r.excluded_by IS DISTINCT FROM ");
         push_decision(&mut builder, rules, "r", "");
     } else {
-        if let Scope::Referring(source, ids) = scope {
+        if let RefilterScope::Referencing(source, ids) = scope {
             // Whole charges: one row of a charge decides about all of them.
             let column = match source {
                 MetadataSource::Charge => "charge_id",
@@ -387,7 +381,7 @@ async fn decide_anew(
         builder.push("decided AS MATERIALIZED (SELECT r.charge_id, ");
         push_decision(&mut builder, rules, "r", "bool_or");
         builder.push(" AS excluded_by FROM stripe_revenue_data r");
-        if matches!(scope, Scope::Referring(..)) {
+        if matches!(scope, RefilterScope::Referencing(..)) {
             builder.push(" JOIN referring USING (charge_id)");
         }
         push_connection(&mut builder);
@@ -481,9 +475,7 @@ pub async fn verify(
 /// What a rule would match, over the charges that would count if there were no rules.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Preview {
-    /// Charges whose conditions hold.
     pub matched_charges: i64,
-    /// All of those charges.
     pub total_charges: i64,
     /// Net of the matched ones, by currency.
     pub matched_revenue: BTreeMap<String, i64>,

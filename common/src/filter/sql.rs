@@ -108,8 +108,8 @@ impl MetadataKey {
     }
 
     /// Whether all lines of a charge have the same value.
-    pub(crate) fn is_of_whole_charges(&self) -> bool {
-        self.source.is_of_whole_charges()
+    pub(crate) fn is_charge_level(&self) -> bool {
+        self.source.is_charge_level()
     }
 
     /// Writes the same as an SQL expression, null when it is missing.
@@ -188,7 +188,7 @@ impl CompiledCondition {
                 builder.push("(");
                 push_has_key(builder, alias, column, parts);
                 builder.push(" AND EXISTS (SELECT FROM UNNEST(");
-                push_found(builder, alias, column, parts);
+                push_found_texts(builder, alias, column, parts);
                 any_result(builder);
                 builder.push(")");
             }
@@ -215,7 +215,7 @@ fn push_text(builder: &mut QueryBuilder<Postgres>, alias: &str, column: &str, pa
             builder.push("CASE WHEN ");
             push_has_key(builder, alias, column, parts);
             builder.push(" THEN ").push(LEAST).push("UNNEST(");
-            push_found(builder, alias, column, parts);
+            push_found_texts(builder, alias, column, parts);
             builder.push(") AS metadata_result (found)) END");
         }
         Path::JsonPath(key, path) => {
@@ -247,7 +247,12 @@ fn push_has_key(builder: &mut QueryBuilder<Postgres>, alias: &str, column: &str,
 }
 
 /// An array of the texts that a path finds.
-fn push_found(builder: &mut QueryBuilder<Postgres>, alias: &str, column: &str, parts: &Parts) {
+fn push_found_texts(
+    builder: &mut QueryBuilder<Postgres>,
+    alias: &str,
+    column: &str,
+    parts: &Parts,
+) {
     builder
         .push(format_args!("metadata_found({alias}.{column}, "))
         .push_bind(parts.as_slice().to_vec())

@@ -21,7 +21,7 @@ const MAX_AMOUNT_DIGITS: u32 = 18;
 
 impl Field {
     /// Whether some value of the field may be a number, so that `gt` and its like can hold.
-    fn may_be_a_number(self) -> bool {
+    fn can_be_number(self) -> bool {
         match self {
             Self::Amount
             | Self::Description
@@ -103,7 +103,6 @@ impl Field {
 }
 
 impl Operator {
-    /// Whether it compares numbers.
     fn compares_numbers(self) -> bool {
         matches!(self, Self::Gt | Self::Gte | Self::Lt | Self::Lte)
     }
@@ -147,7 +146,7 @@ pub(super) fn check(condition: &Condition, pointer: &str) -> Vec<Invalid> {
         detail,
     };
     if operator.compares_numbers() {
-        if let Some(field) = field.filter(|field| !field.may_be_a_number()) {
+        if let Some(field) = field.filter(|field| !field.can_be_number()) {
             let detail = format!(
                 "`{}` compares numbers, and `{}` is never a number",
                 operator.as_str(),

@@ -24,10 +24,10 @@ use tracing::{info, warn};
 use utoipa::ToSchema;
 
 use super::{Error, http};
-use crate::broker::{Broker, Link};
-use crate::cause::Chain;
+use crate::broker::{Broker, LinkState};
 use crate::db::Role;
 use crate::db::schema::{self, State as SchemaState};
+use crate::error_chain::ErrorChain;
 use crate::{db, telemetry};
 
 /// How long PostgreSQL may take to answer before it counts as down.
@@ -139,36 +139,36 @@ impl Health {
     }
 
     /// Whether the program does its work.
-    pub fn has_begun(&self) -> bool {
+    pub fn is_ready(&self) -> bool {
         self.begun.initialized()
     }
 
     /// Returns once the program does its work.
-    pub async fn begun(&self) {
+    pub async fn wait_until_ready(&self) {
         self.begun.wait().await;
     }
 
     /// How everything is now, or was a second ago. Takes two seconds at most.
     pub async fn check(&self) -> Report {
-        let begun = self.has_begun();
+        let begun = self.is_ready();
         let look = async {
-            let found = self.database.look().await;
+            let found = self.database.probe().await;
             if begun {
                 // Before that, the program itself says what it waits for.
-                self.database.say_changes(&found);
+                self.database.log_changes(&found);
             }
             Database::of(&found)
         };
         let database = self.found.get(look).await;
         let link = match self.broker.link() {
-            Link::Up if self.subscribes => self.broker.receiving(),
+            LinkState::Up if self.subscribes => self.broker.receiving(),
             link => link,
         };
         report(database, link, begun)
     }
 }
 
-fn report(database: Database, link: Link, begun: bool) -> Report {
+fn report(database: Database, link: LinkState, begun: bool) -> Report {
     let (postgres, migrations) = match database {
         Database::Ready => (DependencyStatus::Ok, DependencyStatus::Ok),
         Database::Unmigrated => (DependencyStatus::Ok, DependencyStatus::Missing),
@@ -176,14 +176,14 @@ fn report(database: Database, link: Link, begun: bool) -> Report {
         Database::Unreachable => (DependencyStatus::Down, DependencyStatus::Unknown),
     };
     let rabbitmq = match link {
-        Link::Up => DependencyStatus::Ok,
-        Link::Down => DependencyStatus::Down,
-        Link::NotConfigured => DependencyStatus::NotConfigured,
+        LinkState::Up => DependencyStatus::Ok,
+        LinkState::Down => DependencyStatus::Down,
+        LinkState::NotConfigured => DependencyStatus::NotConfigured,
     };
     let status = match (database, link) {
         _ if !begun => Status::Down,
-        (Database::Ready, Link::Up | Link::NotConfigured) => Status::Ok,
-        (Database::Ready, Link::Down) => Status::Degraded,
+        (Database::Ready, LinkState::Up | LinkState::NotConfigured) => Status::Ok,
+        (Database::Ready, LinkState::Down) => Status::Degraded,
         (Database::Unmigrated | Database::Newer | Database::Unreachable, _) => Status::Down,
     };
     Report {
@@ -244,7 +244,7 @@ impl Database {
     fn of(found: &Result<SchemaState, db::Error>) -> Self {
         match found {
             Ok(SchemaState::Ready) => Self::Ready,
-            Ok(SchemaState::Behind | SchemaState::Lacking(_)) => Self::Unmigrated,
+            Ok(SchemaState::Behind | SchemaState::AccessMissing(_)) => Self::Unmigrated,
             Ok(SchemaState::Newer { .. } | SchemaState::Altered { .. }) => Self::Newer,
             Err(_) => Self::Unreachable,
         }
@@ -258,7 +258,7 @@ pub(super) struct DatabaseProbe {
     pool: db::Pool,
     role: Role,
     /// What was logged last; at first that all is well.
-    said: Arc<Mutex<String>>,
+    last_logged: Arc<Mutex<String>>,
 }
 
 impl DatabaseProbe {
@@ -272,35 +272,38 @@ impl DatabaseProbe {
         Self {
             pool,
             role,
-            said: Arc::new(Mutex::new(SchemaState::Ready.to_string())),
+            last_logged: Arc::new(Mutex::new(SchemaState::Ready.to_string())),
         }
     }
 
     /// What the database is to this program. Takes [`CHECK_TIMEOUT`] at most.
-    pub(super) async fn look(&self) -> Result<SchemaState, db::Error> {
+    pub(super) async fn probe(&self) -> Result<SchemaState, db::Error> {
         tokio::time::timeout(CHECK_TIMEOUT, schema::state(&self.pool, self.role))
             .await
             .unwrap_or(Err(db::Error::Unavailable(sqlx::Error::PoolTimedOut)))
     }
 
     /// Logs what was found, when it is not what was logged last.
-    pub(super) fn say_changes(&self, found: &Result<SchemaState, db::Error>) {
+    pub(super) fn log_changes(&self, found: &Result<SchemaState, db::Error>) {
         let now = match found {
             Ok(state) => state.to_string(),
             // The same outage fails in several ways.
             Err(_) => String::new(),
         };
-        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
-        if *said == now {
+        let mut last_logged = self
+            .last_logged
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if *last_logged == now {
             return;
         }
-        *said = now;
+        *last_logged = now;
         match found {
             Ok(SchemaState::Ready) => info!("the database is ready"),
             Ok(state) => warn!("waiting for the database: {state}"),
             Err(cause) => {
                 let at = db::address_of(&self.pool.connect_options());
-                warn!(error = %Chain(cause), "waiting for PostgreSQL at {at}");
+                warn!(error = %ErrorChain(cause), "waiting for PostgreSQL at {at}");
             }
         }
     }
@@ -309,7 +312,6 @@ impl DatabaseProbe {
 /// The health and metrics server of a program without an API. Stops when dropped.
 #[derive(Debug)]
 pub struct OpsServer {
-    /// Where it listens.
     pub address: SocketAddr,
     _stop: DropGuard,
 }
@@ -365,9 +367,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_missing_broker_degrades_and_a_missing_database_stops() {
+    fn readiness_degrades_without_broker_and_fails_without_database() {
         use Database::{Newer, Ready, Unmigrated, Unreachable};
-        use Link::{Down, NotConfigured, Up};
+        use LinkState::{Down, NotConfigured, Up};
         for (database, link, status) in [
             (Ready, Up, Status::Ok),
             (Ready, NotConfigured, Status::Ok),
@@ -386,8 +388,8 @@ mod tests {
     }
 
     #[test]
-    fn a_program_that_has_not_begun_is_not_ready_whatever_it_depends_on() {
-        let report = report(Database::Ready, Link::Up, false);
+    fn a_program_is_not_ready_before_it_has_started() {
+        let report = report(Database::Ready, LinkState::Up, false);
         assert_eq!(report.status, Status::Down);
         assert_eq!(report.dependencies.migrations, DependencyStatus::Ok);
     }
@@ -420,7 +422,7 @@ mod tests {
 
     #[test]
     fn the_report_names_each_dependency() {
-        let report = report(Database::Unmigrated, Link::NotConfigured, true);
+        let report = report(Database::Unmigrated, LinkState::NotConfigured, true);
         assert_eq!(
             serde_json::to_value(report).unwrap(),
             serde_json::json!({

@@ -1,8 +1,8 @@
 //! Encryption keys against what is stored: a program begins only when it can decrypt every credential, and says
 //! until its last work is done which keys it knows, so that nobody encrypts a credential that it could not decrypt.
 //!
-//! Fails with [`Unfit`] when a key is missing or is another one of the same id; the text names the key, how
-//! much depends on it and what to do. A program that was killed counts as running for [`FORGOTTEN_AFTER`]; one
+//! Fails with [`KeyMismatch`] when a key is missing or is another one of the same id; the text names the key, how
+//! much depends on it and what to do. A program that was killed counts as running for [`ANNOUNCEMENT_EXPIRES_AFTER`]; one
 //! that stood still or could not reach PostgreSQL for as long counts as stopped, and when it goes on, it encrypts
 //! nothing before its keys are checked again, and ends if they no longer fit. Deliberately absent: any change of a
 //! credential, which is the business of `stripe-sync keys`.
@@ -14,23 +14,22 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::Context;
-use crate::cause::Chain;
 use crate::clock::new_id;
 use crate::credential::queries::{self, KeyInUse, KeyLock, ProgramKeys};
-use crate::credential::{Keyring, Place};
+use crate::credential::{CredentialBinding, Keyring};
 use crate::db::{self, Role};
+use crate::error_chain::ErrorChain;
 use crate::outage::Outage;
 
 /// A program that has not said for so long that it runs is taken for gone.
-pub const FORGOTTEN_AFTER: Duration = Duration::from_secs(30);
-const ANNOUNCE_EVERY: Duration = Duration::from_secs(10);
+pub const ANNOUNCEMENT_EXPIRES_AFTER: Duration = Duration::from_secs(30);
+const ANNOUNCE_INTERVAL: Duration = Duration::from_secs(10);
 /// How long a failed statement is waited with, and how long saying goodbye may take.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// A key that does not serve for what is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct UnfitKey {
-    /// Its id.
+pub struct MismatchedKey {
     pub key_id: String,
     /// How many credentials it encrypts.
     pub credentials: i64,
@@ -38,30 +37,29 @@ pub struct UnfitKey {
 
 /// Why a program's keys do not fit the database.
 #[derive(Debug, thiserror::Error)]
-pub enum Unfit {
+pub enum KeyMismatch {
     /// Credentials are encrypted with keys that are not configured.
     #[error(
         "the stored Stripe keys cannot be decrypted: ENCRYPTION_KEYS lacks {}. Add what is missing; if it is lost for \
          good, `stripe-sync keys discard ID` deletes what was encrypted with it",
         listed(.0)
     )]
-    Missing(Vec<UnfitKey>),
+    Missing(Vec<MismatchedKey>),
     /// Keys have the right id and decrypt nothing.
     #[error(
         "the stored Stripe keys cannot be decrypted: ENCRYPTION_KEYS has another key under the id of {}. Give the \
          original; if it is lost for good, `stripe-sync keys discard ID` deletes what was encrypted with it",
         listed(.0)
     )]
-    Different(Vec<UnfitKey>),
-    /// PostgreSQL could not be asked.
+    Different(Vec<MismatchedKey>),
     #[error("the stored Stripe keys could not be compared with ENCRYPTION_KEYS")]
     Database(#[from] db::Error),
 }
 
-fn listed(keys: &[UnfitKey]) -> String {
+fn listed(keys: &[MismatchedKey]) -> String {
     let each = keys.iter().map(|key| {
         let plural = if key.credentials == 1 { "" } else { "s" };
-        let UnfitKey {
+        let MismatchedKey {
             key_id,
             credentials,
         } = key;
@@ -86,24 +84,24 @@ pub async fn running_programs(pool: &db::Pool) -> Result<Vec<ProgramKeys>, db::E
 
 /// The same within a transaction.
 pub async fn running_programs_in(conn: &mut PgConnection) -> Result<Vec<ProgramKeys>, db::Error> {
-    queries::announced_keys(conn, FORGOTTEN_AFTER.as_secs() as i32).await
+    queries::announced_keys(conn, ANNOUNCEMENT_EXPIRES_AFTER.as_secs() as i32).await
 }
 
 /// Makes sure that the keyring decrypts what is stored, by the ids of all credentials and by decrypting a few of each
 /// key. `pool` may be in the role of the API or the consumer.
 ///
 /// # Errors
-/// [`Unfit`] when it does not.
-pub async fn check(pool: &db::Pool, keyring: &Keyring) -> Result<(), Unfit> {
+/// [`KeyMismatch`] when it does not.
+pub async fn check(pool: &db::Pool, keyring: &Keyring) -> Result<(), KeyMismatch> {
     let in_use = in_use(pool).await?;
-    let unfit = |key: &KeyInUse| UnfitKey {
+    let unfit = |key: &KeyInUse| MismatchedKey {
         key_id: key.key_id.clone(),
         credentials: key.credentials,
     };
     let known = |key: &KeyInUse| keyring.key_ids().any(|id| id == key.key_id);
-    let missing: Vec<UnfitKey> = in_use.iter().filter(|key| !known(key)).map(unfit).collect();
+    let missing: Vec<MismatchedKey> = in_use.iter().filter(|key| !known(key)).map(unfit).collect();
     if !missing.is_empty() {
-        return Err(Unfit::Missing(missing));
+        return Err(KeyMismatch::Missing(missing));
     }
     let mut different = Vec::new();
     for key in &in_use {
@@ -114,7 +112,7 @@ pub async fn check(pool: &db::Pool, keyring: &Keyring) -> Result<(), Unfit> {
     if different.is_empty() {
         Ok(())
     } else {
-        Err(Unfit::Different(different))
+        Err(KeyMismatch::Different(different))
     }
 }
 
@@ -132,7 +130,7 @@ async fn decrypts_any(
         // Deleted since.
         let Some(sealed) = sealed else { continue };
         none_left = false;
-        let place = Place {
+        let place = CredentialBinding {
             organization,
             connection_id,
         };
@@ -165,7 +163,7 @@ impl Announcement {
     /// Announces, the first time and again. A program that had not done so in time, by PostgreSQL's clock, counted as
     /// gone, and the keys may have been changed without it: its keyring is checked as at its start, and only then
     /// does the announcement count. The lock keeps a rotation from beginning in between.
-    async fn renew(&self) -> Result<(), Unfit> {
+    async fn renew(&self) -> Result<(), KeyMismatch> {
         let mut tx = self.pool.begin().await.map_err(db::Error::from)?;
         queries::lock_keys(&mut tx, KeyLock::Announce).await?;
         let in_time = is_current(&mut tx, self.instance).await?;
@@ -176,7 +174,7 @@ impl Announcement {
         }
         tx.commit().await.map_err(db::Error::from)?;
         if !in_time {
-            warn_of_strangers(&self.pool, &self.keyring).await;
+            warn_of_programs_without_key(&self.pool, &self.keyring).await;
         }
         Ok(())
     }
@@ -184,9 +182,9 @@ impl Announcement {
     /// Renews the announcement while the program works, and withdraws it once the last of its work is done.
     ///
     /// # Errors
-    /// [`Unfit`] when the announcement was late and the keyring no longer fits; the work is dropped then, since it
+    /// [`KeyMismatch`] when the announcement was late and the keyring no longer fits; the work is dropped then, since it
     /// could only fail, or encrypt with a key that is no longer in use.
-    pub async fn keep_during<T>(self, work: impl Future<Output = T>) -> Result<T, Unfit> {
+    pub async fn keep_during<T>(self, work: impl Future<Output = T>) -> Result<T, KeyMismatch> {
         let ended = tokio::select! {
             done = work => Ok(done),
             unfit = self.renew_until_unfit() => Err(unfit),
@@ -195,13 +193,13 @@ impl Announcement {
         ended
     }
 
-    async fn renew_until_unfit(&self) -> Unfit {
+    async fn renew_until_unfit(&self) -> KeyMismatch {
         let outage = Outage::new("announcing the encryption keys");
         loop {
-            tokio::time::sleep(ANNOUNCE_EVERY).await;
+            tokio::time::sleep(ANNOUNCE_INTERVAL).await;
             match self.renew().await {
                 Ok(()) => outage.worked(),
-                Err(Unfit::Database(cause)) => outage.failed(&cause),
+                Err(KeyMismatch::Database(cause)) => outage.failed(&cause),
                 Err(unfit) => return unfit,
             }
         }
@@ -218,7 +216,12 @@ impl Announcement {
 }
 
 async fn is_current(conn: &mut PgConnection, instance: Instance) -> Result<bool, db::Error> {
-    queries::is_announced(conn, instance.0, FORGOTTEN_AFTER.as_secs() as i32).await
+    queries::is_announced(
+        conn,
+        instance.0,
+        ANNOUNCEMENT_EXPIRES_AFTER.as_secs() as i32,
+    )
+    .await
 }
 
 /// Makes sure, until the transaction ends, that no keys are changed without this program, so that what it encrypts with
@@ -244,7 +247,6 @@ pub enum NotCurrent {
         "this program did not announce its encryption keys in time, so they are checked again first"
     )]
     Late,
-    /// PostgreSQL could not be asked.
     #[error("whether the encryption keys are still in use could not be determined")]
     Database(#[from] db::Error),
 }
@@ -253,13 +255,13 @@ pub enum NotCurrent {
 /// program is to stop instead.
 ///
 /// # Errors
-/// [`Unfit`] when the keys do not decrypt what is stored.
+/// [`KeyMismatch`] when the keys do not decrypt what is stored.
 pub async fn begin(
     pool: &db::Pool,
     program: &'static str,
     keyring: &Arc<Keyring>,
     context: &Context,
-) -> Result<Option<Announcement>, Unfit> {
+) -> Result<Option<Announcement>, KeyMismatch> {
     let announcement = Announcement {
         pool: pool.clone(),
         instance: Instance(new_id(context.clock.now())),
@@ -278,7 +280,9 @@ pub async fn begin(
                 outage.worked();
                 return Ok(Some(announcement));
             }
-            Some(Err(Unfit::Database(cause))) if cause.is_transient() => outage.failed(&cause),
+            Some(Err(KeyMismatch::Database(cause))) if cause.is_transient() => {
+                outage.failed(&cause)
+            }
             Some(Err(unfit)) => return Err(unfit),
         }
         if !context.sleep(PAUSE).await {
@@ -288,11 +292,11 @@ pub async fn begin(
 }
 
 /// Says so when this program would encrypt with a key that another one does not know.
-async fn warn_of_strangers(pool: &db::Pool, keyring: &Keyring) {
+async fn warn_of_programs_without_key(pool: &db::Pool, keyring: &Keyring) {
     let running = match running_programs(pool).await {
         Ok(running) => running,
         Err(cause) => {
-            tracing::warn!(error = %Chain(&cause), "the keys of other programs are not known");
+            tracing::warn!(error = %ErrorChain(&cause), "the keys of other programs are not known");
             return;
         }
     };

@@ -27,11 +27,11 @@ use tracing::{error, info, warn};
 use health::DatabaseProbe;
 pub use health::{Health, OpsServer, Report, serve_ops};
 
-use crate::cause::Chain;
 use crate::clock::{SharedClock, SystemClock};
 use crate::config::{self, LogConfig};
 use crate::db::Role;
 use crate::db::schema::State as SchemaState;
+use crate::error_chain::ErrorChain;
 use crate::{db, telemetry};
 
 /// How long a program may take to stop after the first signal. Orchestrators commonly kill after 30 s.
@@ -43,17 +43,13 @@ const WAIT_PAUSE: (Duration, Duration) = (Duration::from_millis(250), Duration::
 /// Why the shell of a program could not do its part.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The runtime did not start.
     #[error("the runtime could not be started")]
     Runtime(#[source] io::Error),
     /// An address to listen on was refused.
     #[error("cannot listen on {address} ({setting})")]
     Bind {
-        /// The address.
         address: std::net::SocketAddr,
-        /// The setting that names it.
         setting: &'static str,
-        /// What the system said.
         #[source]
         cause: io::Error,
     },
@@ -62,7 +58,6 @@ pub enum Error {
 /// What a running program is given besides its settings.
 #[derive(Debug, Clone)]
 pub struct Context {
-    /// Tells the time.
     pub clock: SharedClock,
     /// Cancelled when the program is to finish what it holds and return.
     pub shutdown: CancellationToken,
@@ -158,7 +153,7 @@ where
 }
 
 fn failed(program: &str, cause: &(dyn StdError + 'static)) -> ExitCode {
-    error!(program, error = %Chain(cause), "failed");
+    error!(program, error = %ErrorChain(cause), "failed");
     ExitCode::FAILURE
 }
 
@@ -169,7 +164,7 @@ async fn stop_on_signals(shutdown: &CancellationToken) -> ExitCode {
         signal(SignalKind::interrupt()),
     );
     let (Ok(mut terminate), Ok(mut interrupt)) = signals else {
-        warn!("signals cannot be handled; the process stops at once when it is told to");
+        warn!("signals cannot be handled; the process stops at once when it is asked to");
         return std::future::pending().await;
     };
     let mut next = async || {
@@ -194,7 +189,7 @@ pub async fn wait_until_migrated(pool: &db::Pool, role: Role, context: &Context)
     let probe = DatabaseProbe::new(pool, role);
     let mut pause = WAIT_PAUSE.0;
     loop {
-        let mut found = probe.look().await;
+        let mut found = probe.probe().await;
         if matches!(found, Ok(SchemaState::Ready))
             && let Err(cause) = pool.acquire().await
         {
@@ -203,7 +198,7 @@ pub async fn wait_until_migrated(pool: &db::Pool, role: Role, context: &Context)
         if matches!(found, Ok(SchemaState::Ready)) {
             return !context.shutdown.is_cancelled();
         }
-        probe.say_changes(&found);
+        probe.log_changes(&found);
         if !context.sleep(pause).await {
             return false;
         }
@@ -216,7 +211,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_sleep_ends_when_the_program_is_to_stop() {
+    async fn shutdown_ends_a_sleep() {
         let context = Context::system();
         assert!(context.sleep(Duration::from_millis(1)).await);
         context.shutdown.cancel();

@@ -28,7 +28,7 @@ fn sum(shares: &[i64]) -> i128 {
 }
 
 #[test]
-fn shares_are_what_the_page_on_meaning_says() {
+fn allocation_follows_the_documented_definition() {
     let check = |name: &str, total: i64, lines: &[PurchaseLine], expected: &[i64]| {
         assert_eq!(allocate(total, lines), expected, "{name}");
     };
@@ -144,7 +144,7 @@ proptest! {
     }
 
     #[test]
-    fn nothing_gives_everyone_nothing(lines in any_lines()) {
+    fn zero_total_allocates_zero(lines in any_lines()) {
         prop_assert!(allocate(0, &lines).iter().all(|&share| share == 0));
     }
 
@@ -172,7 +172,7 @@ proptest! {
     }
 
     #[test]
-    fn equals_differ_by_one_at_most_in_favour_of_the_earlier(
+    fn equal_weights_differ_by_at_most_one(
         total in 0_i64..1_000_000_000_000,
         weights in signed_weights(),
     ) {
@@ -186,7 +186,7 @@ proptest! {
 
     /// Whoever was rounded up lost at least as much as whoever was not, and of equals is the earlier.
     #[test]
-    fn what_is_left_goes_by_remainder(
+    fn leftover_units_follow_the_largest_remainders(
         total in 0_i64..1_000_000_000_000,
         weights in signed_weights(),
     ) {
@@ -223,7 +223,7 @@ proptest! {
     }
 
     #[test]
-    fn without_proportions_one_line_takes_all(
+    fn without_positive_weights_one_line_gets_everything(
         total in 1..=i64::MAX,
         amounts in prop::collection::vec((any_weight(), i64::MIN..=0), 1..12),
     ) {

@@ -36,17 +36,13 @@ pub struct Purchase {
 /// Where the lines of a purchase stand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum PurchaseKind {
-    /// On an invoice.
     Invoice,
-    /// In a checkout session.
     CheckoutSession,
 }
 
 impl PurchaseKind {
-    /// Both kinds.
     pub const ALL: [Self; 2] = [Self::Invoice, Self::CheckoutSession];
 
-    /// The name in the database.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Invoice => "invoice",
@@ -54,7 +50,6 @@ impl PurchaseKind {
         }
     }
 
-    /// The kind of that name.
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.as_str() == name)
     }

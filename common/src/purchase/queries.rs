@@ -1,7 +1,7 @@
 //! Purchases in PostgreSQL: one row for each payment that a purchase names, so that a charge finds its
 //! lines by its payment intent.
 //!
-//! Whatever changes here names the payments whose charges have other lines now; those rows are made anew
+//! Whatever changes here names the payments whose charges have other lines now; those rows are rebuilt
 //! by the caller in the same transaction.
 
 use chrono::{DateTime, Utc};
@@ -15,38 +15,35 @@ use crate::tenant::OrganizationId;
 
 /// What charges are found by that have other lines than before.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Touched {
-    /// Payment intents, or charges.
+pub struct AffectedPayments {
     pub payments: Vec<String>,
     /// Purchases, which older charges name themselves.
     pub purchases: Vec<String>,
 }
 
-impl Touched {
-    /// Whether nothing changed.
+impl AffectedPayments {
     pub fn is_empty(&self) -> bool {
         self.purchases.is_empty()
     }
 
-    /// Adds what another change touched.
     pub fn extend(&mut self, other: Self) {
         self.payments.extend(other.payments);
         self.purchases.extend(other.purchases);
     }
 }
 
-struct Link {
+struct PaymentLink {
     payment_id: String,
     purchase_id: String,
 }
 
-fn touched(links: Vec<Link>) -> Touched {
-    let mut touched = Touched::default();
+fn affected_by(links: Vec<PaymentLink>) -> AffectedPayments {
+    let mut affected = AffectedPayments::default();
     for link in links {
-        touched.payments.push(link.payment_id);
-        touched.purchases.push(link.purchase_id);
+        affected.payments.push(link.payment_id);
+        affected.purchases.push(link.purchase_id);
     }
-    touched
+    affected
 }
 
 /// What stands for the payment of a purchase that names none.
@@ -58,7 +55,7 @@ pub async fn store(
     organization: &OrganizationId,
     connection_id: &str,
     purchases: &[&Purchase],
-) -> Result<Touched, Error> {
+) -> Result<AffectedPayments, Error> {
     let purchase_ids: Vec<&str> = purchases.iter().map(|p| p.purchase_id.as_str()).collect();
     let mut payment_ids = Vec::new();
     let mut owners = Vec::new();
@@ -77,7 +74,7 @@ pub async fn store(
         }
     }
     let mut changed = sqlx::query_as!(
-        Link,
+        PaymentLink,
         "DELETE FROM stripe_purchases
          WHERE organization_id = $1 AND connection_id = $2 AND purchase_id = ANY($3)
            AND (payment_id, purchase_id) NOT IN (SELECT * FROM UNNEST($4::TEXT[], $5::TEXT[]))
@@ -91,7 +88,7 @@ pub async fn store(
     .fetch_all(&mut *conn)
     .await?;
     let written = sqlx::query_as!(
-        Link,
+        PaymentLink,
         "INSERT INTO stripe_purchases AS stored
              (organization_id, connection_id, payment_id, purchase_id, kind, created_at, lines)
          SELECT $1, $2, incoming.* FROM UNNEST($3::TEXT[], $4::TEXT[], $5::TEXT[], $6::TIMESTAMPTZ[], $7::JSONB[])
@@ -111,7 +108,7 @@ pub async fn store(
     .fetch_all(conn)
     .await?;
     changed.extend(written);
-    Ok(touched(changed))
+    Ok(affected_by(changed))
 }
 
 /// Removes purchases that Stripe no longer has, by id.
@@ -120,9 +117,9 @@ pub async fn remove(
     organization: &OrganizationId,
     connection_id: &str,
     purchase_ids: &[String],
-) -> Result<Touched, Error> {
+) -> Result<AffectedPayments, Error> {
     let removed = sqlx::query_as!(
-        Link,
+        PaymentLink,
         "DELETE FROM stripe_purchases
          WHERE organization_id = $1 AND connection_id = $2 AND purchase_id = ANY($3)
          RETURNING payment_id, purchase_id",
@@ -132,7 +129,7 @@ pub async fn remove(
     )
     .fetch_all(conn)
     .await?;
-    Ok(touched(removed))
+    Ok(affected_by(removed))
 }
 
 /// Removes the purchases of one kind and of these spans that are stored and not among the listed ones.
@@ -143,10 +140,10 @@ pub async fn remove_unlisted(
     kind: PurchaseKind,
     spans: &[Span],
     listed: &[String],
-) -> Result<Touched, Error> {
+) -> Result<AffectedPayments, Error> {
     let (from, to) = Span::bounds(spans);
     let removed = sqlx::query_as!(
-        Link,
+        PaymentLink,
         "DELETE FROM stripe_purchases
          USING UNNEST($4::TIMESTAMPTZ[], $5::TIMESTAMPTZ[]) AS span (from_at, to_at)
          WHERE organization_id = $1 AND connection_id = $2 AND kind = $3
@@ -162,7 +159,7 @@ pub async fn remove_unlisted(
     )
     .fetch_all(conn)
     .await?;
-    Ok(touched(removed))
+    Ok(affected_by(removed))
 }
 
 /// How many stored purchases of a kind were made in each of these spans; a page's worth at most is counted.
@@ -198,9 +195,9 @@ pub async fn remove_before(
     organization: &OrganizationId,
     connection_id: &str,
     from: DateTime<Utc>,
-) -> Result<Touched, Error> {
+) -> Result<AffectedPayments, Error> {
     let removed = sqlx::query_as!(
-        Link,
+        PaymentLink,
         "DELETE FROM stripe_purchases
          WHERE organization_id = $1 AND connection_id = $2 AND created_at < $3
          RETURNING payment_id, purchase_id",
@@ -210,12 +207,12 @@ pub async fn remove_before(
     )
     .fetch_all(conn)
     .await?;
-    Ok(touched(removed))
+    Ok(affected_by(removed))
 }
 
 /// Forgets all purchases of a kind that the key may not list. The rows are left as they are: the full job
 /// that calls this makes them again.
-pub async fn forget_kind(
+pub async fn delete_kind(
     conn: &mut PgConnection,
     organization: &OrganizationId,
     connection_id: &str,
@@ -233,7 +230,7 @@ pub async fn forget_kind(
 }
 
 /// The purchases that name one of these payments, or that are one of these.
-pub async fn of_payments(
+pub async fn list_by_payments(
     conn: &mut PgConnection,
     organization: &OrganizationId,
     connection_id: &str,

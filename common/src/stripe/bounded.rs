@@ -2,7 +2,7 @@
 //! index entries, days that have a date.
 //!
 //! Stripe's own bounds are far narrower, so what lies beyond is a fault or an attack, and an object that shows it is
-//! set aside like one of an unknown shape. Fails with words that name what was expected. Deliberately absent: text
+//! parked like one of an unknown shape. Fails with words that name what was expected. Deliberately absent: text
 //! that is only shown, which may have any length.
 
 use serde::de::{Error, Unexpected};
@@ -12,11 +12,11 @@ use serde_json::Value;
 use crate::money::Currency;
 
 /// Minor units. Stripe's largest amounts have twelve digits, and 900,000 of these still add up within 64 bits.
-pub(super) const MOST: i64 = 10_000_000_000_000;
+pub(super) const MAX_AMOUNT: i64 = 10_000_000_000_000;
 /// Bytes of an id. "Object IDs will never exceed 255 characters" (docs.stripe.com/upgrades).
-const LONGEST_ID: usize = 255;
+const MAX_ID_BYTES: usize = 255;
 /// The last second of the year 9999, the last that RFC 3339 can write.
-const LATEST: i64 = 253_402_300_799;
+const MAX_TIMESTAMP: i64 = 253_402_300_799;
 
 /// An id, which is never empty.
 pub(super) fn id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
@@ -24,7 +24,7 @@ pub(super) fn id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D
 }
 
 pub(super) fn check_id<E: Error>(id: String) -> Result<String, E> {
-    if id.is_empty() || id.len() > LONGEST_ID {
+    if id.is_empty() || id.len() > MAX_ID_BYTES {
         let found = format!("one of {} bytes", id.len());
         return Err(E::invalid_value(
             Unexpected::Other(&found),
@@ -45,7 +45,7 @@ pub(super) fn optional_id<'de, D: Deserializer<'de>>(
 /// An amount in minor units, 0 or more.
 pub(super) fn amount<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
     let amount = i64::deserialize(deserializer)?;
-    if (0..=MOST).contains(&amount) {
+    if (0..=MAX_AMOUNT).contains(&amount) {
         return Ok(amount);
     }
     Err(D::Error::invalid_value(
@@ -68,7 +68,7 @@ pub(super) fn quantity<'de, D: Deserializer<'de>>(
 }
 
 fn within_most<E: Error>(number: i64) -> Result<i64, E> {
-    if number.unsigned_abs() <= MOST.unsigned_abs() {
+    if number.unsigned_abs() <= MAX_AMOUNT.unsigned_abs() {
         return Ok(number);
     }
     Err(E::invalid_value(
@@ -91,7 +91,7 @@ pub(super) fn optional_seconds<'de, D: Deserializer<'de>>(
 }
 
 fn within_time<E: Error>(seconds: i64) -> Result<i64, E> {
-    if (0..=LATEST).contains(&seconds) {
+    if (0..=MAX_TIMESTAMP).contains(&seconds) {
         return Ok(seconds);
     }
     Err(E::invalid_value(
@@ -105,7 +105,7 @@ pub(super) fn seconds_if_any<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<i64>, D::Error> {
     let seconds = Value::deserialize(deserializer)?.as_i64();
-    Ok(seconds.filter(|seconds| (0..=LATEST).contains(seconds)))
+    Ok(seconds.filter(|seconds| (0..=MAX_TIMESTAMP).contains(seconds)))
 }
 
 /// A currency's code. ISO codes have three letters; room is left for codes to come.
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_row_could_hold_is_refused_with_what_was_expected() {
+    fn out_of_bounds_values_are_refused_with_the_expected_range() {
         for (field, value, expected) in [
             ("id", json!(""), "an id of 1 to 255 bytes"),
             ("id", json!("x".repeat(256)), "an id of 1 to 255 bytes"),
@@ -162,8 +162,8 @@ mod tests {
         }
         for (field, value) in [
             ("id", json!("x".repeat(255))),
-            ("amount", json!(MOST)),
-            ("created", json!(LATEST)),
+            ("amount", json!(MAX_AMOUNT)),
+            ("created", json!(MAX_TIMESTAMP)),
             ("currency", json!("USD")),
             ("description", json!("x".repeat(100_000))),
         ] {
@@ -177,8 +177,8 @@ mod tests {
             let invoice = json!({"id": "in_1", "created": 1, "lines": {"data": [line]}});
             serde_json::from_value::<Invoice>(invoice)
         };
-        assert!(invoice(json!({"id": "il_1", "amount": -MOST, "quantity": 0})).is_ok());
-        assert!(invoice(json!({"id": "il_1", "amount": -MOST - 1})).is_err());
+        assert!(invoice(json!({"id": "il_1", "amount": -MAX_AMOUNT, "quantity": 0})).is_ok());
+        assert!(invoice(json!({"id": "il_1", "amount": -MAX_AMOUNT - 1})).is_err());
         assert!(invoice(json!({"id": "il_1", "amount": 1, "quantity": i64::MAX})).is_err());
         let price = "x".repeat(300);
         assert!(invoice(json!({"id": "il_1", "amount": 1, "price": {"id": price}})).is_err());

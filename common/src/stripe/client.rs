@@ -19,15 +19,15 @@ use serde_json::value::RawValue;
 use tokio::time::Instant;
 
 use super::error::ErrorHeaders;
-use super::readable::readable;
+use super::sanitize::sanitize;
 use super::{API_VERSION, Error, Settings, Throttle};
 
 /// The longest of our own waits.
-const LONGEST_WAIT: Duration = Duration::from_secs(32);
+const MAX_BACKOFF: Duration = Duration::from_secs(32);
 /// A wait from which on the client counts as slow.
-const LONG_WAIT: Duration = Duration::from_secs(5);
+const SLOW_WAIT: Duration = Duration::from_secs(5);
 /// The longest `Retry-After` that is waited out here.
-const LONGEST_OBEYED: Duration = Duration::from_mins(10);
+const MAX_RETRY_AFTER: Duration = Duration::from_mins(10);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The way to Stripe, shared by all accounts: connections and settings. Cheap to clone.
@@ -64,7 +64,7 @@ impl Stripe {
             key,
             throttle,
             requests: Arc::new(AtomicI64::new(0)),
-            answers_take: Arc::new(AtomicU64::new(0)),
+            latency_ewma_us: Arc::new(AtomicU64::new(0)),
             first_answer_at: Arc::new(OnceLock::new()),
         }
     }
@@ -88,7 +88,7 @@ pub struct Client {
     throttle: Arc<Throttle>,
     requests: Arc<AtomicI64>,
     /// Microseconds that answers take of late, apart from the wait at the limiter; 0 before the first.
-    answers_take: Arc<AtomicU64>,
+    latency_ewma_us: Arc<AtomicU64>,
     /// Stripe's time when it first answered.
     first_answer_at: Arc<OnceLock<DateTime<Utc>>>,
 }
@@ -113,7 +113,7 @@ pub struct Page {
 impl Page {
     /// Whether older objects are announced that no cursor leads to. Taken for an end, such a page would lose
     /// them; taken as it is, it would be asked for for ever.
-    fn goes_nowhere(&self, asked_after: Option<&str>) -> bool {
+    fn is_stuck(&self, asked_after: Option<&str>) -> bool {
         #[derive(serde::Deserialize)]
         struct Identified<'a> {
             #[serde(borrow)]
@@ -155,8 +155,8 @@ impl Client {
     /// the limiter. One before the first answer.
     pub fn slots(&self) -> usize {
         /// More than the mean takes, since answers differ.
-        const SPARE: f64 = 1.3;
-        let micros = self.answers_take.load(Ordering::Relaxed);
+        const HEADROOM: f64 = 1.3;
+        let micros = self.latency_ewma_us.load(Ordering::Relaxed);
         if micros == 0 {
             return 1;
         }
@@ -164,13 +164,13 @@ impl Client {
         if filled < 1.0 {
             return 1;
         }
-        let slots = (filled * SPARE).ceil() as usize + 1;
-        slots.min(self.throttle.in_flight_at_most())
+        let slots = (filled * HEADROOM).ceil() as usize + 1;
+        slots.min(self.throttle.max_in_flight())
     }
 
     /// `now`, or the time at which Stripe says it first answered where that is earlier: a cursor over
     /// Stripe's events must not be ahead of Stripe's clock.
-    pub fn no_later_than_stripe(&self, now: DateTime<Utc>) -> DateTime<Utc> {
+    pub fn clamp_to_server_time(&self, now: DateTime<Utc>) -> DateTime<Utc> {
         self.first_answer_at
             .get()
             .map_or(now, |&answered| now.min(answered))
@@ -190,7 +190,7 @@ impl Client {
         query: &ListQuery<'_>,
     ) -> Result<Page, Error> {
         let endpoint = format!("{collection}/{{id}}/{sublist}");
-        let path = format!("{collection}/{}/{sublist}", in_path(id));
+        let path = format!("{collection}/{}/{sublist}", path_segment(id));
         self.list_at(&endpoint, &path, query).await
     }
 
@@ -220,7 +220,7 @@ impl Client {
                 .map(|field| ("expand[]", (*field).to_owned())),
         );
         let page: Page = self.get(endpoint, path, &pairs).await?;
-        if page.goes_nowhere(query.starting_after) {
+        if page.is_stuck(query.starting_after) {
             let cause =
                 serde::de::Error::custom("more is to follow, and nothing to go on from is there");
             return Err(Error::Malformed {
@@ -244,7 +244,11 @@ impl Client {
             .collect();
         let endpoint = format!("{collection}/{{id}}");
         match self
-            .get(&endpoint, &format!("{collection}/{}", in_path(id)), &pairs)
+            .get(
+                &endpoint,
+                &format!("{collection}/{}", path_segment(id)),
+                &pairs,
+            )
             .await
         {
             Ok(object) => Ok(Some(object)),
@@ -259,7 +263,7 @@ impl Client {
     }
 
     /// Asks whether a list may be read at all. What its newest object looks like is of no concern.
-    pub(super) async fn may_list(&self, path: &str) -> Result<(), Error> {
+    pub(super) async fn probe_list(&self, path: &str) -> Result<(), Error> {
         let page: Result<Page, Error> = self.get(path, path, &[("limit", "1".to_owned())]).await;
         page.map(drop)
     }
@@ -273,7 +277,7 @@ impl Client {
         let settings = &self.stripe.settings;
         let mut waits = ExponentialBuilder::default()
             .with_min_delay(settings.first_wait)
-            .with_max_delay(LONGEST_WAIT)
+            .with_max_delay(MAX_BACKOFF)
             .with_jitter()
             .with_max_times(settings.attempts.saturating_sub(1))
             .build();
@@ -300,11 +304,11 @@ impl Client {
             let Some(wait) = wait else { return Err(error) };
             let wait = error
                 .retry_after()
-                .map_or(wait, |asked| asked.min(LONGEST_OBEYED));
+                .map_or(wait, |asked| asked.min(MAX_RETRY_AFTER));
             metrics::counter!("stripe_retries_total", "endpoint" => endpoint.to_owned())
                 .increment(1);
             tracing::debug!(stripe.path = path, stripe.wait_ms = wait.as_millis() as u64, error = %error, "trying again");
-            let _long_wait = (wait >= LONG_WAIT).then(|| self.throttle.wait_long());
+            let _long_wait = (wait >= SLOW_WAIT).then(|| self.throttle.begin_long_wait());
             tokio::time::sleep(wait).await;
         }
     }
@@ -317,7 +321,7 @@ impl Client {
             before => (before.saturating_mul(7).saturating_add(took)) / 8,
         };
         let _ = self
-            .answers_take
+            .latency_ewma_us
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |before| {
                 Some(mean(before).max(1))
             });
@@ -356,21 +360,21 @@ impl Client {
             self.first_answer_at.get_or_init(|| date);
         }
         let headers = error_headers(answer.headers());
-        let body = readable(answer.bytes().await.map_err(network)?);
+        let body = sanitize(answer.bytes().await.map_err(network)?);
         self.note_answer(asked_at.elapsed());
         if status.is_success() {
             Ok(body)
         } else {
             Err(Failed {
                 is_final: headers.should_retry == Some(false),
-                error: Error::from_answer(status.as_u16(), path, headers, &body),
+                error: Error::from_response(status.as_u16(), path, headers, &body),
             })
         }
     }
 }
 
 /// An id as a segment of a path: some ids are chosen by the account's owner, and may hold any character.
-fn in_path(id: &str) -> PercentEncode<'_> {
+fn path_segment(id: &str) -> PercentEncode<'_> {
     const KEPT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'_').remove(b'-');
     utf8_percent_encode(id, KEPT)
 }

@@ -26,7 +26,6 @@ pub enum LimitReason {
 }
 
 impl LimitReason {
-    /// Reads the header's value.
     pub fn from_header(value: Option<&str>) -> Self {
         match value {
             Some("global-rate") => Self::GlobalRate,
@@ -47,57 +46,38 @@ pub enum Error {
     KeyInvalid {
         /// Stripe's words, in which the key is masked.
         message: String,
-        /// Stripe's id of the request.
         request_id: Option<String>,
     },
     /// The key may not read this.
     #[error("the key may not read {path}: {message}")]
     PermissionMissing {
-        /// What was asked for.
         path: String,
         /// Stripe's words, which name the permission.
         message: String,
-        /// Stripe's id of the request.
         request_id: Option<String>,
     },
-    /// There is no such object.
     #[error("Stripe has no such object at {path}: {message}")]
-    NotFound {
-        /// What was asked for.
-        path: String,
-        /// Stripe's words.
-        message: String,
-    },
+    NotFound { path: String, message: String },
     /// Stripe did not understand or allow the request.
     #[error("Stripe answered {status} to {path}: {message}")]
     Refused {
-        /// HTTP status.
         status: u16,
-        /// What was asked for.
         path: String,
         /// Stripe's `code`, if it gave one.
         code: Option<String>,
-        /// Stripe's words.
         message: String,
-        /// Stripe's id of the request.
         request_id: Option<String>,
     },
-    /// A limit was reached.
     #[error("Stripe limits requests to {path} ({reason:?})")]
     RateLimited {
-        /// What was asked for.
         path: String,
-        /// Which budget.
         reason: LimitReason,
         /// How long Stripe asks to wait.
         retry_after: Option<Duration>,
     },
-    /// Stripe is in trouble.
     #[error("Stripe answered {status} to {path}")]
     Unavailable {
-        /// HTTP status.
         status: u16,
-        /// What was asked for.
         path: String,
         /// How long Stripe asks to wait.
         retry_after: Option<Duration>,
@@ -105,7 +85,6 @@ pub enum Error {
     /// The network is in trouble, or an answer broke off.
     #[error("the request to {path} did not get through")]
     Network {
-        /// What was asked for.
         path: String,
         /// Why; the URL, which holds no secret, is left out of it.
         #[source]
@@ -114,15 +93,12 @@ pub enum Error {
     /// The answer is no list and no object.
     #[error("Stripe's answer to {path} could not be read")]
     Malformed {
-        /// What was asked for.
         path: String,
-        /// Where it went wrong.
         #[source]
         cause: serde_json::Error,
     },
 }
 
-/// Stripe's error body.
 #[derive(Deserialize, Default)]
 pub(super) struct ErrorBody {
     #[serde(default)]
@@ -147,7 +123,12 @@ pub(super) struct ErrorHeaders {
 }
 
 impl Error {
-    pub(super) fn from_answer(status: u16, path: &str, headers: ErrorHeaders, body: &str) -> Self {
+    pub(super) fn from_response(
+        status: u16,
+        path: &str,
+        headers: ErrorHeaders,
+        body: &str,
+    ) -> Self {
         let ErrorObject { message, code } = serde_json::from_str::<ErrorBody>(body)
             .unwrap_or_default()
             .error;
@@ -225,11 +206,11 @@ mod tests {
     use super::*;
 
     fn classify(status: u16, body: &str, headers: ErrorHeaders) -> Error {
-        Error::from_answer(status, "/v1/charges", headers, body)
+        Error::from_response(status, "/v1/charges", headers, body)
     }
 
     #[test]
-    fn statuses_decide_what_an_error_is() {
+    fn errors_are_classified_by_status() {
         let message = r#"{"error":{"message":"words","type":"invalid_request_error"}}"#;
         let none = ErrorHeaders::default;
         assert!(matches!(
@@ -266,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn stripes_word_on_retrying_overrides_the_status() {
+    fn stripe_should_retry_overrides_the_status() {
         for status in [400, 401, 403, 404] {
             let headers = ErrorHeaders {
                 should_retry: Some(true),

@@ -10,7 +10,7 @@ mod error;
 mod model;
 mod probe;
 mod purchase_model;
-mod readable;
+mod sanitize;
 mod throttle;
 
 use std::num::NonZeroU32;
@@ -71,7 +71,6 @@ impl Settings {
         }
     }
 
-    /// The limits of one account.
     pub fn limits(&self, livemode: bool) -> Limits {
         let global = if livemode {
             self.rate_live

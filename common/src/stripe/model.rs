@@ -2,7 +2,7 @@
 //! pay for is in `purchase_model`.
 //!
 //! Reading fails only where something is missing without which the object says nothing, an id or an amount, or where
-//! it lies beyond what can be kept (`bounded`). Text is readable and storable already (`readable`).
+//! it lies beyond what can be kept (`bounded`). Text is readable and storable already (`sanitize`).
 //!
 //! Fields that are not kept are not read; absent and null are the same; every enum takes values that
 //! are not known yet. Both the pinned version and the older one (`charge.invoice`) are understood.
@@ -28,9 +28,7 @@ pub type Metadata = Map<String, Value>;
 /// A reference that is an id, or the object itself where it was expanded.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Expandable<T> {
-    /// The id alone.
     Id(String),
-    /// The object.
     Object(T),
 }
 
@@ -67,14 +65,12 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Expandable<T> {
 /// An object of which only the id matters.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct Reference {
-    /// Its id.
     #[serde(deserialize_with = "bounded::id")]
     pub id: String,
 }
 
 /// An object with an id, which may stand in its place.
 pub trait Identified {
-    /// The id.
     fn id(&self) -> &str;
 }
 
@@ -97,7 +93,6 @@ impl Identified for BalanceTransaction {
 }
 
 impl<T: Identified> Expandable<T> {
-    /// The id.
     pub fn id(&self) -> &str {
         match self {
             Self::Id(id) => id,
@@ -120,7 +115,6 @@ pub struct Customer {
     pub metadata: Option<Metadata>,
 }
 
-/// A charge.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct Charge {
     /// `ch_…` or `py_…`
@@ -135,7 +129,6 @@ pub struct Charge {
     /// Minor units; of a lapsed hold, the whole amount.
     #[serde(default, deserialize_with = "bounded::amount")]
     pub amount_refunded: i64,
-    /// Whether it was captured.
     #[serde(default)]
     pub captured: bool,
     /// Seconds since 1970, UTC.
@@ -146,19 +139,15 @@ pub struct Charge {
     pub currency: Currency,
     /// `succeeded`, `pending`, `failed`, or a later invention.
     pub status: String,
-    /// Who paid.
     #[serde(default)]
     pub customer: Option<Expandable<Customer>>,
-    /// Free text.
     #[serde(default)]
     pub description: Option<String>,
-    /// Whether it was ever disputed.
     #[serde(default)]
     pub disputed: bool,
     /// Whether real money moved.
     #[serde(default)]
     pub livemode: bool,
-    /// Present metadata.
     #[serde(default)]
     pub metadata: Option<Metadata>,
     /// `pi_…`
@@ -167,10 +156,8 @@ pub struct Charge {
     /// `in_…`, up to version 2025-02-24.acacia.
     #[serde(default)]
     pub invoice: Option<Expandable<Reference>>,
-    /// How it was paid.
     #[serde(default)]
     pub payment_method_details: Option<PaymentMethodDetails>,
-    /// Who the bill goes to.
     #[serde(default)]
     pub billing_details: Option<BillingDetails>,
     /// Present when expanded.
@@ -178,18 +165,15 @@ pub struct Charge {
     pub refunds: Option<RefundList>,
 }
 
-/// How a charge was paid.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct PaymentMethodDetails {
     /// `card`, `sepa_debit`, …
     #[serde(default, rename = "type")]
     pub kind: Option<String>,
-    /// Of a card.
     #[serde(default)]
     pub card: Option<Card>,
 }
 
-/// A card.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct Card {
     /// Two-letter code of the issuing country.
@@ -197,15 +181,12 @@ pub struct Card {
     pub country: Option<String>,
 }
 
-/// Who the bill goes to.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct BillingDetails {
-    /// Where.
     #[serde(default)]
     pub address: Option<Address>,
 }
 
-/// An address.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct Address {
     /// Two-letter code.
@@ -224,7 +205,6 @@ pub struct RefundList {
     pub has_more: bool,
 }
 
-/// A refund.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct Refund {
     /// `re_…` or `pyr_…`
@@ -256,7 +236,7 @@ const RELEASE_CATEGORY: &str = "partial_capture_reversal";
 
 impl Refund {
     /// Whether the money went back, or is about to.
-    fn stands(&self) -> bool {
+    fn is_effective(&self) -> bool {
         !matches!(
             self.status,
             Some(RefundStatus::Failed | RefundStatus::Canceled)
@@ -280,7 +260,6 @@ impl Refund {
     }
 }
 
-/// How far a refund is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RefundStatus {
@@ -288,11 +267,10 @@ pub enum RefundStatus {
     Pending,
     /// Waits for someone.
     RequiresAction,
-    /// Done.
     Succeeded,
     /// It came back.
     Failed,
-    /// Called off.
+    /// Cancelled.
     Canceled,
     /// A later invention.
     #[serde(other)]
@@ -311,11 +289,9 @@ pub struct Event {
     /// `charge.refunded`, …
     #[serde(rename = "type")]
     pub kind: String,
-    /// What it is about.
     pub data: EventData,
 }
 
-/// The payload of an event.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct EventData {
     /// The object as it was then.
@@ -342,7 +318,7 @@ pub struct EventObject {
     pub invoice: Option<Expandable<Reference>>,
 }
 
-impl From<Customer> for catalogue::CatalogObject {
+impl From<Customer> for catalogue::ReferencedObject {
     fn from(customer: Customer) -> Self {
         Self {
             object_id: customer.id,
@@ -359,7 +335,7 @@ impl From<Charge> for charge::Charge {
             amount: charge.amount,
             captured: charge.amount_captured,
             refunded: charge.amount_refunded,
-            release_in_refunded: charge.refunds.is_none() || charge.holds_release(),
+            release_in_refunded: charge.refunds.is_none() || charge.has_release(),
         };
         let figures = charge::Figures::of(&charge.status, charge.captured, amounts);
         let (customer_id, customer_metadata, customer_deleted) = match charge.customer {
@@ -417,7 +393,7 @@ impl Charge {
     }
 
     /// Whether the known refunds hold the rest that a partial capture released.
-    fn holds_release(&self) -> bool {
+    fn has_release(&self) -> bool {
         let rest = self.amount - self.amount_captured;
         rest > 0
             && self.amount_refunded >= rest
@@ -425,19 +401,19 @@ impl Charge {
                 .refunds
                 .iter()
                 .flat_map(|refunds| &refunds.data)
-                .any(|refund| refund.stands() && refund.is_release(rest))
+                .any(|refund| refund.is_effective() && refund.is_release(rest))
     }
 
     /// Whether the refunds that were not inlined decide what was refunded: the charge was captured in part,
     /// at least the rest is said to be refunded, and what released it is not among the inlined ones. Then
     /// all refunds have to be read for [`Self::with_refunds`].
-    pub fn refunds_left(&self) -> bool {
+    pub fn needs_all_refunds(&self) -> bool {
         self.refunds
             .as_ref()
             .is_some_and(|refunds| refunds.has_more)
             && self.is_partly_captured()
             && self.amount_refunded >= self.amount - self.amount_captured
-            && !self.holds_release()
+            && !self.has_release()
     }
 
     /// The charge with all its refunds instead of those that were inlined.

@@ -1,5 +1,5 @@
 //! That charges, refunds and events are read as Stripe shows them, in the pinned version and the older one,
-//! and that what a partial capture released is told from what was refunded.
+//! and that what a partial capture released is distinguished from what was refunded.
 
 use serde_json::json;
 
@@ -85,10 +85,10 @@ fn partly_captured(amount_refunded: i64, has_more: bool, refunds: &Value) -> Cha
 }
 
 #[test]
-fn the_release_is_told_by_its_category_else_by_its_amount() {
+fn a_release_is_recognised_by_category_or_amount() {
     let check = |name: &str, amount_refunded: i64, refunds: &Value, release: bool| {
         let charge = partly_captured(amount_refunded, false, refunds);
-        assert_eq!(charge.holds_release(), release, "{name}");
+        assert_eq!(charge.has_release(), release, "{name}");
     };
     let refund = |amount: i64, transaction: &Value| {
         json!({"id": "re_1", "amount": amount, "status": "succeeded",
@@ -131,7 +131,7 @@ fn the_release_is_told_by_its_category_else_by_its_amount() {
         false,
     );
     check(
-        "beside a refund",
+        "next to a refund",
         500,
         &json!([refund(100, &refunded), refund(400, &released)]),
         true,
@@ -151,18 +151,18 @@ fn the_release_is_told_by_its_category_else_by_its_amount() {
 }
 
 #[test]
-fn refunds_are_left_only_where_they_decide() {
+fn all_refunds_are_needed_only_for_partial_captures() {
     let other = json!([{"id": "re_1", "amount": 50, "status": "succeeded"}]);
     let release = json!([{"id": "re_2", "amount": 400, "status": "succeeded"}]);
-    assert!(partly_captured(450, true, &other).refunds_left());
-    assert!(!partly_captured(450, false, &other).refunds_left());
-    assert!(!partly_captured(450, true, &release).refunds_left());
-    assert!(!partly_captured(399, true, &other).refunds_left());
+    assert!(partly_captured(450, true, &other).needs_all_refunds());
+    assert!(!partly_captured(450, false, &other).needs_all_refunds());
+    assert!(!partly_captured(450, true, &release).needs_all_refunds());
+    assert!(!partly_captured(399, true, &other).needs_all_refunds());
     let charge = partly_captured(450, true, &other);
     let with = |change: fn(&mut Charge)| {
         let mut charge = charge.clone();
         change(&mut charge);
-        charge.refunds_left()
+        charge.needs_all_refunds()
     };
     assert!(!with(|c| c.amount_captured = 0));
     assert!(!with(|c| c.amount_captured = 1000));
@@ -173,7 +173,7 @@ fn refunds_are_left_only_where_they_decide() {
         .flat_map(|list| serde_json::from_value::<Vec<Refund>>(list).unwrap())
         .collect();
     let charge = charge.with_refunds(all);
-    assert!(!charge.refunds_left() && charge.holds_release());
+    assert!(!charge.needs_all_refunds() && charge.has_release());
     let figures = charge::Charge::from(charge).figures;
     assert_eq!((figures.gross, figures.refunded), (600, 50));
 }

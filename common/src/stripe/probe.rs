@@ -28,13 +28,13 @@ impl Probe {
     pub fn missing(&self) -> Vec<&Permission> {
         self.permissions
             .iter()
-            .filter(|p| !p.granted && needed(&p.resource))
+            .filter(|p| !p.granted && is_required(&p.resource))
             .collect()
     }
 }
 
 /// Whether nothing can be synced without a resource.
-fn needed(resource: &str) -> bool {
+fn is_required(resource: &str) -> bool {
     matches!(resource, "charges" | "events")
 }
 
@@ -43,20 +43,14 @@ fn needed(resource: &str) -> bool {
 pub enum ProbeError {
     /// A publishable or an organization key; it was not sent.
     #[error("{detail}")]
-    WrongKind {
-        /// What to use instead.
-        detail: String,
-    },
+    WrongKind { detail: String },
     /// Refused by Stripe, or no Stripe key at all.
     #[error("{detail}")]
-    Invalid {
-        /// Why.
-        detail: String,
-    },
+    Invalid { detail: String },
     /// Stripe did not answer, or not as Stripe does.
     #[error("Stripe could not be reached")]
     Unreachable(#[source] Error),
-    /// Stripe never told which account the key belongs to.
+    /// Stripe never said which account the key belongs to.
     #[error("Stripe did not say to which account the key belongs")]
     AccountUnknown,
 }
@@ -218,7 +212,7 @@ impl Stripe {
         }
         let account_id = match account_id {
             Some(id) => id,
-            None => account_of_unreadable(&client).await?,
+            None => account_from_forbidden(&client).await?,
         };
         Ok(Probe {
             account_id,
@@ -235,12 +229,12 @@ async fn ask(client: &Client, resource: &Resource) -> Result<Option<String>, Err
         let account: Option<Reference> = serde_json::from_str(account.get()).ok();
         return Ok(account.map(|account| account.id));
     }
-    client.may_list(resource.path).await?;
+    client.probe_list(resource.path).await?;
     Ok(None)
 }
 
 /// Asks for something a restricted key can hardly read, for the sake of the 403 that names the account.
-async fn account_of_unreadable(client: &Client) -> Result<String, ProbeError> {
+async fn account_from_forbidden(client: &Client) -> Result<String, ProbeError> {
     for path in [
         "/v1/balance",
         "/v1/payouts",
@@ -287,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_key_is_told_its_one_cause() {
+    fn a_refused_key_names_one_cause() {
         let too_long = format!("rk_live_{}", "a".repeat(600));
         for (key, detail) in [
             ("", "the key is empty"),

@@ -15,7 +15,7 @@ use serde::Deserialize;
 
 use super::bounded;
 use super::model::{Expandable, Identified, Metadata, Reference};
-use crate::catalogue::CatalogObject;
+use crate::catalogue::ReferencedObject;
 use crate::dispute;
 use crate::purchase::{Purchase, PurchaseKind, PurchaseLine};
 
@@ -31,7 +31,6 @@ pub struct Inlined<T> {
     pub has_more: bool,
 }
 
-/// An invoice.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct Invoice {
     /// `in_…`
@@ -40,7 +39,6 @@ pub struct Invoice {
     /// Seconds since 1970, UTC.
     #[serde(deserialize_with = "bounded::seconds")]
     pub created: i64,
-    /// What it asks for.
     #[serde(default)]
     pub lines: Option<Inlined<InvoiceLine>>,
     /// What paid it or tried to; present when expanded, from version 2025-03-31.basil on.
@@ -66,12 +64,10 @@ pub struct InvoicePayment {
     /// `open`, `paid`, `canceled`, or a later invention.
     #[serde(default)]
     pub status: Option<String>,
-    /// What pays.
     #[serde(default)]
     pub payment: Option<Payment>,
 }
 
-/// What pays an invoice.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct Payment {
     /// `payment_intent`, `charge`, `payment_record`, or a later invention.
@@ -85,7 +81,6 @@ pub struct Payment {
     pub charge: Option<Expandable<Reference>>,
 }
 
-/// A line of an invoice.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct InvoiceLine {
     /// `il_…`
@@ -94,10 +89,8 @@ pub struct InvoiceLine {
     /// Minor units before discounts; negative where time already paid for is credited.
     #[serde(deserialize_with = "bounded::signed_amount")]
     pub amount: i64,
-    /// What discounts take off it.
     #[serde(default)]
     pub discount_amounts: Option<Vec<DiscountAmount>>,
-    /// How many.
     #[serde(default, deserialize_with = "bounded::quantity")]
     pub quantity: Option<i64>,
     /// From version 2025-03-31.basil on.
@@ -119,15 +112,12 @@ pub struct DiscountAmount {
     pub amount: i64,
 }
 
-/// How a line was priced.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct Pricing {
-    /// By a price.
     #[serde(default)]
     pub price_details: Option<PriceDetails>,
 }
 
-/// The price of a line.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct PriceDetails {
     /// `price_…`; expandable from version 2025-12-15.clover on.
@@ -149,7 +139,6 @@ pub struct PriceReference {
     pub product: Option<Expandable<Reference>>,
 }
 
-/// A checkout session.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct CheckoutSession {
     /// `cs_…`
@@ -178,10 +167,8 @@ pub struct CheckoutItem {
     /// Minor units after discounts and taxes.
     #[serde(deserialize_with = "bounded::signed_amount")]
     pub amount_total: i64,
-    /// How many.
     #[serde(default, deserialize_with = "bounded::quantity")]
     pub quantity: Option<i64>,
-    /// What one costs.
     #[serde(default)]
     pub price: Option<Expandable<PriceReference>>,
 }
@@ -223,7 +210,6 @@ pub struct Price {
     pub product: Option<Expandable<Reference>>,
 }
 
-/// A dispute of a charge.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct Dispute {
     /// `dp_…` or `du_…`
@@ -308,12 +294,12 @@ impl From<CheckoutItem> for PurchaseLine {
 
 impl Invoice {
     /// Whether there are more lines than are inlined.
-    pub fn lines_left(&self) -> bool {
+    pub fn has_more_lines(&self) -> bool {
         self.lines.as_ref().is_some_and(|lines| lines.has_more)
     }
 
     /// Whether there are more payments than are inlined.
-    pub fn payments_left(&self) -> bool {
+    pub fn has_more_payments(&self) -> bool {
         self.payments
             .as_ref()
             .is_some_and(|payments| payments.has_more)
@@ -331,7 +317,7 @@ impl Invoice {
     ///
     /// Payments of every status join, since failed attempts share the intent of the one that succeeds. Without
     /// payments the older shape's intent joins, else its charge; without those the set is empty, and only
-    /// charges of that shape, which name their invoice, can be told to belong to it.
+    /// charges of that shape, which name their invoice, can be recognised as belonging to it.
     pub fn purchase(
         self,
         all_lines: Option<Vec<InvoiceLine>>,
@@ -364,7 +350,7 @@ impl Invoice {
 
 impl CheckoutSession {
     /// Whether there are more items than are inlined.
-    pub fn items_left(&self) -> bool {
+    pub fn has_more_items(&self) -> bool {
         self.line_items.as_ref().is_some_and(|items| items.has_more)
     }
 
@@ -387,7 +373,7 @@ impl CheckoutSession {
     }
 }
 
-impl From<Product> for CatalogObject {
+impl From<Product> for ReferencedObject {
     fn from(product: Product) -> Self {
         Self {
             object_id: product.id,
@@ -398,7 +384,7 @@ impl From<Product> for CatalogObject {
     }
 }
 
-impl From<Price> for CatalogObject {
+impl From<Price> for ReferencedObject {
     fn from(price: Price) -> Self {
         Self {
             object_id: price.id,

@@ -67,7 +67,7 @@ fn both_shapes_of_an_invoice_give_the_same_purchase() {
 }
 
 #[test]
-fn an_invoice_is_paid_by_intents_else_charges() {
+fn invoice_payments_are_intents_or_charges() {
     let none = read::<Invoice>(json_of(INVOICE)).purchase(None, None);
     assert!(none.payments.is_empty(), "nothing says what pays it");
     let older = |members: Value| {
@@ -117,16 +117,16 @@ fn what_is_not_inlined_is_flagged_and_can_be_given() {
     let mut value = with(PAID_INVOICE, json!({"lines": inlined}));
     value["payments"]["has_more"] = json!(true);
     let invoice: Invoice = read(value);
-    assert!(invoice.lines_left() && invoice.payments_left());
+    assert!(invoice.has_more_lines() && invoice.has_more_payments());
     assert_eq!(invoice.clone().purchase(None, None).lines.len(), 10);
     let all = invoice.purchase(Some(read(json!(lines))), None);
     let amounts: Vec<i64> = all.lines.iter().map(|line| line.amount).collect();
     assert_eq!(amounts, (0..12).collect::<Vec<_>>());
 
     let whole: Invoice = read(json_of(PAID_INVOICE));
-    assert!(!whole.lines_left() && !whole.payments_left());
+    assert!(!whole.has_more_lines() && !whole.has_more_payments());
     let bare: Invoice = read(json!({"id": "in_1", "created": 0, "lines": null, "payments": null}));
-    assert!(!bare.lines_left() && !bare.payments_left());
+    assert!(!bare.has_more_lines() && !bare.has_more_payments());
     assert!(bare.purchase(None, None).lines.is_empty());
 }
 
@@ -174,7 +174,7 @@ fn both_shapes_of_a_line_are_the_same_line() {
 }
 
 #[test]
-fn what_a_line_lacks_is_missing_and_what_is_new_is_ignored() {
+fn lines_tolerate_missing_and_unknown_fields() {
     let free = line(json!({"id": "il_1", "amount": 7}));
     assert_eq!(
         (free.product_id, free.price_id, free.quantity),
@@ -211,9 +211,9 @@ fn discounts_lower_the_weight_only() {
 }
 
 #[test]
-fn a_session_sells_its_items() {
+fn a_checkout_session_has_its_items_as_lines() {
     let session: CheckoutSession = read(json_of(SESSION));
-    assert_eq!((session.items_left(), &session.invoice), (false, &None));
+    assert_eq!((session.has_more_items(), &session.invoice), (false, &None));
     let bare = session.purchase(None);
     assert_eq!(bare.kind, PurchaseKind::CheckoutSession);
     assert_eq!((paid_by(&bare), bare.lines.len()), (vec![INTENT], 0));
@@ -221,7 +221,7 @@ fn a_session_sells_its_items() {
 
     let items = json!({"object": "list", "data": [json_of(ITEM)], "has_more": true});
     let session: CheckoutSession = read(with(SESSION, json!({"line_items": items})));
-    assert!(session.items_left());
+    assert!(session.has_more_items());
     let expected = shirt("li_1Pgc73B7WZ01zgkWx8kcmZPK");
     assert_eq!(
         session.clone().purchase(None).lines[..],
@@ -255,7 +255,7 @@ fn an_item_may_have_its_product_expanded() {
 fn products_and_prices_keep_their_metadata() {
     let product: Product = read(json_of(include_str!("../../fixtures/product.json")));
     assert_eq!(product.created, Some(1_721_948_530));
-    let product = CatalogObject::from(product);
+    let product = ReferencedObject::from(product);
     assert_eq!(Value::from(product.metadata), json!({"slug": "t-shirt"}));
     let price = with(
         include_str!("../../fixtures/price.json"),
@@ -263,19 +263,19 @@ fn products_and_prices_keep_their_metadata() {
     );
     let price: Price = read(price);
     assert_eq!(price.product.as_ref().unwrap().id(), PRODUCT);
-    let price = CatalogObject::from(price);
+    let price = ReferencedObject::from(price);
     assert_eq!((price.object_id.as_str(), price.deleted), (PRICE, false));
     assert_eq!(Value::from(price.metadata), json!({"tier": "pro"}));
 
     let deleted = json_of(include_str!("../../fixtures/deleted_product.json"));
-    let deleted = CatalogObject::from(read::<Product>(deleted));
+    let deleted = ReferencedObject::from(read::<Product>(deleted));
     assert!(deleted.deleted && deleted.metadata.is_empty());
     let deleted: Price = read(json!({"id": "price_1", "deleted": true}));
-    assert!(CatalogObject::from(deleted).deleted);
+    assert!(ReferencedObject::from(deleted).deleted);
 }
 
 #[test]
-fn a_dispute_tells_its_charge_and_status() {
+fn a_dispute_has_its_charge_and_status() {
     let fixture = include_str!("../../fixtures/dispute.json");
     let dispute: Dispute = read(json_of(fixture));
     assert_eq!(dispute.id, "dp_1Pgc71B7WZ01zgkWMevJiAUx");

@@ -21,11 +21,11 @@ use tokio::time::Instant;
 
 use super::LimitReason;
 
-const LOWERED: f64 = 0.8;
-const LEAST_FACTOR: f64 = 0.05;
+const BACKOFF_FACTOR: f64 = 0.8;
+const MIN_FACTOR: f64 = 0.05;
 const RECOVERY_STEP: f64 = 0.1;
-const RECOVERY_EVERY: Duration = Duration::from_secs(30);
-const LEAST_IN_FLIGHT: usize = 1;
+const RECOVERY_INTERVAL: Duration = Duration::from_secs(30);
+const MIN_IN_FLIGHT: usize = 1;
 /// Below this many requests a second a budget is slow: an answer of Stripe takes a few tenths of a second, so
 /// whoever waits longer than a second for the next request is idle most of the time.
 const SLOW_BELOW: f64 = 1.0;
@@ -64,7 +64,7 @@ impl Budget {
 
     /// The factor after whatever recovery is due.
     fn recovered(&self) -> f64 {
-        let steps = self.changed_at.elapsed().as_secs() / RECOVERY_EVERY.as_secs();
+        let steps = self.changed_at.elapsed().as_secs() / RECOVERY_INTERVAL.as_secs();
         (self.factor + RECOVERY_STEP * steps as f64).min(1.0)
     }
 
@@ -88,7 +88,7 @@ impl Budget {
     }
 
     fn lower(&mut self) {
-        self.set((self.factor * LOWERED).max(LEAST_FACTOR));
+        self.set((self.factor * BACKOFF_FACTOR).max(MIN_FACTOR));
     }
 
     fn set(&mut self, factor: f64) {
@@ -126,7 +126,7 @@ struct State {
 
 impl State {
     /// Requests a second where the fewest are allowed.
-    fn least_rate(&self) -> f64 {
+    fn min_rate(&self) -> f64 {
         let endpoints = self.endpoints.values().map(Budget::rate);
         endpoints.fold(self.global.rate(), f64::min)
     }
@@ -156,7 +156,7 @@ impl Throttle {
     pub fn new(limits: Limits, share: f64) -> Self {
         let throttle = Self {
             limits,
-            in_flight: Arc::new(Semaphore::new(limits.in_flight.max(LEAST_IN_FLIGHT))),
+            in_flight: Arc::new(Semaphore::new(limits.in_flight.max(MIN_IN_FLIGHT))),
             state: Mutex::new(State {
                 share,
                 long_waits: 0,
@@ -171,7 +171,7 @@ impl Throttle {
             slow: watch::Sender::new(false),
             may_go_on: watch::Sender::new(true),
         };
-        throttle.publish_pace(&throttle.state());
+        throttle.publish_slowness(&throttle.state());
         throttle
     }
 
@@ -190,17 +190,17 @@ impl Throttle {
         for budget in state.endpoints.values_mut() {
             budget.set_per_second(endpoint_rate);
         }
-        self.publish_pace(&state);
+        self.publish_slowness(&state);
         drop(state);
         self.changes.send_modify(|changes| *changes += 1);
     }
 
     /// Counts as slow until the answer is dropped: a request waits because Stripe asks it to, or because Stripe
     /// does not work.
-    pub(super) fn wait_long(&self) -> LongWait<'_> {
+    pub(super) fn begin_long_wait(&self) -> LongWait<'_> {
         let mut state = self.state();
         state.long_waits += 1;
-        self.publish_pace(&state);
+        self.publish_slowness(&state);
         LongWait(self)
     }
 
@@ -215,14 +215,14 @@ impl Throttle {
     pub fn set_without_slot(&self, without_slot: bool) {
         let mut state = self.state();
         state.without_slot = without_slot;
-        self.publish_pace(&state);
+        self.publish_slowness(&state);
     }
 
     /// Nothing more is asked of Stripe, so that from now on no wait makes the budget slow.
     pub fn set_spent(&self) {
         let mut state = self.state();
         state.is_spent = true;
-        self.publish_pace(&state);
+        self.publish_slowness(&state);
     }
 
     /// Waits until whoever spends the budget holds a slot, or needs none.
@@ -231,9 +231,9 @@ impl Throttle {
         let _ = self.may_go_on.subscribe().wait_for(|may| *may).await;
     }
 
-    fn publish_pace(&self, state: &State) {
+    fn publish_slowness(&self, state: &State) {
         let endpoint_rate = self.limits.endpoint_per_second * state.share;
-        let rate = state.least_rate().min(endpoint_rate);
+        let rate = state.min_rate().min(endpoint_rate);
         let slow = *self.slow.borrow();
         let bound = if slow { FAST_FROM } else { SLOW_BELOW };
         let rate_is_slow = rate < bound && !state.is_spent;
@@ -262,8 +262,8 @@ impl Throttle {
     }
 
     /// Requests that may be in flight.
-    pub(super) fn in_flight_at_most(&self) -> usize {
-        self.limits.in_flight.max(LEAST_IN_FLIGHT)
+    pub(super) fn max_in_flight(&self) -> usize {
+        self.limits.in_flight.max(MIN_IN_FLIGHT)
     }
 
     /// Waits until a request to `endpoint` (a path without ids) may go. The permit is held while the
@@ -295,7 +295,7 @@ impl Throttle {
         endpoint: &str,
     ) -> (Arc<DefaultDirectRateLimiter>, Arc<DefaultDirectRateLimiter>) {
         let mut state = self.state();
-        if !state.withheld.is_empty() && state.withheld_at.elapsed() >= RECOVERY_EVERY {
+        if !state.withheld.is_empty() && state.withheld_at.elapsed() >= RECOVERY_INTERVAL {
             state.withheld.pop();
             state.withheld_at = Instant::now();
         }
@@ -306,7 +306,7 @@ impl Throttle {
             .or_insert_with(|| Budget::new(endpoint_rate))
             .current();
         let global = state.global.current();
-        self.publish_pace(&state);
+        self.publish_slowness(&state);
         (endpoint, global)
     }
 
@@ -322,8 +322,8 @@ impl Throttle {
             }
             LimitReason::GlobalConcurrency | LimitReason::EndpointConcurrency => {
                 let usable = self.limits.in_flight.saturating_sub(state.withheld.len());
-                let keep = ((usable as f64) * (1.0 - LOWERED)).ceil() as usize;
-                for _ in 0..keep.min(usable.saturating_sub(LEAST_IN_FLIGHT)) {
+                let keep = ((usable as f64) * (1.0 - BACKOFF_FACTOR)).ceil() as usize;
+                for _ in 0..keep.min(usable.saturating_sub(MIN_IN_FLIGHT)) {
                     state
                         .withheld
                         .extend(self.in_flight.clone().try_acquire_owned());
@@ -332,7 +332,7 @@ impl Throttle {
             }
             LimitReason::None => {}
         }
-        self.publish_pace(&state);
+        self.publish_slowness(&state);
     }
 
     /// The share of the global and of an endpoint's rate that is in use now.
@@ -357,7 +357,7 @@ impl Drop for LongWait<'_> {
     fn drop(&mut self) {
         let mut state = self.0.state();
         state.long_waits = state.long_waits.saturating_sub(1);
-        self.0.publish_pace(&state);
+        self.0.publish_slowness(&state);
     }
 }
 
@@ -396,7 +396,10 @@ mod tests {
         {
             let mut state = throttle.state.lock().unwrap();
             let budget = state.endpoints.get_mut("/v1/charges").unwrap();
-            budget.changed_at = budget.changed_at.checked_sub(RECOVERY_EVERY * 2).unwrap();
+            budget.changed_at = budget
+                .changed_at
+                .checked_sub(RECOVERY_INTERVAL * 2)
+                .unwrap();
             budget.current();
         }
         let (_, factor) = throttle.factors("/v1/charges");
@@ -409,7 +412,7 @@ mod tests {
         for _ in 0..20 {
             throttle.limited("/v1/charges", &LimitReason::GlobalConcurrency);
         }
-        assert_eq!(throttle.in_flight.available_permits(), LEAST_IN_FLIGHT);
+        assert_eq!(throttle.in_flight.available_permits(), MIN_IN_FLIGHT);
     }
 
     #[tokio::test]
@@ -438,7 +441,7 @@ mod tests {
             throttle.limited("/v1/charges", &LimitReason::EndpointRate);
         }
         assert!(*throttle.slow().borrow(), "lowered by 429s");
-        let waits = throttle.wait_long();
+        let waits = throttle.begin_long_wait();
         throttle.set_share(1.0);
         assert!(*throttle.slow().borrow(), "Stripe asks to wait");
         drop(waits);
@@ -453,7 +456,7 @@ mod tests {
         let goes = || *throttle.may_go_on.borrow();
         throttle.set_without_slot(true);
         assert!(goes(), "a request in four seconds");
-        let waits = throttle.wait_long();
+        let waits = throttle.begin_long_wait();
         assert!(!goes(), "Stripe asks to wait");
         drop(waits);
         assert!(goes());

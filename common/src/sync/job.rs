@@ -27,16 +27,14 @@ impl fmt::Display for JobId {
 /// All that a message says about a job.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct JobRef {
-    /// Whose job it is.
     pub organization_id: OrganizationId,
-    /// Which job.
     pub job_id: JobId,
 }
 
 /// A stored text that is not one of the known ones.
 #[derive(Debug, thiserror::Error)]
 #[error("`{0}` is not known")]
-pub struct UnknownName(String);
+pub struct UnknownValue(String);
 
 macro_rules! named {
     ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $text:literal),+ $(,)? }) => {
@@ -53,9 +51,9 @@ macro_rules! named {
         }
 
         impl FromStr for $name {
-            type Err = UnknownName;
-            fn from_str(text: &str) -> Result<Self, UnknownName> {
-                match text { $($text => Ok(Self::$variant),)+ other => Err(UnknownName(other.to_owned())) }
+            type Err = UnknownValue;
+            fn from_str(text: &str) -> Result<Self, UnknownValue> {
+                match text { $($text => Ok(Self::$variant),)+ other => Err(UnknownValue(other.to_owned())) }
             }
         }
     };
@@ -134,22 +132,21 @@ impl JobType {
 /// The line in which a job waits for its turn. A full job holds its slot for as long as Stripe's rate makes
 /// it last, minutes to hours; everything else is a matter of moments.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Line {
+pub enum Lane {
     /// Full jobs.
-    Full,
+    Backfill,
     /// All others.
-    Short,
+    Interactive,
 }
 
-impl Line {
+impl Lane {
     /// As the index `sync_jobs_pending` has it: `(job_type = 'full')::INTEGER`.
     pub(super) fn number(self) -> i32 {
-        i32::from(self == Self::Full)
+        i32::from(self == Self::Backfill)
     }
 }
 
 impl JobStatus {
-    /// Whether the job has ended.
     pub fn ended(self) -> bool {
         !matches!(self, Self::Pending | Self::Running)
     }
@@ -166,18 +163,14 @@ pub struct JobError {
     pub message: String,
 }
 
-/// A job as stored.
 #[derive(Debug, Clone)]
 pub struct Job {
     /// Whose job it is, and its id.
     pub job_ref: JobRef,
-    /// The connection it works on.
     pub connection_id: String,
     /// The Stripe account it works on.
     pub stripe_account_id: String,
-    /// What it does.
     pub job_type: JobType,
-    /// Why it was made.
     pub trigger: Trigger,
     /// Where it is in its life.
     pub status: JobStatus,
@@ -187,26 +180,20 @@ pub struct Job {
     pub failures: i32,
     /// A person called it off while it ran.
     pub cancel_requested: bool,
-    /// When it was made.
     pub created_at: DateTime<Utc>,
-    /// When it was first claimed.
     pub started_at: Option<DateTime<Utc>>,
-    /// When it ended.
     pub finished_at: Option<DateTime<Utc>>,
     /// What a full job has read and still has to read.
     pub plan: Option<Plan>,
-    /// Charges read from Stripe.
     pub charges_seen: i64,
     /// Rows written that differed from what was stored.
     pub rows_written: i64,
-    /// Requests sent to Stripe.
     pub requests: i64,
     /// Why it failed, or what it is backing off from.
     pub error: Option<JobError>,
 }
 
 impl Job {
-    /// The fence of this claim.
     pub fn fence(&self) -> Fence {
         Fence {
             job_ref: self.job_ref.clone(),
@@ -218,7 +205,6 @@ impl Job {
 /// What a consumer proves with every write: that its claim is still the last one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fence {
-    /// The job.
     pub job_ref: JobRef,
     /// The number of the claim.
     pub attempt: i32,

@@ -9,10 +9,9 @@ use sqlx::PgConnection;
 use sqlx::types::Json;
 
 use super::queries::JobRow;
-use super::{Fence, Job, JobError, JobRef, JobStatus, Line, Plan};
+use super::{Fence, Job, JobError, JobRef, JobStatus, Lane, Plan};
 use crate::db::Error;
 
-/// Which job to claim.
 #[derive(Debug, Clone, Copy)]
 pub enum Claim<'a> {
     /// This one, unless it is a full job: those are claimed by their turn.
@@ -20,7 +19,7 @@ pub enum Claim<'a> {
     /// The oldest that may run, of whatever tenant and line.
     Oldest,
     /// The oldest of a line that may run, of whatever tenant.
-    OldestOf(Line),
+    OldestInLane(Lane),
 }
 
 /// Claims a job for `owner` until `now + lease`, raising its attempt. None when it may not run: ended,
@@ -36,9 +35,9 @@ pub async fn claim(
 ) -> Result<Option<Job>, Error> {
     let claimed = match claim {
         Claim::Job(job) => claim_one(conn, job, owner, now, lease).await,
-        Claim::OldestOf(line) => claim_oldest(conn, line, owner, now, lease).await,
-        Claim::Oldest => match claim_oldest(conn, Line::Short, owner, now, lease).await {
-            Ok(None) => claim_oldest(conn, Line::Full, owner, now, lease).await,
+        Claim::OldestInLane(line) => claim_oldest(conn, line, owner, now, lease).await,
+        Claim::Oldest => match claim_oldest(conn, Lane::Interactive, owner, now, lease).await {
+            Ok(None) => claim_oldest(conn, Lane::Backfill, owner, now, lease).await,
             claimed => claimed,
         },
     };
@@ -97,7 +96,7 @@ async fn claim_one(
 
 async fn claim_oldest(
     conn: &mut PgConnection,
-    line: Line,
+    line: Lane,
     owner: &str,
     now: DateTime<Utc>,
     lease: TimeDelta,
@@ -175,11 +174,9 @@ pub async fn heartbeat(
 /// What a commit adds to a job's counters.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Progress {
-    /// Charges read from Stripe.
     pub charges_seen: i64,
     /// Rows written that differed from what was stored.
     pub rows_written: i64,
-    /// Requests sent to Stripe.
     pub requests: i64,
     /// Whether the job came nearer to its end, so that earlier failures do not count any more.
     pub advanced: bool,
@@ -215,10 +212,10 @@ pub async fn fenced_progress(
     )
     .execute(conn)
     .await?;
-    affected_one(updated.rows_affected())
+    expect_one_row(updated.rows_affected())
 }
 
-fn affected_one(rows: u64) -> Result<(), Error> {
+fn expect_one_row(rows: u64) -> Result<(), Error> {
     if rows == 1 {
         Ok(())
     } else {
@@ -255,7 +252,7 @@ pub async fn complete_idle(
     )
     .execute(conn)
     .await?;
-    affected_one(ended.rows_affected())
+    expect_one_row(ended.rows_affected())
 }
 
 /// Ends a job for good, with its cause.
@@ -268,7 +265,7 @@ pub async fn fail(
     end(conn, fence, JobStatus::Failed, Some(error), now).await
 }
 
-/// Ends a job that was called off.
+/// Ends a job that was cancelled.
 pub async fn end_cancelled(
     conn: &mut PgConnection,
     fence: &Fence,
@@ -299,7 +296,7 @@ async fn end(
     )
     .execute(conn)
     .await?;
-    affected_one(ended.rows_affected())
+    expect_one_row(ended.rows_affected())
 }
 
 /// Gives a job back to be claimed again at `until`: it stays running, since it was begun and keeps its
@@ -325,7 +322,7 @@ pub async fn release(
     )
     .execute(conn)
     .await?;
-    affected_one(released.rows_affected())
+    expect_one_row(released.rows_affected())
 }
 
 /// Turns a claimed incremental job into a full one: the gap is longer than Stripe keeps events, or
@@ -340,5 +337,5 @@ pub async fn widen_to_full(conn: &mut PgConnection, fence: &Fence) -> Result<(),
     )
     .execute(conn)
     .await?;
-    affected_one(widened.rows_affected())
+    expect_one_row(widened.rows_affected())
 }

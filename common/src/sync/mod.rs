@@ -13,6 +13,6 @@ pub mod queries;
 pub mod schedule;
 pub mod state;
 
-pub use job::{Fence, Job, JobError, JobId, JobRef, JobStatus, JobType, Line, Trigger};
+pub use job::{Fence, Job, JobError, JobId, JobRef, JobStatus, JobType, Lane, Trigger};
 pub use parked::ParkedObject;
 pub use plan::{List, Plan, Range, Reading, Span};

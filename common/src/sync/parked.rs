@@ -24,7 +24,6 @@ pub enum Code {
 }
 
 impl Code {
-    /// The name in the database.
     fn as_str(self) -> &'static str {
         match self {
             Self::Unreadable => "unreadable",
@@ -49,11 +48,8 @@ impl Code {
 pub struct ParkedObject {
     /// The list that it is of, `charges` for one.
     pub list: String,
-    /// Stripe's id of it.
     pub object_id: String,
-    /// Its JSON.
     pub raw: String,
-    /// Why.
     pub code: Code,
     /// The same in words, which may quote a value of it.
     pub detail: String,
@@ -62,9 +58,7 @@ pub struct ParkedObject {
 /// A parked object with the time at which it was last found to be one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
-    /// What is parked.
     pub object: ParkedObject,
-    /// Since when.
     pub parked_at: DateTime<Utc>,
 }
 
@@ -96,8 +90,8 @@ impl TryFrom<Row> for Found {
 
 /// The id under which an object is kept. What is too long for an index is cut, with a digest of the whole.
 fn stored_id(id: &str) -> String {
-    const LONGEST: usize = 255;
-    if id.len() <= LONGEST {
+    const MAX_ID_BYTES: usize = 255;
+    if id.len() <= MAX_ID_BYTES {
         return id.to_owned();
     }
     let beginning: String = id.chars().take(32).collect();
@@ -139,7 +133,7 @@ pub async fn park(
     Ok(())
 }
 
-/// Lets go of objects that were read, or that Stripe no longer has.
+/// Releases objects that were read, or that Stripe no longer has.
 pub async fn release(
     conn: &mut PgConnection,
     organization: &OrganizationId,
@@ -161,7 +155,7 @@ pub async fn release(
     Ok(())
 }
 
-/// Lets go of what was not parked since `since`: everything was listed again from then on, and did not show it.
+/// Releases what was not parked since `since`: everything was listed again from then on, and did not show it.
 pub async fn release_older(
     conn: &mut PgConnection,
     organization: &OrganizationId,

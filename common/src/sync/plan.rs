@@ -54,9 +54,7 @@ pub enum List {
     Prices,
     /// Invoices with their payments and lines.
     Invoices,
-    /// Checkout sessions with their items.
     CheckoutSessions,
-    /// Disputes.
     Disputes,
     /// Charges, without which there are no rows.
     Charges,
@@ -89,7 +87,6 @@ impl List {
 /// How far one list has been read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reading {
-    /// Which.
     pub list: List,
     /// Oldest `created` that is read.
     pub from: DateTime<Utc>,
@@ -116,7 +113,6 @@ pub struct Plan {
     /// Which lists are read and what is inlined in them, by what the key may read.
     #[serde(default)]
     pub read_with: Vec<String>,
-    /// One for each list.
     #[serde(default)]
     pub readings: Vec<Reading>,
 }
@@ -132,12 +128,12 @@ impl Plan {
             read_with: Vec::new(),
             readings: Vec::new(),
         };
-        plan.and_list(List::Charges, from)
+        plan.with_list(List::Charges, from)
     }
 
     /// The same plan, reading a further list of `[from, to)`.
     #[must_use]
-    pub fn and_list(mut self, list: List, from: DateTime<Utc>) -> Self {
+    pub fn with_list(mut self, list: List, from: DateTime<Utc>) -> Self {
         let to = self.to;
         let whole = Range {
             from,
@@ -182,7 +178,7 @@ impl Plan {
             .is_some_and(|reading| reading.advance(range_to, oldest))
     }
 
-    /// Splits what is left of a list's range that ends at `range_to`; the older part begins anew, without a
+    /// Splits what is left of a list's range that ends at `range_to`; the older part restarts, without a
     /// cursor. False, and nothing changed, when there is no such range or nothing on one side of `at`.
     pub fn split(&mut self, list: List, range_to: DateTime<Utc>, at: DateTime<Utc>) -> bool {
         let mut of_list = self
@@ -197,7 +193,7 @@ impl Plan {
     /// The days all of which was read of everything that rows are made of, so that they will hardly change any
     /// more while this plan is fulfilled; `date_of` says on which day an instant is. A purchase may be any time
     /// older than the charge that pays it, so there is none before all purchases were read.
-    pub fn whole_days(&self, date_of: impl Fn(DateTime<Utc>) -> NaiveDate) -> Vec<NaiveDate> {
+    pub fn complete_days(&self, date_of: impl Fn(DateTime<Utc>) -> NaiveDate) -> Vec<NaiveDate> {
         let mut made_of = [
             List::Products,
             List::Prices,
@@ -316,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_moves_its_part_from_remaining_to_covered() {
+    fn a_page_moves_its_range_from_remaining_to_covered() {
         let mut plan = Plan::new(at(0), at(100), at(100));
         assert!(plan.advance(List::Charges, at(100), Some(("ch_b", at(60)))));
         assert_eq!(
@@ -350,12 +346,12 @@ mod tests {
     }
 
     #[test]
-    fn a_day_is_whole_when_all_that_its_rows_are_made_of_was_read() {
+    fn a_day_is_complete_when_all_its_lists_are_read() {
         const DAY: i64 = 86_400;
         let date_of = |instant: DateTime<Utc>| instant.date_naive();
         let mut plan = Plan::new(at(0), at(10 * DAY), at(10 * DAY))
-            .and_list(List::Products, at(0))
-            .and_list(List::Invoices, at(0));
+            .with_list(List::Products, at(0))
+            .with_list(List::Invoices, at(0));
         let read = |plan: &mut Plan, list: List, day: i64| {
             assert!(plan.advance(list, at(10 * DAY), Some(("x", at(day * DAY + 7)))));
         };
@@ -364,18 +360,22 @@ mod tests {
         let mut unnamed = plan.clone();
         assert!(unnamed.advance(List::Invoices, at(4 * DAY + 8), None));
         assert_eq!(
-            unnamed.whole_days(date_of),
+            unnamed.complete_days(date_of),
             [],
             "products are still to come"
         );
         assert!(plan.advance(List::Products, at(10 * DAY), None));
-        assert_eq!(plan.whole_days(date_of), [], "an older invoice may be paid");
+        assert_eq!(
+            plan.complete_days(date_of),
+            [],
+            "an older invoice may be paid"
+        );
         assert!(plan.advance(List::Invoices, at(4 * DAY + 8), None));
         let days: Vec<NaiveDate> = (7..10).map(|day| date_of(at(day * DAY))).collect();
-        assert_eq!(plan.whole_days(date_of), days);
+        assert_eq!(plan.complete_days(date_of), days);
         assert!(plan.advance(List::Charges, at(6 * DAY + 8), None));
         assert_eq!(
-            plan.whole_days(date_of).len(),
+            plan.complete_days(date_of).len(),
             9,
             "the first day may have begun before"
         );
@@ -383,7 +383,7 @@ mod tests {
 
     #[test]
     fn a_plan_is_done_when_every_list_is_read() {
-        let mut plan = Plan::new(at(50), at(100), at(100)).and_list(List::Invoices, at(0));
+        let mut plan = Plan::new(at(50), at(100), at(100)).with_list(List::Invoices, at(0));
         assert!(plan.advance(List::Charges, at(100), None));
         assert!(!plan.is_done() && plan.share_covered() < 1.0);
         assert!(
@@ -407,7 +407,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn covered_and_remaining_always_make_the_whole(
+        fn covered_and_remaining_partition_the_range(
             pages in prop::collection::vec((0_usize..4, 0_i64..1000, prop::bool::ANY), 0..40),
         ) {
             let mut plan = Plan::new(at(0), at(1000), at(1000));

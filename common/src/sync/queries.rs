@@ -1,4 +1,4 @@
-//! Jobs in PostgreSQL: making, finding, calling off and retrying them. Claims are in [`super::lease`].
+//! Jobs in PostgreSQL: making, finding, cancelling and retrying them. Claims are in [`super::lease`].
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
@@ -31,7 +31,7 @@ pub(super) struct JobRow {
     pub(super) error_message: Option<String>,
 }
 
-fn known<T: std::str::FromStr<Err = super::job::UnknownName>>(
+fn parse_stored<T: std::str::FromStr<Err = super::job::UnknownValue>>(
     place: &'static str,
     text: &str,
 ) -> Result<T, Error> {
@@ -52,9 +52,9 @@ impl TryFrom<JobRow> for Job {
             },
             connection_id: row.connection_id,
             stripe_account_id: row.stripe_account_id,
-            job_type: known("sync_jobs.job_type", &row.job_type)?,
-            trigger: known("sync_jobs.trigger", &row.trigger)?,
-            status: known("sync_jobs.status", &row.status)?,
+            job_type: parse_stored("sync_jobs.job_type", &row.job_type)?,
+            trigger: parse_stored("sync_jobs.trigger", &row.trigger)?,
+            status: parse_stored("sync_jobs.status", &row.status)?,
             attempt: row.attempt,
             failures: row.failures,
             cancel_requested: row.cancel_requested,
@@ -73,22 +73,17 @@ impl TryFrom<JobRow> for Job {
     }
 }
 
-/// A job to be made.
 #[derive(Debug, Clone)]
 pub struct NewJob<'a> {
     /// Its id, should it be made.
     pub job_id: JobId,
-    /// The connection.
     pub connection_id: &'a str,
-    /// The connection's Stripe account.
     pub stripe_account_id: &'a str,
-    /// What it does.
     pub job_type: JobType,
-    /// Why.
     pub trigger: Trigger,
     /// Whether a running job of the same or a wider type serves as well as a new one. Not so when
     /// something changed after it began.
-    pub running_serves: bool,
+    pub reuse_running: bool,
 }
 
 /// What [`enqueue`] found or made.
@@ -125,7 +120,7 @@ pub async fn enqueue(
             organization.as_str(),
             job.connection_id,
             &wider,
-            job.running_serves
+            job.reuse_running
         )
         .fetch_optional(&mut *conn)
         .await?;
@@ -163,7 +158,7 @@ pub async fn enqueue(
 
 /// The jobs that an ended job of this Stripe account, its connection's among them, may have kept waiting,
 /// oldest first. Sees every tenant's jobs; needs the consumer's role.
-pub async fn waiting_behind(
+pub async fn blocked_by(
     conn: &mut PgConnection,
     stripe_account_id: &str,
 ) -> Result<Vec<JobRef>, Error> {
@@ -188,7 +183,6 @@ pub async fn waiting_behind(
     .collect()
 }
 
-/// One job of a tenant.
 pub async fn get(
     conn: &mut PgConnection,
     organization: &OrganizationId,
@@ -240,7 +234,7 @@ pub async fn list(
     .collect()
 }
 
-/// Calls a job off: at once when no consumer holds it, since it is pending or backs off, else as soon as
+/// Cancels a job: at once when no consumer holds it, since it is pending or backs off, else as soon as
 /// its consumer hears of it.
 /// False when the job has ended.
 pub async fn cancel(
@@ -327,7 +321,7 @@ pub async fn retry(
 /// The plan to go on with: of this job, which was interrupted or is tried again, or else of the newest other
 /// one that was given up and begun after `since`. None when a job has completed on the connection in between:
 /// it may have removed what the plan says is covered.
-pub async fn plan_to_go_on_with(
+pub async fn resumable_plan(
     conn: &mut PgConnection,
     job: &Job,
     since: DateTime<Utc>,
@@ -373,7 +367,7 @@ pub async fn cancel_scheduled(
 
 /// The newest jobs of every tenant or of one, narrowed down where asked. Needs the scheduler's role,
 /// which sees every tenant's jobs.
-pub async fn newest_of_all(
+pub async fn list_of_all_tenants(
     conn: &mut PgConnection,
     organization: Option<&OrganizationId>,
     connection_id: Option<&str>,
@@ -403,7 +397,10 @@ pub async fn newest_of_all(
 }
 
 /// Whose job this is, of whatever tenant. Needs the scheduler's role.
-pub async fn find_of_all(conn: &mut PgConnection, job_id: JobId) -> Result<Option<JobRef>, Error> {
+pub async fn find_in_all_tenants(
+    conn: &mut PgConnection,
+    job_id: JobId,
+) -> Result<Option<JobRef>, Error> {
     sqlx::query_scalar!(
         "SELECT organization_id FROM sync_jobs WHERE job_id = $1",
         job_id.0
@@ -422,9 +419,7 @@ pub async fn find_of_all(conn: &mut PgConnection, job_id: JobId) -> Result<Optio
 /// What the jobs of a connection are at.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Activity {
-    /// One is running.
     pub running: bool,
-    /// One waits for a consumer.
     pub pending: bool,
 }
 

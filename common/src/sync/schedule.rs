@@ -1,4 +1,4 @@
-//! Which connections are due, and which jobs nobody was told of.
+//! Due connections and undispatched jobs.
 //!
 //! Both statements sort out competitors by row locks with `SKIP LOCKED` and write what they decided in
 //! the same transaction, so any number of schedulers may run. Nothing here looks at a window of time:
@@ -9,7 +9,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{JobId, JobRef, Line};
+use super::{JobId, JobRef, Lane};
 use crate::db::{self, Error};
 
 /// When a connection is due next: at the next multiple of its interval since 1970, after `now`.
@@ -23,10 +23,8 @@ pub fn next_sync_at(now: DateTime<Utc>, interval_minutes: i32) -> DateTime<Utc> 
     DateTime::from_timestamp(next, 0).unwrap_or(now)
 }
 
-/// A connection that was due.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Due {
-    /// Since when.
     pub due_at: DateTime<Utc>,
     /// The job that was made for it; none when one that does its work was there already.
     pub job: Option<JobRef>,
@@ -50,7 +48,7 @@ pub async fn any_due(pool: &db::Pool, now: DateTime<Utc>) -> Result<bool, Error>
 /// not at all; an empty answer means that none is left.
 ///
 /// A connection without a completed full job gets a full one. Call it in a transaction; nothing may
-/// be told of the jobs before it commits.
+/// be notified of the jobs before it commits.
 pub async fn take_due(
     conn: &mut PgConnection,
     now: DateTime<Utc>,
@@ -169,15 +167,15 @@ pub async fn count_claimable(
     .await?)
 }
 
-/// Takes claimable jobs of a line of which nobody was told within `patience`, the oldest first, and notes
+/// Takes claimable jobs of a line that were not dispatched within `redispatch_after`, the oldest first, and notes
 /// that they are dispatched now. Jobs that wait behind a running one are left to whoever ends that one.
 ///
 /// Call it outside a transaction, or commit before telling anyone.
 pub async fn take_undispatched(
     conn: &mut PgConnection,
-    line: Line,
+    line: Lane,
     now: DateTime<Utc>,
-    patience: TimeDelta,
+    redispatch_after: TimeDelta,
     limit: i64,
 ) -> Result<Vec<JobRef>, Error> {
     let rows = sqlx::query!(
@@ -214,7 +212,7 @@ pub async fn take_undispatched(
            WHERE job.organization_id = taken.organization_id AND job.job_id = taken.job_id
            RETURNING job.organization_id, job.job_id"#,
         now,
-        now - patience,
+        now - redispatch_after,
         limit,
         line.number()
     )

@@ -36,11 +36,11 @@ pub struct SyncState {
     pub charges_synced: i64,
     /// Net of all that count, minor units per currency.
     pub total_revenue_synced: Totals,
-    /// The kinds of objects whose keys must be found anew from the rows.
+    /// The kinds of objects whose keys must be rebuilt from the rows.
     pub stale_catalogue: BTreeSet<ObjectType>,
     /// The day, UTC, on which the last days were listed again.
     pub relisted_on: Option<NaiveDate>,
-    /// Rows that the last such listing put right.
+    /// Rows that the last such listing repaired.
     pub rows_repaired: i64,
 }
 
@@ -123,7 +123,7 @@ fn object_types(names: &[String]) -> BTreeSet<ObjectType> {
 
 /// What a job that asked Stripe leaves behind.
 #[derive(Debug, Clone)]
-pub struct Reached {
+pub struct SyncPosition {
     /// Where the covered range begins.
     pub covered_from: DateTime<Utc>,
     /// The instant up to which Stripe was read.
@@ -136,26 +136,26 @@ pub struct Reached {
     pub applied_events: Vec<String>,
     /// Which lists were read, and what was inlined in them.
     pub read_with: Vec<String>,
-    /// When the last days were listed again, and how many rows that put right.
-    pub relisted: Option<Relisted>,
+    /// When the last days were listed again, and how many rows that repaired.
+    pub relisted: Option<Reconciliation>,
 }
 
 /// What listing the last days again came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Relisted {
+pub struct Reconciliation {
     /// The day, UTC.
     pub on: NaiveDate,
-    /// Rows that differed from what events had told.
+    /// Rows that differed from what events had shown.
     pub rows_repaired: i64,
 }
 
-/// Stores how far a job came, and forgets failures before it: a full job makes every row anew, by the rules and
+/// Stores how far a job came, and forgets failures before it: a full job rebuilds every row, by the rules and
 /// in the time zone of now.
-pub async fn set_reached(
+pub async fn store_position(
     conn: &mut PgConnection,
     organization: &OrganizationId,
     connection_id: &str,
-    reached: &Reached,
+    reached: &SyncPosition,
 ) -> Result<(), Error> {
     sqlx::query!(
         "UPDATE stripe_sync_state
@@ -181,13 +181,13 @@ pub async fn set_reached(
     Ok(())
 }
 
-/// The same where nothing is left to be made anew: neither days nor the catalogue. Else it stores nothing and
+/// The same where nothing is left to be rebuilt: neither days nor the catalogue. Else it stores nothing and
 /// says false.
-pub async fn set_reached_if_settled(
+pub async fn store_position_if_settled(
     conn: &mut PgConnection,
     organization: &OrganizationId,
     connection_id: &str,
-    reached: &Reached,
+    reached: &SyncPosition,
 ) -> Result<bool, Error> {
     let stored = sqlx::query!(
         "UPDATE stripe_sync_state AS state
@@ -247,7 +247,7 @@ pub async fn note_failed_job(
 }
 
 /// Forgets failures of jobs that work on stored rows alone, when one completes. Those of syncs are forgotten
-/// by [`set_reached`].
+/// by [`store_position`].
 pub async fn forget_failed_jobs(
     conn: &mut PgConnection,
     organization: &OrganizationId,
@@ -267,7 +267,7 @@ pub async fn forget_failed_jobs(
 }
 
 /// Narrows the covered range to begin no earlier than `from`, when what was before it has been removed.
-pub async fn begin_no_earlier(
+pub async fn narrow_covered_range(
     conn: &mut PgConnection,
     organization: &OrganizationId,
     connection_id: &str,

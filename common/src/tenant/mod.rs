@@ -25,7 +25,6 @@ pub struct OrganizationId(String);
 pub struct InvalidOrganizationId;
 
 impl OrganizationId {
-    /// Checks and takes an id.
     pub fn new(id: impl Into<String>) -> Result<Self, InvalidOrganizationId> {
         let id = id.into();
         let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
@@ -40,7 +39,6 @@ impl OrganizationId {
         }
     }
 
-    /// The id as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -72,11 +70,9 @@ impl fmt::Display for OrganizationId {
     }
 }
 
-/// What a token may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TokenRole {
-    /// Everything.
     Admin,
     /// Every read, and the preview of a rule.
     Analyst,
@@ -106,11 +102,9 @@ impl std::str::FromStr for TokenRole {
 /// A live token, without its secret.
 #[derive(Debug, Clone)]
 pub struct Token {
-    /// Whose token it is.
     pub organization_id: OrganizationId,
     /// Names the token for revoking.
     pub token_id: Uuid,
-    /// What it may do.
     pub role: TokenRole,
     /// From then on it is refused.
     pub expires_at: Option<DateTime<Utc>>,

@@ -61,14 +61,10 @@ pub async fn all_organizations(conn: &mut PgConnection) -> Result<Vec<Organizati
         .collect()
 }
 
-/// An organization as listed.
 #[derive(Debug, Clone)]
 pub struct ListedOrganization {
-    /// The organization.
     pub organization_id: OrganizationId,
-    /// For people.
     pub name: String,
-    /// When it was made.
     pub created_at: DateTime<Utc>,
     /// How many connections it has, those that are being deleted not counted.
     pub connections: i64,
@@ -163,15 +159,12 @@ pub struct NewToken<'a> {
     pub token_id: Uuid,
     /// SHA-256 of the token.
     pub hash: [u8; 32],
-    /// For people.
     pub name: &'a str,
-    /// What it may do.
     pub role: TokenRole,
     /// From then on it is refused; none means never.
     pub expires_at: Option<DateTime<Utc>>,
 }
 
-/// Stores a token.
 pub async fn create_token(
     conn: &mut PgConnection,
     organization: &OrganizationId,
@@ -227,11 +220,8 @@ pub async fn authenticate(
 pub struct ListedToken {
     /// Names the token for revoking.
     pub token_id: Uuid,
-    /// For people.
     pub name: String,
-    /// What it may do.
     pub role: TokenRole,
-    /// When it was made.
     pub created_at: DateTime<Utc>,
     /// From then on it is refused; none means never.
     pub expires_at: Option<DateTime<Utc>>,

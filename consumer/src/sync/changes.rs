@@ -12,7 +12,6 @@ use common::sync::List;
 /// Ids, with the second of creation where an event showed it.
 pub type Ids = BTreeMap<String, Option<i64>>;
 
-/// The objects to read again.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Changes {
     lists: BTreeMap<List, Ids>,
@@ -31,7 +30,6 @@ impl Changes {
         self.lists.get(&list).cloned().unwrap_or_default()
     }
 
-    /// Adds what an event says.
     pub fn add(&mut self, event: &Event) {
         let object = &event.data.object;
         let list = match object.object.as_deref() {
@@ -91,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn doubled_and_disordered_events_change_nothing() {
+    fn duplicate_and_reordered_events_are_idempotent() {
         let events = [
             event(
                 "evt_1",
@@ -129,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_type_never_seen_before_is_understood_by_its_object() {
+    fn unknown_event_types_are_handled_by_object() {
         let mut changes = Changes::default();
         changes.add(&event(
             "evt_1",

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 
 use chrono::{DateTime, Utc};
-use common::catalogue::CatalogObject;
+use common::catalogue::ReferencedObject;
 use common::charge::Charge;
 use common::dispute::Dispute;
 use common::purchase::{Purchase, PurchaseKind};
@@ -19,19 +19,18 @@ use super::sweep::Swept;
 use super::write::Batch;
 
 /// Charges from before the covered range, with their creation.
-type Outside = Vec<(String, DateTime<Utc>)>;
+type OutOfRangeCharges = Vec<(String, DateTime<Utc>)>;
 
-/// What a batch comes to.
 #[derive(Debug)]
 pub(super) struct Content {
     charges: BTreeMap<String, Charge>,
     /// Those that were read with charges or by themselves.
-    customers: BTreeMap<String, CatalogObject>,
-    products: Vec<CatalogObject>,
-    prices: Vec<CatalogObject>,
+    customers: BTreeMap<String, ReferencedObject>,
+    products: Vec<ReferencedObject>,
+    prices: Vec<ReferencedObject>,
     purchases: Vec<Purchase>,
     disputes: Vec<Dispute>,
-    pub(super) outside: Outside,
+    pub(super) out_of_range: OutOfRangeCharges,
     /// Stored charges, not of this batch, that are parked: their rows are not rebuilt.
     pub(super) left: BTreeSet<String>,
     pub(super) parked: Vec<ParkedObject>,
@@ -58,12 +57,11 @@ impl Key {
     }
 }
 
-/// An object of a batch.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Object<'a> {
-    Product(&'a CatalogObject),
-    Price(&'a CatalogObject),
-    Customer(&'a CatalogObject),
+    Product(&'a ReferencedObject),
+    Price(&'a ReferencedObject),
+    Customer(&'a ReferencedObject),
     Purchase(&'a Purchase),
     Dispute(&'a Dispute),
     Charge(&'a Charge),
@@ -95,9 +93,9 @@ impl Object<'_> {
 /// Some objects of a batch, by kind.
 #[derive(Debug, Default)]
 pub(super) struct Selection<'a> {
-    pub(super) products: Vec<&'a CatalogObject>,
-    pub(super) prices: Vec<&'a CatalogObject>,
-    pub(super) customers: Vec<&'a CatalogObject>,
+    pub(super) products: Vec<&'a ReferencedObject>,
+    pub(super) prices: Vec<&'a ReferencedObject>,
+    pub(super) customers: Vec<&'a ReferencedObject>,
     pub(super) purchases: Vec<&'a Purchase>,
     pub(super) disputes: Vec<&'a Dispute>,
     pub(super) charges: BTreeMap<&'a str, &'a Charge>,
@@ -138,15 +136,15 @@ impl Content {
             customers,
             disputes,
             parked,
-            not_kept,
+            nothing_to_store,
         } = batch.objects;
         let charges_seen = charges.len() as i64;
         let customers = customers_of(&charges, customers);
         if has_parked {
             read.push((CUSTOMERS, customers.keys().cloned().collect()));
         }
-        let (charges, outside) = newest_versions(run, charges, &customers);
-        let unpaid = not_kept.into_iter().map(|(_, id)| id);
+        let (charges, out_of_range) = newest_versions(run, charges, &customers);
+        let unpaid = nothing_to_store.into_iter().map(|(_, id)| id);
         Self {
             charges,
             customers,
@@ -154,7 +152,7 @@ impl Content {
             prices,
             purchases,
             disputes,
-            outside,
+            out_of_range,
             left: BTreeSet::new(),
             parked,
             read,
@@ -189,7 +187,7 @@ impl Content {
     }
 
     /// Takes an object out, to be parked instead; one that Stripe no longer has is not.
-    pub(super) fn set_aside(&mut self, key: &Key, parked: Option<ParkedObject>) {
+    pub(super) fn park(&mut self, key: &Key, parked: Option<ParkedObject>) {
         let Key { list, id } = key;
         match list {
             None => drop(self.customers.remove(id)),
@@ -215,14 +213,14 @@ impl Content {
 fn newest_versions(
     run: &Run<'_>,
     read: Vec<Charge>,
-    customers: &BTreeMap<String, CatalogObject>,
-) -> (BTreeMap<String, Charge>, Outside) {
+    customers: &BTreeMap<String, ReferencedObject>,
+) -> (BTreeMap<String, Charge>, OutOfRangeCharges) {
     let covered_from = run.connection.covered_from();
     let mut charges = BTreeMap::new();
-    let mut outside = Vec::new();
+    let mut out_of_range = Vec::new();
     for mut charge in read {
         if charge.created_at < covered_from {
-            outside.push((charge.charge_id, charge.created_at));
+            out_of_range.push((charge.charge_id, charge.created_at));
             continue;
         }
         if let Some(customer) = charge.customer_id.as_ref().and_then(|id| customers.get(id)) {
@@ -230,20 +228,20 @@ fn newest_versions(
         }
         charges.insert(charge.charge_id.clone(), charge);
     }
-    outside.sort_unstable();
-    outside.dedup();
-    (charges, outside)
+    out_of_range.sort_unstable();
+    out_of_range.dedup();
+    (charges, out_of_range)
 }
 
 /// The customers that were read with charges or by themselves, each as last read.
 fn customers_of(
     charges: &[Charge],
-    read_alone: Vec<CatalogObject>,
-) -> BTreeMap<String, CatalogObject> {
-    let mut by_id: BTreeMap<String, CatalogObject> = BTreeMap::new();
+    read_alone: Vec<ReferencedObject>,
+) -> BTreeMap<String, ReferencedObject> {
+    let mut by_id: BTreeMap<String, ReferencedObject> = BTreeMap::new();
     for charge in charges {
         if let (Some(id), Some(deleted)) = (&charge.customer_id, charge.customer_deleted) {
-            let customer = CatalogObject {
+            let customer = ReferencedObject {
                 object_id: id.clone(),
                 metadata: charge.customer_metadata.clone(),
                 deleted,

@@ -5,7 +5,7 @@
 //! object again ([`Superseded`]). No clock is compared: Stripe's clock counts whole seconds, and lists show new objects
 //! some seconds late, so an event counts as superseded only when its objects were in fact listed.
 //!
-//! Kept in memory alone: a full job that another consumer goes on with forgets them, which costs requests and nothing
+//! Kept in memory alone: a full job that another consumer continues forgets them, which costs requests and nothing
 //! else. Fails when Stripe does, or when an event has no id. An event of an odd shape is as good as any other as long as
 //! it shows which object changed. Deliberately absent: what events change (`changes`).
 
@@ -20,18 +20,18 @@ use serde_json::value::RawValue;
 
 use super::changes::Changes;
 use super::fetch::FetchedPage;
-use super::source::Source;
+use super::source::StripeReader;
 use super::{Run, objects};
 use crate::outcome::Error;
 
 const EVENTS: &str = "/v1/events";
 /// Pages of events that a full job waits for before it begins to list: a busy account has many.
-const MOST_PAGES: usize = 10;
+const MAX_PAGES: usize = 10;
 
 /// Shows `take` every event since `cursor`, newest first, on at most `most_pages` pages: those that do not tell which
 /// object changed as what is to be parked.
-pub(super) async fn each(
-    source: &Source,
+pub(super) async fn for_each(
+    source: &StripeReader,
     cursor: DateTime<Utc>,
     most_pages: usize,
     mut take: impl FnMut(Result<Event, ParkedObject>),
@@ -152,12 +152,12 @@ impl Superseded {
     /// Reads the events since `cursor`. To be called before the job lists anything.
     pub(super) async fn read(
         run: &Run<'_>,
-        source: &Source,
+        source: &StripeReader,
         cursor: DateTime<Utc>,
     ) -> Result<Self, Error> {
         let mut superseded = Self::default();
         let reads = |list| run.reads(list);
-        each(source, cursor, MOST_PAGES, |event| {
+        for_each(source, cursor, MAX_PAGES, |event| {
             // One that does not tell what changed is left to the incremental job, which parks it.
             if let Ok(event) = event {
                 superseded.add(&event, reads);

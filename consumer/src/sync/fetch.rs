@@ -25,7 +25,7 @@ use tokio::task::JoinSet;
 use tracing::Instrument;
 
 use super::objects::{self, Head, Objects, path_of};
-use super::source::Source;
+use super::source::StripeReader;
 use crate::outcome::Error;
 
 /// A page of a list and where it stands in the plan.
@@ -53,7 +53,7 @@ impl FetchedPage {
 
 /// Reads all that remains of a plan: each list page by page, newest first.
 pub(crate) async fn read_plan(
-    source: &Arc<Source>,
+    source: &Arc<StripeReader>,
     plan: Plan,
     expand: impl Fn(List) -> Vec<String>,
     pages: mpsc::Sender<FetchedPage>,
@@ -71,7 +71,7 @@ pub(crate) async fn read_plan(
 }
 
 async fn read_list(
-    source: &Arc<Source>,
+    source: &Arc<StripeReader>,
     reading: Reading,
     expand: Vec<String>,
     pages: mpsc::Sender<FetchedPage>,
@@ -103,7 +103,7 @@ async fn read_list(
         if let Some(rest) = rest {
             let of_others = asked.iter().map(|(_, seconds)| *seconds);
             let of_others = of_others.chain(waiting.iter().map(Range::seconds));
-            let others = Others {
+            let others = OtherRanges {
                 ranges: asked.len() + waiting.len(),
                 seconds: of_others.sum(),
             };
@@ -125,7 +125,7 @@ async fn read_list(
 const WORTH_SPLITTING: f64 = 1.5;
 /// Parts at once: what is known of the density is from one page, and wrong where an account is younger than its
 /// range.
-const MOST_PARTS: usize = 4;
+const MAX_PARTS: usize = 4;
 
 /// By how much a part may fall short of a slot's share of all that is left: a range of 1.3 shares is halved, or
 /// more slots would stand idle than are spare.
@@ -133,13 +133,18 @@ const SHORT_OF_SHARE: f64 = 0.7;
 
 /// What else a list has left to read.
 #[derive(Debug, Clone, Copy)]
-struct Others {
+struct OtherRanges {
     ranges: usize,
     seconds: i64,
 }
 
 /// Where to split what a range has left, newest first, so that idle slots have something to read.
-fn split(page: &FetchedPage, rest: &Range, others: Others, slots: usize) -> Vec<DateTime<Utc>> {
+fn split(
+    page: &FetchedPage,
+    rest: &Range,
+    others: OtherRanges,
+    slots: usize,
+) -> Vec<DateTime<Utc>> {
     let (Some(newest), Some(oldest)) = (page.listed.first(), page.listed.last()) else {
         return Vec::new();
     };
@@ -149,7 +154,7 @@ fn split(page: &FetchedPage, rest: &Range, others: Others, slots: usize) -> Vec<
     let worth = (seconds_left as f64 / seconds_of_page / WORTH_SPLITTING) as usize;
     let share = (others.seconds + seconds_left) as f64 / slots as f64;
     let shares = (seconds_left as f64 / share + SHORT_OF_SHARE) as usize;
-    let parts = worth.min(shares).min(idle + 1).min(MOST_PARTS) as i64;
+    let parts = worth.min(shares).min(idle + 1).min(MAX_PARTS) as i64;
     let at = |part: i64| rest.from + TimeDelta::seconds(seconds_left * part / parts);
     let mut ends: Vec<DateTime<Utc>> = (1..parts).rev().map(at).collect();
     ends.dedup();
@@ -176,7 +181,7 @@ fn parts(mut rest: Range, split_at: &[DateTime<Utc>]) -> (Range, Vec<Range>) {
 
 /// The next page of a range, and what is left of it. Of the objects only the `wanted` ones are read, or all.
 pub(crate) async fn read_page(
-    source: &Source,
+    source: &StripeReader,
     list: List,
     range: Range,
     expand: &[String],
@@ -254,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_are_the_rest_and_nothing_else() {
+    fn split_parts_cover_exactly_the_rest() {
         let rest = Range {
             from: at(0),
             to: at(100),
@@ -287,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_worth_it_is_not_split() {
+    fn small_ranges_are_not_split() {
         let page = |newest: i64, oldest: i64| FetchedPage {
             list: List::Charges,
             range_to: at(newest + 1),
@@ -301,7 +306,7 @@ mod tests {
             to: at(1_000),
             after: None,
         };
-        let others = |ranges: usize, seconds: i64| Others { ranges, seconds };
+        let others = |ranges: usize, seconds: i64| OtherRanges { ranges, seconds };
         let alone = others(0, 0);
         assert!(
             split(&page(1_100, 1_000), &rest, alone, 1).is_empty(),
@@ -310,7 +315,7 @@ mod tests {
         assert_eq!(split(&page(1_100, 1_000), &rest, alone, 2), [at(500)]);
         assert_eq!(
             split(&page(1_100, 1_000), &rest, alone, 50).len(),
-            MOST_PARTS - 1
+            MAX_PARTS - 1
         );
         assert!(
             split(&page(1_400, 1_000), &rest, alone, 50).is_empty(),

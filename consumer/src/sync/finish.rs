@@ -5,10 +5,10 @@
 //! crash between two of them leaves the rest stale.
 
 use chrono::NaiveDate;
-use common::analytics::refresh::{Taken, refresh_days};
+use common::analytics::refresh::{Locked, refresh_days};
 use common::sync::lease::{Progress, complete as complete_job, fenced_progress};
 use common::sync::schedule::next_sync_at;
-use common::sync::state::{self, Reached};
+use common::sync::state::{self, SyncPosition};
 use common::{catalogue, connection};
 
 use super::Run;
@@ -20,10 +20,10 @@ pub(super) const FIRST_DAYS: i64 = 7;
 /// share the days of a job end at about the same time.
 const CHARGES_PER_COMMIT: i64 = 4_000;
 /// Days that one transaction refreshes at most.
-const MOST_DAYS: i64 = 366;
+const MAX_DAYS: i64 = 366;
 
 /// Completes a job; `reached` says how far one that asked Stripe came.
-pub(super) async fn complete(run: &Run<'_>, reached: Option<&Reached>) -> Result<(), Error> {
+pub(super) async fn complete(run: &Run<'_>, reached: Option<&SyncPosition>) -> Result<(), Error> {
     let (organization, connection_id) = (run.organization(), run.connection_id());
     run.budget.set_spent();
     refresh(run).await?;
@@ -38,7 +38,7 @@ pub(super) async fn complete(run: &Run<'_>, reached: Option<&Reached>) -> Result
         state::mark_catalogue_fresh(&mut tx, run.organization(), connection_id).await?;
     }
     if let Some(reached) = reached {
-        state::set_reached(&mut tx, organization, connection_id, reached).await?;
+        state::store_position(&mut tx, organization, connection_id, reached).await?;
         connection::queries::clear_problem(&mut tx, organization, connection_id).await?;
         if run.connection.next_sync_at <= now {
             let next = next_sync_at(now, run.connection.sync_interval_minutes);
@@ -54,42 +54,43 @@ pub(super) async fn complete(run: &Run<'_>, reached: Option<&Reached>) -> Result
     Ok(())
 }
 
-/// Makes the sums of all stale days anew. A few days take one transaction; many are shared by two
+/// Makes the rollups of all stale days again. A few days take one transaction; many are shared by two
 /// connections, which never take the same, and what another process holds is waited for at the end.
 async fn refresh(run: &Run<'_>) -> Result<(), Error> {
-    let Some(limit) = refresh_some(run, FIRST_DAYS, None, Taken::Await).await? else {
+    let Some(limit) = refresh_some(run, FIRST_DAYS, None, Locked::Wait).await? else {
         return Ok(());
     };
     futures::try_join!(
-        refresh_rest(run, limit, Taken::Skip),
-        refresh_rest(run, limit, Taken::Skip)
+        refresh_rest(run, limit, Locked::Skip),
+        refresh_rest(run, limit, Locked::Skip)
     )?;
-    refresh_rest(run, limit, Taken::Await).await
+    refresh_rest(run, limit, Locked::Wait).await
 }
 
-/// Makes the sums of all stale days anew, beginning with `limit` of them in a transaction.
-pub(super) async fn refresh_rest(run: &Run<'_>, limit: i64, taken: Taken) -> Result<(), Error> {
+/// Makes the rollups of all stale days again, beginning with `limit` of them in a transaction.
+pub(super) async fn refresh_rest(run: &Run<'_>, limit: i64, locked: Locked) -> Result<(), Error> {
     let mut next = Some(limit);
     while let Some(limit) = next {
-        next = refresh_some(run, limit, None, taken).await?;
+        next = refresh_some(run, limit, None, locked).await?;
     }
     Ok(())
 }
 
-/// Makes the sums of up to `limit` stale days anew, `among` these where that is given; how many to take next, none
+/// Makes the rollups of up to `limit` stale days again, only those of `among` where it is given; how many to take next, none
 /// when there were fewer than that.
 pub(super) async fn refresh_some(
     run: &Run<'_>,
     limit: i64,
     among: Option<&[NaiveDate]>,
-    taken: Taken,
+    locked: Locked,
 ) -> Result<Option<i64>, Error> {
     let mut tx = run.transaction().await?;
     let (organization, connection_id) = (run.organization(), run.connection_id());
-    let refreshed = refresh_days(&mut tx, organization, connection_id, limit, among, taken).await?;
+    let refreshed =
+        refresh_days(&mut tx, organization, connection_id, limit, among, locked).await?;
     fenced_progress(&mut tx, &run.fence, Progress::default(), None).await?;
     run.commit(tx).await?;
     let next = limit * CHARGES_PER_COMMIT / refreshed.charges.max(1);
     let were_more = refreshed.days as i64 >= limit;
-    Ok(were_more.then_some(next.clamp(1, MOST_DAYS)))
+    Ok(were_more.then_some(next.clamp(1, MAX_DAYS)))
 }

@@ -3,20 +3,20 @@
 //!
 //! "Now" is noted as the events cursor before the first listing, so a change made while pages are read
 //! is seen by the next incremental job; what changed before it is in the pages, and its events are noted as applied. A job that was interrupted goes on from its plan; one whose plan
-//! waited longer than Stripe keeps events begins anew.
+//! waited longer than Stripe keeps events restarts.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
-use common::analytics::refresh::Taken;
+use common::analytics::refresh::Locked;
 use common::catalogue::{self, ObjectType};
 use common::charge::queries;
 use common::purchase::{self, PurchaseKind};
 use common::sync::lease::{Progress, fenced_progress};
-use common::sync::queries::plan_to_go_on_with;
-use common::sync::state::{Reached, Relisted};
+use common::sync::queries::resumable_plan;
+use common::sync::state::{Reconciliation, SyncPosition};
 use common::sync::{List, Plan, parked};
 use common::{db, dispute};
 use futures::FutureExt as _;
@@ -24,7 +24,7 @@ use tokio::sync::mpsc;
 
 use super::events::Superseded;
 use super::fetch::{self, FetchedPage};
-use super::source::{STRIPE_CLOCK_STEP, Source};
+use super::source::{STRIPE_CLOCK_STEP, StripeReader};
 use super::sweep::Sweep;
 use super::write::{self, Batch};
 use super::{Run, finish};
@@ -32,29 +32,28 @@ use crate::outcome::Error;
 
 /// Pages that the readers may be ahead of the writer, so that they need not wait while it commits.
 const PAGES_AHEAD: usize = 16;
-/// Pages in one commit.
 const PAGES_PER_COMMIT: usize = 12;
 /// Lines of invoices and sessions beyond which a commit takes no further page: an invoice may have thousands.
 const LINES_PER_COMMIT: usize = 20_000;
 /// Rows that a job has written when PostgreSQL is to plan for many of them, and by how much they grow until it
 /// is again: autovacuum comes too late for a first sync.
-const FIRST_ROWS_TO_PLAN_ANEW: i64 = 1_000;
-const GROWTH_TO_PLAN_ANEW: i64 = 8;
-/// How long ago a first sync may have been given up that the next one goes on with.
-const GIVEN_UP_AT_MOST: TimeDelta = TimeDelta::days(2);
+const FIRST_ANALYZE_ROWS: i64 = 1_000;
+const ANALYZE_GROWTH_FACTOR: i64 = 8;
+/// How long ago a first sync may have been given up that the next one continues.
+const MAX_RESUME_AGE: TimeDelta = TimeDelta::days(2);
 /// Stripe keeps events for 30 days; a margin for the clocks.
-pub(super) const EVENTS_KEPT: TimeDelta = TimeDelta::hours(30 * 24 - 1);
+pub(super) const EVENT_RETENTION: TimeDelta = TimeDelta::hours(30 * 24 - 1);
 
 pub(super) async fn run(run: &Run<'_>) -> Result<(), Error> {
     let now = run.engine.clock.now();
     let read_with = run.read_with();
-    let plan = plan_begun(run, now).await?;
+    let plan = resume_plan(run, now).await?;
     let covered_from = run.connection.covered_from();
     let goes_on = |plan: &Plan| {
         plan.from == covered_from
             && plan.read_with == read_with
             && plan.reading(List::Charges).is_some()
-            && plan.events_cursor > now - EVENTS_KEPT
+            && plan.events_cursor > now - EVENT_RETENTION
     };
     let source = run.source()?;
     let (plan, mut superseded) = if let Some(plan) = plan.filter(goes_on) {
@@ -67,7 +66,7 @@ pub(super) async fn run(run: &Run<'_>) -> Result<(), Error> {
     let read = if plan.is_done() {
         Read { plan, rows: 0 }
     } else {
-        read_and_write(run, &source, plan, Keep::Plan, &mut superseded).await?
+        read_and_write(run, &source, plan, Checkpoint::Persist, &mut superseded).await?
     };
     // Everything is as of when the plan was made, which may have been by an attempt of long ago.
     let begun_at = read.plan.to.min(now);
@@ -75,14 +74,14 @@ pub(super) async fn run(run: &Run<'_>) -> Result<(), Error> {
     release_parked_before(run, read.plan.to - TimeDelta::seconds(1)).await?;
     // By Stripe's clock where ours is ahead: the cursor is.
     let stripe_at = read.plan.events_cursor + run.lag() + STRIPE_CLOCK_STEP;
-    let reached = Reached {
+    let reached = SyncPosition {
         covered_from,
         covered_to: begun_at.min(stripe_at),
         full_synced_at: Some(begun_at),
         events_cursor: read.plan.events_cursor,
         applied_events: superseded.ids_since(read.plan.events_cursor),
         read_with,
-        relisted: Some(Relisted {
+        relisted: Some(Reconciliation {
             on: begun_at.date_naive(),
             rows_repaired: 0,
         }),
@@ -91,19 +90,19 @@ pub(super) async fn run(run: &Run<'_>) -> Result<(), Error> {
 }
 
 /// Where this job was interrupted, or where a first one was given up, so that what it read is not read again.
-async fn plan_begun(run: &Run<'_>, now: DateTime<Utc>) -> Result<Option<Plan>, Error> {
+async fn resume_plan(run: &Run<'_>, now: DateTime<Utc>) -> Result<Option<Plan>, Error> {
     let of_others_since = match run.state.full_synced_at {
         // Whoever asks for another full sync wants everything read again.
         Some(_) => now,
-        None => now - GIVEN_UP_AT_MOST,
+        None => now - MAX_RESUME_AGE,
     };
     let mut tx = run.transaction().await?;
-    let plan = plan_to_go_on_with(&mut tx, run.job, of_others_since).await?;
+    let plan = resumable_plan(&mut tx, run.job, of_others_since).await?;
     run.commit(tx).await?;
     Ok(plan)
 }
 
-/// Makes the plan, and forgets what the key may not read: the rows are made anew without it.
+/// Makes the plan, and forgets what the key may not read: the rows are rebuilt without it.
 async fn begin(
     run: &Run<'_>,
     from: DateTime<Utc>,
@@ -124,11 +123,11 @@ async fn begin(
             let from = match list {
                 List::Charges => continue,
                 List::Disputes => from,
-                List::Invoices | List::CheckoutSessions => run.connection.lines_from(),
+                List::Invoices | List::CheckoutSessions => run.connection.purchases_from(),
                 // However old: charges of today are made with products of long ago.
                 List::Products | List::Prices => DateTime::UNIX_EPOCH,
             };
-            plan = plan.and_list(list, from);
+            plan = plan.with_list(list, from);
         } else {
             forget(run, &mut tx, list).await?;
         }
@@ -159,7 +158,7 @@ async fn forget(run: &Run<'_>, tx: &mut sqlx::PgConnection, list: List) -> Resul
                 List::Invoices => PurchaseKind::Invoice,
                 _ => PurchaseKind::CheckoutSession,
             };
-            return purchase::queries::forget_kind(tx, organization, connection_id, kind).await;
+            return purchase::queries::delete_kind(tx, organization, connection_id, kind).await;
         }
         List::Disputes => {
             return dispute::queries::forget_all(tx, organization, connection_id).await;
@@ -167,21 +166,26 @@ async fn forget(run: &Run<'_>, tx: &mut sqlx::PgConnection, list: List) -> Resul
         List::Products => ObjectType::Product,
         List::Prices => ObjectType::Price,
     };
-    catalogue::queries::forget_type(tx, organization.as_str(), connection_id, object_type).await
+    catalogue::queries::clear_metadata_of_type(
+        tx,
+        organization.as_str(),
+        connection_id,
+        object_type,
+    )
+    .await
 }
 
 /// Whether the plan is committed with what was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Keep {
-    Plan,
-    Nothing,
+pub(super) enum Checkpoint {
+    Persist,
+    Skip,
 }
 
 /// What reading a plan came to.
 #[derive(Debug)]
 pub(super) struct Read {
     pub(super) plan: Plan,
-    /// Rows that changed.
     pub(super) rows: i64,
 }
 
@@ -189,19 +193,22 @@ pub(super) struct Read {
 /// that fail have read is still committed.
 pub(super) async fn read_and_write(
     run: &Run<'_>,
-    source: &Arc<Source>,
+    source: &Arc<StripeReader>,
     plan: Plan,
-    keep: Keep,
+    checkpoint: Checkpoint,
     superseded: &mut Superseded,
 ) -> Result<Read, Error> {
     let (sender, receiver) = mpsc::channel::<FetchedPage>(PAGES_AHEAD);
-    let (beside, besides) = mpsc::unbounded_channel();
+    let (background, background_work) = mpsc::unbounded_channel();
     let expand = |list: List| run.list_expansions(list);
     let read = fetch::read_plan(source, plan.clone(), expand, sender);
-    let write = write_pages(run, source, plan, receiver, beside, keep, superseded);
-    let work_beside = work_beside(run, besides);
+    let write = write_pages(
+        run, source, plan, receiver, background, checkpoint, superseded,
+    );
+    let run_background = run_background(run, background_work);
     // Each has a place of its own: together they are more than a stack should hold.
-    let (mut read, mut write, work_beside) = (read.boxed(), write.boxed(), work_beside.boxed());
+    let (mut read, mut write, run_background) =
+        (read.boxed(), write.boxed(), run_background.boxed());
     let read_and_written = async {
         tokio::select! {
             read = &mut read => Ok((read, write.await?)),
@@ -215,32 +222,32 @@ pub(super) async fn read_and_write(
         let (read, written) = read_and_written.await?;
         read?;
         if !written.plan.is_done() {
-            return Err(Error::BrokeOff);
+            return Err(Error::TaskEndedEarly);
         }
         // From here on the job works without a pause, so it needs a slot.
         run.budget.set_spent();
         // What is left, without a wait for the other connection's last days.
-        finish::refresh_rest(run, finish::FIRST_DAYS, Taken::Skip).await?;
+        finish::refresh_rest(run, finish::FIRST_DAYS, Locked::Skip).await?;
         Ok(written)
     };
-    let (written, ()) = tokio::try_join!(worked, work_beside)?;
+    let (written, ()) = tokio::try_join!(worked, run_background)?;
     Ok(written)
 }
 
 /// Work that the writer leaves to another connection, so that no page waits for it.
 #[derive(Debug)]
-enum Beside {
+enum Background {
     /// All that a day's rows are made of was read.
-    WholeDay(NaiveDate),
+    RefreshDay(NaiveDate),
     /// There are many more rows than PostgreSQL plans for.
-    Grown,
+    Analyze,
 }
 
-/// Makes the sums of days that are read while others still are, and goes on with any that are stale when the writer
+/// Makes the sums of days that are read while others still are, and continues any that are stale when the writer
 /// has ended.
-async fn work_beside(
+async fn run_background(
     run: &Run<'_>,
-    mut work: mpsc::UnboundedReceiver<Beside>,
+    mut work: mpsc::UnboundedReceiver<Background>,
 ) -> Result<(), Error> {
     let mut days = Vec::new();
     let mut limit = finish::FIRST_DAYS;
@@ -248,17 +255,17 @@ async fn work_beside(
         if (days.len() as i64) < finish::FIRST_DAYS || !work.is_empty() {
             match work.recv().await {
                 None => return Ok(()),
-                Some(Beside::WholeDay(day)) => days.push(day),
-                Some(Beside::Grown) => {
+                Some(Background::RefreshDay(day)) => days.push(day),
+                Some(Background::Analyze) => {
                     let mut tx = run.transaction().await?;
                     queries::refresh_statistics(&mut tx).await?;
                     run.commit(tx).await?;
                 }
             }
         } else if work.is_closed() {
-            return finish::refresh_rest(run, limit, Taken::Skip).await;
+            return finish::refresh_rest(run, limit, Locked::Skip).await;
         } else {
-            match finish::refresh_some(run, limit, Some(&days), Taken::Skip).await? {
+            match finish::refresh_some(run, limit, Some(&days), Locked::Skip).await? {
                 Some(next) => limit = next,
                 None => days.clear(),
             }
@@ -269,28 +276,28 @@ async fn work_beside(
 /// Commits pages as they come, with the plan of what is left; that plan in the end.
 async fn write_pages(
     run: &Run<'_>,
-    source: &Source,
+    source: &StripeReader,
     mut plan: Plan,
     mut receiver: mpsc::Receiver<FetchedPage>,
-    beside: mpsc::UnboundedSender<Beside>,
-    keep: Keep,
+    background: mpsc::UnboundedSender<Background>,
+    checkpoint: Checkpoint,
     superseded: &mut Superseded,
 ) -> Result<Read, Error> {
     let lag = run.lag();
     let mut sweep = Sweep::default();
     let mut rows = 0;
-    let mut told = BTreeSet::new();
-    let mut rows_to_plan_anew = FIRST_ROWS_TO_PLAN_ANEW;
+    let mut scheduled = BTreeSet::new();
+    let mut rows_to_analyze = FIRST_ANALYZE_ROWS;
     let mut pages = Vec::with_capacity(PAGES_PER_COMMIT);
     while receiver.recv_many(&mut pages, PAGES_PER_COMMIT).await > 0 {
         // Before the first commit: our clock may be ahead of Stripe's.
-        plan.events_cursor = source.no_later_than_stripe(plan.events_cursor + lag) - lag;
+        plan.events_cursor = source.clamp_to_server_time(plan.events_cursor + lag) - lag;
         let mut batch = Batch::default();
         let mut lines = 0;
         let mut left = pages.len();
         for page in pages.drain(..) {
             left -= 1;
-            lines += page.objects.lines();
+            lines += page.objects.line_count();
             sweep.note(&plan, &page, &mut batch.swept);
             superseded.note(&page);
             let oldest = page
@@ -305,7 +312,7 @@ async fn write_pages(
                     .is_some_and(|end| plan.split(page.list, end, *at))
             });
             if !advanced || !split {
-                return Err(Error::BrokeOff);
+                return Err(Error::TaskEndedEarly);
             }
             batch.objects.append(page.objects);
             if left > 0 && lines < LINES_PER_COMMIT {
@@ -313,25 +320,25 @@ async fn write_pages(
             }
             lines = 0;
             batch.requests = source.new_requests();
-            let kept = match keep {
-                Keep::Plan => Some(&plan),
-                Keep::Nothing => None,
+            let kept = match checkpoint {
+                Checkpoint::Persist => Some(&plan),
+                Checkpoint::Skip => None,
             };
             rows += write::commit(run, source, std::mem::take(&mut batch), kept).await?;
         }
-        if keep == Keep::Plan {
-            let days = plan.whole_days(|instant| run.connection.date_of(instant));
+        if checkpoint == Checkpoint::Persist {
+            let days = plan.complete_days(|instant| run.connection.date_of(instant));
             for day in days {
-                if told.insert(day) {
+                if scheduled.insert(day) {
                     // Nobody listens when that work has failed, which ends the job.
-                    let _ = beside.send(Beside::WholeDay(day));
+                    let _ = background.send(Background::RefreshDay(day));
                 }
             }
         }
-        if rows >= rows_to_plan_anew {
-            rows_to_plan_anew = rows * GROWTH_TO_PLAN_ANEW;
+        if rows >= rows_to_analyze {
+            rows_to_analyze = rows * ANALYZE_GROWTH_FACTOR;
             // As above.
-            let _ = beside.send(Beside::Grown);
+            let _ = background.send(Background::Analyze);
         }
     }
     Ok(Read { plan, rows })

@@ -3,43 +3,43 @@
 //! The cursor moves only to `now - lag`, since events become visible late; the ids applied in between are
 //! remembered, so an idle connection costs one request a run and nothing is applied twice. All types of
 //! events are listed: those that change rows are more than Stripe's filter of 20 can name, and two lists
-//! would be two requests. A run that finds nothing ends in one transaction. The first run of a day lists the last days again ([`super::relist`]).
+//! would be two requests. A run that finds nothing ends in one transaction. The first run of a day lists the last days again ([`super::reconcile`]).
 
 use std::collections::{BTreeSet, HashSet};
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
 use chrono::{DateTime, Utc};
-use common::catalogue::{CatalogObject, ObjectType};
-use common::charge::{self, outside};
+use common::catalogue::{ObjectType, ReferencedObject};
+use common::charge::{self, out_of_range};
 use common::connection;
 use common::purchase::{self, PurchaseKind};
 use common::sync::lease::{Progress, complete_idle, fenced_progress, widen_to_full};
 use common::sync::schedule::next_sync_at;
-use common::sync::state::{self, Reached};
+use common::sync::state::{self, SyncPosition};
 use common::sync::{List, ParkedObject, Span};
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 
 use super::changes::{Changes, Ids};
 use super::objects::{self, CUSTOMERS, Objects, path_of};
-use super::source::Source;
+use super::source::StripeReader;
 use super::windows::{self, Window};
 use super::write::{self, Batch};
-use super::{Run, events, fetch, finish, full, relist};
+use super::{Run, events, fetch, finish, full, reconcile};
 use crate::outcome::Error;
 
 /// Objects read one by one between two commits.
 const OBJECTS_PER_COMMIT: usize = 100;
 /// Objects asked for at the same time.
-const ASKED_AT_ONCE: usize = 8;
+const MAX_CONCURRENT_RETRIEVALS: usize = 8;
 
 pub(super) async fn run(run: &Run<'_>) -> Result<(), Error> {
     let now = run.engine.clock.now();
     let cursor = run
         .state
         .events_cursor
-        .filter(|&cursor| cursor > now - full::EVENTS_KEPT);
+        .filter(|&cursor| cursor > now - full::EVENT_RETENTION);
     let covers_all = run.state.full_synced_at.is_some()
         // Rows made of other lists, or with other fields of the same charges, would differ from rows made now.
         && run.state.read_with == run.read_with()
@@ -55,10 +55,10 @@ pub(super) async fn run(run: &Run<'_>) -> Result<(), Error> {
     };
     let source = run.source()?;
     let read = read_events(&source, cursor, &run.state.applied_events).await?;
-    let next_cursor = cursor.max(source.no_later_than_stripe(now) - run.lag());
-    let next = Reached {
+    let next_cursor = cursor.max(source.clamp_to_server_time(now) - run.lag());
+    let next = SyncPosition {
         covered_from: run.connection.covered_from(),
-        covered_to: source.read_until(now),
+        covered_to: source.read_through(now),
         full_synced_at: None,
         events_cursor: next_cursor,
         applied_events: read.created_since(next_cursor),
@@ -66,13 +66,13 @@ pub(super) async fn run(run: &Run<'_>) -> Result<(), Error> {
         relisted: None,
     };
     apply(run, &source, &read.changes).await?;
-    let relisted = relist::when_due(run, &source, now).await?;
+    let relisted = reconcile::run_if_due(run, &source, now).await?;
     let nothing_happened = read.changes.is_empty()
         && read.parked.is_empty()
         && relisted.is_none()
         && !run.has_parked.load(Ordering::Relaxed);
     let requests = source.new_requests();
-    if nothing_happened && complete_at_once(run, &next, requests).await? {
+    if nothing_happened && complete_without_changes(run, &next, requests).await? {
         return Ok(());
     }
     let mut rest = Batch {
@@ -81,20 +81,24 @@ pub(super) async fn run(run: &Run<'_>) -> Result<(), Error> {
     };
     rest.objects.parked.extend(read.parked.iter().cloned());
     let readable = read.seen.iter().map(|(id, _)| ("events", id.clone()));
-    rest.objects.not_kept.extend(readable);
+    rest.objects.nothing_to_store.extend(readable);
     write::commit(run, &source, rest, None).await?;
-    let reached = Reached { relisted, ..next };
+    let reached = SyncPosition { relisted, ..next };
     finish::complete(run, Some(&reached)).await
 }
 
 /// Completes a job that has nothing to write, in one transaction: most jobs are of connections on which nothing
 /// happened, and what each costs bounds how many connections a consumer serves. False, with nothing done, when
-/// an earlier job left days or the catalogue to be made anew.
-async fn complete_at_once(run: &Run<'_>, reached: &Reached, requests: i64) -> Result<bool, Error> {
+/// an earlier job left days or the catalogue to be rebuilt.
+async fn complete_without_changes(
+    run: &Run<'_>,
+    reached: &SyncPosition,
+    requests: i64,
+) -> Result<bool, Error> {
     let (organization, connection_id) = (run.organization(), run.connection_id());
     let now = run.engine.clock.now();
     let mut tx = run.transaction().await?;
-    if !state::set_reached_if_settled(&mut tx, organization, connection_id, reached).await? {
+    if !state::store_position_if_settled(&mut tx, organization, connection_id, reached).await? {
         return Ok(false);
     }
     if run.connection.problem.is_some() {
@@ -131,13 +135,13 @@ impl ReadEvents {
 }
 
 async fn read_events(
-    source: &Source,
+    source: &StripeReader,
     cursor: DateTime<Utc>,
     applied: &[String],
 ) -> Result<ReadEvents, Error> {
     let applied: HashSet<&str> = applied.iter().map(String::as_str).collect();
     let mut read = ReadEvents::default();
-    events::each(source, cursor, usize::MAX, |event| match event {
+    events::for_each(source, cursor, usize::MAX, |event| match event {
         Ok(event) => {
             if !applied.contains(event.id.as_str()) {
                 read.changes.add(&event);
@@ -151,7 +155,7 @@ async fn read_events(
 }
 
 /// Reads every changed object once and writes it; what charges refer to before the charges.
-async fn apply(run: &Run<'_>, source: &Source, changes: &Changes) -> Result<(), Error> {
+async fn apply(run: &Run<'_>, source: &StripeReader, changes: &Changes) -> Result<(), Error> {
     for list in List::ALL {
         let ids = changes.of(list);
         if run.reads(list) && !ids.is_empty() {
@@ -169,7 +173,7 @@ async fn apply(run: &Run<'_>, source: &Source, changes: &Changes) -> Result<(), 
             .collect();
         let mut batch = Batch::default();
         let read: Vec<Objects> = stream::iter(asked)
-            .buffered(ASKED_AT_ONCE)
+            .buffered(MAX_CONCURRENT_RETRIEVALS)
             .try_collect()
             .await?;
         for objects in read {
@@ -187,30 +191,35 @@ async fn customers_to_read(
     run: &Run<'_>,
     changed: &BTreeSet<String>,
 ) -> Result<Vec<String>, Error> {
-    let not_read: Vec<&str> = {
+    let locate_error: Vec<&str> = {
         let known = run.known.lock().unwrap_or_else(PoisonError::into_inner);
         let ids = changed.iter().map(String::as_str);
         ids.filter(|id| !known.was_read(id)).collect()
     };
-    if not_read.is_empty() {
+    if locate_error.is_empty() {
         return Ok(Vec::new());
     }
     let mut tx = run.transaction().await?;
-    let referred = charge::queries::referred(
+    let referenced = charge::queries::referenced_ids(
         &mut tx,
         run.organization(),
         run.connection_id(),
         ObjectType::Customer,
-        &not_read,
+        &locate_error,
     )
     .await?;
     run.commit(tx).await?;
-    Ok(referred)
+    Ok(referenced)
 }
 
 /// Reads changed objects of one list: by pages where these show several of them, the others by their ids. What the
 /// list does not show yet is read by its id as well.
-async fn read_changed(run: &Run<'_>, source: &Source, list: List, ids: Ids) -> Result<(), Error> {
+async fn read_changed(
+    run: &Run<'_>,
+    source: &StripeReader,
+    list: List,
+    ids: Ids,
+) -> Result<(), Error> {
     let ids = within_range(run, list, ids).await?;
     let (windows, mut by_id) = plan_requests(run, list, ids).await?;
     let expand = run.list_expansions(list);
@@ -218,7 +227,7 @@ async fn read_changed(run: &Run<'_>, source: &Source, list: List, ids: Ids) -> R
         .into_iter()
         .map(|window| read_window(source, list, window, &expand).boxed())
         .collect();
-    let mut read = stream::iter(asked).buffered(ASKED_AT_ONCE);
+    let mut read = stream::iter(asked).buffered(MAX_CONCURRENT_RETRIEVALS);
     while let Some((objects, not_shown)) = read.try_next().await? {
         by_id.extend(not_shown);
         let batch = Batch {
@@ -249,7 +258,7 @@ async fn plan_requests(
         let undated = ids.iter().filter(|(_, created)| created.is_none());
         let undated: Vec<String> = undated.map(|(id, _)| id.clone()).collect();
         let stored =
-            charge::queries::created_of(&mut tx, organization, connection_id, &undated).await?;
+            charge::queries::creation_times(&mut tx, organization, connection_id, &undated).await?;
         for (id, created_at) in stored {
             ids.insert(id, Some(created_at.timestamp()));
         }
@@ -299,7 +308,7 @@ async fn plan_requests(
 
 /// Reads a window's objects by its pages; what these do not show is given back.
 async fn read_window(
-    source: &Source,
+    source: &StripeReader,
     list: List,
     window: Window,
     expand: &[String],
@@ -326,7 +335,7 @@ async fn read_window(
 /// Reads objects by their ids and writes them; how many rows changed.
 pub(super) async fn retrieve_and_write(
     run: &Run<'_>,
-    source: &Source,
+    source: &StripeReader,
     list: List,
     ids: &[String],
 ) -> Result<i64, Error> {
@@ -337,7 +346,7 @@ pub(super) async fn retrieve_and_write(
             .iter()
             .map(|id| retrieve(source, list, id, &expand).boxed())
             .collect();
-        let mut read = stream::iter(asked).buffered(ASKED_AT_ONCE);
+        let mut read = stream::iter(asked).buffered(MAX_CONCURRENT_RETRIEVALS);
         let mut batch = Batch::default();
         while let Some(one) = read.try_next().await? {
             match one {
@@ -347,7 +356,7 @@ pub(super) async fn retrieve_and_write(
                     List::Invoices | List::CheckoutSessions => batch.purchases_gone.push(id),
                     List::Products => batch.objects.products.push(deleted(id)),
                     List::Prices => batch.objects.prices.push(deleted(id)),
-                    List::Disputes => batch.objects.not_kept.push((list.as_str(), id)),
+                    List::Disputes => batch.objects.nothing_to_store.push((list.as_str(), id)),
                 },
             }
         }
@@ -363,7 +372,7 @@ async fn within_range(run: &Run<'_>, list: List, mut ids: Ids) -> Result<Ids, Er
     let (organization, connection_id) = (run.organization(), run.connection_id());
     match list {
         List::Invoices | List::CheckoutSessions => {
-            let from = run.connection.lines_from().timestamp();
+            let from = run.connection.purchases_from().timestamp();
             ids.retain(|_, created| created.is_none_or(|at| at >= from));
         }
         List::Charges => {
@@ -378,9 +387,10 @@ async fn within_range(run: &Run<'_>, list: List, mut ids: Ids) -> Result<Ids, Er
             let mut tx = run.transaction().await?;
             if !old.is_empty() {
                 fenced_progress(&mut tx, &run.fence, Progress::default(), None).await?;
-                outside::note(&mut tx, organization, connection_id, &old).await?;
+                out_of_range::record(&mut tx, organization, connection_id, &old).await?;
             }
-            let known = outside::among(&mut tx, organization, connection_id, &named, from).await?;
+            let known =
+                out_of_range::find(&mut tx, organization, connection_id, &named, from).await?;
             run.commit(tx).await?;
             for (id, _) in known {
                 ids.remove(&id);
@@ -397,7 +407,7 @@ enum Retrieved {
 }
 
 async fn retrieve(
-    source: &Source,
+    source: &StripeReader,
     list: List,
     id: &str,
     expand: &[&str],
@@ -412,7 +422,7 @@ async fn retrieve(
 }
 
 /// A customer as it is now; one that Stripe does not know any more counts as deleted.
-async fn retrieve_customer(source: &Source, id: &str) -> Result<Objects, Error> {
+async fn retrieve_customer(source: &StripeReader, id: &str) -> Result<Objects, Error> {
     let mut objects = Objects::default();
     match source.retrieve(CUSTOMERS, id, &[]).await? {
         Some(raw) => objects = objects::read_customer(&raw)?,
@@ -421,8 +431,8 @@ async fn retrieve_customer(source: &Source, id: &str) -> Result<Objects, Error> 
     Ok(objects)
 }
 
-fn deleted(object_id: String) -> CatalogObject {
-    CatalogObject {
+fn deleted(object_id: String) -> ReferencedObject {
+    ReferencedObject {
         object_id,
         metadata: serde_json::Map::new(),
         deleted: true,

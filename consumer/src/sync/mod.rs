@@ -3,27 +3,27 @@
 //! - `full` lists the covered range, page by page (`fetch`), while `write` commits (`content`); `sweep` finds what
 //!   is no longer listed;
 //! - `incremental` applies what events say has changed (`events`, [`changes`]) with few requests (`windows`);
-//!   `relist` finds once a day what they did not say;
+//!   `reconcile` finds once a day what they did not say;
 //! - `source` is Stripe as a job reads it, `objects` what is made of its answers, `rows` what is made of
 //!   those in the database;
-//! - `stored` holds the jobs that need no word with Stripe: refilter, redate, delete;
+//! - `stored_rows` holds the jobs that send Stripe no request: refilter, redate, delete;
 //! - `finish` makes the aggregates, the catalogue and the state agree with the rows.
 //!
 //! Every commit is fenced. No transaction is open while Stripe is asked.
 
 pub mod changes;
 mod content;
+mod customer_cache;
 mod events;
 mod fetch;
 mod finish;
 mod full;
 mod incremental;
-mod known;
 mod objects;
-mod relist;
+mod reconcile;
 mod rows;
 mod source;
-mod stored;
+mod stored_rows;
 mod sweep;
 mod windows;
 mod write;
@@ -33,7 +33,7 @@ use std::sync::{Arc, Mutex};
 
 use chrono::TimeDelta;
 use common::connection::{self, Connection, Permission, Warning};
-use common::credential::{self, Place};
+use common::credential::{self, CredentialBinding};
 use common::db::{self, Pool};
 use common::filter::{self, RuleSet};
 use common::sync::lease::{Progress, fenced_progress};
@@ -42,14 +42,14 @@ use common::sync::{Fence, Job, JobType, List, parked};
 use common::tenant::OrganizationId;
 use sqlx::{Postgres, Transaction};
 
-use self::known::Known;
-use self::source::Source;
+use self::customer_cache::CustomerCache;
+use self::source::StripeReader;
 use crate::Engine;
 use crate::budget::Budget;
 use crate::outcome::Error;
 
 /// Optional permissions that a job may lose while it runs; more would be the same one over and over.
-const MOST_LOSSES: usize = 12;
+const MAX_PERMISSION_LOSSES: usize = 12;
 
 /// Runs a claimed job to its completion, which is committed when this returns well.
 ///
@@ -57,21 +57,21 @@ const MOST_LOSSES: usize = 12;
 /// still read.
 pub(crate) async fn run(engine: &Engine, job: &Job, budget: &Budget) -> Result<(), Error> {
     if job.job_type == JobType::Delete {
-        return stored::delete(engine, job).await;
+        return stored_rows::delete(engine, job).await;
     }
     let mut losses = 0;
     loop {
         let run = Run::load(engine, job, budget).await?;
         let ended = match job.job_type {
-            JobType::Refilter => stored::refilter(&run).await,
-            JobType::Redate => stored::redate(&run).await,
+            JobType::Refilter => stored_rows::refilter(&run).await,
+            JobType::Redate => stored_rows::redate(&run).await,
             JobType::Full => full::run(&run).await,
             JobType::Incremental | JobType::Delete => incremental::run(&run).await,
         };
         match ended {
-            Err(Error::PermissionLost { resource, message }) if losses < MOST_LOSSES => {
+            Err(Error::PermissionLost { resource, message }) if losses < MAX_PERMISSION_LOSSES => {
                 losses += 1;
-                run.lose_permission(resource, &message).await?;
+                run.record_permission_loss(resource, &message).await?;
             }
             ended => return ended,
         }
@@ -87,14 +87,13 @@ pub(crate) struct Run<'a> {
     pub(crate) connection: Connection,
     pub(crate) rules: RuleSet,
     pub(crate) state: SyncState,
-    /// The key, as stored.
     sealed: Option<Vec<u8>>,
-    /// Whether objects are set aside that may be readable now.
+    /// Whether objects are parked that may be readable now.
     pub(crate) has_parked: AtomicBool,
     /// What this run has stored.
     pub(crate) tally: write::Tally,
     /// Customers that this run has committed.
-    pub(crate) known: Mutex<Known>,
+    pub(crate) known: Mutex<CustomerCache>,
 }
 
 impl<'a> Run<'a> {
@@ -149,9 +148,9 @@ impl<'a> Run<'a> {
     }
 
     /// Opens the credential. The only place where a sync holds the key.
-    pub(crate) fn source(&self) -> Result<Arc<Source>, Error> {
+    pub(crate) fn source(&self) -> Result<Arc<StripeReader>, Error> {
         let sealed = self.sealed.as_ref().ok_or(Error::NoCredential)?;
-        let place = Place {
+        let place = CredentialBinding {
             organization: self.organization(),
             connection_id: self.connection_id(),
         };
@@ -164,7 +163,10 @@ impl<'a> Run<'a> {
         let stripe = &self.engine.stripe;
         let make = || stripe.throttle(livemode, rate_share);
         let client = stripe.client(key, self.budget.throttle(rate_share, make));
-        Ok(Arc::new(Source::new(client, &self.engine.fail_points)))
+        Ok(Arc::new(StripeReader::new(
+            client,
+            &self.engine.fail_points,
+        )))
     }
 
     /// Whether the key may read a resource, as far as is known: what is not probed (disputes, balance
@@ -190,7 +192,7 @@ impl<'a> Run<'a> {
 
     /// Notes that an optional permission is gone, with the warning that says what is lost. What a new key was
     /// found to be allowed meanwhile is left as it is: the refusal was the old one's.
-    pub(crate) async fn lose_permission(
+    pub(crate) async fn record_permission_loss(
         &self,
         resource: &'static str,
         hint: &str,

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use chrono::{DateTime, Utc};
-use common::catalogue::CatalogObject;
+use common::catalogue::ReferencedObject;
 use common::charge::Charge;
 use common::dispute::Dispute;
 use common::purchase::{Purchase, PurchaseKind};
@@ -22,7 +22,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
-use super::source::{Source, Sublist};
+use super::source::{StripeReader, Sublist};
 use crate::outcome::Error;
 
 pub(crate) const CUSTOMERS: &str = "/v1/customers";
@@ -32,9 +32,8 @@ pub(crate) const REFUNDS: &str = "/v1/refunds";
 const INVOICES: &str = "/v1/invoices";
 const SESSIONS: &str = "/v1/checkout/sessions";
 /// Objects of one page that are completed at the same time.
-const COMPLETED_AT_ONCE: usize = 8;
+const MAX_CONCURRENT_COMPLETIONS: usize = 8;
 
-/// Where a list is read.
 pub(crate) fn path_of(list: List) -> &'static str {
     match list {
         List::Charges => "/v1/charges",
@@ -51,14 +50,14 @@ pub(crate) fn path_of(list: List) -> &'static str {
 pub(crate) struct Objects {
     pub(crate) charges: Vec<Charge>,
     pub(crate) purchases: Vec<Purchase>,
-    pub(crate) products: Vec<CatalogObject>,
-    pub(crate) prices: Vec<CatalogObject>,
+    pub(crate) products: Vec<ReferencedObject>,
+    pub(crate) prices: Vec<ReferencedObject>,
     /// Customers that were read by themselves.
-    pub(crate) customers: Vec<CatalogObject>,
+    pub(crate) customers: Vec<ReferencedObject>,
     pub(crate) disputes: Vec<Dispute>,
     pub(crate) parked: Vec<ParkedObject>,
     /// The list and id of what was read and leaves nothing to keep: what nothing pays yet, events.
-    pub(crate) not_kept: Vec<(&'static str, String)>,
+    pub(crate) nothing_to_store: Vec<(&'static str, String)>,
 }
 
 impl Objects {
@@ -70,13 +69,13 @@ impl Objects {
         self.customers.append(&mut other.customers);
         self.disputes.append(&mut other.disputes);
         self.parked.append(&mut other.parked);
-        self.not_kept.append(&mut other.not_kept);
+        self.nothing_to_store.append(&mut other.nothing_to_store);
     }
 }
 
 impl Objects {
-    /// Lines of what charges paid for: what a commit of these takes goes by them.
-    pub(crate) fn lines(&self) -> usize {
+    /// Number of purchase lines; bounds a commit's size.
+    pub(crate) fn line_count(&self) -> usize {
         self.purchases
             .iter()
             .map(|purchase| purchase.lines.len())
@@ -86,7 +85,7 @@ impl Objects {
     fn keep(&mut self, list: List, head: Head, purchase: Option<Purchase>) -> Head {
         match purchase {
             Some(purchase) => self.purchases.push(purchase),
-            None => self.not_kept.push((list.as_str(), head.id.clone())),
+            None => self.nothing_to_store.push((list.as_str(), head.id.clone())),
         }
         head
     }
@@ -102,7 +101,7 @@ impl Objects {
                 .map(|purchase| purchase.purchase_id.clone())
                 .collect()
         };
-        let catalog = |objects: &[CatalogObject]| -> Vec<String> {
+        let catalog = |objects: &[ReferencedObject]| -> Vec<String> {
             objects
                 .iter()
                 .map(|object| object.object_id.clone())
@@ -113,8 +112,8 @@ impl Objects {
             .disputes
             .iter()
             .map(|dispute| dispute.dispute_id.clone());
-        let not_kept = self
-            .not_kept
+        let nothing_to_store = self
+            .nothing_to_store
             .iter()
             .map(|(list, id)| (*list, vec![id.clone()]));
         let kept = [
@@ -128,7 +127,7 @@ impl Objects {
             (List::Prices.as_str(), catalog(&self.prices)),
             (List::Disputes.as_str(), disputes.collect()),
         ];
-        kept.into_iter().chain(not_kept).collect()
+        kept.into_iter().chain(nothing_to_store).collect()
     }
 }
 
@@ -152,7 +151,7 @@ impl Head {
 /// Reads objects of a list, the `wanted` ones or all, completing what is cut off; the heads of all of them in the same
 /// order.
 pub(crate) async fn read(
-    source: &Source,
+    source: &StripeReader,
     list: List,
     raw: &[Box<RawValue>],
     wanted: Option<&BTreeSet<String>>,
@@ -162,7 +161,7 @@ pub(crate) async fn read(
         .map(|raw| read_if_wanted(source, list, raw, wanted).boxed())
         .collect();
     let read: Vec<(Head, Objects)> = stream::iter(each)
-        .buffered(COMPLETED_AT_ONCE)
+        .buffered(MAX_CONCURRENT_COMPLETIONS)
         .try_collect()
         .await?;
     let mut heads = Vec::with_capacity(read.len());
@@ -175,7 +174,7 @@ pub(crate) async fn read(
 }
 
 async fn read_if_wanted(
-    source: &Source,
+    source: &StripeReader,
     list: List,
     raw: &RawValue,
     wanted: Option<&BTreeSet<String>>,
@@ -190,13 +189,17 @@ async fn read_if_wanted(
 }
 
 /// An object is parsed once; only what cannot be understood is looked at again, for its head.
-async fn read_one(source: &Source, list: List, raw: &RawValue) -> Result<(Head, Objects), Error> {
+async fn read_one(
+    source: &StripeReader,
+    list: List,
+    raw: &RawValue,
+) -> Result<(Head, Objects), Error> {
     let mut objects = Objects::default();
     let understood = match list {
         List::Charges => match parse::<stripe::Charge>(raw) {
             Ok(charge) => {
                 let head = Head::new(&charge.id, Some(charge.created));
-                let charge = completed_charge(source, charge).await?;
+                let charge = complete_charge(source, charge).await?;
                 charge
                     .map(|charge| objects.charges.push(charge))
                     .map(|()| head)
@@ -206,7 +209,7 @@ async fn read_one(source: &Source, list: List, raw: &RawValue) -> Result<(Head, 
         List::Invoices => match parse::<stripe::Invoice>(raw) {
             Ok(invoice) => {
                 let head = Head::new(&invoice.id, Some(invoice.created));
-                let purchase = completed_invoice(source, invoice).await?;
+                let purchase = complete_invoice(source, invoice).await?;
                 purchase.map(|purchase| objects.keep(list, head, purchase))
             }
             Err(cause) => Err(cause),
@@ -214,7 +217,7 @@ async fn read_one(source: &Source, list: List, raw: &RawValue) -> Result<(Head, 
         List::CheckoutSessions => match parse::<stripe::CheckoutSession>(raw) {
             Ok(session) => {
                 let head = Head::new(&session.id, Some(session.created));
-                let purchase = completed_session(source, session).await?;
+                let purchase = complete_session(source, session).await?;
                 purchase.map(|purchase| objects.keep(list, head, purchase))
             }
             Err(cause) => Err(cause),
@@ -261,13 +264,13 @@ pub(crate) fn read_customer(raw: &RawValue) -> Result<Objects, Error> {
 
 /// Why an object could not be read.
 #[derive(Debug)]
-pub(crate) struct NotRead {
+pub(crate) struct ReadError {
     /// The field, `refunds.data[0].amount` for one; empty where it is the object itself.
     field: String,
     cause: serde_json::Error,
 }
 
-impl NotRead {
+impl ReadError {
     /// The same of an object that was read for a field of another one.
     fn within(self, field: &str) -> Self {
         let field = match self.field.as_str() {
@@ -279,7 +282,7 @@ impl NotRead {
 }
 
 /// For people: without the line and column, which are of a text that nobody sees.
-impl fmt::Display for NotRead {
+impl fmt::Display for ReadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { field, cause } = self;
         let words = cause.to_string();
@@ -297,21 +300,21 @@ impl fmt::Display for NotRead {
     }
 }
 
-pub(crate) fn parse<T: DeserializeOwned>(raw: &RawValue) -> Result<T, NotRead> {
-    serde_json::from_str(raw.get()).map_err(|cause| not_read::<T>(raw, cause))
+pub(crate) fn parse<T: DeserializeOwned>(raw: &RawValue) -> Result<T, ReadError> {
+    serde_json::from_str(raw.get()).map_err(|cause| locate_error::<T>(raw, cause))
 }
 
 /// Reads again for the field that is at fault, which is not kept track of otherwise.
-fn not_read<T: DeserializeOwned>(raw: &RawValue, cause: serde_json::Error) -> NotRead {
+fn locate_error<T: DeserializeOwned>(raw: &RawValue, cause: serde_json::Error) -> ReadError {
     let mut json = serde_json::Deserializer::from_str(raw.get());
     match serde_path_to_error::deserialize::<_, T>(&mut json) {
-        Ok(_) => NotRead {
+        Ok(_) => ReadError {
             field: String::new(),
             cause,
         },
         Err(error) => {
             let path = error.path().to_string();
-            NotRead {
+            ReadError {
                 field: if path == "." { String::new() } else { path },
                 cause: error.into_inner(),
             }
@@ -319,7 +322,7 @@ fn not_read<T: DeserializeOwned>(raw: &RawValue, cause: serde_json::Error) -> No
     }
 }
 
-/// Sets an object aside that could not be read.
+/// Parks an object that could not be read.
 ///
 /// # Errors
 /// When it does not even have an id.
@@ -327,7 +330,7 @@ pub(crate) fn parked(
     list: &str,
     path: &str,
     raw: &RawValue,
-    cause: &NotRead,
+    cause: &ReadError,
 ) -> Result<ParkedObject, Error> {
     let head = head(path, raw)?;
     // The words themselves may quote a customer's data.
@@ -362,7 +365,7 @@ pub(crate) fn head(path: &str, raw: &RawValue) -> Result<Head, Error> {
     Ok(Head::new(&id, created))
 }
 
-type Read<T> = Result<T, NotRead>;
+type Read<T> = Result<T, ReadError>;
 
 /// Reads all objects of the list that is the field `field` of another object.
 fn parse_all<T: DeserializeOwned>(field: &str, raw: &[Box<RawValue>]) -> Read<Vec<T>> {
@@ -372,8 +375,11 @@ fn parse_all<T: DeserializeOwned>(field: &str, raw: &[Box<RawValue>]) -> Read<Ve
         .collect()
 }
 
-async fn completed_charge(source: &Source, charge: stripe::Charge) -> Result<Read<Charge>, Error> {
-    if !charge.refunds_left() {
+async fn complete_charge(
+    source: &StripeReader,
+    charge: stripe::Charge,
+) -> Result<Read<Charge>, Error> {
+    if !charge.needs_all_refunds() {
         return Ok(Ok(charge.into()));
     }
     let refunds = Sublist::By {
@@ -385,24 +391,27 @@ async fn completed_charge(source: &Source, charge: stripe::Charge) -> Result<Rea
             &[]
         },
     };
-    let refunds = parse_all("refunds", &source.rest_of(refunds, &charge.id).await?);
+    let refunds = parse_all(
+        "refunds",
+        &source.remaining_items(refunds, &charge.id).await?,
+    );
     Ok(refunds.map(|refunds| charge.with_refunds(refunds).into()))
 }
 
 /// The purchase that an invoice is; none while nothing pays it.
-async fn completed_invoice(
-    source: &Source,
+async fn complete_invoice(
+    source: &StripeReader,
     invoice: stripe::Invoice,
 ) -> Result<Read<Option<Purchase>>, Error> {
     let id = invoice.id.clone();
     let mut payments = None;
-    if invoice.payments_left() {
+    if invoice.has_more_payments() {
         let list = Sublist::By {
             path: "/v1/invoice_payments",
             parameter: "invoice",
             expand: &[],
         };
-        match parse_all("payments", &source.rest_of(list, &id).await?) {
+        match parse_all("payments", &source.remaining_items(list, &id).await?) {
             Ok(all) => payments = Some(all),
             Err(cause) => return Ok(Err(cause)),
         }
@@ -411,12 +420,12 @@ async fn completed_invoice(
         return Ok(Ok(None));
     }
     let mut lines = None;
-    if invoice.lines_left() {
+    if invoice.has_more_lines() {
         let list = Sublist::Of {
             collection: INVOICES,
             name: "lines",
         };
-        match parse_all("lines", &source.rest_of(list, &id).await?) {
+        match parse_all("lines", &source.remaining_items(list, &id).await?) {
             Ok(all) => lines = Some(all),
             Err(cause) => return Ok(Err(cause)),
         }
@@ -425,20 +434,23 @@ async fn completed_invoice(
 }
 
 /// The purchase that a checkout session is; none while nothing pays it.
-async fn completed_session(
-    source: &Source,
+async fn complete_session(
+    source: &StripeReader,
     session: stripe::CheckoutSession,
 ) -> Result<Read<Option<Purchase>>, Error> {
     if session.payment_intent.is_none() {
         return Ok(Ok(None));
     }
     let mut items = None;
-    if session.items_left() {
+    if session.has_more_items() {
         let list = Sublist::Of {
             collection: SESSIONS,
             name: "line_items",
         };
-        match parse_all("line_items", &source.rest_of(list, &session.id).await?) {
+        match parse_all(
+            "line_items",
+            &source.remaining_items(list, &session.id).await?,
+        ) {
             Ok(all) => items = Some(all),
             Err(cause) => return Ok(Err(cause)),
         }
@@ -458,7 +470,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_told_by_its_field_and_in_plain_words() {
+    fn unreadable_objects_name_the_field() {
         let charge = json!({"id": "ch_1", "amount": 5, "created": 1, "currency": "usd", "status": "succeeded"});
         let with = |field: &str, value: serde_json::Value| {
             let mut charge = charge.clone();
@@ -481,7 +493,7 @@ mod tests {
             words(&without),
             "the object cannot be read: missing field `amount`"
         );
-        let of_line = NotRead {
+        let of_line = ReadError {
             field: "amount".to_owned(),
             cause: serde::de::Error::custom("odd"),
         };
@@ -492,7 +504,7 @@ mod tests {
     }
 
     #[test]
-    fn an_object_is_known_by_its_id_however_odd_its_creation_is() {
+    fn an_object_with_an_invalid_creation_time_keeps_its_id() {
         for (created, known) in [
             ("7", true),
             ("1e400", false),

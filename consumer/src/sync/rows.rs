@@ -8,10 +8,10 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::PoisonError;
 
-use common::catalogue::{self, CatalogObject, Catalogue, ObjectType};
-use common::charge::upsert::{self, Written};
-use common::charge::{Charge, Ingredients, RevenueRow, queries};
-use common::purchase::queries::Touched;
+use common::catalogue::{self, Catalogue, ObjectType, ReferencedObject};
+use common::charge::upsert::{self, UpsertResult};
+use common::charge::{Charge, RevenueRow, RowInputs, queries};
+use common::purchase::queries::AffectedPayments;
 use common::{dispute, filter, purchase};
 use sqlx::PgConnection;
 
@@ -23,20 +23,19 @@ use crate::outcome::Error;
 const ROWS_PER_STATEMENT: usize = 5_000;
 
 /// The stored charges that a change concerns.
-pub(crate) async fn concerned(
+pub(crate) async fn load_affected_charges(
     run: &Run<'_>,
     tx: &mut PgConnection,
-    touched: &Touched,
+    affected: &AffectedPayments,
     charge_ids: &[String],
 ) -> Result<Vec<Charge>, Error> {
-    if touched.is_empty() && charge_ids.is_empty() {
+    if affected.is_empty() && charge_ids.is_empty() {
         return Ok(Vec::new());
     }
     let (organization, connection_id) = (run.organization(), run.connection_id());
-    Ok(queries::concerned(tx, organization, connection_id, touched, charge_ids).await?)
+    Ok(queries::charges_affected_by(tx, organization, connection_id, affected, charge_ids).await?)
 }
 
-/// What writing rows came to.
 #[derive(Debug, Default)]
 pub(crate) struct RowsWritten {
     /// Rows that were new, changed or went.
@@ -47,18 +46,18 @@ pub(crate) struct RowsWritten {
     pub(crate) stale: BTreeSet<ObjectType>,
 }
 
-/// Makes the rows of these charges and stores what differs; `concerned` are those of which a dispute changed.
+/// Makes the rows of these charges and stores what differs; `affected_charges` are those of which a dispute changed.
 pub(crate) async fn write(
     run: &Run<'_>,
     tx: &mut PgConnection,
     charges: &BTreeMap<&str, &Charge>,
-    concerned: &[String],
+    affected_charges: &[String],
 ) -> Result<RowsWritten, Error> {
     let mut written = RowsWritten::default();
     if charges.is_empty() {
         return Ok(written);
     }
-    let ingredients = ingredients(run, tx, charges, concerned).await?;
+    let ingredients = ingredients(run, tx, charges, affected_charges).await?;
     let mut rows: Vec<RevenueRow> = Vec::new();
     for charge in charges.values() {
         let date = run.connection.date_of(charge.created_at);
@@ -78,13 +77,13 @@ async fn upsert(
     rows: &[RevenueRow],
     written: &mut RowsWritten,
 ) -> Result<(), Error> {
-    let mut referred = referred_before(run, tx, rows).await?;
+    let mut referenced = already_referenced(run, tx, rows).await?;
     let (organization, connection_id) = (run.organization(), run.connection_id());
-    let Written { changed, surplus } =
+    let UpsertResult { changed, removed } =
         upsert::upsert(tx, organization, connection_id, rows).await?;
-    written.rows += changed.len() as i64 + surplus;
-    if surplus > 0 {
-        written.stale.extend(REFERRED);
+    written.rows += changed.len() as i64 + removed;
+    if removed > 0 {
+        written.stale.extend(REFERENCED_TYPES);
     }
     for change in changed {
         let row = &rows[change.at];
@@ -93,7 +92,7 @@ async fn upsert(
             written.stale.insert(ObjectType::Charge);
         }
         if change.reference_lost {
-            written.stale.extend(REFERRED);
+            written.stale.extend(REFERENCED_TYPES);
         }
         if change.inserted && row.line_no == 0 {
             let metadata = &row.charge.metadata;
@@ -103,10 +102,12 @@ async fn upsert(
             if metadata.is_empty() {
                 continue;
             }
-            if referred.insert((object_type, id.to_owned())) {
+            if referenced.insert((object_type, id.to_owned())) {
                 written.found.add(object_type, metadata, created_at);
             } else {
-                written.found.see_again(object_type, metadata, created_at);
+                written
+                    .found
+                    .record_reference(object_type, metadata, created_at);
             }
         }
     }
@@ -114,10 +115,11 @@ async fn upsert(
 }
 
 /// What rows refer to besides their charges.
-const REFERRED: [ObjectType; 3] = [ObjectType::Product, ObjectType::Price, ObjectType::Customer];
+const REFERENCED_TYPES: [ObjectType; 3] =
+    [ObjectType::Product, ObjectType::Price, ObjectType::Customer];
 
 /// The objects of these rows that stored rows refer to, so that the catalogue has them already.
-async fn referred_before(
+async fn already_referenced(
     run: &Run<'_>,
     tx: &mut PgConnection,
     rows: &[RevenueRow],
@@ -129,14 +131,14 @@ async fn referred_before(
         }
     }
     let (organization, connection_id) = (run.organization(), run.connection_id());
-    let mut referred = HashSet::new();
+    let mut referenced = HashSet::new();
     for (object_type, ids) in ids {
         let ids: Vec<&str> = match object_type {
             ObjectType::Customer => {
                 let known = run.known.lock().unwrap_or_else(PoisonError::into_inner);
                 let (known, others): (Vec<&str>, Vec<&str>) =
-                    ids.into_iter().partition(|id| known.is_referred(id));
-                referred.extend(known.into_iter().map(|id| (object_type, id.to_owned())));
+                    ids.into_iter().partition(|id| known.is_referenced(id));
+                referenced.extend(known.into_iter().map(|id| (object_type, id.to_owned())));
                 others
             }
             _ => ids.into_iter().collect(),
@@ -144,18 +146,19 @@ async fn referred_before(
         if ids.is_empty() {
             continue;
         }
-        let of_type = queries::referred(tx, organization, connection_id, object_type, &ids).await?;
-        referred.extend(of_type.into_iter().map(|id| (object_type, id)));
+        let of_type =
+            queries::referenced_ids(tx, organization, connection_id, object_type, &ids).await?;
+        referenced.extend(of_type.into_iter().map(|id| (object_type, id)));
     }
-    Ok(referred)
+    Ok(referenced)
 }
 
 async fn ingredients(
     run: &Run<'_>,
     tx: &mut PgConnection,
     charges: &BTreeMap<&str, &Charge>,
-    concerned: &[String],
-) -> Result<Ingredients, Error> {
+    affected_charges: &[String],
+) -> Result<RowInputs, Error> {
     let (organization, connection_id) = (run.organization(), run.connection_id());
     let ids: Vec<&str> = charges.keys().copied().collect();
     let mut payments = ids.clone();
@@ -164,9 +167,10 @@ async fn ingredients(
         payments.extend(charge.payment_intent_id.as_deref());
         named.extend(charge.named_invoice_id.as_deref());
     }
-    let mut ingredients = Ingredients::default();
+    let mut ingredients = RowInputs::default();
     ingredients.add_purchases(
-        purchase::queries::of_payments(tx, organization, connection_id, &payments, &named).await?,
+        purchase::queries::list_by_payments(tx, organization, connection_id, &payments, &named)
+            .await?,
     );
     for (object_type, ids) in ingredients.named_objects(charges.values().copied()) {
         if ids.is_empty() {
@@ -186,7 +190,7 @@ async fn ingredients(
     }
     let disputed: Vec<&str> = charges
         .values()
-        .filter(|charge| charge.disputed || concerned.contains(&charge.charge_id))
+        .filter(|charge| charge.disputed || affected_charges.contains(&charge.charge_id))
         .map(|charge| charge.charge_id.as_str())
         .collect();
     if !disputed.is_empty() {
@@ -199,22 +203,22 @@ async fn ingredients(
 
 /// Remembers customers, products or prices, and puts what is new about them on all rows that refer to them:
 /// those may be of an earlier commit. True when a row changed.
-pub(crate) async fn remember(
+pub(crate) async fn upsert_referenced_objects(
     run: &Run<'_>,
     tx: &mut PgConnection,
     object_type: ObjectType,
-    objects: Vec<&CatalogObject>,
+    objects: Vec<&ReferencedObject>,
 ) -> Result<bool, Error> {
-    let newest: BTreeMap<&str, &CatalogObject> = objects
+    let newest: BTreeMap<&str, &ReferencedObject> = objects
         .into_iter()
         .map(|object| (object.object_id.as_str(), object))
         .collect();
     if newest.is_empty() {
         return Ok(false);
     }
-    let objects: Vec<&CatalogObject> = newest.into_values().collect();
+    let objects: Vec<&ReferencedObject> = newest.into_values().collect();
     let (organization, connection_id) = (run.organization(), run.connection_id());
-    let remembered = catalogue::queries::remember(
+    let remembered = catalogue::queries::upsert_objects(
         tx,
         organization.as_str(),
         connection_id,
@@ -222,11 +226,11 @@ pub(crate) async fn remember(
         &objects,
     )
     .await?;
-    let news: Vec<&CatalogObject> = objects
+    let changed_customers: Vec<&ReferencedObject> = objects
         .into_iter()
         .filter(|object| remembered.contains(&object.object_id))
         .collect();
-    spread(run, tx, object_type, &news).await
+    propagate_metadata(run, tx, object_type, &changed_customers).await
 }
 
 /// Takes the metadata of products or prices that Stripe no longer lists. True when a row changed.
@@ -245,25 +249,32 @@ pub(crate) async fn delete_unlisted(
         &swept.listed,
     )
     .await?;
-    spread(run, tx, object_type, &deleted.iter().collect::<Vec<_>>()).await
+    propagate_metadata(run, tx, object_type, &deleted.iter().collect::<Vec<_>>()).await
 }
 
-async fn spread(
+async fn propagate_metadata(
     run: &Run<'_>,
     tx: &mut PgConnection,
     object_type: ObjectType,
-    news: &[&CatalogObject],
+    changed_customers: &[&ReferencedObject],
 ) -> Result<bool, Error> {
-    if news.is_empty() {
+    if changed_customers.is_empty() {
         return Ok(false);
     }
     let (organization, connection_id) = (run.organization(), run.connection_id());
-    let changed = queries::set_metadata(tx, organization, connection_id, object_type, news).await?;
+    let changed = queries::set_metadata(
+        tx,
+        organization,
+        connection_id,
+        object_type,
+        changed_customers,
+    )
+    .await?;
     if changed.is_empty() || run.rules.is_empty() {
         return Ok(!changed.is_empty());
     }
     // Rules may look at this metadata.
-    let days = filter::queries::refilter_referring(
+    let days = filter::queries::refilter_referencing(
         tx,
         organization.as_str(),
         connection_id,

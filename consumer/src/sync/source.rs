@@ -1,7 +1,7 @@
 //! Stripe as a job reads it: every answer is a fail point, every request is counted, and what Stripe will
 //! not inline is done without.
 //!
-//! A 403 is told apart here: a permission that only enriches is lost and named, so that the job can go on
+//! A 403 is distinguished here: a permission that only enriches is lost and named, so that the job can go on
 //! without it; one that is needed stays an error of Stripe's. A list that the account does not have is done
 //! without in the same way. Deliberately absent: retries, which the
 //! client makes.
@@ -22,7 +22,7 @@ pub(crate) const STRIPE_CLOCK_STEP: TimeDelta = TimeDelta::seconds(1);
 
 /// Reads as one account's key.
 #[derive(Debug)]
-pub(crate) struct Source {
+pub(crate) struct StripeReader {
     client: Client,
     fail_points: SharedFailPoints,
     /// Requests that a commit has counted.
@@ -31,7 +31,7 @@ pub(crate) struct Source {
     unexpandable: Mutex<Vec<String>>,
 }
 
-impl Source {
+impl StripeReader {
     pub(crate) fn new(client: Client, fail_points: &SharedFailPoints) -> Self {
         Self {
             client,
@@ -52,17 +52,16 @@ impl Source {
         self.client.slots()
     }
 
-    /// See [`Client::no_later_than_stripe`].
-    pub(crate) fn no_later_than_stripe(&self, now: DateTime<Utc>) -> DateTime<Utc> {
-        self.client.no_later_than_stripe(now)
+    /// See [`Client::clamp_to_server_time`].
+    pub(crate) fn clamp_to_server_time(&self, now: DateTime<Utc>) -> DateTime<Utc> {
+        self.client.clamp_to_server_time(now)
     }
 
     /// The instant up to which a job has read Stripe that began at `now`, by Stripe's clock where ours is ahead.
-    pub(crate) fn read_until(&self, now: DateTime<Utc>) -> DateTime<Utc> {
-        (self.no_later_than_stripe(now) + STRIPE_CLOCK_STEP).min(now)
+    pub(crate) fn read_through(&self, now: DateTime<Utc>) -> DateTime<Utc> {
+        (self.clamp_to_server_time(now) + STRIPE_CLOCK_STEP).min(now)
     }
 
-    /// One page of a list.
     pub(crate) async fn list(&self, path: &str, query: &ListQuery<'_>) -> Result<Page, Error> {
         loop {
             let expand = self.expandable(query.expand);
@@ -73,8 +72,8 @@ impl Source {
             let page = self.client.list(path, &query).await;
             self.fail_points.reached(FailPoint::Answered).await;
             match page {
-                Err(error) if self.gives_up_expansion(&error, &expand) => {}
-                Err(error) => return Err(told_apart(error, path)),
+                Err(error) if self.drop_unsupported_expansion(&error, &expand) => {}
+                Err(error) => return Err(classify_forbidden(error, path)),
                 Ok(page) => return Ok(page),
             }
         }
@@ -92,15 +91,15 @@ impl Source {
             let object = self.client.retrieve(collection, id, &expand).await;
             self.fail_points.reached(FailPoint::Answered).await;
             match object {
-                Err(error) if self.gives_up_expansion(&error, &expand) => {}
-                Err(error) => return Err(told_apart(error, collection)),
+                Err(error) if self.drop_unsupported_expansion(&error, &expand) => {}
+                Err(error) => return Err(classify_forbidden(error, collection)),
                 Ok(object) => return Ok(object),
             }
         }
     }
 
     /// All objects of a list of which only the beginning was inlined in the object `id`.
-    pub(crate) async fn rest_of(
+    pub(crate) async fn remaining_items(
         &self,
         list: Sublist<'_>,
         id: &str,
@@ -132,7 +131,7 @@ impl Source {
                 }
             };
             self.fail_points.reached(FailPoint::Answered).await;
-            let page = page.map_err(|error| told_apart(error, list.collection()))?;
+            let page = page.map_err(|error| classify_forbidden(error, list.collection()))?;
             objects.extend(page.data);
             let oldest = objects.last().filter(|_| page.has_more);
             after = oldest.and_then(|raw| id_in(raw));
@@ -157,7 +156,7 @@ impl Source {
 
     /// Versions before 2025-03-31.basil know no `invoice.payments`, and say so with a 400 (⚠ an account is
     /// only behind such a version where something in between changes the header).
-    fn gives_up_expansion(&self, error: &stripe::Error, asked: &[&str]) -> bool {
+    fn drop_unsupported_expansion(&self, error: &stripe::Error, asked: &[&str]) -> bool {
         static REFUSED: LazyLock<Regex> = LazyLock::new(|| {
             Regex::new(r"cannot be expanded \(([A-Za-z_.]+)\)").expect("a literal that compiles")
         });
@@ -252,7 +251,7 @@ const NOT_OFFERED: [&str; 4] = [
 
 /// Which optional resource a 403 is about, or a refusal of a list that this account does not have; other
 /// errors as they are.
-fn told_apart(error: stripe::Error, path: &str) -> Error {
+fn classify_forbidden(error: stripe::Error, path: &str) -> Error {
     static SLUG: LazyLock<Regex> =
         LazyLock::new(|| Regex::new(r"rak_([a-z_]+)_read").expect("a literal that compiles"));
     let message = match &error {
@@ -290,8 +289,8 @@ mod tests {
     }
 
     #[test]
-    fn a_403_tells_what_is_lost() {
-        let lost = |message: &str, path: &str| match told_apart(forbidden(message), path) {
+    fn a_403_names_the_lost_permission() {
+        let lost = |message: &str, path: &str| match classify_forbidden(forbidden(message), path) {
             Error::PermissionLost { resource, .. } => Some(resource),
             _ => None,
         };
@@ -312,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_that_the_account_does_not_have_is_told_from_a_fault_of_ours() {
+    fn unavailable_lists_are_distinguished_from_bugs() {
         let refused = |message: &str| stripe::Error::Refused {
             status: 400,
             path: String::new(),
@@ -320,7 +319,7 @@ mod tests {
             message: message.to_owned(),
             request_id: None,
         };
-        let lost = |error: stripe::Error, path: &str| match told_apart(error, path) {
+        let lost = |error: stripe::Error, path: &str| match classify_forbidden(error, path) {
             Error::PermissionLost { resource, .. } => Some(resource),
             _ => None,
         };

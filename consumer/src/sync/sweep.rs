@@ -26,18 +26,18 @@ pub(crate) struct SweptList {
 #[derive(Debug, Default)]
 pub(crate) struct Sweep {
     /// By the end of the range whose newest second it is.
-    borders: HashMap<(List, DateTime<Utc>), Border>,
+    boundaries: HashMap<(List, DateTime<Utc>), PageBoundary>,
 }
 
 /// The second in which a page ended: objects of it stand on both sides of the page's end.
 #[derive(Debug, Default)]
-struct Border {
+struct PageBoundary {
     /// Objects of that second that were read.
     read: Vec<String>,
 }
 
 impl Sweep {
-    /// Notes which stretch of time a page completes. Must be told of it before the plan is.
+    /// Notes which stretch of time a page completes. Must see it before the plan is.
     ///
     /// Spared is what lists may not show yet, and the border's second where a former run read a part of it.
     pub(crate) fn note(&mut self, plan: &Plan, page: &FetchedPage, swept: &mut Swept) {
@@ -56,14 +56,14 @@ impl Sweep {
         else {
             return;
         };
-        let border = self.borders.remove(&(page.list, page.range_to));
-        let known = range.after.is_none() || border.is_some();
+        let boundary = self.boundaries.remove(&(page.list, page.range_to));
+        let known = range.after.is_none() || boundary.is_some();
         let unread = if known {
             TimeDelta::zero()
         } else {
             TimeDelta::seconds(1)
         };
-        let read = border.unwrap_or_default().read;
+        let read = boundary.unwrap_or_default().read;
         // Stripe is asked in whole seconds: of the cursor's own, a part was not listed.
         let cursor = plan.events_cursor;
         let cursor = cursor
@@ -79,14 +79,14 @@ impl Sweep {
             return;
         };
         let same_second = rest_to == page.range_to;
-        let mut border = Border {
+        let mut boundary = PageBoundary {
             read: if same_second { read } else { Vec::new() },
         };
         let at_border = page.listed.iter().filter(|(_, at)| at == created);
-        border.read.extend(at_border.map(|(id, _)| id.clone()));
+        boundary.read.extend(at_border.map(|(id, _)| id.clone()));
         // A second of which a part is unknown stays so, however many pages it fills.
         if known || !same_second {
-            self.borders.insert((page.list, rest_to), border);
+            self.boundaries.insert((page.list, rest_to), boundary);
         }
     }
 }

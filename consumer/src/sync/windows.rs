@@ -1,7 +1,7 @@
 //! Which changed objects to read again by pages of their list, and which by their ids: whatever takes fewer requests.
 //!
 //! A page costs a request as a single object does, and shows a hundred. So objects that a page reaches together are read
-//! by one, newest first, and one that no other is near is read alone. How near they are is told by what is stored
+//! by one, newest first, and one that no other is near is read alone. How near they are follows from what is stored
 //! between them. Pure; nothing here can fail. A wrong count costs a request and loses nothing, since what a page does
 //! not show is read by its id.
 
@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_page_reaches_is_read_together_and_the_rest_alone() {
+    fn nearby_objects_share_a_page_and_others_are_retrieved() {
         assert_eq!(planned(&[], &[]), (vec![], 0));
         assert_eq!(planned(&[9], &[]), (vec![], 1));
         assert_eq!(planned(&[9, 8], &[1]), (vec![(8, 10, 2)], 0));
@@ -91,7 +91,7 @@ mod tests {
         // Of 150 within two seconds, the second page goes on where the first ended.
         let seconds: Vec<i64> = (0..150).map(|n| 9 - n / 75).collect();
         assert_eq!(planned(&seconds, &[0; 149]).0.len(), 1);
-        // New ones are not stored, and take their places on pages all the same.
+        // New ones are not stored, and count on pages all the same.
         let seconds: Vec<i64> = (0..250).rev().collect();
         let (windows, alone) = planned(&seconds, &[0; 249]);
         assert_eq!((windows.len(), alone), (3, 0));

@@ -1,4 +1,4 @@
-//! Committing what was read: rows and their ingredients, metadata keys, plan and counters in one fenced
+//! Committing what was read: rows and their inputs, metadata keys, plan and counters in one fenced
 //! transaction.
 //!
 //! Whatever was read (a charge, what it paid for, a product, a dispute) is stored first; then the rows of
@@ -14,12 +14,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use common::catalogue::{self, CatalogObject, ObjectType};
-use common::cause::Chain;
-use common::charge::{outside, queries};
+use common::catalogue::{self, ObjectType, ReferencedObject};
+use common::charge::{out_of_range, queries};
 use common::db;
 use common::dispute::{self, Dispute};
-use common::purchase::queries::Touched;
+use common::error_chain::ErrorChain;
+use common::purchase::queries::AffectedPayments;
 use common::purchase::{self, Purchase, PurchaseKind};
 use common::sync::lease::{Progress, fenced_progress};
 use common::sync::parked::{self, Code};
@@ -28,7 +28,7 @@ use sqlx::{Connection as _, PgConnection};
 
 use super::content::{Content, Key, Object, Selection};
 use super::objects::{self, Objects};
-use super::source::Source;
+use super::source::StripeReader;
 use super::sweep::{Swept, SweptList};
 use super::{Run, rows};
 use crate::outcome::Error;
@@ -54,7 +54,6 @@ impl Tally {
     }
 }
 
-/// What one commit holds.
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
     /// As read, later ones replacing earlier ones of the same id.
@@ -73,7 +72,7 @@ pub(crate) struct Batch {
 #[derive(Debug, Default)]
 struct Changed {
     /// Payments and purchases whose charges have other lines.
-    touched: Touched,
+    affected: AffectedPayments,
     /// Charges whose rows show something else.
     charges: Vec<String>,
     /// Kinds of objects of which stored metadata changed or went.
@@ -86,7 +85,7 @@ struct Changed {
 /// range are noted and left out. An object that PostgreSQL refuses is parked, and the rest is committed.
 pub(crate) async fn commit(
     run: &Run<'_>,
-    source: &Source,
+    source: &StripeReader,
     batch: Batch,
     plan: Option<&Plan>,
 ) -> Result<i64, Error> {
@@ -97,7 +96,7 @@ pub(crate) async fn commit(
             ended => return ended,
         };
         let at_most = run.tally.may_refuse(content.objects().len());
-        let refused = refused(run, &content, at_most).await?;
+        let refused = find_rejected(run, &content, at_most).await?;
         if refused.is_empty() {
             // None of the objects is at fault.
             return Err(error.into());
@@ -114,7 +113,7 @@ pub(crate) async fn commit(
         }
         for object in refused {
             let parked = unstorable(run, source, &object).await?;
-            content.set_aside(&object.key, parked);
+            content.park(&object.key, parked);
         }
     }
 }
@@ -140,16 +139,15 @@ async fn commit_content(
     run.tally.stored.fetch_add(objects, Ordering::Relaxed);
     {
         let mut known = run.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.stored(stored.news);
-        known.referred(stored.customers.iter().map(String::as_str));
+        known.stored(stored.changed_customers);
+        known.referenced(stored.customers.iter().map(String::as_str));
     }
     metrics::counter!("stripe_sync_charges_total").increment(content.charges_seen.unsigned_abs());
     metrics::counter!("stripe_sync_rows_written_total").increment(stored.rows.unsigned_abs());
     Ok(stored.rows)
 }
 
-/// An object that PostgreSQL refused.
-struct Refused {
+struct Rejected {
     key: Key,
     error: db::Error,
 }
@@ -158,12 +156,16 @@ struct Refused {
 /// committed: one bad object among a thousand takes some twenty tries. Ends with one more than `at_most`.
 ///
 /// Stored charges of which something goes are among the objects: their rows are rebuilt, and may be refused then.
-async fn refused(run: &Run<'_>, content: &Content, at_most: usize) -> Result<Vec<Refused>, Error> {
+async fn find_rejected(
+    run: &Run<'_>,
+    content: &Content,
+    at_most: usize,
+) -> Result<Vec<Rejected>, Error> {
     let mut tx = run.transaction().await?;
     let Changed {
-        touched, charges, ..
+        affected, charges, ..
     } = remove(run, &mut tx, content).await?;
-    let remade = rows::concerned(run, &mut tx, &touched, &charges).await?;
+    let remade = rows::load_affected_charges(run, &mut tx, &affected, &charges).await?;
     let remade = remade.iter().filter(|charge| content.remakes(charge));
     let mut refused = Vec::new();
     let mut parts = vec![content.objects()];
@@ -190,7 +192,7 @@ async fn refused(run: &Run<'_>, content: &Content, at_most: usize) -> Result<Vec
             let later = part.split_off(part.len() / 2);
             parts.extend([later, part]);
         } else if let Some(object) = part.pop() {
-            refused.push(Refused {
+            refused.push(Rejected {
                 key: object.key(),
                 error,
             });
@@ -206,8 +208,8 @@ async fn refused(run: &Run<'_>, content: &Content, at_most: usize) -> Result<Vec
 /// read. None when Stripe has no such object any more.
 async fn unstorable(
     run: &Run<'_>,
-    source: &Source,
-    Refused { key, error }: &Refused,
+    source: &StripeReader,
+    Rejected { key, error }: &Rejected,
 ) -> Result<Option<ParkedObject>, Error> {
     let Key { list, id } = key;
     let (path, expand) = match list {
@@ -215,7 +217,7 @@ async fn unstorable(
         None => (objects::CUSTOMERS, Vec::new()),
     };
     let raw = source.retrieve(path, id, &expand).await?;
-    tracing::warn!(stripe.list = key.list_name(), stripe.object = id, error = %Chain(error), "PostgreSQL refused an object, which is parked");
+    tracing::warn!(stripe.list = key.list_name(), stripe.object = id, error = %ErrorChain(error), "PostgreSQL refused an object, which is parked");
     Ok(raw.map(|raw| ParkedObject {
         list: key.list_name().to_owned(),
         object_id: id.clone(),
@@ -238,24 +240,23 @@ async fn remove(run: &Run<'_>, tx: &mut PgConnection, content: &Content) -> Resu
     for (list, swept) in &content.swept.lists {
         remove_unlisted(run, tx, *list, swept, &mut changed).await?;
     }
-    if !content.outside.is_empty() {
-        outside::note(
+    if !content.out_of_range.is_empty() {
+        out_of_range::record(
             tx,
             run.organization(),
             run.connection_id(),
-            &content.outside,
+            &content.out_of_range,
         )
         .await?;
     }
     Ok(changed)
 }
 
-/// What storing objects came to.
 struct Stored<'a> {
     /// Rows that were new, changed or went.
     rows: i64,
     /// Customers that were not known to be stored.
-    news: Vec<&'a CatalogObject>,
+    changed_customers: Vec<&'a ReferencedObject>,
     /// Customers that the written rows refer to.
     customers: Vec<String>,
 }
@@ -267,7 +268,7 @@ async fn store<'a>(
     selection: &Selection<'a>,
     mut changed: Changed,
 ) -> Result<Stored<'a>, Error> {
-    let news: Vec<&CatalogObject> = {
+    let changed_customers: Vec<&ReferencedObject> = {
         let known = run.known.lock().unwrap_or_else(PoisonError::into_inner);
         let customers = selection.customers.iter().copied();
         customers
@@ -277,17 +278,18 @@ async fn store<'a>(
     for (object_type, objects) in [
         (ObjectType::Product, &selection.products),
         (ObjectType::Price, &selection.prices),
-        (ObjectType::Customer, &news),
+        (ObjectType::Customer, &changed_customers),
     ] {
-        if rows::remember(run, tx, object_type, objects.clone()).await? {
+        if rows::upsert_referenced_objects(run, tx, object_type, objects.clone()).await? {
             changed.stale.insert(object_type);
         }
     }
     store_purchases(run, tx, &selection.purchases, &mut changed).await?;
     store_disputes(run, tx, &selection.disputes, &mut changed).await?;
-    let concerned = rows::concerned(run, tx, &changed.touched, &changed.charges).await?;
+    let affected_charges =
+        rows::load_affected_charges(run, tx, &changed.affected, &changed.charges).await?;
     let mut charges = selection.charges.clone();
-    let remade = concerned.iter();
+    let remade = affected_charges.iter();
     for charge in remade.filter(|charge| !changed.left.contains(&charge.charge_id)) {
         charges.entry(&charge.charge_id).or_insert(charge);
     }
@@ -301,14 +303,14 @@ async fn store<'a>(
     let customers = charges.values();
     Ok(Stored {
         rows: written.rows,
-        news,
+        changed_customers,
         customers: customers
             .filter_map(|charge| charge.customer_id.clone())
             .collect(),
     })
 }
 
-/// Sets aside what could not be read, and lets go of what now could.
+/// Parks what could not be read, and releases what now could.
 async fn park(
     run: &Run<'_>,
     tx: &mut PgConnection,
@@ -349,8 +351,9 @@ async fn remove_gone(
         parked::release(tx, organization, connection_id, list, &ids).await?;
     }
     if !purchases.is_empty() {
-        let touched = purchase::queries::remove(tx, organization, connection_id, purchases).await?;
-        changed.touched.extend(touched);
+        let affected =
+            purchase::queries::remove(tx, organization, connection_id, purchases).await?;
+        changed.affected.extend(affected);
         let ids: Vec<&str> = purchases.iter().map(String::as_str).collect();
         for list in [List::Invoices, List::CheckoutSessions] {
             parked::release(tx, organization, connection_id, list.as_str(), &ids).await?;
@@ -380,10 +383,10 @@ async fn remove_unlisted(
             return Ok(());
         }
         List::Disputes => {
-            let concerned =
+            let affected_charges =
                 dispute::queries::remove_unlisted(tx, organization, connection_id, spans, listed)
                     .await?;
-            changed.charges.extend(concerned);
+            changed.charges.extend(affected_charges);
             return Ok(());
         }
         List::Products | List::Prices => {
@@ -399,10 +402,10 @@ async fn remove_unlisted(
         List::Invoices => PurchaseKind::Invoice,
         List::CheckoutSessions => PurchaseKind::CheckoutSession,
     };
-    let touched =
+    let affected =
         purchase::queries::remove_unlisted(tx, organization, connection_id, kind, spans, listed)
             .await?;
-    changed.touched.extend(touched);
+    changed.affected.extend(affected);
     Ok(())
 }
 
@@ -422,8 +425,9 @@ async fn store_disputes(
     }
     let disputes: Vec<&Dispute> = newest.into_values().collect();
     let (organization, connection_id) = (run.organization(), run.connection_id());
-    let concerned = dispute::queries::store(tx, organization, connection_id, &disputes).await?;
-    changed.charges.extend(concerned);
+    let affected_charges =
+        dispute::queries::store(tx, organization, connection_id, &disputes).await?;
+    changed.charges.extend(affected_charges);
     Ok(())
 }
 
@@ -434,7 +438,7 @@ async fn store_purchases(
     purchases: &[&Purchase],
     changed: &mut Changed,
 ) -> Result<(), Error> {
-    let known_from = run.connection.lines_from();
+    let known_from = run.connection.purchases_from();
     let newest: BTreeMap<&str, &Purchase> = purchases
         .iter()
         .copied()
@@ -446,7 +450,7 @@ async fn store_purchases(
     }
     let purchases: Vec<&Purchase> = newest.into_values().collect();
     let (organization, connection_id) = (run.organization(), run.connection_id());
-    let touched = purchase::queries::store(tx, organization, connection_id, &purchases).await?;
-    changed.touched.extend(touched);
+    let affected = purchase::queries::store(tx, organization, connection_id, &purchases).await?;
+    changed.affected.extend(affected);
     Ok(())
 }

@@ -79,12 +79,12 @@ impl Answer<'_> {
             Operation::InvoiceLines => {
                 let index = self.found(Kind::Invoice, id)?;
                 let lines = self.view.book.invoice(index).map_or(0, |it| it.lines.len());
-                self.places(Kind::InvoiceLine, (index, lines), parameters, &paths)
+                self.held_page(Kind::InvoiceLine, (index, lines), parameters, &paths)
             }
             Operation::SessionItems => {
                 let index = self.found(Kind::Session, id)?;
                 let items = self.view.book.session(index).map_or(0, |it| it.items.len());
-                self.places(Kind::SessionItem, (index, items), parameters, &paths)
+                self.held_page(Kind::SessionItem, (index, items), parameters, &paths)
             }
         }
     }
@@ -230,7 +230,7 @@ impl Answer<'_> {
         out
     }
 
-    fn places(
+    fn held_page(
         &self,
         kind: Kind,
         (owner, length): (u64, usize),
@@ -253,7 +253,7 @@ impl Answer<'_> {
                 Some((direction, index))
             }
         };
-        let page = list::page_of_places(length, owner, cursor, limit)
+        let page = list::page_of_positions(length, owner, cursor, limit)
             .ok_or_else(|| StripeError::no_such_in("starting_after", kind.noun(), ""))?;
         Ok(self.page(kind, &page, &expand))
     }

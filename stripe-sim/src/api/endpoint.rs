@@ -8,7 +8,6 @@ use crate::expand::Node;
 use crate::id::Kind;
 use crate::version::ApiVersion;
 
-/// What an endpoint answers with.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Operation {
     Account,

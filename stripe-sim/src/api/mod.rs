@@ -39,7 +39,6 @@ struct Outcome {
     html: bool,
 }
 
-/// What a request asked for.
 struct Asked<'r> {
     endpoint: &'static Endpoint,
     id: &'r str,

@@ -12,11 +12,9 @@ use crate::render::Entry;
 use crate::run;
 use crate::view::View;
 
-/// What a list's filters leave.
 pub(crate) struct Selection<'a> {
     /// The only candidates, sorted by (created, index); `None` for all of the kind.
     pub(crate) only: Option<Vec<(i64, u64)>>,
-    /// Whether an object passes.
     pub(crate) keep: Box<dyn Fn(u64) -> bool + 'a>,
 }
 

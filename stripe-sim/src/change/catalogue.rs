@@ -29,7 +29,6 @@ impl AccountHandle {
         })
     }
 
-    /// Changes a customer's metadata.
     pub fn set_customer_metadata(
         &self,
         id: &str,
@@ -121,7 +120,6 @@ impl AccountHandle {
         })
     }
 
-    /// Changes a product's metadata.
     pub fn set_product_metadata(
         &self,
         id: &str,
@@ -164,7 +162,6 @@ impl AccountHandle {
         })
     }
 
-    /// Changes a price's metadata.
     pub fn set_price_metadata(
         &self,
         id: &str,

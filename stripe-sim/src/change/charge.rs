@@ -165,7 +165,6 @@ impl AccountHandle {
         })
     }
 
-    /// Lets a pending charge succeed.
     pub fn succeed(&self, id: &str) -> Result<(), ControlError> {
         self.change_charge(id, &["charge.succeeded"], |book, charge, _| {
             if charge.status != ChargeStatus::Pending {
@@ -183,7 +182,6 @@ impl AccountHandle {
         })
     }
 
-    /// Lets a pending charge fail.
     pub fn fail(&self, id: &str) -> Result<(), ControlError> {
         self.change_charge(id, &["charge.failed"], |_, charge, _| {
             if charge.status != ChargeStatus::Pending {
@@ -240,7 +238,6 @@ impl AccountHandle {
         Ok(())
     }
 
-    /// Changes a charge's metadata.
     pub fn set_charge_metadata(
         &self,
         id: &str,
@@ -260,7 +257,7 @@ impl AccountHandle {
     }
 }
 
-/// Lets go what was not captured of a hold.
+/// Releases what was not captured of a hold.
 pub(super) fn release(book: &mut Book, charge: &mut Charge, amount: i64, created: i64) {
     add_refund(book, charge, amount, RefundStatus::Succeeded, true, created);
 }

@@ -16,10 +16,8 @@ use crate::ledger::{Charge, ChargeStatus, Purchase, Refund, RefundStatus};
 /// Charges that are looked at for one that allows a change: open disputes are the rarest.
 const TRIES: u32 = 200;
 
-/// What a churn did.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub struct ChurnReport {
-    /// Changes made, by name.
     pub made: BTreeMap<String, u64>,
     /// Changes that the drawn object did not allow.
     pub skipped: u64,

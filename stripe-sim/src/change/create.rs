@@ -26,7 +26,6 @@ pub struct NewLine {
     pub discount: i64,
 }
 
-/// A charge to be made.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct NewCharge {
@@ -44,7 +43,6 @@ pub struct NewCharge {
     pub created: Option<i64>,
     /// `cus_…`.
     pub customer: Option<String>,
-    /// Metadata of the charge.
     pub metadata: BTreeMap<String, String>,
     /// False for a bank debit, whose charge is a `py_…`.
     pub card: bool,

@@ -9,7 +9,6 @@ use super::AccountHandle;
 use crate::id::Kind;
 use crate::ledger::{Charge, ChargeStatus, Purchase};
 
-/// Charges that are looked through.
 const REACH: u64 = 5_000;
 
 impl AccountHandle {

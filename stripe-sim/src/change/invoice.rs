@@ -8,7 +8,7 @@ use crate::book::Book;
 use crate::id::Kind;
 use crate::ledger::{Currency, Invoice, InvoiceStatus, Purchase};
 
-/// Seconds by which an attached invoice is older than its charge unless told otherwise.
+/// Seconds by which an attached invoice is older than its charge by default.
 const LEAD: i64 = 5;
 
 impl AccountHandle {
@@ -101,7 +101,7 @@ impl AccountHandle {
                 invoice.status = InvoiceStatus::Paid;
             }
             charge.purchase = Purchase::Invoice(index);
-            // Lists find the payments of generated charges without being told.
+            // Lists find the payments of generated charges without being asked.
             if paying >= book.generator.charges() {
                 book.list(Kind::InvoicePayment, charge.created, paying);
             }

@@ -35,19 +35,13 @@ pub type MetadataChange = BTreeMap<String, Option<String>>;
 pub enum ControlError {
     /// The account has no such object.
     #[error("no such {kind}: '{id}'")]
-    NoSuchObject {
-        /// Stripe's word for it.
-        kind: &'static str,
-        /// The id that was given.
-        id: String,
-    },
+    NoSuchObject { kind: &'static str, id: String },
     /// The simulator hosts no such account.
     #[error("no such account: '{0}'")]
     NoSuchAccount(String),
     /// The object is not in a state for it.
     #[error("{0}")]
     Refused(String),
-    /// The truth cannot be told.
     #[error(transparent)]
     Truth(#[from] TruthError),
 }
@@ -104,7 +98,6 @@ impl AccountHandle {
         self.simulator.secret(self.index)
     }
 
-    /// Live or test mode.
     pub fn livemode(&self) -> bool {
         self.account().identity.livemode
     }
@@ -128,7 +121,6 @@ impl AccountHandle {
             .set(secret.to_owned(), self.index, permissions, state);
     }
 
-    /// The settings as they are.
     pub fn settings(&self) -> Settings {
         self.account().settings()
     }
@@ -140,7 +132,6 @@ impl AccountHandle {
         self.account().set_settings(settings);
     }
 
-    /// Makes coming requests go wrong.
     pub fn add_fault(&self, rule: FaultRule) {
         lock(&self.account().faults).push(rule);
     }

@@ -22,7 +22,6 @@ use serde_json::json;
 use crate::change::{AccountHandle, ControlError};
 use crate::simulator::Simulator;
 
-/// All control endpoints.
 pub(crate) fn router(simulator: Arc<Simulator>) -> Router {
     let routes = Router::new()
         .route("/", get(simulation::overview))
@@ -111,7 +110,6 @@ impl FromRequestParts<Arc<Simulator>> for Chosen {
     }
 }
 
-/// A control that was refused.
 pub(super) struct Refusal(ControlError);
 
 impl From<ControlError> for Refusal {

@@ -19,7 +19,6 @@ use crate::settings::Settings;
 use crate::simulator::Simulator;
 use crate::truth::{Truth, TruthQuery, TruthRow};
 
-/// Accounts that the overview shows.
 const SHOWN: usize = 100;
 
 fn refused(reason: impl std::fmt::Display) -> Refusal {
@@ -51,8 +50,8 @@ pub(super) async fn truth(
     RawQuery(query): RawQuery,
 ) -> Result<Json<Truth>, Refusal> {
     let query = truth_query(query.as_deref())?;
-    let told = tokio::task::spawn_blocking(move || account.truth(&query)).await;
-    let truth = told.map_err(refused)?.map_err(ControlError::from)?;
+    let result = tokio::task::spawn_blocking(move || account.truth(&query)).await;
+    let truth = result.map_err(refused)?.map_err(ControlError::from)?;
     Ok(Json(truth))
 }
 
@@ -62,8 +61,8 @@ pub(super) async fn truth_rows(
     RawQuery(query): RawQuery,
 ) -> Result<Json<Vec<TruthRow>>, Refusal> {
     let query = truth_query(query.as_deref())?;
-    let told = tokio::task::spawn_blocking(move || account.truth_rows(&query)).await;
-    let rows = told.map_err(refused)?.map_err(ControlError::from)?;
+    let result = tokio::task::spawn_blocking(move || account.truth_rows(&query)).await;
+    let rows = result.map_err(refused)?.map_err(ControlError::from)?;
     Ok(Json(rows))
 }
 
@@ -75,11 +74,11 @@ fn truth_query(query: Option<&str>) -> Result<TruthQuery, Refusal> {
             .map(|it| parse_instant(&it))
             .transpose()
     };
-    let (from, to, lines_from) = (instant("from")?, instant("to")?, instant("lines_from")?);
+    let (from, to, purchases_from) = (instant("from")?, instant("to")?, instant("lines_from")?);
     Ok(TruthQuery {
         from,
         to,
-        lines_from,
+        purchases_from,
         timezone: parameters.take("timezone"),
         metadata: parameters.take_each("metadata"),
     })
@@ -147,7 +146,6 @@ pub(super) async fn configure(
     Ok(Json(settings))
 }
 
-/// A key to be set.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct NewKey {

@@ -9,7 +9,6 @@ use super::Generator;
 use crate::draw::{Domain, Draw};
 use crate::ledger::{Currency, Price, Product};
 
-/// Generated products.
 pub(crate) const PRODUCTS: u64 = 40;
 /// Generated prices; price `2p` and `2p + 1` belong to product `p`.
 pub(crate) const PRICES: u64 = 80;

@@ -18,7 +18,6 @@ pub(crate) const REFUND_DELAYS: [i64; 2] = [5_400, 3 * 86_400];
 /// Seconds between a charge and its dispute.
 pub(crate) const DISPUTE_DELAY: i64 = 5 * 86_400;
 
-/// What became of a charge.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Fate {
     Captured,
@@ -191,7 +190,6 @@ impl Generator {
         }
     }
 
-    /// Refunds, releases and disputes.
     fn unwind(&self, charge: &mut Charge, draw: &mut Draw) {
         let end = self.timeline.end();
         let at = |slot: usize| (charge.created + REFUND_DELAYS[slot]).min(end);

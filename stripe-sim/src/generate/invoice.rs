@@ -1,7 +1,7 @@
 //! Generated invoices: one to fourteen lines, with discounts, tax, credits of prorations and lines
 //! without a price.
 //!
-//! Four places per group: paid at once, paid late, paid by two charges, and (in every fourth
+//! Four slots per group: paid at once, paid late, paid by two charges, and (in every fourth
 //! group) never paid. Nothing here can fail.
 
 use super::{GROUP, Generator, LATE, PURCHASES, Role};

@@ -1,7 +1,7 @@
 //! Generates any object of an account from (seed, index) alone, so that an account of a million
 //! charges needs no memory.
 //!
-//! Eight neighbouring charges form a group with fixed parts in shuffled places: two pay an invoice
+//! Eight neighbouring charges form a group with fixed parts in shuffled slots: two pay an invoice
 //! each, two pay one invoice together, two pay a checkout session each, one stands alone, and one
 //! is either alone or a failed attempt of another one's payment. So the invoice and the session of
 //! a charge, and the charges of an invoice, are found by arithmetic. Charges after the last whole
@@ -25,9 +25,8 @@ use crate::draw::{Domain, Draw};
 use crate::ledger::Currency;
 use timeline::Timeline;
 
-/// Charges in a group.
 pub(crate) const GROUP: u64 = 8;
-/// Places for invoices and for sessions in the indices of a group.
+/// Slots for invoices and for sessions in the indices of a group.
 pub(crate) const PURCHASES: u64 = 4;
 /// Seconds between an invoice that is paid late and its charge, by group modulo 4.
 pub(crate) const LATE: [i64; 4] = [2 * 86_400, 10 * 86_400, 30 * 86_400, 50 * 86_400];
@@ -59,7 +58,6 @@ const ROLES: [Role; 8] = [
     Role::Attempt,
 ];
 
-/// What decides a generated account.
 #[derive(Clone, Debug)]
 pub(crate) struct Generator {
     seed: u64,

@@ -1,6 +1,6 @@
 //! Generated checkout sessions: one to four items, some with shipping on top.
 //!
-//! Three places per group: paid within half a minute, paid after ten minutes, and (in every fourth
+//! Three slots per group: paid within half a minute, paid after ten minutes, and (in every fourth
 //! group) left without paying. Nothing here can fail.
 
 use super::{GROUP, Generator, PURCHASES, Role};

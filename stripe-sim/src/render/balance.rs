@@ -12,7 +12,6 @@ use crate::view::View;
 /// The slot of a dispute's withdrawal among a charge's balance transactions.
 pub(crate) const DISPUTE_ENTRY: u64 = ENTRY_SLOTS - 1;
 
-/// One movement of the balance.
 pub(crate) struct Entry {
     pub(crate) index: u64,
     pub(crate) created: i64,

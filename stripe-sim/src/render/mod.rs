@@ -51,7 +51,6 @@ pub(crate) fn write_metadata(out: &mut String, metadata: &Metadata) {
     out.push('}');
 }
 
-/// A list inside an object.
 fn sublist<T>(
     o: &mut Object<'_>,
     key: &str,

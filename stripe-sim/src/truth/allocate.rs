@@ -43,13 +43,13 @@ impl Paid {
     }
 }
 
-/// What `charge` paid for, unless that was made before `lines_from` or has no lines.
-fn paid(book: &Book, charge: &Charge, lines_from: i64) -> Option<Paid> {
+/// What `charge` paid for, unless that was made before `purchases_from` or has no lines.
+fn paid(book: &Book, charge: &Charge, purchases_from: i64) -> Option<Paid> {
     let paid = match charge.purchase {
         Purchase::Nothing => return None,
         Purchase::Invoice(owner) => {
             let invoice = book.invoice(owner)?;
-            (invoice.created >= lines_from).then(|| Paid {
+            (invoice.created >= purchases_from).then(|| Paid {
                 kind: Kind::InvoiceLine,
                 owner,
                 lines: invoice.into_owned().lines,
@@ -57,7 +57,7 @@ fn paid(book: &Book, charge: &Charge, lines_from: i64) -> Option<Paid> {
         }
         Purchase::Session(owner) => {
             let session = book.session(owner)?;
-            (session.created >= lines_from).then(|| Paid {
+            (session.created >= purchases_from).then(|| Paid {
                 kind: Kind::SessionItem,
                 owner,
                 lines: session.into_owned().items,
@@ -68,9 +68,9 @@ fn paid(book: &Book, charge: &Charge, lines_from: i64) -> Option<Paid> {
 }
 
 /// The rows of `charge`, of which `refunded` was given back; lines of purchases made before
-/// `lines_from` are not known.
-pub(super) fn rows(book: &Book, charge: &Charge, lines_from: i64, refunded: i64) -> Vec<Row> {
-    let Some(paid) = paid(book, charge, lines_from) else {
+/// `purchases_from` are not known.
+pub(super) fn rows(book: &Book, charge: &Charge, purchases_from: i64, refunded: i64) -> Vec<Row> {
+    let Some(paid) = paid(book, charge, purchases_from) else {
         return vec![Row {
             line: None,
             price: None,

@@ -25,7 +25,7 @@ use allocate::Row;
 use catalogue::Catalogue;
 
 /// Seconds before the range from which invoices and sessions give their lines.
-const LINES_REACH_BACK: i64 = 35 * 86_400;
+const PURCHASE_LOOKBACK: i64 = 35 * 86_400;
 
 /// What to tell the truth about.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
@@ -42,16 +42,13 @@ pub struct TruthQuery {
     pub metadata: Vec<String>,
     /// The first `created` of invoices and sessions whose lines are known, in Unix seconds; 35
     /// days before `from` when absent.
-    pub lines_from: Option<i64>,
+    pub purchases_from: Option<i64>,
 }
 
-/// The truth cannot be told.
 #[derive(Debug, thiserror::Error)]
 pub enum TruthError {
-    /// Not an IANA time zone.
     #[error("no such time zone: '{0}'")]
     TimeZone(String),
-    /// Not a dimension.
     #[error("no such dimension: '{0}'")]
     Dimension(String),
 }
@@ -61,13 +58,11 @@ pub enum TruthError {
 pub struct Figures {
     /// Distinct charges that count.
     pub charges: u64,
-    /// What was captured.
     pub gross: i64,
     /// What of it was given back.
     pub refunded: i64,
     /// Gross less refunded.
     pub net: i64,
-    /// One for each charge.
     pub units: i64,
     /// The quantities of the charges' lines, one for a charge without known lines.
     pub units_by_lines: i64,
@@ -105,7 +100,6 @@ pub struct Truth {
     pub newest_created: Option<i64>,
     /// Charges in the range by status; holds count as `uncaptured` or `expired`.
     pub by_status: BTreeMap<String, u64>,
-    /// Figures by currency.
     pub totals: BTreeMap<String, Figures>,
     /// Figures by local day (`2026-03-08`) and currency.
     pub days: BTreeMap<String, BTreeMap<String, Figures>>,
@@ -130,12 +124,12 @@ struct Teller<'a> {
     catalogue: Catalogue,
 }
 
-/// Which charges are told about, and what is known of them.
+/// Which charges are reported, and what is known of them.
 struct Scope {
     /// The range of `created`, half open, in Unix seconds.
     created: std::ops::Range<i64>,
     zone: Tz,
-    lines_from: i64,
+    purchases_from: i64,
 }
 
 impl Scope {
@@ -145,11 +139,11 @@ impl Scope {
             .parse()
             .map_err(|_| TruthError::TimeZone(zone.to_owned()))?;
         let from = query.from.unwrap_or(i64::MIN);
-        let reached = || from.saturating_sub(LINES_REACH_BACK);
+        let reached = || from.saturating_sub(PURCHASE_LOOKBACK);
         Ok(Self {
             created: from..query.to.unwrap_or(i64::MAX),
             zone,
-            lines_from: query.lines_from.unwrap_or_else(reached),
+            purchases_from: query.purchases_from.unwrap_or_else(reached),
         })
     }
 
@@ -190,7 +184,6 @@ fn each_charge(book: &Book, scope: &Scope, mut tell: impl FnMut(&Charge)) {
     }
 }
 
-/// Works out the truth.
 pub(crate) fn tell(
     book: &Book,
     identity: &Identity,
@@ -279,7 +272,7 @@ impl Teller<'_> {
             .or_default() += 1;
         self.meet(charge);
         let refunded = given_back(charge);
-        let rows = allocate::rows(self.book, charge, self.scope.lines_from, refunded);
+        let rows = allocate::rows(self.book, charge, self.scope.purchases_from, refunded);
         self.truth.rows += rows.len() as u64;
         self.catalogue.charge(self.book, charge, &rows);
         if !counts(charge) {

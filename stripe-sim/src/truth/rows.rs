@@ -59,11 +59,9 @@ pub struct TruthRow {
     pub disputed: bool,
     /// The `status` of its newest dispute.
     pub dispute_status: Option<String>,
-    /// The charge's metadata.
     pub charge_metadata: BTreeMap<String, String>,
     /// The line's product's metadata; empty when it is deleted.
     pub product_metadata: BTreeMap<String, String>,
-    /// The line's price's metadata.
     pub price_metadata: BTreeMap<String, String>,
     /// The customer's metadata; empty when it is deleted.
     pub customer_metadata: BTreeMap<String, String>,
@@ -80,7 +78,7 @@ pub(crate) fn rows(
     each_charge(book, &scope, |charge| {
         let counted = counts(charge);
         let back = if counted { given_back(charge) } else { 0 };
-        let shares = allocate::rows(book, charge, scope.lines_from, back);
+        let shares = allocate::rows(book, charge, scope.purchases_from, back);
         let whole = of_charge(book, identity, &scope, charge);
         for (place, share) in shares.iter().enumerate() {
             rows.push(of_line(book, identity, whole.clone(), (place, share)));

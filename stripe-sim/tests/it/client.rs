@@ -8,7 +8,6 @@ use stripe_sim::{AccountConfig, Settings, SimHandle, Simulator, TimeSource};
 /// The frozen time of these tests.
 pub(crate) const NOW: i64 = 1_790_000_000;
 
-/// One answer.
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) headers: reqwest::header::HeaderMap,

@@ -75,7 +75,7 @@ async fn rows_are_those_of_a_walk_after_many_changes() {
     .await;
     sim.first().churn(300, 5);
     let query = TruthQuery {
-        lines_from: Some(0),
+        purchases_from: Some(0),
         ..TruthQuery::default()
     };
     let truth = sim.first().truth(&query).expect("UTC is a time zone");

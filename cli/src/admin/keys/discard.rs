@@ -7,9 +7,9 @@
 //! as long as it takes, since `up` does not start without the key.
 
 use common::clock::{Clock as _, SystemClock};
-use common::config::{EncryptionArgs, Problems};
+use common::config::{EncryptionArgs, SettingErrors};
 use common::credential::queries::{KeyInUse, KeyLock};
-use common::credential::{self, Keyring, Place};
+use common::credential::{self, CredentialBinding, Keyring};
 use common::db::{self, Role};
 use common::lifecycle::keys;
 use common::tenant::OrganizationId;
@@ -34,7 +34,7 @@ pub struct Discard {
 
 impl Discard {
     pub(super) async fn run(self) -> Result<(), Error> {
-        let mut problems = Problems::default();
+        let mut problems = SettingErrors::default();
         let keyring = configured(self.encryption, &self.access.local, &mut problems)?;
         let (keyring, access) = problems.finish(keyring.map(|keyring| (keyring, self.access)))?;
         let private = start_private(&access).await?;
@@ -69,7 +69,7 @@ async fn start_private(access: &DatabaseAccess) -> Result<Option<LocalPostgres>,
     let directory = access.local.postgres();
     let named = access
         .clone()
-        .find(&mut Problems::default())
+        .find(&mut SettingErrors::default())
         .await?
         .is_some();
     if named || access.names_a_database() || !directory.exists() {
@@ -123,7 +123,7 @@ async fn ensure_lost(
         let mut tx = db::tenant_transaction(pool, organization).await?;
         let sealed = credential::queries::load(&mut tx, organization, connection_id).await?;
         tx.commit().await.map_err(db::Error::from)?;
-        let place = Place {
+        let place = CredentialBinding {
             organization,
             connection_id,
         };
@@ -152,7 +152,7 @@ async fn discard_of(
             &mut tx,
             organization,
             connection_id,
-            credential::UNREADABLE,
+            credential::CREDENTIAL_UNREADABLE,
             &detail,
             now,
         )

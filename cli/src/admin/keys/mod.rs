@@ -14,7 +14,7 @@ mod rotate;
 
 use std::sync::Arc;
 
-use common::config::{EncryptionArgs, EncryptionConfig, Problems};
+use common::config::{EncryptionArgs, EncryptionConfig, SettingErrors};
 use common::credential::Keyring;
 use common::db::Role;
 use common::lifecycle::keys;
@@ -64,7 +64,7 @@ impl Keys {
 
 impl List {
     async fn run(self) -> Result<(), Error> {
-        let mut problems = Problems::default();
+        let mut problems = SettingErrors::default();
         let keyring = configured(self.encryption, &self.access.local, &mut problems)?;
         let database = self.access.find(&mut problems).await?;
         let (keyring, database) = problems.finish(keyring.zip(database))?;
@@ -105,7 +105,7 @@ impl List {
 fn configured(
     encryption: EncryptionArgs,
     local: &LocalFiles,
-    problems: &mut Problems,
+    problems: &mut SettingErrors,
 ) -> Result<Option<Option<Arc<Keyring>>>, Error> {
     Ok(match encryption.check_optional(problems) {
         None => None,

@@ -11,9 +11,9 @@
 
 use chrono::{DateTime, Utc};
 use common::clock::{Clock, SystemClock};
-use common::config::{EncryptionArgs, Problems};
+use common::config::{EncryptionArgs, SettingErrors};
 use common::credential::queries::{KeyLock, ProgramKeys};
-use common::credential::{self, Keyring, Place};
+use common::credential::{self, CredentialBinding, Keyring};
 use common::db::{self, Role};
 use common::lifecycle::keys::running_programs_in;
 use common::tenant::{self, OrganizationId};
@@ -47,7 +47,7 @@ pub struct Rotated {
 
 impl Rotate {
     pub(super) async fn run(self) -> Result<(), Error> {
-        let mut problems = Problems::default();
+        let mut problems = SettingErrors::default();
         let keyring = configured(self.encryption, &self.access.local, &mut problems)?;
         if matches!(keyring, Some(None)) {
             problems.add(
@@ -169,7 +169,7 @@ async fn rotate_batch(
     let limit = BATCH + rotated.stuck.len() - first_stuck;
     let mut tx = db::tenant_transaction(pool, organization).await?;
     ensure_prepared(&mut tx, keyring).await?;
-    let found = credential::queries::sealed_otherwise(
+    let found = credential::queries::not_sealed_with(
         &mut tx,
         organization,
         keyring.sealing_key_id(),
@@ -184,7 +184,7 @@ async fn rotate_batch(
         {
             continue;
         }
-        let place = Place {
+        let place = CredentialBinding {
             organization,
             connection_id: &connection_id,
         };

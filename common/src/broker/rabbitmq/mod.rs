@@ -5,19 +5,19 @@
 //! from a connection that publishes while it is short of memory, and acknowledgements must still
 //! arrive then. Each connection is restored by its own task with a growing pause, which declares the
 //! exchange and queues again every time; so a broker that was restarted, replaced or emptied needs no
-//! one's attention. Heartbeats of ten seconds find a peer that vanished without a word.
+//! one's attention. Heartbeats of ten seconds find a peer that vanished silently.
 //!
 //! A broker may be half alive: it takes connections and messages, and never answers a consumer, as after a kill
 //! that left a quorum queue without a leader. So every exchange with it is bounded, and a subscription checks
 //! its queue from time to time; what does not answer is given up and tried again. Whether messages can be sent
-//! and whether they are delivered is recorded separately ([`Links`]).
+//! and whether they are delivered is recorded separately ([`LinkStates`]).
 //!
 //! What fails: a publish while disconnected, within a second; a publish that is not confirmed in
 //! [`CONFIRM_TIMEOUT`], upon which the connection is given up as stuck; an acknowledgement after the
 //! connection broke, which is harmless. A subscription never fails. Absent on purpose: lapin's own
 //! recovery, which replays a topology that it remembers and cannot tell a stuck connection.
 
-mod links;
+mod link_states;
 mod session;
 
 use std::fmt;
@@ -34,10 +34,10 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::warn;
 
-use self::links::{Direction, Links};
+use self::link_states::{Direction, LinkStates};
 use self::session::{Names, ROUTING_KEY, Session, Target};
 use super::message::Message;
-use super::{Broker, Delivery, Error, Link, Subscription, Wakeup};
+use super::{Broker, Delivery, Error, LinkState, Subscription, Wakeup};
 use crate::sync::JobRef;
 
 /// How long a publish waits for a connection that is just being made.
@@ -62,7 +62,7 @@ const PERSISTENT: u8 = 2;
 pub struct RabbitBroker {
     target: Target,
     session: watch::Receiver<Option<Arc<Session>>>,
-    links: Arc<Links>,
+    links: Arc<LinkStates>,
     _stop: DropGuard,
 }
 
@@ -93,8 +93,8 @@ impl RabbitBroker {
         };
         let (published, session) = watch::channel(None);
         let stop = CancellationToken::new();
-        let links = Arc::new(Links::default());
-        let kept = keep_session(target.clone(), published, Arc::clone(&links), stop.clone());
+        let links = Arc::new(LinkStates::default());
+        let kept = maintain_session(target.clone(), published, Arc::clone(&links), stop.clone());
         tokio::spawn(kept);
         Ok(Self {
             target,
@@ -116,7 +116,7 @@ impl RabbitBroker {
     }
 
     /// Runs an exchange with RabbitMQ, and gives the connection up when it takes too long or fails.
-    async fn within<T>(
+    async fn with_timeout<T>(
         session: &Session,
         exchange: impl Future<Output = Result<T, Error>>,
     ) -> Result<T, Error> {
@@ -135,7 +135,8 @@ impl Broker for RabbitBroker {
     async fn publish(&self, jobs: &[JobRef]) -> Result<(), Error> {
         for chunk in jobs.chunks(PUBLISH_CHUNK) {
             let session = self.session().await?;
-            Self::within(&session, publish_chunk(&session, &self.target.names, chunk)).await?;
+            Self::with_timeout(&session, publish_chunk(&session, &self.target.names, chunk))
+                .await?;
         }
         Ok(())
     }
@@ -143,7 +144,7 @@ impl Broker for RabbitBroker {
     async fn subscribe(&self, slots: u16) -> Result<Box<dyn Subscription>, Error> {
         let (deliver, deliveries) = mpsc::channel(usize::from(slots.max(1)));
         let stop = CancellationToken::new();
-        tokio::spawn(keep_consuming(
+        tokio::spawn(maintain_consumer(
             self.target.clone(),
             slots.max(1),
             deliver,
@@ -159,22 +160,22 @@ impl Broker for RabbitBroker {
     async fn backlog(&self) -> Result<Option<u64>, Error> {
         let session = self.session().await?;
         let asked = count_queued(&session, &self.target.names);
-        Ok(Some(Self::within(&session, asked).await?))
+        Ok(Some(Self::with_timeout(&session, asked).await?))
     }
 
-    fn link(&self) -> Link {
+    fn link(&self) -> LinkState {
         if self.session.borrow().is_some() {
-            Link::Up
+            LinkState::Up
         } else {
-            Link::Down
+            LinkState::Down
         }
     }
 
-    fn receiving(&self) -> Link {
+    fn receiving(&self) -> LinkState {
         if self.links.open(Direction::Deliver) {
-            Link::Up
+            LinkState::Up
         } else {
-            Link::Down
+            LinkState::Down
         }
     }
 }
@@ -204,7 +205,7 @@ async fn publish_chunk(session: &Session, names: &Names, jobs: &[JobRef]) -> Res
         .with_content_type("application/json".into());
     let mut confirms = Vec::with_capacity(jobs.len());
     for job in jobs {
-        let payload = Message::about(job).encode().map_err(Error::Encode)?;
+        let payload = Message::for_job(job).encode().map_err(Error::Encode)?;
         let exchange = names.exchange.as_str().into();
         let sent = session
             .channel
@@ -227,11 +228,11 @@ async fn publish_chunk(session: &Session, names: &Names, jobs: &[JobRef]) -> Res
     Ok(())
 }
 
-/// Keeps the publisher's session up until told to stop.
-async fn keep_session(
+/// Keeps the publisher's session up until asked to stop.
+async fn maintain_session(
     target: Target,
     published: watch::Sender<Option<Arc<Session>>>,
-    links: Arc<Links>,
+    links: Arc<LinkStates>,
     stop: CancellationToken,
 ) {
     let mut pause = RECONNECT_PAUSE.0;
@@ -246,7 +247,7 @@ async fn keep_session(
                 let session = Arc::new(session);
                 published.send_replace(Some(Arc::clone(&session)));
                 links.opened(Direction::Publish);
-                let lost = stop.run_until_cancelled(session.lost()).await.is_some();
+                let lost = stop.run_until_cancelled(session.closed()).await.is_some();
                 published.send_replace(None);
                 if lost {
                     links.failed(Direction::Publish, &Error::Disconnected);
@@ -255,14 +256,14 @@ async fn keep_session(
             }
             Err(cause) => links.failed(Direction::Publish, &cause),
         }
-        if !rest(&stop, &mut pause).await {
+        if !sleep_with_backoff(&stop, &mut pause).await {
             return;
         }
     }
 }
 
-/// Sleeps, and doubles the pause for the next time; false when told to stop.
-async fn rest(stop: &CancellationToken, pause: &mut Duration) -> bool {
+/// Sleeps, and doubles the pause for the next time; false when asked to stop.
+async fn sleep_with_backoff(stop: &CancellationToken, pause: &mut Duration) -> bool {
     let slept = stop
         .run_until_cancelled(tokio::time::sleep(*pause))
         .await
@@ -287,12 +288,12 @@ impl Subscription for RabbitSubscription {
     }
 }
 
-/// Keeps a consumer's session up and hands on what it receives, until told to stop.
-async fn keep_consuming(
+/// Keeps a consumer's session up and hands on what it receives, until asked to stop.
+async fn maintain_consumer(
     target: Target,
     slots: u16,
     deliver: mpsc::Sender<Delivery>,
-    links: Arc<Links>,
+    links: Arc<LinkStates>,
     stop: CancellationToken,
 ) {
     let mut pause = RECONNECT_PAUSE.0;
@@ -318,8 +319,8 @@ async fn keep_consuming(
                 let lost = tokio::select! {
                     biased;
                     () = stop.cancelled() => None,
-                    () = session.lost() => Some(Error::Disconnected),
-                    () = hand_on(deliveries, &deliver) => Some(Error::Disconnected),
+                    () = session.closed() => Some(Error::Disconnected),
+                    () = forward_deliveries(deliveries, &deliver) => Some(Error::Disconnected),
                     unanswered = watch_queue(&session, &target.names) => Some(unanswered),
                 };
                 if let Some(cause) = lost {
@@ -329,7 +330,7 @@ async fn keep_consuming(
             }
             Err(cause) => links.failed(Direction::Deliver, &cause),
         }
-        if !rest(&stop, &mut pause).await {
+        if !sleep_with_backoff(&stop, &mut pause).await {
             return;
         }
     }
@@ -350,7 +351,7 @@ async fn watch_queue(session: &Session, names: &Names) -> Error {
 }
 
 /// Hands deliveries on until the broker ends them. What is not understood goes to the dead letters.
-async fn hand_on(mut deliveries: lapin::Consumer, deliver: &mpsc::Sender<Delivery>) {
+async fn forward_deliveries(mut deliveries: lapin::Consumer, deliver: &mpsc::Sender<Delivery>) {
     while let Some(Ok(delivery)) = deliveries.next().await {
         match Message::decode(&delivery.data) {
             Ok(message) => {

@@ -23,10 +23,10 @@ const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How often a session is looked at for having ended.
-const LOOK_INTERVAL: Duration = Duration::from_millis(250);
+const STATE_POLL_INTERVAL: Duration = Duration::from_millis(250);
 
 /// Dead letters kept; beyond that the oldest go. Each is of a job that stays in the database.
-const DEAD_LETTERS_KEPT: i32 = 10_000;
+const MAX_DEAD_LETTERS: i32 = 10_000;
 
 /// AMQP's reply code for an orderly end.
 const REPLY_SUCCESS: u16 = 200;
@@ -112,10 +112,10 @@ impl Session {
     }
 
     /// Returns when the session has ended, on its own or given up.
-    pub(super) async fn lost(&self) {
+    pub(super) async fn closed(&self) {
         let ended = async {
             while self.connection.status().connected() && self.channel.status().connected() {
-                tokio::time::sleep(LOOK_INTERVAL).await;
+                tokio::time::sleep(STATE_POLL_INTERVAL).await;
             }
         };
         self.given_up.run_until_cancelled(ended).await;
@@ -145,7 +145,7 @@ async fn declare(channel: &Channel, names: &Names) -> lapin::Result<()> {
             .await?;
     }
     let mut dead = quorum_queue();
-    dead.insert("x-max-length".into(), AMQPValue::LongInt(DEAD_LETTERS_KEPT));
+    dead.insert("x-max-length".into(), AMQPValue::LongInt(MAX_DEAD_LETTERS));
     let mut jobs = quorum_queue();
     jobs.insert("x-dead-letter-exchange".into(), text(&names.dead));
     for (queue, arguments, exchange, key) in [

@@ -26,7 +26,7 @@ pub async fn unknown_keys(
         .map(|named| named.object_type.as_str().to_owned())
         .collect();
     let keys: Vec<String> = named.iter().map(|named| named.key.clone()).collect();
-    let paths: Vec<String> = named.iter().map(NamedKey::catalogued).collect();
+    let paths: Vec<String> = named.iter().map(NamedKey::catalogue_path).collect();
     // Most keys are spelled as they are catalogued; only for others is the whole catalogue read.
     let all_found = sqlx::query_scalar!(
         r#"SELECT NOT EXISTS (

@@ -6,18 +6,18 @@ use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 use sqlx::PgConnection;
 
-use super::super::{CatalogObject, ObjectType};
+use super::super::{ObjectType, ReferencedObject};
 use crate::db::Error;
 use crate::sync::Span;
 
 /// Stores customers, products or prices as just read, each id at most once; the ids of those that are
 /// new or changed.
-pub async fn remember(
+pub async fn upsert_objects(
     conn: &mut PgConnection,
     organization: &str,
     connection: &str,
     object_type: ObjectType,
-    objects: &[&CatalogObject],
+    objects: &[&ReferencedObject],
 ) -> Result<BTreeSet<String>, Error> {
     let ids: Vec<String> = objects.iter().map(|o| o.object_id.clone()).collect();
     let metadata: Vec<Value> = objects
@@ -60,7 +60,7 @@ pub async fn delete_unlisted(
     object_type: ObjectType,
     spans: &[Span],
     listed: &[String],
-) -> Result<Vec<CatalogObject>, Error> {
+) -> Result<Vec<ReferencedObject>, Error> {
     let (from, to) = Span::bounds(spans);
     let deleted = sqlx::query!(
         "UPDATE stripe_catalog_objects SET metadata = '{}', deleted = TRUE
@@ -80,7 +80,7 @@ pub async fn delete_unlisted(
     .await?;
     Ok(deleted
         .into_iter()
-        .map(|row| CatalogObject {
+        .map(|row| ReferencedObject {
             object_id: row.object_id,
             metadata: Map::new(),
             deleted: true,
@@ -91,7 +91,7 @@ pub async fn delete_unlisted(
 
 /// Forgets all objects of a type that the key may not read. The rows are left as they are: the full job that
 /// calls this makes them again.
-pub async fn forget_type(
+pub async fn clear_metadata_of_type(
     conn: &mut PgConnection,
     organization: &str,
     connection: &str,

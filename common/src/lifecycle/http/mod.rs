@@ -48,11 +48,11 @@ const BUFFER_BYTES: usize = 64 * 1024;
 #[cfg(target_os = "linux")]
 const UNSENT_BYTES: u32 = 16 * 1024;
 /// How often an HTTP/2 client is asked whether it is still there, and how long it may take to say so.
-const PING: Duration = Duration::from_secs(20);
+const PING_INTERVAL: Duration = Duration::from_secs(20);
 /// How long a connection that is being closed may take to end in order.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 /// How often a log line says that connections have to wait.
-const REMIND: Duration = Duration::from_secs(10);
+const WARN_INTERVAL: Duration = Duration::from_secs(10);
 /// The pause after the system refused to accept, which it does when the process has too many files open.
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 
@@ -114,7 +114,6 @@ impl Limit {
         }
     }
 
-    /// Counts that it was reached.
     pub fn count(self, server: &'static str) {
         metrics::counter!("stripe_sync_http_limits_reached_total", "server" => server, "limit" => self.as_str())
             .increment(1);
@@ -177,7 +176,7 @@ impl Server {
             );
             let slot = tokio::select! {
                 () = self.shutdown.cancelled() => return None,
-                () = tokio::time::sleep(REMIND) => continue,
+                () = tokio::time::sleep(WARN_INTERVAL) => continue,
                 slot = waiting.as_mut() => slot,
             };
             // The semaphore is never closed.
@@ -197,7 +196,7 @@ impl Server {
         let builder = protocols();
         let stream = TokioIo::new(WatchedStream::new(stream, Arc::clone(&progress)));
         let mut connection = pin!(builder.serve_connection(stream, service));
-        let mut over = pin!(progress.over(&self.limits, &self.slots));
+        let mut limit_reached = pin!(progress.limit_reached(&self.limits, &self.slots));
         let mut stop = pin!(self.shutdown.cancelled());
         let mut stopping = false;
         loop {
@@ -212,12 +211,12 @@ impl Server {
                     stopping = true;
                     connection.as_mut().graceful_shutdown();
                 }
-                limit = over.as_mut() => {
+                limit = limit_reached.as_mut() => {
                     self.report(limit, peer);
                     // Only an idle connection can end in order: the client of any other is in the middle of something.
                     if limit == Limit::Idle {
                         connection.as_mut().graceful_shutdown();
-                        let _ = tokio::time::timeout(LAST_WORDS, connection.as_mut()).await;
+                        let _ = tokio::time::timeout(CLOSE_TIMEOUT, connection.as_mut()).await;
                     }
                     break;
                 }
@@ -285,8 +284,8 @@ fn protocols() -> Builder<TokioExecutor> {
     builder
         .http2()
         .timer(TokioTimer::new())
-        .keep_alive_interval(PING)
-        .keep_alive_timeout(PING);
+        .keep_alive_interval(PING_INTERVAL)
+        .keep_alive_timeout(PING_INTERVAL);
     builder
 }
 

@@ -1,7 +1,7 @@
 //! Who a connection waits for: the client that sends or reads, or the server that works.
 //!
 //! The stream notes bytes, each request and each part of its answer note whose turn it is, and
-//! [`Progress::over`] compares the client's turns with the limits. HTTP/2 needs the latter: its reader can stop
+//! [`Progress::limit_reached`] compares the client's turns with the limits. HTTP/2 needs the latter: its reader can stop
 //! one answer without the connection ever being blocked. One stopped answer ends the connection only when nothing else
 //! moves on it.
 
@@ -36,9 +36,8 @@ const DRAIN: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub(super) struct Progress {
     accepted: Instant,
-    /// When something last moved.
     moved: AtomicU64,
-    /// When the first byte of the next request came; `NONE` before that.
+    /// When the first byte of the next request came; `NOT_BEGUN` before that.
     head_began: AtomicU64,
     /// Requests that are not answered to the end.
     open: AtomicUsize,
@@ -50,14 +49,14 @@ pub(super) struct Progress {
     had_body: AtomicBool,
 }
 
-const NONE: u64 = u64::MAX;
+const NOT_BEGUN: u64 = u64::MAX;
 
 impl Progress {
     pub(super) fn new() -> Self {
         Self {
             accepted: Instant::now(),
             moved: AtomicU64::new(0),
-            head_began: AtomicU64::new(NONE),
+            head_began: AtomicU64::new(NOT_BEGUN),
             open: AtomicUsize::new(0),
             working: AtomicUsize::new(0),
             http2: AtomicBool::new(false),
@@ -75,7 +74,7 @@ impl Progress {
 
     fn note_read(&self) {
         let between = self.open.load(Ordering::Relaxed) == 0 && !self.http2.load(Ordering::Relaxed);
-        if between && self.head_began.load(Ordering::Relaxed) == NONE {
+        if between && self.head_began.load(Ordering::Relaxed) == NOT_BEGUN {
             self.head_began.store(self.now(), Ordering::Relaxed);
         }
     }
@@ -84,23 +83,23 @@ impl Progress {
     /// begun yet.
     fn note_http2(&self) {
         self.http2.store(true, Ordering::Relaxed);
-        self.head_began.store(NONE, Ordering::Relaxed);
+        self.head_began.store(NOT_BEGUN, Ordering::Relaxed);
     }
 
     /// Waits until the client has used up the time of a limit; which one.
-    pub(super) async fn over(&self, limits: &Limits, slots: &Semaphore) -> Limit {
+    pub(super) async fn limit_reached(&self, limits: &Limits, slots: &Semaphore) -> Limit {
         let shortest = limits.head.min(limits.idle).min(limits.idle_when_full);
         let mut looks = tokio::time::interval(shortest.min(limits.stall) / 4);
         loop {
             looks.tick().await;
             let full = slots.available_permits() == 0;
-            if let Some(limit) = self.over_now(limits, full) {
+            if let Some(limit) = self.limit_reached_now(limits, full) {
                 return limit;
             }
         }
     }
 
-    fn over_now(&self, limits: &Limits, full: bool) -> Option<Limit> {
+    fn limit_reached_now(&self, limits: &Limits, full: bool) -> Option<Limit> {
         let now = self.now();
         let since = |then: &AtomicU64| {
             let then = then.load(Ordering::Relaxed);
@@ -133,7 +132,7 @@ pub(super) struct Exchange {
 
 impl Exchange {
     pub(super) fn begin(progress: Arc<Progress>, version: Version, has_body: bool) -> Self {
-        progress.head_began.store(NONE, Ordering::Relaxed);
+        progress.head_began.store(NOT_BEGUN, Ordering::Relaxed);
         progress.had_body.store(has_body, Ordering::Relaxed);
         let http2 = version == Version::HTTP_2;
         progress.http2.store(http2, Ordering::Relaxed);
@@ -170,7 +169,6 @@ impl Drop for Exchange {
     }
 }
 
-/// The body of an answer.
 #[derive(Debug)]
 pub(super) struct WatchedBody {
     body: Body,
@@ -207,7 +205,6 @@ impl http_body::Body for WatchedBody {
     }
 }
 
-/// The bytes of a connection.
 #[derive(Debug)]
 pub(super) struct WatchedStream {
     stream: TcpStream,
@@ -250,7 +247,7 @@ impl WatchedStream {
     }
 
     /// Takes what the client still sends. A socket that is closed with something unread in it resets the
-    /// connection, and the client would lose the answer that told it to stop.
+    /// connection, and the client would lose the answer that asked it to stop.
     fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let closing = self
             .closing

@@ -1,0 +1,186 @@
+//! Writing down how a job ended, and telling whoever waited for that.
+
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use common::credential;
+use common::db;
+use common::error_chain::ErrorChain;
+use common::sync::{Job, JobError, JobRef};
+use common::sync::{lease, queries, state};
+use tokio::time::Instant;
+use tracing::{debug, error, info, warn};
+
+use crate::Engine;
+use crate::outcome::{self, Outcome};
+use crate::running::Interruption;
+use crate::worker::{RETRY_PAUSE, STATEMENT_TIMEOUT};
+
+/// Writing a job's end is tried for this long when PostgreSQL is away; then its lease runs out.
+const END_TIMEOUT: Duration = Duration::from_secs(10);
+/// When a job is claimed again for which there was no room.
+const NO_ROOM_PAUSE: TimeDelta = TimeDelta::minutes(1);
+
+pub(crate) async fn finish_job(
+    engine: &Engine,
+    job: &Job,
+    ended: Result<Result<(), outcome::Error>, Interruption>,
+) {
+    let status = match &ended {
+        Ok(Ok(())) => "completed",
+        Ok(Err(outcome::Error::Widened)) => "widened",
+        Ok(Err(_)) => "failed",
+        Err(Interruption::LeaseLost) => "lease_lost",
+        Err(Interruption::Cancelled) => "cancelled",
+        Err(Interruption::Shutdown) => "interrupted",
+        Err(Interruption::NoRoom) => "postponed",
+    };
+    metrics::counter!("stripe_sync_jobs_total", "type" => job.job_type.as_str(), "outcome" => status).increment(1);
+    match ended {
+        Ok(Ok(())) => info!("job completed"),
+        Err(Interruption::LeaseLost) => warn!("the lease was lost; another consumer goes on"),
+        Err(Interruption::Cancelled) => {
+            info!("job cancelled");
+            write_end(engine, job, End::Cancel).await;
+        }
+        Err(Interruption::Shutdown) | Ok(Err(outcome::Error::Widened)) => {
+            info!("job given back");
+            write_end(engine, job, End::GiveBack(TimeDelta::zero())).await;
+            publish(engine, std::slice::from_ref(&job.job_ref)).await;
+        }
+        Err(Interruption::NoRoom) => {
+            info!("job given back for a while: it mostly waits for Stripe, as many others do");
+            write_end(engine, job, End::GiveBack(NO_ROOM_PAUSE)).await;
+        }
+        Ok(Err(cause)) => {
+            let outcome = outcome::classify(&cause, job.failures);
+            let outcome_name = outcome_name(&outcome);
+            if let Outcome::Fail(_) | Outcome::FailConnection(_) = &outcome {
+                error!(error = %ErrorChain(&cause), outcome = outcome_name, "job failed");
+            } else {
+                warn!(error = %ErrorChain(&cause), outcome = outcome_name, "job stopped");
+            }
+            write_end(engine, job, End::Outcome(outcome)).await;
+        }
+    }
+}
+
+fn outcome_name(outcome: &Outcome) -> &'static str {
+    match outcome {
+        Outcome::Abandon => "abandon",
+        Outcome::BackOff(..) => "back off",
+        Outcome::Fail(_) => "fail",
+        Outcome::FailConnection(_) => "fail and stop the connection",
+    }
+}
+
+enum End {
+    Cancel,
+    /// To be claimed again after this long.
+    GiveBack(TimeDelta),
+    Outcome(Outcome),
+}
+
+/// Writes a job's end, trying again while PostgreSQL is away; when that lasts, the lease runs out and the
+/// job is claimed again, which is as good.
+async fn write_end(engine: &Engine, job: &Job, end: End) {
+    let give_up_at = Instant::now() + END_TIMEOUT;
+    while Instant::now() < give_up_at {
+        match tokio::time::timeout_at(give_up_at, try_write_end(engine, job, &end)).await {
+            Ok(Ok(()) | Err(db::Error::LeaseLost)) => return,
+            Err(_) => break,
+            Ok(Err(cause)) if cause.is_transient() => tokio::time::sleep(RETRY_PAUSE).await,
+            Ok(Err(cause)) => {
+                error!(error = %ErrorChain(&cause), "the end of a job could not be written");
+                return;
+            }
+        }
+    }
+    warn!("the end of a job could not be written; its lease will run out");
+}
+
+async fn try_write_end(engine: &Engine, job: &Job, end: &End) -> Result<(), db::Error> {
+    let now = engine.clock.now();
+    let fence = job.fence();
+    let organization = &job.job_ref.organization_id;
+    let mut tx = db::tenant_transaction(&engine.pool, organization).await?;
+    match end {
+        End::Cancel => lease::end_cancelled(&mut tx, &fence, now).await?,
+        End::GiveBack(pause) => lease::release(&mut tx, &fence, now + *pause, None).await?,
+        End::Outcome(Outcome::Abandon) => {}
+        End::Outcome(Outcome::BackOff(wait, error)) => {
+            let until = now + TimeDelta::from_std(*wait).unwrap_or(TimeDelta::MAX);
+            lease::release(&mut tx, &fence, until, Some(error)).await?;
+        }
+        End::Outcome(Outcome::Fail(error)) => {
+            let connection_id = &job.connection_id;
+            state::note_failed_job(
+                &mut tx,
+                organization,
+                connection_id,
+                job.job_type,
+                error,
+                now,
+            )
+            .await?;
+            lease::fail(&mut tx, &fence, error, now).await?;
+        }
+        End::Outcome(Outcome::FailConnection(error)) => {
+            // The connection before the job, as every other writer locks them.
+            stop_connection(&mut tx, job, error, now).await?;
+            lease::fail(&mut tx, &fence, error, now).await?;
+        }
+    }
+    tx.commit().await?;
+    Ok(())
+}
+
+async fn stop_connection(
+    tx: &mut sqlx::PgConnection,
+    job: &Job,
+    error: &JobError,
+    now: chrono::DateTime<chrono::Utc>,
+) -> Result<(), db::Error> {
+    let organization = &job.job_ref.organization_id;
+    let remedy = match error.code.as_str() {
+        "stripe_key_invalid" => "Replace the key.",
+        credential::CREDENTIAL_UNREADABLE => {
+            "Replacing the key helps at once; where the engine lacks an encryption key, the connection goes on by \
+             itself once a consumer starts with it."
+        }
+        _ => "Grant the permission to the key in Stripe's dashboard, then start a sync.",
+    };
+    let detail = format!("{} {remedy}", error.message);
+    common::connection::queries::set_problem(
+        tx,
+        organization,
+        &job.connection_id,
+        &error.code,
+        &detail,
+        now,
+    )
+    .await?;
+    queries::cancel_scheduled(tx, organization, &job.connection_id, now).await
+}
+
+/// Announces the jobs that waited for this one to end.
+pub(crate) async fn wake_blocked_jobs(engine: &Engine, job: &Job) {
+    let waiting = async {
+        let mut conn = engine.pool.acquire().await?;
+        queries::blocked_by(&mut conn, &job.stripe_account_id).await
+    };
+    match tokio::time::timeout(STATEMENT_TIMEOUT, waiting).await {
+        Ok(Ok(jobs)) if !jobs.is_empty() => publish(engine, &jobs).await,
+        Ok(Ok(_)) => {}
+        Ok(Err(cause)) => {
+            warn!(error = %ErrorChain(&cause), "waiting jobs are left to the dispatcher")
+        }
+        Err(_) => warn!("waiting jobs are left to the dispatcher: PostgreSQL does not answer"),
+    }
+}
+
+async fn publish(engine: &Engine, jobs: &[JobRef]) {
+    if let Err(cause) = engine.broker.publish(jobs).await {
+        debug!(error = %ErrorChain(&cause), "jobs are left to the dispatcher");
+    }
+}
