@@ -1,4 +1,4 @@
-//! The law that what is stored is what a fresh full sync would store now, where it was once broken: at the
+//! The invariant that what is stored is what a fresh full sync would store now, where it was once broken: at the
 //! edges of the daily listing, after jobs that were given up, and by objects that change their mind.
 
 use std::sync::Arc;
@@ -77,7 +77,7 @@ fn of_invoice(world: &World) -> NewCharge {
     }
 }
 
-/// The daily relisting lists up to the second of `now - lag` and must not sweep into that second. Stripe's
+/// The daily reconciliation lists up to the second of `now - lag` and must not sweep into that second. Stripe's
 /// clock is ahead, as it is for the engine whenever Stripe's first answer is made in the second after the
 /// one in which the job began.
 #[tokio::test]
@@ -139,7 +139,7 @@ async fn purchase_id(world: &World) -> String {
         .unwrap()
 }
 
-/// A dispute of an older charge that Stripe made no event for is listed by the daily relisting, and shown.
+/// A dispute of an older charge that Stripe made no event for is listed by the daily reconciliation, and shown.
 #[tokio::test]
 async fn reconciliation_finds_a_dispute_without_an_event() {
     let world = World::builder()
@@ -156,7 +156,7 @@ async fn reconciliation_finds_a_dispute_without_an_event() {
     let connected = world.connect().await;
     world.job_completed(&connected["job_id"]).await;
     account.dispute(&charge).unwrap();
-    // So that the relisting's range holds it.
+    // So that the reconciliation's range holds it.
     tokio::time::sleep(std::time::Duration::from_secs(2)).await;
     let_a_day_begin(&world).await;
     world.sync(json!({})).await;
@@ -164,7 +164,7 @@ async fn reconciliation_finds_a_dispute_without_an_event() {
         .fetch_one(world.database.admin())
         .await
         .unwrap();
-    assert_eq!(listed, 1, "the relisting read the dispute");
+    assert_eq!(listed, 1, "the reconciliation read the dispute");
     world.assert_exact().await;
 }
 

@@ -190,7 +190,7 @@ impl FailPoints for Gate {
     }
 }
 
-/// The accounts that asked Stripe something since requests were last counted again.
+/// The accounts that asked Stripe something since the counts of requests were last reset.
 fn asking(world: &World) -> BTreeSet<String> {
     let counts = world.sim.requests().counts;
     counts.into_iter().map(|count| count.account).collect()

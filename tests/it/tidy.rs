@@ -34,7 +34,7 @@ const BUILT: [&str; 4] = [
     "analytics/queries.rs",
     "analytics/report.rs",
     "analytics/rows.rs",
-    "analytics/sums.rs",
+    "analytics/figure_source.rs",
 ];
 const MEANINGLESS: [&str; 7] = [
     "utils", "helpers", "misc", "types", "consts", "shared", "models",

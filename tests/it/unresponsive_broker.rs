@@ -137,7 +137,7 @@ async fn a_consumer_without_wake_ups_polls_the_database() {
         .await;
     let connected = world.connect().await;
     world.job_completed(&connected["job_id"]).await;
-    // A job that were never dispatched.
+    // A job that was never dispatched.
     let job_id: uuid::Uuid = sqlx::query_scalar(
         "INSERT INTO sync_jobs (organization_id, job_id, connection_id, stripe_account_id, job_type, trigger, status,
                                 created_at)

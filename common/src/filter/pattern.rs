@@ -12,7 +12,7 @@ use regex::{Regex, RegexBuilder};
 use regex_syntax::hir::{Class, ClassUnicode, Hir, HirKind, Look};
 use regex_syntax::{Parser, ParserBuilder};
 
-/// Bytes that a translated expression may have; PostgreSQL compiles it again when its cache has no place.
+/// Bytes that a translated expression may have; PostgreSQL compiles it again when its cache is full.
 const MAX_TRANSLATED_BYTES: usize = 192 * 1024;
 /// What an expression may cost when its counts are unrolled, in states; below where PostgreSQL gives up, or
 /// takes seconds to compile it.

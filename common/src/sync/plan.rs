@@ -178,7 +178,7 @@ impl Plan {
             .is_some_and(|reading| reading.advance(range_to, oldest))
     }
 
-    /// Splits what is left of a list's range that ends at `range_to`; the older part restarts, without a
+    /// Splits what is left of a list's range that ends at `range_to`; the older part starts without a
     /// cursor. False, and nothing changed, when there is no such range or nothing on one side of `at`.
     pub fn split(&mut self, list: List, range_to: DateTime<Utc>, at: DateTime<Utc>) -> bool {
         let mut of_list = self

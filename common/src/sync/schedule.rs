@@ -167,7 +167,7 @@ pub async fn count_claimable(
     .await?)
 }
 
-/// Takes claimable jobs of a line that were not dispatched within `redispatch_after`, the oldest first, and notes
+/// Takes claimable jobs of a lane that were not dispatched within `redispatch_after`, the oldest first, and notes
 /// that they are dispatched now. Jobs that wait behind a running one are left to whoever ends that one.
 ///
 /// Call it outside a transaction, or commit before telling anyone.

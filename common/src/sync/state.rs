@@ -137,7 +137,7 @@ pub struct SyncPosition {
     /// Which lists were read, and what was inlined in them.
     pub read_with: Vec<String>,
     /// When the last days were listed again, and how many rows that repaired.
-    pub relisted: Option<Reconciliation>,
+    pub reconciliation: Option<Reconciliation>,
 }
 
 /// What listing the last days again came to.
@@ -172,8 +172,8 @@ pub async fn store_position(
         reached.events_cursor,
         &reached.applied_events,
         &reached.read_with,
-        reached.relisted.map(|relisted| relisted.on),
-        reached.relisted.map(|relisted| relisted.rows_repaired),
+        reached.reconciliation.map(|reconciliation| reconciliation.on),
+        reached.reconciliation.map(|reconciliation| reconciliation.rows_repaired),
         reached.covered_to,
     )
     .execute(conn)
@@ -208,8 +208,8 @@ pub async fn store_position_if_settled(
         reached.events_cursor,
         &reached.applied_events,
         &reached.read_with,
-        reached.relisted.map(|relisted| relisted.on),
-        reached.relisted.map(|relisted| relisted.rows_repaired),
+        reached.reconciliation.map(|reconciliation| reconciliation.on),
+        reached.reconciliation.map(|reconciliation| reconciliation.rows_repaired),
         reached.covered_to,
     )
     .execute(conn)

@@ -54,7 +54,7 @@ pub(super) async fn complete(run: &Run<'_>, reached: Option<&SyncPosition>) -> R
     Ok(())
 }
 
-/// Makes the rollups of all stale days again. A few days take one transaction; many are shared by two
+/// Recomputes the rollups of all stale days. A few days take one transaction; many are shared by two
 /// connections, which never take the same, and what another process holds is waited for at the end.
 async fn refresh(run: &Run<'_>) -> Result<(), Error> {
     let Some(limit) = refresh_some(run, FIRST_DAYS, None, Locked::Wait).await? else {
@@ -67,7 +67,7 @@ async fn refresh(run: &Run<'_>) -> Result<(), Error> {
     refresh_rest(run, limit, Locked::Wait).await
 }
 
-/// Makes the rollups of all stale days again, beginning with `limit` of them in a transaction.
+/// Recomputes the rollups of all stale days, beginning with `limit` of them in a transaction.
 pub(super) async fn refresh_rest(run: &Run<'_>, limit: i64, locked: Locked) -> Result<(), Error> {
     let mut next = Some(limit);
     while let Some(limit) = next {
@@ -76,7 +76,7 @@ pub(super) async fn refresh_rest(run: &Run<'_>, limit: i64, locked: Locked) -> R
     Ok(())
 }
 
-/// Makes the rollups of up to `limit` stale days again, only those of `among` where it is given; how many to take next, none
+/// Recomputes the rollups of up to `limit` stale days, only those of `among` where it is given; how many to take next, none
 /// when there were fewer than that.
 pub(super) async fn refresh_some(
     run: &Run<'_>,

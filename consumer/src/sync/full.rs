@@ -81,7 +81,7 @@ pub(super) async fn run(run: &Run<'_>) -> Result<(), Error> {
         events_cursor: read.plan.events_cursor,
         applied_events: superseded.ids_since(read.plan.events_cursor),
         read_with,
-        relisted: Some(Reconciliation {
+        reconciliation: Some(Reconciliation {
             on: begun_at.date_naive(),
             rows_repaired: 0,
         }),
@@ -243,8 +243,7 @@ enum Background {
     Analyze,
 }
 
-/// Makes the sums of days that are read while others still are, and continues any that are stale when the writer
-/// has ended.
+/// Refreshes days that are complete while others are still read, and whatever is stale when the writer has ended.
 async fn run_background(
     run: &Run<'_>,
     mut work: mpsc::UnboundedReceiver<Background>,

@@ -63,13 +63,13 @@ pub(super) async fn run(run: &Run<'_>) -> Result<(), Error> {
         events_cursor: next_cursor,
         applied_events: read.created_since(next_cursor),
         read_with: run.read_with(),
-        relisted: None,
+        reconciliation: None,
     };
     apply(run, &source, &read.changes).await?;
-    let relisted = reconcile::run_if_due(run, &source, now).await?;
+    let reconciliation = reconcile::run_if_due(run, &source, now).await?;
     let nothing_happened = read.changes.is_empty()
         && read.parked.is_empty()
-        && relisted.is_none()
+        && reconciliation.is_none()
         && !run.has_parked.load(Ordering::Relaxed);
     let requests = source.new_requests();
     if nothing_happened && complete_without_changes(run, &next, requests).await? {
@@ -83,7 +83,7 @@ pub(super) async fn run(run: &Run<'_>) -> Result<(), Error> {
     let readable = read.seen.iter().map(|(id, _)| ("events", id.clone()));
     rest.objects.nothing_to_store.extend(readable);
     write::commit(run, &source, rest, None).await?;
-    let reached = SyncPosition { relisted, ..next };
+    let reached = SyncPosition { reconciliation, ..next };
     finish::complete(run, Some(&reached)).await
 }
 

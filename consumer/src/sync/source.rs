@@ -1,7 +1,7 @@
 //! Stripe as a job reads it: every answer is a fail point, every request is counted, and what Stripe will
 //! not inline is done without.
 //!
-//! A 403 is distinguished here: a permission that only enriches is lost and named, so that the job can go on
+//! A 403 is classified here: a permission that only enriches is lost and named, so that the job can go on
 //! without it; one that is needed stays an error of Stripe's. A list that the account does not have is done
 //! without in the same way. Deliberately absent: retries, which the
 //! client makes.
