@@ -4,11 +4,11 @@
 -- answers and the test that guards it. Some conventions hold throughout:
 --
 -- * organization_id is the first column of every primary key, so that the schema can be distributed by tenant. Only
---   program_keys, which belongs to the engine, has no such column.
+--   program_encryption_keys, which belongs to the engine, has no such column.
 -- * Roles, grants, policies and row-level security are not here. common/src/db/access.rs describes them, and
 --   `stripe-sync migrate` applies that after the migrations, every time it runs. Until then no program can read
 --   anything.
--- * Money is BIGINT in minor units of the currency beside it (cents; yen have none). Times are TIMESTAMPTZ. A DATE is a
+-- * Money is BIGINT in minor units of the currency of its row (cents; yen have none). Times are TIMESTAMPTZ. A DATE is a
 --   day in the connection's time zone unless its comment says UTC.
 -- * Ids that are sorted have COLLATE "C": they order by bytes, whatever the database's own collation.
 
@@ -55,7 +55,7 @@ COMMENT ON COLUMN api_tokens.expires_at IS 'Null for a token that does not expir
 -- A caller's organization is only known from its token, so the policy `bearer` shows the one row whose hash is in
 -- app.token_hash. This function sets it and reads the row in one statement; otherwise every call of the API would begin
 -- with a transaction of four round trips. The setting ends with the transaction.
-CREATE FUNCTION token_of_hash(hash BYTEA) RETURNS SETOF api_tokens
+CREATE FUNCTION token_by_hash(hash BYTEA) RETURNS SETOF api_tokens
     LANGUAGE plpgsql ROWS 1
 AS $$
 BEGIN
@@ -63,7 +63,7 @@ BEGIN
     RETURN QUERY SELECT * FROM api_tokens WHERE token_hash = hash;
 END
 $$;
-COMMENT ON FUNCTION token_of_hash(BYTEA) IS
+COMMENT ON FUNCTION token_by_hash(BYTEA) IS
     'Which token has this SHA-256, even if revoked or expired? Sets app.token_hash for the transaction.';
 
 
@@ -72,7 +72,7 @@ COMMENT ON FUNCTION token_of_hash(BYTEA) IS
 CREATE TABLE platform_connections (
     organization_id       TEXT NOT NULL,
     connection_id         TEXT NOT NULL,
-    platform              TEXT NOT NULL DEFAULT 'stripe',
+    connector             TEXT NOT NULL DEFAULT 'stripe',
     stripe_account_id     TEXT NOT NULL,
     livemode              BOOLEAN NOT NULL,
     name                  TEXT,
@@ -95,7 +95,7 @@ CREATE TABLE platform_connections (
 
     PRIMARY KEY (organization_id, connection_id),
     CONSTRAINT platform_connections_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES organizations,
-    CONSTRAINT platform_connections_one_per_account UNIQUE (organization_id, platform, stripe_account_id),
+    CONSTRAINT platform_connections_one_per_account UNIQUE (organization_id, connector, stripe_account_id),
     CONSTRAINT platform_connections_lookback_days_check CHECK (lookback_days BETWEEN 1 AND 3650),
     CONSTRAINT platform_connections_sync_interval_minutes_check CHECK (sync_interval_minutes BETWEEN 1 AND 1440),
     -- A smaller share would leave a sync without a request for hours.
@@ -122,7 +122,7 @@ COMMENT ON COLUMN platform_connections.deleting_at IS
     'Set by DELETE. From then on the API answers 404, while a job removes the rows.';
 
 -- Which connections are due? Guarded by a_batch_of_the_schedule_reads_what_it_takes.
-CREATE INDEX platform_connections_due ON platform_connections (next_sync_at)
+CREATE INDEX platform_connections_by_next_sync_at ON platform_connections (next_sync_at)
     WHERE NOT paused AND problem_code IS NULL AND deleting_at IS NULL;
 
 -- Separate from platform_connections, so that the scheduler cannot read keys.
@@ -143,7 +143,7 @@ COMMENT ON COLUMN connection_credentials.key_id IS
 COMMENT ON COLUMN connection_credentials.sealed IS
     'The envelope: AES-256-GCM, bound to this organization, connection and column.';
 
-CREATE TABLE program_keys (
+CREATE TABLE program_encryption_keys (
     instance_id UUID NOT NULL,
     program     TEXT NOT NULL,
     keys        TEXT[] NOT NULL,
@@ -151,9 +151,9 @@ CREATE TABLE program_keys (
 
     PRIMARY KEY (instance_id)
 );
-COMMENT ON TABLE program_keys IS
+COMMENT ON TABLE program_encryption_keys IS
     'Which encryption keys the running programs have, so that `keys rotate` does not encrypt with a key that one of '
     'them lacks. Belongs to the engine, not to a tenant.';
-COMMENT ON COLUMN program_keys.program IS 'api or consumer.';
-COMMENT ON COLUMN program_keys.keys IS 'id/fingerprint of each key; the first one encrypts.';
-COMMENT ON COLUMN program_keys.seen_at IS 'By PostgreSQL''s clock. A program that was killed stops renewing it.';
+COMMENT ON COLUMN program_encryption_keys.program IS 'api or consumer.';
+COMMENT ON COLUMN program_encryption_keys.keys IS 'id/fingerprint of each key; the first one encrypts.';
+COMMENT ON COLUMN program_encryption_keys.seen_at IS 'By PostgreSQL''s clock. A program that was killed stops renewing it.';

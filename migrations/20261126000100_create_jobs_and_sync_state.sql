@@ -67,12 +67,12 @@ CREATE UNIQUE INDEX sync_jobs_one_pending_per_type
 
 -- Which pending job is next? Full jobs have their own queue, because they occupy a slot for long. The expression is an
 -- integer because PostgreSQL simplifies comparisons of boolean expressions with constants, and the statement would no
--- longer match the index. common::sync::Line::number has the values. Guarded by
+-- longer match the index. common::sync::Lane::number has the values. Guarded by
 -- a_claim_reads_a_few_jobs_of_a_long_queue.
-CREATE INDEX sync_jobs_pending ON sync_jobs (((job_type = 'full')::INTEGER), created_at, job_id)
+CREATE INDEX sync_jobs_pending_by_lane ON sync_jobs (((job_type = 'full')::INTEGER), created_at, job_id)
     WHERE status = 'pending';
 -- Which running jobs may be claimed again, because their lease has expired?
-CREATE INDEX sync_jobs_leases ON sync_jobs (lease_expires_at) WHERE status = 'running';
+CREATE INDEX sync_jobs_running_by_lease ON sync_jobs (lease_expires_at) WHERE status = 'running';
 -- Which live jobs of the same Stripe account or connection keep a job waiting?
 CREATE INDEX sync_jobs_live_by_account ON sync_jobs (stripe_account_id) WHERE finished_at IS NULL;
 -- What are a connection's jobs, newest first?
@@ -85,11 +85,11 @@ CREATE TABLE stripe_sync_state (
     covered_from          TIMESTAMPTZ,
     covered_to            TIMESTAMPTZ,
     full_synced_at        TIMESTAMPTZ,
-    read_with             TEXT[] NOT NULL DEFAULT '{}',
-    next_sync_from        TIMESTAMPTZ,
+    listed_resources      TEXT[] NOT NULL DEFAULT '{}',
+    next_list_from        TIMESTAMPTZ,
     events_cursor         TIMESTAMPTZ,
     applied_events        TEXT[] NOT NULL DEFAULT '{}',
-    relisted_on           DATE,
+    reconciled_on         DATE,
     rows_repaired         BIGINT NOT NULL DEFAULT 0,
 
     last_charge_id        TEXT,
@@ -108,13 +108,13 @@ COMMENT ON TABLE stripe_sync_state IS
 COMMENT ON COLUMN stripe_sync_state.covered_from IS 'Start of the covered range; null until something is covered.';
 COMMENT ON COLUMN stripe_sync_state.covered_to IS 'End of the covered range: the time up to which Stripe was read.';
 COMMENT ON COLUMN stripe_sync_state.full_synced_at IS 'When a full job last completed.';
-COMMENT ON COLUMN stripe_sync_state.read_with IS
+COMMENT ON COLUMN stripe_sync_state.listed_resources IS
     'The lists that the rows were made from, and what was expanded in them. A key with other permissions needs a full '
     'job.';
-COMMENT ON COLUMN stripe_sync_state.next_sync_from IS 'The `created` from which new charges are listed next.';
+COMMENT ON COLUMN stripe_sync_state.next_list_from IS 'The `created` from which new charges are listed next.';
 COMMENT ON COLUMN stripe_sync_state.events_cursor IS 'Events at or after it are read next.';
 COMMENT ON COLUMN stripe_sync_state.applied_events IS 'Ids of events at or after the cursor that are already applied.';
-COMMENT ON COLUMN stripe_sync_state.relisted_on IS
+COMMENT ON COLUMN stripe_sync_state.reconciled_on IS
     'UTC day of the last daily listing, which finds changes that had no event.';
 COMMENT ON COLUMN stripe_sync_state.rows_repaired IS 'How many rows the last daily listing corrected.';
 COMMENT ON COLUMN stripe_sync_state.last_charge_id IS 'The newest stored charge, by (created, id).';

@@ -1,7 +1,7 @@
 -- Objects of Stripe from which revenue rows are made, besides charges. They are stored so that a change of one needs no
 -- request for the others.
 
-CREATE TABLE stripe_catalog_objects (
+CREATE TABLE stripe_referenced_objects (
     organization_id TEXT NOT NULL,
     connection_id   TEXT NOT NULL,
     object_type     TEXT NOT NULL,
@@ -11,11 +11,11 @@ CREATE TABLE stripe_catalog_objects (
     created_at      TIMESTAMPTZ,
 
     PRIMARY KEY (organization_id, connection_id, object_type, object_id),
-    CONSTRAINT stripe_catalog_objects_object_type_check CHECK (object_type IN ('customer', 'product', 'price'))
+    CONSTRAINT stripe_referenced_objects_object_type_check CHECK (object_type IN ('customer', 'product', 'price'))
 );
-COMMENT ON TABLE stripe_catalog_objects IS
+COMMENT ON TABLE stripe_referenced_objects IS
     'Customers, products and prices as last read, so that charges cost no request for them.';
-COMMENT ON COLUMN stripe_catalog_objects.created_at IS
+COMMENT ON COLUMN stripe_referenced_objects.created_at IS
     'Stripe''s `created`. Null for customers, which are expanded in charges and never listed.';
 
 CREATE TABLE stripe_purchases (
@@ -62,24 +62,24 @@ CREATE INDEX stripe_disputes_by_id ON stripe_disputes (organization_id, connecti
 CREATE TABLE stripe_parked_objects (
     organization_id TEXT NOT NULL,
     connection_id   TEXT NOT NULL,
-    list            TEXT NOT NULL,
+    resource        TEXT NOT NULL,
     object_id       TEXT COLLATE "C" NOT NULL,
     raw             TEXT NOT NULL,
     code            TEXT NOT NULL DEFAULT 'unreadable',
-    error           TEXT NOT NULL,
+    detail          TEXT NOT NULL,
     parked_at       TIMESTAMPTZ NOT NULL,
 
-    PRIMARY KEY (organization_id, connection_id, list, object_id),
+    PRIMARY KEY (organization_id, connection_id, resource, object_id),
     CONSTRAINT stripe_parked_objects_code_check CHECK (code IN ('unreadable', 'unstorable'))
 );
 COMMENT ON TABLE stripe_parked_objects IS
     'Objects that could not be read or stored, as Stripe sent them. Reports count what they lack.';
-COMMENT ON COLUMN stripe_parked_objects.list IS 'The list that the object belongs to: charges, invoices, ….';
+COMMENT ON COLUMN stripe_parked_objects.resource IS 'The list that the object belongs to: charges, invoices, ….';
 COMMENT ON COLUMN stripe_parked_objects.raw IS 'Text, because JSONB cannot hold all JSON that Stripe may send.';
 COMMENT ON COLUMN stripe_parked_objects.code IS
     'unreadable: its shape is unknown. unstorable: PostgreSQL rejected its values.';
 
-CREATE TABLE stripe_outside_charges (
+CREATE TABLE stripe_out_of_range_charges (
     organization_id TEXT NOT NULL,
     connection_id   TEXT NOT NULL,
     charge_id       TEXT COLLATE "C" NOT NULL,
@@ -87,6 +87,6 @@ CREATE TABLE stripe_outside_charges (
 
     PRIMARY KEY (organization_id, connection_id, charge_id)
 );
-COMMENT ON TABLE stripe_outside_charges IS
+COMMENT ON TABLE stripe_out_of_range_charges IS
     'Charges created before the covered range that events have named, so that `explain` can say so and further events '
     'of them cost no request.';

@@ -69,7 +69,7 @@ COMMENT ON COLUMN stripe_revenue_data.invoice_id IS 'The invoice whose lines the
 COMMENT ON COLUMN stripe_revenue_data.named_invoice_id IS
     'The invoice that the charge itself names, in Stripe''s API versions up to 2025-02-24.acacia.';
 COMMENT ON COLUMN stripe_revenue_data.product_metadata IS
-    'Copied from stripe_catalog_objects, like that of price and customer, so that reports and rules read one table.';
+    'Copied from stripe_referenced_objects, like that of price and customer, so that reports and rules read one table.';
 COMMENT ON COLUMN stripe_revenue_data.excluded_by IS
     'The rule that excludes the charge; null if none. Excluded rows stay, so that a changed rule needs no request.';
 COMMENT ON COLUMN stripe_revenue_data.counted IS 'Whether the row is part of figures.';
@@ -78,7 +78,7 @@ COMMENT ON COLUMN stripe_revenue_data.counted IS 'Whether the row is part of fig
 CREATE INDEX stripe_revenue_data_by_date
     ON stripe_revenue_data (organization_id, connection_id, date, currency);
 -- Which rows are the newest, and which follow a cursor? In the order of the list, so that nothing is sorted.
-CREATE INDEX stripe_revenue_data_newest
+CREATE INDEX stripe_revenue_data_by_created_at
     ON stripe_revenue_data (organization_id, connection_id, created_at DESC, charge_id DESC, line_no);
 -- Which rows does a change of a customer, product, price, payment or invoice affect?
 CREATE INDEX stripe_revenue_data_by_customer
@@ -89,7 +89,7 @@ CREATE INDEX stripe_revenue_data_by_price
     ON stripe_revenue_data (organization_id, connection_id, price_id) WHERE price_id IS NOT NULL;
 CREATE INDEX stripe_revenue_data_by_payment_intent
     ON stripe_revenue_data (organization_id, connection_id, payment_intent_id) WHERE payment_intent_id IS NOT NULL;
-CREATE INDEX stripe_revenue_data_by_named_invoice
+CREATE INDEX stripe_revenue_data_by_invoice
     ON stripe_revenue_data (organization_id, connection_id, named_invoice_id) WHERE named_invoice_id IS NOT NULL;
 
 CREATE TABLE stripe_stale_days (
@@ -105,18 +105,18 @@ COMMENT ON TABLE stripe_stale_days IS 'Days whose rows changed after their sums 
 -- Daily sums.
 
 CREATE TABLE stripe_daily_aggregates (
-    organization_id     TEXT NOT NULL,
-    connection_id       TEXT NOT NULL,
-    date                DATE NOT NULL,
-    currency            TEXT NOT NULL,
-    charges_stored      BIGINT NOT NULL,
-    charges             BIGINT NOT NULL,
-    units               BIGINT NOT NULL,
-    gross               BIGINT NOT NULL,
-    refunded            BIGINT NOT NULL,
-    revenue_by_product  JSON NOT NULL,
-    top_metadata_values JSON NOT NULL,
-    omitted_keys        TEXT[] COLLATE "C" NOT NULL DEFAULT '{}',
+    organization_id       TEXT NOT NULL,
+    connection_id         TEXT NOT NULL,
+    date                  DATE NOT NULL,
+    currency              TEXT NOT NULL,
+    charges_stored        BIGINT NOT NULL,
+    charges               BIGINT NOT NULL,
+    units                 BIGINT NOT NULL,
+    gross                 BIGINT NOT NULL,
+    refunded              BIGINT NOT NULL,
+    revenue_by_product    JSON NOT NULL,
+    top_metadata_values   JSON NOT NULL,
+    high_cardinality_keys TEXT[] COLLATE "C" NOT NULL DEFAULT '{}',
 
     PRIMARY KEY (organization_id, connection_id, date, currency)
 )
@@ -131,8 +131,8 @@ COMMENT ON COLUMN stripe_daily_aggregates.revenue_by_product IS
     'would be converted to text for each reader.';
 COMMENT ON COLUMN stripe_daily_aggregates.top_metadata_values IS
     '{"charge.tier": [{value, revenue, charges}]}, the values with the most net revenue first.';
-COMMENT ON COLUMN stripe_daily_aggregates.omitted_keys IS
-    'Metadata keys that stripe_daily_values omits on this day and currency: identifiers and long texts.';
+COMMENT ON COLUMN stripe_daily_aggregates.high_cardinality_keys IS
+    'Metadata keys that stripe_daily_rollups omits on this day and currency: identifiers and long texts.';
 -- lz4 decompresses in half the time of the default, which a PostgreSQL built without lz4 keeps.
 DO $$
 BEGIN
@@ -160,7 +160,7 @@ COMMENT ON COLUMN stripe_aggregate_versions.written_by IS
 
 -- A trigger, so that no writer can forget it. The row stays locked until the transaction ends, so transactions that
 -- write aggregates of the same connection commit one after the other. Rows are written in key order to avoid deadlocks.
-CREATE FUNCTION note_who_wrote_aggregates() RETURNS TRIGGER
+CREATE FUNCTION bump_aggregate_version() RETURNS TRIGGER
     LANGUAGE plpgsql
 AS $$
 BEGIN
@@ -172,16 +172,16 @@ BEGIN
     RETURN NULL;
 END
 $$;
-COMMENT ON FUNCTION note_who_wrote_aggregates() IS
+COMMENT ON FUNCTION bump_aggregate_version() IS
     'Updates the version of each connection whose daily aggregates a statement changed.';
-CREATE TRIGGER note_inserted AFTER INSERT ON stripe_daily_aggregates REFERENCING NEW TABLE AS written
-    FOR EACH STATEMENT EXECUTE FUNCTION note_who_wrote_aggregates();
-CREATE TRIGGER note_updated AFTER UPDATE ON stripe_daily_aggregates REFERENCING NEW TABLE AS written
-    FOR EACH STATEMENT EXECUTE FUNCTION note_who_wrote_aggregates();
-CREATE TRIGGER note_deleted AFTER DELETE ON stripe_daily_aggregates REFERENCING OLD TABLE AS written
-    FOR EACH STATEMENT EXECUTE FUNCTION note_who_wrote_aggregates();
+CREATE TRIGGER bump_version_on_insert AFTER INSERT ON stripe_daily_aggregates REFERENCING NEW TABLE AS written
+    FOR EACH STATEMENT EXECUTE FUNCTION bump_aggregate_version();
+CREATE TRIGGER bump_version_on_update AFTER UPDATE ON stripe_daily_aggregates REFERENCING NEW TABLE AS written
+    FOR EACH STATEMENT EXECUTE FUNCTION bump_aggregate_version();
+CREATE TRIGGER bump_version_on_delete AFTER DELETE ON stripe_daily_aggregates REFERENCING OLD TABLE AS written
+    FOR EACH STATEMENT EXECUTE FUNCTION bump_aggregate_version();
 
-CREATE TABLE stripe_daily_values (
+CREATE TABLE stripe_daily_rollups (
     organization_id TEXT NOT NULL,
     connection_id   TEXT NOT NULL,
     date            DATE NOT NULL,
@@ -198,41 +198,41 @@ CREATE TABLE stripe_daily_values (
 )
 -- Room for HOT updates of today's sums, which change with every sync.
 WITH (fillfactor = 85);
-COMMENT ON TABLE stripe_daily_values IS
+COMMENT ON TABLE stripe_daily_rollups IS
     'Sums by day, currency and metadata value, in minor units, so that filters on a value and groups by a key need not '
     'read revenue rows.';
-COMMENT ON COLUMN stripe_daily_values.key_path IS 'The object type and the key, such as ''charge.tier''.';
-COMMENT ON COLUMN stripe_daily_values.charges IS
+COMMENT ON COLUMN stripe_daily_rollups.key_path IS 'The object type and the key, such as ''charge.tier''.';
+COMMENT ON COLUMN stripe_daily_rollups.charges IS
     'Charges that count and have the value; a charge counts once, even if several of its lines have it.';
 
 -- Which sums does a day have, to compare with those just computed? The condition always holds: it hides the index from
 -- statements that do not repeat it, and only common/src/analytics/refresh.rs does. Without it, reports used this narrow
 -- index while statistics were missing or showed an empty table, since it then looks cheaper than the primary key, and
 -- read the sums of all keys. The day comes first for the same reason.
--- Guarded by reports_of_metadata_took_long_until_the_sums_were_analyzed and
--- reports_of_metadata_took_long_when_the_sums_were_analyzed_before_their_commit.
-CREATE INDEX stripe_daily_values_by_date ON stripe_daily_values (date, organization_id, connection_id)
+-- Guarded by metadata_report_uses_key_index_without_statistics and
+-- metadata_report_uses_key_index_when_stats_predate_rows.
+CREATE INDEX stripe_daily_rollups_by_date ON stripe_daily_rollups (date, organization_id, connection_id)
     WHERE octet_length(currency) > 0;
 
 -- Deletes by ctid, with all other scans switched off. If statistics do not know an organization yet, PostgreSQL expects
 -- one row of it in an index, and read all sums of the organization to find these few. It is a function because that is
 -- how settings apply to a single statement. Guarded by
--- a_changed_rule_took_long_when_all_sums_were_read_for_those_that_go.
+-- a_changed_rule_deletes_stale_rollups_by_ctid.
 --
 -- A ctid may belong to another row by now, so the days, which the caller has locked, are compared as well.
-CREATE FUNCTION remove_daily_values(organization TEXT, connection TEXT, days DATE[], places TID[]) RETURNS VOID
+CREATE FUNCTION delete_daily_rollups_by_ctid(organization TEXT, connection TEXT, days DATE[], ctids TID[]) RETURNS VOID
     LANGUAGE plpgsql
     SET enable_indexscan = off SET enable_bitmapscan = off SET enable_seqscan = off
 AS $$
 BEGIN
-    DELETE FROM stripe_daily_values
-    WHERE organization_id = organization AND connection_id = connection AND date = ANY(days) AND ctid = ANY(places);
+    DELETE FROM stripe_daily_rollups
+    WHERE organization_id = organization AND connection_id = connection AND date = ANY(days) AND ctid = ANY(ctids);
 END
 $$;
-COMMENT ON FUNCTION remove_daily_values(TEXT, TEXT, DATE[], TID[]) IS
+COMMENT ON FUNCTION delete_daily_rollups_by_ctid(TEXT, TEXT, DATE[], TID[]) IS
     'Deletes the sums of these days at these ctids.';
 
-CREATE TABLE stripe_omitted_values (
+CREATE TABLE stripe_omitted_value_hashes (
     organization_id TEXT NOT NULL,
     connection_id   TEXT NOT NULL,
     date            DATE NOT NULL,
@@ -243,13 +243,13 @@ CREATE TABLE stripe_omitted_values (
     PRIMARY KEY (organization_id, connection_id, date, currency, key_path)
 );
 -- Hashes do not compress.
-ALTER TABLE stripe_omitted_values ALTER COLUMN value_hashes SET STORAGE EXTERNAL;
-COMMENT ON TABLE stripe_omitted_values IS
-    'Which values a day may have of the keys that stripe_daily_values omits, so that a filter on an identifier reads '
+ALTER TABLE stripe_omitted_value_hashes ALTER COLUMN value_hashes SET STORAGE EXTERNAL;
+COMMENT ON TABLE stripe_omitted_value_hashes IS
+    'Which values a day may have of the keys that stripe_daily_rollups omits, so that a filter on an identifier reads '
     'only the days that may have it.';
-COMMENT ON COLUMN stripe_omitted_values.key_path IS
-    'One of stripe_daily_aggregates.omitted_keys. A key of those that is missing here may have any value.';
-COMMENT ON COLUMN stripe_omitted_values.value_hashes IS
+COMMENT ON COLUMN stripe_omitted_value_hashes.key_path IS
+    'One of stripe_daily_aggregates.high_cardinality_keys. A key of those that is missing here may have any value.';
+COMMENT ON COLUMN stripe_omitted_value_hashes.value_hashes IS
     'metadata_value_hash of the values of counted rows, ascending. No row has a value whose hash is missing.';
 
 -- The hashes are stored, so they must never change: hashtextextended is the same in all versions of PostgreSQL, because
@@ -257,7 +257,7 @@ COMMENT ON COLUMN stripe_omitted_values.value_hashes IS
 CREATE FUNCTION metadata_value_hash(value TEXT) RETURNS INTEGER
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
     RETURN (hashtextextended(value, 0) & 2147483647)::INTEGER;
-COMMENT ON FUNCTION metadata_value_hash(TEXT) IS 'What is the hash of a value in stripe_omitted_values?';
+COMMENT ON FUNCTION metadata_value_hash(TEXT) IS 'What is the hash of a value in stripe_omitted_value_hashes?';
 
 
 -- Statistics.
@@ -266,22 +266,22 @@ COMMENT ON FUNCTION metadata_value_hash(TEXT) IS 'What is the hash of a value in
 -- row, and a first sync writes most of its rows by then. So the consumer refreshes statistics as the rows grow. ANALYZE
 -- needs the owner's rights, hence SECURITY DEFINER, without arguments and with nothing else inside. Metadata and lines
 -- are left to autovacuum: analyzing them took most of the time, and no plan of a sync depends on them.
-CREATE FUNCTION refresh_statistics() RETURNS VOID
+CREATE FUNCTION analyze_revenue_data() RETURNS VOID
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp
 AS $$
 BEGIN
     -- One at a time: a second one would wait for the first and then repeat its work.
-    IF NOT pg_try_advisory_xact_lock(hashtext('refresh_statistics')) THEN
+    IF NOT pg_try_advisory_xact_lock(hashtext('analyze_revenue_data')) THEN
         RETURN;
     END IF;
     ANALYZE stripe_revenue_data (organization_id, connection_id, charge_id, line_no, created_at, date, currency,
         customer_id, product_id, price_id, payment_intent_id, named_invoice_id, counted);
     ANALYZE stripe_purchases (organization_id, connection_id, payment_id, purchase_id, created_at);
-    ANALYZE stripe_catalog_objects (organization_id, connection_id, object_type, object_id);
+    ANALYZE stripe_referenced_objects (organization_id, connection_id, object_type, object_id);
     ANALYZE stripe_disputes;
 END
 $$;
-COMMENT ON FUNCTION refresh_statistics() IS
+COMMENT ON FUNCTION analyze_revenue_data() IS
     'Analyzes the columns that the plans of a sync depend on, unless another session is doing so.';
 -- SECURITY DEFINER: nobody may call it until common/src/db/access.rs grants that.
-REVOKE ALL ON FUNCTION refresh_statistics() FROM PUBLIC;
+REVOKE ALL ON FUNCTION analyze_revenue_data() FROM PUBLIC;

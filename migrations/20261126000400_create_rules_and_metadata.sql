@@ -58,7 +58,7 @@ COMMENT ON COLUMN stripe_metadata_keys.last_seen IS 'The same of the newest.';
 -- more than three digits, which jsonb may refuse. Casting and catching the error would need an exception block, so the
 -- text is validated by reduction: strings become U+0001 and other scalars U+0002, then the innermost arrays and objects
 -- become U+0002 until only one is left.
-CREATE FUNCTION metadata_open(value JSONB) RETURNS JSONB
+CREATE FUNCTION metadata_parse_json(value JSONB) RETURNS JSONB
     LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
 AS $$
 DECLARE
@@ -102,21 +102,21 @@ BEGIN
     RETURN raw::JSONB;
 END
 $$;
-COMMENT ON FUNCTION metadata_open(JSONB) IS
+COMMENT ON FUNCTION metadata_parse_json(JSONB) IS
     'What JSON does a metadata value hold as text? Returns the value itself if it holds none.';
 
-CREATE FUNCTION metadata_opened(metadata JSONB) RETURNS JSONB
+CREATE FUNCTION metadata_with_parsed_json(metadata JSONB) RETURNS JSONB
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
-    RETURN (SELECT COALESCE(jsonb_object_agg(member.key, metadata_open(member.value)), '{}')
+    RETURN (SELECT COALESCE(jsonb_object_agg(member.key, metadata_parse_json(member.value)), '{}')
             FROM jsonb_each(metadata) AS member);
-COMMENT ON FUNCTION metadata_opened(JSONB) IS 'What are an object''s metadata with every value opened?';
+COMMENT ON FUNCTION metadata_with_parsed_json(JSONB) IS 'What are an object''s metadata with every value opened?';
 
-CREATE FUNCTION metadata_opened(metadata JSONB, key TEXT) RETURNS JSONB
+CREATE FUNCTION metadata_with_parsed_json(metadata JSONB, key TEXT) RETURNS JSONB
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
     RETURN CASE
-        WHEN metadata ? key THEN jsonb_build_object(key, metadata_open(metadata -> key)) ELSE '{}'
+        WHEN metadata ? key THEN jsonb_build_object(key, metadata_parse_json(metadata -> key)) ELSE '{}'
     END;
-COMMENT ON FUNCTION metadata_opened(JSONB, TEXT) IS 'The same for one key alone, which costs less.';
+COMMENT ON FUNCTION metadata_with_parsed_json(JSONB, TEXT) IS 'The same for one key alone, which costs less.';
 
 CREATE FUNCTION metadata_compact(value JSONB) RETURNS TEXT
     LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
@@ -130,8 +130,8 @@ BEGIN
                     FROM jsonb_each(value) AS member);
         WHEN 'array' THEN
             RETURN (SELECT '[' || COALESCE(string_agg(
-                               metadata_compact(element.value), ',' ORDER BY element.place), '') || ']'
-                    FROM jsonb_array_elements(value) WITH ORDINALITY AS element (value, place));
+                               metadata_compact(element.value), ',' ORDER BY element.index), '') || ']'
+                    FROM jsonb_array_elements(value) WITH ORDINALITY AS element (value, index));
         ELSE
             RETURN value::TEXT;
     END CASE;
@@ -163,7 +163,7 @@ COMMENT ON FUNCTION metadata_number(TEXT) IS 'What number does a text spell? Nul
 -- A path, as `discover` shows it, is a key and parts that lead into the JSON that its value holds. A part is `[]`,
 -- which leads to all elements of an array, or `.` and a name. Names may contain dots and brackets themselves, so a name
 -- may span several parts; the longest member that the parts begin with wins.
-CREATE FUNCTION metadata_lead(node JSONB, parts TEXT[]) RETURNS TEXT[]
+CREATE FUNCTION metadata_collect_at(node JSONB, parts TEXT[]) RETURNS TEXT[]
     LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
 AS $$
 DECLARE
@@ -180,13 +180,13 @@ BEGIN
         WHEN 'array' THEN
             IF parts[1] = '[]' THEN
                 FOR item IN SELECT element.value FROM jsonb_array_elements(node) AS element LOOP
-                    found := found || metadata_lead(item, parts[2:]);
+                    found := found || metadata_collect_at(item, parts[2:]);
                 END LOOP;
             ELSIF parts[1] COLLATE "C" ~ '^\.[0-9]+$' THEN
                 -- Null beyond the end, however large the number.
                 item := node #> ARRAY[substr(parts[1], 2)];
                 IF item IS NOT NULL THEN
-                    RETURN metadata_lead(item, parts[2:]);
+                    RETURN metadata_collect_at(item, parts[2:]);
                 END IF;
             END IF;
         WHEN 'object' THEN
@@ -194,7 +194,7 @@ BEGIN
                 FOR ending IN REVERSE cardinality(parts)..1 LOOP
                     name := substr(array_to_string(parts[1:ending], ''), 2);
                     IF node ? name THEN
-                        RETURN metadata_lead(node -> name, parts[ending + 1:]);
+                        RETURN metadata_collect_at(node -> name, parts[ending + 1:]);
                     END IF;
                 END LOOP;
             END IF;
@@ -204,11 +204,11 @@ BEGIN
     RETURN found;
 END
 $$;
-COMMENT ON FUNCTION metadata_lead(JSONB, TEXT[]) IS
+COMMENT ON FUNCTION metadata_collect_at(JSONB, TEXT[]) IS
     'Which texts do the parts of a path lead to from a node? Empty if they lead nowhere; never null.';
 
 -- The longest key that the parts begin with wins; the remaining parts lead into its value.
-CREATE FUNCTION metadata_found(metadata JSONB, parts TEXT[]) RETURNS TEXT[]
+CREATE FUNCTION metadata_texts_at_path(metadata JSONB, parts TEXT[]) RETURNS TEXT[]
     LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
 AS $$
 DECLARE
@@ -218,7 +218,7 @@ BEGIN
         key := array_to_string(parts[1:ending], '');
         IF metadata ? key THEN
             IF ending < cardinality(parts) THEN
-                RETURN metadata_lead(metadata_open(metadata -> key), parts[ending + 1:]);
+                RETURN metadata_collect_at(metadata_parse_json(metadata -> key), parts[ending + 1:]);
             END IF;
             RETURN CASE WHEN metadata ->> key IS NULL THEN '{}' ELSE ARRAY[metadata ->> key] END;
         END IF;
@@ -226,7 +226,7 @@ BEGIN
     RETURN '{}';
 END
 $$;
-COMMENT ON FUNCTION metadata_found(JSONB, TEXT[]) IS
+COMMENT ON FUNCTION metadata_texts_at_path(JSONB, TEXT[]) IS
     'Which texts does a path find in metadata? Empty if it finds none; never null.';
 
 
@@ -252,47 +252,47 @@ END;
 COMMENT ON FUNCTION metadata_descendants(JSONB) IS 'What are the node itself and everything below it? (`..`)';
 
 -- The type check matters: `->` would also find 'a' in '"a"'.
-CREATE FUNCTION metadata_element(node JSONB, place BIGINT) RETURNS JSONB
+CREATE FUNCTION metadata_element(node JSONB, index BIGINT) RETURNS JSONB
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
     RETURN CASE
-        WHEN jsonb_typeof(node) = 'array' AND abs(place) <= 2147483647 THEN node -> place::INTEGER
+        WHEN jsonb_typeof(node) = 'array' AND abs(index) <= 2147483647 THEN node -> index::INTEGER
     END;
 COMMENT ON FUNCTION metadata_element(JSONB, BIGINT) IS
     'What is the n-th element of an array? Negative numbers count from the end. (`[n]`)';
 
-CREATE FUNCTION metadata_slice(node JSONB, first BIGINT, past BIGINT, step BIGINT) RETURNS SETOF JSONB ROWS 4
+CREATE FUNCTION metadata_slice(node JSONB, start BIGINT, stop BIGINT, step BIGINT) RETURNS SETOF JSONB ROWS 4
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
 AS $$
 DECLARE
     len   BIGINT;
-    place BIGINT;
+    index BIGINT;
     bound BIGINT;
 BEGIN
     IF jsonb_typeof(node) IS DISTINCT FROM 'array' OR step = 0 THEN
         RETURN;
     END IF;
     len := jsonb_array_length(node);
-    first := first + CASE WHEN first < 0 THEN len ELSE 0 END;
-    past := past + CASE WHEN past < 0 THEN len ELSE 0 END;
+    start := start + CASE WHEN start < 0 THEN len ELSE 0 END;
+    stop := stop + CASE WHEN stop < 0 THEN len ELSE 0 END;
     IF step > 0 THEN
-        place := LEAST(GREATEST(COALESCE(first, 0), 0), len);
-        bound := LEAST(GREATEST(COALESCE(past, len), 0), len);
-        WHILE place < bound LOOP
-            RETURN NEXT node -> place::INTEGER;
-            place := place + step;
+        index := LEAST(GREATEST(COALESCE(start, 0), 0), len);
+        bound := LEAST(GREATEST(COALESCE(stop, len), 0), len);
+        WHILE index < bound LOOP
+            RETURN NEXT node -> index::INTEGER;
+            index := index + step;
         END LOOP;
     ELSE
-        place := LEAST(GREATEST(COALESCE(first, len - 1), -1), len - 1);
-        bound := LEAST(GREATEST(COALESCE(past, -1), -1), len - 1);
-        WHILE place > bound LOOP
-            RETURN NEXT node -> place::INTEGER;
-            place := place + step;
+        index := LEAST(GREATEST(COALESCE(start, len - 1), -1), len - 1);
+        bound := LEAST(GREATEST(COALESCE(stop, -1), -1), len - 1);
+        WHILE index > bound LOOP
+            RETURN NEXT node -> index::INTEGER;
+            index := index + step;
         END LOOP;
     END IF;
 END
 $$;
 COMMENT ON FUNCTION metadata_slice(JSONB, BIGINT, BIGINT, BIGINT) IS
-    'Which elements does a slice select? A missing bound is null. (`[first:past:step]`)';
+    'Which elements does a slice select? A missing bound is null. (`[start:stop:step]`)';
 
 CREATE FUNCTION metadata_length(value JSONB) RETURNS JSONB
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
@@ -305,7 +305,7 @@ COMMENT ON FUNCTION metadata_length(JSONB) IS
     'How many characters, elements or members does a value have? (`length()`)';
 
 -- PL/pgSQL, so that it is not inlined: the planner would then cast a constant before its type is checked.
-CREATE FUNCTION metadata_less(lesser JSONB, greater JSONB) RETURNS BOOLEAN
+CREATE FUNCTION metadata_is_less(lesser JSONB, greater JSONB) RETURNS BOOLEAN
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
 AS $$
 BEGIN
@@ -317,7 +317,7 @@ BEGIN
     RETURN FALSE;
 END
 $$;
-COMMENT ON FUNCTION metadata_less(JSONB, JSONB) IS
+COMMENT ON FUNCTION metadata_is_less(JSONB, JSONB) IS
     'Is one value less than another? Numbers compare with numbers, strings with strings by code points; any other pair '
     'is false. (`<`)';
 

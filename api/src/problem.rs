@@ -39,7 +39,7 @@ pub struct FieldError {
 }
 
 impl FieldError {
-    /// A problem at a place of the body.
+    /// A problem at a pointer into the body.
     pub fn at(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
         Self {
             pointer: Some(pointer.into()),

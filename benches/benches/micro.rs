@@ -125,17 +125,17 @@ fn allocation(criterion: &mut Criterion) {
 fn credentials(criterion: &mut Criterion) {
     let keyring = Keyring::parse(Keyring::generate("k1").expose_secret()).expect("a keyring");
     let organization = OrganizationId::new("acme").expect("a valid id");
-    let place = CredentialBinding {
+    let binding = CredentialBinding {
         organization: &organization,
         connection_id: "acme-stripe-acct_1PgafTB7WZ01zgkW",
     };
     let key = "rk_live_51PgafTB7WZ01zgkWabcdefghijklmnopqrstuvwxyz0123456789";
     criterion.bench_function("sealing a key", |bencher| {
-        bencher.iter(|| keyring.seal(black_box(key), place));
+        bencher.iter(|| keyring.seal(black_box(key), binding));
     });
-    let sealed = keyring.seal(key, place).expect("a sealed key");
+    let sealed = keyring.seal(key, binding).expect("a sealed key");
     criterion.bench_function("opening a key", |bencher| {
-        bencher.iter(|| keyring.open(black_box(&sealed.envelope), place));
+        bencher.iter(|| keyring.open(black_box(&sealed.envelope), binding));
     });
 }
 

@@ -43,11 +43,11 @@ async fn clear_one(
 ) -> Result<bool, db::Error> {
     let mut tx = db::tenant_transaction(&engine.pool, organization).await?;
     let sealed = credential::queries::load(&mut tx, organization, connection_id).await?;
-    let place = CredentialBinding {
+    let binding = CredentialBinding {
         organization,
         connection_id,
     };
-    let opens = sealed.is_some_and(|sealed| engine.keyring.open(&sealed, place).is_ok());
+    let opens = sealed.is_some_and(|sealed| engine.keyring.open(&sealed, binding).is_ok());
     if opens {
         connection::queries::clear_problem(&mut tx, organization, connection_id).await?;
     }

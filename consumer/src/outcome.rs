@@ -235,7 +235,7 @@ mod tests {
             Error::Database(db::Error::Unavailable(sqlx::Error::Io(inside()))),
             Error::Database(db::Error::Statement(sqlx::Error::Io(inside()))),
             Error::Database(db::Error::Inconsistent {
-                place: "sync_jobs.status",
+                column: "sync_jobs.status",
                 cause: Box::new(inside()),
             }),
             Error::Unreadable {

@@ -37,10 +37,10 @@ pub fn backfill_slots(slots: u16) -> u16 {
 /// The slots of a process, and who wants one.
 #[derive(Debug, Clone)]
 pub(crate) struct Slots {
-    /// In the order in which they are asked for, so that neither line waits for the other to be empty.
+    /// In the order in which they are asked for, so that neither lane waits for the other to be empty.
     pub(crate) all: Arc<Semaphore>,
     /// Those that full jobs may hold.
-    full: Arc<Semaphore>,
+    backfill: Arc<Semaphore>,
     /// Limits how many slow jobs run without a slot.
     slotless: Arc<Semaphore>,
     /// There may be a full job to claim.
@@ -56,7 +56,7 @@ impl Slots {
         let all = usize::from(slots);
         Self {
             all: Arc::new(Semaphore::new(all)),
-            full: Arc::new(Semaphore::new(usize::from(backfill_slots(slots)))),
+            backfill: Arc::new(Semaphore::new(usize::from(backfill_slots(slots)))),
             slotless: Arc::new(Semaphore::new(all * SLOTLESS_PER_SLOT)),
             backfill_wake: Arc::default(),
             interactive_wake: Arc::default(),
@@ -65,7 +65,7 @@ impl Slots {
         }
     }
 
-    /// There may be jobs of both lines to claim.
+    /// There may be jobs of both lanes to claim.
     pub(crate) fn wake_both_lanes(&self) {
         self.backfill_wake.notify_one();
         self.interactive_wake.notify_one();
@@ -73,9 +73,9 @@ impl Slots {
 
     /// Waits for a slot, and before that for room in the share of full jobs where it is one. None when the
     /// semaphores are closed, which they never are.
-    pub(crate) async fn hold(&self, line: Lane) -> Option<SlotPermit> {
-        let backfill_permit = match line {
-            Lane::Backfill => Some(self.full.clone().acquire_owned().await.ok()?),
+    pub(crate) async fn hold(&self, lane: Lane) -> Option<SlotPermit> {
+        let backfill_permit = match lane {
+            Lane::Backfill => Some(self.backfill.clone().acquire_owned().await.ok()?),
             Lane::Interactive => None,
         };
         Some(SlotPermit {
@@ -131,7 +131,7 @@ impl JobSlot {
         if let Some(held) = held.as_mut()
             && held.backfill_permit.is_none()
         {
-            let Ok(backfill_permit) = self.slots.full.clone().try_acquire_owned() else {
+            let Ok(backfill_permit) = self.slots.backfill.clone().try_acquire_owned() else {
                 return false;
             };
             held.backfill_permit = Some(backfill_permit);
@@ -153,12 +153,12 @@ impl JobSlot {
             self.keep(None);
             self.was_released.send_replace(true);
             budget.wait_until_fast().await;
-            let line = if self.is_full.load(Ordering::Relaxed) {
+            let lane = if self.is_full.load(Ordering::Relaxed) {
                 Lane::Backfill
             } else {
                 Lane::Interactive
             };
-            self.keep(self.slots.hold(line).await);
+            self.keep(self.slots.hold(lane).await);
             budget.set_without_slot(false);
             drop(room);
         }

@@ -5,7 +5,7 @@
 //! job runs, so that a full consumer is sent nothing, but not longer than RabbitMQ tolerates, nor when the
 //! job has given up its slot.
 //!
-//! Full jobs stand in a line of their own in the database, from which one task claims the
+//! Full jobs have a lane of their own in the database, from which one task claims the
 //! oldest whenever their share of the slots has room; that a full job was delivered only wakes this task. So no
 //! message has to be kept, or sent back, for a job whose turn has not come.
 //!
@@ -133,18 +133,18 @@ async fn listen(
     }
 }
 
-/// Whenever woken, fills slots with jobs of one line until none of it can be claimed. Not stopped in
+/// Whenever woken, fills slots with jobs of one lane until none of it can be claimed. Not stopped in
 /// the middle of a claim, so that no job is claimed and then forgotten.
-async fn claim_lane(engine: &Engine, context: &Context, slots: &Slots, line: Lane) {
-    let woken = match line {
+async fn claim_lane(engine: &Engine, context: &Context, slots: &Slots, lane: Lane) {
+    let woken = match lane {
         Lane::Backfill => &slots.backfill_wake,
         Lane::Interactive => &slots.interactive_wake,
     };
     let stop = &context.shutdown;
     while stop.run_until_cancelled(woken.notified()).await.is_some() {
         // A slot first, then a job: what cannot be run is left to others.
-        while let Some(Some(held)) = stop.run_until_cancelled(slots.hold(line)).await {
-            let claimed = claim(engine, slots, Claim::OldestInLane(line));
+        while let Some(Some(held)) = stop.run_until_cancelled(slots.hold(lane)).await {
+            let claimed = claim(engine, slots, Claim::OldestInLane(lane));
             let Some(Some(job)) = within_grace(context, claimed).await else {
                 break;
             };

@@ -4,7 +4,7 @@
 //! job died in between; a consumer may die and leave its job to its lease. Each leaves a claimable
 //! job in the database, and that is all this looks at.
 //!
-//! A job that merely waits in line looks the same as one whose message was lost. To send it again and
+//! A job that merely waits its turn looks the same as one whose message was lost. To send it again and
 //! again would fill the queue, so the broker is asked first: while it holds at least as many messages
 //! as there are claimable jobs, none is taken for lost. A consumer with a free slot empties the
 //! queue, so a loss that hides behind a full queue delays nothing. Full jobs are counted apart: a
@@ -41,7 +41,7 @@ pub async fn dispatch(scheduler: &Scheduler) -> Result<usize, db::Error> {
     let now = scheduler.clock.now();
     let mut conn = scheduler.pool.acquire().await?;
     let claimable = schedule::count_claimable(&mut conn, now).await?;
-    let all = claimable.full + claimable.short;
+    let all = claimable.backfill + claimable.interactive;
     metrics::gauge!("stripe_sync_jobs_claimable").set(all as f64);
     if all == 0 {
         return Ok(0);
@@ -53,20 +53,20 @@ pub async fn dispatch(scheduler: &Scheduler) -> Result<usize, db::Error> {
             return Ok(0);
         }
     };
-    let in_line = |jobs: i64| backlog.is_some_and(|waiting| waiting >= jobs.unsigned_abs());
-    if in_line(all) {
+    let all_waiting = |jobs: i64| backlog.is_some_and(|waiting| waiting >= jobs.unsigned_abs());
+    if all_waiting(all) {
         return Ok(0);
     }
     let mut dispatched = 0;
-    let mut take = async |line, most| {
+    let mut take = async |lane, most| {
         let jobs =
-            schedule::take_undispatched(&mut conn, line, now, REDISPATCH_AFTER, most).await?;
+            schedule::take_undispatched(&mut conn, lane, now, REDISPATCH_AFTER, most).await?;
         metrics::counter!("stripe_sync_jobs_dispatched_total").increment(jobs.len() as u64);
         scheduler.publish(&jobs).await;
         Ok::<_, db::Error>(jobs.len())
     };
     dispatched += take(Lane::Backfill, FULL_JOBS).await?;
-    if !in_line(claimable.short) {
+    if !all_waiting(claimable.interactive) {
         loop {
             let taken = take(Lane::Interactive, BATCH).await?;
             dispatched += taken;

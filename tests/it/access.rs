@@ -27,7 +27,7 @@ pub(crate) async fn catalogue(admin: &PgPool) -> BTreeSet<String> {
          UNION
          SELECT format('REVOKE EXECUTE ON FUNCTION %I() FROM %I', routine_name, grantee)
          FROM information_schema.role_routine_grants
-         WHERE routine_schema = 'public' AND routine_name = 'refresh_statistics' AND grantee <> 'postgres'
+         WHERE routine_schema = 'public' AND routine_name = 'analyze_revenue_data' AND grantee <> 'postgres'
              AND grantee NOT LIKE 'owner\\_%'
          UNION
          SELECT format('ALTER TABLE %I DISABLE ROW LEVEL SECURITY', relname)
@@ -200,7 +200,7 @@ async fn undeclared_grants_are_revoked_from_program_roles_only() {
         "GRANT SELECT ON connection_credentials TO PUBLIC",
         "GRANT DELETE ON organizations TO stripe_sync_scheduler",
         "GRANT SELECT (sealed) ON connection_credentials TO stripe_sync_scheduler",
-        "GRANT EXECUTE ON FUNCTION refresh_statistics() TO PUBLIC",
+        "GRANT EXECUTE ON FUNCTION analyze_revenue_data() TO PUBLIC",
         "CREATE POLICY careless ON connection_credentials USING (true)",
         "DROP POLICY tenant ON sync_jobs",
         "CREATE POLICY tenant ON sync_jobs USING (true) WITH CHECK (true)",
@@ -241,14 +241,14 @@ async fn a_function_that_runs_with_its_owners_rights_belongs_to_the_owner_of_the
     execute(admin, format!("CREATE ROLE {name}")).await;
     execute(
         admin,
-        format!("ALTER FUNCTION refresh_statistics() OWNER TO {name}"),
+        format!("ALTER FUNCTION analyze_revenue_data() OWNER TO {name}"),
     )
     .await;
     assert!(!all_ready(&states(admin).await));
     db::migrate(&database.url()).await.unwrap();
     assert!(all_ready(&states(admin).await));
     let owner: String = sqlx::query_scalar(
-        "SELECT pg_get_userbyid(proowner)::TEXT FROM pg_proc WHERE proname = 'refresh_statistics'",
+        "SELECT pg_get_userbyid(proowner)::TEXT FROM pg_proc WHERE proname = 'analyze_revenue_data'",
     )
     .fetch_one(admin)
     .await

@@ -143,11 +143,13 @@ async fn store_connection(
         next_sync_at: now,
     };
     connection::queries::insert(&mut tx, &stored).await.unwrap();
-    let place = CredentialBinding {
+    let binding = CredentialBinding {
         organization,
         connection_id: &connection_id,
     };
-    let sealed = keyring.seal(&format!("rk_test_{account}"), place).unwrap();
+    let sealed = keyring
+        .seal(&format!("rk_test_{account}"), binding)
+        .unwrap();
     credential::queries::store(&mut tx, organization, &connection_id, &sealed, now)
         .await
         .unwrap();
@@ -201,11 +203,11 @@ async fn rotating_keys_rewrites_every_credential_that_opens_and_names_the_others
             .await
             .unwrap()
             .unwrap();
-        let place = CredentialBinding {
+        let binding = CredentialBinding {
             organization: tenant,
             connection_id: &connection_id,
         };
-        let opened = keyring.open(&envelope, place).unwrap();
+        let opened = keyring.open(&envelope, binding).unwrap();
         assert_eq!(opened.expose_secret(), format!("rk_test_{account}"));
     }
 

@@ -165,7 +165,7 @@ async fn kept_days_are_answered_with_what_is_known_of_them_now() {
     );
     assert_eq!(after["data"], before["data"]);
     api.execute(
-        "INSERT INTO stripe_parked_objects (organization_id, connection_id, list, object_id, raw, error, parked_at)
+        "INSERT INTO stripe_parked_objects (organization_id, connection_id, resource, object_id, raw, detail, parked_at)
          VALUES ('acme', 'acme-stripe-acct_Alpha', 'charges', 'ch_1', '{}', 'odd', now())",
     )
     .await;

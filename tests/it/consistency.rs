@@ -18,7 +18,7 @@ fn now() -> i64 {
 
 /// Makes the next job the first of a day.
 async fn let_a_day_begin(world: &World) {
-    sqlx::query("UPDATE stripe_sync_state SET relisted_on = relisted_on - 1")
+    sqlx::query("UPDATE stripe_sync_state SET reconciled_on = reconciled_on - 1")
         .execute(world.database.admin())
         .await
         .unwrap();

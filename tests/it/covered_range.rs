@@ -244,10 +244,11 @@ async fn a_larger_lookback_widens_the_range_and_a_smaller_one_does_not_narrow_it
         world.sim.reset_requests();
         world.sync(json!({})).await;
         assert!(!stored(&world, &oldest).await);
-        let noted: Vec<String> = sqlx::query_scalar("SELECT charge_id FROM stripe_outside_charges")
-            .fetch_all(world.database.admin())
-            .await
-            .unwrap();
+        let noted: Vec<String> =
+            sqlx::query_scalar("SELECT charge_id FROM stripe_out_of_range_charges")
+                .fetch_all(world.database.admin())
+                .await
+                .unwrap();
         assert_eq!(noted, std::slice::from_ref(&oldest));
         assert_eq!(world.sim.requests().of("GET /v1/charges/{id}"), 0);
         world.assert_exact().await;

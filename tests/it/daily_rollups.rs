@@ -211,7 +211,7 @@ fn text_of(source: &str, key: &str) -> String {
     if key == "a.b" {
         return format!(
             "CASE WHEN {metadata} ? 'a.b' THEN {metadata} ->> 'a.b'
-                  WHEN {metadata} ? 'a' THEN metadata_text(metadata_open({metadata} -> 'a') -> 'b') END"
+                  WHEN {metadata} ? 'a' THEN metadata_text(metadata_parse_json({metadata} -> 'a') -> 'b') END"
         );
     }
     format!("{metadata} ->> '{key}'")
@@ -327,16 +327,16 @@ async fn high_cardinality_keys_are_read_from_rows() {
     mark_stale(&api, "TRUE").await;
     refresh(&api).await;
     assert_eq!(
-        api.count("SELECT COUNT(*) FROM stripe_daily_aggregates WHERE date = '2026-02-20' AND omitted_keys = '{charge.box,charge.cart,charge.id}'").await,
+        api.count("SELECT COUNT(*) FROM stripe_daily_aggregates WHERE date = '2026-02-20' AND high_cardinality_keys = '{charge.box,charge.cart,charge.id}'").await,
         1
     );
     assert_eq!(
-        api.count("SELECT SUM(cardinality(value_hashes)) FROM stripe_omitted_values WHERE date = '2026-02-20'").await,
+        api.count("SELECT SUM(cardinality(value_hashes)) FROM stripe_omitted_value_hashes WHERE date = '2026-02-20'").await,
         1_001 + 1_001 + 2_002
     );
     assert_eq!(
         api.count(
-            "SELECT COUNT(DISTINCT key_path) FROM stripe_daily_values WHERE date = '2026-02-20'"
+            "SELECT COUNT(DISTINCT key_path) FROM stripe_daily_rollups WHERE date = '2026-02-20'"
         )
         .await,
         2
@@ -372,12 +372,12 @@ async fn high_cardinality_keys_are_read_from_rows() {
     let answer = api.get(&query(&[("metadata.charge.id", "2010")])).await;
     assert_eq!(answer["totals"][0]["charges"], 1);
     // Days of before there were hashes are.
-    api.execute("DELETE FROM stripe_omitted_values").await;
+    api.execute("DELETE FROM stripe_omitted_value_hashes").await;
     let answer = api.get(&query(&[("metadata.charge.id", "2010")])).await;
     assert_eq!(answer["totals"][0]["charges"], 2);
     // And that fresh days of kept keys are not read from rows, though the path has a dot: a change that only the
     // rollups have is returned.
-    api.execute("UPDATE stripe_daily_values SET gross = gross + 1000000 WHERE date = '2026-02-20' AND value = '5'")
+    api.execute("UPDATE stripe_daily_rollups SET gross = gross + 1000000 WHERE date = '2026-02-20' AND value = '5'")
         .await;
     let answer = api.get(&query(&[("metadata.charge.shelf.no", "5")])).await;
     let of_rows = rows_say(

@@ -232,7 +232,7 @@ async fn no_program_begins_without_the_key_that_seals_what_is_stored() {
         }
     }
     assert_eq!(
-        count(database.admin(), "program_keys").await,
+        count(database.admin(), "program_encryption_keys").await,
         0,
         "none counts as running"
     );
@@ -257,7 +257,7 @@ async fn up_creates_no_key_over_sealed_credentials_or_with_a_running_program() {
     execute(database.admin(), "DELETE FROM connection_credentials").await;
     execute(
         database.admin(),
-        "INSERT INTO program_keys VALUES (gen_random_uuid(), 'api', '{k1/0011223344556677}', now())",
+        "INSERT INTO program_encryption_keys VALUES (gen_random_uuid(), 'api', '{k1/0011223344556677}', now())",
     )
     .await;
     let said = refused(&mut engine, "stripe-sync").await;
@@ -399,7 +399,7 @@ async fn an_api_that_stops_counts_as_running_until_its_last_call_is_answered() {
     let context = Context::system();
     let served = tokio::spawn(api::serve(listener, api.state.clone(), context.clone()));
     until("the API to announce its keys", async || {
-        (count(admin, "program_keys").await == 1).then_some(())
+        (count(admin, "program_encryption_keys").await == 1).then_some(())
     })
     .await;
     // The server says that it waits for the body, and so that the call has begun.
@@ -419,7 +419,7 @@ async fn an_api_that_stops_counts_as_running_until_its_last_call_is_answered() {
     })
     .await;
     let withdrawn = async {
-        while count(admin, "program_keys").await > 0 {
+        while count(admin, "program_encryption_keys").await > 0 {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
@@ -433,7 +433,7 @@ async fn an_api_that_stops_counts_as_running_until_its_last_call_is_answered() {
     call.read_to_string(&mut answer).await.unwrap();
     assert!(answer.contains("HTTP/1.1 422"), "{answer}");
     served.await.unwrap().unwrap();
-    assert_eq!(count(admin, "program_keys").await, 0);
+    assert_eq!(count(admin, "program_encryption_keys").await, 0);
 }
 
 /// Asks the API once to connect an account.
@@ -466,10 +466,14 @@ async fn an_api_that_stood_still_encrypts_nothing_before_its_keys_are_checked_ag
     .await;
     execute(
         admin,
-        "CREATE TRIGGER late BEFORE INSERT OR UPDATE ON program_keys FOR EACH ROW EXECUTE FUNCTION late()",
+        "CREATE TRIGGER late BEFORE INSERT OR UPDATE ON program_encryption_keys FOR EACH ROW EXECUTE FUNCTION late()",
     )
     .await;
-    execute(admin, "UPDATE program_keys SET seen_at = seen_at").await;
+    execute(
+        admin,
+        "UPDATE program_encryption_keys SET seen_at = seen_at",
+    )
+    .await;
     let (status, refused) = connect_once(&engine, sim.first().key()).await;
     assert_eq!(
         (status, &refused["code"]),
@@ -477,7 +481,7 @@ async fn an_api_that_stood_still_encrypts_nothing_before_its_keys_are_checked_ag
         "{refused}"
     );
     assert_eq!(count(admin, "connection_credentials").await, 0);
-    execute(admin, "DROP TRIGGER late ON program_keys").await;
+    execute(admin, "DROP TRIGGER late ON program_encryption_keys").await;
     engine.connect(sim.first().key()).await;
     assert_eq!(count(admin, "connection_credentials").await, 1);
     engine.terminate().await;
@@ -499,7 +503,7 @@ async fn programs_that_stood_still_while_the_key_was_changed_end_and_name_it() {
     execute(admin, "UPDATE connection_credentials SET key_id = 'k2'").await;
     execute(
         admin,
-        "UPDATE program_keys SET seen_at = now() - INTERVAL '1 minute'",
+        "UPDATE program_encryption_keys SET seen_at = now() - INTERVAL '1 minute'",
     )
     .await;
     for program in programs {

@@ -134,11 +134,11 @@ async fn claims_read_few(analysed: Analysed) {
     let database = filled(analysed).await;
     let pool = database.pool(Role::Consumer);
     let last = pending(&database, "incremental").await;
-    let (short, full) = (
+    let (interactive, backfill) = (
         Claim::OldestInLane(Lane::Interactive),
         Claim::OldestInLane(Lane::Backfill),
     );
-    for claim in [Claim::Job(&last), short, full] {
+    for claim in [Claim::Job(&last), interactive, backfill] {
         let what = format!("{claim:?} ({analysed:?})");
         let mut conn = pool.acquire().await.unwrap();
         // Often enough for a plan that is made once for all values.
@@ -200,10 +200,10 @@ async fn a_batch_of_the_dispatcher_reads_what_it_takes() {
         let database = filled(analysed).await;
         let mut conn = database.pool(Role::Scheduler).acquire().await.unwrap();
         let patience = TimeDelta::seconds(15);
-        for line in [Lane::Interactive, Lane::Backfill] {
+        for lane in [Lane::Interactive, Lane::Backfill] {
             let mut tx = sqlx::Connection::begin(&mut *conn).await.unwrap();
             let before = Read::of(&mut tx, JOBS).await;
-            let jobs = schedule::take_undispatched(&mut tx, line, now(), patience, BATCH)
+            let jobs = schedule::take_undispatched(&mut tx, lane, now(), patience, BATCH)
                 .await
                 .unwrap();
             assert_eq!(jobs.len() as i64, BATCH);
@@ -214,8 +214,14 @@ async fn a_batch_of_the_dispatcher_reads_what_it_takes() {
             tx.rollback().await.unwrap();
         }
         let claimable = schedule::count_claimable(&mut conn, now()).await.unwrap();
-        let full = i64::from(CONNECTIONS / 10);
-        let short = i64::from(CONNECTIONS) - full;
-        assert_eq!(claimable, schedule::Claimable { full, short });
+        let backfill = i64::from(CONNECTIONS / 10);
+        let interactive = i64::from(CONNECTIONS) - backfill;
+        assert_eq!(
+            claimable,
+            schedule::Claimable {
+                backfill,
+                interactive
+            }
+        );
     }
 }

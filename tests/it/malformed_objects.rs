@@ -359,8 +359,8 @@ async fn known(world: &World) -> Known {
             "checkout_sessions",
             of("SELECT DISTINCT purchase_id FROM stripe_purchases WHERE kind = 'checkout_session' ORDER BY 1").await,
         ),
-        ("products", of("SELECT object_id FROM stripe_catalog_objects WHERE object_type = 'product' ORDER BY 1").await),
-        ("prices", of("SELECT object_id FROM stripe_catalog_objects WHERE object_type = 'price' ORDER BY 1").await),
+        ("products", of("SELECT object_id FROM stripe_referenced_objects WHERE object_type = 'product' ORDER BY 1").await),
+        ("prices", of("SELECT object_id FROM stripe_referenced_objects WHERE object_type = 'price' ORDER BY 1").await),
         ("disputes", of("SELECT dispute_id FROM stripe_disputes ORDER BY 1").await),
     ]);
     let made_of: Vec<(String, Vec<String>)> = sqlx::query_as(
@@ -396,10 +396,10 @@ async fn figures(world: &World, connection: &str) -> BTreeMap<String, (i64, i64,
 async fn accounted_for(world: &World, connection: &str) -> BTreeSet<(String, String)> {
     let rows: Vec<(String, String)> = sqlx::query_as(
         "SELECT 'charges', charge_id FROM stripe_revenue_data WHERE connection_id = $1
-         UNION SELECT 'charges', charge_id FROM stripe_outside_charges WHERE connection_id = $1
-         UNION SELECT object_type || 's', object_id FROM stripe_catalog_objects WHERE connection_id = $1
+         UNION SELECT 'charges', charge_id FROM stripe_out_of_range_charges WHERE connection_id = $1
+         UNION SELECT object_type || 's', object_id FROM stripe_referenced_objects WHERE connection_id = $1
          UNION SELECT 'disputes', dispute_id FROM stripe_disputes WHERE connection_id = $1
-         UNION SELECT list, object_id FROM stripe_parked_objects WHERE connection_id = $1",
+         UNION SELECT resource, object_id FROM stripe_parked_objects WHERE connection_id = $1",
     )
     .bind(connection)
     .fetch_all(world.database.admin())

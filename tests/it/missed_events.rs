@@ -21,7 +21,7 @@ async fn synced(charges: u64) -> World {
 
 /// The next job is the first of its day.
 async fn a_day_later(world: &World) {
-    sqlx::query("UPDATE stripe_sync_state SET relisted_on = relisted_on - 1")
+    sqlx::query("UPDATE stripe_sync_state SET reconciled_on = reconciled_on - 1")
         .execute(world.database.admin())
         .await
         .unwrap();

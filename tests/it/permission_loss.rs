@@ -175,7 +175,7 @@ async fn changes_without_an_event_are_found_by_the_daily_listing_or_the_next_ful
         })
         .await;
     let listed_yesterday = async || {
-        sqlx::query("UPDATE stripe_sync_state SET relisted_on = relisted_on - 1")
+        sqlx::query("UPDATE stripe_sync_state SET reconciled_on = reconciled_on - 1")
             .execute(world.database.admin())
             .await
             .unwrap();

@@ -147,8 +147,8 @@ async fn every_call_reads_by_the_index_that_is_meant_for_it() {
     let page = api.get(&format!("{rows}&date_to=2026-03-20")).await;
     let cursor = page["next_cursor"].as_str().expect("a further page");
     let days = "stripe_daily_aggregates_pkey";
-    let values = "stripe_daily_values_pkey";
-    let newest = "stripe_revenue_data_newest";
+    let values = "stripe_daily_rollups_pkey";
+    let newest = "stripe_revenue_data_by_created_at";
     let of_rows = "stripe_revenue_data_";
     let json = "application/json";
     for (path, accept, index) in [
@@ -256,8 +256,8 @@ async fn every_call_reads_by_the_index_that_is_meant_for_it() {
         for table in [
             "stripe_revenue_data",
             "stripe_daily_aggregates",
-            "stripe_omitted_values",
-            "stripe_daily_values",
+            "stripe_omitted_value_hashes",
+            "stripe_daily_rollups",
             "stripe_metadata_keys",
             "sync_jobs",
         ] {
@@ -282,7 +282,7 @@ async fn every_call_reads_by_the_index_that_is_meant_for_it() {
     }
 }
 
-const SUMS: &str = "INSERT INTO stripe_daily_values SELECT 'acme', 'acme-stripe-acct_Alpha',
+const SUMS: &str = "INSERT INTO stripe_daily_rollups SELECT 'acme', 'acme-stripe-acct_Alpha',
          DATE '2026-01-01' + day, 'usd', 'charge.key_' || key, 'value', 1, 1, 1, 0
      FROM generate_series(1, 100) AS day, generate_series(1, 100) AS key";
 
@@ -299,7 +299,7 @@ async fn assert_other_keys_are_not_read(api: &ApiOnly, log: &Log) {
     ] {
         let log = plans(api, log, &format!("{report}{query}"), "application/json").await;
         assert!(
-            log.contains("on stripe_daily_values"),
+            log.contains("on stripe_daily_rollups"),
             "{query}: no sums were looked for: {log}"
         );
         assert!(
@@ -312,7 +312,7 @@ async fn assert_other_keys_are_not_read(api: &ApiOnly, log: &Log) {
 /// An API whose sums PostgreSQL learns of from nobody but the test.
 async fn explained_api_without_autovacuum() -> ApiOnly {
     let api = explained_api().await;
-    api.execute("ALTER TABLE stripe_daily_values SET (autovacuum_enabled = off)")
+    api.execute("ALTER TABLE stripe_daily_rollups SET (autovacuum_enabled = off)")
         .await;
     api
 }
@@ -321,7 +321,7 @@ async fn explained_api_without_autovacuum() -> ApiOnly {
 async fn store_rollups_without_statistics(api: &ApiOnly) {
     let mut sums = api.database.admin().begin().await.unwrap();
     sqlx::query(SUMS).execute(&mut *sums).await.unwrap();
-    api.execute("ANALYZE stripe_daily_values").await;
+    api.execute("ANALYZE stripe_daily_rollups").await;
     sums.commit().await.unwrap();
 }
 
@@ -371,7 +371,7 @@ async fn a_changed_rule_deletes_stale_rollups_by_ctid() {
         assert_eq!((refreshed.days, refreshed.charges), (1, 0));
     }
     tx.commit().await.unwrap();
-    let left = "SELECT COUNT(*) FROM stripe_daily_values";
+    let left = "SELECT COUNT(*) FROM stripe_daily_rollups";
     let left: i64 = sqlx::query_scalar(left)
         .fetch_one(api.database.admin())
         .await
@@ -380,12 +380,12 @@ async fn a_changed_rule_deletes_stale_rollups_by_ctid() {
     let log = log.take();
     let deletes = log
         .split("Query Text:")
-        .filter(|plan| plan.contains("Delete on stripe_daily_values"));
+        .filter(|plan| plan.contains("Delete on stripe_daily_rollups"));
     let deletes: Vec<&str> = deletes.collect();
     assert_eq!(deletes.len(), 10, "{log}");
     for plan in deletes {
         assert!(
-            plan.contains("Tid Scan on stripe_daily_values") && !plan.contains("Index"),
+            plan.contains("Tid Scan on stripe_daily_rollups") && !plan.contains("Index"),
             "more than their ctids are read: {plan}"
         );
     }

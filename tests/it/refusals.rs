@@ -61,7 +61,7 @@ async fn an_object_that_postgresql_refuses_is_parked_and_the_rest_of_its_batch_i
         "ALTER TABLE stripe_revenue_data ADD CONSTRAINT odd CHECK (description IS DISTINCT FROM 'odd');
          CREATE UNIQUE INDEX wide ON stripe_revenue_data (description, charge_id)
              WHERE description LIKE 'wide%';
-         ALTER TABLE stripe_catalog_objects ADD CONSTRAINT number
+         ALTER TABLE stripe_referenced_objects ADD CONSTRAINT number
              CHECK (NOT metadata ? 'number' OR (metadata ->> 'number')::SMALLINT > 0);
          ALTER TABLE stripe_disputes ADD CONSTRAINT odd CHECK (status <> 'odd')",
     )
@@ -120,7 +120,7 @@ async fn an_object_that_postgresql_refuses_is_parked_and_the_rest_of_its_batch_i
     execute(
         &world,
         "ALTER TABLE stripe_revenue_data DROP CONSTRAINT odd; DROP INDEX wide;
-         ALTER TABLE stripe_catalog_objects DROP CONSTRAINT number;
+         ALTER TABLE stripe_referenced_objects DROP CONSTRAINT number;
          ALTER TABLE stripe_disputes DROP CONSTRAINT odd",
     )
     .await;

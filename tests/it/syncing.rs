@@ -413,10 +413,10 @@ async fn a_deleted_connection_leaves_nothing_behind_but_its_job() {
         "stripe_revenue_data",
         "stripe_daily_aggregates",
         "stripe_aggregate_versions",
-        "stripe_daily_values",
-        "stripe_omitted_values",
+        "stripe_daily_rollups",
+        "stripe_omitted_value_hashes",
         "stripe_stale_days",
-        "stripe_catalog_objects",
+        "stripe_referenced_objects",
         "stripe_metadata_keys",
         "stripe_sync_state",
     ] {

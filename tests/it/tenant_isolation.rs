@@ -27,12 +27,12 @@ async fn acme() -> (ApiOnly, Value) {
              'succeeded', TRUE, FALSE, 100, 100, 100, 0, 1, FALSE, '{}', '{}', '{}', '{}');
          INSERT INTO stripe_daily_aggregates VALUES
              ('acme', 'acme-stripe-acct_Alpha', '2026-11-20', 'usd', 1, 1, 1, 100, 0, '{}', '{}');
-         INSERT INTO stripe_daily_values VALUES
+         INSERT INTO stripe_daily_rollups VALUES
              ('acme', 'acme-stripe-acct_Alpha', '2026-11-20', 'usd', 'charge.tier', 'gold', 1, 1, 100, 0);
-         INSERT INTO stripe_omitted_values VALUES
+         INSERT INTO stripe_omitted_value_hashes VALUES
              ('acme', 'acme-stripe-acct_Alpha', '2026-11-20', 'usd', 'charge.order', '{1}');
          INSERT INTO stripe_stale_days VALUES ('acme', 'acme-stripe-acct_Alpha', '2026-11-20');
-         INSERT INTO stripe_catalog_objects VALUES
+         INSERT INTO stripe_referenced_objects VALUES
              ('acme', 'acme-stripe-acct_Alpha', 'customer', 'cus_1', '{}', FALSE);
          INSERT INTO stripe_metadata_keys VALUES
              ('acme', 'acme-stripe-acct_Alpha', 'charge', 'tier', 'string', 1, '[]', now(), now());
@@ -41,7 +41,7 @@ async fn acme() -> (ApiOnly, Value) {
          INSERT INTO stripe_disputes VALUES ('acme', 'acme-stripe-acct_Alpha', 'ch_1', 'dp_1', now(), 'won');
          INSERT INTO stripe_parked_objects VALUES
              ('acme', 'acme-stripe-acct_Alpha', 'charges', 'ch_2', '{}', 'unreadable', 'odd', now());
-         INSERT INTO stripe_outside_charges VALUES ('acme', 'acme-stripe-acct_Alpha', 'ch_3', now());
+         INSERT INTO stripe_out_of_range_charges VALUES ('acme', 'acme-stripe-acct_Alpha', 'ch_3', now());
          INSERT INTO connector_filter_rules VALUES
              ('acme', 'acme-stripe-acct_Alpha', '019ab000-0000-7000-8000-000000000001', 'rule', 'exclude', 'AND',
               '[{\"type\": \"field\", \"field\": \"country\", \"operator\": \"exists\"}]', TRUE, now(), now())",
@@ -56,7 +56,7 @@ async fn tables(admin: &PgPool) -> Vec<String> {
     sqlx::query_scalar(
         "SELECT relname::TEXT FROM pg_class
          WHERE relnamespace = 'public'::REGNAMESPACE AND relkind IN ('r', 'p')
-             AND relname NOT IN ('_sqlx_migrations', 'program_keys')
+             AND relname NOT IN ('_sqlx_migrations', 'program_encryption_keys')
          ORDER BY relname",
     )
     .fetch_all(admin)
@@ -228,7 +228,7 @@ async fn a_token_is_seen_by_its_hash_only() {
     tx.rollback().await.unwrap();
 
     let mut conn = api.database.pool(Role::Api).acquire().await.unwrap();
-    let found: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM token_of_hash($1)")
+    let found: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM token_by_hash($1)")
         .bind(&hash[..])
         .fetch_one(&mut *conn)
         .await

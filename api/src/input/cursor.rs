@@ -14,13 +14,13 @@ use crate::problem::ApiError;
 /// Longest cursor that is looked at.
 const MAX_CHARS: usize = 4096;
 
-/// Writes a place of the list `list`.
-fn encode(list: &str, place: &impl Serialize) -> Result<String, ApiError> {
-    let json = serde_json::to_vec(&(list, place)).map_err(ApiError::internal)?;
+/// Encodes a position in the list `list`.
+fn encode(list: &str, position: &impl Serialize) -> Result<String, ApiError> {
+    let json = serde_json::to_vec(&(list, position)).map_err(ApiError::internal)?;
     Ok(URL_SAFE_NO_PAD.encode(json))
 }
 
-/// Reads a place of the list `list`.
+/// Decodes a position in the list `list`.
 pub(super) fn decode<T: DeserializeOwned>(list: &str, cursor: &str) -> Result<T, ApiError> {
     if cursor.len() > MAX_CHARS {
         return Err(ApiError::CursorInvalid);
@@ -36,12 +36,12 @@ pub(super) fn decode<T: DeserializeOwned>(list: &str, cursor: &str) -> Result<T,
     if json.windows(7).any(is_year_beyond_calendar) {
         return Err(ApiError::CursorInvalid);
     }
-    let (name, place): (String, Value) =
+    let (name, position): (String, Value) =
         serde_json::from_slice(&json).map_err(|_| ApiError::CursorInvalid)?;
     if name != list {
         return Err(ApiError::CursorOfAnotherList);
     }
-    serde_json::from_value(place).map_err(|_| ApiError::CursorInvalid)
+    serde_json::from_value(position).map_err(|_| ApiError::CursorInvalid)
 }
 
 /// Whether this begins a text such as `-200000-01-01T00:00:00Z`.
@@ -56,7 +56,7 @@ pub(crate) fn next_cursor<T, P: Serialize>(
     list: &str,
     items: &mut Vec<T>,
     limit: i64,
-    place: impl FnOnce(&T) -> P,
+    position: impl FnOnce(&T) -> P,
 ) -> Result<Option<String>, ApiError> {
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     if items.len() <= limit {
@@ -65,7 +65,7 @@ pub(crate) fn next_cursor<T, P: Serialize>(
     items.truncate(limit);
     items
         .last()
-        .map(|last| encode(list, &place(last)))
+        .map(|last| encode(list, &position(last)))
         .transpose()
 }
 

@@ -1,7 +1,7 @@
 //! What callers send: bodies, query parameters, path parameters and cursors.
 //!
 //! Read by hand rather than by derive, so that everything that is wrong is reported at once, each with its
-//! place, and unknown names are refused. A reader collects problems; `finish` turns them into one
+//! pointer, and unknown names are refused. A reader collects problems; `finish` turns them into one
 //! answer, and a handler that forgot it would be left with a reader that is never consumed.
 
 mod body;

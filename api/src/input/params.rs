@@ -115,7 +115,7 @@ impl Params {
         default
     }
 
-    /// Takes `cursor`, a place of the list `list`.
+    /// Takes `cursor`, a position in the list `list`.
     ///
     /// # Errors
     /// [`ApiError::CursorInvalid`] when it is none.

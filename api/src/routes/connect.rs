@@ -237,7 +237,7 @@ pub(super) async fn store_key(
 ) -> Result<(), ApiError> {
     let organization = &connection.organization_id;
     let connection_id = &connection.connection_id;
-    let place = CredentialBinding {
+    let binding = CredentialBinding {
         organization,
         connection_id,
     };
@@ -248,7 +248,7 @@ pub(super) async fn store_key(
     }
     let sealed = state
         .keyring
-        .seal(api_key.expose_secret(), place)
+        .seal(api_key.expose_secret(), binding)
         .map_err(ApiError::internal)?;
     credential::queries::store(conn, organization, connection_id, &sealed, now).await?;
     Ok(())

@@ -119,7 +119,7 @@ fn open_key(
     connection: &Connection,
     sealed: Option<Vec<u8>>,
 ) -> Result<SecretString, TestProblem> {
-    let place = CredentialBinding {
+    let binding = CredentialBinding {
         organization: &connection.organization_id,
         connection_id: &connection.connection_id,
     };
@@ -130,7 +130,7 @@ fn open_key(
             detail: format!("No key is stored any more; give one with {replace}."),
         });
     };
-    state.keyring.open(&sealed, place).map_err(|cause| {
+    state.keyring.open(&sealed, binding).map_err(|cause| {
         error!(connection.id = connection.connection_id, error = %cause, "a stored key cannot be opened");
         TestProblem {
             code: credential::CREDENTIAL_UNREADABLE,

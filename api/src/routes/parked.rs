@@ -48,7 +48,7 @@ pub(crate) struct ParkedBody {
 impl From<Found> for ParkedBody {
     fn from(Found { object, parked_at }: Found) -> Self {
         Self {
-            resource: object.list,
+            resource: object.resource,
             object_id: object.object_id,
             code: object.code,
             detail: object.detail,
@@ -113,7 +113,10 @@ pub(crate) async fn list(
     .await?;
     tx.commit().await?;
     let next_cursor = next_cursor("parked", &mut found, limit, |found| {
-        (found.object.list.clone(), found.object.object_id.clone())
+        (
+            found.object.resource.clone(),
+            found.object.object_id.clone(),
+        )
     })?;
     Ok(Json(ParkedList {
         data: found.into_iter().map(ParkedBody::from).collect(),

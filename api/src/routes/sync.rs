@@ -240,7 +240,7 @@ pub(crate) async fn status(
             .map(|(from, to)| SpanBody { from, to }),
         state: StateBody {
             last_charge_id: stored.last_charge_id,
-            next_sync_from: stored.next_sync_from,
+            next_sync_from: stored.next_list_from,
             charges_synced: stored.charges_synced,
             total_revenue_synced: stored.total_revenue_synced,
         },

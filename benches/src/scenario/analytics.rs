@@ -110,8 +110,8 @@ async fn prepare(stage: &Stage, id: &str, rows: u64, run: &mut Run) -> anyhow::R
     for table in [
         "stripe_revenue_data",
         "stripe_daily_aggregates",
-        "stripe_daily_values",
-        "stripe_omitted_values",
+        "stripe_daily_rollups",
+        "stripe_omitted_value_hashes",
     ] {
         let statement = format!("DELETE FROM {table}");
         sqlx::query(AssertSqlSafe(statement)).execute(pool).await?;

@@ -115,11 +115,11 @@ async fn seal_keys(
     let mut sealed = Vec::with_capacity(copies.len());
     for (organization, connection_id, account) in copies {
         let organization = OrganizationId::new(organization.as_str())?;
-        let place = CredentialBinding {
+        let binding = CredentialBinding {
             organization: &organization,
             connection_id,
         };
-        sealed.push(keyring.seal(account.key(), place)?.envelope);
+        sealed.push(keyring.seal(account.key(), binding)?.envelope);
     }
     sqlx::query(
         "INSERT INTO connection_credentials (organization_id, connection_id, key_id, sealed, updated_at)

@@ -167,7 +167,7 @@ impl FigureSource {
         selection: &Selection,
         key: &KeyPath,
     ) {
-        selection.push_scope(query, "stripe_daily_values");
+        selection.push_scope(query, "stripe_daily_rollups");
         query
             .push(" AND r.key_path = ")
             .push_bind(key.whole.clone());

@@ -115,9 +115,9 @@ pub(super) async fn days_without_rollup(
            SELECT date FROM stripe_daily_aggregates AS day
            WHERE organization_id = $1 AND connection_id = $2
              AND ($3::DATE IS NULL OR date >= $3) AND ($4::DATE IS NULL OR date <= $4)
-             AND ($7::TEXT[] && omitted_keys
-                  OR $5::TEXT = ANY(omitted_keys) AND ($6::TEXT IS NULL OR COALESCE(
-                     (SELECT metadata_value_hash($6) = ANY(value_hashes) FROM stripe_omitted_values AS omitted
+             AND ($7::TEXT[] && high_cardinality_keys
+                  OR $5::TEXT = ANY(high_cardinality_keys) AND ($6::TEXT IS NULL OR COALESCE(
+                     (SELECT metadata_value_hash($6) = ANY(value_hashes) FROM stripe_omitted_value_hashes AS omitted
                       WHERE omitted.organization_id = $1 AND omitted.connection_id = $2
                         AND omitted.date = day.date AND omitted.currency = day.currency
                         AND omitted.key_path = $5),
@@ -126,7 +126,7 @@ pub(super) async fn days_without_rollup(
            -- Key by key: where PostgreSQL knows nothing of the table yet, it takes an array for a condition on what it
            -- found, and reads the sums of all keys.
            SELECT shorter.date FROM UNNEST($7::TEXT[]) AS key (path) CROSS JOIN LATERAL (
-               SELECT date FROM stripe_daily_values
+               SELECT date FROM stripe_daily_rollups
                WHERE organization_id = $1 AND connection_id = $2 AND key_path = key.path
                  AND ($3::DATE IS NULL OR date >= $3) AND ($4::DATE IS NULL OR date <= $4)
                OFFSET 0) AS shorter
@@ -291,14 +291,14 @@ pub(super) async fn store_rollups(
                -- Day by day, each by the key: what PostgreSQL believes of the table may be long out of date.
                SELECT stored.* FROM UNNEST($3::DATE[]) AS day (date) CROSS JOIN LATERAL (
                    SELECT ctid, date, currency, key_path, value, charges, units, gross, refunded
-                   FROM stripe_daily_values
+                   FROM stripe_daily_rollups
                    WHERE organization_id = $1 AND connection_id = $2 AND date = day.date
                      -- The condition of the index by day, which is kept from others by it.
                      AND octet_length(currency) > 0
                    OFFSET 0) AS stored
            ), written AS (
                -- What is as it was is not even locked, which would write it.
-               INSERT INTO stripe_daily_values (organization_id, connection_id, date, currency, key_path, value,
+               INSERT INTO stripe_daily_rollups (organization_id, connection_id, date, currency, key_path, value,
                    charges, units, gross, refunded)
                SELECT $1, $2, changed.* FROM (
                    SELECT date, currency, key_path COLLATE "C", value COLLATE "C", charges, units, gross, refunded
@@ -317,11 +317,11 @@ pub(super) async fn store_rollups(
                       WHERE kept OR octet_length(key_path) > $7)
                GROUP BY date, currency, key_path
            ), unhashed AS (
-               DELETE FROM stripe_omitted_values
+               DELETE FROM stripe_omitted_value_hashes
                WHERE organization_id = $1 AND connection_id = $2 AND date = ANY($3)
                  AND (date, currency, key_path) NOT IN (SELECT date, currency, key_path FROM hashes)
            ), hashed AS (
-               INSERT INTO stripe_omitted_values AS stored (organization_id, connection_id, date, currency, key_path,
+               INSERT INTO stripe_omitted_value_hashes AS stored (organization_id, connection_id, date, currency, key_path,
                    value_hashes)
                SELECT $1, $2, hashes.* FROM hashes
                ON CONFLICT (organization_id, connection_id, date, currency, key_path) DO UPDATE
@@ -348,12 +348,12 @@ pub(super) async fn store_rollups(
                      WHERE rank <= $4 GROUP BY date, currency, key_path) AS lists
                GROUP BY date, currency
            ), omitted AS MATERIALIZED (
-               SELECT date, currency, array_agg(key_path ORDER BY key_path) AS omitted_keys
+               SELECT date, currency, array_agg(key_path ORDER BY key_path) AS high_cardinality_keys
                FROM metadata_keys WHERE NOT kept GROUP BY date, currency
            ), fresh AS MATERIALIZED (
                SELECT date, currency, charges_stored, charges, units, gross, refunded,
                       COALESCE(by_product, '{}') AS by_product, COALESCE(by_key, '{}') AS by_key,
-                      COALESCE(omitted_keys, '{}') AS omitted_keys
+                      COALESCE(high_cardinality_keys, '{}') AS high_cardinality_keys
                FROM parts LEFT JOIN products USING (date, currency) LEFT JOIN tops USING (date, currency)
                    LEFT JOIN omitted USING (date, currency)
                WHERE part = 15
@@ -363,24 +363,24 @@ pub(super) async fn store_rollups(
                  AND (date, currency) NOT IN (SELECT date, currency FROM fresh)
            ), aggregated AS (
                INSERT INTO stripe_daily_aggregates AS stored (organization_id, connection_id, date, currency,
-                   charges_stored, charges, units, gross, refunded, revenue_by_product, top_metadata_values, omitted_keys)
+                   charges_stored, charges, units, gross, refunded, revenue_by_product, top_metadata_values, high_cardinality_keys)
                SELECT $1, $2, date, currency, charges_stored, charges, units, gross, refunded, by_product::JSON,
-                      by_key::JSON, omitted_keys
+                      by_key::JSON, high_cardinality_keys
                FROM fresh
                ON CONFLICT (organization_id, connection_id, date, currency) DO UPDATE
                SET charges_stored = EXCLUDED.charges_stored, charges = EXCLUDED.charges, units = EXCLUDED.units,
                    gross = EXCLUDED.gross, refunded = EXCLUDED.refunded, revenue_by_product = EXCLUDED.revenue_by_product,
-                   top_metadata_values = EXCLUDED.top_metadata_values, omitted_keys = EXCLUDED.omitted_keys
+                   top_metadata_values = EXCLUDED.top_metadata_values, high_cardinality_keys = EXCLUDED.high_cardinality_keys
                WHERE (stored.charges_stored, stored.charges, stored.units, stored.gross, stored.refunded,
-                      stored.revenue_by_product::TEXT, stored.top_metadata_values::TEXT, stored.omitted_keys)
+                      stored.revenue_by_product::TEXT, stored.top_metadata_values::TEXT, stored.high_cardinality_keys)
                    IS DISTINCT FROM
                      (EXCLUDED.charges_stored, EXCLUDED.charges, EXCLUDED.units, EXCLUDED.gross, EXCLUDED.refunded,
-                      EXCLUDED.revenue_by_product::TEXT, EXCLUDED.top_metadata_values::TEXT, EXCLUDED.omitted_keys)
+                      EXCLUDED.revenue_by_product::TEXT, EXCLUDED.top_metadata_values::TEXT, EXCLUDED.high_cardinality_keys)
            )
            SELECT COALESCE(SUM(charges_stored), 0)::BIGINT AS "charges!",
                   ARRAY(SELECT ctid::TEXT FROM stored
                         WHERE (date, currency, key_path, value) NOT IN
-                              (SELECT date, currency, key_path, value FROM kept)) AS "gone!"
+                              (SELECT date, currency, key_path, value FROM kept)) AS "deleted_ctids!"
            FROM fresh"#,
         organization.as_str(),
         connection_id,
@@ -393,14 +393,21 @@ pub(super) async fn store_rollups(
     )
     .fetch_one(&mut *conn)
     .await?;
-    if !stored.gone.is_empty() {
-        delete_rollups_by_ctid(conn, organization, connection_id, days, &stored.gone).await?;
+    if !stored.deleted_ctids.is_empty() {
+        delete_rollups_by_ctid(
+            conn,
+            organization,
+            connection_id,
+            days,
+            &stored.deleted_ctids,
+        )
+        .await?;
     }
     Ok(stored.charges)
 }
 
-/// Removes sums of these days by ctid. They are named by their days as well: only those are held by this
-/// transaction, and a place elsewhere may be another row's by now.
+/// Deletes rollups of these days by ctid. The days are compared as well: only theirs are locked by this transaction,
+/// and a ctid may belong to another row by now.
 async fn delete_rollups_by_ctid(
     conn: &mut PgConnection,
     organization: &OrganizationId,
@@ -409,7 +416,7 @@ async fn delete_rollups_by_ctid(
     ctids: &[String],
 ) -> Result<(), Error> {
     sqlx::query!(
-        "SELECT FROM remove_daily_values($1, $2, $3, $4::TEXT[]::TID[])",
+        "SELECT FROM delete_daily_rollups_by_ctid($1, $2, $3, $4::TEXT[]::TID[])",
         organization.as_str(),
         connection_id,
         days,

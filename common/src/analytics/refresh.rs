@@ -6,7 +6,7 @@
 //! changes nothing. What comes out the same is not written.
 //!
 //! A key is left out of the sums by value on days on which they would not be sums: see `MAX_VALUES`,
-//! `MAX_UNREPEATED_VALUES` and `MAX_VALUE_BYTES` in `queries`. `omitted_keys` says so, `stripe_omitted_values` has a hash of each of
+//! `MAX_UNREPEATED_VALUES` and `MAX_VALUE_BYTES` in `queries`. `high_cardinality_keys` says so, `stripe_omitted_value_hashes` has a hash of each of
 //! its values, and days that may have the value that is asked for are read from rows.
 
 use chrono::NaiveDate;

@@ -54,7 +54,7 @@ pub struct Group {
     pub net: i64,
 }
 
-/// The place of a group in its list.
+/// The position of a group in its list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GroupCursor {
     pub key: Option<String>,

@@ -121,7 +121,7 @@ impl<'r> FromRow<'r, sqlx::postgres::PgRow> for ChargeRow {
     }
 }
 
-/// The place of a row in the list, newest first.
+/// The position of a row in the list, newest first.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RowCursor {
     pub created_at: DateTime<Utc>,

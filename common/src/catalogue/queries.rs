@@ -33,8 +33,8 @@ struct StoredKey {
 
 impl StoredKey {
     fn parse(self) -> Result<(ObjectType, String, Entry), Error> {
-        let unknown = |place, text: String| Error::Inconsistent {
-            place,
+        let unknown = |column, text: String| Error::Inconsistent {
+            column,
             cause: text.into(),
         };
         let object_type = ObjectType::parse(&self.object_type)
@@ -45,7 +45,7 @@ impl StoredKey {
             .ok_or_else(|| unknown("stripe_metadata_keys.value_type", self.value_type))?;
         let samples =
             serde_json::from_value(self.sample_values).map_err(|error| Error::Inconsistent {
-                place: "stripe_metadata_keys.sample_values",
+                column: "stripe_metadata_keys.sample_values",
                 cause: error.into(),
             })?;
         let entry = Entry {
@@ -122,8 +122,8 @@ pub async fn rebuild(
         match columns_of(*object_type) {
             None => add_charges(conn, organization, connection, &mut wanted).await?,
             Some(columns) => {
-                let place = (organization, connection);
-                add_objects(conn, place, *object_type, columns, &mut wanted).await?;
+                let owner = (organization, connection);
+                add_objects(conn, owner, *object_type, columns, &mut wanted).await?;
             }
         }
     }

@@ -73,7 +73,7 @@ fn passes_luhn(digits: &[u32]) -> bool {
         .iter()
         .rev()
         .enumerate()
-        .map(|(place, digit)| match (place % 2, digit * 2) {
+        .map(|(index, digit)| match (index % 2, digit * 2) {
             (0, _) => *digit,
             (_, doubled) if doubled > 9 => doubled - 9,
             (_, doubled) => doubled,

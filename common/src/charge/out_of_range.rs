@@ -16,7 +16,7 @@ pub async fn record(
 ) -> Result<(), Error> {
     let (ids, created): (Vec<String>, Vec<DateTime<Utc>>) = charges.iter().cloned().unzip();
     sqlx::query!(
-        "INSERT INTO stripe_outside_charges (organization_id, connection_id, charge_id, created_at)
+        "INSERT INTO stripe_out_of_range_charges (organization_id, connection_id, charge_id, created_at)
          SELECT $1, $2, charge.* FROM UNNEST($3::TEXT[], $4::TIMESTAMPTZ[]) AS charge
          ON CONFLICT (organization_id, connection_id, charge_id) DO NOTHING",
         organization.as_str(),
@@ -38,7 +38,7 @@ pub async fn find(
     from: DateTime<Utc>,
 ) -> Result<Vec<(String, DateTime<Utc>)>, Error> {
     let known = sqlx::query!(
-        "SELECT charge_id, created_at FROM stripe_outside_charges
+        "SELECT charge_id, created_at FROM stripe_out_of_range_charges
          WHERE organization_id = $1 AND connection_id = $2 AND charge_id = ANY($3) AND created_at < $4",
         organization.as_str(),
         connection_id,

@@ -51,7 +51,7 @@ pub async fn any_stored(
         r#"SELECT EXISTS (SELECT FROM stripe_revenue_data WHERE organization_id = $1 AND connection_id = $2)
              OR EXISTS (SELECT FROM stripe_purchases WHERE organization_id = $1 AND connection_id = $2)
              OR EXISTS (SELECT FROM stripe_disputes WHERE organization_id = $1 AND connection_id = $2)
-             OR EXISTS (SELECT FROM stripe_catalog_objects WHERE organization_id = $1 AND connection_id = $2)
+             OR EXISTS (SELECT FROM stripe_referenced_objects WHERE organization_id = $1 AND connection_id = $2)
              AS "any!""#,
         organization.as_str(),
         connection_id
@@ -181,8 +181,8 @@ pub async fn count_between(
 }
 
 /// Has PostgreSQL look at how the rows are distributed, so that it does not plan for the few that there were.
-pub async fn refresh_statistics(conn: &mut PgConnection) -> Result<(), Error> {
-    sqlx::query!("SELECT refresh_statistics()")
+pub async fn analyze_revenue_data(conn: &mut PgConnection) -> Result<(), Error> {
+    sqlx::query!("SELECT analyze_revenue_data()")
         .execute(conn)
         .await?;
     Ok(())

@@ -28,14 +28,14 @@ pub struct UpsertResult {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ChangedRow {
-    /// Its place among the rows that were given.
+    /// Its index in the rows that were given.
     pub at: usize,
     /// It was not stored before.
     pub inserted: bool,
     /// It was, with other metadata of the charge.
     pub metadata_changed: bool,
     /// It was, and referred to a product, price or customer to which it refers no more.
-    pub reference_lost: bool,
+    pub reference_removed: bool,
 }
 
 /// The rows' columns side by side, as the statement takes them.
@@ -209,7 +209,7 @@ pub async fn upsert(
             COALESCE(before.product_id <> COALESCE(written.product_id, ''), FALSE)
                 OR COALESCE(before.price_id <> COALESCE(written.price_id, ''), FALSE)
                 OR COALESCE(before.customer_id <> COALESCE(written.customer_id, ''), FALSE)
-                AS "reference_lost!"
+                AS "reference_removed!"
         -- Rows as they were before the statement, too; looked up for those alone that were updated.
         FROM written LEFT JOIN LATERAL (
             SELECT * FROM stripe_revenue_data AS stored
@@ -267,7 +267,7 @@ pub async fn upsert(
             at,
             inserted: row.inserted,
             metadata_changed: row.metadata_changed,
-            reference_lost: row.reference_lost,
+            reference_removed: row.reference_removed,
         });
     }
     if !lines.is_empty() {

@@ -75,7 +75,7 @@ pub struct Warning {
 
 /// Jobs of one kind that failed, with none that succeeded since.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Failing {
+pub struct FailureStreak {
     /// When the first of them failed.
     pub since: DateTime<Utc>,
     pub count: i64,
@@ -97,7 +97,7 @@ impl Warning {
     pub const JOBS_FAILING: &'static str = "jobs_failing";
 
     /// Jobs that failed; `work` is what they do: `sync`, `refilter` or `redate`.
-    pub fn jobs_failing(work: &str, failing: &Failing) -> Self {
+    pub fn jobs_failing(work: &str, failing: &FailureStreak) -> Self {
         let consequence = match work {
             "refilter" => "Rows stored before do not follow the latest rules.",
             "redate" => "Rows stored before are not dated in the latest time zone.",

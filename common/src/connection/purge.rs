@@ -68,15 +68,15 @@ const DERIVED_TABLES: [&str; 11] = [
     "stripe_daily_aggregates",
     // After these, since removing them is a writing of them.
     "stripe_aggregate_versions",
-    "stripe_daily_values",
-    "stripe_omitted_values",
+    "stripe_daily_rollups",
+    "stripe_omitted_value_hashes",
     "stripe_stale_days",
-    "stripe_catalog_objects",
+    "stripe_referenced_objects",
     "stripe_metadata_keys",
     "stripe_purchases",
     "stripe_disputes",
     "stripe_parked_objects",
-    "stripe_outside_charges",
+    "stripe_out_of_range_charges",
 ];
 
 /// Removes all that was derived from a connection's rows or kept with them.

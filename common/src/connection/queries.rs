@@ -7,7 +7,7 @@ use chrono_tz::Tz;
 use sqlx::PgConnection;
 use sqlx::types::Json;
 
-use super::{Connection, ConnectionProblem, Failing, Permission, Warning};
+use super::{Connection, ConnectionProblem, FailureStreak, Permission, Warning};
 use crate::db::{self, Error};
 use crate::tenant::OrganizationId;
 
@@ -34,7 +34,7 @@ struct ConnectionRow {
 /// Reads the `timezone` column.
 pub(crate) fn stored_timezone(name: &str) -> Result<Tz, Error> {
     name.parse().map_err(|cause| Error::Inconsistent {
-        place: "platform_connections.timezone",
+        column: "platform_connections.timezone",
         cause: Box::new(cause),
     })
 }
@@ -226,10 +226,10 @@ pub async fn add_derived_warnings(
         .map(|connection| connection.connection_id.clone())
         .collect();
     let found = sqlx::query!(
-        r#"SELECT connection_id AS "connection_id!", list, COUNT(*) AS "count!", MIN(parked_at) AS since,
-                  NULL::JSONB AS "failing: Json<BTreeMap<String, Failing>>"
+        r#"SELECT connection_id AS "connection_id!", resource, COUNT(*) AS "count!", MIN(parked_at) AS since,
+                  NULL::JSONB AS "failing: Json<BTreeMap<String, FailureStreak>>"
            FROM stripe_parked_objects
-           WHERE organization_id = $1 AND connection_id = ANY($2) GROUP BY connection_id, list
+           WHERE organization_id = $1 AND connection_id = ANY($2) GROUP BY connection_id, resource
            UNION ALL
            SELECT connection_id, NULL, rows_repaired, NULL, failing_jobs FROM stripe_sync_state
            WHERE organization_id = $1 AND connection_id = ANY($2)
@@ -245,8 +245,8 @@ pub async fn add_derived_warnings(
             .iter()
             .filter(|row| row.connection_id == connection.connection_id);
         for row in own {
-            if let Some(list) = &row.list {
-                let parked = Warning::parked(list, row.count, row.since);
+            if let Some(resource) = &row.resource {
+                let parked = Warning::parked(resource, row.count, row.since);
                 connection.warnings.push(parked);
                 continue;
             }

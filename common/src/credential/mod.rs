@@ -1,8 +1,8 @@
 //! The customer's Stripe key at rest: AES-256-GCM, a fresh random nonce each time, the id of the
-//! encrypting key in the envelope, and the place of the row as associated data, so that a ciphertext
+//! encrypting key in the envelope, and the identity of the row as associated data, so that a ciphertext
 //! moved to another row, connection or tenant does not open.
 //!
-//! Fails when a key is unknown, or when the envelope or its place was altered; there is no partial
+//! Fails when a key is unknown, or when the envelope or its binding was altered; there is no partial
 //! result. Deliberately absent: `Display`, `Serialize` and `Clone` for anything that holds a secret.
 
 pub mod queries;
@@ -33,7 +33,7 @@ pub enum Error {
     /// A part is not `id:base64`.
     #[error("key number {position} is not written `id:base64(32 bytes)`")]
     Malformed {
-        /// Its place in the list, from 1. The text itself may be secret.
+        /// Its position in the list, from 1. The text itself may be secret.
         position: usize,
     },
     #[error("the key id `{id}` is given twice")]
@@ -44,8 +44,8 @@ pub enum Error {
     /// The stored bytes are no envelope.
     #[error("the stored credential is not an envelope of a known version")]
     Envelope,
-    /// The bytes, or their place, were altered.
-    #[error("the stored credential does not open at this place")]
+    /// The bytes, or their binding, were altered.
+    #[error("the stored credential was altered, or belongs to another connection")]
     Tampered,
     /// What was sealed is no text.
     #[error("the credential is not UTF-8")]
@@ -170,7 +170,7 @@ impl Keyring {
             .collect()
     }
 
-    /// Seals a secret for one place.
+    /// Seals a secret for one binding.
     pub fn seal(&self, secret: &str, binding: CredentialBinding<'_>) -> Result<Sealed, Error> {
         let key = &self.0[0];
         let nonce = clock::random_bytes::<NONCE_BYTES>();
@@ -194,7 +194,7 @@ impl Keyring {
         })
     }
 
-    /// Opens what was sealed for this place.
+    /// Opens what was sealed for this binding.
     pub fn open(
         &self,
         envelope: &[u8],

@@ -185,8 +185,8 @@ pub async fn announce_keys(
     keys: &[String],
 ) -> Result<(), Error> {
     sqlx::query!(
-        "WITH forgotten AS (DELETE FROM program_keys WHERE seen_at < now() - INTERVAL '1 day')
-         INSERT INTO program_keys (instance_id, program, keys, seen_at) VALUES ($1, $2, $3, now())
+        "WITH forgotten AS (DELETE FROM program_encryption_keys WHERE seen_at < now() - INTERVAL '1 day')
+         INSERT INTO program_encryption_keys (instance_id, program, keys, seen_at) VALUES ($1, $2, $3, now())
          ON CONFLICT (instance_id) DO UPDATE SET seen_at = now()",
         instance,
         program,
@@ -204,7 +204,7 @@ pub async fn is_announced(
     within_seconds: i32,
 ) -> Result<bool, Error> {
     Ok(sqlx::query_scalar!(
-        r#"SELECT EXISTS (SELECT FROM program_keys
+        r#"SELECT EXISTS (SELECT FROM program_encryption_keys
                           WHERE instance_id = $1 AND seen_at > clock_timestamp() - make_interval(secs => $2)) AS "current!""#,
         instance,
         f64::from(within_seconds)
@@ -215,9 +215,12 @@ pub async fn is_announced(
 
 /// Says that a program has stopped.
 pub async fn withdraw_keys(conn: &mut PgConnection, instance: Uuid) -> Result<(), Error> {
-    sqlx::query!("DELETE FROM program_keys WHERE instance_id = $1", instance)
-        .execute(conn)
-        .await?;
+    sqlx::query!(
+        "DELETE FROM program_encryption_keys WHERE instance_id = $1",
+        instance
+    )
+    .execute(conn)
+    .await?;
     Ok(())
 }
 
@@ -228,7 +231,7 @@ pub async fn announced_keys(
 ) -> Result<Vec<ProgramKeys>, Error> {
     Ok(sqlx::query!(
         r#"SELECT program, keys, EXTRACT(EPOCH FROM now() - seen_at)::BIGINT AS "seen_seconds_ago!"
-           FROM program_keys WHERE seen_at > now() - make_interval(secs => $1)
+           FROM program_encryption_keys WHERE seen_at > now() - make_interval(secs => $1)
            ORDER BY program, seen_at"#,
         f64::from(within_seconds)
     )

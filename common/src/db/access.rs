@@ -209,13 +209,13 @@ const TABLES: &[Table] = &[
     table("stripe_revenue_data", CONSUMER_WRITES_API_READS),
     table("stripe_daily_aggregates", CONSUMER_WRITES_API_READS),
     table("stripe_aggregate_versions", CONSUMER_WRITES_API_READS),
-    table("stripe_daily_values", CONSUMER_WRITES_API_READS),
-    table("stripe_omitted_values", CONSUMER_WRITES_API_READS),
+    table("stripe_daily_rollups", CONSUMER_WRITES_API_READS),
+    table("stripe_omitted_value_hashes", CONSUMER_WRITES_API_READS),
     table("stripe_stale_days", CONSUMER_WRITES_API_READS),
-    table("stripe_catalog_objects", CONSUMER_WRITES_API_READS),
+    table("stripe_referenced_objects", CONSUMER_WRITES_API_READS),
     table("stripe_metadata_keys", CONSUMER_WRITES_API_READS),
     table("stripe_parked_objects", CONSUMER_WRITES_API_READS),
-    table("stripe_outside_charges", CONSUMER_WRITES_API_READS),
+    table("stripe_out_of_range_charges", CONSUMER_WRITES_API_READS),
     table("stripe_purchases", CONSUMER_ONLY),
     table("stripe_disputes", CONSUMER_ONLY),
     Table {
@@ -227,36 +227,39 @@ const TABLES: &[Table] = &[
             using: "true",
             check: Some("true"),
         }],
-        ..table("program_keys", &[grant(Api, ALL), grant(Consumer, ALL)])
+        ..table(
+            "program_encryption_keys",
+            &[grant(Api, ALL), grant(Consumer, ALL)],
+        )
     },
 ];
 
 /// Functions that run with the caller's rights, and that statements or policies call.
 const FUNCTIONS: &[&str] = &[
+    "bump_aggregate_version",
     "current_organization",
+    "delete_daily_rollups_by_ctid",
     "metadata_children",
+    "metadata_collect_at",
     "metadata_compact",
     "metadata_descendants",
     "metadata_element",
-    "metadata_found",
-    "metadata_lead",
+    "metadata_is_less",
     "metadata_length",
-    "metadata_less",
     "metadata_matches",
     "metadata_number",
-    "metadata_open",
-    "metadata_opened",
+    "metadata_parse_json",
     "metadata_slice",
     "metadata_text",
+    "metadata_texts_at_path",
     "metadata_value_hash",
-    "note_who_wrote_aggregates",
-    "remove_daily_values",
-    "token_of_hash",
+    "metadata_with_parsed_json",
+    "token_by_hash",
 ];
 
 /// Functions that run with their owner's rights (`SECURITY DEFINER`), without arguments, and who may call
 /// each.
-const DEFINER_FUNCTIONS: &[(&str, Role)] = &[("refresh_statistics", Consumer)];
+const DEFINER_FUNCTIONS: &[(&str, Role)] = &[("analyze_revenue_data", Consumer)];
 
 /// A right, policy or switch, as the statement that makes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -425,14 +428,14 @@ pub(super) async fn missing_access(
     let found = find(conn).await?;
     let role = role.as_str();
     let present: Vec<&str> = found.present.keys().map(|key| outline(key)).collect();
-    let concerned = |of: Option<&str>| of.is_none_or(|of| of == role);
+    let applies = |of: Option<&str>| of.is_none_or(|of| of == role);
     let absent = found
         .absent
         .into_iter()
-        .filter(|(of, _)| concerned(of.as_deref()));
+        .filter(|(of, _)| applies(of.as_deref()));
     let missing = description()
         .into_iter()
-        .filter(|entry| concerned(entry.role) && !present.contains(&outline(&entry.statement)));
+        .filter(|entry| applies(entry.role) && !present.contains(&outline(&entry.statement)));
     let absent = absent.map(|(_, statement)| statement);
     Ok(absent.chain(missing.map(|entry| entry.statement)).collect())
 }

@@ -36,10 +36,10 @@ pub enum Error {
     #[error("the lease of the job was lost")]
     LeaseLost,
     /// A stored value is not one that this program writes.
-    #[error("unexpected value stored in {place}")]
+    #[error("unexpected value stored in {column}")]
     Inconsistent {
         /// Table and column.
-        place: &'static str,
+        column: &'static str,
         #[source]
         cause: Box<dyn std::error::Error + Send + Sync>,
     },

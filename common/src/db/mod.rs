@@ -183,7 +183,7 @@ pub async fn set_tenant(
 
 pub fn organization_id(stored: String) -> Result<OrganizationId, Error> {
     OrganizationId::new(stored).map_err(|cause| Error::Inconsistent {
-        place: "organization_id",
+        column: "organization_id",
         cause: Box::new(cause),
     })
 }

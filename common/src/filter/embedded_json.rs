@@ -1,6 +1,6 @@
 //! Metadata values that hold JSON text, opened.
 //!
-//! The function `metadata_open` of the migrations does the same in SQL; the two must agree on what is JSON.
+//! The function `metadata_parse_json` of the migrations does the same in SQL; the two must agree on what is JSON.
 //! So a value is opened when it is a whole JSON object or array of at most [`MAX_EMBEDDED_JSON_CHARS`] characters,
 //! without U+0000 and without a number whose exponent has more than three digits, which `jsonb` could not
 //! hold. Anything else stays the text that it is. Numbers read as `jsonb` writes them: `1e2` is 100.

@@ -21,11 +21,11 @@ pub(super) fn push_results(
     builder.push("SELECT metadata_text(metadata_node.value) FROM (SELECT ");
     match path.only_key() {
         Some(key) => {
-            builder.push(format_args!("metadata_opened({alias}.{column}, "));
+            builder.push(format_args!("metadata_with_parsed_json({alias}.{column}, "));
             builder.push_bind(key.to_owned());
         }
         None => {
-            builder.push(format_args!("metadata_opened({alias}.{column}"));
+            builder.push(format_args!("metadata_with_parsed_json({alias}.{column}"));
         }
     }
     builder.push(") AS node, ").push_bind(writer.names);
@@ -140,13 +140,13 @@ impl Writer {
                 match comparison {
                     Comparison::Equal => format!("({equal})"),
                     Comparison::NotEqual => format!("({left} IS DISTINCT FROM {right})"),
-                    Comparison::Less => format!("metadata_less({left}, {right})"),
+                    Comparison::Less => format!("metadata_is_less({left}, {right})"),
                     Comparison::LessOrEqual => {
-                        format!("(metadata_less({left}, {right}) OR {equal})")
+                        format!("(metadata_is_less({left}, {right}) OR {equal})")
                     }
-                    Comparison::Greater => format!("metadata_less({right}, {left})"),
+                    Comparison::Greater => format!("metadata_is_less({right}, {left})"),
                     Comparison::GreaterOrEqual => {
-                        format!("(metadata_less({right}, {left}) OR {equal})")
+                        format!("(metadata_is_less({right}, {left}) OR {equal})")
                     }
                 }
             }

@@ -1,4 +1,4 @@
-//! Reads rules from JSON by hand, so that every problem is reported at once and each names its place.
+//! Reads rules from JSON by hand, so that every problem is reported at once and each has its JSON pointer.
 //!
 //! Unknown fields are problems, and so are values that a field can never have, but for rules that are stored.
 //! What parses also compiles: a [`Predicate`] that comes from here has keys,

@@ -1,4 +1,4 @@
-//! What is refused in a rule, with the place and the reason.
+//! What is refused in a rule, with the pointer and the reason.
 
 use serde_json::json;
 

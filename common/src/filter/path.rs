@@ -212,7 +212,7 @@ impl Parts {
     }
 }
 
-/// Adds the texts to which the parts lead from a node. The function `metadata_lead` of the migrations does the
+/// Adds the texts to which the parts lead from a node. The function `metadata_collect_at` of the migrations does the
 /// same. Every call takes a part off, so that it goes no deeper than a path has parts.
 fn collect_at(node: &Json, parts: &[String], found: &mut Vec<Cow<'_, str>>) {
     let Some((first, rest)) = parts.split_first() else {

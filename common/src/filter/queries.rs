@@ -36,8 +36,8 @@ impl TryFrom<StoredRule> for Rule {
     type Error = Error;
 
     fn try_from(stored: StoredRule) -> Result<Self, Error> {
-        let unknown = |place, text: &str| Error::Inconsistent {
-            place,
+        let unknown = |column, text: &str| Error::Inconsistent {
+            column,
             cause: text.into(),
         };
         let action = Action::ALL
@@ -65,14 +65,14 @@ impl TryFrom<StoredRule> for Rule {
 fn inconsistent(problems: &[Invalid]) -> Error {
     let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
     Error::Inconsistent {
-        place: "connector_filter_rules.conditions",
+        column: "connector_filter_rules.conditions",
         cause: problems.join("; ").into(),
     }
 }
 
 fn conditions_column(rule: &Rule) -> Result<Value, Error> {
     serde_json::to_value(&rule.conditions).map_err(|error| Error::Inconsistent {
-        place: "connector_filter_rules.conditions",
+        column: "connector_filter_rules.conditions",
         cause: error.into(),
     })
 }

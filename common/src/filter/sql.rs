@@ -254,7 +254,7 @@ fn push_found_texts(
     parts: &Parts,
 ) {
     builder
-        .push(format_args!("metadata_found({alias}.{column}, "))
+        .push(format_args!("metadata_texts_at_path({alias}.{column}, "))
         .push_bind(parts.as_slice().to_vec())
         .push("::TEXT[])");
 }

@@ -130,11 +130,11 @@ async fn decrypts_any(
         // Deleted since.
         let Some(sealed) = sealed else { continue };
         none_left = false;
-        let place = CredentialBinding {
+        let binding = CredentialBinding {
             organization,
             connection_id,
         };
-        if keyring.open(&sealed, place).is_ok() {
+        if keyring.open(&sealed, binding).is_ok() {
             return Ok(true);
         }
     }

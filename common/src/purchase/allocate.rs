@@ -58,7 +58,7 @@ fn to_largest(total: i64, lines: &[PurchaseLine]) -> Vec<i64> {
         .iter()
         .enumerate()
         .min_by_key(|(_, line)| Reverse(line.amount.unsigned_abs()))
-        .map(|(place, _)| place);
+        .map(|(index, _)| index);
     (0..lines.len())
         .map(|line| if Some(line) == largest { total } else { 0 })
         .collect()

@@ -231,9 +231,9 @@ proptest! {
         let shares = allocate(total, &lines);
         let taker = shares.iter().position(|&share| share == total).unwrap();
         prop_assert_eq!(shares.iter().filter(|&&share| share != 0).count(), 1);
-        for (place, other) in lines.iter().enumerate() {
+        for (index, other) in lines.iter().enumerate() {
             let (most, this) = (lines[taker].amount.unsigned_abs(), other.amount.unsigned_abs());
-            prop_assert!(most > this || (most == this && taker <= place));
+            prop_assert!(most > this || (most == this && taker <= index));
         }
     }
 }

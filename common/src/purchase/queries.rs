@@ -257,7 +257,7 @@ pub async fn list_by_payments(
         .map(|row| {
             let kind = row.kind.as_deref().and_then(PurchaseKind::parse);
             let kind = kind.ok_or_else(|| Error::Inconsistent {
-                place: "stripe_purchases.kind",
+                column: "stripe_purchases.kind",
                 cause: row.kind.unwrap_or_default().into(),
             })?;
             Ok(Purchase {

@@ -129,7 +129,7 @@ impl JobType {
     }
 }
 
-/// The line in which a job waits for its turn. A full job holds its slot for as long as Stripe's rate makes
+/// The queue in which a job waits for its turn. A full job holds its slot for as long as Stripe's rate makes
 /// it last, minutes to hours; everything else is a matter of moments.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lane {
@@ -140,7 +140,7 @@ pub enum Lane {
 }
 
 impl Lane {
-    /// As the index `sync_jobs_pending` has it: `(job_type = 'full')::INTEGER`.
+    /// As the index `sync_jobs_pending_by_lane` has it: `(job_type = 'full')::INTEGER`.
     pub(super) fn number(self) -> i32 {
         i32::from(self == Self::Backfill)
     }

@@ -16,9 +16,9 @@ use crate::db::Error;
 pub enum Claim<'a> {
     /// This one, unless it is a full job: those are claimed by their turn.
     Job(&'a JobRef),
-    /// The oldest that may run, of whatever tenant and line.
+    /// The oldest that may run, of whatever tenant and lane.
     Oldest,
-    /// The oldest of a line that may run, of whatever tenant.
+    /// The oldest of a lane that may run, of whatever tenant.
     OldestInLane(Lane),
 }
 
@@ -35,7 +35,7 @@ pub async fn claim(
 ) -> Result<Option<Job>, Error> {
     let claimed = match claim {
         Claim::Job(job) => claim_one(conn, job, owner, now, lease).await,
-        Claim::OldestInLane(line) => claim_oldest(conn, line, owner, now, lease).await,
+        Claim::OldestInLane(lane) => claim_oldest(conn, lane, owner, now, lease).await,
         Claim::Oldest => match claim_oldest(conn, Lane::Interactive, owner, now, lease).await {
             Ok(None) => claim_oldest(conn, Lane::Backfill, owner, now, lease).await,
             claimed => claimed,
@@ -96,7 +96,7 @@ async fn claim_one(
 
 async fn claim_oldest(
     conn: &mut PgConnection,
-    line: Lane,
+    lane: Lane,
     owner: &str,
     now: DateTime<Utc>,
     lease: TimeDelta,
@@ -138,7 +138,7 @@ async fn claim_oldest(
            RETURNING organization_id, job_id, connection_id, stripe_account_id, job_type, trigger, status,
                attempt, failures, cancel_requested, created_at, started_at, finished_at,
                plan AS "plan: _", charges_seen, rows_written, requests, error_code, error_message"#,
-        line.number(),
+        lane.number(),
         owner,
         now,
         now + lease

@@ -36,7 +36,7 @@ impl Code {
             "unreadable" => Ok(Self::Unreadable),
             "unstorable" => Ok(Self::Unstorable),
             other => Err(Error::Inconsistent {
-                place: "stripe_parked_objects.code",
+                column: "stripe_parked_objects.code",
                 cause: other.into(),
             }),
         }
@@ -47,7 +47,7 @@ impl Code {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ParkedObject {
     /// The list that it is of, `charges` for one.
-    pub list: String,
+    pub resource: String,
     pub object_id: String,
     pub raw: String,
     pub code: Code,
@@ -63,11 +63,11 @@ pub struct Found {
 }
 
 struct Row {
-    list: String,
+    resource: String,
     object_id: String,
     raw: String,
     code: String,
-    error: String,
+    detail: String,
     parked_at: DateTime<Utc>,
 }
 
@@ -77,11 +77,11 @@ impl TryFrom<Row> for Found {
     fn try_from(row: Row) -> Result<Self, Error> {
         Ok(Self {
             object: ParkedObject {
-                list: row.list,
+                resource: row.resource,
                 object_id: row.object_id,
                 raw: row.raw,
                 code: Code::parse(&row.code)?,
-                detail: row.error,
+                detail: row.detail,
             },
             parked_at: row.parked_at,
         })
@@ -107,18 +107,18 @@ pub async fn park(
     objects: &[&ParkedObject],
     now: DateTime<Utc>,
 ) -> Result<(), Error> {
-    let lists: Vec<&str> = objects.iter().map(|o| o.list.as_str()).collect();
+    let lists: Vec<&str> = objects.iter().map(|o| o.resource.as_str()).collect();
     let ids: Vec<String> = objects.iter().map(|o| stored_id(&o.object_id)).collect();
     let raw: Vec<&str> = objects.iter().map(|o| o.raw.as_str()).collect();
     let codes: Vec<&str> = objects.iter().map(|o| o.code.as_str()).collect();
     let details: Vec<&str> = objects.iter().map(|o| o.detail.as_str()).collect();
     sqlx::query!(
         "INSERT INTO stripe_parked_objects
-             (organization_id, connection_id, list, object_id, raw, code, error, parked_at)
+             (organization_id, connection_id, resource, object_id, raw, code, detail, parked_at)
          SELECT $1, $2, incoming.*, $8
          FROM UNNEST($3::TEXT[], $4::TEXT[], $5::TEXT[], $6::TEXT[], $7::TEXT[]) AS incoming
-         ON CONFLICT (organization_id, connection_id, list, object_id) DO UPDATE
-         SET raw = EXCLUDED.raw, code = EXCLUDED.code, error = EXCLUDED.error, parked_at = EXCLUDED.parked_at",
+         ON CONFLICT (organization_id, connection_id, resource, object_id) DO UPDATE
+         SET raw = EXCLUDED.raw, code = EXCLUDED.code, detail = EXCLUDED.detail, parked_at = EXCLUDED.parked_at",
         organization.as_str(),
         connection_id,
         &lists as &[&str],
@@ -144,7 +144,7 @@ pub async fn release(
     let ids: Vec<String> = object_ids.iter().map(|id| stored_id(id)).collect();
     sqlx::query!(
         "DELETE FROM stripe_parked_objects
-         WHERE organization_id = $1 AND connection_id = $2 AND list = $3 AND object_id = ANY($4)",
+         WHERE organization_id = $1 AND connection_id = $2 AND resource = $3 AND object_id = ANY($4)",
         organization.as_str(),
         connection_id,
         list,
@@ -181,8 +181,8 @@ pub async fn count(
     connection_id: &str,
 ) -> Result<Vec<(String, i64)>, Error> {
     let counts = sqlx::query!(
-        r#"SELECT list, COUNT(*) AS "count!" FROM stripe_parked_objects
-           WHERE organization_id = $1 AND connection_id = $2 GROUP BY list ORDER BY list"#,
+        r#"SELECT resource, COUNT(*) AS "count!" FROM stripe_parked_objects
+           WHERE organization_id = $1 AND connection_id = $2 GROUP BY resource ORDER BY resource"#,
         organization.as_str(),
         connection_id,
     )
@@ -190,7 +190,7 @@ pub async fn count(
     .await?;
     Ok(counts
         .into_iter()
-        .map(|row| (row.list, row.count))
+        .map(|row| (row.resource, row.count))
         .collect())
 }
 
@@ -204,8 +204,8 @@ pub async fn find(
 ) -> Result<Option<Found>, Error> {
     let row = sqlx::query_as!(
         Row,
-        "SELECT list, object_id, raw, code, error, parked_at FROM stripe_parked_objects
-         WHERE organization_id = $1 AND connection_id = $2 AND list = $3 AND object_id = $4",
+        "SELECT resource, object_id, raw, code, detail, parked_at FROM stripe_parked_objects
+         WHERE organization_id = $1 AND connection_id = $2 AND resource = $3 AND object_id = $4",
         organization.as_str(),
         connection_id,
         list,
@@ -228,11 +228,11 @@ pub async fn list(
     let (after_list, after_id) = after.unzip();
     let rows = sqlx::query_as!(
         Row,
-        r#"SELECT list, object_id, raw, code, error, parked_at FROM stripe_parked_objects
+        r#"SELECT resource, object_id, raw, code, detail, parked_at FROM stripe_parked_objects
            WHERE organization_id = $1 AND connection_id = $2
-               AND ($3::TEXT IS NULL OR list = $3)
-               AND ($4::TEXT IS NULL OR (list COLLATE "C", object_id) > ($4, $5::TEXT))
-           ORDER BY list COLLATE "C", object_id LIMIT $6"#,
+               AND ($3::TEXT IS NULL OR resource = $3)
+               AND ($4::TEXT IS NULL OR (resource COLLATE "C", object_id) > ($4, $5::TEXT))
+           ORDER BY resource COLLATE "C", object_id LIMIT $6"#,
         organization.as_str(),
         connection_id,
         list,

@@ -112,7 +112,7 @@ pub struct Plan {
     pub begun_empty: bool,
     /// Which lists are read and what is inlined in them, by what the key may read.
     #[serde(default)]
-    pub read_with: Vec<String>,
+    pub listed_resources: Vec<String>,
     #[serde(default)]
     pub readings: Vec<Reading>,
 }
@@ -125,7 +125,7 @@ impl Plan {
             from,
             to,
             begun_empty: false,
-            read_with: Vec::new(),
+            listed_resources: Vec::new(),
             readings: Vec::new(),
         };
         plan.with_list(List::Charges, from)
@@ -398,7 +398,7 @@ mod tests {
     #[test]
     fn a_plan_of_an_earlier_version_is_read_and_has_no_lists() {
         let stored = serde_json::json!({
-            "events_cursor": at(1), "from": at(0), "to": at(9), "read_with": ["customer"],
+            "events_cursor": at(1), "from": at(0), "to": at(9), "listed_resources": ["customer"],
             "covered": [], "remaining": [{"from": at(0), "to": at(9)}],
         });
         let plan: Plan = serde_json::from_value(stored).unwrap();

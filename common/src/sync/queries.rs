@@ -32,11 +32,11 @@ pub(super) struct JobRow {
 }
 
 fn parse_stored<T: std::str::FromStr<Err = super::job::UnknownValue>>(
-    place: &'static str,
+    column: &'static str,
     text: &str,
 ) -> Result<T, Error> {
     text.parse().map_err(|cause| Error::Inconsistent {
-        place,
+        column,
         cause: Box::new(cause),
     })
 }

@@ -125,13 +125,13 @@ pub async fn take_due(
         .collect()
 }
 
-/// How many jobs could be claimed at a moment, by their line.
+/// How many jobs could be claimed at a moment, by their lane.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Claimable {
     /// Full jobs.
-    pub full: i64,
+    pub backfill: i64,
     /// All others.
-    pub short: i64,
+    pub interactive: i64,
 }
 
 /// How many jobs could be claimed at this moment: pending and not behind another, or left by a
@@ -142,8 +142,8 @@ pub async fn count_claimable(
 ) -> Result<Claimable, Error> {
     Ok(sqlx::query_as!(
         Claimable,
-        r#"SELECT COUNT(*) FILTER (WHERE job_type = 'full') AS "full!",
-                  COUNT(*) FILTER (WHERE job_type <> 'full') AS "short!"
+        r#"SELECT COUNT(*) FILTER (WHERE job_type = 'full') AS "backfill!",
+                  COUNT(*) FILTER (WHERE job_type <> 'full') AS "interactive!"
            FROM (
                SELECT job_type FROM sync_jobs WHERE status = 'running' AND lease_expires_at <= $1
                UNION ALL
@@ -173,7 +173,7 @@ pub async fn count_claimable(
 /// Call it outside a transaction, or commit before telling anyone.
 pub async fn take_undispatched(
     conn: &mut PgConnection,
-    line: Lane,
+    lane: Lane,
     now: DateTime<Utc>,
     redispatch_after: TimeDelta,
     limit: i64,
@@ -214,7 +214,7 @@ pub async fn take_undispatched(
         now,
         now - redispatch_after,
         limit,
-        line.number()
+        lane.number()
     )
     .fetch_all(conn)
     .await?;

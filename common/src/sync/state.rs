@@ -27,9 +27,9 @@ pub struct SyncState {
     /// Ids of events at or after the cursor that were applied.
     pub applied_events: Vec<String>,
     /// Which lists the rows were made of, and what was inlined in them.
-    pub read_with: Vec<String>,
+    pub listed_resources: Vec<String>,
     /// From where new charges are listed next.
-    pub next_sync_from: Option<DateTime<Utc>>,
+    pub next_list_from: Option<DateTime<Utc>>,
     /// The newest stored charge by (`created`, id).
     pub last_charge_id: Option<String>,
     /// Distinct charges stored.
@@ -39,7 +39,7 @@ pub struct SyncState {
     /// The kinds of objects whose keys must be rebuilt from the rows.
     pub stale_catalogue: BTreeSet<ObjectType>,
     /// The day, UTC, on which the last days were listed again.
-    pub relisted_on: Option<NaiveDate>,
+    pub reconciled_on: Option<NaiveDate>,
     /// Rows that the last such listing repaired.
     pub rows_repaired: i64,
 }
@@ -51,9 +51,9 @@ pub async fn get(
     connection_id: &str,
 ) -> Result<SyncState, Error> {
     let row = sqlx::query!(
-        r#"SELECT covered_from, covered_to, full_synced_at, events_cursor, applied_events, read_with, next_sync_from,
+        r#"SELECT covered_from, covered_to, full_synced_at, events_cursor, applied_events, listed_resources, next_list_from,
                   last_charge_id, charges_synced, total_revenue_synced AS "totals: Json<Totals>", stale_catalogue_types,
-                  relisted_on, rows_repaired
+                  reconciled_on, rows_repaired
            FROM stripe_sync_state WHERE organization_id = $1 AND connection_id = $2"#,
         organization.as_str(),
         connection_id
@@ -66,13 +66,13 @@ pub async fn get(
         full_synced_at: row.full_synced_at,
         events_cursor: row.events_cursor,
         applied_events: row.applied_events,
-        read_with: row.read_with,
-        next_sync_from: row.next_sync_from,
+        listed_resources: row.listed_resources,
+        next_list_from: row.next_list_from,
         last_charge_id: row.last_charge_id,
         charges_synced: row.charges_synced,
         total_revenue_synced: row.totals.0,
         stale_catalogue: object_types(&row.stale_catalogue_types),
-        relisted_on: row.relisted_on,
+        reconciled_on: row.reconciled_on,
         rows_repaired: row.rows_repaired,
     }))
 }
@@ -135,7 +135,7 @@ pub struct SyncPosition {
     /// Ids of events at or after the cursor that were applied.
     pub applied_events: Vec<String>,
     /// Which lists were read, and what was inlined in them.
-    pub read_with: Vec<String>,
+    pub listed_resources: Vec<String>,
     /// When the last days were listed again, and how many rows that repaired.
     pub reconciliation: Option<Reconciliation>,
 }
@@ -160,8 +160,8 @@ pub async fn store_position(
     sqlx::query!(
         "UPDATE stripe_sync_state
          SET covered_from = $3, full_synced_at = COALESCE($4, full_synced_at), events_cursor = $5,
-             applied_events = $6, read_with = $7,
-             relisted_on = COALESCE($8, relisted_on), rows_repaired = COALESCE($9, rows_repaired),
+             applied_events = $6, listed_resources = $7,
+             reconciled_on = COALESCE($8, reconciled_on), rows_repaired = COALESCE($9, rows_repaired),
              failing_jobs = CASE WHEN $4 IS NULL THEN failing_jobs - 'sync' ELSE '{}' END,
              covered_to = GREATEST(covered_to, $10)
          WHERE organization_id = $1 AND connection_id = $2",
@@ -171,7 +171,7 @@ pub async fn store_position(
         reached.full_synced_at,
         reached.events_cursor,
         &reached.applied_events,
-        &reached.read_with,
+        &reached.listed_resources,
         reached.reconciliation.map(|reconciliation| reconciliation.on),
         reached.reconciliation.map(|reconciliation| reconciliation.rows_repaired),
         reached.covered_to,
@@ -192,8 +192,8 @@ pub async fn store_position_if_settled(
     let stored = sqlx::query!(
         "UPDATE stripe_sync_state AS state
          SET covered_from = $3, full_synced_at = COALESCE($4, full_synced_at), events_cursor = $5,
-             applied_events = $6, read_with = $7,
-             relisted_on = COALESCE($8, relisted_on), rows_repaired = COALESCE($9, rows_repaired),
+             applied_events = $6, listed_resources = $7,
+             reconciled_on = COALESCE($8, reconciled_on), rows_repaired = COALESCE($9, rows_repaired),
              failing_jobs = CASE WHEN $4 IS NULL THEN failing_jobs - 'sync' ELSE '{}' END,
              covered_to = GREATEST(covered_to, $10)
          WHERE organization_id = $1 AND connection_id = $2 AND stale_catalogue_types = '{}'
@@ -207,7 +207,7 @@ pub async fn store_position_if_settled(
         reached.full_synced_at,
         reached.events_cursor,
         &reached.applied_events,
-        &reached.read_with,
+        &reached.listed_resources,
         reached.reconciliation.map(|reconciliation| reconciliation.on),
         reached.reconciliation.map(|reconciliation| reconciliation.rows_repaired),
         reached.covered_to,
@@ -312,7 +312,7 @@ pub async fn refresh_totals(
         "UPDATE stripe_sync_state AS state
          SET charges_synced = $3, total_revenue_synced = $4,
              last_charge_id = newest.charge_id,
-             next_sync_from = COALESCE(newest.created_at, state.covered_from)
+             next_list_from = COALESCE(newest.created_at, state.covered_from)
          FROM (SELECT 1) AS one LEFT JOIN LATERAL (
              SELECT charge_id, created_at FROM stripe_revenue_data
              WHERE organization_id = $1 AND connection_id = $2

@@ -197,7 +197,7 @@ pub async fn authenticate(
     // The setting goes with the statement, which is a transaction of its own.
     let row = sqlx::query!(
         r#"SELECT organization_id AS "organization_id!", token_id AS "token_id!", role AS "role!", expires_at
-           FROM token_of_hash($1)
+           FROM token_by_hash($1)
            WHERE revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2)"#,
         &hash[..],
         now
@@ -292,7 +292,7 @@ pub async fn revoke_token_by_id(
 
 fn stored_role(role: &str) -> Result<TokenRole, Error> {
     role.parse().map_err(|cause: String| Error::Inconsistent {
-        place: "api_tokens.role",
+        column: "api_tokens.role",
         cause: cause.into(),
     })
 }

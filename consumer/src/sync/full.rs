@@ -46,12 +46,12 @@ pub(super) const EVENT_RETENTION: TimeDelta = TimeDelta::hours(30 * 24 - 1);
 
 pub(super) async fn run(run: &Run<'_>) -> Result<(), Error> {
     let now = run.engine.clock.now();
-    let read_with = run.read_with();
+    let listed_resources = run.listed_resources();
     let plan = resume_plan(run, now).await?;
     let covered_from = run.connection.covered_from();
     let goes_on = |plan: &Plan| {
         plan.from == covered_from
-            && plan.read_with == read_with
+            && plan.listed_resources == listed_resources
             && plan.reading(List::Charges).is_some()
             && plan.events_cursor > now - EVENT_RETENTION
     };
@@ -59,7 +59,7 @@ pub(super) async fn run(run: &Run<'_>) -> Result<(), Error> {
     let (plan, mut superseded) = if let Some(plan) = plan.filter(goes_on) {
         (plan, Superseded::default())
     } else {
-        let plan = begin(run, covered_from, now, &read_with).await?;
+        let plan = begin(run, covered_from, now, &listed_resources).await?;
         let superseded = Superseded::read(run, &source, plan.events_cursor).await?;
         (plan, superseded)
     };
@@ -80,7 +80,7 @@ pub(super) async fn run(run: &Run<'_>) -> Result<(), Error> {
         full_synced_at: Some(begun_at),
         events_cursor: read.plan.events_cursor,
         applied_events: superseded.ids_since(read.plan.events_cursor),
-        read_with,
+        listed_resources,
         reconciliation: Some(Reconciliation {
             on: begun_at.date_naive(),
             rows_repaired: 0,
@@ -107,12 +107,12 @@ async fn begin(
     run: &Run<'_>,
     from: DateTime<Utc>,
     now: DateTime<Utc>,
-    read_with: &[String],
+    listed_resources: &[String],
 ) -> Result<Plan, Error> {
     // `to` is exclusive and Stripe counts in seconds: the present second belongs to it.
     let to = DateTime::from_timestamp(now.timestamp() + 1, 0).unwrap_or(now);
     let mut plan = Plan {
-        read_with: read_with.to_vec(),
+        listed_resources: listed_resources.to_vec(),
         ..Plan::new(from, to, now - run.lag())
     };
     let mut tx = run.transaction().await?;
@@ -257,7 +257,7 @@ async fn run_background(
                 Some(Background::RefreshDay(day)) => days.push(day),
                 Some(Background::Analyze) => {
                     let mut tx = run.transaction().await?;
-                    queries::refresh_statistics(&mut tx).await?;
+                    queries::analyze_revenue_data(&mut tx).await?;
                     run.commit(tx).await?;
                 }
             }

@@ -42,7 +42,7 @@ pub(super) async fn run(run: &Run<'_>) -> Result<(), Error> {
         .filter(|&cursor| cursor > now - full::EVENT_RETENTION);
     let covers_all = run.state.full_synced_at.is_some()
         // Rows made of other lists, or with other fields of the same charges, would differ from rows made now.
-        && run.state.read_with == run.read_with()
+        && run.state.listed_resources == run.listed_resources()
         && run
             .state
             .covered_from
@@ -62,7 +62,7 @@ pub(super) async fn run(run: &Run<'_>) -> Result<(), Error> {
         full_synced_at: None,
         events_cursor: next_cursor,
         applied_events: read.created_since(next_cursor),
-        read_with: run.read_with(),
+        listed_resources: run.listed_resources(),
         reconciliation: None,
     };
     apply(run, &source, &read.changes).await?;
@@ -83,7 +83,10 @@ pub(super) async fn run(run: &Run<'_>) -> Result<(), Error> {
     let readable = read.seen.iter().map(|(id, _)| ("events", id.clone()));
     rest.objects.nothing_to_store.extend(readable);
     write::commit(run, &source, rest, None).await?;
-    let reached = SyncPosition { reconciliation, ..next };
+    let reached = SyncPosition {
+        reconciliation,
+        ..next
+    };
     finish::complete(run, Some(&reached)).await
 }
 
@@ -294,7 +297,7 @@ async fn plan_requests(
         }
         // Few, and no index counts them: those that are new are near each other.
         List::Products | List::Prices | List::Disputes => {
-            let is_new = |gap: &Span| run.state.next_sync_from.is_some_and(|at| gap.from >= at);
+            let is_new = |gap: &Span| run.state.next_list_from.is_some_and(|at| gap.from >= at);
             gaps.iter()
                 .map(|gap| if is_new(gap) { 0 } else { windows::PAGE })
                 .collect()

@@ -150,11 +150,11 @@ impl<'a> Run<'a> {
     /// Opens the credential. The only place where a sync holds the key.
     pub(crate) fn source(&self) -> Result<Arc<StripeReader>, Error> {
         let sealed = self.sealed.as_ref().ok_or(Error::NoCredential)?;
-        let place = CredentialBinding {
+        let binding = CredentialBinding {
             organization: self.organization(),
             connection_id: self.connection_id(),
         };
-        let key = self.engine.keyring.open(sealed, place)?;
+        let key = self.engine.keyring.open(sealed, binding)?;
         let Connection {
             livemode,
             rate_share,
@@ -269,7 +269,7 @@ impl<'a> Run<'a> {
     }
 
     /// What rows are made of, as far as the key may read it: rows made of something else would differ.
-    pub(crate) fn read_with(&self) -> Vec<String> {
+    pub(crate) fn listed_resources(&self) -> Vec<String> {
         let fields = self.expansions(List::Charges);
         let lists = List::ALL.into_iter().filter(|list| self.reads(*list));
         let lists = lists.map(List::as_str);

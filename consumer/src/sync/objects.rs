@@ -336,7 +336,7 @@ pub(crate) fn parked(
     // The words themselves may quote a customer's data.
     tracing::warn!(stripe.list = list, stripe.object = head.id, field = cause.field, kind = ?cause.cause.classify(), "an object is parked");
     Ok(ParkedObject {
-        list: list.to_owned(),
+        resource: list.to_owned(),
         object_id: head.id,
         raw: raw.get().to_owned(),
         code: Code::Unreadable,

@@ -31,7 +31,7 @@ pub(super) async fn run_if_due(
     now: DateTime<Utc>,
 ) -> Result<Option<Reconciliation>, Error> {
     let today = now.date_naive();
-    if run.state.relisted_on.is_some_and(|on| on >= today) {
+    if run.state.reconciled_on.is_some_and(|on| on >= today) {
         return Ok(None);
     }
     // What is newer has its events still to come. Stripe is asked in whole seconds.

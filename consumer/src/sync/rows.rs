@@ -91,7 +91,7 @@ async fn upsert(
         if change.metadata_changed {
             written.stale.insert(ObjectType::Charge);
         }
-        if change.reference_lost {
+        if change.reference_removed {
             written.stale.extend(REFERENCED_TYPES);
         }
         if change.inserted && row.line_no == 0 {

@@ -219,7 +219,7 @@ async fn unstorable(
     let raw = source.retrieve(path, id, &expand).await?;
     tracing::warn!(stripe.list = key.list_name(), stripe.object = id, error = %ErrorChain(error), "PostgreSQL refused an object, which is parked");
     Ok(raw.map(|raw| ParkedObject {
-        list: key.list_name().to_owned(),
+        resource: key.list_name().to_owned(),
         object_id: id.clone(),
         raw: raw.get().to_owned(),
         code: Code::Unstorable,
@@ -324,7 +324,12 @@ async fn park(
     }
     let newest: BTreeMap<(&str, &str), &ParkedObject> = parked
         .iter()
-        .map(|object| ((object.list.as_str(), object.object_id.as_str()), object))
+        .map(|object| {
+            (
+                (object.resource.as_str(), object.object_id.as_str()),
+                object,
+            )
+        })
         .collect();
     if !newest.is_empty() {
         let objects: Vec<&ParkedObject> = newest.into_values().collect();

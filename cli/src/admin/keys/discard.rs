@@ -123,11 +123,11 @@ async fn ensure_lost(
         let mut tx = db::tenant_transaction(pool, organization).await?;
         let sealed = credential::queries::load(&mut tx, organization, connection_id).await?;
         tx.commit().await.map_err(db::Error::from)?;
-        let place = CredentialBinding {
+        let binding = CredentialBinding {
             organization,
             connection_id,
         };
-        if sealed.is_some_and(|sealed| keyring.open(&sealed, place).is_ok()) {
+        if sealed.is_some_and(|sealed| keyring.open(&sealed, binding).is_ok()) {
             return Err(not_lost());
         }
     }

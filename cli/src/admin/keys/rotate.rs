@@ -2,7 +2,7 @@
 //!
 //! It refuses while a running program does not encrypt with that key too: one that does not have it could not decrypt
 //! what is rewritten, and one that still encrypts with another key would keep creating credentials under that one.
-//! Programs list their keys in the table `program_keys`, and each batch checks it again.
+//! Programs list their keys in the table `program_encryption_keys`, and each batch checks it again.
 //!
 //! It works in small transactions, each of which locks the credentials it rewrites, so that a key that a
 //! customer replaces at the same moment is not undone. Killed at any point, it continues where it stopped: what
@@ -184,13 +184,13 @@ async fn rotate_batch(
         {
             continue;
         }
-        let place = CredentialBinding {
+        let binding = CredentialBinding {
             organization,
             connection_id: &connection_id,
         };
         let encrypted = keyring
-            .open(&envelope, place)
-            .and_then(|secret| keyring.seal(secret.expose_secret(), place));
+            .open(&envelope, binding)
+            .and_then(|secret| keyring.seal(secret.expose_secret(), binding));
         match encrypted {
             Ok(encrypted) => {
                 credential::queries::store(&mut tx, organization, &connection_id, &encrypted, now)

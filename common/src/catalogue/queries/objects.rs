@@ -27,7 +27,7 @@ pub async fn upsert_objects(
     let deleted: Vec<bool> = objects.iter().map(|o| o.deleted).collect();
     let created: Vec<Option<DateTime<Utc>>> = objects.iter().map(|o| o.created_at).collect();
     let written = sqlx::query_scalar!(
-        r#"INSERT INTO stripe_catalog_objects AS stored
+        r#"INSERT INTO stripe_referenced_objects AS stored
              (organization_id, connection_id, object_type, object_id, metadata, deleted, created_at)
          SELECT $1, $2, $3, object.id, object.metadata, object.deleted, object.created_at
          FROM UNNEST($4::TEXT[], $5::JSONB[], $6::BOOL[], $7::TIMESTAMPTZ[])
@@ -63,7 +63,7 @@ pub async fn delete_unlisted(
 ) -> Result<Vec<ReferencedObject>, Error> {
     let (from, to) = Span::bounds(spans);
     let deleted = sqlx::query!(
-        "UPDATE stripe_catalog_objects SET metadata = '{}', deleted = TRUE
+        "UPDATE stripe_referenced_objects SET metadata = '{}', deleted = TRUE
          FROM UNNEST($4::TIMESTAMPTZ[], $5::TIMESTAMPTZ[]) AS span (from_at, to_at)
          WHERE organization_id = $1 AND connection_id = $2 AND object_type = $3 AND NOT deleted
            AND created_at >= span.from_at AND created_at < span.to_at
@@ -98,7 +98,7 @@ pub async fn clear_metadata_of_type(
     object_type: ObjectType,
 ) -> Result<(), Error> {
     sqlx::query!(
-        "DELETE FROM stripe_catalog_objects
+        "DELETE FROM stripe_referenced_objects
          WHERE organization_id = $1 AND connection_id = $2 AND object_type = $3",
         organization,
         connection,
@@ -119,7 +119,7 @@ pub async fn metadata_of(
 ) -> Result<Vec<(String, Map<String, Value>)>, Error> {
     let known = sqlx::query!(
         r#"SELECT object_id, metadata AS "metadata: sqlx::types::Json<Map<String, Value>>"
-           FROM stripe_catalog_objects
+           FROM stripe_referenced_objects
            WHERE organization_id = $1 AND connection_id = $2 AND object_type = $3 AND object_id = ANY($4)"#,
         organization,
         connection,
