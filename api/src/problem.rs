@@ -187,6 +187,9 @@ pub enum ApiError {
     /// The database does not answer, or has not been migrated.
     #[error("the database is not ready")]
     Unavailable(#[source] Option<Cause>),
+    /// The service stood still, and checks its encryption keys before it uses them again.
+    #[error("the encryption keys are being checked")]
+    KeysUnchecked(#[source] Cause),
     /// A bug.
     #[error("the request failed for a reason of our own")]
     Internal(#[source] Cause),
@@ -394,6 +397,14 @@ impl ApiError {
                 "Service unavailable",
                 "The service is not ready; /readyz says what it is waiting for.".to_owned(),
             ),
+            Self::KeysUnchecked(_) => words(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "unavailable",
+                "Encryption keys are being checked",
+                "The service was suspended and is checking its encryption keys. Nothing was changed; try again in a \
+                 few seconds."
+                    .to_owned(),
+            ),
             Self::Internal(_) => words(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "internal",
@@ -424,9 +435,10 @@ impl ApiError {
             | Self::TooManyOpen {
                 retry_after_secs, ..
             } => Some(*retry_after_secs),
-            Self::StripeUnreachable(_) | Self::StripeAccountUnknown(_) | Self::Unavailable(_) => {
-                Some(RETRY_SECS)
-            }
+            Self::StripeUnreachable(_)
+            | Self::StripeAccountUnknown(_)
+            | Self::Unavailable(_)
+            | Self::KeysUnchecked(_) => Some(RETRY_SECS),
             _ => None,
         }
     }
