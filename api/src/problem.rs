@@ -152,6 +152,9 @@ pub enum ApiError {
     /// The database does not answer, or has not been migrated.
     #[error("the database is not ready")]
     Unavailable(#[source] Option<Cause>),
+    /// The service stood still, and checks its encryption keys before it uses them again.
+    #[error("the encryption keys are being checked")]
+    KeysUnchecked(#[source] Cause),
     #[error("the request failed for a reason of our own")]
     Internal(#[source] Cause),
 }
@@ -189,20 +192,20 @@ impl ApiError {
         reason = "one arm an error, and no second place to forget"
     )]
     fn spec(&self) -> ProblemSpec {
-        let words = |status, code, title, detail: String| ProblemSpec {
+        let spec = |status, code, title, detail: String| ProblemSpec {
             status,
             code,
             title,
             detail,
         };
         match self {
-            Self::MalformedJson { detail } => words(
+            Self::MalformedJson { detail } => spec(
                 StatusCode::BAD_REQUEST,
                 "malformed_json",
                 "Malformed JSON",
                 format!("The request body could not be read: {detail}."),
             ),
-            Self::Unauthenticated => words(
+            Self::Unauthenticated => spec(
                 StatusCode::UNAUTHORIZED,
                 "unauthenticated",
                 "Authentication required",
@@ -210,28 +213,28 @@ impl ApiError {
                     .to_owned(),
             ),
             Self::Forbidden { detail } => {
-                words(StatusCode::FORBIDDEN, "forbidden", "Forbidden", detail.clone())
+                spec(StatusCode::FORBIDDEN, "forbidden", "Forbidden", detail.clone())
             }
-            Self::NotFound => words(
+            Self::NotFound => spec(
                 StatusCode::NOT_FOUND,
                 "not_found",
                 "Not found",
                 "The token's organization has nothing with this id.".to_owned(),
             ),
-            Self::UnknownPath => words(
+            Self::UnknownPath => spec(
                 StatusCode::NOT_FOUND,
                 "not_found",
                 "Not found",
                 "The API has no such path; /openapi.json lists every path.".to_owned(),
             ),
-            Self::MethodNotAllowed => words(
+            Self::MethodNotAllowed => spec(
                 StatusCode::METHOD_NOT_ALLOWED,
                 "method_not_allowed",
                 "Method not allowed",
                 "This path does not support the method; the `Allow` header lists those that it supports."
                     .to_owned(),
             ),
-            Self::ConnectionExists { connection_id } => words(
+            Self::ConnectionExists { connection_id } => spec(
                 StatusCode::CONFLICT,
                 "connection_exists",
                 "Connection already exists",
@@ -240,7 +243,7 @@ impl ApiError {
                      key, use PUT /v1/connectors/stripe/{connection_id}/key."
                 ),
             ),
-            Self::ConnectionDeleting { connection_id } => words(
+            Self::ConnectionDeleting { connection_id } => spec(
                 StatusCode::CONFLICT,
                 "connection_deleting",
                 "Connection is being deleted",
@@ -250,27 +253,27 @@ impl ApiError {
                 ),
             ),
             Self::Conflict { detail } => {
-                words(StatusCode::CONFLICT, "conflict", "Conflict", detail.clone())
+                spec(StatusCode::CONFLICT, "conflict", "Conflict", detail.clone())
             }
-            Self::TooLarge { limit_bytes } => words(
+            Self::TooLarge { limit_bytes } => spec(
                 StatusCode::PAYLOAD_TOO_LARGE,
                 "too_large",
                 "Request body too large",
                 format!("A request body may have at most {limit_bytes} bytes."),
             ),
-            Self::UnsupportedMediaType => words(
+            Self::UnsupportedMediaType => spec(
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 "unsupported_media_type",
                 "Unsupported media type",
                 "Send the request body as JSON, with `Content-Type: application/json`.".to_owned(),
             ),
-            Self::Invalid { code, errors } => words(
+            Self::Invalid { code, errors } => spec(
                 StatusCode::UNPROCESSABLE_ENTITY,
                 code,
                 "Invalid request",
                 summary(errors),
             ),
-            Self::CursorInvalid => words(
+            Self::CursorInvalid => spec(
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "cursor_invalid",
                 "Invalid cursor",
@@ -278,7 +281,7 @@ impl ApiError {
                  no cursor to start from the first page."
                     .to_owned(),
             ),
-            Self::CursorOfAnotherList => words(
+            Self::CursorOfAnotherList => spec(
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "cursor_invalid",
                 "Invalid cursor",
@@ -286,61 +289,61 @@ impl ApiError {
                  page that returned it."
                     .to_owned(),
             ),
-            Self::StripeKeyInvalid { detail } => words(
+            Self::StripeKeyInvalid { detail } => spec(
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "stripe_key_invalid",
                 "Invalid Stripe key",
                 detail.clone(),
             ),
-            Self::StripeKeyWrongKind { detail } => words(
+            Self::StripeKeyWrongKind { detail } => spec(
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "stripe_key_wrong_kind",
                 "Unsupported key type",
                 detail.clone(),
             ),
-            Self::StripePermissionMissing { detail } => words(
+            Self::StripePermissionMissing { detail } => spec(
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "stripe_permission_missing",
                 "Missing Stripe permission",
                 detail.clone(),
             ),
-            Self::StripeAccountMismatch { detail } => words(
+            Self::StripeAccountMismatch { detail } => spec(
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "stripe_account_mismatch",
                 "Stripe account mismatch",
                 detail.clone(),
             ),
-            Self::RateLimited { retry_after_secs } => words(
+            Self::RateLimited { retry_after_secs } => spec(
                 StatusCode::TOO_MANY_REQUESTS,
                 "rate_limited",
                 "Too many requests",
                 format!("This token has sent too many requests. Try again in {retry_after_secs} s."),
             ),
-            Self::TooManyOpen { title, detail, .. } => words(
+            Self::TooManyOpen { title, detail, .. } => spec(
                 StatusCode::TOO_MANY_REQUESTS,
                 "rate_limited",
                 title,
                 detail.clone(),
             ),
-            Self::BodyTimeout { limit_secs } => words(
+            Self::BodyTimeout { limit_secs } => spec(
                 StatusCode::REQUEST_TIMEOUT,
                 "request_timeout",
                 "Request timeout",
                 format!("The whole body must arrive within {limit_secs} s."),
             ),
-            Self::NotAcceptable { available } => words(
+            Self::NotAcceptable { available } => spec(
                 StatusCode::NOT_ACCEPTABLE,
                 "not_acceptable",
                 "Not acceptable",
                 format!("This call answers with {available}; the `Accept` header excludes that."),
             ),
-            Self::StripeUnreachable(_) => words(
+            Self::StripeUnreachable(_) => spec(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "stripe_unreachable",
                 "Stripe is unreachable",
                 "Stripe did not respond as expected. Nothing was changed; try again later.".to_owned(),
             ),
-            Self::StripeAccountUnknown(_) => words(
+            Self::StripeAccountUnknown(_) => spec(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "stripe_unreachable",
                 "Stripe account unknown",
@@ -348,13 +351,21 @@ impl ApiError {
                  let the key read the account and try again."
                     .to_owned(),
             ),
-            Self::Unavailable(_) => words(
+            Self::Unavailable(_) => spec(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "unavailable",
                 "Service unavailable",
                 "The service is not ready; /readyz says what it is waiting for.".to_owned(),
             ),
-            Self::Internal(_) => words(
+            Self::KeysUnchecked(_) => spec(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "unavailable",
+                "Encryption keys are being checked",
+                "The service was suspended and is checking its encryption keys. Nothing was changed; try again in a \
+                 few seconds."
+                    .to_owned(),
+            ),
+            Self::Internal(_) => spec(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "internal",
                 "Internal error",
@@ -384,21 +395,22 @@ impl ApiError {
             | Self::TooManyOpen {
                 retry_after_secs, ..
             } => Some(*retry_after_secs),
-            Self::StripeUnreachable(_) | Self::StripeAccountUnknown(_) | Self::Unavailable(_) => {
-                Some(RETRY_SECS)
-            }
+            Self::StripeUnreachable(_)
+            | Self::StripeAccountUnknown(_)
+            | Self::Unavailable(_)
+            | Self::KeysUnchecked(_) => Some(RETRY_SECS),
             _ => None,
         }
     }
 
     pub fn document(&self, request_id: &str) -> Problem {
-        let words = self.spec();
+        let spec = self.spec();
         Problem {
-            kind: format!("urn:stripe-sync:problem:{}", words.code),
-            title: words.title.to_owned(),
-            status: words.status.as_u16(),
-            code: words.code.to_owned(),
-            detail: words.detail,
+            kind: format!("urn:stripe-sync:problem:{}", spec.code),
+            title: spec.title.to_owned(),
+            status: spec.status.as_u16(),
+            code: spec.code.to_owned(),
+            detail: spec.detail,
             errors: self.errors().to_vec(),
             connection_id: self.connection_id().map(ToOwned::to_owned),
             request_id: request_id.to_owned(),

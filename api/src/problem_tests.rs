@@ -59,6 +59,7 @@ fn every_error() -> Vec<ApiError> {
         ApiError::StripeUnreachable(secret()),
         ApiError::StripeAccountUnknown(secret()),
         ApiError::Unavailable(Some(secret())),
+        ApiError::KeysUnchecked(secret()),
         ApiError::Internal(secret()),
     ]
 }
@@ -109,6 +110,7 @@ fn every_error_has_its_status_and_code() {
     406 not_acceptable
     503 stripe_unreachable retry=5
     503 stripe_unreachable retry=5
+    503 unavailable retry=5
     503 unavailable retry=5
     500 internal
     ");

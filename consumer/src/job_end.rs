@@ -6,8 +6,9 @@ use chrono::TimeDelta;
 use common::credential;
 use common::db;
 use common::error_chain::ErrorChain;
+use common::sync::lease::{self, Release};
 use common::sync::{Job, JobError, JobRef};
-use common::sync::{lease, queries, state};
+use common::sync::{queries, state};
 use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 
@@ -45,12 +46,12 @@ pub(crate) async fn finish_job(
         }
         Err(Interruption::Shutdown) | Ok(Err(outcome::Error::Widened)) => {
             info!("job given back");
-            write_end(engine, job, End::GiveBack(TimeDelta::zero())).await;
+            write_end(engine, job, End::GiveBack).await;
             publish(engine, std::slice::from_ref(&job.job_ref)).await;
         }
         Err(Interruption::NoRoom) => {
             info!("job given back for a while: it mostly waits for Stripe, as many others do");
-            write_end(engine, job, End::GiveBack(NO_ROOM_PAUSE)).await;
+            write_end(engine, job, End::Postpone(no_room())).await;
         }
         Ok(Err(cause)) => {
             let outcome = outcome::classify(&cause, job.failures);
@@ -65,6 +66,15 @@ pub(crate) async fn finish_job(
     }
 }
 
+fn no_room() -> JobError {
+    JobError {
+        code: "stripe_unavailable".to_owned(),
+        message: "The job mostly waits for Stripe's rate limits or responses, as many others do; it goes on in about a \
+                  minute."
+            .to_owned(),
+    }
+}
+
 fn outcome_name(outcome: &Outcome) -> &'static str {
     match outcome {
         Outcome::Abandon => "abandon",
@@ -76,8 +86,10 @@ fn outcome_name(outcome: &Outcome) -> &'static str {
 
 enum End {
     Cancel,
-    /// To be claimed again after this long.
-    GiveBack(TimeDelta),
+    /// To be claimed again at once.
+    GiveBack,
+    /// To be claimed again after [`NO_ROOM_PAUSE`].
+    Postpone(JobError),
     Outcome(Outcome),
 }
 
@@ -106,11 +118,15 @@ async fn try_write_end(engine: &Engine, job: &Job, end: &End) -> Result<(), db::
     let mut tx = db::tenant_transaction(&engine.pool, organization).await?;
     match end {
         End::Cancel => lease::end_cancelled(&mut tx, &fence, now).await?,
-        End::GiveBack(pause) => lease::release(&mut tx, &fence, now + *pause, None).await?,
+        End::GiveBack => lease::release(&mut tx, &fence, now, Release::Interrupted).await?,
+        End::Postpone(error) => {
+            let until = now + NO_ROOM_PAUSE;
+            lease::release(&mut tx, &fence, until, Release::Waits(error)).await?;
+        }
         End::Outcome(Outcome::Abandon) => {}
         End::Outcome(Outcome::BackOff(wait, error)) => {
             let until = now + TimeDelta::from_std(*wait).unwrap_or(TimeDelta::MAX);
-            lease::release(&mut tx, &fence, until, Some(error)).await?;
+            lease::release(&mut tx, &fence, until, Release::Failed(error)).await?;
         }
         End::Outcome(Outcome::Fail(error)) => {
             let connection_id = &job.connection_id;

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use reqwest::Method;
 use serde_json::{Value, json};
 use sqlx::AssertSqlSafe;
 use stripe_sim::{NewCharge, NewLine};
@@ -143,6 +144,35 @@ async fn a_refusal_of_every_row_fails_the_job_and_parks_no_history() {
     assert_eq!(parked(&world).await, Vec::<Value>::new());
     refuse_no_more(&world).await;
     world.sync(json!({})).await;
+    world.assert_exact().await;
+}
+
+#[tokio::test]
+async fn refused_objects_of_earlier_jobs_count_so_that_no_history_is_parked_piece_by_piece() {
+    let world = World::with_charges(50).start().await;
+    refuse(&world, "NEW.description = 'odd'", "23514").await;
+    let create = || {
+        for _ in 0..15 {
+            let account = world.account();
+            let charge = account.create_charge(&NewCharge::of(800, "usd")).unwrap();
+            account.patch_answers_raw(&charge, "/description", r#""odd""#);
+        }
+    };
+    create();
+    connect(&world).await;
+    assert_eq!(parked(&world).await.len(), 15);
+    create();
+    let path = format!("/v1/connectors/stripe/{}/sync", world.connection_id());
+    let asked = world.ask(Method::POST, &path, Some(json!({}))).await;
+    let job = world.job_end(&asked.body["job_id"]).await;
+    assert_eq!(job["job_type"], "incremental");
+    assert_eq!(job["status"], "failed", "{job:#}");
+    assert_eq!(job["error"]["code"], "objects_refused");
+    assert_eq!(parked(&world).await.len(), 15);
+    refuse_no_more(&world).await;
+    world.account().clear_patches();
+    world.sync(json!({"job_type": "full"})).await;
+    assert_eq!(parked(&world).await, Vec::<Value>::new());
     world.assert_exact().await;
 }
 

@@ -281,13 +281,14 @@ async fn however_many_slow_jobs_there_are_they_hold_no_slot() {
     world
         .eventually("sixteen held and two given back", async || {
             let counts: (i64, i64, i64) = sqlx::query_as(
-        "SELECT COUNT(*) FILTER (WHERE lease_owner IS NOT NULL),
-                COUNT(*) FILTER (WHERE lease_owner IS NULL AND lease_expires_at > NOW()), SUM(failures)::BIGINT
+                "SELECT COUNT(*) FILTER (WHERE lease_owner IS NOT NULL),
+                COUNT(*) FILTER (WHERE lease_owner IS NULL AND lease_expires_at > NOW()
+                                 AND error_code = 'stripe_unavailable'), SUM(failures)::BIGINT
          FROM sync_jobs WHERE status = 'running'",
-    )
-    .fetch_one(world.database.admin())
-    .await
-    .unwrap();
+            )
+            .fetch_one(world.database.admin())
+            .await
+            .unwrap();
             (counts == (16, 2, 0)).then_some(())
         })
         .await;

@@ -138,6 +138,7 @@ pub(crate) async fn connect(
     let connection = new_connection(&caller.organization, &request, &probe, now);
     let job_id = JobId(new_id(now));
     let mut tx = state.begin(&caller.organization).await?;
+    lock_keys(&mut tx, &state).await?;
     store(&mut tx, &state, &connection, &request.api_key, job_id, now).await?;
     tx.commit().await?;
     state
@@ -241,11 +242,6 @@ pub(super) async fn store_key(
         organization,
         connection_id,
     };
-    if let Some(instance) = state.instance.get() {
-        keys::ensure_current(conn, *instance)
-            .await
-            .map_err(not_current)?;
-    }
     let sealed = state
         .keyring
         .seal(api_key.expose_secret(), binding)
@@ -254,11 +250,18 @@ pub(super) async fn store_key(
     Ok(())
 }
 
-fn not_current(cause: NotCurrent) -> ApiError {
-    match cause {
-        NotCurrent::Late => ApiError::Unavailable(Some(Box::new(cause))),
-        NotCurrent::Database(cause) => cause.into(),
-    }
+/// Makes sure that the keyring may be used until the transaction ends. Comes before any row is locked: whoever changes
+/// encryption keys locks these first as well.
+pub(super) async fn lock_keys(conn: &mut PgConnection, state: &ApiState) -> Result<(), ApiError> {
+    let Some(instance) = state.instance.get() else {
+        return Ok(());
+    };
+    keys::ensure_current(conn, *instance)
+        .await
+        .map_err(|cause| match cause {
+            NotCurrent::Late => ApiError::KeysUnchecked(Box::new(cause)),
+            NotCurrent::Database(cause) => cause.into(),
+        })
 }
 
 /// How long Stripe is asked about a key, retries and all, while a person waits for the answer.

@@ -18,8 +18,8 @@ use tracing::error;
 use utoipa::ToSchema;
 
 use super::connect::{
-    Connected, MAX_KEY_CHARS, key, missing_detail, probe, probe_failure, probe_in_time, sentence,
-    store_key, store_permissions,
+    Connected, MAX_KEY_CHARS, key, lock_keys, missing_detail, probe, probe_failure, probe_in_time,
+    sentence, store_key, store_permissions,
 };
 use crate::auth::Caller;
 use crate::input::{Fields, Ids, NoParams};
@@ -190,6 +190,7 @@ pub(crate) async fn replace_key(
     let probe = probe(&state, &request.api_key).await?;
     let now = state.clock.now();
     let mut tx = state.begin(organization).await?;
+    lock_keys(&mut tx, &state).await?;
     let connection = super::connection_for_update(&mut tx, organization, &connection_id).await?;
     same_account(&connection, &probe)?;
     store_key(&mut tx, &state, &connection, &request.api_key, now).await?;

@@ -102,8 +102,8 @@ impl Problem {
                 "the list could not be read to its end; run the command again"
             }
             Some("unavailable") => {
-                "the engine is not ready: its database does not respond or has not been migrated; try again \
-                 shortly, or see the engine's log"
+                "the engine is not ready: its database does not respond or has not been migrated, or it is checking \
+                 its encryption keys; try again shortly, or see the engine's log"
             }
             Some("internal") => {
                 "the engine failed with an internal error; its log has the cause under the request id"
@@ -265,6 +265,7 @@ mod tests {
             ApiError::StripeUnreachable("gone".into()),
             ApiError::StripeAccountUnknown("nameless".into()),
             ApiError::Unavailable(None),
+            ApiError::KeysUnchecked("late".into()),
             ApiError::Internal("broken".into()),
         ]
     }

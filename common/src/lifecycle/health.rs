@@ -151,11 +151,12 @@ impl Health {
     /// How everything is now, or was a second ago. Takes two seconds at most.
     pub async fn check(&self) -> Report {
         let begun = self.is_ready();
-        let look = async {
-            let found = self.database.probe().await;
+        let probe = self.database.clone();
+        let look = async move {
+            let found = probe.probe().await;
             if begun {
                 // Before that, the program itself says what it waits for.
-                self.database.log_changes(&found);
+                probe.log_changes(&found);
             }
             Database::of(&found)
         };
@@ -204,7 +205,7 @@ struct Shared<T> {
     last: tokio::sync::Mutex<Option<(Instant, T)>>,
 }
 
-impl<T: Copy> Shared<T> {
+impl<T: Copy + Send + 'static> Shared<T> {
     fn new(kept_for: Duration) -> Self {
         Self {
             kept_for,
@@ -212,18 +213,29 @@ impl<T: Copy> Shared<T> {
         }
     }
 
-    /// What was found a moment ago, or else what `look` finds. A caller that leaves in the middle leaves the look to
-    /// the next one.
-    async fn get(&self, look: impl Future<Output = T>) -> T {
-        let mut last = self.last.lock().await;
-        if let Some((at, found)) = *last
-            && at.elapsed() < self.kept_for
-        {
-            return found;
+    /// What was found a moment ago, or else what `look` finds. The look is a task of its own: when its caller leaves,
+    /// it goes on, and the next caller need not wait for a second one.
+    async fn get(self: &Arc<Self>, look: impl Future<Output = T> + Send + 'static) -> T {
+        let shared = Arc::clone(self);
+        let task = tokio::spawn(async move {
+            let mut last = shared.last.lock().await;
+            if let Some((at, found)) = *last
+                && at.elapsed() < shared.kept_for
+            {
+                return found;
+            }
+            let found = look.await;
+            *last = Some((Instant::now(), found));
+            found
+        });
+        match task.await {
+            Ok(found) => found,
+            Err(failed) => match failed.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                // The runtime is shutting down, and drops this caller, too.
+                Err(_) => std::future::pending().await,
+            },
         }
-        let found = look.await;
-        *last = Some((Instant::now(), found));
-        found
     }
 }
 
@@ -364,6 +376,8 @@ pub async fn metrics() -> impl IntoResponse {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
     use super::*;
 
     #[test]
@@ -396,16 +410,18 @@ mod tests {
 
     #[tokio::test]
     async fn a_hundred_calls_at_once_make_one_look_and_later_ones_another() {
-        let looks = std::cell::Cell::new(0);
-        let look = || async {
-            looks.set(looks.get() + 1);
-            tokio::task::yield_now().await;
-            looks.get()
+        let looks = Arc::new(AtomicU32::new(0));
+        let look = || {
+            let looks = Arc::clone(&looks);
+            async move {
+                tokio::task::yield_now().await;
+                looks.fetch_add(1, Ordering::Relaxed) + 1
+            }
         };
-        let shared = Shared::new(Duration::from_mins(1));
+        let shared = Arc::new(Shared::new(Duration::from_mins(1)));
         let found = futures::future::join_all((0..100).map(|_| shared.get(look()))).await;
         assert!(found.iter().all(|found| *found == 1), "{found:?}");
-        let expired = Shared::new(Duration::ZERO);
+        let expired = Arc::new(Shared::new(Duration::ZERO));
         assert_eq!(
             (expired.get(look()).await, expired.get(look()).await),
             (2, 3)
@@ -413,11 +429,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_caller_that_leaves_does_not_keep_the_next_one_waiting() {
-        let shared = Shared::new(Duration::from_mins(1));
-        let left = tokio::time::timeout(Duration::ZERO, shared.get(std::future::pending())).await;
+    async fn a_caller_that_leaves_leaves_its_look_to_the_next_one() {
+        let shared = Arc::new(Shared::new(Duration::from_mins(1)));
+        let (answer, answered) = tokio::sync::oneshot::channel();
+        let look = async { answered.await.unwrap_or_default() };
+        let left = tokio::time::timeout(Duration::ZERO, shared.get(look)).await;
         assert!(left.is_err());
-        assert_eq!(shared.get(async { 1 }).await, 1);
+        answer.send(1).expect("the look goes on");
+        assert_eq!(shared.get(async { 2 }).await, 1);
     }
 
     #[test]

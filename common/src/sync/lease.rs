@@ -299,18 +299,34 @@ async fn end(
     expect_one_row(ended.rows_affected())
 }
 
+/// Why a job is given back.
+#[derive(Debug, Clone, Copy)]
+pub enum Release<'a> {
+    /// For no reason of its own.
+    Interrupted,
+    /// It has to wait; no failure.
+    Waits(&'a JobError),
+    /// Its attempt failed.
+    Failed(&'a JobError),
+}
+
 /// Gives a job back to be claimed again at `until`: it stays running, since it was begun and keeps its
-/// turn. With an error it counts as one failure more.
+/// turn.
 pub async fn release(
     conn: &mut PgConnection,
     fence: &Fence,
     until: DateTime<Utc>,
-    error: Option<&JobError>,
+    why: Release<'_>,
 ) -> Result<(), Error> {
+    let (error, failures) = match why {
+        Release::Interrupted => (None, 0),
+        Release::Waits(error) => (Some(error), 0),
+        Release::Failed(error) => (Some(error), 1),
+    };
     let released = sqlx::query!(
         "UPDATE sync_jobs
          SET lease_owner = NULL, lease_expires_at = $4, dispatched_at = NULL,
-             failures = failures + CASE WHEN $5::TEXT IS NULL THEN 0 ELSE 1 END,
+             failures = failures + $7,
              error_code = COALESCE($5, error_code), error_message = COALESCE($6, error_message)
          WHERE organization_id = $1 AND job_id = $2 AND attempt = $3 AND status = 'running'",
         fence.job_ref.organization_id.as_str(),
@@ -319,6 +335,7 @@ pub async fn release(
         until,
         error.map(|e| e.code.as_str()),
         error.map(|e| e.message.as_str()),
+        failures,
     )
     .execute(conn)
     .await?;

@@ -194,6 +194,51 @@ pub async fn count(
         .collect())
 }
 
+/// How many objects are parked because PostgreSQL refused them, without those of `except`.
+pub async fn count_unstorable(
+    conn: &mut PgConnection,
+    organization: &OrganizationId,
+    connection_id: &str,
+    except: &[String],
+) -> Result<usize, Error> {
+    let except: Vec<String> = except.iter().map(|id| stored_id(id)).collect();
+    let count = sqlx::query_scalar!(
+        r#"SELECT COUNT(*) AS "count!" FROM stripe_parked_objects
+           WHERE organization_id = $1 AND connection_id = $2 AND code = $3 AND object_id <> ALL($4)"#,
+        organization.as_str(),
+        connection_id,
+        Code::Unstorable.as_str(),
+        &except,
+    )
+    .fetch_one(conn)
+    .await?;
+    Ok(usize::try_from(count).unwrap_or_default())
+}
+
+/// How many objects and rows of a connection are stored.
+pub async fn count_stored(
+    conn: &mut PgConnection,
+    organization: &OrganizationId,
+    connection_id: &str,
+) -> Result<usize, Error> {
+    let count = sqlx::query_scalar!(
+        r#"SELECT COUNT(*) AS "count!" FROM (
+               SELECT 1 FROM stripe_revenue_data WHERE organization_id = $1 AND connection_id = $2
+               UNION ALL
+               SELECT 1 FROM stripe_referenced_objects WHERE organization_id = $1 AND connection_id = $2
+               UNION ALL
+               SELECT 1 FROM stripe_purchases WHERE organization_id = $1 AND connection_id = $2
+               UNION ALL
+               SELECT 1 FROM stripe_disputes WHERE organization_id = $1 AND connection_id = $2
+           ) AS stored"#,
+        organization.as_str(),
+        connection_id,
+    )
+    .fetch_one(conn)
+    .await?;
+    Ok(usize::try_from(count).unwrap_or_default())
+}
+
 /// The parked object of this id, if it is one.
 pub async fn find(
     conn: &mut PgConnection,

@@ -90,8 +90,6 @@ pub(crate) struct Run<'a> {
     sealed: Option<Vec<u8>>,
     /// Whether objects are parked that may be readable now.
     pub(crate) has_parked: AtomicBool,
-    /// What this run has stored.
-    pub(crate) tally: write::Tally,
     /// Customers that this run has committed.
     pub(crate) known: Mutex<CustomerCache>,
 }
@@ -120,7 +118,6 @@ impl<'a> Run<'a> {
             state,
             sealed,
             has_parked: AtomicBool::new(!parked.is_empty()),
-            tally: write::Tally::default(),
             known: Mutex::default(),
         })
     }

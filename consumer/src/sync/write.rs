@@ -8,11 +8,11 @@
 //! Text and numbers are within bounds before they come here, so PostgreSQL should refuse nothing. If it does, the objects
 //! at fault are found and parked, and the rest of the batch is committed: one object never fails a job. That search
 //! costs nothing while nothing is refused. Many refused objects are not at fault themselves, so they fail the job
-//! ([`Tally`]), or a wrong bound would park a whole history and the job would pass for a success.
+//! ([`may_refuse`]), or a wrong bound would park a whole history and the job would pass for a success.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::PoisonError;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 
 use common::catalogue::{self, ObjectType, ReferencedObject};
 use common::charge::{out_of_range, queries};
@@ -33,26 +33,10 @@ use super::sweep::{Swept, SweptList};
 use super::{Run, rows};
 use crate::outcome::Error;
 
-/// Objects that may be refused in a job, whatever it stores.
-const REFUSED_AT_MOST: usize = 20;
-/// The share of what a job stores that may be refused.
-const ONE_REFUSED_OF: usize = 10;
-
-/// How many objects a job has stored, and how many PostgreSQL refused.
-#[derive(Debug, Default)]
-pub(crate) struct Tally {
-    stored: AtomicUsize,
-    refused: AtomicUsize,
-}
-
-impl Tally {
-    /// How many of `more` objects may be refused.
-    fn may_refuse(&self, more: usize) -> usize {
-        let stored = self.stored.load(Ordering::Relaxed) + more;
-        let at_most = (stored / ONE_REFUSED_OF).max(REFUSED_AT_MOST);
-        at_most.saturating_sub(self.refused.load(Ordering::Relaxed))
-    }
-}
+/// Refused objects that a connection may have, however little is stored of it.
+const MAX_REFUSED: usize = 20;
+/// The share of a connection's objects that may be refused.
+const STORED_PER_REFUSED: usize = 10;
 
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
@@ -90,24 +74,22 @@ pub(crate) async fn commit(
     plan: Option<&Plan>,
 ) -> Result<i64, Error> {
     let mut content = Content::of(run, batch);
+    let mut before = 0;
     loop {
         let error = match commit_content(run, &content, plan).await {
             Err(Error::Database(error)) if error.is_refused_value() => error,
             ended => return ended,
         };
-        let at_most = run.tally.may_refuse(content.objects().len());
+        let at_most = may_refuse(run, &content).await?.saturating_sub(before);
         let refused = find_rejected(run, &content, at_most).await?;
         if refused.is_empty() {
             // None of the objects is at fault.
             return Err(error.into());
         }
-        let before = run
-            .tally
-            .refused
-            .fetch_add(refused.len(), Ordering::Relaxed);
+        before += refused.len();
         if refused.len() > at_most {
             return Err(Error::ManyRefused {
-                count: before + refused.len(),
+                count: before,
                 cause: error,
             });
         }
@@ -135,8 +117,6 @@ async fn commit_content(
     };
     fenced_progress(&mut tx, &run.fence, progress, plan).await?;
     run.commit(tx).await?;
-    let objects = content.objects().len();
-    run.tally.stored.fetch_add(objects, Ordering::Relaxed);
     {
         let mut known = run.known.lock().unwrap_or_else(PoisonError::into_inner);
         known.stored(stored.changed_customers);
@@ -145,6 +125,20 @@ async fn commit_content(
     metrics::counter!("stripe_sync_charges_total").increment(content.charges_seen.unsigned_abs());
     metrics::counter!("stripe_sync_rows_written_total").increment(stored.rows.unsigned_abs());
     Ok(stored.rows)
+}
+
+/// How many objects of a batch may be refused. What earlier jobs parked counts, or a job that fails and begins again
+/// would park a history piece by piece.
+async fn may_refuse(run: &Run<'_>, content: &Content) -> Result<usize, Error> {
+    let objects = content.objects();
+    let ids: Vec<String> = objects.iter().map(|object| object.key().id).collect();
+    let (organization, connection_id) = (run.organization(), run.connection_id());
+    let mut tx = run.transaction().await?;
+    let refused = parked::count_unstorable(&mut tx, organization, connection_id, &ids).await?;
+    let stored = parked::count_stored(&mut tx, organization, connection_id).await?;
+    tx.rollback().await.map_err(db::Error::from)?;
+    let at_most = ((stored + objects.len()) / STORED_PER_REFUSED).max(MAX_REFUSED);
+    Ok(at_most.saturating_sub(refused))
 }
 
 struct Rejected {
