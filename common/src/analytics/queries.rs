@@ -207,8 +207,8 @@ pub(super) async fn lock_stale_days(
 /// values that line 0 does not have are counted apart (`further`).
 ///
 /// Each metadata of a customer, product or price is opened once a day, by its text: as JSONB, 1 and 1.0
-/// would be one. What could be a join with a CTE is `NOT IN`, which is one hash table whatever PostgreSQL
-/// estimates for the CTE; what is joined is materialized, or it may be evaluated again for each row.
+/// would be one. Anti-joins are `NOT IN` (a hashed subplan): without statistics of a CTE the planner picks nested
+/// loops. What is joined is materialized, or it may be evaluated again for each row.
 #[expect(
     clippy::too_many_lines,
     reason = "one statement, so that the rows are read as of one moment"
@@ -288,7 +288,7 @@ pub(super) async fn store_rollups(
                WHERE (date, currency, key_path) NOT IN
                      (SELECT date, currency, key_path FROM metadata_keys WHERE NOT kept)
            ), stored AS MATERIALIZED (
-               -- Day by day, each by the key: what PostgreSQL believes of the table may be long out of date.
+               -- Day by day, each by the key: PostgreSQL's statistics of the table may be long out of date.
                SELECT stored.* FROM UNNEST($3::DATE[]) AS day (date) CROSS JOIN LATERAL (
                    SELECT ctid, date, currency, key_path, value, charges, units, gross, refunded
                    FROM stripe_daily_rollups
