@@ -1,12 +1,14 @@
 //! Nouns, outside systems and process shell that the programs of the engine share.
 //!
-//! Arrows point one way: shell → outside systems → nouns. A noun's `queries.rs` may use sqlx and
-//! [`db::Error`]; its other files do no I/O. `stripe` never imports `db` or `broker`.
+//! The shell uses outside systems and nouns, and outside systems use nouns. Nouns use neither [`stripe`] nor
+//! [`broker`], and of [`db`] what their statements need; these are in `queries` and in the files that
+//! `tests/it/tidy.rs` lists. `stripe` uses neither `db` nor `broker`, and `db` knows of the nouns an organization's id.
 //!
 //! - nouns: [`analytics`], [`catalogue`], [`charge`], [`clock`], [`connection`], [`credential`], [`dispute`],
 //!   [`filter`], [`identity`], [`money`], [`purchase`], [`sync`], [`tenant`]
-//! - outside systems: [`db`], [`stripe`]
-//! - for files that people open: [`csv_cell`]
+//! - outside systems: [`broker`], [`db`], [`stripe`]
+//! - process shell: [`config`], [`lifecycle`], [`telemetry`]
+//! - small and used anywhere: [`csv_cell`], [`outage`]
 
 pub mod analytics;
 pub mod broker;

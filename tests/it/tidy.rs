@@ -123,7 +123,7 @@ fn programs_do_not_depend_on_each_other_nor_on_the_simulator() {
         let manifest = fs::read_to_string(root().join(program).join("Cargo.toml")).unwrap();
         for other in PROGRAMS
             .iter()
-            .chain(&["benches", "cli", "stripe-sim", "tests"])
+            .chain(&["cli", "benches", "stripe-sim", "tests"])
         {
             let dependency = format!("\n{other}.workspace");
             assert!(
@@ -143,12 +143,11 @@ fn programs_do_not_depend_on_each_other_nor_on_the_simulator() {
 fn every_file_says_why_it_exists_and_has_a_name_that_says_what_it_holds() {
     for folder in [
         "api",
-        "benches",
+        "dev",
         "cli",
         "common",
         "consumer",
         "scheduler",
-        "stripe-sim",
         "tests",
     ] {
         for (path, text) in rust_files(folder) {
@@ -236,12 +235,11 @@ fn unclear_words_are_not_used() {
         .collect();
     for folder in [
         "api",
-        "benches",
+        "dev",
         "cli",
         "common",
         "consumer",
         "scheduler",
-        "stripe-sim",
         "tests",
     ] {
         if root().join(folder).is_dir() {
