@@ -536,8 +536,10 @@ impl World {
     /// Waits until Stripe's clock, which counts in whole seconds, is this many further.
     pub async fn stripe_seconds_pass(&self, seconds: i64) {
         let until = self.sim.now() + seconds;
-        self.eventually("Stripe's clock", async || (self.sim.now() >= until).then_some(()))
-            .await;
+        self.eventually("Stripe's clock", async || {
+            (self.sim.now() >= until).then_some(())
+        })
+        .await;
     }
 
     /// Polls until there is an answer, within [`WAIT_TIMEOUT`].

@@ -1,5 +1,5 @@
 //! Stored figures, as far as their statements do not depend on what is asked for; those that do are built in `rows`,
-//! `report` and `sums`.
+//! `report` and `figure_source`.
 
 use chrono::{DateTime, NaiveDate, Utc};
 use futures::stream::BoxStream;
@@ -199,7 +199,7 @@ pub(super) async fn lock_stale_days(
     Ok(query?)
 }
 
-/// Stores the sums of these days where they differ from what is stored; how many charges are stored on
+/// Stores the aggregates and rollups of these days where they differ from what is stored; how many charges are stored on
 /// them.
 ///
 /// A charge counts or not as a whole, its lines share its day, currency and customer, and one of them is
