@@ -10,6 +10,8 @@ use std::time::Duration;
 use chrono::NaiveDate;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use common::connection::{MAX_LOOKBACK_DAYS, MIN_RATE_SHARE};
+use common::sync::JobStatus;
+use common::tenant::OrganizationId;
 use uuid::Uuid;
 
 /// Whether a deletion is already confirmed.
@@ -19,6 +21,25 @@ pub(crate) struct Confirmation {
     #[arg(long)]
     pub(crate) yes: bool,
 }
+
+/// What jobs are chosen by.
+#[derive(Debug, clap::Args)]
+pub(crate) struct JobSelection {
+    /// Only this organization's; with a token, fail unless the token belongs to it
+    #[arg(long = "org", value_name = "ID")]
+    pub(crate) organization: Option<OrganizationId>,
+    /// Only this connection's
+    #[arg(long, value_name = "ID")]
+    pub(crate) connection: Option<String>,
+    /// Only jobs with this status
+    #[arg(long, value_name = "STATUS", value_parser = one_of::<JobStatus>(&STATUSES))]
+    pub(crate) status: Option<JobStatus>,
+    /// The maximum number, 1 to 10000
+    #[arg(long, value_name = "N", default_value = "50", value_parser = whole_number(1..=10_000))]
+    pub(crate) limit: u32,
+}
+
+const STATUSES: [&str; 5] = ["pending", "running", "completed", "failed", "cancelled"];
 
 /// Days of a report.
 #[derive(Debug, Clone, Copy, clap::Args)]

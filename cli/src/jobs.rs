@@ -7,14 +7,14 @@
 
 use common::config::{DatabaseArgs, SettingErrors};
 use common::sync::{JobError, JobId, JobStatus};
-use common::tenant::OrganizationId;
 use serde_json::Value;
 use uuid::Uuid;
 
 use crate::admin::{Database, DatabaseAccess};
+use crate::arguments::{self, JobSelection};
 use crate::client::{Client, Job, Server, follow, print_json, understood, words};
 use crate::output::{self, Column};
-use crate::{Error, admin, arguments, client};
+use crate::{Error, admin, client};
 
 /// List, show, cancel and retry sync jobs
 ///
@@ -72,32 +72,13 @@ impl Access {
 #[derive(Debug, clap::Args)]
 pub(crate) struct List {
     #[command(flatten)]
-    selection: Selection,
+    selection: JobSelection,
     /// Print JSON
     #[arg(long)]
     json: bool,
     #[command(flatten)]
     access: Access,
 }
-
-/// What jobs are chosen by.
-#[derive(Debug, clap::Args)]
-pub(crate) struct Selection {
-    /// Only this organization's; with a token, fail unless the token belongs to it
-    #[arg(long = "org", value_name = "ID")]
-    pub(crate) organization: Option<OrganizationId>,
-    /// Only this connection's
-    #[arg(long, value_name = "ID")]
-    pub(crate) connection: Option<String>,
-    /// Only jobs with this status
-    #[arg(long, value_name = "STATUS", value_parser = arguments::one_of::<JobStatus>(&STATUSES))]
-    pub(crate) status: Option<JobStatus>,
-    /// The maximum number, 1 to 10000
-    #[arg(long, value_name = "N", default_value = "50", value_parser = arguments::whole_number(1..=10_000))]
-    pub(crate) limit: u32,
-}
-
-const STATUSES: [&str; 5] = ["pending", "running", "completed", "failed", "cancelled"];
 
 /// Which job to show.
 #[derive(Debug, clap::Args)]

@@ -6,13 +6,14 @@
 
 use serde_json::{Map, Value, json};
 
-use super::parameters::TEXT;
-
 pub(super) const CONDITION: &str = "FilterConditionRequest";
 pub(super) const PREDICATE: &str = "FilterPredicateRequest";
 const KEY: &str = "MetadataKey";
 const SCALAR: &str = "FilterScalarRequest";
 const NUMBER: &str = "FilterNumber";
+
+/// No U+0000, which PostgreSQL's text does not have.
+pub(super) const TEXT: &str = r"^[^\u0000]*$";
 
 const EQUALITY: &[&str] = &["equals", "not_equals"];
 const PARTS: &[&str] = &["contains", "not_contains", "starts_with", "ends_with"];

@@ -5,11 +5,8 @@
 
 use serde_json::{Value, json};
 
-use super::conditions::{PREDICATE, reference};
+use super::conditions::{PREDICATE, TEXT, reference};
 use crate::routes::parked;
-
-/// No U+0000, which PostgreSQL's text does not have.
-pub(super) const TEXT: &str = r"^[^\u0000]*$";
 
 /// Replaces the schema of a parameter that is known by its name, and adds its example.
 pub(super) fn refine(parameter: &mut Value) {

@@ -9,10 +9,13 @@ use common::sync::{Job, JobId, JobStatus, Plan, queries};
 use serde_json::{Value, json};
 
 use super::{Database, Error};
-use crate::jobs::Selection;
+use crate::arguments::JobSelection;
 
 /// The newest jobs that a selection names.
-pub(crate) async fn list(database: &Database, selection: &Selection) -> Result<Vec<Value>, Error> {
+pub(crate) async fn list(
+    database: &Database,
+    selection: &JobSelection,
+) -> Result<Vec<Value>, Error> {
     drop(database.connect().await?);
     let pool = database.pool(Role::Scheduler)?;
     let mut conn = pool.acquire().await.map_err(db::Error::from)?;
@@ -34,7 +37,7 @@ pub(crate) async fn show(
     connection: Option<&str>,
 ) -> Result<Value, Error> {
     let Some(job_id) = job_id else {
-        let newest = Selection {
+        let newest = JobSelection {
             organization: None,
             connection: connection.map(str::to_owned),
             status: None,

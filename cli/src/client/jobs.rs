@@ -9,10 +9,10 @@ use uuid::Uuid;
 
 use super::requests::NOTHING;
 use super::{Client, Error, PAGE_SIZE, connect};
-use crate::jobs::Selection;
+use crate::arguments::JobSelection;
 
 /// The newest jobs that a selection names.
-pub(crate) async fn list(client: &Client, selection: &Selection) -> Result<Vec<Value>, Error> {
+pub(crate) async fn list(client: &Client, selection: &JobSelection) -> Result<Vec<Value>, Error> {
     if let Some(expected) = &selection.organization {
         connect::organization(client, Some(expected)).await?;
     }
@@ -59,7 +59,7 @@ pub(crate) async fn show(
     let job_id = if let Some(job_id) = job_id {
         job_id.to_string()
     } else {
-        let newest = Selection {
+        let newest = JobSelection {
             organization: None,
             connection: connection.map(str::to_owned),
             status: None,

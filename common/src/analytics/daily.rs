@@ -9,10 +9,7 @@ use std::fmt::Write as _;
 
 use chrono::NaiveDate;
 use futures::TryStreamExt as _;
-use sqlx::error::BoxDynError;
-use sqlx::postgres::{PgTypeInfo, PgValueRef};
-use sqlx::types::Json;
-use sqlx::{Decode, PgConnection, Postgres, Type};
+use sqlx::PgConnection;
 use utoipa::ToSchema;
 
 use super::queries;
@@ -59,27 +56,6 @@ pub struct DailyAggregate {
 /// written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Version(pub(super) Option<i64>);
-
-/// JSON as it is stored, neither parsed nor written by PostgreSQL or here.
-#[derive(Debug)]
-pub(super) struct JsonText(String);
-
-impl Type<Postgres> for JsonText {
-    fn type_info() -> PgTypeInfo {
-        Json::<()>::type_info()
-    }
-
-    fn compatible(of: &PgTypeInfo) -> bool {
-        Json::<()>::compatible(of)
-    }
-}
-
-impl<'r> Decode<'r, Postgres> for JsonText {
-    fn decode(value: PgValueRef<'r>) -> Result<Self, BoxDynError> {
-        // JSON is sent as its text in either format. Not for JSONB, which has a number before it.
-        Ok(Self(str::from_utf8(value.as_bytes()?)?.to_owned()))
-    }
-}
 
 /// Bytes handed out together: enough for few hand-overs, few enough for them to begin early.
 const CHUNK_BYTES: usize = 128 * 1024;

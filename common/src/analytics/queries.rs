@@ -3,14 +3,45 @@
 
 use chrono::{DateTime, NaiveDate, Utc};
 use futures::stream::BoxStream;
-use sqlx::PgConnection;
+use sqlx::error::BoxDynError;
+use sqlx::postgres::{PgTypeInfo, PgValueRef};
+use sqlx::types::Json;
+use sqlx::{Decode, PgConnection, Postgres, Type};
 
 use super::Selection;
-use super::daily::JsonText;
-use super::refresh::Locked;
 use crate::db::Error;
 use crate::filter::KeyPath;
 use crate::tenant::OrganizationId;
+
+/// What to do about days that another transaction is rebuilding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Locked {
+    /// Wait for it: then fewer days than asked for means that no other is stale.
+    Wait,
+    /// Take others.
+    Skip,
+}
+
+/// JSON as it is stored, neither parsed nor written by PostgreSQL or here.
+#[derive(Debug)]
+pub(super) struct JsonText(pub(super) String);
+
+impl Type<Postgres> for JsonText {
+    fn type_info() -> PgTypeInfo {
+        Json::<()>::type_info()
+    }
+
+    fn compatible(of: &PgTypeInfo) -> bool {
+        Json::<()>::compatible(of)
+    }
+}
+
+impl<'r> Decode<'r, Postgres> for JsonText {
+    fn decode(value: PgValueRef<'r>) -> Result<Self, BoxDynError> {
+        // JSON is sent as its text in either format. Not for JSONB, which has a number before it.
+        Ok(Self(str::from_utf8(value.as_bytes()?)?.to_owned()))
+    }
+}
 
 /// Distinct values of a metadata key on one day and currency beyond which it is an identifier rather
 /// than something to slice by, and is left out.

@@ -13,17 +13,9 @@ use chrono::NaiveDate;
 use sqlx::PgConnection;
 
 use super::queries;
+pub use super::queries::Locked;
 use crate::db::Error;
 use crate::tenant::OrganizationId;
-
-/// What to do about days that another transaction is rebuilding.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Locked {
-    /// Wait for it: then fewer days than asked for means that no other is stale.
-    Wait,
-    /// Take others.
-    Skip,
-}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Refreshed {

@@ -10,7 +10,6 @@ use std::str::FromStr;
 use bigdecimal::BigDecimal;
 
 use super::embedded_json::Json;
-use super::jsonpath_parse;
 use super::pattern::{Pattern, Refusal};
 
 /// Why a `JSONPath` is refused.
@@ -85,10 +84,6 @@ pub(super) enum Operand {
 }
 
 impl JsonPath {
-    pub(super) fn parse(text: &str) -> Result<Self, JsonPathError> {
-        jsonpath_parse::parse(text)
-    }
-
     /// The regular expressions in its filters.
     pub(super) fn patterns(&self) -> Vec<&Pattern> {
         let mut found = Vec::new();

@@ -21,23 +21,25 @@ const MAX_FILTER_DEPTH: usize = 3;
 /// What the selectors of a path's segments may multiply to: how often it may select one node.
 const MAX_BRANCHES: usize = 64;
 
-pub(super) fn parse(text: &str) -> Result<JsonPath, JsonPathError> {
-    let parsed = jsonpath_rust::parser::parse_json_path(text)
-        .map_err(|error| JsonPathError::NotAPath(format!("is not a JSONPath: {error}")))?;
-    let path = JsonPath {
-        segments: segments(&parsed.segments)?,
-    };
-    let mut cost = Cost {
-        descendants: 0,
-        branches: 1,
-    };
-    if !cost.within_limits(&path.segments, 0) {
-        return refuse(&format!(
-            "is too costly a JSONPath: it may have {MAX_DESCENDANTS} descendant segments, filters \
-             {MAX_FILTER_DEPTH} deep and selectors that multiply to {MAX_BRANCHES}"
-        ));
+impl JsonPath {
+    pub(super) fn parse(text: &str) -> Result<Self, JsonPathError> {
+        let parsed = jsonpath_rust::parser::parse_json_path(text)
+            .map_err(|error| JsonPathError::NotAPath(format!("is not a JSONPath: {error}")))?;
+        let path = Self {
+            segments: segments(&parsed.segments)?,
+        };
+        let mut cost = Cost {
+            descendants: 0,
+            branches: 1,
+        };
+        if !cost.within_limits(&path.segments, 0) {
+            return refuse(&format!(
+                "is too costly a JSONPath: it may have {MAX_DESCENDANTS} descendant segments, filters \
+                 {MAX_FILTER_DEPTH} deep and selectors that multiply to {MAX_BRANCHES}"
+            ));
+        }
+        Ok(path)
     }
-    Ok(path)
 }
 
 /// What makes a path visit a node many times.
