@@ -32,14 +32,14 @@ pub(crate) struct JobSelection {
     #[arg(long, value_name = "ID")]
     pub(crate) connection: Option<String>,
     /// Only jobs with this status
-    #[arg(long, value_name = "STATUS", value_parser = one_of::<JobStatus>(&STATUSES))]
+    #[arg(long, value_name = "STATUS", value_parser = one_of::<JobStatus>(&JOB_STATUSES))]
     pub(crate) status: Option<JobStatus>,
     /// The maximum number, 1 to 10000
     #[arg(long, value_name = "N", default_value = "50", value_parser = whole_number(1..=10_000))]
     pub(crate) limit: u32,
 }
 
-const STATUSES: [&str; 5] = ["pending", "running", "completed", "failed", "cancelled"];
+pub(crate) const JOB_STATUSES: [&str; 5] = ["pending", "running", "completed", "failed", "cancelled"];
 
 /// Days of a report.
 #[derive(Debug, Clone, Copy, clap::Args)]

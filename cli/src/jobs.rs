@@ -348,7 +348,7 @@ mod tests {
 
     #[test]
     fn statuses_are_those_of_the_engine() {
-        for status in STATUSES {
+        for status in arguments::JOB_STATUSES {
             assert_eq!(status.parse::<JobStatus>().unwrap().as_str(), status);
         }
     }
