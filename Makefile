@@ -1,6 +1,6 @@
 # What a person types daily. Each line calls a script, which says at its top why it exists.
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench bench-quick ci fmt lint sqlx openapi audit clean
+.PHONY: help demo test test-long bench bench-quick ci fmt lint sqlx openapi audit clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\): ## /\1\t/p' Makefile | expand -t 13
@@ -10,6 +10,9 @@ demo: ## start everything with a simulated Stripe and show its revenue (STRIPE_A
 
 test: ## run every test against a private PostgreSQL and a private RabbitMQ
 	@scripts/test
+
+test-long: ## run the tests that draw what happens, longer and on larger accounts
+	@scripts/test --long -E 'test(/crash_points|end_to_end_exact|process_kills|programs|randomized|malformed_objects|filter_parity/)'
 
 bench: ## measure every target and write docs/performance.md
 	@scripts/bench

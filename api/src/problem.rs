@@ -1,8 +1,8 @@
 //! Everything that can go wrong with a request, and how it is reported: RFC 9457 problem documents.
 //!
 //! Handlers return [`ApiError`]; its response is a bare status that carries the error, and
-//! `request_log.rs` writes the document, since only the boundary knows the request's id and logs.
-//! One exhaustive match gives each error its status, code and words, so a new error cannot forget
+//! `request_log.rs` writes the document, since only that middleware knows the request's id and logs.
+//! One exhaustive match gives each error its status, code and texts, so a new error cannot forget
 //! one. Nothing internal stands in a document: causes are logged with their chain instead.
 
 use std::sync::Arc;
@@ -417,7 +417,7 @@ impl ApiError {
         }
     }
 
-    /// The answer with its document. Only the boundary calls this.
+    /// The answer with its document. Only `request_log` calls this.
     pub fn render(&self, request_id: &str) -> Response {
         // A struct of texts and numbers always serializes.
         let body = serde_json::to_vec(&self.document(request_id)).unwrap_or_default();
@@ -482,7 +482,7 @@ pub struct Problem {
     pub request_id: String,
 }
 
-/// The error that a response carries to the boundary.
+/// The error that a response carries to `request_log`.
 #[derive(Debug, Clone)]
 pub(crate) struct AttachedError(pub(crate) Arc<ApiError>);
 

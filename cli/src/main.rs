@@ -3,7 +3,7 @@
 //! Where things are:
 //!
 //! - `lib.rs` the commands and the way from one to its exit code
-//! - `up.rs` everything in one process; `local_postgres.rs` its private PostgreSQL;
+//! - `up.rs` everything in one process; `local_postgres/` its private PostgreSQL;
 //!   `local_files.rs` what it remembers under `.local/`; `running_engines.rs` where it answers
 //! - `admin/` commands that work on the database: organizations, tokens, keys, migrations
 //! - `client/` commands that speak HTTP with a running engine: connections, rules, revenue and more

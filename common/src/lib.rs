@@ -1,14 +1,19 @@
 //! Nouns, outside systems and process shell that the programs of the engine share.
 //!
-//! Arrows point one way: shell → outside systems → nouns. A noun's `queries.rs` may use sqlx and
-//! [`db::Error`]; its other files hold meaning, and its use cases: functions that validate, call the queries in one
-//! transaction ([`unit_of_work`]) and return an answer. What a use case needs of an outside system is a trait of the noun, such as
-//! [`connection::probe::AccountProbe`]. `stripe` never imports `db` or `broker`.
+//! The shell uses outside systems and nouns, and outside systems use nouns. Nouns use neither [`stripe`] nor
+//! [`broker`], and of [`db`] what their statements and transactions need; statements are in `queries` and in the files that
+//! `tests/it/tidy.rs` lists. `stripe` uses neither `db` nor `broker`, and `db` knows of the nouns an organization's id.
+//!
+//! A use case is a function of its noun: it validates, calls the queries in one transaction ([`unit_of_work`]) and returns
+//! the answer with what has to be published. What it needs of an outside system is a trait that the system implements, as
+//! [`connection::probe::AccountProbe`].
 //!
 //! - nouns: [`analytics`], [`catalogue`], [`charge`], [`clock`], [`connection`], [`credential`], [`dispute`],
-//!   [`filter`], [`identity`], [`money`], [`purchase`], [`rule`], [`sync`], [`tenant`], [`unit_of_work`]
-//! - outside systems: [`db`], [`stripe`]
-//! - for files that people open: [`csv_cell`]
+//!   [`filter`], [`identity`], [`money`], [`purchase`], [`rule`], [`sync`], [`tenant`]
+//! - between nouns and [`db`]: [`unit_of_work`]
+//! - outside systems: [`broker`], [`db`], [`stripe`]
+//! - process shell: [`config`], [`lifecycle`], [`telemetry`]
+//! - small and used anywhere: [`csv_cell`], [`outage`]
 
 pub mod analytics;
 pub mod broker;

@@ -37,7 +37,7 @@ pub async fn run_claimed(engine: &Engine, context: &Context, job: Job) {
     Box::pin(run(engine, context, job, None)).await;
 }
 
-/// The same in a seat of a process's slots; without one there is nothing to give up, and no share to keep to.
+/// The same with one of a process's slots; without one there is nothing to give up, and no share to keep to.
 pub(crate) async fn run(engine: &Engine, context: &Context, job: Job, slot: Option<&JobSlot>) {
     let span = info_span!(
         "job",

@@ -1,4 +1,4 @@
-//! The slots of a consumer, and the seat that a job has in one.
+//! The slots of a consumer, and the hold that a job has on one.
 //!
 //! A full job lasts minutes or hours, everything else moments, so full jobs hold a share of the slots at
 //! most ([`backfill_slots`]).

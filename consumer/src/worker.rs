@@ -90,12 +90,12 @@ async fn poll_when_quiet(engine: &Engine, context: &Context, slots: &Slots, hear
                 info!("RabbitMQ wakes this consumer");
             }
         }
-        let patience = if polls_often {
+        let poll_interval = if polls_often {
             POLL_INTERVAL
         } else {
             engine.quiet
         };
-        if last.elapsed() >= patience {
+        if last.elapsed() >= poll_interval {
             last = Instant::now();
             slots.wake_both_lanes();
         }

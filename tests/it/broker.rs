@@ -14,7 +14,7 @@ use tests::database::TestDatabase;
 use tests::servers::{PrivateRabbit, shared_amqp_url};
 
 /// How long anything may take on a busy machine.
-const PATIENCE: Duration = Duration::from_mins(1);
+const WAIT_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// How long nothing must happen before a test believes that nothing will.
 const QUIET: Duration = Duration::from_millis(500);
@@ -39,7 +39,7 @@ fn rabbit(url: &str, prefix: &str) -> RabbitBroker {
 }
 
 async fn next(subscription: &mut Box<dyn Subscription>) -> Delivery {
-    match tokio::time::timeout(PATIENCE, subscription.next())
+    match tokio::time::timeout(WAIT_TIMEOUT, subscription.next())
         .await
         .expect("a wake-up")
         .unwrap()
@@ -60,7 +60,7 @@ async fn until_link(broker: &RabbitBroker, wanted: LinkState) {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    tokio::time::timeout(PATIENCE, reached)
+    tokio::time::timeout(WAIT_TIMEOUT, reached)
         .await
         .expect("the link changes");
 }
@@ -72,7 +72,7 @@ async fn publish_at_last(broker: &RabbitBroker, jobs: &[JobRef]) {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     };
-    tokio::time::timeout(PATIENCE, published)
+    tokio::time::timeout(WAIT_TIMEOUT, published)
         .await
         .expect("publishing works again");
 }
@@ -275,7 +275,7 @@ async fn notifications_of_postgresql_wake_without_a_broker() {
     .unwrap();
     assert_eq!(killed, 1);
     let recovered = async { while !wakes(&publisher, &mut subscription).await {} };
-    tokio::time::timeout(PATIENCE, recovered)
+    tokio::time::timeout(WAIT_TIMEOUT, recovered)
         .await
         .expect("it listens again");
 }

@@ -9,7 +9,7 @@ use serde_json::Value;
 use stripe_sim::Simulator;
 use tests::programs::Program;
 use tests::shell::Shell;
-use tests::world::{PATIENCE, unlimited_account};
+use tests::world::{WAIT_TIMEOUT, unlimited_account};
 
 /// The address that `up` says it listens on.
 async fn listening(log: &Path) -> String {
@@ -29,7 +29,7 @@ async fn listening(log: &Path) -> String {
             tokio::time::sleep(std::time::Duration::from_millis(50)).await;
         }
     };
-    tokio::time::timeout(PATIENCE * 2, waited)
+    tokio::time::timeout(WAIT_TIMEOUT * 2, waited)
         .await
         .expect("`up` says where it listens")
 }

@@ -157,7 +157,7 @@ async fn reconciliation_finds_a_dispute_without_an_event() {
     world.job_completed(&connected["job_id"]).await;
     account.dispute(&charge).unwrap();
     // So that the reconciliation's range holds it.
-    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+    world.stripe_seconds_pass(2).await;
     let_a_day_begin(&world).await;
     world.sync(json!({})).await;
     let listed: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM stripe_disputes")
@@ -184,7 +184,7 @@ async fn reconciliation_does_not_repair_partial_captures_every_day() {
     };
     let charge = account.create_charge(&new).unwrap();
     account.refund(&charge, Some(100)).unwrap();
-    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+    world.stripe_seconds_pass(2).await;
     let connected = world.connect().await;
     world.job_completed(&connected["job_id"]).await;
     world.assert_exact().await;
@@ -348,7 +348,8 @@ async fn a_job_that_lost_its_lease_changes_no_permissions() {
     });
     world.start_consumer_with(taken);
     world.job_end(&job["job_id"]).await;
-    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+    // Stopping waits for the consumer that lost the job.
+    world.stop_consumers().await;
     let warnings = world.get(&format!("/v1/connectors/{id}")).await["warnings"].clone();
     assert_eq!(warnings, json!([]), "a stale attempt wrote");
 }

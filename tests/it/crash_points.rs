@@ -10,7 +10,7 @@ use reqwest::Method;
 use serde_json::json;
 use stripe_sim::{AccountConfig, NewCharge};
 use tests::crashing::{Course, Trials, count};
-use tests::random::{Random, number_from};
+use tests::random::{Random, size};
 use tests::world::{World, WorldBuilder, unlimited_account};
 
 /// Three pages, the last of them not full.
@@ -182,7 +182,7 @@ fn change_something(trials: &stripe_sim::AccountHandle, draws: &mut Random) {
 #[tokio::test]
 async fn jobs_that_crash_again_and_again_while_charges_change_miss_no_change() {
     let mut draws = Random::of_variable("CRASH_SEED", 1);
-    let jobs = number_from("CRASH_TRIALS", 32);
+    let jobs = size("CRASH_TRIALS", 10, 32);
     // Events are there at once, and none is read a second time to make up for one that was missed.
     let world = world(CHARGES).event_lag(Duration::ZERO).start().await;
     let account = world.account();

@@ -1,5 +1,5 @@
-//! Figures from stored daily sums are those of the rows: for every value of every key, while days are fresh,
-//! stale, or both, and for keys that the sums leave out.
+//! Figures from stored daily rollups are those of the rows: for every value of every key, while days are fresh,
+//! stale, or both, and for keys that have no rollups.
 //!
 //! The expectation is worked out by SQL of this file over the rows alone.
 

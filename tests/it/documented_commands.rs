@@ -18,7 +18,7 @@ use tests::documents::{CodeBlock, code_blocks};
 use tests::programs::{binary, free_port};
 use tests::servers::shared_amqp_url;
 use tests::shell::directory;
-use tests::world::{PATIENCE, unlimited_account};
+use tests::world::{WAIT_TIMEOUT, unlimited_account};
 
 use crate::command_line_client::assert_speaks_of_commands;
 
@@ -213,7 +213,7 @@ async fn run(document: &str, script: &str) -> String {
         .spawn()
         .expect("bash runs");
     let group = Group(Pid::from_raw(shell.id().unwrap().cast_signed()));
-    let ended = tokio::time::timeout(PATIENCE * 2, shell.wait()).await;
+    let ended = tokio::time::timeout(WAIT_TIMEOUT * 2, shell.wait()).await;
     let printed = String::from_utf8_lossy(&std::fs::read(&log).unwrap()).into_owned();
     let engine = std::fs::read_to_string(directory.path().join("up.log")).unwrap_or_default();
     let status =

@@ -13,7 +13,7 @@ use stripe_sim::{SimHandle, Simulator};
 use tests::api_only::ApiOnly;
 use tests::database::TestDatabase;
 use tests::programs::Deployment;
-use tests::world::{PATIENCE, unlimited_account};
+use tests::world::{WAIT_TIMEOUT, unlimited_account};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -49,7 +49,7 @@ async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
-    let answered = tokio::time::timeout(PATIENCE, asked).await;
+    let answered = tokio::time::timeout(WAIT_TIMEOUT, asked).await;
     answered.unwrap_or_else(|_| panic!("waited in vain for {what}"))
 }
 

@@ -2,7 +2,7 @@
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use tests::world::{PATIENCE, World};
+use tests::world::{WAIT_TIMEOUT, World};
 
 /// The warning that jobs keep failing, in each of the three answers that show warnings.
 async fn warnings(world: &World) -> Vec<Option<Value>> {
@@ -152,7 +152,7 @@ async fn failed_jobs_hide_database_details() {
         }
     }
     let events = reqwest::Client::builder()
-        .timeout(PATIENCE)
+        .timeout(WAIT_TIMEOUT)
         .build()
         .unwrap()
         .get(format!("{}/v1/sync-jobs/{job_id}/events", world.api_url))

@@ -18,7 +18,7 @@ use secrecy::ExposeSecret as _;
 use tests::database::TestDatabase;
 use tests::programs::Program;
 use tests::shell::{Shell, end};
-use tests::world::PATIENCE;
+use tests::world::WAIT_TIMEOUT;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
@@ -47,7 +47,7 @@ async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
             tokio::time::sleep(Duration::from_millis(25)).await;
         }
     };
-    let in_time = tokio::time::timeout(PATIENCE, waited).await;
+    let in_time = tokio::time::timeout(WAIT_TIMEOUT, waited).await;
     assert!(in_time.is_ok(), "waited in vain for {what}");
 }
 

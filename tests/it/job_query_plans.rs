@@ -199,11 +199,11 @@ async fn a_batch_of_the_dispatcher_reads_what_it_takes() {
     for analysed in [Analysed::Now, Analysed::BeforeTheQueueFilled] {
         let database = filled(analysed).await;
         let mut conn = database.pool(Role::Scheduler).acquire().await.unwrap();
-        let patience = TimeDelta::seconds(15);
+        let redispatch_after = TimeDelta::seconds(15);
         for lane in [Lane::Interactive, Lane::Backfill] {
             let mut tx = sqlx::Connection::begin(&mut *conn).await.unwrap();
             let before = Read::of(&mut tx, JOBS).await;
-            let jobs = schedule::take_undispatched(&mut tx, lane, now(), patience, BATCH)
+            let jobs = schedule::take_undispatched(&mut tx, lane, now(), redispatch_after, BATCH)
                 .await
                 .unwrap();
             assert_eq!(jobs.len() as i64, BATCH);

@@ -7,7 +7,7 @@ use stripe_sim::Simulator;
 use tests::database::TestDatabase;
 use tests::programs::Deployment;
 use tests::servers::shared_amqp_url;
-use tests::world::{PATIENCE, unlimited_account};
+use tests::world::{WAIT_TIMEOUT, unlimited_account};
 
 /// Crates whose lines are for operators.
 const OURS: [&str; 5] = ["api", "cli", "common", "consumer", "scheduler"];
@@ -32,13 +32,13 @@ async fn synced_by_up(amqp_url: Option<&str>, wait: Duration) -> Vec<Value> {
     engine.start_up();
     let began = tokio::time::Instant::now();
     let http = reqwest::Client::builder()
-        .timeout(PATIENCE)
+        .timeout(WAIT_TIMEOUT)
         .build()
         .unwrap();
     let url = format!("{}/readyz", engine.api_url);
     let ready = async || matches!(http.get(&url).send().await, Ok(a) if a.status().is_success());
     while !ready().await {
-        assert!(began.elapsed() < PATIENCE, "never ready");
+        assert!(began.elapsed() < WAIT_TIMEOUT, "never ready");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     let connected = engine.connect(sim.first().key()).await;

@@ -422,7 +422,7 @@ async fn malformed_fields_park_one_object_and_the_job_completes() {
         "{:?}",
         known.ids
     );
-    for round in 0..tests::random::number_from("HOSTILE_ROUNDS", 4) {
+    for round in 0..tests::random::size("HOSTILE_ROUNDS", 4, 40) {
         let mut mutated: BTreeMap<(&str, String), (String, String)> = BTreeMap::new();
         for _ in 0..MUTATIONS {
             // Half of them charges.

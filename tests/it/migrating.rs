@@ -42,8 +42,8 @@ async fn migrate_queues_behind_no_long_query_and_says_who_holds_the_lock() {
     let lost = "ALTER TABLE sync_jobs DISABLE ROW LEVEL SECURITY";
     admin.execute(lost).await.unwrap();
     let mut report = long_report(&database).await;
-    let (url, patience) = (database.url(), Duration::from_secs(2));
-    let migrating = schema::migrate_within(&url, patience);
+    let (url, max_lock_wait) = (database.url(), Duration::from_secs(2));
+    let migrating = schema::migrate_within(&url, max_lock_wait);
     let refused = timeout(SOON, migrating)
         .await
         .expect("it gives up")
@@ -54,7 +54,7 @@ async fn migrate_queues_behind_no_long_query_and_says_who_holds_the_lock() {
     assert!(holders.contains("application long_report"), "{holders}");
     assert!(refused.to_string().contains(holders), "{refused}");
 
-    // With more patience it tries again, lets others read meanwhile, and goes on when the lock is free.
+    // With a longer limit it tries again, lets others read meanwhile, and goes on when the lock is free.
     let meanwhile = async {
         let waits = async {
             while !waits_for_the_table(admin).await {

@@ -13,7 +13,7 @@ use tests::database::{TestDatabase, url_of};
 use tests::documents::code_blocks;
 use tests::programs::{Deployment, Program, binaries, free_port};
 use tests::servers::PrivatePostgres;
-use tests::world::{PATIENCE, unlimited_account};
+use tests::world::{WAIT_TIMEOUT, unlimited_account};
 
 use crate::access::catalogue;
 
@@ -177,7 +177,7 @@ async fn migrate_repairs_a_backup_restored_without_roles() {
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
     };
-    tokio::time::timeout(PATIENCE, advised)
+    tokio::time::timeout(WAIT_TIMEOUT, advised)
         .await
         .expect("the log says what to run");
 
@@ -214,7 +214,7 @@ async fn readyz(port: u16, status: u16) -> serde_json::Value {
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
     };
-    let answered = tokio::time::timeout(PATIENCE, asked).await;
+    let answered = tokio::time::timeout(WAIT_TIMEOUT, asked).await;
     answered.unwrap_or_else(|_| panic!("{url} never answers {status}"))
 }
 

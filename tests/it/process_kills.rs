@@ -9,10 +9,9 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tests::programs::{Program, free_port};
-use tests::random::{Random, number_from};
+use tests::random::{Random, size};
 use tests::world::World;
 
-const CHARGES: u64 = 12_000;
 const CHARGES_A_PAGE: u64 = 100;
 const LATENCY_MS: u64 = 25;
 /// Incremental jobs ask for little, so that each answer has to take its time if the job is to outlast a consumer.
@@ -111,8 +110,9 @@ impl Killer {
 #[tokio::test]
 async fn repeated_kills_neither_lose_nor_duplicate_charges() {
     let draws = Random::of_variable("KILL_SEED", 1);
-    let trials = number_from("KILL_TRIALS", 18);
-    let world = World::with_charges(CHARGES).consumers(0).start().await;
+    let trials = size("KILL_TRIALS", 9, 18);
+    let charges = size("KILL_CHARGES", 6_000, 12_000);
+    let world = World::with_charges(charges).consumers(0).start().await;
     world
         .account()
         .configure(|settings| settings.latency_ms = LATENCY_MS);
@@ -132,7 +132,7 @@ async fn repeated_kills_neither_lose_nor_duplicate_charges() {
     );
     killer.world.assert_exact().await;
     let pages = killer.world.sim.requests().of("GET /v1/charges");
-    let bound = CHARGES / CHARGES_A_PAGE + 1 + kills * READ_AGAIN_AT_MOST;
+    let bound = charges / CHARGES_A_PAGE + 1 + kills * READ_AGAIN_AT_MOST;
     assert!(pages <= bound, "{pages} pages with {kills} kills");
     println!("{kills} kills in the full job, {pages} pages");
 

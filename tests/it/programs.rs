@@ -5,10 +5,9 @@ use serde_json::Value;
 use stripe_sim::{SimHandle, Simulator, TruthQuery};
 use tests::database::TestDatabase;
 use tests::programs::Deployment;
+use tests::random::size;
 use tests::servers::{PrivatePostgres, PrivateRabbit, shared_amqp_url};
 use tests::world::unlimited_account;
-
-const CHARGES: u64 = 50_000;
 
 async fn simulator(charges: u64) -> SimHandle {
     Simulator::builder()
@@ -42,7 +41,8 @@ fn url_of(database: &TestDatabase) -> String {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn three_programs_with_rabbitmq_and_one_with_postgresql_alone_give_the_same_exact_figures() {
-    let sim = simulator(CHARGES).await;
+    let charges = size("PROGRAM_CHARGES", 15_000, 50_000);
+    let sim = simulator(charges).await;
     let truth = truth_by_day(&sim);
     let mut found = Vec::new();
     for amqp_url in [Some(shared_amqp_url()), None] {
@@ -58,7 +58,7 @@ async fn three_programs_with_rabbitmq_and_one_with_postgresql_alone_give_the_sam
         }
         let connected = engine.connect(sim.first().key()).await;
         let job = engine.job_completed(&connected["job_id"]).await;
-        assert_eq!(job["progress"]["charges_seen"], CHARGES);
+        assert_eq!(job["progress"]["charges_seen"], charges);
         found.push(
             engine
                 .days(connected["connection_id"].as_str().unwrap())
@@ -72,7 +72,7 @@ async fn three_programs_with_rabbitmq_and_one_with_postgresql_alone_give_the_sam
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killing_the_consumer_the_broker_and_postgresql_during_a_sync_changes_no_figure() {
-    let sim = simulator(20_000).await;
+    let sim = simulator(size("PROGRAM_CHARGES", 12_000, 20_000)).await;
     // Slow enough for a broker to come back while the sync is under way.
     sim.configure_all(|settings| settings.latency_ms = 150);
     let mut postgres = PrivatePostgres::start().await;
@@ -133,10 +133,10 @@ async fn killing_the_consumer_the_broker_and_postgresql_during_a_sync_changes_no
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn memory_does_not_grow_with_the_account() {
     // Both are large enough for every slot to be in use.
-    const SMALL: u64 = 15_000;
-    const LARGE: u64 = 3 * SMALL;
+    let small_account = size("PROGRAM_CHARGES", 8_000, 15_000);
+    let large_account = 3 * small_account;
     let mut peaks = Vec::new();
-    for charges in [SMALL, LARGE] {
+    for charges in [small_account, large_account] {
         let sim = simulator(charges).await;
         let database = TestDatabase::create().await;
         let mut engine = Deployment::prepare(&url_of(&database), None, &sim.base_url);
@@ -149,9 +149,9 @@ async fn memory_does_not_grow_with_the_account() {
         engine.terminate().await;
     }
     let [small, large] = peaks[..] else { panic!() };
-    eprintln!("{small} KiB for {SMALL} charges, {large} KiB for {LARGE}");
+    eprintln!("{small} KiB for {small_account} charges, {large} KiB for {large_account}");
     assert!(
         large * 10 <= small * 13,
-        "{small} KiB for {SMALL} charges, {large} KiB for {LARGE}"
+        "{small} KiB for {small_account} charges, {large} KiB for {large_account}"
     );
 }

@@ -5,15 +5,14 @@ use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::json;
-use tests::random::Random;
+use tests::random::{Random, size};
 use tests::world::World;
 
-const SEEDS: u64 = 3;
 const ACTS: u64 = 25;
 
 #[tokio::test]
 async fn randomized_operations_end_with_exact_figures() {
-    for seed in 0..SEEDS {
+    for seed in 0..size("RANDOMIZED_SEEDS", 1, 6) {
         let mut world = World::with_charges(900)
             .lease(Duration::from_secs(2))
             .consumers(2)

@@ -421,13 +421,8 @@ async fn a_consumer_stops_though_postgresql_does_not_answer() {
         .execute(&mut *lock)
         .await
         .unwrap();
-    tokio::time::sleep(Duration::from_secs(4)).await;
-    world.sim.reset_requests();
-    tokio::time::sleep(Duration::from_secs(3)).await;
-    println!(
-        "requests after the lease ran out: {}",
-        world.sim.requests().total
-    );
+    // Until the lease has run out.
+    world.stripe_seconds_pass(3).await;
     let mut stopping = tokio::spawn(async move {
         world.stop_consumers().await;
         world

@@ -9,7 +9,7 @@ use tests::database::TestDatabase;
 use tests::partial_broker::PartialBroker;
 use tests::programs::{Deployment, free_port};
 use tests::servers::shared_amqp_url;
-use tests::world::{PATIENCE, World, unlimited_account};
+use tests::world::{WAIT_TIMEOUT, World, unlimited_account};
 
 const DEAD: &str = "amqp://127.0.0.1:1/%2f";
 
@@ -28,7 +28,7 @@ async fn ready(http: &Client, ops: &str, wanted: &str) -> (u16, Value) {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     };
-    tokio::time::timeout(PATIENCE, asked)
+    tokio::time::timeout(WAIT_TIMEOUT, asked)
         .await
         .unwrap_or_else(|_| panic!("never {wanted}"))
 }
@@ -63,7 +63,7 @@ async fn jobs_are_done_while_rabbitmq_never_answers_a_consumer_and_readyz_says_s
     engine.start("scheduler");
     let ops = format!("127.0.0.1:{}", free_port());
     engine.start_at("consumer", &ops);
-    let http = Client::builder().timeout(PATIENCE).build().unwrap();
+    let http = Client::builder().timeout(WAIT_TIMEOUT).build().unwrap();
 
     let (status, report) = ready(&http, &ops, "degraded").await;
     assert_eq!(status, 200, "it works");
@@ -101,7 +101,7 @@ async fn jobs_are_done_while_rabbitmq_never_answers_a_consumer_and_readyz_says_s
 async fn readyz_of_the_whole_engine_in_one_process_speaks_for_its_consumer() {
     let (sim, broker, _database, mut engine) = prepare(5).await;
     engine.start_up();
-    let http = Client::builder().timeout(PATIENCE).build().unwrap();
+    let http = Client::builder().timeout(WAIT_TIMEOUT).build().unwrap();
     let address = engine.api_url.strip_prefix("http://").unwrap().to_owned();
     let connected = engine.connect(sim.first().key()).await;
     engine.job_completed(&connected["job_id"]).await;

@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 use sqlx::AssertSqlSafe;
 use tokio::sync::{Notify, oneshot, watch};
 
-use crate::world::{PATIENCE, World};
+use crate::world::{WAIT_TIMEOUT, World};
 
 const POLL: Duration = Duration::from_millis(3);
 
@@ -168,7 +168,7 @@ impl HoldPoint {
     pub async fn holds(&self) {
         let mut held = self.held.subscribe();
         let held = held.wait_for(|held| *held);
-        tokio::time::timeout(PATIENCE, held)
+        tokio::time::timeout(WAIT_TIMEOUT, held)
             .await
             .expect("the job comes to the fail point")
             .expect("the sender is here");
@@ -229,7 +229,7 @@ impl LoneJob {
     }
 
     pub async fn ended(self) {
-        tokio::time::timeout(PATIENCE, self.0)
+        tokio::time::timeout(WAIT_TIMEOUT, self.0)
             .await
             .expect("the job ends")
             .expect("the job does not panic");
@@ -425,7 +425,7 @@ impl Trials {
                 }
             }
         };
-        tokio::time::timeout(PATIENCE, watched)
+        tokio::time::timeout(WAIT_TIMEOUT, watched)
             .await
             .unwrap_or_else(|_| panic!("job {job_id} neither ends nor crashes"))
     }
@@ -450,7 +450,7 @@ impl Trials {
                 tokio::time::sleep(POLL).await;
             }
         };
-        tokio::time::timeout(PATIENCE, settled)
+        tokio::time::timeout(WAIT_TIMEOUT, settled)
             .await
             .expect("the consumer learns of its commit")
     }

@@ -2,7 +2,7 @@
 //! process before a simulated Stripe.
 //!
 //! Everything here panics rather than returning errors: a harness that cannot do its part is a failed
-//! test. Nothing sleeps for a fixed time; waits are for conditions, and bounded.
+//! test. Waits are for conditions, and bounded.
 
 #![expect(
     clippy::missing_panics_doc,

@@ -11,7 +11,7 @@ use nix::unistd::Pid;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::world::PATIENCE;
+use crate::world::WAIT_TIMEOUT;
 
 const POLL: Duration = Duration::from_millis(50);
 /// What Linux counts processor time in, on every architecture that it shows to programs.
@@ -146,7 +146,7 @@ pub async fn poll<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
             tokio::time::sleep(POLL).await;
         }
     };
-    tokio::time::timeout(PATIENCE, polled)
+    tokio::time::timeout(WAIT_TIMEOUT, polled)
         .await
         .unwrap_or_else(|_| panic!("waited in vain for {what}"))
 }
@@ -353,7 +353,7 @@ impl Deployment {
                 tokio::time::sleep(POLL).await;
             }
         };
-        tokio::time::timeout(PATIENCE, asked)
+        tokio::time::timeout(WAIT_TIMEOUT, asked)
             .await
             .unwrap_or_else(|_| panic!("{path} never answered"))
     }
@@ -390,7 +390,7 @@ impl Deployment {
                 tokio::time::sleep(POLL).await;
             }
         };
-        match tokio::time::timeout(PATIENCE * 2, polled).await {
+        match tokio::time::timeout(WAIT_TIMEOUT * 2, polled).await {
             Ok(job) => job,
             Err(late) => panic!("{late}: waited in vain for {:#}", self.get(&path).await),
         }

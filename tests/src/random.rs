@@ -34,6 +34,13 @@ impl Random {
     }
 }
 
+/// How much of something a test does: what an environment variable of this name says, or else `everyday`, or `long`
+/// where `TEST_LONG` is set, as `make test-long` does.
+pub fn size(name: &str, everyday: u64, long: u64) -> u64 {
+    let is_long = std::env::var_os("TEST_LONG").is_some();
+    number_from(name, if is_long { long } else { everyday })
+}
+
 /// The number that an environment variable holds, or `otherwise`.
 pub fn number_from(name: &str, otherwise: u64) -> u64 {
     let Ok(text) = std::env::var(name) else {

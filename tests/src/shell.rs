@@ -9,7 +9,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::process::{Child, Command};
 
 use crate::programs::binary;
-use crate::world::PATIENCE;
+use crate::world::WAIT_TIMEOUT;
 
 /// What a run of the program came to.
 #[derive(Debug)]
@@ -104,7 +104,7 @@ impl Shell {
 
 /// Waits for a program that was started; it must exit with `code`.
 pub async fn end(child: Child, line: &str, code: i32) -> Ran {
-    let output = tokio::time::timeout(PATIENCE, child.wait_with_output()).await;
+    let output = tokio::time::timeout(WAIT_TIMEOUT, child.wait_with_output()).await;
     let output = output
         .unwrap_or_else(|_| panic!("`{line}` does not end"))
         .expect("its streams can be read");

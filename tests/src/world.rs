@@ -26,7 +26,7 @@ use crate::database::TestDatabase;
 use crate::servers::shared_amqp_url;
 
 /// How long anything may take before a test is given up.
-pub const PATIENCE: Duration = Duration::from_mins(2);
+pub const WAIT_TIMEOUT: Duration = Duration::from_mins(2);
 const POLL: Duration = Duration::from_millis(25);
 const NO_LIMIT: NonZeroU32 = NonZeroU32::new(100_000).expect("not zero");
 /// The highest rate that a program's settings allow.
@@ -533,7 +533,16 @@ impl World {
         self.job_completed(&answer.body["job_id"]).await
     }
 
-    /// Polls until there is an answer, within [`PATIENCE`].
+    /// Waits until Stripe's clock, which counts in whole seconds, is this many further.
+    pub async fn stripe_seconds_pass(&self, seconds: i64) {
+        let until = self.sim.now() + seconds;
+        self.eventually("Stripe's clock", async || {
+            (self.sim.now() >= until).then_some(())
+        })
+        .await;
+    }
+
+    /// Polls until there is an answer, within [`WAIT_TIMEOUT`].
     pub async fn eventually<T>(&self, what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
         let polled = async {
             loop {
@@ -543,7 +552,7 @@ impl World {
                 tokio::time::sleep(POLL).await;
             }
         };
-        match tokio::time::timeout(PATIENCE, polled).await {
+        match tokio::time::timeout(WAIT_TIMEOUT, polled).await {
             Ok(answer) => answer,
             Err(late) => panic!("{late}: waited in vain for {what}"),
         }

@@ -305,7 +305,7 @@ impl JobStream {
                 Err(ApiError::NotFound) => return None,
                 // The database may come back; the stream outlives it.
                 Err(cause) => {
-                    debug!(error = %ErrorChain(&cause), "a followed job could not be read")
+                    debug!(error = %ErrorChain(&cause), "a followed job could not be read");
                 }
             }
         }

@@ -17,7 +17,7 @@ use super::events::Messages;
 use super::{Client, Error, words};
 use crate::output;
 
-const PATIENCE: Duration = Duration::from_mins(1);
+const RECONNECT_FOR: Duration = Duration::from_mins(1);
 const REOPEN_AFTER: Duration = Duration::from_secs(1);
 /// Plain lines come no faster than this.
 const LINE_INTERVAL: Duration = Duration::from_secs(1);
@@ -33,7 +33,7 @@ pub(crate) async fn follow(client: &Client, job_id: &str) -> Result<(), Error> {
         match watch(client, job_id, &mut view, &mut last_news).await {
             Ok(Some(ended)) => break ended,
             Ok(None) => {}
-            Err(error) if error.is_transient() && last_news.elapsed() < PATIENCE => {}
+            Err(error) if error.is_transient() && last_news.elapsed() < RECONNECT_FOR => {}
             Err(error) => {
                 view.close();
                 return Err(error);

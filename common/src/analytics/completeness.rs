@@ -19,6 +19,7 @@ use crate::db::Error;
 use crate::sync::Span;
 use crate::tenant::OrganizationId;
 
+/// How far the figures reach.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, ToSchema)]
 pub struct Completeness {
     /// Whether Stripe's history has been read back to where the connection's range begins. False during a first
@@ -38,6 +39,7 @@ pub struct Completeness {
 pub struct FiguresVersion {
     /// Who wrote the connection's daily aggregates last.
     pub version: Version,
+    /// How far the figures reach.
     pub completeness: Completeness,
 }
 

@@ -1,4 +1,4 @@
-//! Where the figures of a call come from: the stored daily sums as far as they answer it, rows for the rest.
+//! Where the figures of a call come from: stored daily rollups as far as they answer it, rows for the rest.
 //!
 //! Sums answer calls without a filter, and those with one equality on a metadata key, in groups of
 //! time or currency or in none; and groups by a key of the charge's or customer's metadata. There a filter
@@ -18,7 +18,7 @@ use super::{GroupBy, Selection, queries};
 use crate::db::Error;
 use crate::filter::KeyPath;
 
-/// Stored sums that a call can be answered from.
+/// Stored rollups that a call can be answered from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Rollup {
     /// Of whole days.
@@ -32,8 +32,8 @@ enum Rollup {
 /// Where the figures of one call come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct FigureSource {
-    sums: Option<Rollup>,
-    /// Of the selected days those that sums do not answer.
+    rollup: Option<Rollup>,
+    /// Of the selected days those that the rollup does not answer.
     days_from_rows: Vec<NaiveDate>,
 }
 
@@ -80,15 +80,15 @@ impl FigureSource {
         selection: &Selection,
         group_by: Option<&GroupBy>,
     ) -> Result<Self, Error> {
-        let sums = Rollup::of(selection, group_by);
-        let days_from_rows = match &sums {
-            Some(sums) => {
-                queries::days_without_rollup(conn, selection, sums.key(), sums.value()).await?
+        let rollup = Rollup::of(selection, group_by);
+        let days_from_rows = match &rollup {
+            Some(rollup) => {
+                queries::days_without_rollup(conn, selection, rollup.key(), rollup.value()).await?
             }
             None => Vec::new(),
         };
         Ok(Self {
-            sums,
+            rollup,
             days_from_rows,
         })
     }
@@ -100,7 +100,7 @@ impl FigureSource {
         conn: &mut PgConnection,
         selection: &Selection,
     ) -> Result<Self, Error> {
-        if Rollup::of(selection, None) == self.sums {
+        if Rollup::of(selection, None) == self.rollup {
             Ok(self)
         } else {
             Self::of(conn, selection, None).await
@@ -115,11 +115,11 @@ impl FigureSource {
         selection: &Selection,
         group_by: Option<&GroupBy>,
     ) {
-        let Some(sums) = &self.sums else {
+        let Some(rollup) = &self.rollup else {
             push_rows(query, selection, group_by, None);
             return;
         };
-        match sums {
+        match rollup {
             Rollup::Days => self.push_day_rollups(query, selection, group_by),
             Rollup::Value(key, value) => {
                 push_columns(query, group_by);

@@ -1,6 +1,6 @@
 //! Figures: what the stored rows add up to, by day or by whatever a customer wrote into metadata.
 //!
-//! Figures are those of the rows of `stripe_revenue_data` that are `counted`. Where the daily sums that
+//! Figures are those of the rows of `stripe_revenue_data` that are `counted`. Where the daily rollups that
 //! [`refresh`] keeps answer a call (`figure_source`), a year costs hundreds of them instead of a million rows; days
 //! whose rows changed since are read from the rows, so the two cannot disagree. Sums beyond the range of
 //! `i64` are refused by PostgreSQL and end as an error, never as a wrong number.

@@ -1,13 +1,13 @@
-//! Daily aggregates and the daily sums by metadata value, rebuilt from the rows for the days that changed.
+//! Daily aggregates and the daily rollups by metadata value, rebuilt from the rows for the days that changed.
 //!
 //! Whoever writes rows notes their days in `stripe_stale_days` in the same transaction; here a day is
 //! taken off that list and rebuilt in one transaction, so after a crash it is still on the list.
 //! Nothing is added up in steps: a day's sums are a function of the day's rows, and refreshing it twice
 //! changes nothing. What comes out the same is not written.
 //!
-//! A key is left out of the sums by value on days on which they would not be sums: see `MAX_VALUES`,
-//! `MAX_UNREPEATED_VALUES` and `MAX_VALUE_BYTES` in `queries`. `high_cardinality_keys` says so, `stripe_omitted_value_hashes` has a hash of each of
-//! its values, and days that may have the value that is asked for are read from rows.
+//! A day has no rollups of a high-cardinality key: see `MAX_VALUES`, `MAX_UNREPEATED_VALUES` and `MAX_VALUE_BYTES` in
+//! `queries`. `high_cardinality_keys` lists the key, `stripe_omitted_value_hashes` has a hash of each of its values, and
+//! days that may have the requested value are read from rows.
 
 use chrono::NaiveDate;
 use sqlx::PgConnection;

@@ -106,8 +106,9 @@ pub async fn totals_and_groups(
     let source = FigureSource::of(conn, selection, Some(group_by)).await?;
     let groups = read_groups(conn, selection, group_by, after, limit, &source).await?;
     let all = after.is_none() && (groups.len() as i64) < limit;
-    let sums = (all && group_by.groups_partition_charges()).then(|| totals_of_groups(&groups));
-    if let Some(totals) = sums.flatten() {
+    let totals_of_all =
+        (all && group_by.groups_partition_charges()).then(|| totals_of_groups(&groups));
+    if let Some(totals) = totals_of_all.flatten() {
         return Ok((totals, groups));
     }
     let source = source.of_totals(conn, selection).await?;

@@ -38,6 +38,7 @@ pub struct ChargeRow {
     pub charge_id: String,
     /// Stripe id of the invoice or checkout line; null for a charge without lines.
     pub line_id: Option<String>,
+    /// When the charge was created.
     pub created_at: DateTime<Utc>,
     /// Day on which the charge was created, in the connection's time zone.
     pub date: NaiveDate,
@@ -124,6 +125,7 @@ impl<'r> FromRow<'r, sqlx::postgres::PgRow> for ChargeRow {
 /// The position of a row in the list, newest first.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RowCursor {
+    /// When the charge was created.
     pub created_at: DateTime<Utc>,
     pub charge_id: String,
     pub line_no: i32,

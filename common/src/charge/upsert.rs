@@ -116,10 +116,6 @@ impl<'a> Columns<'a> {
 
 /// Writes all rows of some charges, each `(charge, line)` once; unchanged ones are not rewritten, and
 /// stored lines that are not among them go. The days of what changed are noted as stale.
-#[expect(
-    clippy::too_many_lines,
-    reason = "one statement that names every column five times"
-)]
 pub async fn upsert(
     conn: &mut PgConnection,
     organization: &OrganizationId,
@@ -139,83 +135,8 @@ pub async fn upsert(
         index_by_line.insert((charge_id, row.line_no), at);
         columns.push(row);
     }
-    let written = sqlx::query!(
-        r#"WITH incoming AS (
-            SELECT * FROM UNNEST($3::TEXT[], $4::INT[], $5::TEXT[], $6::TIMESTAMPTZ[], $7::DATE[], $8::TEXT[],
-                $9::TEXT[], $10::BOOL[], $11::BOOL[], $12::BIGINT[], $13::BIGINT[], $14::BIGINT[], $15::BIGINT[],
-                $16::BIGINT[], $17::TEXT[], $18::TEXT[], $19::TEXT[], $20::TEXT[], $21::TEXT[], $22::TEXT[],
-                $23::TEXT[], $24::TEXT[], $25::TEXT[], $26::BOOL[], $27::TEXT[], $28::JSONB[], $29::JSONB[],
-                $30::JSONB[], $31::JSONB[], $32::UUID[], $33::TEXT[])
-            AS row (charge_id, line_no, line_id, created_at, date, currency, status, captured, livemode,
-                charge_amount, amount, gross, refunded, units, customer_id, product_id, price_id,
-                payment_intent_id, invoice_id, checkout_session_id, description, country, payment_method,
-                disputed, dispute_status, charge_metadata, product_metadata, price_metadata,
-                customer_metadata, excluded_by, named_invoice_id)
-        ), written AS (
-            INSERT INTO stripe_revenue_data AS stored (organization_id, connection_id, charge_id, line_no,
-                line_id, created_at, date, currency, status, captured, livemode, charge_amount, amount, gross,
-                refunded, units, customer_id, product_id, price_id, payment_intent_id, invoice_id,
-                checkout_session_id, description, country, payment_method, disputed, dispute_status,
-                charge_metadata, product_metadata, price_metadata, customer_metadata, excluded_by, named_invoice_id)
-            SELECT $1, $2, incoming.* FROM incoming
-            ON CONFLICT (organization_id, connection_id, charge_id, line_no) DO UPDATE
-            SET (line_id, created_at, date, currency, status, captured, livemode, charge_amount, amount, gross,
-                refunded, units, customer_id, product_id, price_id, payment_intent_id, invoice_id,
-                checkout_session_id, description, country, payment_method, disputed, dispute_status,
-                charge_metadata, product_metadata, price_metadata, customer_metadata, excluded_by, named_invoice_id)
-              = (EXCLUDED.line_id, EXCLUDED.created_at, EXCLUDED.date, EXCLUDED.currency, EXCLUDED.status,
-                EXCLUDED.captured, EXCLUDED.livemode, EXCLUDED.charge_amount, EXCLUDED.amount, EXCLUDED.gross,
-                EXCLUDED.refunded, EXCLUDED.units, EXCLUDED.customer_id, EXCLUDED.product_id,
-                EXCLUDED.price_id, EXCLUDED.payment_intent_id, EXCLUDED.invoice_id,
-                EXCLUDED.checkout_session_id, EXCLUDED.description, EXCLUDED.country,
-                EXCLUDED.payment_method, EXCLUDED.disputed, EXCLUDED.dispute_status,
-                EXCLUDED.charge_metadata, EXCLUDED.product_metadata, EXCLUDED.price_metadata,
-                EXCLUDED.customer_metadata, EXCLUDED.excluded_by, EXCLUDED.named_invoice_id)
-            WHERE (stored.line_id, stored.created_at, stored.date, stored.currency, stored.status,
-                stored.captured, stored.livemode, stored.charge_amount, stored.amount, stored.gross,
-                stored.refunded, stored.units, stored.customer_id, stored.product_id, stored.price_id,
-                stored.payment_intent_id, stored.invoice_id, stored.checkout_session_id, stored.description,
-                stored.country, stored.payment_method, stored.disputed, stored.dispute_status,
-                stored.charge_metadata, stored.product_metadata, stored.price_metadata,
-                stored.customer_metadata, stored.excluded_by, stored.named_invoice_id)
-              IS DISTINCT FROM (EXCLUDED.line_id, EXCLUDED.created_at, EXCLUDED.date, EXCLUDED.currency,
-                EXCLUDED.status, EXCLUDED.captured, EXCLUDED.livemode, EXCLUDED.charge_amount,
-                EXCLUDED.amount, EXCLUDED.gross, EXCLUDED.refunded, EXCLUDED.units, EXCLUDED.customer_id,
-                EXCLUDED.product_id, EXCLUDED.price_id, EXCLUDED.payment_intent_id, EXCLUDED.invoice_id,
-                EXCLUDED.checkout_session_id, EXCLUDED.description, EXCLUDED.country,
-                EXCLUDED.payment_method, EXCLUDED.disputed, EXCLUDED.dispute_status,
-                EXCLUDED.charge_metadata, EXCLUDED.product_metadata, EXCLUDED.price_metadata,
-                EXCLUDED.customer_metadata, EXCLUDED.excluded_by, EXCLUDED.named_invoice_id)
-            RETURNING stored.charge_id, stored.line_no, stored.date, (stored.xmax = 0) AS inserted,
-                CASE WHEN stored.xmax <> 0 THEN stored.charge_id END AS updated_id,
-                CASE WHEN stored.xmax <> 0 THEN stored.charge_metadata END AS charge_metadata,
-                stored.product_id, stored.price_id, stored.customer_id
-        ), stale AS (
-            INSERT INTO stripe_stale_days (organization_id, connection_id, date)
-            SELECT $1, $2, written.date FROM written
-            UNION
-            -- The days that rows leave: this reads them as they were before the statement, and those alone that
-            -- were updated, one by one: a join might read the whole table.
-            SELECT $1, $2, before.date FROM written CROSS JOIN LATERAL (
-                SELECT date FROM stripe_revenue_data AS stored
-                WHERE stored.organization_id = $1 AND stored.connection_id = $2
-                  AND stored.charge_id = written.updated_id AND stored.line_no = written.line_no
-                LIMIT 1) AS before
-            WHERE written.updated_id IS NOT NULL
-            ON CONFLICT (organization_id, connection_id, date) DO UPDATE SET date = EXCLUDED.date
-        )
-        SELECT written.charge_id AS "charge_id!", written.line_no AS "line_no!", inserted AS "inserted!",
-            COALESCE(before.charge_metadata <> written.charge_metadata, FALSE) AS "metadata_changed!",
-            COALESCE(before.product_id <> COALESCE(written.product_id, ''), FALSE)
-                OR COALESCE(before.price_id <> COALESCE(written.price_id, ''), FALSE)
-                OR COALESCE(before.customer_id <> COALESCE(written.customer_id, ''), FALSE)
-                AS "reference_removed!"
-        -- Rows as they were before the statement, too; looked up for those alone that were updated.
-        FROM written LEFT JOIN LATERAL (
-            SELECT * FROM stripe_revenue_data AS stored
-            WHERE stored.organization_id = $1 AND stored.connection_id = $2
-              AND stored.charge_id = written.updated_id AND stored.line_no = written.line_no
-            LIMIT 1) AS before ON TRUE"#,
+    let written = sqlx::query_file!(
+        "src/charge/upsert_rows.sql",
         organization.as_str(),
         connection_id,
         &columns.charge_id as _,

@@ -150,7 +150,7 @@ impl Warning {
         Self {
             code: Self::EVENTS_MISSED.to_owned(),
             resource: "events".to_owned(),
-            detail: "Reconciliation of the last days found rows that no event had reported; they were repaired. \
+            detail: "Listing the last days again found rows that no event had reported; they were repaired. \
                      Changes of older charges whose events are missing arrive with the next full sync."
                 .to_owned(),
             count: Some(rows),

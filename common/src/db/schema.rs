@@ -37,7 +37,7 @@ pub struct Migrated {
 /// How long one try waits for a lock. Whoever else needs the table queues behind it for as long, so it is short.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long it is tried again.
-const LOCK_PATIENCE: Duration = Duration::from_mins(2);
+const MAX_LOCK_WAIT: Duration = Duration::from_mins(2);
 /// Between tries, for those who queued to be served.
 const LOCK_PAUSE: Duration = Duration::from_secs(2);
 /// How often it is asked who holds a lock.
@@ -51,16 +51,16 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// [`Error::Newer`] and [`Error::Altered`] when the database is another version's, [`Error::Locked`] when something
 /// holds a lock for minutes.
 pub async fn migrate(url: &SecretString) -> Result<Migrated, Error> {
-    Box::pin(migrate_within(url, LOCK_PATIENCE)).await
+    Box::pin(migrate_within(url, MAX_LOCK_WAIT)).await
 }
 
-/// The same with another patience towards locks.
+/// The same with another limit on waiting for locks.
 ///
 /// # Errors
 /// As [`migrate`].
 pub async fn migrate_within(
     url: &SecretString,
-    redispatch_after: Duration,
+    max_lock_wait: Duration,
 ) -> Result<Migrated, Error> {
     let began = Instant::now();
     // Every try is a session of its own, since one that failed keeps its locks of the session.
@@ -71,7 +71,7 @@ pub async fn migrate_within(
         if let Err(cause) = conn.lock().await {
             return Err(explain_failure(cause, url).await);
         }
-        let timeout = LOCK_TIMEOUT.min(redispatch_after).as_millis();
+        let timeout = LOCK_TIMEOUT.min(max_lock_wait).as_millis();
         let set = format!("SET lock_timeout = {timeout}");
         conn.execute(AssertSqlSafe(set)).await?;
         let pid = queries::backend_pid(&mut conn).await?;
@@ -87,12 +87,12 @@ pub async fn migrate_within(
             Err(cause) if is_lock_timeout(&cause) => {
                 let holders =
                     holders.unwrap_or_else(|| "a session that has ended since".to_owned());
-                if began.elapsed() >= redispatch_after {
+                if began.elapsed() >= max_lock_wait {
                     let cause = Box::new(cause);
                     return Err(Error::Locked { holders, cause });
                 }
                 warn!("the migrations wait for a lock, which is held by {holders}; trying again");
-                tokio::time::sleep(LOCK_PAUSE.min(redispatch_after)).await;
+                tokio::time::sleep(LOCK_PAUSE.min(max_lock_wait)).await;
             }
             other => return other,
         }

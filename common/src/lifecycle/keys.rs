@@ -239,7 +239,7 @@ pub async fn begin(
                 return Ok(Some(announcement));
             }
             Some(Err(KeyMismatch::Database(cause))) if cause.is_transient() => {
-                outage.failed(&cause)
+                outage.failed(&cause);
             }
             Some(Err(unfit)) => return Err(unfit),
         }

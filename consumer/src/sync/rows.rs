@@ -57,11 +57,11 @@ pub(crate) async fn write(
     if charges.is_empty() {
         return Ok(written);
     }
-    let ingredients = ingredients(run, tx, charges, affected_charges).await?;
+    let row_inputs = load_row_inputs(run, tx, charges, affected_charges).await?;
     let mut rows: Vec<RevenueRow> = Vec::new();
     for charge in charges.values() {
         let date = run.connection.date_of(charge.created_at);
-        rows.extend(charge.rows(date, &run.rules, &ingredients));
+        rows.extend(charge.rows(date, &run.rules, &row_inputs));
         if rows.len() >= ROWS_PER_STATEMENT {
             upsert(run, tx, &rows, &mut written).await?;
             rows.clear();
@@ -153,7 +153,7 @@ async fn already_referenced(
     Ok(referenced)
 }
 
-async fn ingredients(
+async fn load_row_inputs(
     run: &Run<'_>,
     tx: &mut PgConnection,
     charges: &BTreeMap<&str, &Charge>,
@@ -167,12 +167,12 @@ async fn ingredients(
         payments.extend(charge.payment_intent_id.as_deref());
         named.extend(charge.named_invoice_id.as_deref());
     }
-    let mut ingredients = RowInputs::default();
-    ingredients.add_purchases(
+    let mut row_inputs = RowInputs::default();
+    row_inputs.add_purchases(
         purchase::queries::list_by_payments(tx, organization, connection_id, &payments, &named)
             .await?,
     );
-    for (object_type, ids) in ingredients.named_objects(charges.values().copied()) {
+    for (object_type, ids) in row_inputs.named_objects(charges.values().copied()) {
         if ids.is_empty() {
             continue;
         }
@@ -185,7 +185,7 @@ async fn ingredients(
         )
         .await?;
         for (id, metadata) in known {
-            ingredients.add_metadata(object_type, id, metadata);
+            row_inputs.add_metadata(object_type, id, metadata);
         }
     }
     let disputed: Vec<&str> = charges
@@ -194,11 +194,11 @@ async fn ingredients(
         .map(|charge| charge.charge_id.as_str())
         .collect();
     if !disputed.is_empty() {
-        ingredients.set_disputes(
+        row_inputs.set_disputes(
             dispute::queries::newest_of(tx, organization, connection_id, &disputed).await?,
         );
     }
-    Ok(ingredients)
+    Ok(row_inputs)
 }
 
 /// Remembers customers, products or prices, and puts what is new about them on all rows that refer to them:

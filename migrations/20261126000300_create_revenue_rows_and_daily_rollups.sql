@@ -1,4 +1,4 @@
--- Revenue rows, one for each line of a charge, and their daily sums.
+-- Revenue rows, one for each line of a charge, and their daily rollups.
 --
 -- A transaction that writes rows records their days in stripe_stale_days. The sums of a stale day are recomputed from
 -- its rows (common/src/analytics/refresh.rs), never incremented. Reports use the sums of fresh days and the rows of

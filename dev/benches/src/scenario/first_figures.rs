@@ -32,7 +32,7 @@ const DAY_SECONDS: i64 = 86_400;
 const HOUR_SECONDS: i64 = 3_600;
 const LOOK: Duration = Duration::from_millis(20);
 /// Long after the limit, where the figure is still reported.
-const PATIENCE: Duration = Duration::from_mins(5);
+const WAIT_TIMEOUT: Duration = Duration::from_mins(5);
 
 type Totals = BTreeMap<String, Figures>;
 
@@ -96,7 +96,7 @@ pub(super) async fn run(servers: &Servers) -> anyhow::Result<Run> {
             tokio::time::sleep(LOOK).await;
         }
     };
-    let exact = tokio::time::timeout(PATIENCE, looked)
+    let exact = tokio::time::timeout(WAIT_TIMEOUT, looked)
         .await
         .unwrap_or(f64::INFINITY);
 

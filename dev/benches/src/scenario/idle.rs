@@ -20,7 +20,7 @@ const LOOKBACK_DAYS: u32 = 366;
 const CONCURRENCY: &str = "64";
 const MOST_SECONDS: f64 = 60.0;
 const LOOK: Duration = Duration::from_millis(250);
-const PATIENCE: Duration = Duration::from_mins(30);
+const WAIT_TIMEOUT: Duration = Duration::from_mins(30);
 
 /// `idle`.
 pub(super) async fn run(servers: &Servers) -> anyhow::Result<Run> {
@@ -128,7 +128,7 @@ async fn all_ended(stage: &Stage, connections: u64) -> anyhow::Result<DateTime<U
             tokio::time::sleep(LOOK).await;
         }
     };
-    tokio::time::timeout(PATIENCE, looked)
+    tokio::time::timeout(WAIT_TIMEOUT, looked)
         .await
         .context("not all connections were synced")?
 }

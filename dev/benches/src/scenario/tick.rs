@@ -13,7 +13,7 @@ use crate::stage::{Queue, Servers, Stage};
 
 const MOST_SECONDS: f64 = 30.0;
 const LOOK: Duration = Duration::from_millis(100);
-const PATIENCE: Duration = Duration::from_mins(15);
+const WAIT_TIMEOUT: Duration = Duration::from_mins(15);
 
 /// `tick`.
 pub(super) async fn run(servers: &Servers) -> anyhow::Result<Run> {
@@ -23,7 +23,7 @@ pub(super) async fn run(servers: &Servers) -> anyhow::Result<Run> {
     let postgres_before = processor::of_postgres(stage.database.admin()).await;
     let began = Instant::now();
     stage.engine.start("scheduler");
-    let waiting = tokio::time::timeout(PATIENCE, all_waiting(servers, connections))
+    let waiting = tokio::time::timeout(WAIT_TIMEOUT, all_waiting(servers, connections))
         .await
         .context("not all messages arrived")??;
     let seconds = began.elapsed().as_secs_f64();
