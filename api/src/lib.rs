@@ -11,6 +11,7 @@
 //!
 //! Absent: cookies and browsers' cross-origin calls; anything but JSON in; writes to figures.
 
+mod aggregate_cache;
 mod auth;
 mod config;
 mod document;
@@ -23,6 +24,7 @@ mod request_log;
 mod routes;
 mod security_headers;
 mod state;
+mod use_case_errors;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -207,10 +209,9 @@ async fn begin(state: ApiState, context: Context, served: CancellationToken) -> 
     if !wait_until_migrated(&state.pool, db::Role::Api, &context).await {
         return Ok(());
     }
-    let begun = keys::begin(&state.pool, "api", &state.keyring, &context).await?;
+    let begun = keys::begin(&state.pool, "api", state.vault.keyring(), &context).await?;
     if let Some(announcement) = begun {
-        // Served once, so set once.
-        let _ = state.instance.set(announcement.instance());
+        state.vault.announced_by(announcement.instance());
         state.health.begin();
         announcement.keep_during(served.cancelled()).await?;
     }

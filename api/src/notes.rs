@@ -1,14 +1,10 @@
 //! Remarks on valid requests whose answer may not be what was meant.
 
-use common::catalogue::queries::unknown_keys;
 use common::catalogue::unknown::NamedKey;
 use common::filter::CompiledPredicate;
-use common::tenant::OrganizationId;
+use common::rule::UnknownKey;
 use serde::Serialize;
-use sqlx::PgConnection;
 use utoipa::ToSchema;
-
-use crate::problem::ApiError;
 
 /// A remark on a valid request whose answer may not be what was meant.
 #[derive(Debug, Serialize, ToSchema)]
@@ -27,7 +23,18 @@ pub(crate) struct Note {
     detail: String,
 }
 
-/// The metadata keys that a request names, and where.
+impl Note {
+    fn unknown_key(parameter: Option<String>, pointer: Option<String>, detail: String) -> Self {
+        Self {
+            code: "unknown_metadata_key",
+            parameter,
+            pointer,
+            detail,
+        }
+    }
+}
+
+/// The metadata keys that the parameters of a request name, and where.
 #[derive(Debug, Default)]
 pub(crate) struct NamedKeys {
     keys: Vec<NamedKey>,
@@ -35,24 +42,12 @@ pub(crate) struct NamedKeys {
 }
 
 impl NamedKeys {
-    /// The keys of a rule in a body.
-    pub(crate) fn of_body(predicate: &CompiledPredicate) -> Self {
-        let mut named = Self::default();
-        named.add_conditions(predicate, None);
-        named
-    }
-
-    /// Adds the keys of conditions in a parameter that is JSON, or in the body.
-    pub(crate) fn add_conditions(
-        &mut self,
-        predicate: &CompiledPredicate,
-        parameter: Option<&str>,
-    ) {
+    /// Adds the keys of conditions in a parameter that is JSON.
+    pub(crate) fn add_conditions(&mut self, predicate: &CompiledPredicate, parameter: &str) {
         for (index, key) in predicate.named_keys() {
-            let pointer = format!("/conditions/{index}/metadata_key");
             self.keys.push(key);
             self.pointers
-                .push((parameter.map(ToOwned::to_owned), Some(pointer)));
+                .push((Some(parameter.to_owned()), Some(key_pointer(index))));
         }
     }
 
@@ -62,24 +57,28 @@ impl NamedKeys {
         self.pointers.push((Some(parameter.to_owned()), None));
     }
 
-    /// A note for each key that no stored object has.
-    pub(crate) async fn unknown(
-        self,
-        conn: &mut PgConnection,
-        organization: &OrganizationId,
-        connection_id: &str,
-    ) -> Result<Vec<Note>, ApiError> {
-        let organization = organization.as_str();
-        let found = unknown_keys(conn, organization, connection_id, &self.keys).await?;
-        let notes = found.into_iter().map(|(index, detail)| {
-            let (parameter, pointer) = self.pointers.get(index).cloned().unwrap_or_default();
-            Note {
-                code: "unknown_metadata_key",
-                parameter,
-                pointer,
-                detail,
-            }
-        });
-        Ok(notes.collect())
+    pub(crate) fn keys(&self) -> &[NamedKey] {
+        &self.keys
     }
+
+    /// A note for each of the keys, by index, that no stored object has.
+    pub(crate) fn notes(&self, unknown: Vec<(usize, String)>) -> Vec<Note> {
+        let notes = unknown.into_iter().map(|(index, detail)| {
+            let (parameter, pointer) = self.pointers.get(index).cloned().unwrap_or_default();
+            Note::unknown_key(parameter, pointer, detail)
+        });
+        notes.collect()
+    }
+}
+
+/// Notes on a rule in a body.
+pub(crate) fn of_rule(unknown: Vec<UnknownKey>) -> Vec<Note> {
+    let note = |UnknownKey { condition, detail }| {
+        Note::unknown_key(None, Some(key_pointer(condition)), detail)
+    };
+    unknown.into_iter().map(note).collect()
+}
+
+fn key_pointer(condition: usize) -> String {
+    format!("/conditions/{condition}/metadata_key")
 }

@@ -1,31 +1,25 @@
 //! What every handler is given: the ways to PostgreSQL, the broker and Stripe, and the clock.
 
-use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::sync::Arc;
 
-use axum::http::StatusCode;
 use common::broker::Broker;
 use common::clock::SharedClock;
+use common::connection::connect::KeyServices;
 use common::credential::Keyring;
+use common::credential::vault::Vault;
 use common::db;
-use common::error_chain::ErrorChain;
 use common::identity::EngineSecret;
-use common::lifecycle::{Health, keys};
+use common::lifecycle::Health;
 use common::stripe::Stripe;
-use common::sync::JobRef;
 use common::tenant::OrganizationId;
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use sqlx::{Postgres, Transaction};
 use tokio_util::sync::CancellationToken;
-use tracing::debug;
 use uuid::Uuid;
 
+use crate::aggregate_cache::{self, AggregateCache};
 use crate::limits::{Limits, OpenCount};
 use crate::problem::ApiError;
-use crate::routes::daily;
-
-/// How long a call waits for the broker to take a message.
-const WAKE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// What an [`ApiState`] is made of.
 #[derive(Debug)]
@@ -51,16 +45,14 @@ pub struct ApiState {
     pub(crate) clock: SharedClock,
     pub(crate) broker: Arc<dyn Broker>,
     pub(crate) stripe: Stripe,
-    pub(crate) keyring: Arc<Keyring>,
-    /// Who announces the keyring; not set where nobody does, as in tests.
-    pub(crate) instance: Arc<OnceLock<keys::Instance>>,
+    pub(crate) vault: Vault,
     pub(crate) health: Health,
     pub(crate) shutdown: CancellationToken,
     pub(crate) limiter: Arc<DefaultKeyedRateLimiter<Uuid>>,
     pub(crate) limits: Limits,
     pub(crate) exports: Arc<OpenCount>,
     pub(crate) streams: Arc<OpenCount>,
-    pub(crate) aggregate_cache: daily::AggregateCache,
+    pub(crate) aggregate_cache: AggregateCache,
     pub(crate) engine_secret: Option<EngineSecret>,
 }
 
@@ -92,14 +84,13 @@ impl ApiState {
             clock: parts.clock,
             broker: parts.broker,
             stripe: parts.stripe,
-            keyring: parts.keyring,
-            instance: Arc::default(),
+            vault: Vault::new(parts.keyring),
             shutdown: parts.shutdown,
             limiter: Arc::new(RateLimiter::keyed(quota)),
             limits,
             exports: Arc::new(OpenCount::exports(limits)),
             streams: Arc::new(OpenCount::streams(limits)),
-            aggregate_cache: daily::new_aggregate_cache(),
+            aggregate_cache: aggregate_cache::new_aggregate_cache(),
             engine_secret: None,
         }
     }
@@ -134,26 +125,13 @@ impl ApiState {
         Ok(db::tenant_snapshot(&self.pool, organization).await?)
     }
 
-    /// Wakes a consumer for a committed job. A wake-up that is lost costs time only: the scheduler
-    /// dispatches again whatever nobody picked up. So the caller waits for a broker that is slow to take it for
-    /// [`WAKE_TIMEOUT`] at most.
-    pub(crate) async fn wake(&self, job: JobRef) {
-        let broker = Arc::clone(&self.broker);
-        let published = tokio::spawn(async move {
-            if let Err(cause) = broker.publish(std::slice::from_ref(&job)).await {
-                debug!(job.id = %job.job_id, error = %ErrorChain(&cause), "the job was not published");
-            }
-        });
-        // It goes on unwatched when it takes longer, and a panic in it is nothing to the caller.
-        let _ = tokio::time::timeout(WAKE_TIMEOUT, published).await;
-    }
-}
-
-/// The status of a job-making call: 202 when the job is new, 200 when one was there.
-pub(crate) fn job_status(created: bool) -> StatusCode {
-    if created {
-        StatusCode::ACCEPTED
-    } else {
-        StatusCode::OK
+    /// What the use cases of a key work with.
+    pub(crate) fn key_services(&self) -> KeyServices<'_> {
+        KeyServices {
+            pool: &self.pool,
+            clock: &self.clock,
+            vault: &self.vault,
+            account: &self.stripe,
+        }
     }
 }

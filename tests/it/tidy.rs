@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-const NOUNS: [&str; 9] = [
+const NOUNS: [&str; 11] = [
     "analytics",
     "catalogue",
     "charge",
@@ -11,11 +11,13 @@ const NOUNS: [&str; 9] = [
     "credential",
     "filter",
     "money",
+    "rule",
     "sync",
     "tenant",
+    "unit_of_work",
 ];
 /// Where a noun speaks to PostgreSQL.
-const SQL: [&str; 12] = [
+const SQL: [&str; 13] = [
     "/queries.rs",
     "/queries/",
     "charge/out_of_range.rs",
@@ -28,6 +30,7 @@ const SQL: [&str; 12] = [
     "filter/sql.rs",
     "filter/jsonpath_sql.rs",
     "/analytics/",
+    "unit_of_work.rs",
 ];
 /// Where figures are asked for by statements that are built; the others are in its `queries`.
 const BUILT: [&str; 4] = [

@@ -4,15 +4,15 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use axum::response::{IntoResponse, Response};
-use common::analytics::completeness::{self, Completeness, FiguresVersion};
-use common::analytics::report::{self, Group, GroupCursor, Totals};
-use common::analytics::rows::{self, ChargeRow, RowCursor};
+use common::analytics::completeness::Completeness;
+use common::analytics::figures::{self, GroupPage};
+use common::analytics::report::{Group, GroupCursor, Totals};
+use common::analytics::rows::{ChargeRow, RowCursor};
 use common::analytics::{GroupBy, Selection};
-use common::filter::{self, sql::MetadataKey};
+use common::filter::sql::MetadataKey;
 use common::filter::{CompiledPredicate, Invalid, MetadataSource, Predicate};
 use common::tenant::OrganizationId;
 use serde::Serialize;
-use sqlx::{PgConnection, Postgres, Transaction};
 use utoipa::ToSchema;
 
 use super::export;
@@ -22,6 +22,7 @@ use crate::negotiation::{self, Rows};
 use crate::notes::{NamedKeys, Note};
 use crate::problem::{ApiError, FieldError};
 use crate::state::ApiState;
+use crate::use_case_errors::at_filter;
 
 const GROUPS: &str = "day, week, month, currency, product, price, customer or metadata:SOURCE.KEY with \
                       SOURCE one of charge, product, price, customer";
@@ -116,7 +117,7 @@ fn predicates(params: &mut Params, named: &mut NamedKeys) -> Vec<CompiledPredica
             });
         match parsed {
             Ok(predicate) => {
-                named.add_conditions(&predicate, Some("filter"));
+                named.add_conditions(&predicate, "filter");
                 found.push(predicate);
             }
             Err(problems) => params.refuse_all(problems),
@@ -149,43 +150,6 @@ fn predicates(params: &mut Params, named: &mut NamedKeys) -> Vec<CompiledPredica
         }
     }
     found
-}
-
-/// A problem of the `filter` parameter.
-fn at_filter(problem: Invalid) -> FieldError {
-    FieldError {
-        pointer: Some(problem.pointer),
-        ..FieldError::of("filter", problem.detail)
-    }
-}
-
-/// Begins to answer, as of one moment: the connection is the caller's, and PostgreSQL runs what the filters
-/// say.
-async fn begin(
-    state: &ApiState,
-    selection: &Selection,
-) -> Result<(Transaction<'static, Postgres>, Completeness), ApiError> {
-    let mut tx = state.begin_snapshot(&selection.organization_id).await?;
-    let (organization, connection_id) = (&selection.organization_id, &selection.connection_id);
-    let standing = completeness::figures_version(&mut tx, organization, connection_id).await?;
-    let FiguresVersion { completeness, .. } = standing.ok_or(ApiError::NotFound)?;
-    for predicate in &selection.predicates {
-        if let Err(problems) = filter::queries::verify(&mut tx, predicate).await? {
-            return Err(ApiError::invalid(
-                problems.into_iter().map(at_filter).collect(),
-            ));
-        }
-    }
-    Ok((tx, completeness))
-}
-
-async fn notes(
-    conn: &mut PgConnection,
-    named: NamedKeys,
-    selection: &Selection,
-) -> Result<Vec<Note>, ApiError> {
-    let (organization, connection_id) = (&selection.organization_id, &selection.connection_id);
-    named.unknown(conn, organization, connection_id).await
 }
 
 fn compile(predicate: Result<Predicate, Vec<Invalid>>) -> Result<CompiledPredicate, Vec<Invalid>> {
@@ -235,23 +199,21 @@ pub(crate) async fn report(
     );
     let after: Option<GroupCursor> = params.cursor(&list)?;
     params.finish()?;
-    let selection = query.selection;
-    let (mut tx, completeness) = begin(&state, &selection).await?;
-    let (totals, mut groups) = match &query.group_by {
-        Some((_, by)) => {
-            let limit = page(limit);
-            report::totals_and_groups(&mut tx, &selection, by, after.as_ref(), limit).await?
-        }
-        None => (report::totals(&mut tx, &selection).await?, Vec::new()),
-    };
-    let notes = notes(&mut tx, query.named, &selection).await?;
-    tx.commit().await?;
-    let next_cursor = next_cursor(&list, &mut groups, limit, |group| GroupCursor::from(group))?;
+    let page = query.group_by.as_ref().map(|(_, by)| GroupPage {
+        by,
+        after,
+        limit: page(limit),
+    });
+    let keys = query.named.keys();
+    let mut found = figures::report(&state.pool, &query.selection, page, keys).await?;
+    let next_cursor = next_cursor(&list, &mut found.groups, limit, |group| {
+        GroupCursor::from(group)
+    })?;
     Ok(Json(ReportBody {
-        totals,
-        groups,
-        completeness,
-        notes,
+        totals: found.totals,
+        groups: found.groups,
+        completeness: found.completeness,
+        notes: query.named.notes(found.unknown_keys),
         next_cursor,
     }))
 }
@@ -299,23 +261,25 @@ pub(crate) async fn charges(
     let limit = params.limit();
     let after: Option<RowCursor> = params.cursor("charges")?;
     params.finish()?;
-    let selection = query.selection;
-    let (mut tx, completeness) = begin(&state, &selection).await?;
     let by_accept = [(header::VARY, "accept")];
+    let selection = query.selection;
     if wanted == Rows::Csv {
+        let (tx, completeness) = figures::begin(&state.pool, &selection).await?;
         let mut csv = export::csv(&state, &caller, &method, tx, selection)?;
         csv.headers_mut()
             .insert(COMPLETENESS, completeness_header(&completeness)?);
         return Ok((by_accept, csv).into_response());
     }
-    let mut data = rows::list(&mut tx, &selection, after.as_ref(), page(limit)).await?;
-    let notes = notes(&mut tx, query.named, &selection).await?;
-    tx.commit().await?;
-    let next_cursor = next_cursor("charges", &mut data, limit, |row| RowCursor::from(row))?;
+    let keys = query.named.keys();
+    let found = figures::charge_lines(&state.pool, &selection, after.as_ref(), page(limit), keys);
+    let mut found = found.await?;
+    let next_cursor = next_cursor("charges", &mut found.rows, limit, |row| {
+        RowCursor::from(row)
+    })?;
     let rows = ChargeRows {
-        data,
-        completeness,
-        notes,
+        data: found.rows,
+        completeness: found.completeness,
+        notes: query.named.notes(found.unknown_keys),
         next_cursor,
     };
     Ok((by_accept, Json(rows)).into_response())

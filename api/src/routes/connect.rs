@@ -1,36 +1,16 @@
 //! Handing over a Stripe key.
-//!
-//! A key is looked at before anything is stored, and nothing is stored unless the answer is a success.
-//! No database connection is held while Stripe is asked. Keys never stand in an answer, a log or an
-//! error.
-
-use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
-use common::clock::new_id;
-use common::connection::{
-    self, Connection, DEFAULT_LOOKBACK_DAYS, DEFAULT_SYNC_INTERVAL_MINUTES, MAX_LOOKBACK_DAYS,
-    Permission, Warning,
-};
-use common::credential::{self, CredentialBinding};
-use common::db;
-use common::lifecycle::keys::{self, NotCurrent};
-use common::stripe::{Probe, ProbeError};
-use common::sync::queries::NewJob;
-use common::sync::schedule::next_sync_at;
-use common::sync::{self, JobId, JobRef, JobType, Trigger};
-use common::tenant::OrganizationId;
-use secrecy::{ExposeSecret as _, SecretString};
+use common::connection::connect::{self, NewConnection};
+use common::connection::{DEFAULT_LOOKBACK_DAYS, MAX_LOOKBACK_DAYS, MAX_NAME_CHARS, Permission};
+use secrecy::SecretString;
 use serde::Serialize;
-use sqlx::PgConnection;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::connectors::MAX_NAME_CHARS;
 use crate::auth::Caller;
 use crate::input::{Fields, NoParams};
 use crate::problem::{ApiError, Problem};
@@ -79,7 +59,7 @@ impl ConnectRequest {
         };
         Ok(Self {
             organization_id,
-            api_key: key(&api_key),
+            api_key: trimmed_key(&api_key),
             lookback_days: lookback_days.unwrap_or(DEFAULT_LOOKBACK_DAYS),
             timezone: timezone.unwrap_or(Tz::UTC),
             name,
@@ -88,7 +68,7 @@ impl ConnectRequest {
 }
 
 /// Keys are pasted, often with a line's end.
-pub(super) fn key(text: &str) -> SecretString {
+pub(super) fn trimmed_key(text: &str) -> SecretString {
     text.trim().into()
 }
 
@@ -97,12 +77,25 @@ pub(super) fn key(text: &str) -> SecretString {
 pub(crate) struct Connected {
     /// Id of the connection.
     #[schema(example = "acme-stripe-acct_1PgafTB7WZ01zgkW")]
-    pub(super) connection_id: String,
-    pub(super) stripe_account_id: String,
-    pub(super) livemode: bool,
+    connection_id: String,
+    stripe_account_id: String,
+    livemode: bool,
     /// Id of the job that syncs the account.
-    pub(super) job_id: Uuid,
-    pub(super) permissions: Vec<Permission>,
+    job_id: Uuid,
+    permissions: Vec<Permission>,
+}
+
+impl From<connect::Connected> for Connected {
+    fn from(connected: connect::Connected) -> Self {
+        let connection = connected.connection;
+        Self {
+            connection_id: connection.connection_id,
+            stripe_account_id: connection.stripe_account_id,
+            livemode: connection.livemode,
+            job_id: connected.job_id.0,
+            permissions: connection.permissions,
+        }
+    }
 }
 
 /// Connects a Stripe account
@@ -133,240 +126,21 @@ pub(crate) async fn connect(
             detail: "The token belongs to another organization than `organization_id`.".to_owned(),
         });
     }
-    let probe = probe(&state, &request.api_key).await?;
-    let now = state.clock.now();
-    let connection = new_connection(&caller.organization, &request, &probe, now);
-    let job_id = JobId(new_id(now));
-    let mut tx = state.begin(&caller.organization).await?;
-    lock_keys(&mut tx, &state).await?;
-    store(&mut tx, &state, &connection, &request.api_key, job_id, now).await?;
-    tx.commit().await?;
-    state
-        .wake(JobRef {
-            organization_id: caller.organization,
-            job_id,
-        })
-        .await;
-    let body = Connected {
-        connection_id: connection.connection_id,
-        stripe_account_id: connection.stripe_account_id,
-        livemode: connection.livemode,
-        job_id: job_id.0,
-        permissions: connection.permissions,
-    };
-    Ok((StatusCode::CREATED, Json(body)))
-}
-
-fn new_connection(
-    organization: &OrganizationId,
-    request: &ConnectRequest,
-    probe: &Probe,
-    now: DateTime<Utc>,
-) -> Connection {
-    Connection {
-        organization_id: organization.clone(),
-        connection_id: connection::connection_id(organization, &probe.account_id),
-        stripe_account_id: probe.account_id.clone(),
-        livemode: probe.livemode,
-        name: request.name.clone(),
-        timezone: request.timezone,
+    let new = NewConnection {
+        api_key: request.api_key,
         lookback_days: request.lookback_days,
-        paused: false,
-        sync_interval_minutes: DEFAULT_SYNC_INTERVAL_MINUTES,
-        rate_share: 1.0,
-        permissions: probe.permissions.clone(),
-        problem: None,
-        warnings: permission_warnings(&probe.permissions),
-        created_at: now,
-        next_sync_at: next_sync_at(now, DEFAULT_SYNC_INTERVAL_MINUTES),
-    }
-}
-
-/// Stores the connection, its sealed key and its first job.
-async fn store(
-    conn: &mut PgConnection,
-    state: &ApiState,
-    connection: &Connection,
-    api_key: &SecretString,
-    job_id: JobId,
-    now: DateTime<Utc>,
-) -> Result<(), ApiError> {
-    let organization = &connection.organization_id;
-    let connection_id = &connection.connection_id;
-    match connection::queries::deleting(conn, organization, connection_id).await? {
-        Some(true) => {
-            return Err(ApiError::ConnectionDeleting {
-                connection_id: connection_id.clone(),
-            });
-        }
-        Some(false) => {
-            return Err(ApiError::ConnectionExists {
-                connection_id: connection_id.clone(),
-            });
-        }
-        None => {}
-    }
-    match connection::queries::insert(conn, connection).await {
-        Ok(()) => {}
-        // Made by another request since.
-        Err(db::Error::Conflict { .. }) => {
-            return Err(ApiError::ConnectionExists {
-                connection_id: connection_id.clone(),
-            });
-        }
-        Err(error) => return Err(error.into()),
-    }
-    store_key(conn, state, connection, api_key, now).await?;
-    let job = NewJob {
-        job_id,
-        connection_id,
-        stripe_account_id: &connection.stripe_account_id,
-        job_type: JobType::Full,
-        trigger: Trigger::Connect,
-        reuse_running: false,
+        timezone: request.timezone,
+        name: request.name,
     };
-    sync::queries::enqueue(conn, organization, &job, now).await?;
-    Ok(())
-}
-
-pub(super) async fn store_key(
-    conn: &mut PgConnection,
-    state: &ApiState,
-    connection: &Connection,
-    api_key: &SecretString,
-    now: DateTime<Utc>,
-) -> Result<(), ApiError> {
-    let organization = &connection.organization_id;
-    let connection_id = &connection.connection_id;
-    let binding = CredentialBinding {
-        organization,
-        connection_id,
-    };
-    let sealed = state
-        .keyring
-        .seal(api_key.expose_secret(), binding)
-        .map_err(ApiError::internal)?;
-    credential::queries::store(conn, organization, connection_id, &sealed, now).await?;
-    Ok(())
-}
-
-/// Makes sure that the keyring may be used until the transaction ends. Comes before any row is locked: whoever changes
-/// encryption keys locks these first as well.
-pub(super) async fn lock_keys(conn: &mut PgConnection, state: &ApiState) -> Result<(), ApiError> {
-    let Some(instance) = state.instance.get() else {
-        return Ok(());
-    };
-    keys::ensure_current(conn, *instance)
-        .await
-        .map_err(|cause| match cause {
-            NotCurrent::Late => ApiError::KeysUnchecked(Box::new(cause)),
-            NotCurrent::Database(cause) => cause.into(),
-        })
-}
-
-/// How long Stripe is asked about a key, retries and all, while a person waits for the answer.
-const PROBE_DEADLINE: Duration = Duration::from_secs(10);
-
-/// Stripe did not say enough about a key in time.
-#[derive(Debug, thiserror::Error)]
-#[error("Stripe did not answer within {PROBE_DEADLINE:?}")]
-struct ProbeTimedOut;
-
-/// Asks Stripe about a key, for [`PROBE_DEADLINE`] at most.
-pub(super) async fn probe_in_time(
-    state: &ApiState,
-    api_key: &SecretString,
-) -> Result<Result<Probe, ProbeError>, ApiError> {
-    tokio::time::timeout(PROBE_DEADLINE, state.stripe.probe(api_key))
-        .await
-        .map_err(|_| ApiError::StripeUnreachable(Box::new(ProbeTimedOut)))
-}
-
-/// Looks at a key that someone wants to use, which must be able to read what is needed.
-pub(super) async fn probe(state: &ApiState, api_key: &SecretString) -> Result<Probe, ApiError> {
-    let probe = probe_in_time(state, api_key)
-        .await?
-        .map_err(|error| match error {
-            ProbeError::WrongKind { detail } => ApiError::StripeKeyWrongKind {
-                detail: sentence(&detail),
-            },
-            ProbeError::Invalid { detail } => ApiError::StripeKeyInvalid {
-                detail: sentence(&detail),
-            },
-            failure => probe_failure(failure),
-        })?;
-    let missing = probe.missing();
-    if missing.is_empty() {
-        return Ok(probe);
-    }
-    Err(ApiError::StripePermissionMissing {
-        detail: missing_detail(&missing),
-    })
-}
-
-/// Why Stripe's answer said nothing about the key.
-pub(super) fn probe_failure(failure: ProbeError) -> ApiError {
-    match failure {
-        ProbeError::AccountUnknown => ApiError::StripeAccountUnknown(Box::new(failure)),
-        _ => ApiError::StripeUnreachable(Box::new(failure)),
-    }
-}
-
-/// Names every missing permission and how to grant it.
-pub(super) fn missing_detail(missing: &[&Permission]) -> String {
-    let names: Vec<&str> = missing.iter().map(|p| p.resource.as_str()).collect();
-    let mut detail = format!(
-        "The key may not read {}; grant it read access to each in Stripe's dashboard.",
-        names.join(" and ")
-    );
-    for hint in missing.iter().filter_map(|p| p.hint.as_deref()) {
-        detail.push(' ');
-        detail.push_str(hint);
-    }
-    detail
-}
-
-pub(super) fn sentence(text: &str) -> String {
-    let mut sentence = String::with_capacity(text.len() + 1);
-    let mut chars = text.chars();
-    sentence.extend(chars.next().into_iter().flat_map(char::to_uppercase));
-    sentence.push_str(chars.as_str());
-    if !sentence.ends_with(['.', '!', '?']) {
-        sentence.push('.');
-    }
-    sentence
-}
-
-/// What an optional permission's absence costs, as warnings.
-fn permission_warnings(permissions: &[Permission]) -> Vec<Warning> {
-    permissions
-        .iter()
-        .filter(|permission| !permission.granted)
-        .map(Warning::permission_missing)
-        .collect()
-}
-
-/// Stores what a probe found; warnings about other things stay.
-pub(super) async fn store_permissions(
-    conn: &mut PgConnection,
-    connection: &Connection,
-    permissions: &[Permission],
-) -> Result<(), ApiError> {
-    let others = connection
-        .warnings
-        .iter()
-        .filter(|w| w.code != Warning::PERMISSION_MISSING)
-        .cloned();
-    let mut warnings = permission_warnings(permissions);
-    warnings.extend(others);
-    let (organization, id) = (&connection.organization_id, &connection.connection_id);
-    connection::queries::set_permissions(conn, organization, id, permissions, &warnings).await?;
-    Ok(())
+    let connected = connect::connect(state.key_services(), &caller.organization, new).await?;
+    let connected = connected.publish(&state.broker).await;
+    Ok((StatusCode::CREATED, Json(connected.into())))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use secrecy::ExposeSecret as _;
     use serde_json::json;
 
     #[test]
@@ -398,25 +172,5 @@ mod tests {
                 "/api_keys"
             ]
         );
-    }
-
-    #[test]
-    fn missing_permissions_are_named() {
-        let permission = |resource: &str, hint: Option<&str>| Permission {
-            resource: resource.to_owned(),
-            granted: false,
-            needed_for: "figures".to_owned(),
-            hint: hint.map(str::to_owned),
-        };
-        let (charges, events) = (
-            permission("charges", Some("Enable it.")),
-            permission("events", None),
-        );
-        assert_eq!(
-            missing_detail(&[&charges, &events]),
-            "The key may not read charges and events; grant it read access to each in Stripe's \
-             dashboard. Enable it."
-        );
-        assert_eq!(sentence("this is no key"), "This is no key.");
     }
 }

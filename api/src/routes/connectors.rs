@@ -4,26 +4,21 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
-use chrono_tz::Tz;
-use common::clock::new_id;
+use common::connection::overview::{self, ConnectionStatus, Overview};
+use common::connection::settings::{self, Changed, Changes};
 use common::connection::{
-    self, Connection, ConnectionProblem, MIN_RATE_SHARE, Permission, Warning,
+    ConnectionProblem, MAX_NAME_CHARS, MIN_RATE_SHARE, Permission, Warning, disconnect,
 };
-use common::sync::queries::{Activity, NewJob};
-use common::sync::schedule::next_sync_at;
-use common::sync::{self, JobId, JobRef, JobType, Trigger};
+use common::sync::JobId;
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::sync::{ConnectionStatus, JobReference};
+use super::sync::JobReference;
 use crate::auth::Caller;
 use crate::input::{Fields, Ids, NoParams, Params, next_cursor, page};
 use crate::problem::ApiError;
 use crate::state::ApiState;
-
-/// The longest name of a connection.
-pub(crate) const MAX_NAME_CHARS: usize = 200;
 
 /// A connected Stripe account.
 #[derive(Debug, Serialize, ToSchema)]
@@ -59,9 +54,9 @@ pub(crate) struct ConnectionBody {
 }
 
 impl ConnectionBody {
-    fn new(connection: Connection, activity: Activity, job_id: Option<JobId>) -> Self {
+    fn new(Overview { connection, status }: Overview, job_id: Option<JobId>) -> Self {
         Self {
-            status: ConnectionStatus::of(&connection, activity),
+            status,
             connection_id: connection.connection_id,
             organization_id: connection.organization_id.into(),
             name: connection.name,
@@ -104,30 +99,16 @@ pub(crate) async fn list(
     let after: Option<String> = params.cursor("connections")?;
     params.finish()?;
     let organization = &caller.organization;
-    let mut tx = state.begin(organization).await?;
-    let mut connections =
-        connection::queries::list(&mut tx, organization, after.as_deref(), page(limit)).await?;
-    let next_cursor = next_cursor("connections", &mut connections, limit, |c| {
-        c.connection_id.clone()
+    let mut found =
+        overview::list(&state.pool, organization, after.as_deref(), page(limit)).await?;
+    let next_cursor = next_cursor("connections", &mut found, limit, |overview| {
+        overview.connection.connection_id.clone()
     })?;
-    let ids: Vec<String> = connections
-        .iter()
-        .map(|c| c.connection_id.clone())
-        .collect();
-    let activity = sync::queries::activity(&mut tx, organization, &ids).await?;
-    connection::queries::add_derived_warnings(&mut tx, organization, &mut connections).await?;
-    tx.commit().await?;
-    let data = connections
-        .into_iter()
-        .map(|connection| {
-            let activity = activity
-                .get(&connection.connection_id)
-                .copied()
-                .unwrap_or_default();
-            ConnectionBody::new(connection, activity, None)
-        })
-        .collect();
-    Ok(Json(ConnectionList { data, next_cursor }))
+    let body = |overview| ConnectionBody::new(overview, None);
+    Ok(Json(ConnectionList {
+        data: found.into_iter().map(body).collect(),
+        next_cursor,
+    }))
 }
 
 /// Get a connection
@@ -141,70 +122,20 @@ pub(crate) async fn get(
     Ids(connection_id): Ids<String>,
     _: NoParams,
 ) -> Result<Json<ConnectionBody>, ApiError> {
-    let organization = &caller.organization;
-    let mut tx = state.begin(organization).await?;
-    let mut connection = super::connection(&mut tx, organization, &connection_id).await?;
-    let ids = std::slice::from_ref(&connection_id);
-    let activity = sync::queries::activity(&mut tx, organization, ids).await?;
-    super::add_derived_warnings(&mut tx, &mut connection).await?;
-    tx.commit().await?;
-    let activity = activity.get(&connection_id).copied().unwrap_or_default();
-    Ok(Json(ConnectionBody::new(connection, activity, None)))
+    let overview = overview::get(&state.pool, &caller.organization, &connection_id).await?;
+    Ok(Json(ConnectionBody::new(overview, None)))
 }
 
-/// Settings to change. Omitted settings keep their value.
-#[derive(Debug, ToSchema)]
-#[schema(as = ConnectionUpdate)]
-#[expect(
-    clippy::option_option,
-    reason = "missing, cleared and given are three answers"
-)]
-pub(crate) struct UpdateRequest {
-    /// Display name; null removes it.
-    #[schema(value_type = Option<String>, min_length = 1, max_length = 200, pattern = "^[^\\u0000]*$")]
-    name: Option<Option<String>>,
-    /// Pauses scheduled syncs. A running sync finishes, and manual syncs still work.
-    paused: Option<bool>,
-    /// Minutes between scheduled syncs.
-    #[schema(minimum = 1, maximum = 1440)]
-    sync_interval_minutes: Option<i32>,
-    /// IANA time zone that defines day boundaries. A change starts a job that recomputes the dates of stored rows.
-    #[schema(value_type = Option<String>, format = "iana-time-zone", max_length = 64)]
-    timezone: Option<Tz>,
-    /// Share of Stripe's rate limits that syncing may use; a running job follows a change within seconds.
-    #[schema(minimum = 0.01, maximum = 1)]
-    rate_share: Option<f64>,
-}
-
-impl UpdateRequest {
-    fn read(mut fields: Fields) -> Result<Self, ApiError> {
-        let request = Self {
-            name: fields.text_or_null("name", MAX_NAME_CHARS),
-            paused: fields.boolean("paused"),
-            sync_interval_minutes: fields.integer("sync_interval_minutes", 1..=1440),
-            timezone: fields.timezone("timezone"),
-            rate_share: fields.share("rate_share", MIN_RATE_SHARE),
-        };
-        fields.finish()?;
-        Ok(request)
-    }
-
-    /// Changes the settings; a shorter or longer interval counts from `now`.
-    fn apply(self, connection: &mut Connection, now: DateTime<Utc>) {
-        if let Some(name) = self.name {
-            connection.name = name;
-        }
-        connection.paused = self.paused.unwrap_or(connection.paused);
-        connection.timezone = self.timezone.unwrap_or(connection.timezone);
-        connection.rate_share = self.rate_share.unwrap_or(connection.rate_share);
-        if let Some(minutes) = self.sync_interval_minutes
-            && minutes != connection.sync_interval_minutes
-        {
-            connection.sync_interval_minutes = minutes;
-            let due = next_sync_at(now, minutes);
-            connection.next_sync_at = connection.next_sync_at.min(due);
-        }
-    }
+fn read_changes(mut fields: Fields) -> Result<Changes, ApiError> {
+    let changes = Changes {
+        name: fields.text_or_null("name", MAX_NAME_CHARS),
+        paused: fields.boolean("paused"),
+        sync_interval_minutes: fields.integer("sync_interval_minutes", 1..=1440),
+        timezone: fields.timezone("timezone"),
+        rate_share: fields.share("rate_share", MIN_RATE_SHARE),
+    };
+    fields.finish()?;
+    Ok(changes)
 }
 
 /// Update a connection
@@ -213,7 +144,7 @@ impl UpdateRequest {
 #[utoipa::path(patch, path = "/v1/connectors/{id}", operation_id = "update_connection",
     tag = "connections",
     params(("id" = String, Path, description = "Connection id")),
-    request_body(content = UpdateRequest, example = json!({
+    request_body(content = Changes, example = json!({
         "name": "Main account", "paused": false, "sync_interval_minutes": 30, "timezone": "Europe/Berlin",
         "rate_share": 0.5})),
     responses((status = 200, description = "The updated connection", body = ConnectionBody)))]
@@ -224,45 +155,11 @@ pub(crate) async fn update(
     _: NoParams,
     fields: Fields,
 ) -> Result<Json<ConnectionBody>, ApiError> {
-    let request = UpdateRequest::read(fields)?;
-    let organization = &caller.organization;
-    let now = state.clock.now();
-    let mut tx = state.begin(organization).await?;
-    let mut connection =
-        super::connection_for_update(&mut tx, organization, &connection_id).await?;
-    let timezone = connection.timezone;
-    request.apply(&mut connection, now);
-    connection::queries::update_settings(&mut tx, &connection).await?;
-    let mut job_id = None;
-    if connection.timezone != timezone {
-        let job = NewJob {
-            job_id: JobId(new_id(now)),
-            connection_id: &connection_id,
-            stripe_account_id: &connection.stripe_account_id,
-            job_type: JobType::Redate,
-            trigger: Trigger::Settings,
-            reuse_running: false,
-        };
-        job_id = Some(
-            sync::queries::enqueue(&mut tx, organization, &job, now)
-                .await?
-                .job_id,
-        );
-    }
-    let ids = std::slice::from_ref(&connection_id);
-    let activity = sync::queries::activity(&mut tx, organization, ids).await?;
-    super::add_derived_warnings(&mut tx, &mut connection).await?;
-    tx.commit().await?;
-    if let Some(job_id) = job_id {
-        state
-            .wake(JobRef {
-                organization_id: organization.clone(),
-                job_id,
-            })
-            .await;
-    }
-    let activity = activity.get(&connection_id).copied().unwrap_or_default();
-    Ok(Json(ConnectionBody::new(connection, activity, job_id)))
+    let changes = read_changes(fields)?;
+    let (organization, now) = (&caller.organization, state.clock.now());
+    let updated = settings::change(&state.pool, organization, &connection_id, changes, now).await?;
+    let Changed { overview, job_id } = updated.publish(&state.broker).await;
+    Ok(Json(ConnectionBody::new(overview, job_id)))
 }
 
 /// Delete a connection
@@ -279,25 +176,8 @@ pub(crate) async fn delete(
     Ids(connection_id): Ids<String>,
     _: NoParams,
 ) -> Result<(StatusCode, Json<JobReference>), ApiError> {
-    let organization = &caller.organization;
-    let now = state.clock.now();
-    let mut tx = state.begin(organization).await?;
-    let connection = super::connection_for_update(&mut tx, organization, &connection_id).await?;
-    let deleted = connection::queries::ConnectionToDelete {
-        connection_id,
-        stripe_account_id: connection.stripe_account_id,
-        deleting: false,
-    };
-    let job_id = connection::purge::begin(&mut tx, organization, &deleted, now).await?;
-    tx.commit().await?;
-    state
-        .wake(JobRef {
-            organization_id: organization.clone(),
-            job_id,
-        })
-        .await;
-    Ok((
-        StatusCode::ACCEPTED,
-        Json(JobReference { job_id: job_id.0 }),
-    ))
+    let (organization, now) = (&caller.organization, state.clock.now());
+    let job = disconnect::disconnect(&state.pool, organization, &connection_id, now).await?;
+    let job_id = job.publish(&state.broker).await.0;
+    Ok((StatusCode::ACCEPTED, Json(JobReference { job_id })))
 }

@@ -9,20 +9,16 @@
 //! client can tell.
 
 use std::convert::Infallible;
-use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use chrono::NaiveDate;
 use common::analytics::completeness::{self, Completeness, FiguresVersion};
-use common::analytics::daily::{self, DailyAggregate, Version};
+use common::analytics::daily::{self, DailyAggregate};
 use common::error_chain::ErrorChain;
-use common::tenant::OrganizationId;
 use futures::{StreamExt as _, stream};
-use moka::sync::Cache;
 use sqlx::{Postgres, Transaction};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::UnboundedReceiverStream;
@@ -31,6 +27,7 @@ use utoipa::ToSchema;
 
 use super::analytics::dates;
 use super::stream_body::{self, Part};
+use crate::aggregate_cache::{AggregateCache, CacheKey};
 use crate::auth::Caller;
 use crate::input::Params;
 use crate::negotiation::Validator;
@@ -120,36 +117,6 @@ const JSON: [(HeaderName, &str); 1] = [(header::CONTENT_TYPE, "application/json"
 
 fn transfer_aborted() -> ApiError {
     ApiError::Internal("the daily aggregates broke off".into())
-}
-
-/// Bytes of answers that are kept.
-const MAX_CACHE_BYTES: u64 = 64 << 20;
-/// What one takes besides.
-const ENTRY_OVERHEAD_BYTES: usize = 1024;
-/// How long one is kept that nobody asks for.
-const CACHE_TIME_TO_IDLE: Duration = Duration::from_mins(10);
-
-/// What was asked for, and who had last written any of the connection's aggregates then.
-#[derive(Debug, PartialEq, Eq, Hash)]
-pub(crate) struct CacheKey {
-    organization: OrganizationId,
-    connection_id: String,
-    dates: (Option<NaiveDate>, Option<NaiveDate>),
-    version: Version,
-}
-
-/// The days of answers that were given, each in one piece.
-pub(crate) type AggregateCache = Cache<CacheKey, Bytes>;
-
-pub(crate) fn new_aggregate_cache() -> AggregateCache {
-    let bytes_of = |_: &CacheKey, answer: &Bytes| {
-        u32::try_from(answer.len() + ENTRY_OVERHEAD_BYTES).unwrap_or(u32::MAX)
-    };
-    Cache::builder()
-        .weigher(bytes_of)
-        .max_capacity(MAX_CACHE_BYTES)
-        .time_to_idle(CACHE_TIME_TO_IDLE)
-        .build()
 }
 
 /// Reads an answer to its end, also when nobody waits for it any more, and keeps it.

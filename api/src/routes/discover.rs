@@ -5,6 +5,7 @@ use axum::extract::State;
 use chrono::{DateTime, Utc};
 use common::catalogue::queries::{self, DiscoveredKey};
 use common::catalogue::{MAX_KEYS, ObjectType, ValueType};
+use common::connection::lookup;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -101,7 +102,7 @@ pub(crate) async fn discover(
     };
     let organization = &caller.organization;
     let mut tx = state.begin(organization).await?;
-    super::connection(&mut tx, organization, &connection_id).await?;
+    lookup::find(&mut tx, organization, &connection_id).await?;
     let (org, limit_and_one) = (organization.as_str(), page(limit));
     let mut keys = queries::list(
         &mut tx,

@@ -1,33 +1,24 @@
 //! Rules: which charges count.
-//!
-//! Every change that can move a figure makes a job that applies the rules to stored rows, without a request
-//! to Stripe; a mere rename makes none.
+
+use std::collections::BTreeMap;
 
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
-use common::analytics::rows::{self, ChargeRow};
-use common::clock::new_id;
-use common::connection::Connection;
-use common::filter::{
-    Action, Combination, CompiledPredicate, Condition, MAX_RULES_PER_CONNECTION, Rule, RuleDraft,
-    RulePatch, queries,
-};
-use common::sync::queries::NewJob;
-use common::sync::{self, JobId, JobRef, JobType, Trigger};
-use common::tenant::OrganizationId;
+use common::analytics::rows::ChargeRow;
+use common::filter::{Action, Combination, Condition, Rule, RuleDraft, RulePatch};
+use common::rule::{self, Changed};
+use common::sync::JobId;
 use serde::Serialize;
-use sqlx::PgConnection;
-use std::collections::BTreeMap;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::auth::Caller;
 use crate::document::ConditionRequest;
 use crate::input::{Ids, JsonBody, NoParams, Params, next_cursor};
-use crate::notes::{NamedKeys, Note};
-use crate::problem::{ApiError, FieldError};
+use crate::notes::{self, Note};
+use crate::problem::ApiError;
 use crate::state::ApiState;
 
 /// A rule.
@@ -63,9 +54,14 @@ impl FilterBody {
             notes: Vec::new(),
         }
     }
+}
 
-    fn with_notes(self, notes: Vec<Note>) -> Self {
-        Self { notes, ..self }
+impl From<Changed> for FilterBody {
+    fn from(changed: Changed) -> Self {
+        Self {
+            notes: notes::of_rule(changed.unknown_keys),
+            ..Self::new(changed.rule, changed.job_id)
+        }
     }
 }
 
@@ -145,38 +141,6 @@ pub(crate) struct FilterList {
     next_cursor: Option<String>,
 }
 
-/// Makes the job that applies the rules. One that runs may have read the rules already.
-async fn refilter(
-    conn: &mut PgConnection,
-    connection: &Connection,
-    now: DateTime<Utc>,
-) -> Result<JobId, ApiError> {
-    let job = NewJob {
-        job_id: JobId(new_id(now)),
-        connection_id: &connection.connection_id,
-        stripe_account_id: &connection.stripe_account_id,
-        job_type: JobType::Refilter,
-        trigger: Trigger::Filters,
-        reuse_running: false,
-    };
-    Ok(
-        sync::queries::enqueue(conn, &connection.organization_id, &job, now)
-            .await?
-            .job_id,
-    )
-}
-
-async fn wake(state: &ApiState, organization: &OrganizationId, job_id: Option<JobId>) {
-    if let Some(job_id) = job_id {
-        state
-            .wake(JobRef {
-                organization_id: organization.clone(),
-                job_id,
-            })
-            .await;
-    }
-}
-
 /// Create a rule
 #[utoipa::path(post, path = "/v1/connectors/{id}/filters", operation_id = "create_filter",
     tag = "rules",
@@ -197,34 +161,9 @@ pub(crate) async fn create(
     JsonBody(body): JsonBody,
 ) -> Result<(StatusCode, Json<FilterBody>), ApiError> {
     let draft = RuleDraft::parse(&body)?;
-    let organization = &caller.organization;
-    let now = state.clock.now();
-    let mut tx = state.begin(organization).await?;
-    let connection = super::connection_for_update(&mut tx, organization, &connection_id).await?;
-    let count = queries::count(&mut tx, organization.as_str(), &connection_id).await?;
-    if count >= MAX_RULES_PER_CONNECTION as i64 {
-        let detail =
-            format!("a connection has at most {MAX_RULES_PER_CONNECTION} rules; delete one");
-        return Err(ApiError::invalid(vec![FieldError::at("", detail)]));
-    }
-    let predicate = CompiledPredicate::new(&draft.predicate)?;
-    queries::verify(&mut tx, &predicate).await??;
-    let named = NamedKeys::of_body(&predicate);
-    let notes = named.unknown(&mut tx, organization, &connection_id).await?;
-    let rule = Rule {
-        filter_id: new_id(now),
-        name: draft.name,
-        action: draft.action,
-        operator: draft.predicate.operator,
-        conditions: draft.predicate.conditions,
-        active: draft.active,
-        created_at: now,
-    };
-    queries::insert(&mut tx, organization.as_str(), &connection_id, &rule).await?;
-    let job_id = Some(refilter(&mut tx, &connection, now).await?);
-    tx.commit().await?;
-    wake(&state, organization, job_id).await;
-    let body = FilterBody::new(rule, job_id).with_notes(notes);
+    let (organization, now) = (&caller.organization, state.clock.now());
+    let created = rule::create(&state.pool, organization, &connection_id, draft, now).await?;
+    let body = FilterBody::from(created.publish(&state.broker).await);
     Ok((StatusCode::CREATED, Json(body)))
 }
 
@@ -244,12 +183,8 @@ pub(crate) async fn list(
     let limit = params.limit();
     let after: Option<(DateTime<Utc>, Uuid)> = params.cursor("filters")?;
     params.finish()?;
-    let organization = &caller.organization;
-    let mut tx = state.begin(organization).await?;
-    super::connection(&mut tx, organization, &connection_id).await?;
     // At most 50 exist, so they are paged here.
-    let mut rules = queries::list(&mut tx, organization.as_str(), &connection_id).await?;
-    tx.commit().await?;
+    let mut rules = rule::list(&state.pool, &caller.organization, &connection_id).await?;
     if let Some(after) = after {
         rules.retain(|rule| (rule.created_at, rule.filter_id) > after);
     }
@@ -261,16 +196,6 @@ pub(crate) async fn list(
         .map(|rule| FilterBody::new(rule, None))
         .collect();
     Ok(Json(FilterList { data, next_cursor }))
-}
-
-async fn rule(
-    conn: &mut PgConnection,
-    organization: &OrganizationId,
-    connection_id: &str,
-    filter_id: Uuid,
-) -> Result<Rule, ApiError> {
-    let found = queries::get(conn, organization.as_str(), connection_id, filter_id).await?;
-    found.ok_or(ApiError::NotFound)
 }
 
 /// Get a rule
@@ -285,11 +210,7 @@ pub(crate) async fn get(
     Ids((connection_id, filter_id)): Ids<(String, Uuid)>,
     _: NoParams,
 ) -> Result<Json<FilterBody>, ApiError> {
-    let organization = &caller.organization;
-    let mut tx = state.begin(organization).await?;
-    super::connection(&mut tx, organization, &connection_id).await?;
-    let rule = rule(&mut tx, organization, &connection_id, filter_id).await?;
-    tx.commit().await?;
+    let rule = rule::get(&state.pool, &caller.organization, &connection_id, filter_id).await?;
     Ok(Json(FilterBody::new(rule, None)))
 }
 
@@ -308,44 +229,9 @@ pub(crate) async fn update(
     JsonBody(body): JsonBody,
 ) -> Result<Json<FilterBody>, ApiError> {
     let patch = RulePatch::parse(&body)?;
-    let organization = &caller.organization;
-    let now = state.clock.now();
-    let mut tx = state.begin(organization).await?;
-    let connection = super::connection_for_update(&mut tx, organization, &connection_id).await?;
-    let before = rule(&mut tx, organization, &connection_id, filter_id).await?;
-    let after = patched(before.clone(), patch);
-    let predicate = CompiledPredicate::new(&after.predicate())?;
-    queries::verify(&mut tx, &predicate).await??;
-    let named = NamedKeys::of_body(&predicate);
-    let notes = named.unknown(&mut tx, organization, &connection_id).await?;
-    if !queries::update(&mut tx, organization.as_str(), &connection_id, &after, now).await? {
-        return Err(ApiError::NotFound);
-    }
-    let mut job_id = None;
-    if changes_figures(&before, &after) {
-        job_id = Some(refilter(&mut tx, &connection, now).await?);
-    }
-    tx.commit().await?;
-    wake(&state, organization, job_id).await;
-    Ok(Json(FilterBody::new(after, job_id).with_notes(notes)))
-}
-
-fn patched(mut rule: Rule, patch: RulePatch) -> Rule {
-    rule.name = patch.name.unwrap_or(rule.name);
-    rule.action = patch.action.unwrap_or(rule.action);
-    rule.operator = patch.operator.unwrap_or(rule.operator);
-    rule.conditions = patch.conditions.unwrap_or(rule.conditions);
-    rule.active = patch.active.unwrap_or(rule.active);
-    rule
-}
-
-/// Whether a change can keep other charges than before.
-fn changes_figures(before: &Rule, after: &Rule) -> bool {
-    let renamed = Rule {
-        name: after.name.clone(),
-        ..before.clone()
-    };
-    renamed != *after && (before.active || after.active)
+    let (pool, organization, now) = (&state.pool, &caller.organization, state.clock.now());
+    let updated = rule::update(pool, organization, &connection_id, filter_id, patch, now).await?;
+    Ok(Json(updated.publish(&state.broker).await.into()))
 }
 
 /// Delete a rule
@@ -362,18 +248,9 @@ pub(crate) async fn delete(
     Ids((connection_id, filter_id)): Ids<(String, Uuid)>,
     _: NoParams,
 ) -> Result<Json<FilterBody>, ApiError> {
-    let organization = &caller.organization;
-    let now = state.clock.now();
-    let mut tx = state.begin(organization).await?;
-    let connection = super::connection_for_update(&mut tx, organization, &connection_id).await?;
-    let gone = rule(&mut tx, organization, &connection_id, filter_id).await?;
-    if !queries::delete(&mut tx, organization.as_str(), &connection_id, filter_id).await? {
-        return Err(ApiError::NotFound);
-    }
-    let job_id = Some(refilter(&mut tx, &connection, now).await?);
-    tx.commit().await?;
-    wake(&state, organization, job_id).await;
-    Ok(Json(FilterBody::new(gone, job_id)))
+    let (pool, organization, now) = (&state.pool, &caller.organization, state.clock.now());
+    let deleted = rule::delete(pool, organization, &connection_id, filter_id, now).await?;
+    Ok(Json(deleted.publish(&state.broker).await.into()))
 }
 
 /// Charges that a rule matches.
@@ -409,22 +286,13 @@ pub(crate) async fn preview(
     JsonBody(body): JsonBody,
 ) -> Result<Json<PreviewBody>, ApiError> {
     let draft = RuleDraft::parse_preview(&body)?;
-    let predicate = CompiledPredicate::new(&draft.predicate)?;
-    let organization = &caller.organization;
-    let mut tx = state.begin(organization).await?;
-    super::connection(&mut tx, organization, &connection_id).await?;
-    queries::verify(&mut tx, &predicate).await??;
-    let found =
-        queries::preview(&mut tx, organization.as_str(), &connection_id, &predicate).await?;
-    let sample = rows::list_lines(&mut tx, organization, &connection_id, &found.sample).await?;
-    let named = NamedKeys::of_body(&predicate);
-    let notes = named.unknown(&mut tx, organization, &connection_id).await?;
-    tx.commit().await?;
+    let (organization, predicate) = (&caller.organization, &draft.predicate);
+    let found = rule::preview(&state.pool, organization, &connection_id, predicate).await?;
     Ok(Json(PreviewBody {
         matched_charges: found.matched_charges,
         total_charges: found.total_charges,
         matched_revenue: found.matched_revenue,
-        sample,
-        notes,
+        sample: found.sample,
+        notes: notes::of_rule(found.unknown_keys),
     }))
 }

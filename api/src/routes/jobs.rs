@@ -8,9 +8,10 @@ use axum::extract::State;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
-use common::connection;
+use common::connection::{lookup, retry_job};
 use common::error_chain::ErrorChain;
-use common::sync::{Job, JobError, JobId, JobStatus, JobType, List, Span, Trigger, queries};
+use common::sync::progress::Progress;
+use common::sync::{Job, JobError, JobId, JobStatus, JobType, Span, Trigger, cancel, queries};
 use futures::stream::{self, StreamExt as _};
 use serde::Serialize;
 use tracing::debug;
@@ -89,8 +90,17 @@ pub(crate) struct JobBody {
 impl JobBody {
     /// The job as it is at `now`.
     pub(crate) fn new(job: Job, now: DateTime<Utc>) -> Self {
+        let progress = Progress::of(&job, now);
         Self {
-            progress: progress(&job, now),
+            progress: ProgressBody {
+                charges_seen: job.charges_seen,
+                rows_written: job.rows_written,
+                requests: job.requests,
+                covered: progress.covered.iter().map(SpanBody::from).collect(),
+                remaining_ranges: progress.remaining.iter().map(SpanBody::from).collect(),
+                percent: progress.percent,
+                eta_seconds: progress.eta_seconds,
+            },
             job_id: job.job_ref.job_id.0,
             connection_id: job.connection_id,
             status: job.status,
@@ -109,44 +119,6 @@ impl JobBody {
         let mut without_timing = self.clone();
         without_timing.progress.eta_seconds = None;
         without_timing
-    }
-}
-
-fn progress(job: &Job, now: DateTime<Utc>) -> ProgressBody {
-    let plan = job.plan.as_ref();
-    let charges = plan.and_then(|plan| plan.reading(List::Charges));
-    let share = match job.status {
-        JobStatus::Completed => Some(1.0),
-        _ => plan.map(common::sync::Plan::share_covered),
-    };
-    let eta_seconds = match (job.status, job.started_at, share) {
-        (JobStatus::Running, Some(started), Some(share)) if share > 0.0 => {
-            let elapsed = (now - started).num_milliseconds().max(0) as f64 / 1000.0;
-            Some((elapsed * (1.0 - share) / share).ceil() as i64)
-        }
-        _ => None,
-    };
-    ProgressBody {
-        charges_seen: job.charges_seen,
-        rows_written: job.rows_written,
-        requests: job.requests,
-        covered: charges
-            .map(|reading| reading.covered.iter().map(SpanBody::from).collect())
-            .unwrap_or_default(),
-        remaining_ranges: charges
-            .map(|reading| {
-                reading
-                    .remaining
-                    .iter()
-                    .map(|r| SpanBody {
-                        from: r.from,
-                        to: r.to,
-                    })
-                    .collect()
-            })
-            .unwrap_or_default(),
-        percent: share.map(|share| (share * 1000.0).round() / 10.0),
-        eta_seconds,
     }
 }
 
@@ -174,7 +146,7 @@ pub(crate) async fn list(
     let before: Option<(DateTime<Utc>, JobId)> = params.cursor("jobs")?;
     params.finish()?;
     let mut tx = state.begin(&caller.organization).await?;
-    super::connection(&mut tx, &caller.organization, &connection_id).await?;
+    lookup::find(&mut tx, &caller.organization, &connection_id).await?;
     let mut jobs = queries::list(
         &mut tx,
         &caller.organization,
@@ -233,33 +205,9 @@ pub(crate) async fn cancel(
     Ids(job_id): Ids<Uuid>,
     _: NoParams,
 ) -> Result<Json<JobBody>, ApiError> {
-    let (job_id, organization) = (JobId(job_id), &caller.organization);
-    let mut tx = state.begin(organization).await?;
-    let job = queries::get(&mut tx, organization, job_id)
-        .await?
-        .ok_or(ApiError::NotFound)?;
-    let vital = match job.job_type {
-        JobType::Delete => {
-            Some("A delete job cannot be cancelled: the connection's key has already been deleted.")
-        }
-        JobType::Refilter | JobType::Redate => Some(
-            "This job applies a changed setting to stored rows and cannot be cancelled; change the setting instead.",
-        ),
-        JobType::Full | JobType::Incremental => None,
-    };
-    if let Some(detail) = vital.filter(|_| !job.status.ended()) {
-        return Err(ApiError::Conflict {
-            detail: detail.to_owned(),
-        });
-    }
-    if !queries::cancel(&mut tx, organization, job_id, state.clock.now()).await? {
-        let detail = "The job has already ended.";
-        return Err(ApiError::Conflict {
-            detail: detail.to_owned(),
-        });
-    }
-    tx.commit().await?;
-    load(&state, &caller, job_id).await.map(Json)
+    let now = state.clock.now();
+    let job = cancel::cancel(&state.pool, &caller.organization, JobId(job_id), now).await?;
+    Ok(Json(JobBody::new(job, now)))
 }
 
 /// Retry a failed or cancelled job
@@ -278,31 +226,9 @@ pub(crate) async fn retry(
     Ids(job_id): Ids<Uuid>,
     _: NoParams,
 ) -> Result<Json<JobBody>, ApiError> {
-    let conflict = |detail: &str| ApiError::Conflict {
-        detail: detail.to_owned(),
-    };
-    let (job_id, organization) = (JobId(job_id), &caller.organization);
-    let mut tx = state.begin(organization).await?;
-    let job = queries::get(&mut tx, organization, job_id)
-        .await?
-        .ok_or(ApiError::NotFound)?;
-    let connection = connection::queries::get(&mut tx, organization, &job.connection_id).await?;
-    if connection.is_none() && job.job_type != JobType::Delete {
-        return Err(conflict("The connection of this job was deleted."));
-    }
-    match queries::retry(&mut tx, organization, job_id).await {
-        Ok(true) => {}
-        Ok(false) => {
-            return Err(conflict("Only a failed or cancelled job can be retried."));
-        }
-        Err(common::db::Error::Conflict { .. }) => {
-            return Err(conflict("Another job of this type is already pending."));
-        }
-        Err(error) => return Err(error.into()),
-    }
-    tx.commit().await?;
-    state.wake(job.job_ref).await;
-    load(&state, &caller, job_id).await.map(Json)
+    let now = state.clock.now();
+    let job = retry_job::retry_job(&state.pool, &caller.organization, JobId(job_id), now).await?;
+    Ok(Json(JobBody::new(job.publish(&state.broker).await, now)))
 }
 
 /// Stream the state of a job
@@ -379,85 +305,9 @@ impl JobStream {
                 Err(ApiError::NotFound) => return None,
                 // The database may come back; the stream outlives it.
                 Err(cause) => {
-                    debug!(error = %ErrorChain(&cause), "a followed job could not be read")
+                    debug!(error = %ErrorChain(&cause), "a followed job could not be read");
                 }
             }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use common::sync::{JobRef, Plan};
-    use common::tenant::OrganizationId;
-
-    fn at(second: i64) -> DateTime<Utc> {
-        DateTime::from_timestamp(second, 0).unwrap()
-    }
-
-    fn job(status: JobStatus, plan: Option<Plan>) -> Job {
-        Job {
-            job_ref: JobRef {
-                organization_id: OrganizationId::new("acme").unwrap(),
-                job_id: JobId(Uuid::nil()),
-            },
-            connection_id: "acme-stripe-acct_1".to_owned(),
-            stripe_account_id: "acct_1".to_owned(),
-            job_type: JobType::Full,
-            trigger: Trigger::Connect,
-            status,
-            attempt: 1,
-            failures: 0,
-            cancel_requested: false,
-            created_at: at(0),
-            started_at: Some(at(100)),
-            finished_at: None,
-            plan,
-            charges_seen: 0,
-            rows_written: 0,
-            requests: 0,
-            error: None,
-        }
-    }
-
-    #[test]
-    fn progress_has_percent_and_eta() {
-        let mut plan = Plan::new(at(0), at(1000), at(1000));
-        assert!(plan.advance(List::Charges, at(1000), Some(("ch_1", at(749)))));
-        let running = progress(&job(JobStatus::Running, Some(plan.clone())), at(110));
-        assert_eq!(
-            (running.percent, running.eta_seconds),
-            (Some(25.0), Some(30))
-        );
-        assert_eq!(
-            running.covered,
-            [SpanBody {
-                from: at(750),
-                to: at(1000)
-            }]
-        );
-        assert_eq!(
-            running.remaining_ranges,
-            [SpanBody {
-                from: at(0),
-                to: at(750)
-            }]
-        );
-        let fresh = Plan::new(at(0), at(1000), at(1000));
-        for (status, plan, percent) in [
-            (JobStatus::Pending, None, None),
-            (JobStatus::Running, None, None),
-            (JobStatus::Running, Some(fresh), Some(0.0)),
-            (JobStatus::Completed, None, Some(100.0)),
-            (JobStatus::Failed, Some(plan), Some(25.0)),
-        ] {
-            let reported = progress(&job(status, plan), at(110));
-            assert_eq!(
-                (reported.percent, reported.eta_seconds),
-                (percent, None),
-                "{status:?}"
-            );
         }
     }
 }

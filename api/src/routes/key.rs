@@ -1,30 +1,22 @@
 //! A connection's key: testing and replacing it.
-//!
-//! The stored key is opened in one place only, [`test`]. A new one is looked at as in
-//! [`super::connect`], and the old one stays unless the answer is a success.
 
 use axum::Json;
 use axum::extract::State;
 use chrono::{DateTime, Utc};
-use common::clock::new_id;
-use common::connection::{self, Connection, Permission};
-use common::credential::{self, CredentialBinding};
-use common::stripe::{Probe, ProbeError};
-use common::sync::queries::NewJob;
-use common::sync::{self, JobId, JobRef, Trigger};
+use common::connection::Permission;
+use common::connection::key::{self, KeyProblem, KeyTest};
+use common::connection::probe::missing_detail;
+use common::credential::CREDENTIAL_UNREADABLE;
 use secrecy::SecretString;
 use serde::Serialize;
-use tracing::error;
 use utoipa::ToSchema;
 
-use super::connect::{
-    Connected, MAX_KEY_CHARS, key, lock_keys, missing_detail, probe, probe_failure, probe_in_time,
-    sentence, store_key, store_permissions,
-};
+use super::connect::{Connected, MAX_KEY_CHARS, trimmed_key};
 use crate::auth::Caller;
 use crate::input::{Fields, Ids, NoParams};
 use crate::problem::{ApiError, Problem};
 use crate::state::ApiState;
+use crate::use_case_errors::sentence;
 
 /// Problem with a key.
 #[derive(Debug, Serialize, ToSchema)]
@@ -34,6 +26,30 @@ pub(crate) struct TestProblem {
     code: &'static str,
     /// What is wrong and how to fix it.
     detail: String,
+}
+
+impl TestProblem {
+    fn new(problem: KeyProblem, connection_id: &str) -> Self {
+        let replace = format!("PUT /v1/connectors/stripe/{connection_id}/key");
+        let (code, detail) = match problem {
+            KeyProblem::Missing => (
+                CREDENTIAL_UNREADABLE,
+                format!("No key is stored any more; give one with {replace}."),
+            ),
+            KeyProblem::Unreadable => (
+                CREDENTIAL_UNREADABLE,
+                format!(
+                    "The stored key cannot be decrypted; the log of the API says why. A key given with {replace} \
+                     works at once."
+                ),
+            ),
+            KeyProblem::Refused { detail } => ("stripe_key_invalid", sentence(&detail)),
+            KeyProblem::PermissionMissing { missing } => {
+                ("stripe_permission_missing", missing_detail(&missing))
+            }
+        };
+        Self { code, detail }
+    }
 }
 
 /// Result of testing a key.
@@ -48,6 +64,25 @@ pub(crate) struct TestResult {
     permissions: Vec<Permission>,
     checked_at: DateTime<Utc>,
     problem: Option<TestProblem>,
+}
+
+impl From<KeyTest> for TestResult {
+    fn from(tested: KeyTest) -> Self {
+        let KeyTest {
+            connection,
+            permissions,
+            checked_at,
+            problem,
+        } = tested;
+        Self {
+            ok: problem.is_none(),
+            problem: problem.map(|problem| TestProblem::new(problem, &connection.connection_id)),
+            stripe_account_id: connection.stripe_account_id,
+            livemode: connection.livemode,
+            permissions,
+            checked_at,
+        }
+    }
 }
 
 /// Test the key of a connection
@@ -66,80 +101,9 @@ pub(crate) async fn test(
     Ids(connection_id): Ids<String>,
     _: NoParams,
 ) -> Result<Json<TestResult>, ApiError> {
-    let organization = &caller.organization;
-    let mut tx = state.begin(organization).await?;
-    let connection = super::connection(&mut tx, organization, &connection_id).await?;
-    let sealed = credential::queries::load(&mut tx, organization, &connection_id).await?;
-    tx.commit().await?;
-    let mut result = TestResult {
-        ok: true,
-        stripe_account_id: connection.stripe_account_id.clone(),
-        livemode: connection.livemode,
-        permissions: connection.permissions.clone(),
-        checked_at: state.clock.now(),
-        problem: None,
-    };
-    let api_key = match open_key(&state, &connection, sealed) {
-        Ok(api_key) => api_key,
-        Err(problem) => {
-            result.ok = false;
-            result.problem = Some(problem);
-            return Ok(Json(result));
-        }
-    };
-    match probe_in_time(&state, &api_key).await? {
-        Ok(probe) => {
-            let missing = probe.missing();
-            result.problem = (!missing.is_empty()).then(|| TestProblem {
-                code: "stripe_permission_missing",
-                detail: missing_detail(&missing),
-            });
-            let mut tx = state.begin(organization).await?;
-            let connection =
-                super::connection_for_update(&mut tx, organization, &connection_id).await?;
-            store_permissions(&mut tx, &connection, &probe.permissions).await?;
-            tx.commit().await?;
-            result.permissions = probe.permissions;
-        }
-        Err(ProbeError::Invalid { detail } | ProbeError::WrongKind { detail }) => {
-            result.problem = Some(TestProblem {
-                code: "stripe_key_invalid",
-                detail: sentence(&detail),
-            });
-        }
-        Err(failure) => return Err(probe_failure(failure)),
-    }
-    result.ok = result.problem.is_none();
-    Ok(Json(result))
-}
-
-/// The stored key, or why it cannot be had.
-fn open_key(
-    state: &ApiState,
-    connection: &Connection,
-    sealed: Option<Vec<u8>>,
-) -> Result<SecretString, TestProblem> {
-    let binding = CredentialBinding {
-        organization: &connection.organization_id,
-        connection_id: &connection.connection_id,
-    };
-    let replace = format!("PUT /v1/connectors/stripe/{}/key", connection.connection_id);
-    let Some(sealed) = sealed else {
-        return Err(TestProblem {
-            code: credential::CREDENTIAL_UNREADABLE,
-            detail: format!("No key is stored any more; give one with {replace}."),
-        });
-    };
-    state.keyring.open(&sealed, binding).map_err(|cause| {
-        error!(connection.id = connection.connection_id, error = %cause, "a stored key cannot be opened");
-        TestProblem {
-            code: credential::CREDENTIAL_UNREADABLE,
-            detail: format!(
-                "The stored key cannot be decrypted; the log of the API says why. A key given with {replace} works at \
-                 once."
-            ),
-        }
-    })
+    let services = state.key_services();
+    let tested = key::test(services, &caller.organization, &connection_id).await?;
+    Ok(Json(tested.into()))
 }
 
 /// New key of a connection.
@@ -158,7 +122,7 @@ impl KeyRequest {
         // It was required, so a body without it was refused above.
         let api_key = api_key.ok_or_else(|| ApiError::invalid(Vec::new()))?;
         Ok(Self {
-            api_key: key(&api_key),
+            api_key: trimmed_key(&api_key),
         })
     }
 }
@@ -183,63 +147,7 @@ pub(crate) async fn replace_key(
     fields: Fields,
 ) -> Result<Json<Connected>, ApiError> {
     let request = KeyRequest::read(fields)?;
-    let organization = &caller.organization;
-    let mut tx = state.begin(organization).await?;
-    super::connection(&mut tx, organization, &connection_id).await?;
-    tx.commit().await?;
-    let probe = probe(&state, &request.api_key).await?;
-    let now = state.clock.now();
-    let mut tx = state.begin(organization).await?;
-    lock_keys(&mut tx, &state).await?;
-    let connection = super::connection_for_update(&mut tx, organization, &connection_id).await?;
-    same_account(&connection, &probe)?;
-    store_key(&mut tx, &state, &connection, &request.api_key, now).await?;
-    connection::queries::clear_problem(&mut tx, organization, &connection_id).await?;
-    store_permissions(&mut tx, &connection, &probe.permissions).await?;
-    let job = NewJob {
-        job_id: JobId(new_id(now)),
-        connection_id: &connection_id,
-        stripe_account_id: &connection.stripe_account_id,
-        job_type: super::sync::default_type(&mut tx, organization, &connection_id).await?,
-        trigger: Trigger::Settings,
-        // A running job began with the old key.
-        reuse_running: false,
-    };
-    let made = sync::queries::enqueue(&mut tx, organization, &job, now).await?;
-    tx.commit().await?;
-    state
-        .wake(JobRef {
-            organization_id: organization.clone(),
-            job_id: made.job_id,
-        })
-        .await;
-    Ok(Json(Connected {
-        connection_id,
-        stripe_account_id: connection.stripe_account_id,
-        livemode: connection.livemode,
-        job_id: made.job_id.0,
-        permissions: probe.permissions,
-    }))
-}
-
-fn same_account(connection: &Connection, probe: &Probe) -> Result<(), ApiError> {
-    if probe.account_id != connection.stripe_account_id {
-        return Err(ApiError::StripeAccountMismatch {
-            detail: format!(
-                "The key belongs to the account {}; this connection syncs {}.",
-                probe.account_id, connection.stripe_account_id
-            ),
-        });
-    }
-    if probe.livemode != connection.livemode {
-        let mode = |livemode| if livemode { "live" } else { "test" };
-        return Err(ApiError::StripeAccountMismatch {
-            detail: format!(
-                "This is a {}-mode key; this connection syncs {}-mode data.",
-                mode(probe.livemode),
-                mode(connection.livemode)
-            ),
-        });
-    }
-    Ok(())
+    let (services, organization) = (state.key_services(), &caller.organization);
+    let replaced = key::replace(services, organization, &connection_id, &request.api_key).await?;
+    Ok(Json(replaced.publish(&state.broker).await.into()))
 }

@@ -18,14 +18,10 @@ mod stream_body;
 pub(crate) mod sync;
 pub(crate) mod token;
 
-use common::connection::{self, Connection};
-use common::tenant::OrganizationId;
-use sqlx::PgConnection;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::document;
-use crate::problem::ApiError;
 use crate::state::ApiState;
 
 pub(crate) fn all() -> OpenApiRouter<ApiState> {
@@ -59,36 +55,4 @@ pub(crate) fn all() -> OpenApiRouter<ApiState> {
         .routes(routes!(health::healthz))
         .routes(routes!(health::readyz))
         .routes(routes!(health::metrics))
-}
-
-/// A connection of the caller's organization, or 404.
-async fn connection(
-    conn: &mut PgConnection,
-    organization: &OrganizationId,
-    connection_id: &str,
-) -> Result<Connection, ApiError> {
-    connection::queries::get(conn, organization, connection_id)
-        .await?
-        .ok_or(ApiError::NotFound)
-}
-
-/// The same, locked until the transaction ends.
-async fn connection_for_update(
-    conn: &mut PgConnection,
-    organization: &OrganizationId,
-    connection_id: &str,
-) -> Result<Connection, ApiError> {
-    let found = connection::queries::get_for_update(conn, organization, connection_id).await?;
-    found.ok_or(ApiError::NotFound)
-}
-
-/// See [`connection::queries::add_derived_warnings`].
-async fn add_derived_warnings(
-    conn: &mut PgConnection,
-    connection: &mut Connection,
-) -> Result<(), ApiError> {
-    let organization = connection.organization_id.clone();
-    let one = std::slice::from_mut(connection);
-    connection::queries::add_derived_warnings(conn, &organization, one).await?;
-    Ok(())
 }

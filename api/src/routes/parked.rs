@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use chrono::{DateTime, Utc};
+use common::connection::lookup;
 use common::sync::parked::{self, Code, Found};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -98,7 +99,7 @@ pub(crate) async fn list(
     params.finish()?;
     let organization = &caller.organization;
     let mut tx = state.begin(organization).await?;
-    super::connection(&mut tx, organization, &connection_id).await?;
+    lookup::find(&mut tx, organization, &connection_id).await?;
     let after = after
         .as_ref()
         .map(|(list, id)| (list.as_str(), id.as_str()));

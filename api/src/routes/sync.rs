@@ -4,13 +4,12 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
-use common::clock::new_id;
-use common::connection::{self, Connection, ConnectionProblem, MAX_LOOKBACK_DAYS, Warning};
-use common::sync::queries::{self, Activity, NewJob};
-use common::sync::{JobId, JobRef, JobType, Trigger, state as sync_state};
-use common::tenant::OrganizationId;
+use common::connection::overview::{ConnectionStatus, Overview};
+use common::connection::start_sync::{self, Wanted};
+use common::connection::sync_status::{self, SyncStatus};
+use common::connection::{ConnectionProblem, MAX_LOOKBACK_DAYS, Warning};
+use common::sync::JobType;
 use serde::Serialize;
-use sqlx::PgConnection;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -18,7 +17,7 @@ use super::jobs::{JobBody, SpanBody};
 use crate::auth::Caller;
 use crate::input::{Fields, Ids, NoParams, OptionalFields};
 use crate::problem::ApiError;
-use crate::state::{ApiState, job_status};
+use crate::state::ApiState;
 
 /// A job.
 #[derive(Debug, Serialize, ToSchema)]
@@ -40,8 +39,9 @@ pub(crate) enum RequestedType {
 }
 
 /// What to sync.
-#[derive(Debug, ToSchema)]
+#[derive(ToSchema)]
 #[schema(as = SyncRequest)]
+#[expect(dead_code, reason = "documents what is read by hand")]
 pub(crate) struct SyncRequest {
     /// Type of the job; `incremental` by default once a full sync has completed, else `full`.
     #[schema(value_type = Option<RequestedType>)]
@@ -51,19 +51,17 @@ pub(crate) struct SyncRequest {
     lookback_days: Option<i32>,
 }
 
-impl SyncRequest {
-    fn read(mut fields: Fields) -> Result<Self, ApiError> {
-        let types = [
-            ("incremental", JobType::Incremental),
-            ("full", JobType::Full),
-        ];
-        let request = Self {
-            job_type: fields.choice("job_type", &types),
-            lookback_days: fields.integer("lookback_days", 1..=MAX_LOOKBACK_DAYS),
-        };
-        fields.finish()?;
-        Ok(request)
-    }
+fn read_wanted(mut fields: Fields) -> Result<Wanted, ApiError> {
+    let types = [
+        ("incremental", JobType::Incremental),
+        ("full", JobType::Full),
+    ];
+    let wanted = Wanted {
+        job_type: fields.choice("job_type", &types),
+        lookback_days: fields.integer("lookback_days", 1..=MAX_LOOKBACK_DAYS),
+    };
+    fields.finish()?;
+    Ok(wanted)
 }
 
 /// Start a sync
@@ -82,94 +80,18 @@ pub(crate) async fn start(
     _: NoParams,
     OptionalFields(fields): OptionalFields,
 ) -> Result<(StatusCode, Json<JobReference>), ApiError> {
-    let request = SyncRequest::read(fields)?;
-    let organization = &caller.organization;
-    let now = state.clock.now();
-    let mut tx = state.begin(organization).await?;
-    let mut connection =
-        super::connection_for_update(&mut tx, organization, &connection_id).await?;
-    let wider = request
-        .lookback_days
-        .filter(|days| *days > connection.lookback_days);
-    if let Some(days) = wider {
-        connection.lookback_days = days;
-        connection::queries::update_settings(&mut tx, &connection).await?;
-    }
-    let job_type = match (wider, request.job_type) {
-        (Some(_), _) => JobType::Full,
-        (None, Some(job_type)) => job_type,
-        (None, None) => default_type(&mut tx, organization, &connection_id).await?,
-    };
-    let job = NewJob {
-        job_id: JobId(new_id(now)),
-        connection_id: &connection_id,
-        stripe_account_id: &connection.stripe_account_id,
-        job_type,
-        trigger: Trigger::Manual,
-        // A running job began with the narrower range.
-        reuse_running: wider.is_none(),
-    };
-    let made = queries::enqueue(&mut tx, organization, &job, now).await?;
-    tx.commit().await?;
-    state
-        .wake(JobRef {
-            organization_id: organization.clone(),
-            job_id: made.job_id,
-        })
-        .await;
-    Ok((
-        job_status(made.created),
-        Json(JobReference {
-            job_id: made.job_id.0,
-        }),
-    ))
-}
-
-/// Incremental, unless nothing was fully synced before.
-pub(crate) async fn default_type(
-    conn: &mut PgConnection,
-    organization: &OrganizationId,
-    connection_id: &str,
-) -> Result<JobType, ApiError> {
-    let stored = sync_state::get(conn, organization, connection_id).await?;
-    Ok(if stored.full_synced_at.is_some() {
-        JobType::Incremental
+    let wanted = read_wanted(fields)?;
+    let (organization, now) = (&caller.organization, state.clock.now());
+    let job =
+        start_sync::start_sync(&state.pool, organization, &connection_id, wanted, now).await?;
+    let job = job.publish(&state.broker).await;
+    let status = if job.created {
+        StatusCode::ACCEPTED
     } else {
-        JobType::Full
-    })
-}
-
-/// Status of a connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum ConnectionStatus {
-    /// Stopped by a problem that someone has to fix.
-    Error,
-    /// A job is running.
-    Running,
-    /// A job is waiting to run.
-    Pending,
-    /// Scheduled syncs are paused.
-    Paused,
-    /// Waiting for the next scheduled sync.
-    Idle,
-}
-
-impl ConnectionStatus {
-    /// The first that applies.
-    pub(crate) fn of(connection: &Connection, activity: Activity) -> Self {
-        if connection.problem.is_some() {
-            Self::Error
-        } else if activity.running {
-            Self::Running
-        } else if activity.pending {
-            Self::Pending
-        } else if connection.paused {
-            Self::Paused
-        } else {
-            Self::Idle
-        }
-    }
+        StatusCode::OK
+    };
+    let job_id = job.job_id.0;
+    Ok((status, Json(JobReference { job_id })))
 }
 
 /// State of the stored data.
@@ -215,20 +137,14 @@ pub(crate) async fn status(
     Ids(connection_id): Ids<String>,
     _: NoParams,
 ) -> Result<Json<SyncStatusBody>, ApiError> {
-    let organization = &caller.organization;
-    let mut tx = state.begin(organization).await?;
-    let mut connection = super::connection(&mut tx, organization, &connection_id).await?;
-    super::add_derived_warnings(&mut tx, &mut connection).await?;
-    let ids = std::slice::from_ref(&connection_id);
-    let activity = queries::activity(&mut tx, organization, ids).await?;
-    let last_job = queries::list(&mut tx, organization, &connection_id, None, 1)
-        .await?
-        .pop();
-    let stored = sync_state::get(&mut tx, organization, &connection_id).await?;
-    tx.commit().await?;
-    let activity = activity.get(&connection_id).copied().unwrap_or_default();
+    let found = sync_status::get(&state.pool, &caller.organization, &connection_id).await?;
+    let SyncStatus {
+        overview: Overview { connection, status },
+        last_job,
+        state: stored,
+    } = found;
     Ok(Json(SyncStatusBody {
-        status: ConnectionStatus::of(&connection, activity),
+        status,
         connection_id,
         problem: connection.problem,
         warnings: connection.warnings,

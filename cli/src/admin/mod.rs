@@ -19,9 +19,9 @@ use std::time::Duration;
 
 use common::config::{self, DatabaseArgs, SettingErrors};
 use common::credential;
+use common::credential::vault::ANNOUNCEMENT_EXPIRES_AFTER;
 use common::db;
 use common::db::schema::State;
-use common::lifecycle::keys::ANNOUNCEMENT_EXPIRES_AFTER;
 use common::tenant::OrganizationId;
 use secrecy::{ExposeSecret as _, SecretString};
 use sqlx::{Connection as _, PgConnection, Postgres, Transaction};

@@ -13,15 +13,17 @@
 //! Deliberately absent: an undo.
 
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use common::broker;
+use common::broker::{Broker, PostgresBroker};
 use common::clock::{Clock as _, SystemClock};
-use common::connection;
+use common::connection::{self, disconnect};
 use common::db::{self, Role};
-use common::sync::{self, JobId, JobRef, JobStatus};
+use common::sync::{self, JobId, JobStatus};
 use common::tenant::{OrganizationId, queries};
+use common::unit_of_work::{Committed, UnitOfWork};
 use serde_json::json;
 use sqlx::PgConnection;
 use tokio::time::Instant;
@@ -220,7 +222,9 @@ impl Delete {
             confirm(organization)?;
         }
         loop {
-            let jobs = self.begin(&mut conn).await?;
+            // Consumers with RabbitMQ hear of the jobs from the scheduler.
+            let broker: Arc<dyn Broker> = Arc::new(PostgresBroker::new(database.pool(Role::Api)?));
+            let jobs = self.begin(&mut conn).await?.publish(&broker).await;
             if jobs.is_empty() {
                 break;
             }
@@ -228,7 +232,6 @@ impl Delete {
                 "deleting {} of {organization}; if interrupted, run the same command again to continue",
                 output::count(jobs.len() as i64, "connection")
             );
-            wake(&database, organization, &jobs).await?;
             wait_until_ended(&mut conn, organization, &jobs).await?;
         }
         output::print(&format!("organization {organization} is deleted"))?;
@@ -267,28 +270,28 @@ impl Delete {
     }
 
     /// Deletes an organization without connections; else makes it useless and returns the job that deletes each of them.
-    async fn begin(&self, conn: &mut PgConnection) -> Result<Vec<Removal>, Error> {
+    async fn begin(&self, conn: &mut PgConnection) -> Result<Committed<Vec<Removal>>, Error> {
         let organization = &self.organization;
         let now = SystemClock.now();
-        let mut tx = tenant_transaction(conn, organization).await?;
-        let connections = self.check_within(&mut tx).await?;
+        let tx = tenant_transaction(conn, organization).await?;
+        let mut work = UnitOfWork::within(tx, organization, now);
+        let connections = self.check_within(&mut work).await?;
         let mut jobs = Vec::new();
         if connections.is_empty() {
-            sync::queries::delete_all(&mut tx, organization).await?;
-            queries::delete_organization(&mut tx, organization).await?;
+            sync::queries::delete_all(&mut work, organization).await?;
+            queries::delete_organization(&mut work, organization).await?;
         } else {
-            queries::delete_tokens(&mut tx, organization).await?;
+            queries::delete_tokens(&mut work, organization).await?;
         }
         for connection in connections {
-            let job_id = connection::purge::begin(&mut tx, organization, &connection, now).await?;
+            let job_id = disconnect::begin(&mut work, organization, &connection, now).await?;
             let connection_id = connection.connection_id;
             jobs.push(Removal {
                 connection_id,
                 job_id,
             });
         }
-        commit(tx).await?;
-        Ok(jobs)
+        Ok(work.commit(jobs).await?)
     }
 }
 
@@ -316,27 +319,6 @@ fn confirm(organization: &OrganizationId) -> Result<(), Error> {
     } else {
         Err(Error::NotConfirmed(organization.clone()))
     }
-}
-
-/// Tells consumers without a broker that there is work; the others hear of it from the scheduler.
-async fn wake(
-    database: &Database,
-    organization: &OrganizationId,
-    jobs: &[Removal],
-) -> Result<(), Error> {
-    let Ok(broker) = broker::connect(None, "", &database.pool(Role::Api)?) else {
-        return Ok(());
-    };
-    let jobs: Vec<JobRef> = jobs
-        .iter()
-        .map(|removal| JobRef {
-            organization_id: organization.clone(),
-            job_id: removal.job_id,
-        })
-        .collect();
-    // A wake-up that is lost costs time only.
-    let _ = broker.publish(&jobs).await;
-    Ok(())
 }
 
 async fn wait_until_ended(

@@ -9,7 +9,9 @@
 
 pub mod completeness;
 pub mod daily;
+pub mod explain;
 mod figure_source;
+pub mod figures;
 mod queries;
 pub mod refresh;
 pub mod report;

@@ -10,6 +10,7 @@
 
 pub mod message;
 mod postgres;
+mod publish;
 mod rabbitmq;
 
 use std::fmt::Debug;

@@ -4,8 +4,18 @@
 //! to. Both come from chrono-tz and from nowhere else, so that rows written today and rows re-dated
 //! tomorrow agree whatever time-zone tables PostgreSQL has.
 
+pub mod connect;
+pub mod disconnect;
+pub mod key;
+pub mod lookup;
+pub mod overview;
+pub mod probe;
 pub mod purge;
 pub mod queries;
+pub mod retry_job;
+pub mod settings;
+pub mod start_sync;
+pub mod sync_status;
 
 use chrono::{DateTime, Days, NaiveDate, NaiveTime, TimeDelta, TimeZone, Utc};
 use chrono_tz::Tz;
@@ -21,6 +31,8 @@ pub const MAX_LOOKBACK_DAYS: i32 = 3650;
 /// The smallest share of Stripe's limits that a connection may be given. At Stripe's default of 25 requests
 /// a second for one endpoint it leaves one request in four seconds: slow, and still a sync that ends.
 pub const MIN_RATE_SHARE: f64 = 0.01;
+/// The longest name of a connection.
+pub const MAX_NAME_CHARS: usize = 200;
 /// Minutes between two scheduled jobs by default.
 pub const DEFAULT_SYNC_INTERVAL_MINUTES: i32 = 15;
 

@@ -1,46 +1,12 @@
-//! Removing a connection: the beginning, after which it is not found any more, and then what is stored of it, in
-//! transactions that the caller keeps short.
+//! Removing what is stored of a connection that is being deleted, in transactions that the caller keeps short.
 //!
-//! Done again, it finds nothing more to do. Fails when PostgreSQL does. Deliberately absent: removing the connection's own
-//! row, which is the last step of the job.
+//! Done again, it finds nothing more to do. Fails when PostgreSQL does. Deliberately absent: the beginning
+//! ([`super::disconnect`]), and removing the connection's own row, which is the last step of the job.
 
-use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, Postgres, QueryBuilder};
 
-use super::queries::{self, ConnectionToDelete};
-use crate::clock::new_id;
-use crate::credential;
 use crate::db::Error;
-use crate::sync::queries::NewJob;
-use crate::sync::{self, JobId, JobType, Trigger};
 use crate::tenant::OrganizationId;
-
-/// Begins to remove a connection, which the caller has locked: its credential goes, its jobs are cancelled, and a job is
-/// made that removes the rest. Where that had begun before, the job that is pending or running continues it, or a new
-/// one when that job failed.
-pub async fn begin(
-    conn: &mut PgConnection,
-    organization: &OrganizationId,
-    connection: &ConnectionToDelete,
-    now: DateTime<Utc>,
-) -> Result<JobId, Error> {
-    let connection_id = &connection.connection_id;
-    if !connection.deleting {
-        queries::mark_deleting(conn, organization, connection_id, now).await?;
-        credential::queries::delete(conn, organization, connection_id).await?;
-        sync::queries::cancel_all(conn, organization, connection_id, now).await?;
-    }
-    let job = NewJob {
-        job_id: JobId(new_id(now)),
-        connection_id,
-        stripe_account_id: &connection.stripe_account_id,
-        job_type: JobType::Delete,
-        trigger: Trigger::Manual,
-        reuse_running: true,
-    };
-    let enqueued = sync::queries::enqueue(conn, organization, &job, now).await?;
-    Ok(enqueued.job_id)
-}
 
 /// Removes up to `limit` rows of a connection that is being deleted; how many went.
 pub async fn delete_rows(

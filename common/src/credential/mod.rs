@@ -6,6 +6,7 @@
 //! result. Deliberately absent: `Display`, `Serialize` and `Clone` for anything that holds a secret.
 
 pub mod queries;
+pub mod vault;
 
 use aes_gcm::aead::{Aead, KeyInit, Payload};
 use aes_gcm::{Aes256Gcm, Key, Nonce};

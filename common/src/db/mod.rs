@@ -16,15 +16,19 @@ use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{Connection, Executor, PgConnection, Postgres, Transaction};
+use sqlx::{Connection, Executor, Postgres};
 
 pub use error::Error;
 pub use schema::migrate;
+pub use sqlx::PgConnection;
 
 use crate::tenant::OrganizationId;
 
 /// A pool of connections to PostgreSQL.
 pub type Pool = sqlx::PgPool;
+
+/// A transaction, rolled back when it is dropped.
+pub type Transaction<'c> = sqlx::Transaction<'c, Postgres>;
 
 /// The database role under which a program works.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -138,7 +142,7 @@ pub fn address_of(options: &PgConnectOptions) -> String {
 pub async fn tenant_transaction(
     pool: &Pool,
     organization: &OrganizationId,
-) -> Result<Transaction<'static, Postgres>, Error> {
+) -> Result<Transaction<'static>, Error> {
     let mut tx = pool.begin().await?;
     set_tenant(&mut tx, organization).await?;
     Ok(tx)
@@ -146,10 +150,7 @@ pub async fn tenant_transaction(
 
 /// A transaction in another role than the pool's: for what is found across tenants, which only the
 /// scheduler's role sees.
-pub async fn role_transaction(
-    pool: &Pool,
-    role: Role,
-) -> Result<Transaction<'static, Postgres>, Error> {
+pub async fn role_transaction(pool: &Pool, role: Role) -> Result<Transaction<'static>, Error> {
     let mut tx = pool.begin().await?;
     tx.execute(role.set_local_statement()).await?;
     Ok(tx)
@@ -159,12 +160,17 @@ pub async fn role_transaction(
 pub async fn tenant_snapshot(
     pool: &Pool,
     organization: &OrganizationId,
-) -> Result<Transaction<'static, Postgres>, Error> {
+) -> Result<Transaction<'static>, Error> {
     let mut tx = pool
         .begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         .await?;
     set_tenant(&mut tx, organization).await?;
     Ok(tx)
+}
+
+/// Commits a transaction.
+pub async fn commit(tx: Transaction<'_>) -> Result<(), Error> {
+    Ok(tx.commit().await?)
 }
 
 /// Makes the rest of the current transaction see only `organization`'s rows.

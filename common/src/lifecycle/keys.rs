@@ -11,18 +11,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::PgConnection;
-use uuid::Uuid;
 
 use super::Context;
 use crate::clock::new_id;
 use crate::credential::queries::{self, KeyInUse, KeyLock, ProgramKeys};
+use crate::credential::vault::{ANNOUNCEMENT_EXPIRES_AFTER, Instance, is_current};
 use crate::credential::{CredentialBinding, Keyring};
 use crate::db::{self, Role};
 use crate::error_chain::ErrorChain;
 use crate::outage::Outage;
 
-/// A program that has not said for so long that it runs is taken for gone.
-pub const ANNOUNCEMENT_EXPIRES_AFTER: Duration = Duration::from_secs(30);
 const ANNOUNCE_INTERVAL: Duration = Duration::from_secs(10);
 /// How long a failed statement is waited with, and how long saying goodbye may take.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -150,10 +148,6 @@ pub struct Announcement {
     keyring: Arc<Keyring>,
 }
 
-/// A program while it runs, by which [`ensure_current`] knows it again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Instance(Uuid);
-
 impl Announcement {
     /// Who announces.
     pub fn instance(&self) -> Instance {
@@ -213,42 +207,6 @@ impl Announcement {
         // What stays behind is forgotten by itself.
         let _ = tokio::time::timeout(PAUSE, withdrawn).await;
     }
-}
-
-async fn is_current(conn: &mut PgConnection, instance: Instance) -> Result<bool, db::Error> {
-    queries::is_announced(
-        conn,
-        instance.0,
-        ANNOUNCEMENT_EXPIRES_AFTER.as_secs() as i32,
-    )
-    .await
-}
-
-/// Makes sure, until the transaction ends, that no keys are changed without this program, so that what it encrypts with
-/// its first key can be decrypted by the others.
-///
-/// # Errors
-/// [`NotCurrent`] when it stood still for so long that they may have been changed already. Its announcement is
-/// renewed, or the program ends, within seconds.
-pub async fn ensure_current(conn: &mut PgConnection, instance: Instance) -> Result<(), NotCurrent> {
-    queries::lock_keys(conn, KeyLock::Announce).await?;
-    if is_current(conn, instance).await? {
-        Ok(())
-    } else {
-        Err(NotCurrent::Late)
-    }
-}
-
-/// Why a program may not encrypt just now.
-#[derive(Debug, thiserror::Error)]
-pub enum NotCurrent {
-    /// It was taken for gone.
-    #[error(
-        "this program did not announce its encryption keys in time, so they are checked again first"
-    )]
-    Late,
-    #[error("whether the encryption keys are still in use could not be determined")]
-    Database(#[from] db::Error),
 }
 
 /// Says which keys the program knows, and makes sure that they decrypt what is stored. Waits for PostgreSQL; none when the

@@ -24,7 +24,6 @@ pub use model::{
     BalanceTransaction, Charge, Customer, Event, EventData, EventObject, Expandable, Identified,
     Metadata, Reference, Refund, RefundList, RefundStatus,
 };
-pub use probe::{Probe, ProbeError};
 pub use purchase_model::{
     CheckoutItem, CheckoutSession, DiscountAmount, Dispute, Inlined, Invoice, InvoiceLine,
     InvoicePayment, Payment, Price, PriceDetails, PriceReference, Pricing, Product,

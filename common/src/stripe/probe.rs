@@ -5,54 +5,36 @@
 //! kinds of keys are known by their prefix and never sent.
 
 use std::sync::LazyLock;
+use std::time::Duration;
 
+use async_trait::async_trait;
 use regex::Regex;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{Client, Error, Reference, Stripe};
 use crate::connection::Permission;
-
-/// What a key is and may read.
-#[derive(Debug, Clone)]
-pub struct Probe {
-    /// `acct_…`
-    pub account_id: String,
-    /// Whether it is a live-mode key.
-    pub livemode: bool,
-    /// One per resource.
-    pub permissions: Vec<Permission>,
-}
-
-impl Probe {
-    /// The resources without which nothing can be synced, and that the key may not read.
-    pub fn missing(&self) -> Vec<&Permission> {
-        self.permissions
-            .iter()
-            .filter(|p| !p.granted && is_required(&p.resource))
-            .collect()
-    }
-}
+use crate::connection::probe::{AccountProbe, Probe, ProbeError};
 
 /// Whether nothing can be synced without a resource.
 fn is_required(resource: &str) -> bool {
     matches!(resource, "charges" | "events")
 }
 
-/// Why a key could not be probed.
+/// How long Stripe is asked about a key, retries and all, while a person waits for the answer.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+/// Stripe did not say enough about a key in time.
 #[derive(Debug, thiserror::Error)]
-pub enum ProbeError {
-    /// A publishable or an organization key; it was not sent.
-    #[error("{detail}")]
-    WrongKind { detail: String },
-    /// Refused by Stripe, or no Stripe key at all.
-    #[error("{detail}")]
-    Invalid { detail: String },
-    /// Stripe did not answer, or not as Stripe does.
-    #[error("Stripe could not be reached")]
-    Unreachable(#[source] Error),
-    /// Stripe never said which account the key belongs to.
-    #[error("Stripe did not say to which account the key belongs")]
-    AccountUnknown,
+#[error("Stripe did not answer within {DEADLINE:?}")]
+struct TimedOut;
+
+#[async_trait]
+impl AccountProbe for Stripe {
+    async fn probe(&self, api_key: &SecretString) -> Result<Probe, ProbeError> {
+        tokio::time::timeout(DEADLINE, self.probe_resources(api_key))
+            .await
+            .unwrap_or_else(|_| Err(ProbeError::Unreachable(Box::new(TimedOut))))
+    }
 }
 
 struct Resource {
@@ -178,8 +160,8 @@ fn account_in(message: &str) -> Option<String> {
 }
 
 impl Stripe {
-    /// Finds out what a key is and may read, with at most one request for each resource.
-    pub async fn probe(&self, key: &SecretString) -> Result<Probe, ProbeError> {
+    /// Asks with at most one request for each resource.
+    async fn probe_resources(&self, key: &SecretString) -> Result<Probe, ProbeError> {
         let livemode = check_kind(key.expose_secret())?;
         let client = self.client_with_budget(key.clone(), livemode, 1.0);
         let mut account_id = None;
@@ -206,7 +188,7 @@ impl Stripe {
                 Err(Error::KeyInvalid { message, .. }) => {
                     return Err(ProbeError::Invalid { detail: message });
                 }
-                Err(error) => return Err(ProbeError::Unreachable(error)),
+                Err(error) => return Err(ProbeError::Unreachable(Box::new(error))),
             }
             permissions.push(permission);
         }
@@ -214,9 +196,12 @@ impl Stripe {
             Some(id) => id,
             None => account_from_forbidden(&client).await?,
         };
+        let required = |permission: &&Permission| is_required(&permission.resource);
+        let missing = permissions.iter().filter(required).filter(|p| !p.granted);
         Ok(Probe {
             account_id,
             livemode,
+            missing: missing.cloned().collect(),
             permissions,
         })
     }
@@ -247,7 +232,9 @@ async fn account_from_forbidden(client: &Client) -> Result<String, ProbeError> {
                     return Ok(account);
                 }
             }
-            Err(error) if error.is_transient() => return Err(ProbeError::Unreachable(error)),
+            Err(error) if error.is_transient() => {
+                return Err(ProbeError::Unreachable(Box::new(error)));
+            }
             _ => {}
         }
     }

@@ -5,10 +5,12 @@
 //! job's `attempt`, and every later write of the job names that attempt in its own transaction, so a
 //! consumer that lost its lease commits nothing ([`Fence`]).
 
+pub mod cancel;
 mod job;
 pub mod lease;
 pub mod parked;
 mod plan;
+pub mod progress;
 pub mod queries;
 pub mod schedule;
 pub mod state;

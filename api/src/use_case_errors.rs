@@ -1,0 +1,179 @@
+//! How the errors of use cases are reported, one place for each. A new variant does not compile without an answer.
+
+use common::analytics::figures;
+use common::connection::connect;
+use common::connection::key::{ReplaceError, TestError};
+use common::connection::probe::{KeyError, ProbeError, missing_detail};
+use common::connection::{lookup, retry_job};
+use common::credential::vault;
+use common::filter::Invalid;
+use common::rule;
+use common::sync::cancel;
+
+use crate::problem::{ApiError, FieldError};
+
+impl From<lookup::Error> for ApiError {
+    fn from(error: lookup::Error) -> Self {
+        match error {
+            lookup::Error::NotFound => Self::NotFound,
+            lookup::Error::Database(cause) => cause.into(),
+        }
+    }
+}
+
+impl From<ProbeError> for ApiError {
+    fn from(error: ProbeError) -> Self {
+        match error {
+            ProbeError::WrongKind { detail } => Self::StripeKeyWrongKind {
+                detail: sentence(&detail),
+            },
+            ProbeError::Invalid { detail } => Self::StripeKeyInvalid {
+                detail: sentence(&detail),
+            },
+            ProbeError::Unreachable(_) => Self::StripeUnreachable(Box::new(error)),
+            ProbeError::AccountUnknown => Self::StripeAccountUnknown(Box::new(error)),
+        }
+    }
+}
+
+impl From<KeyError> for ApiError {
+    fn from(error: KeyError) -> Self {
+        match error {
+            KeyError::Probe(cause) => cause.into(),
+            KeyError::PermissionMissing { missing } => Self::StripePermissionMissing {
+                detail: missing_detail(&missing),
+            },
+        }
+    }
+}
+
+impl From<vault::Error> for ApiError {
+    fn from(error: vault::Error) -> Self {
+        match error {
+            vault::Error::NotCurrent => Self::KeysUnchecked(Box::new(error)),
+            vault::Error::Seal(cause) => Self::internal(cause),
+            vault::Error::Database(cause) => cause.into(),
+        }
+    }
+}
+
+impl From<connect::Error> for ApiError {
+    fn from(error: connect::Error) -> Self {
+        match error {
+            connect::Error::Exists { connection_id } => Self::ConnectionExists { connection_id },
+            connect::Error::Deleting { connection_id } => {
+                Self::ConnectionDeleting { connection_id }
+            }
+            connect::Error::Key(cause) => cause.into(),
+            connect::Error::Vault(cause) => cause.into(),
+            connect::Error::Database(cause) => cause.into(),
+        }
+    }
+}
+
+impl From<TestError> for ApiError {
+    fn from(error: TestError) -> Self {
+        match error {
+            TestError::Connection(cause) => cause.into(),
+            TestError::Probe(cause) => cause.into(),
+            TestError::Database(cause) => cause.into(),
+        }
+    }
+}
+
+impl From<ReplaceError> for ApiError {
+    fn from(error: ReplaceError) -> Self {
+        match error {
+            ReplaceError::Connection(cause) => cause.into(),
+            ReplaceError::AccountMismatch { detail } => Self::StripeAccountMismatch { detail },
+            ReplaceError::Key(cause) => cause.into(),
+            ReplaceError::Vault(cause) => cause.into(),
+            ReplaceError::Database(cause) => cause.into(),
+        }
+    }
+}
+
+impl From<cancel::Error> for ApiError {
+    fn from(error: cancel::Error) -> Self {
+        match error {
+            cancel::Error::NotFound => Self::NotFound,
+            cancel::Error::Deletes | cancel::Error::AppliesSetting | cancel::Error::Ended => {
+                conflict(&error)
+            }
+            cancel::Error::Database(cause) => cause.into(),
+        }
+    }
+}
+
+impl From<retry_job::Error> for ApiError {
+    fn from(error: retry_job::Error) -> Self {
+        match error {
+            retry_job::Error::NotFound => Self::NotFound,
+            retry_job::Error::ConnectionDeleted
+            | retry_job::Error::NotEnded
+            | retry_job::Error::OtherPending => conflict(&error),
+            retry_job::Error::Database(cause) => cause.into(),
+        }
+    }
+}
+
+impl From<rule::Error> for ApiError {
+    fn from(error: rule::Error) -> Self {
+        match error {
+            rule::Error::Connection(cause) => cause.into(),
+            rule::Error::NotFound => Self::NotFound,
+            rule::Error::TooMany => Self::invalid(vec![FieldError::at("", error.to_string())]),
+            rule::Error::Invalid(problems) => problems.into(),
+            rule::Error::Database(cause) => cause.into(),
+        }
+    }
+}
+
+impl From<figures::Error> for ApiError {
+    fn from(error: figures::Error) -> Self {
+        match error {
+            figures::Error::NotFound => Self::NotFound,
+            figures::Error::Invalid(problems) => {
+                Self::invalid(problems.into_iter().map(at_filter).collect())
+            }
+            figures::Error::Database(cause) => cause.into(),
+        }
+    }
+}
+
+/// A problem of the `filter` parameter.
+pub(crate) fn at_filter(problem: Invalid) -> FieldError {
+    FieldError {
+        pointer: Some(problem.pointer),
+        ..FieldError::of("filter", problem.detail)
+    }
+}
+
+fn conflict(error: &dyn std::error::Error) -> ApiError {
+    ApiError::Conflict {
+        detail: error.to_string(),
+    }
+}
+
+/// What is wrong, as a sentence.
+pub(crate) fn sentence(text: &str) -> String {
+    let mut sentence = String::with_capacity(text.len() + 1);
+    let mut chars = text.chars();
+    sentence.extend(chars.next().into_iter().flat_map(char::to_uppercase));
+    sentence.push_str(chars.as_str());
+    if !sentence.ends_with(['.', '!', '?']) {
+        sentence.push('.');
+    }
+    sentence
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_detail_becomes_a_sentence() {
+        assert_eq!(sentence("this is no key"), "This is no key.");
+        assert_eq!(sentence("Expired!"), "Expired!");
+    }
+}

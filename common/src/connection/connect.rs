@@ -1,0 +1,133 @@
+//! Connecting an account: its key is probed, and then the connection, its sealed key and its first job are committed
+//! together.
+//!
+//! Nothing is stored when it fails, and no transaction is open while the vendor is asked. Keys never stand in an
+//! error or a log.
+
+use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
+use secrecy::SecretString;
+
+use super::probe::{self, AccountProbe, KeyError, Probe};
+use super::{Connection, DEFAULT_SYNC_INTERVAL_MINUTES, connection_id, queries};
+use crate::clock::SharedClock;
+use crate::credential::CredentialBinding;
+use crate::credential::vault::{self, Vault};
+use crate::db::{self, Pool};
+use crate::sync::schedule::next_sync_at;
+use crate::sync::{JobId, JobType, Trigger};
+use crate::tenant::OrganizationId;
+use crate::unit_of_work::{Committed, UnitOfWork};
+
+/// What the use cases of a key work with.
+#[derive(Clone, Copy)]
+pub struct KeyServices<'a> {
+    pub pool: &'a Pool,
+    pub clock: &'a SharedClock,
+    pub vault: &'a Vault,
+    /// Asks the vendor whose key it is.
+    pub account: &'a dyn AccountProbe,
+}
+
+/// An account to connect.
+#[derive(Debug)]
+pub struct NewConnection {
+    pub api_key: SecretString,
+    pub lookback_days: i32,
+    pub timezone: Tz,
+    pub name: Option<String>,
+}
+
+/// A connection with a key just stored.
+#[derive(Debug)]
+pub struct Connected {
+    pub connection: Connection,
+    /// The job that syncs the account.
+    pub job_id: JobId,
+}
+
+/// Why an account was not connected.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The organization has this account already.
+    #[error("the connection {connection_id} exists")]
+    Exists { connection_id: String },
+    /// The connection's rows are still being removed.
+    #[error("the connection {connection_id} is being deleted")]
+    Deleting { connection_id: String },
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    #[error(transparent)]
+    Vault(#[from] vault::Error),
+    #[error(transparent)]
+    Database(#[from] db::Error),
+}
+
+/// Connects the account that a key belongs to.
+pub async fn connect(
+    services: KeyServices<'_>,
+    organization: &OrganizationId,
+    new: NewConnection,
+) -> Result<Committed<Connected>, Error> {
+    let probe = probe::probe_usable(services.account, &new.api_key).await?;
+    let now = services.clock.now();
+    let mut work = UnitOfWork::begin(services.pool, organization, now).await?;
+    let vault = services.vault.lock(&mut work).await?;
+    let api_key = new.api_key.clone();
+    let connection = connection(organization, new, probe, now);
+    insert(&mut work, &connection).await?;
+    let binding = CredentialBinding {
+        organization,
+        connection_id: &connection.connection_id,
+    };
+    vault.store(&mut work, binding, &api_key, now).await?;
+    let (id, account_id) = (&connection.connection_id, &connection.stripe_account_id);
+    let job = work
+        .enqueue(id, account_id, JobType::Full, Trigger::Connect)
+        .await?;
+    let connected = Connected {
+        connection,
+        job_id: job.job_id,
+    };
+    Ok(work.commit(connected).await?)
+}
+
+fn connection(
+    organization: &OrganizationId,
+    new: NewConnection,
+    probe: Probe,
+    now: DateTime<Utc>,
+) -> Connection {
+    Connection {
+        organization_id: organization.clone(),
+        connection_id: connection_id(organization, &probe.account_id),
+        stripe_account_id: probe.account_id,
+        livemode: probe.livemode,
+        name: new.name,
+        timezone: new.timezone,
+        lookback_days: new.lookback_days,
+        paused: false,
+        sync_interval_minutes: DEFAULT_SYNC_INTERVAL_MINUTES,
+        rate_share: 1.0,
+        warnings: probe::warnings(&probe.permissions, &[]),
+        permissions: probe.permissions,
+        problem: None,
+        created_at: now,
+        next_sync_at: next_sync_at(now, DEFAULT_SYNC_INTERVAL_MINUTES),
+    }
+}
+
+async fn insert(work: &mut UnitOfWork<'_>, connection: &Connection) -> Result<(), Error> {
+    let organization = &connection.organization_id;
+    let connection_id = connection.connection_id.clone();
+    match queries::deleting(work, organization, &connection_id).await? {
+        Some(true) => return Err(Error::Deleting { connection_id }),
+        Some(false) => return Err(Error::Exists { connection_id }),
+        None => {}
+    }
+    match queries::insert(work, connection).await {
+        // Made by another request since.
+        Err(db::Error::Conflict { .. }) => Err(Error::Exists { connection_id }),
+        done => Ok(done?),
+    }
+}

@@ -1,0 +1,55 @@
+//! Disconnecting an account: its key is gone and the connection not found any more once this is committed; a job removes
+//! what is stored.
+//!
+//! Done again, it finds nothing more to do. Fails when PostgreSQL does. Deliberately absent: the removal itself, which is
+//! the job's ([`super::purge`]).
+
+use chrono::{DateTime, Utc};
+
+use super::lookup;
+use super::queries::{self, ConnectionToDelete};
+use crate::credential;
+use crate::db::{Error, Pool};
+use crate::sync::{self, JobId, JobType, Trigger};
+use crate::tenant::OrganizationId;
+use crate::unit_of_work::{Committed, UnitOfWork};
+
+/// Disconnects a connection; returns the job that removes what is stored of it.
+pub async fn disconnect(
+    pool: &Pool,
+    organization: &OrganizationId,
+    connection_id: &str,
+    now: DateTime<Utc>,
+) -> Result<Committed<JobId>, lookup::Error> {
+    let mut work = UnitOfWork::begin(pool, organization, now).await?;
+    let connection = lookup::lock(&mut work, organization, connection_id).await?;
+    let connection = ConnectionToDelete {
+        connection_id: connection.connection_id,
+        stripe_account_id: connection.stripe_account_id,
+        deleting: false,
+    };
+    let job_id = begin(&mut work, organization, &connection, now).await?;
+    Ok(work.commit(job_id).await?)
+}
+
+/// Begins to remove a connection, which the caller has locked: its credential goes, its jobs are cancelled, and a job is
+/// made that removes the rest. Where that had begun before, the job that is pending or running continues it, or a new
+/// one when that job failed.
+pub async fn begin(
+    work: &mut UnitOfWork<'_>,
+    organization: &OrganizationId,
+    connection: &ConnectionToDelete,
+    now: DateTime<Utc>,
+) -> Result<JobId, Error> {
+    let connection_id = &connection.connection_id;
+    if !connection.deleting {
+        queries::mark_deleting(work, organization, connection_id, now).await?;
+        credential::queries::delete(work, organization, connection_id).await?;
+        sync::queries::cancel_all(work, organization, connection_id, now).await?;
+    }
+    let account_id = &connection.stripe_account_id;
+    let job = work
+        .enqueue(connection_id, account_id, JobType::Delete, Trigger::Manual)
+        .await?;
+    Ok(job.job_id)
+}

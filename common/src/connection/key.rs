@@ -1,0 +1,199 @@
+//! A connection's key: testing and replacing it.
+//!
+//! No transaction is open while the vendor is asked. The old key stays unless its replacement was committed.
+
+use chrono::{DateTime, Utc};
+use secrecy::SecretString;
+use tracing::error;
+
+use super::connect::{Connected, KeyServices};
+use super::probe::{self, KeyError, Probe, ProbeError};
+use super::{Connection, Permission, lookup, queries, start_sync};
+use crate::credential::{self, CredentialBinding, vault};
+use crate::db::{self, PgConnection};
+use crate::sync::Trigger;
+use crate::tenant::OrganizationId;
+use crate::unit_of_work::{Committed, UnitOfWork};
+
+/// What is wrong with a stored key.
+#[derive(Debug)]
+pub enum KeyProblem {
+    /// None is stored any more.
+    Missing,
+    /// It cannot be decrypted; the log says why.
+    Unreadable,
+    /// The vendor refuses it.
+    Refused {
+        detail: String,
+    },
+    PermissionMissing {
+        missing: Vec<Permission>,
+    },
+}
+
+/// Result of testing a key.
+#[derive(Debug)]
+pub struct KeyTest {
+    /// As it was when the test began.
+    pub connection: Connection,
+    /// The last known ones where the vendor gave no others.
+    pub permissions: Vec<Permission>,
+    pub checked_at: DateTime<Utc>,
+    pub problem: Option<KeyProblem>,
+}
+
+/// Why a key could not be tested.
+#[derive(Debug, thiserror::Error)]
+pub enum TestError {
+    #[error(transparent)]
+    Connection(#[from] lookup::Error),
+    /// The vendor's answer said nothing about the key.
+    #[error(transparent)]
+    Probe(ProbeError),
+    #[error(transparent)]
+    Database(#[from] db::Error),
+}
+
+/// Tests the stored key of a connection and stores its permissions.
+pub async fn test(
+    services: KeyServices<'_>,
+    organization: &OrganizationId,
+    connection_id: &str,
+) -> Result<KeyTest, TestError> {
+    let mut tx = db::tenant_transaction(services.pool, organization).await?;
+    let connection = lookup::find(&mut tx, organization, connection_id).await?;
+    let sealed = credential::queries::load(&mut tx, organization, connection_id).await?;
+    db::commit(tx).await?;
+    let mut tested = KeyTest {
+        permissions: connection.permissions.clone(),
+        connection,
+        checked_at: services.clock.now(),
+        problem: None,
+    };
+    let api_key = match open(services, &tested.connection, sealed) {
+        Ok(api_key) => api_key,
+        Err(problem) => {
+            tested.problem = Some(problem);
+            return Ok(tested);
+        }
+    };
+    match services.account.probe(&api_key).await {
+        Ok(probe) => {
+            let mut tx = db::tenant_transaction(services.pool, organization).await?;
+            let connection = lookup::lock(&mut tx, organization, connection_id).await?;
+            store_permissions(&mut tx, &connection, &probe.permissions).await?;
+            db::commit(tx).await?;
+            tested.permissions = probe.permissions;
+            tested.problem = (!probe.missing.is_empty()).then_some(KeyProblem::PermissionMissing {
+                missing: probe.missing,
+            });
+        }
+        Err(ProbeError::Invalid { detail } | ProbeError::WrongKind { detail }) => {
+            tested.problem = Some(KeyProblem::Refused { detail });
+        }
+        Err(failure) => return Err(TestError::Probe(failure)),
+    }
+    Ok(tested)
+}
+
+/// The stored key, or why it cannot be had.
+fn open(
+    services: KeyServices<'_>,
+    connection: &Connection,
+    sealed: Option<Vec<u8>>,
+) -> Result<SecretString, KeyProblem> {
+    let sealed = sealed.ok_or(KeyProblem::Missing)?;
+    let binding = CredentialBinding {
+        organization: &connection.organization_id,
+        connection_id: &connection.connection_id,
+    };
+    services.vault.keyring().open(&sealed, binding).map_err(|cause| {
+        error!(connection.id = connection.connection_id, error = %cause, "a stored key cannot be opened");
+        KeyProblem::Unreadable
+    })
+}
+
+/// Why a key was not replaced.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplaceError {
+    #[error(transparent)]
+    Connection(#[from] lookup::Error),
+    /// A key of another account or mode.
+    #[error("{detail}")]
+    AccountMismatch { detail: String },
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    #[error(transparent)]
+    Vault(#[from] vault::Error),
+    #[error(transparent)]
+    Database(#[from] db::Error),
+}
+
+/// Replaces the key of a connection by another one of the same account, clears the connection's problem and starts a sync.
+pub async fn replace(
+    services: KeyServices<'_>,
+    organization: &OrganizationId,
+    connection_id: &str,
+    api_key: &SecretString,
+) -> Result<Committed<Connected>, ReplaceError> {
+    let mut tx = db::tenant_transaction(services.pool, organization).await?;
+    lookup::find(&mut tx, organization, connection_id).await?;
+    db::commit(tx).await?;
+    let probe = probe::probe_usable(services.account, api_key).await?;
+    let now = services.clock.now();
+    let mut work = UnitOfWork::begin(services.pool, organization, now).await?;
+    let vault = services.vault.lock(&mut work).await?;
+    let mut connection = lookup::lock(&mut work, organization, connection_id).await?;
+    check_account(&connection, &probe)?;
+    let binding = CredentialBinding {
+        organization,
+        connection_id,
+    };
+    vault.store(&mut work, binding, api_key, now).await?;
+    queries::clear_problem(&mut work, organization, connection_id).await?;
+    store_permissions(&mut work, &connection, &probe.permissions).await?;
+    connection.permissions = probe.permissions;
+    let job_type = start_sync::default_type(&mut work, organization, connection_id).await?;
+    let account_id = &connection.stripe_account_id;
+    let job = work
+        .enqueue_for_change(connection_id, account_id, job_type, Trigger::Settings)
+        .await?;
+    let connected = Connected {
+        connection,
+        job_id: job.job_id,
+    };
+    Ok(work.commit(connected).await?)
+}
+
+fn check_account(connection: &Connection, probe: &Probe) -> Result<(), ReplaceError> {
+    if probe.account_id != connection.stripe_account_id {
+        return Err(ReplaceError::AccountMismatch {
+            detail: format!(
+                "The key belongs to the account {}; this connection syncs {}.",
+                probe.account_id, connection.stripe_account_id
+            ),
+        });
+    }
+    if probe.livemode != connection.livemode {
+        let mode = |livemode| if livemode { "live" } else { "test" };
+        return Err(ReplaceError::AccountMismatch {
+            detail: format!(
+                "This is a {}-mode key; this connection syncs {}-mode data.",
+                mode(probe.livemode),
+                mode(connection.livemode)
+            ),
+        });
+    }
+    Ok(())
+}
+
+/// Stores what a probe found; warnings about other things stay.
+async fn store_permissions(
+    conn: &mut PgConnection,
+    connection: &Connection,
+    permissions: &[Permission],
+) -> Result<(), db::Error> {
+    let warnings = probe::warnings(permissions, &connection.warnings);
+    let (organization, id) = (&connection.organization_id, &connection.connection_id);
+    queries::set_permissions(conn, organization, id, permissions, &warnings).await
+}

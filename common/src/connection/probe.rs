@@ -1,0 +1,122 @@
+//! What a customer's key is and may read, as a connector finds out by asking its vendor.
+//!
+//! [`AccountProbe`] is what a connector implements; connecting, testing and replacing a key know nothing else of the vendor.
+
+use std::error::Error as StdError;
+
+use async_trait::async_trait;
+use secrecy::SecretString;
+
+use super::{Permission, Warning};
+
+/// What a key is and may read.
+#[derive(Debug, Clone)]
+pub struct Probe {
+    /// `acct_…`
+    pub account_id: String,
+    /// Whether it is a live-mode key.
+    pub livemode: bool,
+    /// One per resource.
+    pub permissions: Vec<Permission>,
+    /// Those without which nothing can be synced, and which the key lacks.
+    pub missing: Vec<Permission>,
+}
+
+/// Why a key could not be probed.
+#[derive(Debug, thiserror::Error)]
+pub enum ProbeError {
+    /// A key of a kind that cannot read an account; it was not sent.
+    #[error("{detail}")]
+    WrongKind { detail: String },
+    /// Refused by the vendor, or no key at all.
+    #[error("{detail}")]
+    Invalid { detail: String },
+    /// The vendor did not answer in time, or not as it should.
+    #[error("Stripe could not be reached")]
+    Unreachable(#[source] Box<dyn StdError + Send + Sync>),
+    /// The vendor never said which account the key belongs to.
+    #[error("Stripe did not say to which account the key belongs")]
+    AccountUnknown,
+}
+
+/// Asks a vendor about a key.
+#[async_trait]
+pub trait AccountProbe: Sync {
+    /// Answers within seconds, since a person waits for it.
+    async fn probe(&self, api_key: &SecretString) -> Result<Probe, ProbeError>;
+}
+
+/// Why a key is not accepted.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyError {
+    #[error(transparent)]
+    Probe(#[from] ProbeError),
+    /// The key may not read what is needed.
+    #[error("{}", missing_detail(.missing))]
+    PermissionMissing { missing: Vec<Permission> },
+}
+
+/// Probes a key that someone wants to use, which must be able to read what is needed.
+pub(super) async fn probe_usable(
+    account: &dyn AccountProbe,
+    api_key: &SecretString,
+) -> Result<Probe, KeyError> {
+    let probe = account.probe(api_key).await?;
+    if probe.missing.is_empty() {
+        Ok(probe)
+    } else {
+        Err(KeyError::PermissionMissing {
+            missing: probe.missing,
+        })
+    }
+}
+
+/// Names every missing permission and how to grant it.
+pub fn missing_detail(missing: &[Permission]) -> String {
+    let names: Vec<&str> = missing.iter().map(|p| p.resource.as_str()).collect();
+    let mut detail = format!(
+        "The key may not read {}; grant it read access to each in Stripe's dashboard.",
+        names.join(" and ")
+    );
+    for hint in missing.iter().filter_map(|p| p.hint.as_deref()) {
+        detail.push(' ');
+        detail.push_str(hint);
+    }
+    detail
+}
+
+/// The warnings of a connection whose key has these permissions; `others` about other things stay.
+pub(super) fn warnings(permissions: &[Permission], others: &[Warning]) -> Vec<Warning> {
+    let missing = permissions.iter().filter(|permission| !permission.granted);
+    let others = others
+        .iter()
+        .filter(|warning| warning.code != Warning::PERMISSION_MISSING);
+    missing
+        .map(Warning::permission_missing)
+        .chain(others.cloned())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn missing_permissions_are_named() {
+        let permission = |resource: &str, hint: Option<&str>| Permission {
+            resource: resource.to_owned(),
+            granted: false,
+            needed_for: "figures".to_owned(),
+            hint: hint.map(str::to_owned),
+        };
+        let missing = [
+            permission("charges", Some("Enable it.")),
+            permission("events", None),
+        ];
+        assert_eq!(
+            missing_detail(&missing),
+            "The key may not read charges and events; grant it read access to each in Stripe's \
+             dashboard. Enable it."
+        );
+    }
+}

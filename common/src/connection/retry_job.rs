@@ -1,0 +1,49 @@
+//! Trying a failed or cancelled job again; it continues where it stopped.
+
+use chrono::{DateTime, Utc};
+
+use super::queries;
+use crate::db::{self, Pool};
+use crate::sync::{self, Job, JobId, JobType};
+use crate::tenant::OrganizationId;
+use crate::unit_of_work::{Committed, UnitOfWork};
+
+/// Why a job is not tried again.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("the organization has no such job")]
+    NotFound,
+    #[error("The connection of this job was deleted.")]
+    ConnectionDeleted,
+    #[error("Only a failed or cancelled job can be retried.")]
+    NotEnded,
+    #[error("Another job of this type is already pending.")]
+    OtherPending,
+    #[error(transparent)]
+    Database(#[from] db::Error),
+}
+
+/// Makes a failed or cancelled job pending again.
+pub async fn retry_job(
+    pool: &Pool,
+    organization: &OrganizationId,
+    job_id: JobId,
+    now: DateTime<Utc>,
+) -> Result<Committed<Job>, Error> {
+    let mut work = UnitOfWork::begin(pool, organization, now).await?;
+    let job = sync::queries::get(&mut work, organization, job_id).await?;
+    let job = job.ok_or(Error::NotFound)?;
+    let connection = queries::get(&mut work, organization, &job.connection_id).await?;
+    if connection.is_none() && job.job_type != JobType::Delete {
+        return Err(Error::ConnectionDeleted);
+    }
+    match sync::queries::retry(&mut work, organization, job_id).await {
+        Ok(true) => {}
+        Ok(false) => return Err(Error::NotEnded),
+        Err(db::Error::Conflict { .. }) => return Err(Error::OtherPending),
+        Err(error) => return Err(error.into()),
+    }
+    let pending = sync::queries::get(&mut work, organization, job_id).await?;
+    work.wake(job.job_ref);
+    Ok(work.commit(pending.ok_or(Error::NotFound)?).await?)
+}

@@ -1,0 +1,92 @@
+//! Changing a connection's settings, pausing among them.
+//!
+//! A change of time zone makes a job that recomputes the dates of stored rows; nothing else makes one.
+
+use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
+use utoipa::ToSchema;
+
+use super::overview::{self, Overview};
+use super::{Connection, lookup, queries};
+use crate::db::Pool;
+use crate::sync::schedule::next_sync_at;
+use crate::sync::{JobId, JobType, Trigger};
+use crate::tenant::OrganizationId;
+use crate::unit_of_work::{Committed, UnitOfWork};
+
+/// Settings to change. Omitted settings keep their value.
+#[derive(Debug, Default, ToSchema)]
+#[schema(as = ConnectionUpdate)]
+pub struct Changes {
+    /// Display name; null removes it.
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 200, pattern = "^[^\\u0000]*$")]
+    pub name: Option<Option<String>>,
+    /// Pauses scheduled syncs. A running sync finishes, and manual syncs still work.
+    pub paused: Option<bool>,
+    /// Minutes between scheduled syncs.
+    #[schema(minimum = 1, maximum = 1440)]
+    pub sync_interval_minutes: Option<i32>,
+    /// IANA time zone that defines day boundaries. A change starts a job that recomputes the dates of stored rows.
+    #[schema(value_type = Option<String>, format = "iana-time-zone", max_length = 64)]
+    pub timezone: Option<Tz>,
+    /// Share of Stripe's rate limits that syncing may use; a running job follows a change within seconds.
+    #[schema(minimum = 0.01, maximum = 1)]
+    pub rate_share: Option<f64>,
+}
+
+impl Changes {
+    /// Changes the settings; a shorter or longer interval counts from `now`.
+    fn apply(self, connection: &mut Connection, now: DateTime<Utc>) {
+        if let Some(name) = self.name {
+            connection.name = name;
+        }
+        connection.paused = self.paused.unwrap_or(connection.paused);
+        connection.timezone = self.timezone.unwrap_or(connection.timezone);
+        connection.rate_share = self.rate_share.unwrap_or(connection.rate_share);
+        if let Some(minutes) = self.sync_interval_minutes
+            && minutes != connection.sync_interval_minutes
+        {
+            connection.sync_interval_minutes = minutes;
+            let due = next_sync_at(now, minutes);
+            connection.next_sync_at = connection.next_sync_at.min(due);
+        }
+    }
+}
+
+/// A connection with changed settings.
+#[derive(Debug)]
+pub struct Changed {
+    pub overview: Overview,
+    /// The job that recomputes dates after a change of time zone.
+    pub job_id: Option<JobId>,
+}
+
+/// Changes settings of a connection.
+pub async fn change(
+    pool: &Pool,
+    organization: &OrganizationId,
+    connection_id: &str,
+    changes: Changes,
+    now: DateTime<Utc>,
+) -> Result<Committed<Changed>, lookup::Error> {
+    let mut work = UnitOfWork::begin(pool, organization, now).await?;
+    let mut connection = lookup::lock(&mut work, organization, connection_id).await?;
+    let timezone = connection.timezone;
+    changes.apply(&mut connection, now);
+    queries::update_settings(&mut work, &connection).await?;
+    let mut job_id = None;
+    if connection.timezone != timezone {
+        let account_id = &connection.stripe_account_id;
+        let job = work
+            .enqueue_for_change(
+                connection_id,
+                account_id,
+                JobType::Redate,
+                Trigger::Settings,
+            )
+            .await?;
+        job_id = Some(job.job_id);
+    }
+    let overview = overview::of(&mut work, connection).await?;
+    Ok(work.commit(Changed { overview, job_id }).await?)
+}
