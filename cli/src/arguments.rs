@@ -39,7 +39,8 @@ pub(crate) struct JobSelection {
     pub(crate) limit: u32,
 }
 
-pub(crate) const JOB_STATUSES: [&str; 5] = ["pending", "running", "completed", "failed", "cancelled"];
+pub(crate) const JOB_STATUSES: [&str; 5] =
+    ["pending", "running", "completed", "failed", "cancelled"];
 
 /// Days of a report.
 #[derive(Debug, Clone, Copy, clap::Args)]

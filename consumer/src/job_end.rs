@@ -189,7 +189,7 @@ pub(crate) async fn wake_blocked_jobs(engine: &Engine, job: &Job) {
         Ok(Ok(jobs)) if !jobs.is_empty() => publish(engine, &jobs).await,
         Ok(Ok(_)) => {}
         Ok(Err(cause)) => {
-            warn!(error = %ErrorChain(&cause), "waiting jobs are left to the dispatcher")
+            warn!(error = %ErrorChain(&cause), "waiting jobs are left to the dispatcher");
         }
         Err(_) => warn!("waiting jobs are left to the dispatcher: PostgreSQL does not answer"),
     }

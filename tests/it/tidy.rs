@@ -276,7 +276,11 @@ fn markdown(folder: &str) -> Vec<String> {
     let entries = fs::read_dir(root().join(folder)).unwrap();
     entries
         .map(|entry| format!("{folder}/{}", entry.unwrap().file_name().display()))
-        .filter(|path| path.ends_with(".md"))
+        .filter(|path| {
+            Path::new(path)
+                .extension()
+                .is_some_and(|extension| extension == "md")
+        })
         .collect()
 }
 

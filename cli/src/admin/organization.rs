@@ -28,7 +28,7 @@ use serde_json::json;
 use sqlx::PgConnection;
 use tokio::time::Instant;
 
-use super::{Database, DatabaseAccess, Error, commit, tenant_transaction};
+use super::{DatabaseAccess, Error, commit, tenant_transaction};
 use crate::arguments::Confirmation;
 use crate::output::{self, Column};
 
