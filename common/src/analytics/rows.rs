@@ -194,7 +194,7 @@ pub fn select_all(selection: &Selection) -> QueryBuilder<Postgres> {
     query
 }
 
-/// Reads what [`statement`] wrote, a row at a time, as fast as the caller takes them.
+/// Reads what [`select_all`] selects, a row at a time, as fast as the caller takes them.
 pub fn stream<'a>(
     conn: &'a mut PgConnection,
     statement: &'a mut QueryBuilder<Postgres>,
