@@ -9,12 +9,10 @@ use std::fmt;
 pub(crate) enum Unit {
     Seconds,
     Milliseconds,
-    Microseconds,
     Requests,
     PerSecond,
     MiB,
     Count,
-    Factor,
 }
 
 /// A figure with its unit, for people.
@@ -27,12 +25,10 @@ impl fmt::Display for Amount {
         match unit {
             Unit::Seconds => write!(f, "{value:.2} s"),
             Unit::Milliseconds => write!(f, "{value:.1} ms"),
-            Unit::Microseconds => write!(f, "{value:.1} µs"),
             Unit::Requests | Unit::Count => f.write_str(&thousands(value)),
             Unit::PerSecond if value < 1_000.0 => write!(f, "{value:.1}/s"),
             Unit::PerSecond => write!(f, "{}/s", thousands(value)),
             Unit::MiB => write!(f, "{value:.1} MiB"),
-            Unit::Factor => write!(f, "{value:.2} ×"),
         }
     }
 }

@@ -69,16 +69,6 @@ impl Sizes {
         self.part(10_000_000)
     }
 
-    /// Rows that are written in one way and another.
-    pub(crate) fn written_rows(self) -> u64 {
-        self.part(60_000)
-    }
-
-    /// Pages that are carried in one way and another.
-    pub(crate) fn transported_pages(self) -> u64 {
-        self.part(2_000)
-    }
-
     pub(crate) fn refunds(self) -> u64 {
         self.part(1_000)
     }

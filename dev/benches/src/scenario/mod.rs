@@ -5,7 +5,6 @@
 
 mod analytics;
 mod changes;
-mod copy_floor;
 mod first_figures;
 mod idle;
 mod large_table;
@@ -13,8 +12,6 @@ mod small;
 mod sync;
 mod tenants;
 mod tick;
-mod transport;
-mod writing;
 
 use crate::measure::Run;
 use crate::stage::Servers;
@@ -30,19 +27,7 @@ pub(crate) struct Scenario {
 }
 
 /// All of them, the short ones first.
-pub(crate) const ALL: [Scenario; 10] = [
-    Scenario {
-        name: "transport",
-        also: &[],
-        what: "ways to carry a page of charges, which are compared and have no target",
-        runs: 3,
-    },
-    Scenario {
-        name: "writing",
-        also: &[],
-        what: "ways to write rows, and what each index adds, which are compared and have no target",
-        runs: 3,
-    },
+pub(crate) const ALL: [Scenario; 8] = [
     Scenario {
         name: "small",
         also: &[],
@@ -110,8 +95,6 @@ impl Scenario {
             "tick" => tick::run(servers).await,
             "analytics" => analytics::run(servers).await,
             "changes" => changes::run(servers).await,
-            "transport" => transport::run(servers.sizes).await,
-            "writing" => writing::run(servers).await,
             unknown => anyhow::bail!("no scenario is called {unknown}"),
         }
     }

@@ -1,9 +1,7 @@
-//! The first sync of a large account, against the time that Stripe's limits leave, and where two processors
-//! are slower than that, against the time that PostgreSQL alone needs for the same rows.
+//! The first sync of a large account, against the time that Stripe's limits leave.
 
 use stripe_sim::{AccountConfig, Settings};
 
-use super::copy_floor;
 use crate::measure::{Measure, Run, Unit, thousands};
 use crate::stage::{Servers, Stage};
 use crate::{exact, processor};
@@ -167,8 +165,16 @@ pub(super) async fn large(servers: &Servers) -> anyhow::Result<Run> {
     let mut stage = large_stage(servers, charges).await?;
     let synced = synced(&mut stage).await?;
     let wrong = exact::differences(&stage, &synced.connection_id).await?;
-    let copied = copy_floor::measure(&stage).await?;
-    run.measure(wall(charges, synced.wall, copied));
+    run.measure(Measure::of_floor(
+        format!(
+            "sync-1m: wall time of {} charges",
+            thousands(charges as f64)
+        ),
+        Unit::Seconds,
+        synced.wall,
+        (charges as f64 / f64::from(LARGE_RATE * PAGE as u32), 1.20),
+        "floor: charges ÷ (100 requests/s × 100 charges)",
+    ));
     run.measure(Measure::none(
         "sync-1m: days and currencies that differ from the truth",
         wrong,
@@ -192,18 +198,6 @@ pub(super) async fn large(servers: &Servers) -> anyhow::Result<Run> {
         format!("floor: the peak of a fresh consumer at {few} charges"),
     ));
     observe(&mut run, charges, &synced);
-    let by_rate = charges as f64 / f64::from(LARGE_RATE * PAGE as u32);
-    run.observe(
-        "wall time ÷ that of the rate",
-        synced.wall / by_rate,
-        Unit::Factor,
-    );
-    run.observe(
-        "wall time ÷ that of COPY",
-        synced.wall / copied,
-        Unit::Factor,
-    );
-    run.observe("COPY of the same rows", copied, Unit::Seconds);
     run.observe(
         format!("wall time of {few} charges"),
         smaller.wall,
@@ -211,38 +205,4 @@ pub(super) async fn large(servers: &Servers) -> anyhow::Result<Run> {
     );
     stage.close().await?;
     Ok(run)
-}
-
-/// The wall time is met by either floor: the rate that Stripe allows, or what PostgreSQL alone needs.
-fn wall(charges: u64, seconds: f64, copied: f64) -> Measure {
-    let by_rate = charges as f64 / f64::from(LARGE_RATE * PAGE as u32);
-    let (rate_limit, copy_limit) = (by_rate * 1.20, copied * 1.6);
-    let (floor, factor) = if rate_limit >= copy_limit {
-        (by_rate, 1.20)
-    } else {
-        (copied, 1.6)
-    };
-    let held = |limit: f64| {
-        if seconds <= limit {
-            "holds"
-        } else {
-            "does not"
-        }
-    };
-    let note = format!(
-        "1.20 × charges ÷ (100 requests/s × 100 charges) = {rate_limit:.2} s {}; 1.6 × COPY of the same rows \
-         into the same indexed table = {copy_limit:.2} s {}",
-        held(rate_limit),
-        held(copy_limit)
-    );
-    Measure::of_floor(
-        format!(
-            "sync-1m: wall time of {} charges",
-            thousands(charges as f64)
-        ),
-        Unit::Seconds,
-        seconds,
-        (floor, factor),
-        note,
-    )
 }

@@ -10,7 +10,6 @@ use common::tenant::OrganizationId;
 use sqlx::{AssertSqlSafe, PgPool};
 use stripe_sim::AccountHandle;
 
-use super::copy_floor::given_columns;
 use crate::stage::Stage;
 
 /// Copied otherwise (keys, jobs) or not at all.
@@ -82,6 +81,19 @@ async fn tables_of_connections(pool: &PgPool) -> anyhow::Result<Vec<String>> {
         .into_iter()
         .filter(|table| !NOT_COPIED.contains(&table.as_str()));
     Ok(copied.collect())
+}
+
+/// Columns of a table that are given, not computed, in their order.
+async fn given_columns(pool: &PgPool, table: &str) -> anyhow::Result<Vec<String>> {
+    let columns = sqlx::query_scalar(
+        "SELECT quote_ident(attname) FROM pg_attribute
+         WHERE attrelid = $1::REGCLASS AND attnum > 0 AND NOT attisdropped AND attgenerated = ''
+         ORDER BY attnum",
+    )
+    .bind(table)
+    .fetch_all(pool)
+    .await?;
+    Ok(columns)
 }
 
 async fn copy_table(pool: &PgPool, table: &str, connection_id: &str) -> anyhow::Result<()> {
