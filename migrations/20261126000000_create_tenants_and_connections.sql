@@ -91,6 +91,7 @@ CREATE TABLE platform_connections (
 
     created_at            TIMESTAMPTZ NOT NULL,
     next_sync_at          TIMESTAMPTZ NOT NULL,
+    scheduled_job_type    TEXT NOT NULL,
     deleting_at           TIMESTAMPTZ,
 
     PRIMARY KEY (organization_id, connection_id),
@@ -118,6 +119,7 @@ COMMENT ON COLUMN platform_connections.problem_code IS
 COMMENT ON COLUMN platform_connections.warnings IS
     '[{code, resource, detail, count?}]: what is missing although syncs continue.';
 COMMENT ON COLUMN platform_connections.next_sync_at IS 'When the scheduler creates the next job.';
+COMMENT ON COLUMN platform_connections.scheduled_job_type IS 'Which kind of job that is.';
 COMMENT ON COLUMN platform_connections.deleting_at IS
     'Set by DELETE. From then on the API answers 404, while a job removes the rows.';
 

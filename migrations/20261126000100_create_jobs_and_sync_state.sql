@@ -9,35 +9,38 @@
 -- a_claim_reads_a_few_jobs_though_statistics_show_no_queue.
 
 CREATE TABLE sync_jobs (
-    organization_id   TEXT NOT NULL,
-    job_id            UUID NOT NULL,
-    connection_id     TEXT NOT NULL,
-    stripe_account_id TEXT NOT NULL,
-    job_type          TEXT NOT NULL,
-    trigger           TEXT NOT NULL,
+    organization_id      TEXT NOT NULL,
+    job_id               UUID NOT NULL,
+    connection_id        TEXT NOT NULL,
+    external_account_id  TEXT NOT NULL,
+    job_type             TEXT NOT NULL,
+    payload              JSONB NOT NULL DEFAULT '{}',
+    lane                 TEXT NOT NULL,
+    exclusive_on_account BOOLEAN NOT NULL,
+    trigger              TEXT NOT NULL,
 
-    status            TEXT NOT NULL,
-    attempt           INTEGER NOT NULL DEFAULT 0,
-    failures          INTEGER NOT NULL DEFAULT 0,
-    cancel_requested  BOOLEAN NOT NULL DEFAULT FALSE,
-    created_at        TIMESTAMPTZ NOT NULL,
-    started_at        TIMESTAMPTZ,
-    finished_at       TIMESTAMPTZ,
-    lease_owner       TEXT,
-    lease_expires_at  TIMESTAMPTZ,
-    dispatched_at     TIMESTAMPTZ,
+    status               TEXT NOT NULL,
+    attempt              INTEGER NOT NULL DEFAULT 0,
+    failures             INTEGER NOT NULL DEFAULT 0,
+    cancel_requested     BOOLEAN NOT NULL DEFAULT FALSE,
+    created_at           TIMESTAMPTZ NOT NULL,
+    started_at           TIMESTAMPTZ,
+    finished_at          TIMESTAMPTZ,
+    lease_owner          TEXT,
+    lease_expires_at     TIMESTAMPTZ,
+    dispatched_at        TIMESTAMPTZ,
 
-    plan              JSONB,
-    charges_seen      BIGINT NOT NULL DEFAULT 0,
-    rows_written      BIGINT NOT NULL DEFAULT 0,
-    requests          BIGINT NOT NULL DEFAULT 0,
-    error_code        TEXT,
-    error_message     TEXT,
+    checkpoint           JSONB,
+    charges_seen         BIGINT NOT NULL DEFAULT 0,
+    rows_written         BIGINT NOT NULL DEFAULT 0,
+    requests             BIGINT NOT NULL DEFAULT 0,
+    error_code           TEXT,
+    error_message        TEXT,
 
     PRIMARY KEY (organization_id, job_id),
     -- No foreign key to platform_connections: the job that deleted a connection stays readable.
     CONSTRAINT sync_jobs_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES organizations,
-    CONSTRAINT sync_jobs_job_type_check CHECK (job_type IN ('full', 'incremental', 'refilter', 'redate', 'delete')),
+    CONSTRAINT sync_jobs_lane_check CHECK (lane IN ('backfill', 'interactive')),
     CONSTRAINT sync_jobs_trigger_check CHECK (trigger IN ('connect', 'schedule', 'manual', 'filters', 'settings')),
     CONSTRAINT sync_jobs_status_check CHECK (status IN ('pending', 'running', 'completed', 'failed', 'cancelled')),
     CONSTRAINT sync_jobs_running_has_lease CHECK ((status = 'running') = (lease_expires_at IS NOT NULL))
@@ -45,38 +48,67 @@ CREATE TABLE sync_jobs (
 -- A tick of the scheduler updates a large part of the table at once.
 WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.02);
 COMMENT ON TABLE sync_jobs IS 'The queue and its history: all jobs, in any state.';
+COMMENT ON COLUMN sync_jobs.external_account_id IS 'The account at the other side: Stripe''s acct_….';
+COMMENT ON COLUMN sync_jobs.job_type IS
+    'The name of the job''s kind. Not a closed list: programs know kinds, the schema does not.';
+COMMENT ON COLUMN sync_jobs.payload IS 'What the job''s handler is to do, beyond what the kind says.';
+COMMENT ON COLUMN sync_jobs.lane IS
+    'backfill: occupies a slot for minutes to hours. interactive: everything else.';
+COMMENT ON COLUMN sync_jobs.exclusive_on_account IS
+    'Whether no other such job of the same external account may run, of any tenant: an account has one rate limit.';
 COMMENT ON COLUMN sync_jobs.attempt IS
     'The fencing token: incremented by every claim, and checked in every transaction of the job.';
 COMMENT ON COLUMN sync_jobs.failures IS 'Failures in a row without progress.';
 COMMENT ON COLUMN sync_jobs.lease_expires_at IS
     'When a running job may be claimed again, because its consumer died, stalled or is backing off.';
 COMMENT ON COLUMN sync_jobs.dispatched_at IS 'When the last message about the job was sent.';
-COMMENT ON COLUMN sync_jobs.plan IS
-    'The progress of a sync, from which the next attempt continues: common::sync::Plan as JSON.';
-COMMENT ON COLUMN sync_jobs.requests IS 'Requests to Stripe so far.';
+COMMENT ON COLUMN sync_jobs.checkpoint IS
+    'From where the next attempt continues, in the form of the job''s handler; of a full sync, common::sync::Plan.';
+COMMENT ON COLUMN sync_jobs.requests IS 'Requests to the external account so far.';
 COMMENT ON COLUMN sync_jobs.error_message IS 'One sentence for the tenant; the causes are in the consumer''s log.';
 
--- Invariants: one running job per connection; one reading job per Stripe account, across tenants, because an account
--- has one rate limit; one pending job per connection and type, which further requests join.
+-- Invariants: one running job per connection; one running job that is exclusive on its account, across tenants; one
+-- pending job per connection, kind and payload, which further requests join.
 CREATE UNIQUE INDEX sync_jobs_one_running_per_connection
     ON sync_jobs (organization_id, connection_id) WHERE status = 'running';
 CREATE UNIQUE INDEX sync_jobs_one_running_per_account
-    ON sync_jobs (stripe_account_id) WHERE status = 'running' AND job_type IN ('full', 'incremental');
+    ON sync_jobs (external_account_id) WHERE status = 'running' AND exclusive_on_account;
 CREATE UNIQUE INDEX sync_jobs_one_pending_per_type
-    ON sync_jobs (organization_id, connection_id, job_type) WHERE status = 'pending';
+    ON sync_jobs (organization_id, connection_id, job_type, md5(payload::TEXT)) WHERE status = 'pending';
 
--- Which pending job is next? Full jobs have their own queue, because they occupy a slot for long. The expression is an
--- integer because PostgreSQL simplifies comparisons of boolean expressions with constants, and the statement would no
--- longer match the index. common::sync::Lane::number has the values. Guarded by
--- a_claim_reads_a_few_jobs_of_a_long_queue.
-CREATE INDEX sync_jobs_pending_by_lane ON sync_jobs (((job_type = 'full')::INTEGER), created_at, job_id)
-    WHERE status = 'pending';
+-- Which pending job of a lane is next? Guarded by a_claim_reads_a_few_jobs_of_a_long_queue.
+CREATE INDEX sync_jobs_pending_by_lane ON sync_jobs (lane, created_at, job_id) WHERE status = 'pending';
 -- Which running jobs may be claimed again, because their lease has expired?
 CREATE INDEX sync_jobs_running_by_lease ON sync_jobs (lease_expires_at) WHERE status = 'running';
--- Which live jobs of the same Stripe account or connection keep a job waiting?
-CREATE INDEX sync_jobs_live_by_account ON sync_jobs (stripe_account_id) WHERE finished_at IS NULL;
+-- Which live jobs of the same external account or connection keep a job waiting?
+CREATE INDEX sync_jobs_live_by_account ON sync_jobs (external_account_id) WHERE finished_at IS NULL;
 -- What are a connection's jobs, newest first?
 CREATE INDEX sync_jobs_by_connection ON sync_jobs (organization_id, connection_id, created_at DESC, job_id DESC);
+
+-- May this pending job run? The only place that says so; whoever claims, counts or dispatches jobs selects from it.
+--
+-- "Pending" is worded so that it matches no partial index: a statement that wants the queue's order adds
+-- status = 'pending'. OFFSET 0 keeps the question one lookup by index, whatever the planner believes of the table.
+-- security_invoker, so that row-level security is that of the caller.
+CREATE VIEW startable_jobs WITH (security_invoker = true) AS
+SELECT organization_id, job_id, status, lane, created_at, dispatched_at
+FROM sync_jobs AS candidate
+WHERE status NOT IN ('running', 'completed', 'failed', 'cancelled')
+  AND NOT EXISTS (
+      SELECT FROM sync_jobs AS other
+      WHERE other.external_account_id = candidate.external_account_id
+        AND other.finished_at IS NULL
+        AND (
+            -- An earlier job of the connection.
+            (other.organization_id = candidate.organization_id
+             AND other.connection_id = candidate.connection_id
+             AND (other.status = 'running'
+                  OR (other.status = 'pending'
+                      AND (other.created_at, other.job_id) < (candidate.created_at, candidate.job_id))))
+            -- An exclusive job of the account, of whatever tenant.
+            OR (other.status = 'running' AND other.exclusive_on_account AND candidate.exclusive_on_account))
+      OFFSET 0);
+COMMENT ON VIEW startable_jobs IS 'Pending jobs that no other job keeps waiting.';
 
 CREATE TABLE stripe_sync_state (
     organization_id       TEXT NOT NULL,

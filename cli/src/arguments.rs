@@ -10,7 +10,7 @@ use std::time::Duration;
 use chrono::NaiveDate;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use common::connection::{MAX_LOOKBACK_DAYS, MIN_RATE_SHARE};
-use common::sync::JobStatus;
+use common::job::JobStatus;
 use common::tenant::OrganizationId;
 use uuid::Uuid;
 

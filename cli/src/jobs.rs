@@ -6,7 +6,7 @@
 //! the same.
 
 use common::config::{DatabaseArgs, SettingErrors};
-use common::sync::{JobError, JobId, JobStatus};
+use common::job::{JobError, JobId, JobStatus};
 use serde_json::Value;
 use uuid::Uuid;
 

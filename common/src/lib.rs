@@ -9,8 +9,9 @@
 //! [`connection::probe::AccountProbe`].
 //!
 //! - nouns: [`analytics`], [`catalogue`], [`charge`], [`clock`], [`connection`], [`credential`], [`dispute`],
-//!   [`filter`], [`identity`], [`money`], [`purchase`], [`rule`], [`sync`], [`tenant`]
+//!   [`filter`], [`identity`], [`job`], [`money`], [`purchase`], [`rule`], [`sync`], [`tenant`]
 //! - between nouns and [`db`]: [`unit_of_work`]
+//! - on the ground floor: [`id`]
 //! - outside systems: [`broker`], [`db`], [`stripe`]
 //! - process shell: [`config`], [`lifecycle`], [`telemetry`]
 //! - small and used anywhere: [`csv_cell`], [`outage`]
@@ -28,7 +29,9 @@ pub mod db;
 pub mod dispute;
 pub mod error_chain;
 pub mod filter;
+pub mod id;
 pub mod identity;
+pub mod job;
 pub mod lifecycle;
 pub mod money;
 pub mod outage;

@@ -13,8 +13,8 @@ use sqlx::PgConnection;
 
 use crate::clock::new_id;
 use crate::db::{self, Error, Pool, Transaction};
-use crate::sync::queries::{self, Enqueued, NewJob};
-use crate::sync::{JobId, JobRef, JobType, Trigger};
+use crate::job::queries::{self, Enqueued, NewJob};
+use crate::job::{JobId, JobKind, JobRef, Trigger};
 use crate::tenant::OrganizationId;
 
 /// Informs consumers of committed jobs.
@@ -74,15 +74,15 @@ impl<'c> UnitOfWork<'c> {
         }
     }
 
-    /// Makes a job unless one of the same or a wider type is pending or running. Lock the connection first.
+    /// Makes a job unless one that does its work is pending or running. Lock the connection first.
     pub(crate) async fn enqueue(
         &mut self,
         connection_id: &str,
-        stripe_account_id: &str,
-        job_type: JobType,
+        external_account_id: &str,
+        kind: JobKind,
         trigger: Trigger,
     ) -> Result<Enqueued, Error> {
-        self.enqueue_job(connection_id, stripe_account_id, job_type, trigger, true)
+        self.enqueue_job(connection_id, external_account_id, kind, trigger, true)
             .await
     }
 
@@ -90,28 +90,29 @@ impl<'c> UnitOfWork<'c> {
     pub(crate) async fn enqueue_for_change(
         &mut self,
         connection_id: &str,
-        stripe_account_id: &str,
-        job_type: JobType,
+        external_account_id: &str,
+        kind: JobKind,
         trigger: Trigger,
     ) -> Result<Enqueued, Error> {
-        self.enqueue_job(connection_id, stripe_account_id, job_type, trigger, false)
+        self.enqueue_job(connection_id, external_account_id, kind, trigger, false)
             .await
     }
 
     async fn enqueue_job(
         &mut self,
         connection_id: &str,
-        stripe_account_id: &str,
-        job_type: JobType,
+        external_account_id: &str,
+        kind: JobKind,
         trigger: Trigger,
         reuse_running: bool,
     ) -> Result<Enqueued, Error> {
         let job = NewJob {
             job_id: JobId(new_id(self.now)),
             connection_id,
-            stripe_account_id,
-            job_type,
+            external_account_id,
+            kind,
             trigger,
+            payload: None,
             reuse_running,
         };
         let enqueued = queries::enqueue(&mut self.tx, &self.organization, &job, self.now).await?;

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 
 /// A job's budget, once it has one.
 #[derive(Debug)]
-pub(crate) struct Budget(watch::Sender<Option<Arc<Throttle>>>);
+pub struct Budget(watch::Sender<Option<Arc<Throttle>>>);
 
 impl Budget {
     pub(crate) fn new() -> Self {

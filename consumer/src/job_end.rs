@@ -3,12 +3,10 @@
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use common::credential;
 use common::db;
 use common::error_chain::ErrorChain;
-use common::sync::lease::{self, Release};
-use common::sync::{Job, JobError, JobRef};
-use common::sync::{queries, state};
+use common::job::lease::{self, Release};
+use common::job::{Job, JobError, JobRef, RetryPolicy, queries};
 use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 
@@ -19,8 +17,8 @@ use crate::worker::{RETRY_PAUSE, STATEMENT_TIMEOUT};
 
 /// Writing a job's end is tried for this long when PostgreSQL is away; then its lease runs out.
 const END_TIMEOUT: Duration = Duration::from_secs(10);
-/// When a job is claimed again for which there was no room.
-const NO_ROOM_PAUSE: TimeDelta = TimeDelta::minutes(1);
+/// When a job is claimed again for which there was no room, or no handler.
+const POSTPONEMENT: TimeDelta = TimeDelta::minutes(1);
 
 pub(crate) async fn finish_job(
     engine: &Engine,
@@ -29,14 +27,15 @@ pub(crate) async fn finish_job(
 ) {
     let status = match &ended {
         Ok(Ok(())) => "completed",
-        Ok(Err(outcome::Error::Widened)) => "widened",
+        Ok(Err(outcome::Error::KindChanged(_))) => "widened",
+        Ok(Err(outcome::Error::NoHandler)) | Err(Interruption::NoRoom) => "postponed",
         Ok(Err(_)) => "failed",
         Err(Interruption::LeaseLost) => "lease_lost",
         Err(Interruption::Cancelled) => "cancelled",
         Err(Interruption::Shutdown) => "interrupted",
-        Err(Interruption::NoRoom) => "postponed",
     };
-    metrics::counter!("stripe_sync_jobs_total", "type" => job.job_type.as_str(), "outcome" => status).increment(1);
+    metrics::counter!("stripe_sync_jobs_total", "type" => job.kind.clone(), "outcome" => status)
+        .increment(1);
     match ended {
         Ok(Ok(())) => info!("job completed"),
         Err(Interruption::LeaseLost) => warn!("the lease was lost; another consumer goes on"),
@@ -44,7 +43,7 @@ pub(crate) async fn finish_job(
             info!("job cancelled");
             write_end(engine, job, End::Cancel).await;
         }
-        Err(Interruption::Shutdown) | Ok(Err(outcome::Error::Widened)) => {
+        Err(Interruption::Shutdown) | Ok(Err(outcome::Error::KindChanged(_))) => {
             info!("job given back");
             write_end(engine, job, End::GiveBack).await;
             publish(engine, std::slice::from_ref(&job.job_ref)).await;
@@ -53,8 +52,16 @@ pub(crate) async fn finish_job(
             info!("job given back for a while: it mostly waits for Stripe, as many others do");
             write_end(engine, job, End::Postpone(no_room())).await;
         }
+        Ok(Err(outcome::Error::NoHandler)) => {
+            warn!(
+                "job given back for a while: this program does not know its kind, as a newer one may"
+            );
+            write_end(engine, job, End::Postpone(no_handler())).await;
+        }
         Ok(Err(cause)) => {
-            let outcome = outcome::classify(&cause, job.failures);
+            let registered = engine.registry.find(&job.kind);
+            let retry = registered.map_or(RetryPolicy::STANDARD, |found| found.kind.retry);
+            let outcome = outcome::classify(&cause, job.failures, &retry);
             let outcome_name = outcome_name(&outcome);
             if let Outcome::Fail(_) | Outcome::FailConnection(_) = &outcome {
                 error!(error = %ErrorChain(&cause), outcome = outcome_name, "job failed");
@@ -75,6 +82,15 @@ fn no_room() -> JobError {
     }
 }
 
+fn no_handler() -> JobError {
+    JobError {
+        code: "internal".to_owned(),
+        message: "The engine is being upgraded: the job waits for a program that knows such jobs, and is tried again in about \
+                  a minute."
+            .to_owned(),
+    }
+}
+
 fn outcome_name(outcome: &Outcome) -> &'static str {
     match outcome {
         Outcome::Abandon => "abandon",
@@ -88,7 +104,7 @@ enum End {
     Cancel,
     /// To be claimed again at once.
     GiveBack,
-    /// To be claimed again after [`NO_ROOM_PAUSE`].
+    /// To be claimed again after [`POSTPONEMENT`].
     Postpone(JobError),
     Outcome(Outcome),
 }
@@ -120,7 +136,7 @@ async fn try_write_end(engine: &Engine, job: &Job, end: &End) -> Result<(), db::
         End::Cancel => lease::end_cancelled(&mut tx, &fence, now).await?,
         End::GiveBack => lease::release(&mut tx, &fence, now, Release::Interrupted).await?,
         End::Postpone(error) => {
-            let until = now + NO_ROOM_PAUSE;
+            let until = now + POSTPONEMENT;
             lease::release(&mut tx, &fence, until, Release::Waits(error)).await?;
         }
         End::Outcome(Outcome::Abandon) => {}
@@ -129,16 +145,10 @@ async fn try_write_end(engine: &Engine, job: &Job, end: &End) -> Result<(), db::
             lease::release(&mut tx, &fence, until, Release::Failed(error)).await?;
         }
         End::Outcome(Outcome::Fail(error)) => {
-            let connection_id = &job.connection_id;
-            state::note_failed_job(
-                &mut tx,
-                organization,
-                connection_id,
-                job.job_type,
-                error,
-                now,
-            )
-            .await?;
+            if let Some(registered) = engine.registry.find(&job.kind) {
+                let handler = &registered.handler;
+                handler.note_failure(&mut tx, job, error, now).await?;
+            }
             lease::fail(&mut tx, &fence, error, now).await?;
         }
         End::Outcome(Outcome::FailConnection(error)) => {
@@ -158,15 +168,7 @@ async fn stop_connection(
     now: chrono::DateTime<chrono::Utc>,
 ) -> Result<(), db::Error> {
     let organization = &job.job_ref.organization_id;
-    let remedy = match error.code.as_str() {
-        "stripe_key_invalid" => "Replace the key.",
-        credential::CREDENTIAL_UNREADABLE => {
-            "Replacing the key helps at once; where the engine lacks an encryption key, the connection goes on by \
-             itself once a consumer starts with it."
-        }
-        _ => "Grant the permission to the key in Stripe's dashboard, then start a sync.",
-    };
-    let detail = format!("{} {remedy}", error.message);
+    let detail = format!("{} {}", error.message, outcome::remedy(error));
     common::connection::queries::set_problem(
         tx,
         organization,
@@ -183,7 +185,7 @@ async fn stop_connection(
 pub(crate) async fn wake_blocked_jobs(engine: &Engine, job: &Job) {
     let waiting = async {
         let mut conn = engine.pool.acquire().await?;
-        queries::blocked_by(&mut conn, &job.stripe_account_id).await
+        queries::blocked_by(&mut conn, &job.external_account_id).await
     };
     match tokio::time::timeout(STATEMENT_TIMEOUT, waiting).await {
         Ok(Ok(jobs)) if !jobs.is_empty() => publish(engine, &jobs).await,

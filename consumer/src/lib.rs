@@ -1,8 +1,9 @@
-//! The consumer: claims sync jobs, reads from Stripe and writes revenue rows.
+//! The consumer: claims jobs and has the handlers of their kinds do them ([`registry`]); Stripe's read from Stripe and
+//! write revenue rows ([`sync`]).
 //!
 //! A job is held by a lease that heartbeats extend, and every commit proves that the claim is still
 //! the last one, so a consumer that stalls past its lease commits nothing more. A kill at any instant
-//! leaves what was committed, with the plan of what is left with it.
+//! leaves what was committed, with the checkpoint of what is left.
 //!
 //! What fails: a job, by kind ([`outcome`]); PostgreSQL or the broker going away only delays. The
 //! consumer takes no requests, makes no schedule, and writes nothing to Stripe.
@@ -13,6 +14,7 @@ mod credential_recovery;
 pub mod fail_point;
 mod job_end;
 pub mod outcome;
+pub mod registry;
 mod running;
 mod slots;
 pub mod sync;
@@ -28,11 +30,15 @@ use common::credential::Keyring;
 use common::db::{self, Role};
 use common::lifecycle::{self, Context, Health, keys};
 use common::stripe::{Settings, Stripe};
+use common::sync::JobType;
 use sqlx::{Postgres, Transaction};
 use tracing::info;
 
 use crate::fail_point::{FailPoint, NoFailPoints, SharedFailPoints};
+use crate::registry::Registry;
+use crate::sync::StripeJob;
 
+pub use budget::Budget;
 pub use config::{Args, Config};
 pub use running::run_claimed;
 pub use slots::backfill_slots;
@@ -74,6 +80,8 @@ pub struct Engine {
     pub keyring: Arc<Keyring>,
     pub stripe: Stripe,
     pub clock: SharedClock,
+    /// What does the jobs.
+    pub registry: Arc<Registry>,
     /// How long a claim holds without a heartbeat.
     pub lease: Duration,
     pub slots: u16,
@@ -118,6 +126,7 @@ impl Engine {
             stripe,
             owner: format!("consumer-{}", new_id(clock.now())),
             clock,
+            registry: Arc::new(registry()),
             lease: config.job.job_lease,
             slots,
             event_lag: config.stripe.stripe_event_lag,
@@ -133,6 +142,16 @@ impl Engine {
         self.fail_points.reached(FailPoint::AfterCommit).await;
         Ok(())
     }
+}
+
+/// The handlers of all kinds of jobs.
+pub fn registry() -> Registry {
+    Registry::new()
+        .register(JobType::Full.kind(), StripeJob(JobType::Full))
+        .register(JobType::Incremental.kind(), StripeJob(JobType::Incremental))
+        .register(JobType::Refilter.kind(), StripeJob(JobType::Refilter))
+        .register(JobType::Redate.kind(), StripeJob(JobType::Redate))
+        .register(JobType::Delete.kind(), StripeJob(JobType::Delete))
 }
 
 /// Runs until asked to stop; then gives back the jobs it holds.

@@ -10,16 +10,8 @@
 
 use std::time::Duration;
 
-use common::sync::JobError;
+use common::job::{JobError, JobKind, RetryPolicy};
 use common::{credential, db, stripe};
-
-/// Failures in a row, without progress, after which a passing trouble is given up: with the waits below,
-/// about half an hour.
-const MAX_TRANSIENT_FAILURES: i32 = 12;
-/// The same for what does not pass by itself.
-const MAX_INTERNAL_FAILURES: i32 = 3;
-const FIRST_BACKOFF: Duration = Duration::from_secs(2);
-const MAX_BACKOFF: Duration = Duration::from_mins(5);
 
 /// Why a job stopped before its end.
 #[derive(Debug, thiserror::Error)]
@@ -60,9 +52,12 @@ pub enum Error {
         resource: &'static str,
         message: String,
     },
-    /// The job was an incremental one and is a full one from now on, whose turn is another.
-    #[error("the job has become a full one")]
-    Widened,
+    /// The job is of another kind from now on, whose turn may be another.
+    #[error("the job has become one of kind {}", .0.name)]
+    KindChanged(JobKind),
+    /// No handler is registered for the job's kind.
+    #[error("no handler is registered for the job's kind")]
+    NoHandler,
     /// A part of the job ended without reporting.
     #[error("a part of the job broke off")]
     TaskEndedEarly,
@@ -81,8 +76,8 @@ pub enum Outcome {
     FailConnection(JobError),
 }
 
-/// Decides, given how often the job failed in a row before.
-pub fn classify(error: &Error, failures_before: i32) -> Outcome {
+/// Decides, given how often the job failed in a row before, and how often and when its kind is tried again.
+pub fn classify(error: &Error, failures_before: i32, retry: &RetryPolicy) -> Outcome {
     let job_error = |code: &str| JobError {
         code: code.to_owned(),
         message: explain(error),
@@ -91,12 +86,14 @@ pub fn classify(error: &Error, failures_before: i32) -> Outcome {
         if failures_before + 1 >= most {
             Outcome::Fail(job_error(code))
         } else {
-            Outcome::BackOff(backoff_after(failures_before), job_error(code))
+            Outcome::BackOff(retry.backoff_after(failures_before), job_error(code))
         }
     };
     match error {
         Error::Database(db::Error::LeaseLost) => Outcome::Abandon,
-        Error::Widened => Outcome::BackOff(Duration::ZERO, job_error("internal")),
+        Error::KindChanged(_) | Error::NoHandler => {
+            Outcome::BackOff(Duration::ZERO, job_error("internal"))
+        }
         Error::Stripe(stripe::Error::KeyInvalid { .. }) => {
             Outcome::FailConnection(job_error("stripe_key_invalid"))
         }
@@ -107,10 +104,10 @@ pub fn classify(error: &Error, failures_before: i32) -> Outcome {
             Outcome::FailConnection(job_error("stripe_permission_missing"))
         }
         Error::Stripe(error) if error.is_transient() => {
-            bounded(MAX_TRANSIENT_FAILURES, "stripe_unavailable")
+            bounded(retry.transient_failures, "stripe_unavailable")
         }
         Error::Database(error) if error.is_transient() => {
-            bounded(MAX_TRANSIENT_FAILURES, "internal")
+            bounded(retry.transient_failures, "internal")
         }
         // Each further attempt would set more of them aside.
         Error::ManyRefused { .. } => Outcome::Fail(job_error("objects_refused")),
@@ -119,7 +116,7 @@ pub fn classify(error: &Error, failures_before: i32) -> Outcome {
         | Error::Database(_)
         | Error::Unreadable { .. }
         | Error::PermissionLost { .. }
-        | Error::TaskEndedEarly => bounded(MAX_INTERNAL_FAILURES, "internal"),
+        | Error::TaskEndedEarly => bounded(retry.internal_failures, "internal"),
     }
 }
 
@@ -152,7 +149,7 @@ pub fn explain(error: &Error) -> String {
         Error::PermissionLost { resource, message } => {
             with_stripe_message(&format!("The key may no longer read {resource}."), message)
         }
-        Error::Widened | Error::TaskEndedEarly => {
+        Error::KindChanged(_) | Error::NoHandler | Error::TaskEndedEarly => {
             "The job stopped on an error inside the engine; the log has the cause under the job's id."
                 .to_owned()
         }
@@ -191,17 +188,23 @@ fn with_stripe_message(sentence: &str, words: &str) -> String {
     format!("{sentence} Stripe says: {words}")
 }
 
-/// Doubling from two seconds to five minutes.
-fn backoff_after(failures_before: i32) -> Duration {
-    let doublings = failures_before.clamp(0, 16).unsigned_abs();
-    FIRST_BACKOFF
-        .saturating_mul(1 << doublings)
-        .min(MAX_BACKOFF)
+/// What a person has to do about an error that stopped a connection.
+pub fn remedy(error: &JobError) -> &'static str {
+    match error.code.as_str() {
+        "stripe_key_invalid" => "Replace the key.",
+        credential::CREDENTIAL_UNREADABLE => {
+            "Replacing the key helps at once; where the engine lacks an encryption key, the connection goes on by \
+             itself once a consumer starts with it."
+        }
+        _ => "Grant the permission to the key in Stripe's dashboard, then start a sync.",
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const RETRY: RetryPolicy = RetryPolicy::STANDARD;
 
     fn unavailable() -> Error {
         Error::Stripe(stripe::Error::Unavailable {
@@ -217,7 +220,7 @@ mod tests {
             message: "revoked".into(),
             request_id: None,
         });
-        let Outcome::FailConnection(job_error) = classify(&error, 0) else {
+        let Outcome::FailConnection(job_error) = classify(&error, 0, &RETRY) else {
             panic!()
         };
         assert_eq!(job_error.code, "stripe_key_invalid");
@@ -266,7 +269,7 @@ mod tests {
     fn transient_failures_back_off_exponentially_with_a_limit() {
         let mut waits = Vec::new();
         for failures in 0.. {
-            match classify(&unavailable(), failures) {
+            match classify(&unavailable(), failures, &RETRY) {
                 Outcome::BackOff(wait, _) => waits.push(wait),
                 Outcome::Fail(error) => {
                     assert_eq!(error.code, "stripe_unavailable");
@@ -276,14 +279,15 @@ mod tests {
             }
         }
         assert!(waits.is_sorted());
-        assert_eq!(waits.len() as i32, MAX_TRANSIENT_FAILURES - 1);
-        assert_eq!(waits.last(), Some(&MAX_BACKOFF));
+        assert_eq!(waits.len() as i32, RETRY.transient_failures - 1);
+        assert_eq!(waits.last(), Some(&RETRY.max_backoff));
     }
 
     #[test]
     fn a_key_that_cannot_be_decrypted_stops_the_connection_under_its_own_code() {
         let unknown = credential::Error::UnknownKey { id: "k1".into() };
-        let Outcome::FailConnection(job_error) = classify(&Error::Credential(unknown), 0) else {
+        let Outcome::FailConnection(job_error) = classify(&Error::Credential(unknown), 0, &RETRY)
+        else {
             panic!()
         };
         assert_eq!(job_error.code, "credential_unreadable");
@@ -293,7 +297,7 @@ mod tests {
     #[test]
     fn a_lost_lease_is_abandoned() {
         assert_eq!(
-            classify(&Error::Database(db::Error::LeaseLost), 0),
+            classify(&Error::Database(db::Error::LeaseLost), 0, &RETRY),
             Outcome::Abandon
         );
     }

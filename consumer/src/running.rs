@@ -4,20 +4,21 @@
 //! it off, and which share of Stripe's limits it may use. A job whose lease is lost is dropped where it
 //! stands; one that is cancelled, or interrupted by a shutdown, stops between two commits.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use chrono::TimeDelta;
 use common::error_chain::ErrorChain;
+use common::job::lease;
+use common::job::{Job, Lane};
 use common::lifecycle::Context;
-use common::sync::lease;
-use common::sync::{Job, JobType};
 use common::{connection, db};
 use tokio::time::Instant;
 use tracing::{Instrument, info, info_span, warn};
 
 use crate::budget::Budget;
 use crate::slots::{JobSlot, NoRoom};
-use crate::{Engine, job_end, outcome, sync};
+use crate::{Engine, job_end, outcome};
 
 /// A heartbeat comes four times a lease, and at least this often: people wait for what it reads.
 const MAX_HEARTBEAT_INTERVAL: Duration = Duration::from_secs(5);
@@ -42,7 +43,7 @@ pub(crate) async fn run(engine: &Engine, context: &Context, job: Job, slot: Opti
     let span = info_span!(
         "job",
         job.id = %job.job_ref.job_id,
-        job.r#type = job.job_type.as_str(),
+        job.r#type = job.kind,
         job.attempt = job.attempt,
         connection.id = job.connection_id,
     );
@@ -54,11 +55,10 @@ pub(crate) async fn run(engine: &Engine, context: &Context, job: Job, slot: Opti
             biased;
             why = interruption(engine, context, &job, &budget) => Err(why),
             NoRoom = follow(slot, &budget) => Err(Interruption::NoRoom),
-            result = sync_job(engine, &job, &budget, slot) => Ok(result),
+            result = handle(engine, &job, &budget, slot) => Ok(result),
         };
         let seconds = started.elapsed().as_secs_f64();
-        metrics::histogram!("stripe_sync_job_seconds", "type" => job.job_type.as_str())
-            .record(seconds);
+        metrics::histogram!("stripe_sync_job_seconds", "type" => job.kind.clone()).record(seconds);
         job_end::finish_job(engine, &job, ended).await;
         job_end::wake_blocked_jobs(engine, &job).await;
     }
@@ -66,26 +66,31 @@ pub(crate) async fn run(engine: &Engine, context: &Context, job: Job, slot: Opti
     .await;
 }
 
-/// Does a job's work. An incremental job that turns out to need a full one goes on as such where the share of
-/// full jobs has room, and else waits for its turn among them.
-async fn sync_job(
+/// Has a job's handler do its work. A job that turns out to be of another kind goes on as such where that kind's share of
+/// slots has room, and else waits for its turn.
+async fn handle(
     engine: &Engine,
     job: &Job,
     budget: &Budget,
     slot: Option<&JobSlot>,
 ) -> Result<(), outcome::Error> {
-    let result = sync::run(engine, job, budget).await;
-    let Err(outcome::Error::Widened) = result else {
-        return result;
-    };
-    if slot.is_some_and(|slot| !slot.acquire_backfill_permit()) {
-        return result;
+    let mut job = Cow::Borrowed(job);
+    loop {
+        let registered = engine
+            .registry
+            .find(&job.kind)
+            .ok_or(outcome::Error::NoHandler)?;
+        let result = registered.handler.run(engine, &job, budget).await;
+        let Err(outcome::Error::KindChanged(kind)) = result else {
+            return result;
+        };
+        let has_slot =
+            |slot: &JobSlot| kind.lane != Lane::Backfill || slot.acquire_backfill_permit();
+        if !slot.is_none_or(has_slot) {
+            return result;
+        }
+        kind.name.clone_into(&mut job.to_mut().kind);
     }
-    let full = Job {
-        job_type: JobType::Full,
-        ..job.clone()
-    };
-    sync::run(engine, &full, budget).await
 }
 
 async fn follow(slot: Option<&JobSlot>, budget: &Budget) -> NoRoom {

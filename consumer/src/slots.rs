@@ -1,6 +1,6 @@
 //! The slots of a consumer, and the hold that a job has on one.
 //!
-//! A full job lasts minutes or hours, everything else moments, so full jobs hold a share of the slots at
+//! A backfill lasts minutes or hours, everything else moments, so backfills hold a share of the slots at
 //! most ([`backfill_slots`]).
 //!
 //! A job whose request budget is less than a request a second needs no slot: it waits nearly all the time, holds
@@ -11,13 +11,13 @@
 //!
 //! A bounded number of jobs may do so at the same time ([`SLOTLESS_PER_SLOT`]), since each takes memory and heartbeats,
 //! and all jobs are slow when Stripe is down. A further one is given back for a while, so that slow jobs never hold slots,
-//! however many they are: a full job keeps the plan of what it has left, an incremental one begins again at its cursor.
+//! however many they are: each goes on from its checkpoint, or begins again.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use common::job::Lane;
 use common::outage::Outage;
-use common::sync::Lane;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tokio_util::task::TaskTracker;
 use tracing::debug;
@@ -28,7 +28,7 @@ use crate::budget::Budget;
 /// each.
 const SLOTLESS_PER_SLOT: usize = 16;
 
-/// How many of so many slots full jobs may hold at the same time: three quarters, and all but one at most
+/// How many of so many slots backfills may hold at the same time: three quarters, and all but one at most
 /// where there is more than one.
 pub fn backfill_slots(slots: u16) -> u16 {
     slots.saturating_sub((slots / 4).max(1)).max(1)
@@ -39,11 +39,11 @@ pub fn backfill_slots(slots: u16) -> u16 {
 pub(crate) struct Slots {
     /// In the order in which they are asked for, so that neither lane waits for the other to be empty.
     pub(crate) all: Arc<Semaphore>,
-    /// Those that full jobs may hold.
+    /// Those that backfills may hold.
     backfill: Arc<Semaphore>,
     /// Limits how many slow jobs run without a slot.
     slotless: Arc<Semaphore>,
-    /// There may be a full job to claim.
+    /// There may be a backfill to claim.
     pub(crate) backfill_wake: Arc<Notify>,
     /// There may be another job to claim.
     pub(crate) interactive_wake: Arc<Notify>,
@@ -71,7 +71,7 @@ impl Slots {
         self.interactive_wake.notify_one();
     }
 
-    /// Waits for a slot, and before that for room in the share of full jobs where it is one. None when the
+    /// Waits for a slot, and before that for room in the share of backfills where it is one. None when the
     /// semaphores are closed, which they never are.
     pub(crate) async fn hold(&self, lane: Lane) -> Option<SlotPermit> {
         let backfill_permit = match lane {
@@ -93,7 +93,7 @@ pub(crate) struct SlotPermit {
 }
 
 impl SlotPermit {
-    /// A slot outside of the share of full jobs.
+    /// A slot outside of the share of backfills.
     pub(crate) fn interactive(slot: OwnedSemaphorePermit) -> Self {
         Self {
             _slot: slot,
@@ -110,7 +110,7 @@ pub(crate) struct NoRoom;
 #[derive(Debug)]
 pub(crate) struct JobSlot {
     slots: Slots,
-    is_full: AtomicBool,
+    is_backfill: AtomicBool,
     held: Mutex<Option<SlotPermit>>,
     was_released: watch::Sender<bool>,
 }
@@ -119,13 +119,13 @@ impl JobSlot {
     pub(crate) fn new(slots: &Slots, held: SlotPermit) -> Self {
         Self {
             slots: slots.clone(),
-            is_full: AtomicBool::new(held.backfill_permit.is_some()),
+            is_backfill: AtomicBool::new(held.backfill_permit.is_some()),
             held: Mutex::new(Some(held)),
             was_released: watch::Sender::new(false),
         }
     }
 
-    /// Makes the job one of the share of full jobs; false when that has no room.
+    /// Makes the job one of the share of backfills; false when that has no room.
     pub(crate) fn acquire_backfill_permit(&self) -> bool {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(held) = held.as_mut()
@@ -136,7 +136,7 @@ impl JobSlot {
             };
             held.backfill_permit = Some(backfill_permit);
         }
-        self.is_full.store(true, Ordering::Relaxed);
+        self.is_backfill.store(true, Ordering::Relaxed);
         true
     }
 
@@ -153,7 +153,7 @@ impl JobSlot {
             self.keep(None);
             self.was_released.send_replace(true);
             budget.wait_until_fast().await;
-            let lane = if self.is_full.load(Ordering::Relaxed) {
+            let lane = if self.is_backfill.load(Ordering::Relaxed) {
                 Lane::Backfill
             } else {
                 Lane::Interactive

@@ -5,8 +5,8 @@
 //! job runs, so that a full consumer is sent nothing, but not longer than RabbitMQ tolerates, nor when the
 //! job has given up its slot.
 //!
-//! Full jobs have a lane of their own in the database, from which one task claims the
-//! oldest whenever their share of the slots has room; that a full job was delivered only wakes this task. So no
+//! Backfills have a lane of their own in the database, from which one task claims the
+//! oldest whenever their share of the slots has room; that a backfill was delivered only wakes this task. So no
 //! message has to be kept, or sent back, for a job whose turn has not come.
 //!
 //! Every job is in PostgreSQL, so a consumer that nobody wakes still works: when RabbitMQ delivers nothing for
@@ -18,9 +18,9 @@ use chrono::TimeDelta;
 use common::broker::{Delivery, LinkState, Wakeup};
 use common::db;
 use common::error_chain::ErrorChain;
+use common::job::lease::{self, Claim};
+use common::job::{Job, Lane};
 use common::lifecycle::Context;
-use common::sync::lease::{self, Claim};
-use common::sync::{Job, Lane};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use tracing::{info, warn};
@@ -109,7 +109,7 @@ async fn listen(
     heard: &Notify,
 ) -> Result<(), common::broker::Error> {
     let mut wakeups = engine.broker.subscribe(engine.slots).await?;
-    // Full jobs whose messages another consumer dropped, and then ended.
+    // Backfills whose messages another consumer dropped, and then ended.
     slots.backfill_wake.notify_one();
     loop {
         let wakeup = wakeups.next().await?;
@@ -178,7 +178,7 @@ async fn run_delivered(
     held: SlotPermit,
 ) {
     let Some(job) = claim(&engine, &slots, Claim::Job(&delivery.job)).await else {
-        // A full job, for all that is known.
+        // A backfill, for all that is known.
         slots.backfill_wake.notify_one();
         acknowledge(delivery).await;
         return;

@@ -7,7 +7,7 @@
 //! A job that merely waits its turn looks the same as one whose message was lost. To send it again and
 //! again would fill the queue, so the broker is asked first: while it holds at least as many messages
 //! as there are claimable jobs, none is taken for lost. A consumer with a free slot empties the
-//! queue, so a loss that hides behind a full queue delays nothing. Full jobs are counted apart: a
+//! queue, so a loss that hides behind a full queue delays nothing. Backfills are counted apart: a
 //! consumer drops their messages while its share of slots for them is taken, and finds them in the
 //! database when it is not. So a few messages, for consumers that have just begun, do for all of them.
 //! And where messages are not kept at all, one wakes every consumer there is.
@@ -16,7 +16,7 @@ use chrono::TimeDelta;
 use common::broker::LinkState;
 use common::db;
 use common::error_chain::ErrorChain;
-use common::sync::{Lane, schedule};
+use common::job::{Lane, schedule};
 use tracing::{debug, info};
 
 use crate::Scheduler;
@@ -26,8 +26,8 @@ pub(crate) const REDISPATCH_AFTER: TimeDelta = TimeDelta::seconds(15);
 
 const BATCH: i64 = 1000;
 
-/// Full jobs sent again in one pass: as many consumers are woken.
-const FULL_JOBS: i64 = 100;
+/// Backfills sent again in one pass: as many consumers are woken.
+const BACKFILLS: i64 = 100;
 
 /// Sends messages about every claimable job that nobody took up; tells how many.
 ///
@@ -65,7 +65,7 @@ pub async fn dispatch(scheduler: &Scheduler) -> Result<usize, db::Error> {
         scheduler.publish(&jobs).await;
         Ok::<_, db::Error>(jobs.len())
     };
-    dispatched += take(Lane::Backfill, FULL_JOBS).await?;
+    dispatched += take(Lane::Backfill, BACKFILLS).await?;
     if !all_waiting(claimable.interactive) {
         loop {
             let taken = take(Lane::Interactive, BATCH).await?;

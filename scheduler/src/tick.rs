@@ -9,11 +9,15 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use common::clock;
 use common::db;
-use common::sync::JobId;
-use common::sync::schedule::{self, Due};
+use common::job::schedule::{self, Due};
+use common::job::{JobId, JobKind};
+use common::sync::JobType;
 use tracing::info;
 
 use crate::Scheduler;
+
+/// What connections may have scheduled.
+const KINDS: [JobKind; 2] = JobType::SCHEDULED;
 
 /// Connections in one transaction: few enough to commit in well under a second.
 const BATCH: usize = 1000;
@@ -43,7 +47,7 @@ pub async fn tick(scheduler: &Scheduler) -> Result<Ticked, db::Error> {
     loop {
         let ids: Vec<JobId> = (0..BATCH).map(|_| JobId(clock::new_id(now))).collect();
         let mut tx = scheduler.pool.begin().await?;
-        let batch = schedule::take_due(&mut tx, now, &ids).await?;
+        let batch = schedule::take_due(&mut tx, now, &ids, &KINDS).await?;
         tx.commit().await?;
         let taken = batch.len();
         ticked.due += taken;
@@ -59,7 +63,9 @@ pub async fn tick(scheduler: &Scheduler) -> Result<Ticked, db::Error> {
         metrics::counter!("stripe_sync_jobs_scheduled_total").increment(jobs.len() as u64);
         scheduler.publish(&jobs).await;
         if taken < BATCH {
-            if passed_by == MAX_LOCKED_RETRIES || !schedule::any_due(&scheduler.pool, now).await? {
+            if passed_by == MAX_LOCKED_RETRIES
+                || !schedule::any_due(&scheduler.pool, now, &KINDS).await?
+            {
                 break;
             }
             // Another transaction holds a connection that is due, for a moment; the next tick would be a

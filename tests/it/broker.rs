@@ -8,7 +8,7 @@ use common::broker::{
 };
 use common::clock::{Clock as _, SystemClock, new_id};
 use common::db::Role;
-use common::sync::{JobId, JobRef};
+use common::job::{JobId, JobRef};
 use lapin::options::{BasicGetOptions, BasicPublishOptions, QueuePurgeOptions};
 use tests::database::TestDatabase;
 use tests::servers::{PrivateRabbit, shared_amqp_url};

@@ -7,7 +7,8 @@ use common::clock::{Clock as _, SystemClock, new_id};
 use common::connection::{self, Connection};
 use common::credential::{self, CredentialBinding, Keyring};
 use common::db::{self, Role};
-use common::sync::{self, JobId, JobType, Trigger};
+use common::job::{self, JobId, Trigger};
+use common::sync::JobType;
 use common::tenant::{self, OrganizationId, TokenRole, token_hash};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
@@ -229,15 +230,16 @@ async fn a_failed_job_of_any_organization_is_found_and_retried() {
     let (acme, job_id) = (organization("acme"), JobId(new_id(SystemClock.now())));
     let pool = database.pool(Role::Api);
     let mut tx = db::tenant_transaction(&pool, &acme).await.unwrap();
-    let job = sync::queries::NewJob {
+    let job = job::queries::NewJob {
         job_id,
         connection_id: "acme-stripe-acct_1",
-        stripe_account_id: "acct_1",
-        job_type: JobType::Full,
+        external_account_id: "acct_1",
+        kind: JobType::Full.kind(),
         trigger: Trigger::Manual,
+        payload: None,
         reuse_running: false,
     };
-    sync::queries::enqueue(&mut tx, &acme, &job, SystemClock.now())
+    job::queries::enqueue(&mut tx, &acme, &job, SystemClock.now())
         .await
         .unwrap();
     tx.commit().await.unwrap();

@@ -7,8 +7,9 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use common::clock::new_id;
 use common::db::Role;
-use common::sync::lease::{self, Claim};
-use common::sync::{JobId, JobRef, Lane, queries, schedule};
+use common::job::lease::{self, Claim};
+use common::job::{JobId, JobRef, Lane, queries, schedule};
+use common::sync::JobType;
 use sqlx::PgConnection;
 use tests::database::TestDatabase;
 
@@ -39,13 +40,13 @@ async fn filled(analysed: Analysed) -> TestDatabase {
         "INSERT INTO organizations SELECT 'org-' || n, 'Org', $3 FROM generate_series(1, $1) AS n
          WHERE $2 > 0",
         "INSERT INTO platform_connections (organization_id, connection_id, stripe_account_id,
-             livemode, timezone, lookback_days, created_at, next_sync_at)
-         SELECT 'org-' || n, 'c' || n, 'acct_' || n, FALSE, 'UTC', 30, $3, $3
+             livemode, timezone, lookback_days, created_at, next_sync_at, scheduled_job_type)
+         SELECT 'org-' || n, 'c' || n, 'acct_' || n, FALSE, 'UTC', 30, $3, $3, 'incremental'
          FROM generate_series(1, $1) AS n WHERE $2 > 0",
-        "INSERT INTO sync_jobs (organization_id, job_id, connection_id, stripe_account_id, job_type,
-             trigger, status, created_at, finished_at)
-         SELECT 'org-' || n, gen_random_uuid(), 'c' || n, 'acct_' || n, 'incremental', 'schedule',
-             'completed', $3 - INTERVAL '1 day', $3 - INTERVAL '1 day'
+        "INSERT INTO sync_jobs (organization_id, job_id, connection_id, external_account_id, job_type,
+             lane, exclusive_on_account, trigger, status, created_at, finished_at)
+         SELECT 'org-' || n, gen_random_uuid(), 'c' || n, 'acct_' || n, 'incremental',
+             'interactive', TRUE, 'schedule', 'completed', $3 - INTERVAL '1 day', $3 - INTERVAL '1 day'
          FROM generate_series(1, $1) AS n, generate_series(1, $2)",
     ];
     for (at, step) in steps.into_iter().enumerate() {
@@ -61,10 +62,11 @@ async fn filled(analysed: Analysed) -> TestDatabase {
         analyse(&database).await;
     }
     sqlx::query(
-        "INSERT INTO sync_jobs (organization_id, job_id, connection_id, stripe_account_id, job_type,
-             trigger, status, created_at)
+        "INSERT INTO sync_jobs (organization_id, job_id, connection_id, external_account_id, job_type,
+             lane, exclusive_on_account, trigger, status, created_at)
          SELECT 'org-' || n, gen_random_uuid(), 'c' || n, 'acct_' || n,
-             CASE WHEN n % 10 = 0 THEN 'full' ELSE 'incremental' END, 'schedule', 'pending',
+             CASE WHEN n % 10 = 0 THEN 'full' ELSE 'incremental' END,
+             CASE WHEN n % 10 = 0 THEN 'backfill' ELSE 'interactive' END, TRUE, 'schedule', 'pending',
              $2 + n * INTERVAL '1 millisecond'
          FROM generate_series(1, $1) AS n",
     )
@@ -150,7 +152,7 @@ async fn claims_read_few(analysed: Analysed) {
                 .unwrap();
             let claimed = claimed.unwrap_or_else(|| panic!("{what} finds none"));
             before.assert_few_since(&mut tx, JOBS, 6, &what).await;
-            let account = &claimed.stripe_account_id;
+            let account = &claimed.external_account_id;
             let waiting = queries::blocked_by(&mut tx, account).await.unwrap();
             assert!(waiting.is_empty(), "{waiting:?}");
             let what = format!("{what}, with what waits behind it,");
@@ -180,7 +182,9 @@ async fn a_batch_of_the_schedule_reads_what_it_takes() {
             let ids: Vec<JobId> = (0..BATCH).map(|_| JobId(new_id(now()))).collect();
             let before = Read::of(&mut tx, JOBS).await;
             let before_connections = Read::of(&mut tx, CONNECTIONS_TABLE).await;
-            let due = schedule::take_due(&mut tx, now(), &ids).await.unwrap();
+            let due = schedule::take_due(&mut tx, now(), &ids, &JobType::SCHEDULED)
+                .await
+                .unwrap();
             assert_eq!(due.len() as i64, BATCH);
             let what = format!("a tick ({analysed:?})");
             before

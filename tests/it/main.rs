@@ -35,6 +35,7 @@ mod first_run;
 mod group_totals;
 mod http_api;
 mod http_limits;
+mod job_kinds;
 mod job_query_plans;
 mod key_secrecy;
 mod lease_loss;

@@ -75,10 +75,10 @@ async fn many_tenants(api: &ApiOnly) {
              jsonb_build_object('tier', n % 4, 'order', o || n), '{\"category\": \"c\"}', '{}', '{}'
          FROM (SELECT 'acme' AS o UNION ALL SELECT 'o' || n FROM generate_series(1, 9) AS n) AS organization,
              generate_series(1, 2000) AS n, generate_series(0, (n % 3 = 0)::INT) AS line;
-         INSERT INTO sync_jobs (organization_id, job_id, connection_id, stripe_account_id, job_type, trigger, status,
-             created_at)
-         SELECT o, gen_random_uuid(), o || '-stripe-acct_Alpha', 'acct_Alpha', 'incremental', 'schedule', 'completed',
-             now() - n * INTERVAL '1 minute'
+         INSERT INTO sync_jobs (organization_id, job_id, connection_id, external_account_id, job_type, lane,
+             exclusive_on_account, trigger, status, created_at)
+         SELECT o, gen_random_uuid(), o || '-stripe-acct_Alpha', 'acct_Alpha', 'incremental', 'interactive', TRUE,
+             'schedule', 'completed', now() - n * INTERVAL '1 minute'
          FROM (SELECT 'acme' AS o UNION ALL SELECT 'o' || n FROM generate_series(1, 9) AS n) AS organization,
              generate_series(1, 300) AS n;
          INSERT INTO stripe_metadata_keys SELECT o, o || '-stripe-acct_Alpha', 'charge', 'key_' || n, 'string', 1, '[]',

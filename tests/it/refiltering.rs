@@ -266,8 +266,8 @@ async fn rules_are_stored_as_they_were_written() {
     for statement in [
         "INSERT INTO organizations VALUES ('acme', 'Acme', now())",
         "INSERT INTO platform_connections (organization_id, connection_id, stripe_account_id, livemode,
-             timezone, lookback_days, created_at, next_sync_at)
-         VALUES ('acme', 'acme-stripe-acct_1', 'acct_1', TRUE, 'UTC', 30, now(), now())",
+             timezone, lookback_days, created_at, next_sync_at, scheduled_job_type)
+         VALUES ('acme', 'acme-stripe-acct_1', 'acct_1', TRUE, 'UTC', 30, now(), now(), 'full')",
     ] {
         sqlx::query(statement).execute(&mut conn).await.expect("the row is stored");
     }

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use common::clock::{Clock as _, SystemClock, new_id};
 use common::db::{self, Role};
-use common::sync::lease::{self, Claim};
-use common::sync::queries::{self, NewJob};
-use common::sync::{JobId, JobType, Trigger};
+use common::job::lease::{self, Claim};
+use common::job::queries::{self, NewJob};
+use common::job::{JobId, Trigger};
+use common::sync::JobType;
 use common::tenant::OrganizationId;
 use reqwest::Method;
 use serde_json::json;
@@ -114,9 +115,10 @@ async fn a_pending_job_that_serves_a_change_is_not_begun_before_the_change_commi
     let refilter = || NewJob {
         job_id: JobId(new_id(now)),
         connection_id: &id,
-        stripe_account_id: &account,
-        job_type: JobType::Refilter,
+        external_account_id: &account,
+        kind: JobType::Refilter.kind(),
         trigger: Trigger::Filters,
+        payload: None,
         reuse_running: false,
     };
     let api = world.database.pool(Role::Api);
@@ -250,7 +252,7 @@ async fn changes_between_two_pages(seed: u64) {
         world
             .eventually("the claim", async || {
                 let running: bool = sqlx::query_scalar(
-                    "SELECT EXISTS (SELECT FROM sync_jobs WHERE status = 'running' AND plan IS NOT NULL)",
+                    "SELECT EXISTS (SELECT FROM sync_jobs WHERE status = 'running' AND checkpoint IS NOT NULL)",
                 )
                 .fetch_one(world.database.admin())
                 .await

@@ -10,8 +10,9 @@ use common::broker::{Broker, Error, LinkState, Subscription};
 use common::clock::{Clock as _, SystemClock, TestClock};
 use common::config::{BrokerConfig, DatabaseConfig, LogConfig};
 use common::db::{self, Role};
+use common::job::{JobId, JobRef, schedule};
 use common::lifecycle::Context;
-use common::sync::{JobId, JobRef, schedule};
+use common::sync::JobType;
 use scheduler::{Config, Scheduler, Ticked, dispatch, tick};
 use secrecy::ExposeSecret as _;
 use tests::database::TestDatabase;
@@ -105,8 +106,8 @@ impl Setup {
     async fn connections(&self, organization: &str, count: i32, since: DateTime<Utc>) {
         sqlx::query(
             "INSERT INTO platform_connections (organization_id, connection_id, stripe_account_id,
-                 livemode, timezone, lookback_days, created_at, next_sync_at)
-             SELECT $1, 'c' || n, 'acct_' || $1 || 'c' || n, FALSE, 'UTC', 30, $3, $3
+                 livemode, timezone, lookback_days, created_at, next_sync_at, scheduled_job_type)
+             SELECT $1, 'c' || n, 'acct_' || $1 || 'c' || n, FALSE, 'UTC', 30, $3, $3, 'full'
              FROM generate_series(1, $2) AS n",
         )
         .bind(organization)
@@ -130,10 +131,11 @@ impl Setup {
     /// A job of `acme`'s connection, made now; running when it has a lease.
     async fn job(&self, connection: &str, job_type: &str, lease: Option<TimeDelta>) -> JobRef {
         let id = common::clock::new_id(self.clock.now());
+        let kind = job_type.parse::<JobType>().unwrap().kind();
         sqlx::query(
-            "INSERT INTO sync_jobs (organization_id, job_id, connection_id, stripe_account_id,
-                 job_type, trigger, status, created_at, lease_expires_at)
-             VALUES ('acme', $1, $2, 'acct_acme' || $2, $3, 'manual',
+            "INSERT INTO sync_jobs (organization_id, job_id, connection_id, external_account_id,
+                 job_type, lane, exclusive_on_account, trigger, status, created_at, lease_expires_at)
+             VALUES ('acme', $1, $2, 'acct_acme' || $2, $3, $6, $7, 'manual',
                  CASE WHEN $5::TIMESTAMPTZ IS NULL THEN 'pending' ELSE 'running' END, $4, $5)",
         )
         .bind(id)
@@ -141,6 +143,8 @@ impl Setup {
         .bind(job_type)
         .bind(self.clock.now())
         .bind(lease.map(|lease| self.clock.now() + lease))
+        .bind(kind.lane.as_str())
+        .bind(kind.exclusive_on_account())
         .execute(self.database.admin())
         .await
         .unwrap();
@@ -243,8 +247,7 @@ async fn overdue_connections_are_scheduled_however_late() {
         .await;
     setup
         .execute(
-            "INSERT INTO stripe_sync_state (organization_id, connection_id, full_synced_at)
-             VALUES ('acme', 'c1', NOW()), ('acme', 'c6', NULL)",
+            "UPDATE platform_connections SET scheduled_job_type = 'incremental' WHERE connection_id = 'c1'",
         )
         .await;
     assert_eq!(
@@ -283,8 +286,8 @@ async fn a_connection_with_a_live_job_gets_no_second_one() {
     setup.connections("acme", 5, now()).await;
     setup
         .execute(
-            "INSERT INTO stripe_sync_state (organization_id, connection_id, full_synced_at)
-             VALUES ('acme', 'c1', NOW()), ('acme', 'c2', NOW()), ('acme', 'c4', NOW())",
+            "UPDATE platform_connections SET scheduled_job_type = 'incremental'
+             WHERE connection_id IN ('c1', 'c2', 'c4')",
         )
         .await;
     let lease = Some(TimeDelta::seconds(30));
@@ -358,7 +361,7 @@ async fn jobs_that_cannot_be_claimed_are_not_dispatched() {
     setup.job("c2", "full", None).await;
     let redate = setup.job("c3", "redate", None).await;
     setup
-        .execute("UPDATE sync_jobs SET stripe_account_id = 'acct_acmec1' WHERE connection_id IN ('c2', 'c3')")
+        .execute("UPDATE sync_jobs SET external_account_id = 'acct_acmec1' WHERE connection_id IN ('c2', 'c3')")
         .await;
     assert_eq!(setup.dispatched_after(60).await, [redate]);
     setup
@@ -439,8 +442,8 @@ async fn the_program_waits_for_the_migrations_and_then_takes_what_is_due() {
     execute(
         &admin,
         "INSERT INTO platform_connections (organization_id, connection_id, stripe_account_id, livemode,
-             timezone, lookback_days, created_at, next_sync_at)
-         VALUES ('acme', 'c1', 'acct_1', FALSE, 'UTC', 30, NOW(), NOW())",
+             timezone, lookback_days, created_at, next_sync_at, scheduled_job_type)
+         VALUES ('acme', 'c1', 'acct_1', FALSE, 'UTC', 30, NOW(), NOW(), 'full')",
     )
     .await;
     until_jobs(&admin, 1).await;

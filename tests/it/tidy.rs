@@ -3,13 +3,14 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-const NOUNS: [&str; 11] = [
+const NOUNS: [&str; 12] = [
     "analytics",
     "catalogue",
     "charge",
     "connection",
     "credential",
     "filter",
+    "job",
     "money",
     "rule",
     "sync",
@@ -23,10 +24,10 @@ const SQL: [&str; 13] = [
     "charge/out_of_range.rs",
     "charge/upsert.rs",
     "connection/purge.rs",
-    "sync/lease.rs",
+    "job/lease.rs",
+    "job/schedule.rs",
     "sync/parked.rs",
     "sync/state.rs",
-    "sync/schedule.rs",
     "filter/sql.rs",
     "filter/jsonpath_sql.rs",
     "/analytics/",

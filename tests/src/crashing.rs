@@ -12,9 +12,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chrono::TimeDelta;
 use common::clock::SharedClock;
+use common::job::lease::{self, Claim};
 use common::lifecycle::Context;
 use common::sync::Plan;
-use common::sync::lease::{self, Claim};
 use common::tenant::OrganizationId;
 use consumer::fail_point::{FailPoint, FailPoints, SharedFailPoints};
 use reqwest::Method;
@@ -476,7 +476,7 @@ impl Trials {
     /// Whether the plan of a job has come to its end.
     async fn nothing_left_to_read(&self, job_id: &str) -> bool {
         let plan: Option<Value> =
-            sqlx::query_scalar("SELECT plan FROM sync_jobs WHERE job_id = $1::UUID")
+            sqlx::query_scalar("SELECT checkpoint FROM sync_jobs WHERE job_id = $1::UUID")
                 .bind(job_id)
                 .fetch_one(self.world.database.admin())
                 .await

@@ -376,6 +376,7 @@ impl World {
             keyring: Arc::clone(&self.parts.keyring),
             stripe: self.parts.stripe.clone(),
             clock,
+            registry: Arc::new(consumer::registry()),
             lease: self.lease,
             slots: self.slots,
             event_lag: self.event_lag,

@@ -9,7 +9,7 @@ use common::connection::settings::{self, Changed, Changes};
 use common::connection::{
     ConnectionProblem, MAX_NAME_CHARS, MIN_RATE_SHARE, Permission, Warning, disconnect,
 };
-use common::sync::JobId;
+use common::job::JobId;
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;

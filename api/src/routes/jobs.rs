@@ -10,8 +10,9 @@ use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
 use common::connection::{lookup, retry_job};
 use common::error_chain::ErrorChain;
+use common::job::{Job, JobError, JobId, JobStatus, Trigger, queries};
 use common::sync::progress::Progress;
-use common::sync::{Job, JobError, JobId, JobStatus, JobType, Span, Trigger, cancel, queries};
+use common::sync::{JobType, Span, cancel};
 use futures::stream::{self, StreamExt as _};
 use serde::Serialize;
 use tracing::debug;
@@ -75,7 +76,8 @@ pub(crate) struct JobBody {
     job_id: Uuid,
     connection_id: String,
     status: JobStatus,
-    job_type: JobType,
+    #[schema(value_type = JobType)]
+    job_type: String,
     trigger: Trigger,
     /// Number of attempts so far.
     attempt: i32,
@@ -104,7 +106,7 @@ impl JobBody {
             job_id: job.job_ref.job_id.0,
             connection_id: job.connection_id,
             status: job.status,
-            job_type: job.job_type,
+            job_type: job.kind,
             trigger: job.trigger,
             attempt: job.attempt,
             created_at: job.created_at,

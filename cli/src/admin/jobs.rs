@@ -5,7 +5,8 @@
 //! the scheduler within half a minute.
 
 use common::db::{self, Role};
-use common::sync::{Job, JobId, JobStatus, Plan, queries};
+use common::job::{Job, JobId, JobStatus, queries};
+use common::sync::Plan;
 use serde_json::{Value, json};
 
 use super::{Database, Error};
@@ -61,13 +62,13 @@ pub(crate) async fn show(
 fn as_json(job: &Job) -> Value {
     let share = match job.status {
         JobStatus::Completed => Some(1.0),
-        _ => job.plan.as_ref().map(Plan::share_covered),
+        _ => Plan::of(job).as_ref().map(Plan::share_covered),
     };
     json!({
         "organization_id": job.job_ref.organization_id,
         "job_id": job.job_ref.job_id,
         "connection_id": job.connection_id,
-        "job_type": job.job_type,
+        "job_type": job.kind,
         "trigger": job.trigger,
         "status": job.status,
         "attempt": job.attempt,

@@ -21,7 +21,7 @@ use common::broker::{Broker, PostgresBroker};
 use common::clock::{Clock as _, SystemClock};
 use common::connection::{self, disconnect};
 use common::db::{self, Role};
-use common::sync::{self, JobId, JobStatus};
+use common::job::{self, JobId, JobStatus};
 use common::tenant::{OrganizationId, queries};
 use common::unit_of_work::{Committed, UnitOfWork};
 use serde_json::json;
@@ -278,7 +278,7 @@ impl Delete {
         let connections = self.check_within(&mut work).await?;
         let mut jobs = Vec::new();
         if connections.is_empty() {
-            sync::queries::delete_all(&mut work, organization).await?;
+            job::queries::delete_all(&mut work, organization).await?;
             queries::delete_organization(&mut work, organization).await?;
         } else {
             queries::delete_tokens(&mut work, organization).await?;
@@ -334,7 +334,7 @@ async fn wait_until_ended(
     {
         loop {
             let mut tx = tenant_transaction(conn, organization).await?;
-            let job = sync::queries::get(&mut tx, organization, *job_id).await?;
+            let job = job::queries::get(&mut tx, organization, *job_id).await?;
             commit(tx).await?;
             let Some(job) = job else { break };
             match job.status {

@@ -8,7 +8,7 @@ use std::fmt;
 
 use chrono::{DateTime, NaiveDate, Utc};
 use common::connection::{ConnectionProblem, Permission, Warning};
-use common::sync::{JobError, JobStatus};
+use common::job::{JobError, JobStatus};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 

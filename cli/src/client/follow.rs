@@ -7,7 +7,7 @@
 use std::io::IsTerminal as _;
 use std::time::Duration;
 
-use common::sync::{JobError, JobStatus};
+use common::job::{JobError, JobStatus};
 use futures::StreamExt as _;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::time::Instant;

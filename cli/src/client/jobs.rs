@@ -25,7 +25,7 @@ pub(crate) async fn list(client: &Client, selection: &JobSelection) -> Result<Ve
     let mut jobs: Vec<Value> = Vec::new();
     for connection in connections(client, selection.connection.as_deref()).await? {
         let path = ["v1", "connectors", &connection, "jobs"];
-        let status = selection.status.map(common::sync::JobStatus::as_str);
+        let status = selection.status.map(common::job::JobStatus::as_str);
         let wanted = |job: &Value| status.is_none_or(|status| job["status"] == status);
         jobs.extend(client.up_to(limit, &page_size, &path, &[], wanted).await?);
     }

@@ -1,6 +1,6 @@
 //! `status`: how the connections are doing, and with `--follow` how a job is.
 
-use common::sync::JobStatus;
+use common::job::JobStatus;
 use serde_json::Value;
 
 use super::answers::{Connection, Job, Page, SyncStatus};

@@ -9,7 +9,7 @@
 
 use common::connection::{ConnectionProblem, Warning};
 use common::credential;
-use common::sync::JobError;
+use common::job::JobError;
 
 use crate::output;
 

@@ -6,19 +6,19 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::sync::JobRef;
+use crate::job::JobRef;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type")]
 pub enum Message {
     /// This job may be claimable.
-    #[serde(rename = "sync_job.v1")]
-    SyncJobV1(JobRef),
+    #[serde(rename = "job.v1", alias = "sync_job.v1")]
+    JobV1(JobRef),
 }
 
 impl Message {
     pub fn for_job(job: &JobRef) -> Self {
-        Self::SyncJobV1(job.clone())
+        Self::JobV1(job.clone())
     }
 
     pub fn encode(&self) -> Result<Vec<u8>, serde_json::Error> {
@@ -35,7 +35,7 @@ impl Message {
 
     pub fn into_job(self) -> JobRef {
         match self {
-            Self::SyncJobV1(job) => job,
+            Self::JobV1(job) => job,
         }
     }
 }
@@ -48,10 +48,19 @@ mod tests {
 
     #[test]
     fn a_message_holds_ids_and_a_version_tag() {
-        let text = format!(r#"{{"type":"sync_job.v1","organization_id":"acme","job_id":"{ID}"}}"#);
+        let text = format!(r#"{{"type":"job.v1","organization_id":"acme","job_id":"{ID}"}}"#);
         let message = Message::decode(text.as_bytes()).unwrap();
         assert_eq!(String::from_utf8(message.encode().unwrap()).unwrap(), text);
         assert_eq!(message.into_job().job_id.to_string(), ID);
+    }
+
+    #[test]
+    fn later_fields_and_the_former_tag_are_understood() {
+        let text = format!(
+            r#"{{"type":"sync_job.v1","organization_id":"acme","job_id":"{ID}","lane":"backfill"}}"#
+        );
+        let job = Message::decode(text.as_bytes()).unwrap().into_job();
+        assert_eq!(job.job_id.to_string(), ID);
     }
 
     #[test]
@@ -60,9 +69,9 @@ mod tests {
             String::new(),
             "{}".to_owned(),
             "\u{0}".to_owned(),
-            format!(r#"{{"type":"sync_job.v2","organization_id":"acme","job_id":"{ID}"}}"#),
-            format!(r#"{{"type":"sync_job.v1","organization_id":"Not valid","job_id":"{ID}"}}"#),
-            r#"{"type":"sync_job.v1","organization_id":"acme","job_id":"7"}"#.to_owned(),
+            format!(r#"{{"type":"job.v2","organization_id":"acme","job_id":"{ID}"}}"#),
+            format!(r#"{{"type":"job.v1","organization_id":"Not valid","job_id":"{ID}"}}"#),
+            r#"{"type":"job.v1","organization_id":"acme","job_id":"7"}"#.to_owned(),
         ] {
             assert!(Message::decode(text.as_bytes()).is_err(), "{text:?}");
         }

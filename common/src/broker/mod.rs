@@ -23,7 +23,7 @@ pub use postgres::PostgresBroker;
 pub use rabbitmq::RabbitBroker;
 
 use crate::db;
-use crate::sync::JobRef;
+use crate::job::JobRef;
 
 /// Why a message was not sent, received or acknowledged.
 #[derive(Debug, thiserror::Error)]

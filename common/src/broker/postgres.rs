@@ -15,8 +15,8 @@ use tracing::debug;
 
 use super::{Broker, Error, LinkState, Subscription, Wakeup};
 use crate::db;
+use crate::job::JobRef;
 use crate::outage::Outage;
-use crate::sync::JobRef;
 
 /// The notification channel. It belongs to one database, so installations do not hear each other.
 const CHANNEL: &str = "stripe_sync_jobs";

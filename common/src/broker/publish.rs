@@ -11,7 +11,7 @@ use tracing::debug;
 
 use super::Broker;
 use crate::error_chain::ErrorChain;
-use crate::sync::JobRef;
+use crate::job::JobRef;
 use crate::unit_of_work::Publisher;
 
 /// How long a caller waits for the broker to take its messages.

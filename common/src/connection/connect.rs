@@ -14,8 +14,9 @@ use crate::clock::SharedClock;
 use crate::credential::CredentialBinding;
 use crate::credential::vault::{self, Vault};
 use crate::db::{self, Pool};
-use crate::sync::schedule::next_sync_at;
-use crate::sync::{JobId, JobType, Trigger};
+use crate::job::schedule::next_sync_at;
+use crate::job::{JobId, Trigger};
+use crate::sync::JobType;
 use crate::tenant::OrganizationId;
 use crate::unit_of_work::{Committed, UnitOfWork};
 
@@ -83,7 +84,7 @@ pub async fn connect(
     vault.store(&mut work, binding, &api_key, now).await?;
     let (id, account_id) = (&connection.connection_id, &connection.stripe_account_id);
     let job = work
-        .enqueue(id, account_id, JobType::Full, Trigger::Connect)
+        .enqueue(id, account_id, JobType::Full.kind(), Trigger::Connect)
         .await?;
     let connected = Connected {
         connection,

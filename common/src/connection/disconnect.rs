@@ -10,7 +10,8 @@ use super::lookup;
 use super::queries::{self, ConnectionToDelete};
 use crate::credential;
 use crate::db::{Error, Pool};
-use crate::sync::{self, JobId, JobType, Trigger};
+use crate::job::{self, JobId, Trigger};
+use crate::sync::JobType;
 use crate::tenant::OrganizationId;
 use crate::unit_of_work::{Committed, UnitOfWork};
 
@@ -45,11 +46,16 @@ pub async fn begin(
     if !connection.deleting {
         queries::mark_deleting(work, organization, connection_id, now).await?;
         credential::queries::delete(work, organization, connection_id).await?;
-        sync::queries::cancel_all(work, organization, connection_id, now).await?;
+        job::queries::cancel_all(work, organization, connection_id, now).await?;
     }
     let account_id = &connection.stripe_account_id;
     let job = work
-        .enqueue(connection_id, account_id, JobType::Delete, Trigger::Manual)
+        .enqueue(
+            connection_id,
+            account_id,
+            JobType::Delete.kind(),
+            Trigger::Manual,
+        )
         .await?;
     Ok(job.job_id)
 }

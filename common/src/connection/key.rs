@@ -11,7 +11,7 @@ use super::probe::{self, KeyError, Probe, ProbeError};
 use super::{Connection, Permission, lookup, queries, start_sync};
 use crate::credential::{self, CredentialBinding, vault};
 use crate::db::{self, PgConnection};
-use crate::sync::Trigger;
+use crate::job::Trigger;
 use crate::tenant::OrganizationId;
 use crate::unit_of_work::{Committed, UnitOfWork};
 
@@ -156,7 +156,12 @@ pub async fn replace(
     let job_type = start_sync::default_type(&mut work, organization, connection_id).await?;
     let account_id = &connection.stripe_account_id;
     let job = work
-        .enqueue_for_change(connection_id, account_id, job_type, Trigger::Settings)
+        .enqueue_for_change(
+            connection_id,
+            account_id,
+            job_type.kind(),
+            Trigger::Settings,
+        )
         .await?;
     let connected = Connected {
         connection,

@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 
 use super::{Connection, lookup, queries};
 use crate::db::{self, PgConnection, Pool};
-use crate::sync::queries::{Activity, activity};
+use crate::job::queries::{Activity, activity};
 use crate::tenant::OrganizationId;
 
 /// Status of a connection.

@@ -9,6 +9,8 @@ use sqlx::types::Json;
 
 use super::{Connection, ConnectionProblem, FailureStreak, Permission, Warning};
 use crate::db::{self, Error};
+use crate::job::JobKind;
+use crate::sync::JobType;
 use crate::tenant::OrganizationId;
 
 struct ConnectionRow {
@@ -71,7 +73,7 @@ impl TryFrom<ConnectionRow> for Connection {
     }
 }
 
-/// Stores a new connection with an empty sync state.
+/// Stores a new connection with an empty sync state, for which the schedule starts a full job.
 ///
 /// # Errors
 /// [`Error::Conflict`] by `platform_connections_one_per_account` or `platform_connections_pkey` when the
@@ -81,8 +83,9 @@ pub async fn insert(conn: &mut PgConnection, connection: &Connection) -> Result<
     sqlx::query!(
         "INSERT INTO platform_connections
              (organization_id, connection_id, stripe_account_id, livemode, name, timezone, lookback_days,
-              paused, sync_interval_minutes, rate_share, permissions, warnings, created_at, next_sync_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
+              paused, sync_interval_minutes, rate_share, permissions, warnings, created_at, next_sync_at,
+              scheduled_job_type)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
         organization,
         connection.connection_id,
         connection.stripe_account_id,
@@ -97,6 +100,7 @@ pub async fn insert(conn: &mut PgConnection, connection: &Connection) -> Result<
         Json(&connection.warnings) as _,
         connection.created_at,
         connection.next_sync_at,
+        JobType::Full.as_str(),
     )
     .execute(&mut *conn)
     .await?;
@@ -377,6 +381,25 @@ pub async fn set_permissions(
         connection_id,
         Json(permissions) as _,
         Json(warnings) as _,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Sets which kind of job the schedule makes.
+pub async fn set_scheduled_kind(
+    conn: &mut PgConnection,
+    organization: &OrganizationId,
+    connection_id: &str,
+    kind: JobKind,
+) -> Result<(), Error> {
+    sqlx::query!(
+        "UPDATE platform_connections SET scheduled_job_type = $3
+         WHERE organization_id = $1 AND connection_id = $2 AND scheduled_job_type <> $3",
+        organization.as_str(),
+        connection_id,
+        kind.name
     )
     .execute(conn)
     .await?;

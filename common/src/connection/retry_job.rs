@@ -4,7 +4,8 @@ use chrono::{DateTime, Utc};
 
 use super::queries;
 use crate::db::{self, Pool};
-use crate::sync::{self, Job, JobId, JobType};
+use crate::job::{self, Job, JobId};
+use crate::sync::JobType;
 use crate::tenant::OrganizationId;
 use crate::unit_of_work::{Committed, UnitOfWork};
 
@@ -31,19 +32,19 @@ pub async fn retry_job(
     now: DateTime<Utc>,
 ) -> Result<Committed<Job>, Error> {
     let mut work = UnitOfWork::begin(pool, organization, now).await?;
-    let job = sync::queries::get(&mut work, organization, job_id).await?;
+    let job = job::queries::get(&mut work, organization, job_id).await?;
     let job = job.ok_or(Error::NotFound)?;
     let connection = queries::get(&mut work, organization, &job.connection_id).await?;
-    if connection.is_none() && job.job_type != JobType::Delete {
+    if connection.is_none() && job.kind != JobType::Delete.as_str() {
         return Err(Error::ConnectionDeleted);
     }
-    match sync::queries::retry(&mut work, organization, job_id).await {
+    match job::queries::retry(&mut work, organization, job_id).await {
         Ok(true) => {}
         Ok(false) => return Err(Error::NotEnded),
         Err(db::Error::Conflict { .. }) => return Err(Error::OtherPending),
         Err(error) => return Err(error.into()),
     }
-    let pending = sync::queries::get(&mut work, organization, job_id).await?;
+    let pending = job::queries::get(&mut work, organization, job_id).await?;
     work.wake(job.job_ref);
     Ok(work.commit(pending.ok_or(Error::NotFound)?).await?)
 }

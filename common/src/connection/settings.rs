@@ -9,8 +9,9 @@ use utoipa::ToSchema;
 use super::overview::{self, Overview};
 use super::{Connection, lookup, queries};
 use crate::db::Pool;
-use crate::sync::schedule::next_sync_at;
-use crate::sync::{JobId, JobType, Trigger};
+use crate::job::schedule::next_sync_at;
+use crate::job::{JobId, Trigger};
+use crate::sync::JobType;
 use crate::tenant::OrganizationId;
 use crate::unit_of_work::{Committed, UnitOfWork};
 
@@ -81,7 +82,7 @@ pub async fn change(
             .enqueue_for_change(
                 connection_id,
                 account_id,
-                JobType::Redate,
+                JobType::Redate.kind(),
                 Trigger::Settings,
             )
             .await?;

@@ -4,8 +4,9 @@ use chrono::{DateTime, Utc};
 
 use super::{lookup, queries};
 use crate::db::{self, PgConnection, Pool};
-use crate::sync::queries::Enqueued;
-use crate::sync::{JobType, Trigger, state};
+use crate::job::Trigger;
+use crate::job::queries::Enqueued;
+use crate::sync::{JobType, state};
 use crate::tenant::OrganizationId;
 use crate::unit_of_work::{Committed, UnitOfWork};
 
@@ -35,15 +36,20 @@ pub async fn start_sync(
         connection.lookback_days = days;
         queries::update_settings(&mut work, &connection).await?;
         let account_id = &connection.stripe_account_id;
-        work.enqueue_for_change(connection_id, account_id, JobType::Full, Trigger::Manual)
-            .await?
+        work.enqueue_for_change(
+            connection_id,
+            account_id,
+            JobType::Full.kind(),
+            Trigger::Manual,
+        )
+        .await?
     } else {
         let job_type = match wanted.job_type {
             Some(job_type) => job_type,
             None => default_type(&mut work, organization, connection_id).await?,
         };
         let account_id = &connection.stripe_account_id;
-        work.enqueue(connection_id, account_id, job_type, Trigger::Manual)
+        work.enqueue(connection_id, account_id, job_type.kind(), Trigger::Manual)
             .await?
     };
     Ok(work.commit(job).await?)

@@ -3,8 +3,8 @@
 use super::lookup;
 use super::overview::{self, Overview};
 use crate::db::{self, Pool};
+use crate::job::{Job, queries};
 use crate::sync::state::{self, SyncState};
-use crate::sync::{Job, queries};
 use crate::tenant::OrganizationId;
 
 #[derive(Debug)]

@@ -60,7 +60,7 @@ enum RowScope {
     Tenant,
     /// All belong to the engine; policies say who sees them.
     Engine,
-    /// Not secrets, and not under row-level security.
+    /// Not secrets, or a view of what is, and not under row-level security itself.
     Unrestricted,
 }
 
@@ -190,22 +190,21 @@ const TABLES: &[Table] = &[
             ],
         )
     },
+    // A view, under the row-level security of the table below it. UPDATE is the right to lock its rows.
     Table {
-        policies: SCHEDULER_READS,
+        rows: RowScope::Unrestricted,
         ..table(
-            "stripe_sync_state",
+            "startable_jobs",
             &[
-                grant(Api, &["SELECT", "INSERT"]),
-                // Whether a full job is due, and no figures.
-                Grant {
-                    role: Scheduler,
-                    privileges: READ,
-                    columns: &["organization_id", "connection_id", "full_synced_at"],
-                },
-                grant(Consumer, ALL),
+                grant(Scheduler, &["SELECT", "UPDATE"]),
+                grant(Consumer, &["SELECT", "UPDATE"]),
             ],
         )
     },
+    table(
+        "stripe_sync_state",
+        &[grant(Api, &["SELECT", "INSERT"]), grant(Consumer, ALL)],
+    ),
     table("stripe_revenue_data", CONSUMER_WRITES_API_READS),
     table("stripe_daily_aggregates", CONSUMER_WRITES_API_READS),
     table("stripe_aggregate_versions", CONSUMER_WRITES_API_READS),

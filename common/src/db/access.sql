@@ -15,7 +15,7 @@ grantees AS (
 ),
 tables AS (
     SELECT pg_class.* FROM pg_class JOIN schema ON schema.oid = relnamespace
-    WHERE relname = ANY($2::TEXT[]) AND relkind IN ('r', 'p')
+    WHERE relname = ANY($2::TEXT[]) AND relkind IN ('r', 'p', 'v')
 ),
 functions AS (
     SELECT pg_proc.oid, pg_proc.oid::REGPROCEDURE AS signature, proowner, prosecdef,

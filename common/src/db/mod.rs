@@ -22,7 +22,7 @@ pub use error::Error;
 pub use schema::migrate;
 pub use sqlx::PgConnection;
 
-use crate::tenant::OrganizationId;
+use crate::id::OrganizationId;
 
 /// A pool of connections to PostgreSQL.
 pub type Pool = sqlx::PgPool;

@@ -17,7 +17,8 @@ use crate::db::{self, PgConnection, Pool};
 use crate::filter::{
     CompiledPredicate, Invalid, MAX_RULES_PER_CONNECTION, Rule, RuleDraft, RulePatch, queries,
 };
-use crate::sync::{JobId, JobType, Trigger};
+use crate::job::{JobId, Trigger};
+use crate::sync::JobType;
 use crate::tenant::OrganizationId;
 use crate::unit_of_work::{Committed, UnitOfWork};
 
@@ -188,7 +189,7 @@ async fn find(
 async fn refilter(work: &mut UnitOfWork<'_>, connection: &Connection) -> Result<JobId, db::Error> {
     let (id, account_id) = (&connection.connection_id, &connection.stripe_account_id);
     let job = work
-        .enqueue_for_change(id, account_id, JobType::Refilter, Trigger::Filters)
+        .enqueue_for_change(id, account_id, JobType::Refilter.kind(), Trigger::Filters)
         .await?;
     Ok(job.job_id)
 }

@@ -2,8 +2,9 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{Job, JobId, JobType, queries};
+use super::JobType;
 use crate::db::{self, Pool};
+use crate::job::{Job, JobId, UnknownValue, queries};
 use crate::tenant::OrganizationId;
 
 /// Why a job was not cancelled.
@@ -36,10 +37,10 @@ pub async fn cancel(
     if job.status.ended() {
         return Err(Error::Ended);
     }
-    match job.job_type {
-        JobType::Delete => return Err(Error::Deletes),
-        JobType::Refilter | JobType::Redate => return Err(Error::AppliesSetting),
-        JobType::Full | JobType::Incremental => {}
+    match job.kind.parse() {
+        Ok(JobType::Delete) => return Err(Error::Deletes),
+        Ok(JobType::Refilter | JobType::Redate) => return Err(Error::AppliesSetting),
+        Ok(JobType::Full | JobType::Incremental) | Err(UnknownValue { .. }) => {}
     }
     // It may have ended since it was read.
     if !queries::cancel(&mut tx, organization, job_id, now).await? {

@@ -9,6 +9,8 @@ use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::job::Job;
+
 /// A half-open stretch of time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 pub struct Span {
@@ -118,6 +120,11 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// How far a job is; none when it has no plan, as jobs of other types, or one of another version's form.
+    pub fn of(job: &Job) -> Option<Self> {
+        Self::deserialize(job.checkpoint.as_ref()?).ok()
+    }
+
     /// A plan to read charges of `[from, to)`.
     pub fn new(from: DateTime<Utc>, to: DateTime<Utc>, events_cursor: DateTime<Utc>) -> Self {
         let plan = Self {

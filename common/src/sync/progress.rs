@@ -2,7 +2,8 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{Job, JobStatus, List, Plan, Span};
+use super::{List, Plan, Span};
+use crate::job::{Job, JobStatus};
 
 /// How far a job is. Only a full job has ranges.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -20,10 +21,10 @@ pub struct Progress {
 impl Progress {
     /// The progress of a job at `now`, supposing that it goes on as fast as before.
     pub fn of(job: &Job, now: DateTime<Utc>) -> Self {
-        let plan = job.plan.as_ref();
+        let plan = Plan::of(job);
         let share = match job.status {
             JobStatus::Completed => Some(1.0),
-            _ => plan.map(Plan::share_covered),
+            _ => plan.as_ref().map(Plan::share_covered),
         };
         let eta_seconds = match (job.status, job.started_at, share) {
             (JobStatus::Running, Some(started), Some(share)) if share > 0.0 => {
@@ -33,6 +34,7 @@ impl Progress {
             _ => None,
         };
         let (covered, remaining) = plan
+            .as_ref()
             .and_then(|plan| plan.reading(List::Charges))
             .map(|charges| {
                 let remaining = charges.remaining.iter().map(|range| Span {
@@ -56,7 +58,8 @@ mod tests {
     use super::*;
     use uuid::Uuid;
 
-    use crate::sync::{JobId, JobRef, JobType, Trigger};
+    use crate::job::{JobId, JobRef, Trigger};
+    use crate::sync::JobType;
     use crate::tenant::OrganizationId;
 
     fn at(second: i64) -> DateTime<Utc> {
@@ -70,8 +73,9 @@ mod tests {
                 job_id: JobId(Uuid::nil()),
             },
             connection_id: "acme-stripe-acct_1".to_owned(),
-            stripe_account_id: "acct_1".to_owned(),
-            job_type: JobType::Full,
+            external_account_id: "acct_1".to_owned(),
+            kind: JobType::Full.as_str().to_owned(),
+            payload: serde_json::json!({}),
             trigger: Trigger::Connect,
             status,
             attempt: 1,
@@ -80,7 +84,7 @@ mod tests {
             created_at: at(0),
             started_at: Some(at(100)),
             finished_at: None,
-            plan,
+            checkpoint: plan.map(|plan| serde_json::to_value(plan).unwrap()),
             charges_seen: 0,
             rows_written: 0,
             requests: 0,

@@ -9,8 +9,9 @@ use sqlx::types::Json;
 
 use crate::catalogue::ObjectType;
 use crate::db::Error;
+use crate::job::JobError;
 use crate::money::Totals;
-use crate::sync::{JobError, JobType};
+use crate::sync::JobType;
 use crate::tenant::OrganizationId;
 
 /// The sync state of a connection.

@@ -6,8 +6,9 @@
 
 use chrono::NaiveDate;
 use common::analytics::refresh::{Locked, refresh_days};
-use common::sync::lease::{Progress, complete as complete_job, fenced_progress};
-use common::sync::schedule::next_sync_at;
+use common::job::lease::{Progress, complete as complete_job, fenced_progress};
+use common::job::schedule::next_sync_at;
+use common::sync::JobType;
 use common::sync::state::{self, SyncPosition};
 use common::{catalogue, connection};
 
@@ -22,8 +23,17 @@ const CHARGES_PER_COMMIT: i64 = 4_000;
 /// Days that one transaction refreshes at most.
 const MAX_DAYS: i64 = 366;
 
-/// Completes a job; `reached` says how far one that asked Stripe came.
-pub(super) async fn complete(run: &Run<'_>, reached: Option<&SyncPosition>) -> Result<(), Error> {
+/// What a job completes.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Completed<'a> {
+    /// Reading from Stripe, this far.
+    Read(&'a SyncPosition),
+    /// Work of this type on stored rows.
+    StoredRows(JobType),
+}
+
+/// Completes a job.
+pub(super) async fn complete(run: &Run<'_>, completed: Completed<'_>) -> Result<(), Error> {
     let (organization, connection_id) = (run.organization(), run.connection_id());
     run.budget.set_spent();
     refresh(run).await?;
@@ -37,16 +47,24 @@ pub(super) async fn complete(run: &Run<'_>, reached: Option<&SyncPosition>) -> R
         catalogue::queries::rebuild(&mut tx, organization, connection_id, &stale).await?;
         state::mark_catalogue_fresh(&mut tx, run.organization(), connection_id).await?;
     }
-    if let Some(reached) = reached {
-        state::store_position(&mut tx, organization, connection_id, reached).await?;
-        connection::queries::clear_problem(&mut tx, organization, connection_id).await?;
-        if run.connection.next_sync_at <= now {
-            let next = next_sync_at(now, run.connection.sync_interval_minutes);
-            connection::queries::set_next_sync(&mut tx, organization, connection_id, next).await?;
+    match completed {
+        Completed::Read(reached) => {
+            state::store_position(&mut tx, organization, connection_id, reached).await?;
+            connection::queries::clear_problem(&mut tx, organization, connection_id).await?;
+            if reached.full_synced_at.is_some() {
+                let kind = JobType::Incremental.kind();
+                connection::queries::set_scheduled_kind(&mut tx, organization, connection_id, kind)
+                    .await?;
+            }
+            if run.connection.next_sync_at <= now {
+                let next = next_sync_at(now, run.connection.sync_interval_minutes);
+                connection::queries::set_next_sync(&mut tx, organization, connection_id, next)
+                    .await?;
+            }
         }
-    }
-    if reached.is_none() {
-        state::forget_failed_jobs(&mut tx, organization, connection_id, run.job.job_type).await?;
+        Completed::StoredRows(job_type) => {
+            state::forget_failed_jobs(&mut tx, organization, connection_id, job_type).await?;
+        }
     }
     state::refresh_totals(&mut tx, organization, connection_id).await?;
     complete_job(&mut tx, &run.fence, now).await?;
@@ -88,7 +106,7 @@ pub(super) async fn refresh_some(
     let (organization, connection_id) = (run.organization(), run.connection_id());
     let refreshed =
         refresh_days(&mut tx, organization, connection_id, limit, among, locked).await?;
-    fenced_progress(&mut tx, &run.fence, Progress::default(), None).await?;
+    fenced_progress(&mut tx, &run.fence, Progress::default()).await?;
     run.commit(tx).await?;
     let next = limit * CHARGES_PER_COMMIT / refreshed.charges.max(1);
     let were_more = refreshed.days as i64 >= limit;

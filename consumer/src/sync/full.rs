@@ -13,8 +13,8 @@ use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use common::analytics::refresh::Locked;
 use common::catalogue::{self, ObjectType};
 use common::charge::queries;
+use common::job::lease::{Progress, fenced_checkpoint, fenced_progress};
 use common::purchase::{self, PurchaseKind};
-use common::sync::lease::{Progress, fenced_progress};
 use common::sync::queries::resumable_plan;
 use common::sync::state::{Reconciliation, SyncPosition};
 use common::sync::{List, Plan, parked};
@@ -24,6 +24,7 @@ use tokio::sync::mpsc;
 
 use super::events::Superseded;
 use super::fetch::{self, FetchedPage};
+use super::finish::Completed;
 use super::source::{STRIPE_CLOCK_STEP, StripeReader};
 use super::sweep::Sweep;
 use super::write::{self, Batch};
@@ -86,7 +87,7 @@ pub(super) async fn run(run: &Run<'_>) -> Result<(), Error> {
             rows_repaired: 0,
         }),
     };
-    finish::complete(run, Some(&reached)).await
+    finish::complete(run, Completed::Read(&reached)).await
 }
 
 /// Where this job was interrupted, or where a first one was given up, so that what it read is not read again.
@@ -132,7 +133,7 @@ async fn begin(
             forget(run, &mut tx, list).await?;
         }
     }
-    fenced_progress(&mut tx, &run.fence, Progress::default(), Some(&plan)).await?;
+    fenced_checkpoint(&mut tx, &run.fence, Progress::default(), Some(&plan)).await?;
     run.commit(tx).await?;
     Ok(plan)
 }
@@ -144,7 +145,7 @@ async fn release_parked_before(run: &Run<'_>, begun_at: DateTime<Utc>) -> Result
     }
     let mut tx = run.transaction().await?;
     parked::release_older(&mut tx, run.organization(), run.connection_id(), begun_at).await?;
-    fenced_progress(&mut tx, &run.fence, Progress::default(), None).await?;
+    fenced_progress(&mut tx, &run.fence, Progress::default()).await?;
     run.commit(tx).await?;
     Ok(())
 }

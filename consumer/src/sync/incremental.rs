@@ -13,15 +13,16 @@ use chrono::{DateTime, Utc};
 use common::catalogue::{ObjectType, ReferencedObject};
 use common::charge::{self, out_of_range};
 use common::connection;
+use common::job::lease::{Progress, change_kind, complete_idle, fenced_progress};
+use common::job::schedule::next_sync_at;
 use common::purchase::{self, PurchaseKind};
-use common::sync::lease::{Progress, complete_idle, fenced_progress, widen_to_full};
-use common::sync::schedule::next_sync_at;
 use common::sync::state::{self, SyncPosition};
-use common::sync::{List, ParkedObject, Span};
+use common::sync::{JobType, List, ParkedObject, Span};
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 
 use super::changes::{Changes, Ids};
+use super::finish::Completed;
 use super::objects::{self, CUSTOMERS, Objects, path_of};
 use super::source::StripeReader;
 use super::windows::{self, Window};
@@ -49,9 +50,10 @@ pub(super) async fn run(run: &Run<'_>) -> Result<(), Error> {
             .is_some_and(|from| from <= run.connection.covered_from());
     let Some(cursor) = cursor.filter(|_| covers_all) else {
         let mut tx = run.transaction().await?;
-        widen_to_full(&mut tx, &run.fence).await?;
+        let full = JobType::Full.kind();
+        change_kind(&mut tx, &run.fence, full).await?;
         run.commit(tx).await?;
-        return Err(Error::Widened);
+        return Err(Error::KindChanged(full));
     };
     let source = run.source()?;
     let read = read_events(&source, cursor, &run.state.applied_events).await?;
@@ -87,7 +89,7 @@ pub(super) async fn run(run: &Run<'_>) -> Result<(), Error> {
         reconciliation,
         ..next
     };
-    finish::complete(run, Some(&reached)).await
+    finish::complete(run, Completed::Read(&reached)).await
 }
 
 /// Completes a job that has nothing to write, in one transaction: most jobs are of connections on which nothing
@@ -389,7 +391,7 @@ async fn within_range(run: &Run<'_>, list: List, mut ids: Ids) -> Result<Ids, Er
             let named: Vec<String> = ids.keys().cloned().collect();
             let mut tx = run.transaction().await?;
             if !old.is_empty() {
-                fenced_progress(&mut tx, &run.fence, Progress::default(), None).await?;
+                fenced_progress(&mut tx, &run.fence, Progress::default()).await?;
                 out_of_range::record(&mut tx, organization, connection_id, &old).await?;
             }
             let known =

@@ -31,50 +31,71 @@ mod write;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
-use chrono::TimeDelta;
+use async_trait::async_trait;
+use chrono::{DateTime, TimeDelta, Utc};
 use common::connection::{self, Connection, Permission, Warning};
 use common::credential::{self, CredentialBinding};
 use common::db::{self, Pool};
 use common::filter::{self, RuleSet};
-use common::sync::lease::{Progress, fenced_progress};
+use common::job::lease::{Progress, fenced_progress};
+use common::job::{Fence, Job, JobError};
 use common::sync::state::{self, SyncState};
-use common::sync::{Fence, Job, JobType, List, parked};
+use common::sync::{JobType, List, parked};
 use common::tenant::OrganizationId;
-use sqlx::{Postgres, Transaction};
+use sqlx::{PgConnection, Postgres, Transaction};
 
 use self::customer_cache::CustomerCache;
 use self::source::StripeReader;
 use crate::Engine;
 use crate::budget::Budget;
 use crate::outcome::Error;
+use crate::registry::JobHandler;
 
 /// Optional permissions that a job may lose while it runs; more would be the same one over and over.
 const MAX_PERMISSION_LOSSES: usize = 12;
 
-/// Runs a claimed job to its completion, which is committed when this returns well.
-///
-/// A key that loses an optional permission meanwhile does without: the job begins again with what it may
-/// still read.
-pub(crate) async fn run(engine: &Engine, job: &Job, budget: &Budget) -> Result<(), Error> {
-    if job.job_type == JobType::Delete {
-        return stored_rows::delete(engine, job).await;
-    }
-    let mut losses = 0;
-    loop {
-        let run = Run::load(engine, job, budget).await?;
-        let ended = match job.job_type {
-            JobType::Refilter => stored_rows::refilter(&run).await,
-            JobType::Redate => stored_rows::redate(&run).await,
-            JobType::Full => full::run(&run).await,
-            JobType::Incremental | JobType::Delete => incremental::run(&run).await,
-        };
-        match ended {
-            Err(Error::PermissionLost { resource, message }) if losses < MAX_PERMISSION_LOSSES => {
-                losses += 1;
-                run.record_permission_loss(resource, &message).await?;
-            }
-            ended => return ended,
+/// Does Stripe's jobs of a type.
+#[derive(Debug, Clone, Copy)]
+pub struct StripeJob(pub JobType);
+
+#[async_trait]
+impl JobHandler for StripeJob {
+    /// A key that loses an optional permission meanwhile does without: the job begins again with what it may
+    /// still read.
+    async fn run(&self, engine: &Engine, job: &Job, budget: &Budget) -> Result<(), Error> {
+        if self.0 == JobType::Delete {
+            return stored_rows::delete(engine, job).await;
         }
+        let mut losses = 0;
+        loop {
+            let run = Run::load(engine, job, budget).await?;
+            let ended = match self.0 {
+                JobType::Refilter => stored_rows::refilter(&run).await,
+                JobType::Redate => stored_rows::redate(&run).await,
+                JobType::Full => full::run(&run).await,
+                JobType::Incremental | JobType::Delete => incremental::run(&run).await,
+            };
+            match ended {
+                Err(Error::PermissionLost { resource, message })
+                    if losses < MAX_PERMISSION_LOSSES =>
+                {
+                    losses += 1;
+                    run.record_permission_loss(resource, &message).await?;
+                }
+                ended => return ended,
+            }
+        }
+    }
+
+    async fn note_failure(
+        &self,
+        conn: &mut PgConnection,
+        job: &Job,
+        error: &JobError,
+        now: DateTime<Utc>,
+    ) -> Result<(), db::Error> {
+        let organization = &job.job_ref.organization_id;
+        state::note_failed_job(conn, organization, &job.connection_id, self.0, error, now).await
     }
 }
 
@@ -232,7 +253,7 @@ impl<'a> Run<'a> {
             &warnings,
         )
         .await?;
-        fenced_progress(&mut tx, &self.fence, Progress::default(), None).await?;
+        fenced_progress(&mut tx, &self.fence, Progress::default()).await?;
         self.commit(tx).await?;
         Ok(())
     }

@@ -6,11 +6,13 @@ use chrono::TimeDelta;
 use common::catalogue::ObjectType;
 use common::charge::{Charge, queries};
 use common::filter::queries::DayRange;
-use common::sync::lease::{Progress, complete, fenced_progress};
-use common::sync::{Job, state};
+use common::job::Job;
+use common::job::lease::{Progress, complete, fenced_progress};
+use common::sync::{JobType, state};
 use common::{connection, db, filter, purchase};
 use futures::{TryStreamExt as _, stream};
 
+use super::finish::Completed;
 use super::{Run, finish, rows};
 use crate::Engine;
 use crate::outcome::Error;
@@ -38,7 +40,7 @@ pub(super) async fn refilter(run: &Run<'_>) -> Result<(), Error> {
     stream::iter(day_ranges.into_iter().map(Ok))
         .try_for_each_concurrent(CONCURRENT_DAY_RANGES, |days| refilter_days(run, days))
         .await?;
-    finish::complete(run, None).await
+    finish::complete(run, Completed::StoredRows(JobType::Refilter)).await
 }
 
 async fn refilter_days(run: &Run<'_>, days: DayRange) -> Result<(), Error> {
@@ -53,7 +55,7 @@ async fn refilter_days(run: &Run<'_>, days: DayRange) -> Result<(), Error> {
     )
     .await?;
     queries::mark_stale(&mut tx, organization, connection_id, &days).await?;
-    fenced_progress(&mut tx, &run.fence, Progress::default(), None).await?;
+    fenced_progress(&mut tx, &run.fence, Progress::default()).await?;
     run.commit(tx).await?;
     Ok(())
 }
@@ -96,9 +98,9 @@ pub(super) async fn redate(run: &Run<'_>) -> Result<(), Error> {
         rows_written,
         ..Progress::default()
     };
-    fenced_progress(&mut tx, &run.fence, progress, None).await?;
+    fenced_progress(&mut tx, &run.fence, progress).await?;
     run.commit(tx).await?;
-    finish::complete(run, None).await
+    finish::complete(run, Completed::StoredRows(JobType::Redate)).await
 }
 
 /// Removes a connection and all its rows. The job itself stays readable.
@@ -114,7 +116,7 @@ pub(super) async fn delete(engine: &Engine, job: &Job) -> Result<(), Error> {
             ROWS_PER_PURGE,
         )
         .await?;
-        fenced_progress(&mut tx, &fence, Progress::default(), None).await?;
+        fenced_progress(&mut tx, &fence, Progress::default()).await?;
         if purged > 0 {
             engine.commit(tx).await?;
             continue;

@@ -19,9 +19,9 @@ use common::charge::{out_of_range, queries};
 use common::db;
 use common::dispute::{self, Dispute};
 use common::error_chain::ErrorChain;
+use common::job::lease::{Progress, fenced_checkpoint};
 use common::purchase::queries::AffectedPayments;
 use common::purchase::{self, Purchase, PurchaseKind};
-use common::sync::lease::{Progress, fenced_progress};
 use common::sync::parked::{self, Code};
 use common::sync::{List, ParkedObject, Plan, state};
 use sqlx::{Connection as _, PgConnection};
@@ -115,7 +115,7 @@ async fn commit_content(
         requests: content.requests,
         advanced: content.charges_seen > 0 || plan.is_some(),
     };
-    fenced_progress(&mut tx, &run.fence, progress, plan).await?;
+    fenced_checkpoint(&mut tx, &run.fence, progress, plan).await?;
     run.commit(tx).await?;
     {
         let mut known = run.known.lock().unwrap_or_else(PoisonError::into_inner);

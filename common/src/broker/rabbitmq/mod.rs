@@ -38,7 +38,7 @@ use self::link_states::{Direction, LinkStates};
 use self::session::{Names, ROUTING_KEY, Session, Target};
 use super::message::Message;
 use super::{Broker, Delivery, Error, LinkState, Subscription, Wakeup};
-use crate::sync::JobRef;
+use crate::job::JobRef;
 
 /// How long a publish waits for a connection that is just being made.
 const CONNECTED_TIMEOUT: Duration = Duration::from_secs(1);

@@ -1,28 +1,11 @@
-//! A sync job: its types, its life and its fence.
-
-use std::fmt;
-use std::str::FromStr;
+//! A job as it is stored: its life and its fence.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use utoipa::ToSchema;
-use uuid::Uuid;
 
-use super::Plan;
-use crate::tenant::OrganizationId;
-
-/// The id of a job.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema,
-)]
-#[serde(transparent)]
-pub struct JobId(pub Uuid);
-
-impl fmt::Display for JobId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
+use crate::id::{JobId, OrganizationId};
 
 /// All that a message says about a job.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -34,46 +17,34 @@ pub struct JobRef {
 /// A stored text that is not one of the known ones.
 #[derive(Debug, thiserror::Error)]
 #[error("`{0}` is not known")]
-pub struct UnknownValue(String);
+pub struct UnknownValue(pub(crate) String);
 
+/// An enum whose variants are stored and shown by name.
 macro_rules! named {
     ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $text:literal),+ $(,)? }) => {
         $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+        #[derive(
+            Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize, utoipa::ToSchema,
+        )]
         #[serde(rename_all = "lowercase")]
         pub enum $name { $($(#[$variant_doc])* $variant),+ }
 
         impl $name {
             /// The name as stored and shown.
-            pub fn as_str(self) -> &'static str {
+            pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $text),+ }
             }
         }
 
-        impl FromStr for $name {
-            type Err = UnknownValue;
-            fn from_str(text: &str) -> Result<Self, UnknownValue> {
-                match text { $($text => Ok(Self::$variant),)+ other => Err(UnknownValue(other.to_owned())) }
+        impl std::str::FromStr for $name {
+            type Err = $crate::job::UnknownValue;
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                match text { $($text => Ok(Self::$variant),)+ other => Err($crate::job::UnknownValue(other.to_owned())) }
             }
         }
     };
 }
-
-named! {
-    /// What a job does.
-    JobType {
-        /// Reads the whole covered range from Stripe.
-        Full = "full",
-        /// Reads what changed since the last job.
-        Incremental = "incremental",
-        /// Applies the rules to stored rows, without requests to Stripe.
-        Refilter = "refilter",
-        /// Recomputes the dates of stored rows after a change of time zone.
-        Redate = "redate",
-        /// Removes a connection and all its data.
-        Delete = "delete",
-    }
-}
+pub(crate) use named;
 
 named! {
     /// What started a job.
@@ -107,45 +78,6 @@ named! {
     }
 }
 
-impl JobType {
-    /// The types whose work includes this one's.
-    pub fn same_or_wider(self) -> &'static [&'static str] {
-        match self {
-            Self::Full => &["full"],
-            Self::Incremental => &["incremental", "full"],
-            Self::Refilter => &["refilter"],
-            Self::Redate => &["redate"],
-            Self::Delete => &["delete"],
-        }
-    }
-
-    /// The work that a job of this type does, as warnings name it: either type of sync makes up for a failure
-    /// of the other.
-    pub fn work(self) -> &'static str {
-        match self {
-            Self::Full | Self::Incremental => "sync",
-            Self::Refilter | Self::Redate | Self::Delete => self.as_str(),
-        }
-    }
-}
-
-/// The queue in which a job waits for its turn. A full job holds its slot for as long as Stripe's rate makes
-/// it last, minutes to hours; everything else is a matter of moments.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Lane {
-    /// Full jobs.
-    Backfill,
-    /// All others.
-    Interactive,
-}
-
-impl Lane {
-    /// As the index `sync_jobs_pending_by_lane` has it: `(job_type = 'full')::INTEGER`.
-    pub(super) fn number(self) -> i32 {
-        i32::from(self == Self::Backfill)
-    }
-}
-
 impl JobStatus {
     pub fn ended(self) -> bool {
         !matches!(self, Self::Pending | Self::Running)
@@ -168,9 +100,12 @@ pub struct Job {
     /// Whose job it is, and its id.
     pub job_ref: JobRef,
     pub connection_id: String,
-    /// The Stripe account it works on.
-    pub stripe_account_id: String,
-    pub job_type: JobType,
+    /// The account at the other side that it works on.
+    pub external_account_id: String,
+    /// The name of its kind, which this program need not know.
+    pub kind: String,
+    /// What its handler is to do, beyond what the kind says.
+    pub payload: Value,
     pub trigger: Trigger,
     /// Where it is in its life.
     pub status: JobStatus,
@@ -183,8 +118,8 @@ pub struct Job {
     pub created_at: DateTime<Utc>,
     pub started_at: Option<DateTime<Utc>>,
     pub finished_at: Option<DateTime<Utc>>,
-    /// What a full job has read and still has to read.
-    pub plan: Option<Plan>,
+    /// From where its handler goes on after an interruption, in the handler's own form.
+    pub checkpoint: Option<Value>,
     pub charges_seen: i64,
     /// Rows written that differed from what was stored.
     pub rows_written: i64,

@@ -1,20 +1,21 @@
 //! The lease on a job, in PostgreSQL: claiming it, keeping it, writing under it and ending it.
 //!
-//! A duplicate claim loses by the row lock, a claim that would break an exclusion (one running job a
-//! connection, one reading job a Stripe account) loses by a unique index, and a write of an old claim
-//! finds no row by its attempt number. Reordered or doubled wake-ups therefore change nothing.
+//! A job may run when it is one of the view `startable_jobs`, or when its consumer left it behind. A duplicate claim
+//! loses by the row lock, a claim that would break an exclusion ([`super::Exclusive`]) loses by a unique index, and a
+//! write of an old claim finds no row by its attempt number. Reordered or doubled wake-ups therefore change nothing.
 
 use chrono::{DateTime, TimeDelta, Utc};
+use serde::Serialize;
 use sqlx::PgConnection;
 use sqlx::types::Json;
 
 use super::queries::JobRow;
-use super::{Fence, Job, JobError, JobRef, JobStatus, Lane, Plan};
+use super::{Fence, Job, JobError, JobKind, JobRef, JobStatus, Lane};
 use crate::db::Error;
 
 #[derive(Debug, Clone, Copy)]
 pub enum Claim<'a> {
-    /// This one, unless it is a full job: those are claimed by their turn.
+    /// This one, unless it is a backfill: those are claimed by their turn.
     Job(&'a JobRef),
     /// The oldest that may run, of whatever tenant and lane.
     Oldest,
@@ -24,7 +25,7 @@ pub enum Claim<'a> {
 
 /// Claims a job for `owner` until `now + lease`, raising its attempt. None when it may not run: ended,
 /// held by another, younger than a pending one of its connection, or behind a running one of its
-/// connection or Stripe account. Jobs that a consumer left behind come before those that wait.
+/// connection or account. Jobs that a consumer left behind come before those that wait.
 /// Sees every tenant's jobs; needs the consumer's role.
 pub async fn claim(
     conn: &mut PgConnection,
@@ -56,36 +57,28 @@ async fn claim_one(
     now: DateTime<Utc>,
     lease: TimeDelta,
 ) -> Result<Option<JobRow>, Error> {
-    // OFFSET 0 keeps the question one lookup by index, whatever the planner believes of the table.
     Ok(sqlx::query_as!(
         JobRow,
-        r#"UPDATE sync_jobs AS job
-           SET status = 'running', attempt = attempt + 1, lease_owner = $3, lease_expires_at = $5,
-               started_at = COALESCE(started_at, $4)
-           WHERE (job.organization_id, job.job_id) = (
-               SELECT candidate.organization_id, candidate.job_id FROM sync_jobs AS candidate
-               WHERE candidate.organization_id = $1 AND candidate.job_id = $2
-                 AND candidate.job_type <> 'full'
-                 AND ((candidate.status = 'running' AND candidate.lease_expires_at <= $4)
-                      OR (candidate.status = 'pending' AND NOT EXISTS (
-                          SELECT FROM sync_jobs AS other
-                          WHERE other.stripe_account_id = candidate.stripe_account_id
-                            AND other.finished_at IS NULL
-                            AND ((other.organization_id = candidate.organization_id
-                                  AND other.connection_id = candidate.connection_id
-                                  AND (other.status = 'running'
-                                       OR (other.status = 'pending' AND (other.created_at, other.job_id)
-                                                                        < (candidate.created_at, candidate.job_id))))
-                                 OR (other.status = 'running'
-                                     AND other.job_type IN ('full', 'incremental')
-                                     AND candidate.job_type IN ('full', 'incremental')))
-                          OFFSET 0)))
-               FOR UPDATE SKIP LOCKED)
-           RETURNING organization_id, job_id, connection_id, stripe_account_id, job_type, trigger, status,
-               attempt, failures, cancel_requested, created_at, started_at, finished_at,
-               plan AS "plan: _", charges_seen, rows_written, requests, error_code, error_message"#,
+        r#"WITH left_behind AS MATERIALIZED (
+               SELECT organization_id, job_id FROM sync_jobs
+               WHERE organization_id = $1 AND job_id = $2 AND lane = $3
+                 AND status = 'running' AND lease_expires_at <= $5
+               FOR UPDATE SKIP LOCKED
+           ), waiting AS MATERIALIZED (
+               SELECT organization_id, job_id FROM startable_jobs
+               WHERE organization_id = $1 AND job_id = $2 AND lane = $3
+               FOR UPDATE SKIP LOCKED
+           )
+           UPDATE sync_jobs AS job
+           SET status = 'running', attempt = attempt + 1, lease_owner = $4, lease_expires_at = $6,
+               started_at = COALESCE(started_at, $5)
+           WHERE (job.organization_id, job.job_id) = (TABLE left_behind UNION ALL TABLE waiting)
+           RETURNING organization_id, job_id, connection_id, external_account_id, job_type, payload,
+               trigger, status, attempt, failures, cancel_requested, created_at, started_at, finished_at,
+               checkpoint, charges_seen, rows_written, requests, error_code, error_message"#,
         job.organization_id.as_str(),
         job.job_id.0,
+        Lane::Interactive.as_str(),
         owner,
         now,
         now + lease
@@ -106,27 +99,13 @@ async fn claim_oldest(
         r#"WITH left_behind AS MATERIALIZED (
                SELECT organization_id, job_id FROM sync_jobs
                WHERE status = 'running' AND lease_expires_at <= $3
-                 AND (job_type = 'full')::INTEGER = $1
+                 AND lane = $1
                ORDER BY lease_expires_at
                LIMIT 1
                FOR UPDATE SKIP LOCKED
            ), waiting AS MATERIALIZED (
-               SELECT organization_id, job_id FROM sync_jobs AS candidate
-               WHERE status = 'pending' AND (job_type = 'full')::INTEGER = $1
-                 AND NOT EXISTS (SELECT FROM left_behind)
-                 AND NOT EXISTS (
-                     SELECT FROM sync_jobs AS other
-                     WHERE other.stripe_account_id = candidate.stripe_account_id
-                       AND other.finished_at IS NULL
-                       AND ((other.organization_id = candidate.organization_id
-                             AND other.connection_id = candidate.connection_id
-                             AND (other.status = 'running'
-                                  OR (other.status = 'pending' AND (other.created_at, other.job_id)
-                                                                   < (candidate.created_at, candidate.job_id))))
-                            OR (other.status = 'running'
-                                AND other.job_type IN ('full', 'incremental')
-                                AND candidate.job_type IN ('full', 'incremental')))
-                     OFFSET 0)
+               SELECT organization_id, job_id FROM startable_jobs
+               WHERE status = 'pending' AND lane = $1 AND NOT EXISTS (SELECT FROM left_behind)
                ORDER BY created_at, job_id
                LIMIT 1
                FOR UPDATE SKIP LOCKED
@@ -135,10 +114,10 @@ async fn claim_oldest(
            SET status = 'running', attempt = attempt + 1, lease_owner = $2, lease_expires_at = $4,
                started_at = COALESCE(started_at, $3)
            WHERE (job.organization_id, job.job_id) = (TABLE left_behind UNION ALL TABLE waiting)
-           RETURNING organization_id, job_id, connection_id, stripe_account_id, job_type, trigger, status,
-               attempt, failures, cancel_requested, created_at, started_at, finished_at,
-               plan AS "plan: _", charges_seen, rows_written, requests, error_code, error_message"#,
-        lane.number(),
+           RETURNING organization_id, job_id, connection_id, external_account_id, job_type, payload,
+               trigger, status, attempt, failures, cancel_requested, created_at, started_at, finished_at,
+               checkpoint, charges_seen, rows_written, requests, error_code, error_message"#,
+        lane.as_str(),
         owner,
         now,
         now + lease
@@ -182,8 +161,8 @@ pub struct Progress {
     pub advanced: bool,
 }
 
-/// Opens a fenced write: locks the job's row until the transaction ends, adds to its counters, notes its
-/// plan, and forgets earlier failures when the job advanced.
+/// Opens a fenced write: locks the job's row until the transaction ends, adds to its counters, and forgets earlier
+/// failures when the job advanced.
 ///
 /// # Errors
 /// [`Error::LeaseLost`] when the claim is no longer the last; the transaction must then not commit.
@@ -191,12 +170,24 @@ pub async fn fenced_progress(
     conn: &mut PgConnection,
     fence: &Fence,
     progress: Progress,
-    plan: Option<&Plan>,
+) -> Result<(), Error> {
+    fenced_checkpoint(conn, fence, progress, None::<&()>).await
+}
+
+/// The same, noting from where the job goes on, should it be interrupted, where `checkpoint` says so.
+///
+/// # Errors
+/// As [`fenced_progress`].
+pub async fn fenced_checkpoint<C: Serialize + Sync>(
+    conn: &mut PgConnection,
+    fence: &Fence,
+    progress: Progress,
+    checkpoint: Option<&C>,
 ) -> Result<(), Error> {
     let updated = sqlx::query!(
         "UPDATE sync_jobs
          SET charges_seen = charges_seen + $4, rows_written = rows_written + $5, requests = requests + $6,
-             plan = COALESCE($7, plan),
+             checkpoint = COALESCE($7, checkpoint),
              failures = CASE WHEN $8 THEN 0 ELSE failures END,
              error_code = CASE WHEN $8 THEN NULL ELSE error_code END,
              error_message = CASE WHEN $8 THEN NULL ELSE error_message END
@@ -207,7 +198,7 @@ pub async fn fenced_progress(
         progress.charges_seen,
         progress.rows_written,
         progress.requests,
-        plan.map(Json) as _,
+        checkpoint.map(Json) as _,
         progress.advanced
     )
     .execute(conn)
@@ -342,17 +333,27 @@ pub async fn release(
     expect_one_row(released.rows_affected())
 }
 
-/// Turns a claimed incremental job into a full one: the gap is longer than Stripe keeps events, or
-/// nothing was covered yet.
-pub async fn widen_to_full(conn: &mut PgConnection, fence: &Fence) -> Result<(), Error> {
-    let widened = sqlx::query!(
-        "UPDATE sync_jobs SET job_type = 'full'
+/// Turns a claimed job into one of another kind.
+///
+/// # Errors
+/// [`Error::LeaseLost`] when the claim is no longer the last, [`Error::Conflict`] when the new kind is more exclusive than
+/// the old one, and such a job runs.
+pub async fn change_kind(
+    conn: &mut PgConnection,
+    fence: &Fence,
+    kind: JobKind,
+) -> Result<(), Error> {
+    let changed = sqlx::query!(
+        "UPDATE sync_jobs SET job_type = $4, lane = $5, exclusive_on_account = $6
          WHERE organization_id = $1 AND job_id = $2 AND attempt = $3 AND status = 'running'",
         fence.job_ref.organization_id.as_str(),
         fence.job_ref.job_id.0,
-        fence.attempt
+        fence.attempt,
+        kind.name,
+        kind.lane.as_str(),
+        kind.exclusive_on_account()
     )
     .execute(conn)
     .await?;
-    expect_one_row(widened.rows_affected())
+    expect_one_row(changed.rows_affected())
 }

@@ -6,10 +6,11 @@
 //! scheduler's role.
 
 use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::{Value, json};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{JobId, JobRef, Lane};
+use super::{JobId, JobKind, JobRef, Lane};
 use crate::db::{self, Error};
 
 /// When a connection is due next: at the next multiple of its interval since 1970, after `now`.
@@ -30,14 +31,23 @@ pub struct Due {
     pub job: Option<JobRef>,
 }
 
-/// Whether a connection is due at `now`, held by another transaction or not.
-pub async fn any_due(pool: &db::Pool, now: DateTime<Utc>) -> Result<bool, Error> {
+fn names(kinds: &[JobKind]) -> Vec<String> {
+    kinds.iter().map(|kind| kind.name.to_owned()).collect()
+}
+
+/// Whether a connection is due at `now` whose scheduled kind is one of these, held by another transaction or not.
+pub async fn any_due(
+    pool: &db::Pool,
+    now: DateTime<Utc>,
+    kinds: &[JobKind],
+) -> Result<bool, Error> {
     Ok(sqlx::query_scalar!(
         r#"SELECT EXISTS (
                SELECT FROM platform_connections
-               WHERE next_sync_at <= $1
+               WHERE next_sync_at <= $1 AND scheduled_job_type = ANY($2)
                  AND NOT paused AND problem_code IS NULL AND deleting_at IS NULL) AS "due!""#,
-        now
+        now,
+        &names(kinds)
     )
     .fetch_one(pool)
     .await?)
@@ -47,19 +57,31 @@ pub async fn any_due(pool: &db::Pool, now: DateTime<Utc>) -> Result<bool, Error>
 /// due next. Takes as many as there are `job_ids`, and connections that another transaction holds
 /// not at all; an empty answer means that none is left.
 ///
-/// A connection without a completed full job gets a full one. Call it in a transaction; nothing may
-/// be notified of the jobs before it commits.
+/// The job is of the kind that the connection names as its scheduled one. A connection with a kind that is not one of
+/// `kinds` stays due for a scheduler that knows it. Call it in a transaction; nothing may be notified of the jobs before
+/// it commits.
 pub async fn take_due(
     conn: &mut PgConnection,
     now: DateTime<Utc>,
     job_ids: &[JobId],
+    kinds: &[JobKind],
 ) -> Result<Vec<Due>, Error> {
     let ids: Vec<Uuid> = job_ids.iter().map(|id| id.0).collect();
+    let for_sql = kinds.iter().map(|kind| {
+        json!({
+            "job_type": kind.name,
+            "lane": kind.lane,
+            "exclusive_on_account": kind.exclusive_on_account(),
+            "served_by": kind.served_by(),
+        })
+    });
+    let for_sql: Value = for_sql.collect();
     let rows = sqlx::query!(
         r#"WITH due AS (
-               SELECT organization_id, connection_id, stripe_account_id, next_sync_at
+               SELECT organization_id, connection_id, stripe_account_id AS external_account_id,
+                      scheduled_job_type, next_sync_at
                FROM platform_connections
-               WHERE next_sync_at <= $1
+               WHERE next_sync_at <= $1 AND scheduled_job_type = ANY($3)
                  AND NOT paused AND problem_code IS NULL AND deleting_at IS NULL
                ORDER BY next_sync_at
                LIMIT CARDINALITY($2::UUID[])
@@ -74,31 +96,31 @@ pub async fn take_due(
                WHERE connection.organization_id = due.organization_id
                  AND connection.connection_id = due.connection_id
            ), wanted AS (
-               SELECT numbered.*, id.job_id,
-                   CASE WHEN (SELECT full_synced_at FROM stripe_sync_state AS state
-                              WHERE state.organization_id = numbered.organization_id
-                                AND state.connection_id = numbered.connection_id) IS NULL
-                        THEN 'full' ELSE 'incremental' END AS job_type
+               SELECT numbered.*, id.job_id, kind.*
                FROM (SELECT due.*, ROW_NUMBER() OVER (ORDER BY next_sync_at) AS n FROM due) AS numbered
                JOIN UNNEST($2::UUID[]) WITH ORDINALITY AS id (job_id, n) USING (n)
+               JOIN JSONB_TO_RECORDSET($4) AS kind (job_type TEXT, lane TEXT, exclusive_on_account BOOLEAN,
+                                                    served_by TEXT[])
+                 ON kind.job_type = numbered.scheduled_job_type
            ), made AS (
-               INSERT INTO sync_jobs (organization_id, job_id, connection_id, stripe_account_id,
-                                      job_type, trigger, status, created_at)
-               SELECT organization_id, job_id, connection_id, stripe_account_id,
-                      job_type, 'schedule', 'pending', $1
+               INSERT INTO sync_jobs (organization_id, job_id, connection_id, external_account_id,
+                                      job_type, lane, exclusive_on_account, trigger, status,
+                                      created_at)
+               SELECT organization_id, job_id, connection_id, external_account_id,
+                      job_type, lane, exclusive_on_account, 'schedule', 'pending', $1
                FROM wanted
                -- OFFSET 0: a lookup by index for each, never a join with the whole history of jobs.
                WHERE NOT EXISTS (
                    SELECT FROM sync_jobs AS other
-                   WHERE other.stripe_account_id = wanted.stripe_account_id
+                   WHERE other.external_account_id = wanted.external_account_id
                      AND other.finished_at IS NULL
                      AND other.organization_id = wanted.organization_id
                      AND other.connection_id = wanted.connection_id
-                     AND other.job_type IN ('full', wanted.job_type)
+                     AND other.job_type = ANY(wanted.served_by) AND other.payload = '{}'
                      AND (other.status = 'pending'
                           OR (other.status = 'running' AND NOT other.cancel_requested))
                    OFFSET 0)
-               ON CONFLICT (organization_id, connection_id, job_type) WHERE status = 'pending'
+               ON CONFLICT (organization_id, connection_id, job_type, md5(payload::TEXT)) WHERE status = 'pending'
                DO NOTHING
                RETURNING job_id
            )
@@ -107,7 +129,9 @@ pub async fn take_due(
            FROM wanted LEFT JOIN made USING (job_id)
            ORDER BY n"#,
         now,
-        &ids
+        &ids,
+        &names(kinds),
+        for_sql
     )
     .fetch_all(conn)
     .await?;
@@ -128,9 +152,7 @@ pub async fn take_due(
 /// How many jobs could be claimed at a moment, by their lane.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Claimable {
-    /// Full jobs.
     pub backfill: i64,
-    /// All others.
     pub interactive: i64,
 }
 
@@ -142,25 +164,12 @@ pub async fn count_claimable(
 ) -> Result<Claimable, Error> {
     Ok(sqlx::query_as!(
         Claimable,
-        r#"SELECT COUNT(*) FILTER (WHERE job_type = 'full') AS "backfill!",
-                  COUNT(*) FILTER (WHERE job_type <> 'full') AS "interactive!"
+        r#"SELECT COUNT(*) FILTER (WHERE lane = 'backfill') AS "backfill!",
+                  COUNT(*) FILTER (WHERE lane = 'interactive') AS "interactive!"
            FROM (
-               SELECT job_type FROM sync_jobs WHERE status = 'running' AND lease_expires_at <= $1
+               SELECT lane FROM sync_jobs WHERE status = 'running' AND lease_expires_at <= $1
                UNION ALL
-               SELECT job_type FROM (
-                   SELECT DISTINCT ON (organization_id, connection_id)
-                          organization_id, connection_id, stripe_account_id, job_type
-                   FROM sync_jobs WHERE status = 'pending'
-                   ORDER BY organization_id, connection_id, created_at, job_id) AS first
-               WHERE NOT EXISTS (
-                       SELECT FROM sync_jobs AS other
-                       WHERE other.organization_id = first.organization_id
-                         AND other.connection_id = first.connection_id AND other.status = 'running')
-                 AND (first.job_type NOT IN ('full', 'incremental') OR NOT EXISTS (
-                       SELECT FROM sync_jobs AS other
-                       WHERE other.stripe_account_id = first.stripe_account_id
-                         AND other.status = 'running' AND other.job_type IN ('full', 'incremental')))
-           ) AS claimable"#,
+               SELECT lane FROM startable_jobs WHERE status = 'pending') AS claimable"#,
         now
     )
     .fetch_one(conn)
@@ -181,29 +190,15 @@ pub async fn take_undispatched(
     let rows = sqlx::query!(
         r#"WITH left_behind AS (
                SELECT organization_id, job_id FROM sync_jobs
-               WHERE status = 'running' AND lease_expires_at <= $1 AND (job_type = 'full')::INTEGER = $4
+               WHERE status = 'running' AND lease_expires_at <= $1 AND lane = $4
                  AND (dispatched_at IS NULL OR dispatched_at <= $2 OR dispatched_at < lease_expires_at)
                ORDER BY lease_expires_at
                LIMIT $3
                FOR UPDATE SKIP LOCKED
            ), forgotten AS (
-               SELECT organization_id, job_id FROM sync_jobs AS job
-               WHERE job.status = 'pending' AND (job_type = 'full')::INTEGER = $4
-                 AND COALESCE(job.dispatched_at, job.created_at) <= $2
-                 AND NOT EXISTS (
-                     SELECT FROM sync_jobs AS other
-                     WHERE other.stripe_account_id = job.stripe_account_id
-                       AND other.finished_at IS NULL
-                       AND ((other.organization_id = job.organization_id
-                             AND other.connection_id = job.connection_id
-                             AND (other.status = 'running'
-                                  OR (other.status = 'pending' AND (other.created_at, other.job_id)
-                                                                   < (job.created_at, job.job_id))))
-                            OR (other.status = 'running'
-                                AND other.job_type IN ('full', 'incremental')
-                                AND job.job_type IN ('full', 'incremental')))
-                     OFFSET 0)
-               ORDER BY job.created_at, job.job_id
+               SELECT organization_id, job_id FROM startable_jobs
+               WHERE status = 'pending' AND lane = $4 AND COALESCE(dispatched_at, created_at) <= $2
+               ORDER BY created_at, job_id
                LIMIT $3
                FOR UPDATE SKIP LOCKED
            )
@@ -214,7 +209,7 @@ pub async fn take_undispatched(
         now,
         now - redispatch_after,
         limit,
-        lane.number()
+        lane.as_str()
     )
     .fetch_all(conn)
     .await?;

@@ -1,0 +1,103 @@
+//! Ids that every layer speaks of, PostgreSQL and the broker included: on the ground floor, so that none of them has to
+//! know the noun behind an id.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+/// The id of an organization: `^[a-z0-9][a-z0-9_-]{0,62}$`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct OrganizationId(String);
+
+/// Why a text is no organization id.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error(
+    "an organization id has 1 to 63 characters of a-z, 0-9, '_' and '-' and begins with a letter or digit"
+)]
+pub struct InvalidOrganizationId;
+
+impl OrganizationId {
+    pub fn new(id: impl Into<String>) -> Result<Self, InvalidOrganizationId> {
+        let id = id.into();
+        let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+        let bytes = id.as_bytes();
+        let valid = (1..=63).contains(&bytes.len())
+            && allowed(bytes[0])
+            && bytes.iter().all(|&b| allowed(b) || b == b'_' || b == b'-');
+        if valid {
+            Ok(Self(id))
+        } else {
+            Err(InvalidOrganizationId)
+        }
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for OrganizationId {
+    type Error = InvalidOrganizationId;
+    fn try_from(id: String) -> Result<Self, Self::Error> {
+        Self::new(id)
+    }
+}
+
+impl From<OrganizationId> for String {
+    fn from(id: OrganizationId) -> Self {
+        id.0
+    }
+}
+
+impl std::str::FromStr for OrganizationId {
+    type Err = InvalidOrganizationId;
+    fn from_str(id: &str) -> Result<Self, Self::Err> {
+        Self::new(id)
+    }
+}
+
+impl fmt::Display for OrganizationId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The id of a job.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema,
+)]
+#[serde(transparent)]
+pub struct JobId(pub Uuid);
+
+impl fmt::Display for JobId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn organization_ids_follow_the_pattern() {
+        for (id, valid) in [
+            ("acme", true),
+            ("a", true),
+            ("0_x-y", true),
+            ("", false),
+            ("-a", false),
+            ("_a", false),
+            ("Acme", false),
+            ("a b", false),
+            ("é", false),
+        ] {
+            assert_eq!(OrganizationId::new(id).is_ok(), valid, "{id:?}");
+        }
+        assert!(OrganizationId::new("a".repeat(63)).is_ok());
+        assert!(OrganizationId::new("a".repeat(64)).is_err());
+    }
+}

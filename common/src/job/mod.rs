@@ -1,0 +1,19 @@
+//! Jobs: work on a connection that must survive, whatever it is.
+//!
+//! The database is the truth: a job is a row, a message about it only a wake-up. A claim raises the
+//! job's `attempt`, and every later write of the job names that attempt in its own transaction, so a
+//! consumer that lost its lease commits nothing ([`Fence`]).
+//!
+//! Nothing here knows what a job does. A [`JobKind`] says what the queue must know of jobs of one name, and a consumer
+//! registers a handler for it; a new kind changes no statement. Deliberately absent: jobs without a connection.
+
+mod kind;
+pub mod lease;
+pub mod queries;
+mod record;
+pub mod schedule;
+
+pub use crate::id::JobId;
+pub use kind::{Exclusive, JobKind, Lane, RetryPolicy};
+pub(crate) use record::named;
+pub use record::{Fence, Job, JobError, JobRef, JobStatus, Trigger, UnknownValue};

@@ -1,0 +1,423 @@
+//! Jobs in PostgreSQL: making, finding, cancelling and retrying them. Claims are in [`super::lease`].
+
+use chrono::{DateTime, Utc};
+use serde_json::{Value, json};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::{Job, JobError, JobId, JobKind, JobRef, JobStatus, Trigger};
+use crate::db::{self, Error};
+use crate::id::OrganizationId;
+
+pub(super) struct JobRow {
+    pub(super) organization_id: String,
+    pub(super) job_id: Uuid,
+    pub(super) connection_id: String,
+    pub(super) external_account_id: String,
+    pub(super) job_type: String,
+    pub(super) payload: Value,
+    pub(super) trigger: String,
+    pub(super) status: String,
+    pub(super) attempt: i32,
+    pub(super) failures: i32,
+    pub(super) cancel_requested: bool,
+    pub(super) created_at: DateTime<Utc>,
+    pub(super) started_at: Option<DateTime<Utc>>,
+    pub(super) finished_at: Option<DateTime<Utc>>,
+    pub(super) checkpoint: Option<Value>,
+    pub(super) charges_seen: i64,
+    pub(super) rows_written: i64,
+    pub(super) requests: i64,
+    pub(super) error_code: Option<String>,
+    pub(super) error_message: Option<String>,
+}
+
+fn parse_stored<T: std::str::FromStr<Err = super::record::UnknownValue>>(
+    column: &'static str,
+    text: &str,
+) -> Result<T, Error> {
+    text.parse().map_err(|cause| Error::Inconsistent {
+        column,
+        cause: Box::new(cause),
+    })
+}
+
+impl TryFrom<JobRow> for Job {
+    type Error = Error;
+
+    fn try_from(row: JobRow) -> Result<Self, Error> {
+        Ok(Self {
+            job_ref: JobRef {
+                organization_id: db::organization_id(row.organization_id)?,
+                job_id: JobId(row.job_id),
+            },
+            connection_id: row.connection_id,
+            external_account_id: row.external_account_id,
+            kind: row.job_type,
+            payload: row.payload,
+            trigger: parse_stored("sync_jobs.trigger", &row.trigger)?,
+            status: parse_stored("sync_jobs.status", &row.status)?,
+            attempt: row.attempt,
+            failures: row.failures,
+            cancel_requested: row.cancel_requested,
+            created_at: row.created_at,
+            started_at: row.started_at,
+            finished_at: row.finished_at,
+            checkpoint: row.checkpoint,
+            charges_seen: row.charges_seen,
+            rows_written: row.rows_written,
+            requests: row.requests,
+            error: row.error_code.map(|code| JobError {
+                code,
+                message: row.error_message.unwrap_or_default(),
+            }),
+        })
+    }
+}
+
+#[derive(Debug, Clone)]
+pub struct NewJob<'a> {
+    /// Its id, should it be made.
+    pub job_id: JobId,
+    pub connection_id: &'a str,
+    pub external_account_id: &'a str,
+    pub kind: JobKind,
+    pub trigger: Trigger,
+    /// None where the kind says all.
+    pub payload: Option<&'a Value>,
+    /// Whether a running job that does the same work serves as well as a new one. Not so when
+    /// something changed after it began.
+    pub reuse_running: bool,
+}
+
+/// What [`enqueue`] found or made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Enqueued {
+    /// The job that will do the work.
+    pub job_id: JobId,
+    /// Whether it is a new one.
+    pub created: bool,
+}
+
+/// Makes a job unless one that does its work is pending, or running where that serves: one of its kind, or of a kind that
+/// includes it, with the same payload.
+///
+/// A job that serves is locked until the transaction ends, so that none begins before the change that it
+/// is to serve is committed. Lock the connection first, as every writer does.
+pub async fn enqueue(
+    conn: &mut PgConnection,
+    organization: &OrganizationId,
+    job: &NewJob<'_>,
+    now: DateTime<Utc>,
+) -> Result<Enqueued, Error> {
+    let no_payload = json!({});
+    let payload = job.payload.unwrap_or(&no_payload);
+    loop {
+        let existing = sqlx::query_scalar!(
+            "SELECT job_id FROM sync_jobs
+             WHERE organization_id = $1 AND connection_id = $2 AND job_type = ANY($3) AND payload = $5
+               AND (status = 'pending' OR ($4 AND status = 'running' AND NOT cancel_requested))
+             ORDER BY status = 'running' DESC, created_at LIMIT 1 FOR UPDATE",
+            organization.as_str(),
+            job.connection_id,
+            &job.kind.served_by(),
+            job.reuse_running,
+            payload
+        )
+        .fetch_optional(&mut *conn)
+        .await?;
+        if let Some(job_id) = existing {
+            return Ok(Enqueued {
+                job_id: JobId(job_id),
+                created: false,
+            });
+        }
+        let inserted = sqlx::query!(
+            "INSERT INTO sync_jobs (organization_id, job_id, connection_id, external_account_id, job_type, payload,
+                                    lane, exclusive_on_account, trigger, status, created_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 'pending', $10)
+             ON CONFLICT (organization_id, connection_id, job_type, md5(payload::TEXT)) WHERE status = 'pending'
+             DO NOTHING",
+            organization.as_str(),
+            job.job_id.0,
+            job.connection_id,
+            job.external_account_id,
+            job.kind.name,
+            payload,
+            job.kind.lane.as_str(),
+            job.kind.exclusive_on_account(),
+            job.trigger.as_str(),
+            now
+        )
+        .execute(&mut *conn)
+        .await?
+        .rows_affected();
+        if inserted == 1 {
+            return Ok(Enqueued {
+                job_id: job.job_id,
+                created: true,
+            });
+        }
+        // Another transaction made one between the two statements; it is visible now.
+    }
+}
+
+/// The jobs that an ended job of this external account, its connection's among them, may have kept waiting,
+/// oldest first. Sees every tenant's jobs; needs the consumer's role.
+pub async fn blocked_by(
+    conn: &mut PgConnection,
+    external_account_id: &str,
+) -> Result<Vec<JobRef>, Error> {
+    // No comparison of the status alone with a constant: it would let a planner that believes the queue to be
+    // empty read all of it.
+    sqlx::query!(
+        "SELECT organization_id, job_id FROM sync_jobs
+         WHERE external_account_id = $1 AND finished_at IS NULL
+           AND status NOT IN ('running', 'completed', 'failed', 'cancelled')
+         ORDER BY created_at, job_id LIMIT 10",
+        external_account_id
+    )
+    .fetch_all(conn)
+    .await?
+    .into_iter()
+    .map(|row| {
+        Ok(JobRef {
+            organization_id: db::organization_id(row.organization_id)?,
+            job_id: JobId(row.job_id),
+        })
+    })
+    .collect()
+}
+
+pub async fn get(
+    conn: &mut PgConnection,
+    organization: &OrganizationId,
+    job_id: JobId,
+) -> Result<Option<Job>, Error> {
+    sqlx::query_as!(
+        JobRow,
+        r#"SELECT organization_id, job_id, connection_id, external_account_id, job_type, payload,
+               trigger, status, attempt, failures, cancel_requested, created_at, started_at, finished_at,
+               checkpoint, charges_seen, rows_written, requests, error_code, error_message
+           FROM sync_jobs WHERE organization_id = $1 AND job_id = $2"#,
+        organization.as_str(),
+        job_id.0
+    )
+    .fetch_optional(conn)
+    .await?
+    .map(Job::try_from)
+    .transpose()
+}
+
+/// The jobs of a connection, newest first, those before the given one.
+pub async fn list(
+    conn: &mut PgConnection,
+    organization: &OrganizationId,
+    connection_id: &str,
+    before: Option<(DateTime<Utc>, JobId)>,
+    limit: i64,
+) -> Result<Vec<Job>, Error> {
+    let (before_at, before_id) = before.map(|(at, id)| (at, id.0)).unzip();
+    sqlx::query_as!(
+        JobRow,
+        r#"SELECT organization_id, job_id, connection_id, external_account_id, job_type, payload,
+               trigger, status, attempt, failures, cancel_requested, created_at, started_at, finished_at,
+               checkpoint, charges_seen, rows_written, requests, error_code, error_message
+           FROM sync_jobs
+           WHERE organization_id = $1 AND connection_id = $2
+             AND ($3::TIMESTAMPTZ IS NULL OR (created_at, job_id) < ($3, $4))
+           ORDER BY created_at DESC, job_id DESC LIMIT $5"#,
+        organization.as_str(),
+        connection_id,
+        before_at,
+        before_id,
+        limit
+    )
+    .fetch_all(conn)
+    .await?
+    .into_iter()
+    .map(Job::try_from)
+    .collect()
+}
+
+/// Cancels a job: at once when no consumer holds it, since it is pending or backs off, else as soon as
+/// its consumer hears of it.
+/// False when the job has ended.
+pub async fn cancel(
+    conn: &mut PgConnection,
+    organization: &OrganizationId,
+    job_id: JobId,
+    now: DateTime<Utc>,
+) -> Result<bool, Error> {
+    let cancelled = sqlx::query!(
+        "UPDATE sync_jobs
+         SET cancel_requested = TRUE,
+             status = CASE WHEN lease_owner IS NULL THEN 'cancelled' ELSE status END,
+             finished_at = CASE WHEN lease_owner IS NULL THEN $3 ELSE finished_at END,
+             lease_expires_at = CASE WHEN lease_owner IS NULL THEN NULL ELSE lease_expires_at END
+         WHERE organization_id = $1 AND job_id = $2 AND status IN ('pending', 'running')",
+        organization.as_str(),
+        job_id.0,
+        now
+    )
+    .execute(conn)
+    .await?;
+    Ok(cancelled.rows_affected() == 1)
+}
+
+/// Cancels every job of a connection that is being deleted: pending ones at once, running ones by request.
+pub async fn cancel_all(
+    conn: &mut PgConnection,
+    organization: &OrganizationId,
+    connection_id: &str,
+    now: DateTime<Utc>,
+) -> Result<(), Error> {
+    sqlx::query!(
+        "UPDATE sync_jobs
+         SET cancel_requested = TRUE,
+             status = CASE WHEN lease_owner IS NULL THEN 'cancelled' ELSE status END,
+             finished_at = CASE WHEN lease_owner IS NULL THEN $3 ELSE finished_at END,
+             lease_expires_at = CASE WHEN lease_owner IS NULL THEN NULL ELSE lease_expires_at END
+         WHERE organization_id = $1 AND connection_id = $2 AND status IN ('pending', 'running')",
+        organization.as_str(),
+        connection_id,
+        now
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Removes every job of an organization that is being deleted.
+pub async fn delete_all(
+    conn: &mut PgConnection,
+    organization: &OrganizationId,
+) -> Result<(), Error> {
+    sqlx::query!(
+        "DELETE FROM sync_jobs WHERE organization_id = $1",
+        organization.as_str()
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Makes a failed or cancelled job pending again, its checkpoint kept. False when it is neither.
+///
+/// # Errors
+/// [`Error::Conflict`] when another job that does the same is pending.
+pub async fn retry(
+    conn: &mut PgConnection,
+    organization: &OrganizationId,
+    job_id: JobId,
+) -> Result<bool, Error> {
+    let retried = sqlx::query!(
+        "UPDATE sync_jobs
+         SET status = 'pending', failures = 0, cancel_requested = FALSE, finished_at = NULL,
+             dispatched_at = NULL, error_code = NULL, error_message = NULL
+         WHERE organization_id = $1 AND job_id = $2 AND status IN ('failed', 'cancelled')",
+        organization.as_str(),
+        job_id.0
+    )
+    .execute(conn)
+    .await?;
+    Ok(retried.rows_affected() == 1)
+}
+
+/// Cancels what the schedule wanted of a connection that cannot sync until a person acts.
+pub async fn cancel_scheduled(
+    conn: &mut PgConnection,
+    organization: &OrganizationId,
+    connection_id: &str,
+    now: DateTime<Utc>,
+) -> Result<(), Error> {
+    sqlx::query!(
+        "UPDATE sync_jobs SET status = 'cancelled', finished_at = $3
+         WHERE organization_id = $1 AND connection_id = $2 AND status = 'pending' AND trigger = 'schedule'",
+        organization.as_str(),
+        connection_id,
+        now
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// The newest jobs of every tenant or of one, narrowed down where asked. Needs the scheduler's role,
+/// which sees every tenant's jobs.
+pub async fn list_of_all_tenants(
+    conn: &mut PgConnection,
+    organization: Option<&OrganizationId>,
+    connection_id: Option<&str>,
+    status: Option<JobStatus>,
+    limit: i64,
+) -> Result<Vec<Job>, Error> {
+    sqlx::query_as!(
+        JobRow,
+        r#"SELECT organization_id, job_id, connection_id, external_account_id, job_type, payload,
+               trigger, status, attempt, failures, cancel_requested, created_at, started_at, finished_at,
+               checkpoint, charges_seen, rows_written, requests, error_code, error_message
+           FROM sync_jobs
+           WHERE ($1::TEXT IS NULL OR organization_id = $1)
+             AND ($2::TEXT IS NULL OR connection_id = $2)
+             AND ($3::TEXT IS NULL OR status = $3)
+           ORDER BY created_at DESC, job_id DESC LIMIT $4"#,
+        organization.map(OrganizationId::as_str),
+        connection_id,
+        status.map(JobStatus::as_str),
+        limit
+    )
+    .fetch_all(conn)
+    .await?
+    .into_iter()
+    .map(Job::try_from)
+    .collect()
+}
+
+/// Whose job this is, of whatever tenant. Needs the scheduler's role.
+pub async fn find_in_all_tenants(
+    conn: &mut PgConnection,
+    job_id: JobId,
+) -> Result<Option<JobRef>, Error> {
+    sqlx::query_scalar!(
+        "SELECT organization_id FROM sync_jobs WHERE job_id = $1",
+        job_id.0
+    )
+    .fetch_optional(conn)
+    .await?
+    .map(|stored| {
+        Ok(JobRef {
+            organization_id: db::organization_id(stored)?,
+            job_id,
+        })
+    })
+    .transpose()
+}
+
+/// What the jobs of a connection are at.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Activity {
+    pub running: bool,
+    pub pending: bool,
+}
+
+/// What the jobs of these connections are at, by connection; those without a live job are left out.
+pub async fn activity(
+    conn: &mut PgConnection,
+    organization: &OrganizationId,
+    connection_ids: &[String],
+) -> Result<std::collections::HashMap<String, Activity>, Error> {
+    Ok(sqlx::query!(
+        r#"SELECT connection_id, bool_or(status = 'running') AS "running!", bool_or(status = 'pending') AS "pending!"
+           FROM sync_jobs
+           WHERE organization_id = $1 AND connection_id = ANY($2) AND status IN ('pending', 'running')
+           GROUP BY connection_id"#,
+        organization.as_str(),
+        connection_ids
+    )
+    .fetch_all(conn)
+    .await?
+    .into_iter()
+    .map(|row| (row.connection_id, Activity { running: row.running, pending: row.pending }))
+    .collect())
+}

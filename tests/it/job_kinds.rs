@@ -1,0 +1,177 @@
+//! The queue and the consumer know no kind of job: a new one is a handler and a registration, and one that a program does
+//! not know is left to a program that does.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chrono::TimeDelta;
+use common::clock::{Clock as _, SystemClock, new_id};
+use common::db::{self, Role};
+use common::job::lease::{self, Claim, Progress};
+use common::job::queries::{self, Enqueued, NewJob};
+use common::job::{Exclusive, Job, JobId, JobKind, JobStatus, Lane, RetryPolicy, Trigger};
+use common::lifecycle::Context;
+use common::tenant::OrganizationId;
+use consumer::fail_point::NoFailPoints;
+use consumer::outcome::Error;
+use consumer::registry::{JobHandler, Registry};
+use consumer::{Budget, Engine};
+use serde_json::{Value, json};
+use tests::world::World;
+
+const ECHO: JobKind = JobKind {
+    name: "echo",
+    lane: Lane::Interactive,
+    exclusive: Exclusive::PerConnection,
+    included_in: &[],
+    retry: RetryPolicy {
+        internal_failures: 2,
+        first_backoff: Duration::from_hours(1),
+        max_backoff: Duration::from_hours(1),
+        ..RetryPolicy::STANDARD
+    },
+};
+
+/// Notes payloads, and fails where one says so.
+#[derive(Debug, Clone, Default)]
+struct Echo(Arc<Mutex<Vec<Value>>>);
+
+#[async_trait]
+impl JobHandler for Echo {
+    async fn run(&self, engine: &Engine, job: &Job, _: &Budget) -> Result<(), Error> {
+        self.0.lock().unwrap().push(job.payload.clone());
+        if job.payload["fails"] == true {
+            return Err(Error::TaskEndedEarly);
+        }
+        let mut tx = db::tenant_transaction(&engine.pool, &job.job_ref.organization_id).await?;
+        lease::fenced_progress(&mut tx, &job.fence(), Progress::default()).await?;
+        lease::complete(&mut tx, &job.fence(), engine.clock.now()).await?;
+        tx.commit().await.map_err(db::Error::from)?;
+        Ok(())
+    }
+}
+
+struct Setup {
+    world: World,
+    organization: OrganizationId,
+}
+
+impl Setup {
+    async fn start() -> Self {
+        Self {
+            world: World::builder().consumers(0).start().await,
+            organization: OrganizationId::new("acme").unwrap(),
+        }
+    }
+
+    async fn enqueue(&self, payload: Value) -> Enqueued {
+        let job = NewJob {
+            job_id: JobId(new_id(SystemClock.now())),
+            connection_id: "acme-other-1",
+            external_account_id: "other-1",
+            kind: ECHO,
+            trigger: Trigger::Manual,
+            payload: Some(&payload),
+            reuse_running: false,
+        };
+        let pool = self.world.database.pool(Role::Api);
+        let mut tx = db::tenant_transaction(&pool, &self.organization)
+            .await
+            .unwrap();
+        let made = queries::enqueue(&mut tx, &self.organization, &job, SystemClock.now())
+            .await
+            .unwrap();
+        tx.commit().await.unwrap();
+        made
+    }
+
+    /// Claims the next job and runs it in a consumer with these handlers; how it stands then.
+    async fn run_next(&self, registry: Registry) -> Job {
+        let clock = Arc::new(SystemClock);
+        let mut engine = self.world.engine(clock.clone(), Arc::new(NoFailPoints));
+        engine.registry = Arc::new(registry);
+        let mut conn = engine.pool.acquire().await.unwrap();
+        let lease = TimeDelta::seconds(30);
+        let claimed = lease::claim(&mut conn, Claim::Oldest, "c", clock.now(), lease);
+        let job = claimed.await.unwrap().expect("a job");
+        drop(conn);
+        let job_id = job.job_ref.job_id;
+        consumer::run_claimed(&engine, &Context::new(clock), job).await;
+        let mut tx = db::tenant_transaction(&engine.pool, &self.organization)
+            .await
+            .unwrap();
+        let found = queries::get(&mut tx, &self.organization, job_id).await;
+        found.unwrap().unwrap()
+    }
+
+    async fn let_leases_expire(&self) {
+        sqlx::query("UPDATE sync_jobs SET lease_expires_at = now() WHERE status = 'running'")
+            .execute(self.world.database.admin())
+            .await
+            .unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_new_kind_of_job_needs_a_handler_and_nothing_else() {
+    let setup = Setup::start().await;
+    let first = setup.enqueue(json!({"say": "one"})).await;
+    let same = setup.enqueue(json!({"say": "one"})).await;
+    let other = setup.enqueue(json!({"say": "two"})).await;
+    assert_eq!((same.job_id, same.created), (first.job_id, false));
+    assert!(other.created, "another payload is other work");
+
+    let echo = Echo::default();
+    for expected in [first, other] {
+        let job = setup
+            .run_next(Registry::new().register(ECHO, echo.clone()))
+            .await;
+        assert_eq!(job.job_ref.job_id, expected.job_id);
+        assert_eq!((job.status, job.attempt), (JobStatus::Completed, 1));
+    }
+    let said = echo.0.lock().unwrap().clone();
+    assert_eq!(said, [json!({"say": "one"}), json!({"say": "two"})]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_of_an_unknown_kind_waits_for_a_program_that_knows_it() {
+    let setup = Setup::start().await;
+    setup.enqueue(json!({})).await;
+    let job = setup.run_next(consumer::registry()).await;
+    assert_eq!((job.status, job.failures), (JobStatus::Running, 0));
+    assert_eq!(job.error.unwrap().code, "internal");
+    let until: bool = sqlx::query_scalar(
+        "SELECT lease_owner IS NULL AND lease_expires_at > now() + INTERVAL '30 seconds' FROM sync_jobs",
+    )
+    .fetch_one(setup.world.database.admin())
+    .await
+    .unwrap();
+    assert!(until, "it is given back for a while");
+
+    setup.let_leases_expire().await;
+    let newer = consumer::registry().register(ECHO, Echo::default());
+    let job = setup.run_next(newer).await;
+    assert_eq!((job.status, job.attempt), (JobStatus::Completed, 2));
+    assert_eq!(job.error, None);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_is_tried_again_as_its_kind_says() {
+    let setup = Setup::start().await;
+    setup.enqueue(json!({"fails": true})).await;
+    let registry = || Registry::new().register(ECHO, Echo::default());
+    let job = setup.run_next(registry()).await;
+    assert_eq!((job.status, job.failures), (JobStatus::Running, 1));
+    let waits: bool = sqlx::query_scalar(
+        "SELECT lease_expires_at > now() + INTERVAL '55 minutes' FROM sync_jobs",
+    )
+    .fetch_one(setup.world.database.admin())
+    .await
+    .unwrap();
+    assert!(waits, "as long as the kind's first back-off");
+
+    setup.let_leases_expire().await;
+    let job = setup.run_next(registry()).await;
+    assert_eq!(job.status, JobStatus::Failed);
+}
