@@ -72,8 +72,8 @@ COMMENT ON FUNCTION token_by_hash(BYTEA) IS
 CREATE TABLE platform_connections (
     organization_id       TEXT NOT NULL,
     connection_id         TEXT NOT NULL,
-    connector             TEXT NOT NULL DEFAULT 'stripe',
-    stripe_account_id     TEXT NOT NULL,
+    connector             TEXT NOT NULL,
+    external_account_id   TEXT NOT NULL,
     livemode              BOOLEAN NOT NULL,
     name                  TEXT,
 
@@ -96,7 +96,7 @@ CREATE TABLE platform_connections (
 
     PRIMARY KEY (organization_id, connection_id),
     CONSTRAINT platform_connections_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES organizations,
-    CONSTRAINT platform_connections_one_per_account UNIQUE (organization_id, connector, stripe_account_id),
+    CONSTRAINT platform_connections_one_per_account UNIQUE (organization_id, connector, external_account_id),
     CONSTRAINT platform_connections_lookback_days_check CHECK (lookback_days BETWEEN 1 AND 3650),
     CONSTRAINT platform_connections_sync_interval_minutes_check CHECK (sync_interval_minutes BETWEEN 1 AND 1440),
     -- A smaller share would leave a sync without a request for hours.
@@ -107,11 +107,11 @@ CREATE TABLE platform_connections (
 WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.02);
 COMMENT ON TABLE platform_connections IS
     'The accounts that tenants connected: settings, permissions of the key, problems. '
-    'Lock a row here before its row in stripe_sync_state.';
-COMMENT ON COLUMN platform_connections.stripe_account_id IS 'Stripe''s id of the account, acct_….';
+    'Lock a row here before those of its connector, such as stripe_sync_state.';
+COMMENT ON COLUMN platform_connections.external_account_id IS 'The vendor''s id of the account; Stripe''s is acct_….';
 COMMENT ON COLUMN platform_connections.timezone IS 'IANA name. Its midnights separate days.';
 COMMENT ON COLUMN platform_connections.lookback_days IS 'How many days before its making the connection covers.';
-COMMENT ON COLUMN platform_connections.rate_share IS 'The part of Stripe''s rate limit that a sync may use.';
+COMMENT ON COLUMN platform_connections.rate_share IS 'The part of the vendor''s rate limit that a sync may use.';
 COMMENT ON COLUMN platform_connections.permissions IS
     '[{resource, granted, needed_for, hint?}], as the last test of the key found them.';
 COMMENT ON COLUMN platform_connections.problem_code IS

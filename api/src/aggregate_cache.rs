@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use chrono::NaiveDate;
-use common::analytics::daily::Version;
 use common::tenant::OrganizationId;
 use moka::sync::Cache;
+use stripe::analytics::daily::Version;
 
 /// Bytes of answers that are kept.
 const MAX_CACHE_BYTES: u64 = 64 << 20;

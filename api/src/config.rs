@@ -6,9 +6,9 @@ use std::num::NonZeroU32;
 use clap::Parser;
 use common::config::{
     BrokerArgs, BrokerConfig, DatabaseArgs, DatabaseConfig, EncryptionArgs, EncryptionConfig,
-    Error, LogArgs, LogConfig, SettingErrors, StripeArgs, StripeConfig, or_default, parse_bind,
-    parse_number,
+    Error, LogArgs, LogConfig, SettingErrors, or_default, parse_bind, parse_number,
 };
+use stripe::config::{StripeArgs, StripeConfig};
 
 use crate::limits::{Limits, TokenRate};
 

@@ -5,15 +5,17 @@ use std::sync::Arc;
 use common::broker::Broker;
 use common::clock::SharedClock;
 use common::connection::connect::KeyServices;
+use common::connection::probe::AccountProbe;
+use common::connector::Connectors;
 use common::credential::Keyring;
 use common::credential::vault::Vault;
 use common::db;
 use common::identity::EngineSecret;
 use common::lifecycle::Health;
-use common::stripe::Stripe;
 use common::tenant::OrganizationId;
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use sqlx::{Postgres, Transaction};
+use stripe::{Stripe, StripeConnector};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -44,7 +46,8 @@ pub struct ApiState {
     pub(crate) pool: db::Pool,
     pub(crate) clock: SharedClock,
     pub(crate) broker: Arc<dyn Broker>,
-    pub(crate) stripe: Stripe,
+    pub(crate) connectors: Connectors,
+    probes: Arc<[Arc<dyn AccountProbe>]>,
     pub(crate) vault: Vault,
     pub(crate) health: Health,
     pub(crate) shutdown: CancellationToken,
@@ -83,7 +86,8 @@ impl ApiState {
             pool: parts.pool,
             clock: parts.clock,
             broker: parts.broker,
-            stripe: parts.stripe,
+            connectors: Connectors::new(&[&StripeConnector]),
+            probes: Arc::new([Arc::new(parts.stripe)]),
             vault: Vault::new(parts.keyring),
             shutdown: parts.shutdown,
             limiter: Arc::new(RateLimiter::keyed(quota)),
@@ -131,7 +135,7 @@ impl ApiState {
             pool: &self.pool,
             clock: &self.clock,
             vault: &self.vault,
-            account: &self.stripe,
+            probes: &self.probes,
         }
     }
 }

@@ -1,14 +1,14 @@
 //! How the errors of use cases are reported, one place for each. A new variant does not compile without an answer.
 
-use common::analytics::figures;
 use common::connection::connect;
 use common::connection::key::{ReplaceError, TestError};
 use common::connection::probe::{KeyError, ProbeError, missing_detail};
 use common::connection::{lookup, retry_job};
 use common::credential::vault;
 use common::filter::Invalid;
+use common::job::cancel;
 use common::rule;
-use common::sync::cancel;
+use stripe::analytics::figures;
 
 use crate::problem::{ApiError, FieldError};
 
@@ -40,8 +40,8 @@ impl From<KeyError> for ApiError {
     fn from(error: KeyError) -> Self {
         match error {
             KeyError::Probe(cause) => cause.into(),
-            KeyError::PermissionMissing { missing } => Self::StripePermissionMissing {
-                detail: missing_detail(&missing),
+            KeyError::PermissionMissing { missing, vendor } => Self::StripePermissionMissing {
+                detail: missing_detail(&missing, vendor),
             },
         }
     }

@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use common::config::{
     self, BrokerArgs, BrokerConfig, DatabaseArgs, DatabaseConfig, EncryptionArgs, EncryptionConfig,
-    JobArgs, JobConfig, LogArgs, LogConfig, SettingErrors, StripeArgs, StripeConfig,
+    JobArgs, JobConfig, LogArgs, LogConfig, SettingErrors,
 };
 use common::db;
 use common::error_chain::ErrorChain;
@@ -32,6 +32,7 @@ use common::lifecycle::Context;
 use common::lifecycle::keys::KeyMismatch;
 use scheduler::{Schedule, ScheduleArgs};
 use secrecy::SecretString;
+use stripe::config::{StripeArgs, StripeConfig};
 use tokio::net::TcpListener;
 use tokio::task::{JoinError, JoinHandle};
 use url::Url;

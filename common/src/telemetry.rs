@@ -27,12 +27,13 @@ const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 static METRICS: OnceLock<PrometheusHandle> = OnceLock::new();
 
 /// The crates whose lines at `info` are for operators; what libraries say there is of use to their authors.
-const OURS: [&str; 7] = [
+const OURS: [&str; 8] = [
     "api",
     "cli",
     "common",
     "consumer",
     "scheduler",
+    "stripe",
     "stripe_sim",
     "stripe_sync",
 ];

@@ -5,8 +5,9 @@ use std::net::SocketAddr;
 use clap::Parser;
 use common::config::{
     self, BrokerArgs, BrokerConfig, DatabaseArgs, DatabaseConfig, EncryptionArgs, EncryptionConfig,
-    JobArgs, JobConfig, LogArgs, LogConfig, SettingErrors, StripeArgs, StripeConfig,
+    JobArgs, JobConfig, LogArgs, LogConfig, SettingErrors,
 };
+use stripe::config::{StripeArgs, StripeConfig};
 
 const DEFAULT_OPS_BIND: &str = "127.0.0.1:8082";
 

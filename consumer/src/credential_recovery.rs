@@ -5,10 +5,11 @@
 //! credentials it can open, and clears their problem. What fails here is left to the next start; it holds
 //! nobody up.
 
+use common::connection;
 use common::credential::{self, CredentialBinding};
+use common::db;
 use common::error_chain::ErrorChain;
 use common::tenant::OrganizationId;
-use common::{connection, db};
 use tracing::{info, warn};
 
 use crate::Engine;
@@ -21,7 +22,7 @@ pub(crate) async fn clear(engine: &Engine) {
 }
 
 async fn try_clear(engine: &Engine) -> Result<(), db::Error> {
-    let mut tx = db::role_transaction(&engine.pool, db::Role::Scheduler).await?;
+    let mut tx = db::role_transaction(&engine.services.pool, db::Role::Scheduler).await?;
     let stopped =
         connection::queries::with_problem(&mut tx, credential::CREDENTIAL_UNREADABLE).await?;
     tx.commit().await?;
@@ -41,13 +42,13 @@ async fn clear_one(
     organization: &OrganizationId,
     connection_id: &str,
 ) -> Result<bool, db::Error> {
-    let mut tx = db::tenant_transaction(&engine.pool, organization).await?;
+    let mut tx = db::tenant_transaction(&engine.services.pool, organization).await?;
     let sealed = credential::queries::load(&mut tx, organization, connection_id).await?;
     let binding = CredentialBinding {
         organization,
         connection_id,
     };
-    let opens = sealed.is_some_and(|sealed| engine.keyring.open(&sealed, binding).is_ok());
+    let opens = sealed.is_some_and(|sealed| engine.services.keyring.open(&sealed, binding).is_ok());
     if opens {
         connection::queries::clear_problem(&mut tx, organization, connection_id).await?;
     }

@@ -6,7 +6,7 @@ use chrono::TimeDelta;
 use common::db;
 use common::error_chain::ErrorChain;
 use common::job::lease::{self, Release};
-use common::job::{Job, JobError, JobRef, RetryPolicy, queries};
+use common::job::{Failure, Job, JobError, JobRef, RetryPolicy, queries};
 use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 
@@ -23,14 +23,14 @@ const POSTPONEMENT: TimeDelta = TimeDelta::minutes(1);
 pub(crate) async fn finish_job(
     engine: &Engine,
     job: &Job,
-    ended: Result<Result<(), outcome::Error>, Interruption>,
+    ended: Result<Result<(), Failure>, Interruption>,
 ) {
     let status = match &ended {
         Ok(Ok(())) => "completed",
-        Ok(Err(outcome::Error::KindChanged(_))) => "widened",
-        Ok(Err(outcome::Error::NoHandler)) | Err(Interruption::NoRoom) => "postponed",
+        Ok(Err(Failure::KindChanged(_))) => "widened",
+        Ok(Err(Failure::NoHandler)) | Err(Interruption::NoRoom) => "postponed",
+        Ok(Err(Failure::LeaseLost)) | Err(Interruption::LeaseLost) => "lease_lost",
         Ok(Err(_)) => "failed",
-        Err(Interruption::LeaseLost) => "lease_lost",
         Err(Interruption::Cancelled) => "cancelled",
         Err(Interruption::Shutdown) => "interrupted",
     };
@@ -38,12 +38,14 @@ pub(crate) async fn finish_job(
         .increment(1);
     match ended {
         Ok(Ok(())) => info!("job completed"),
-        Err(Interruption::LeaseLost) => warn!("the lease was lost; another consumer goes on"),
+        Ok(Err(Failure::LeaseLost)) | Err(Interruption::LeaseLost) => {
+            warn!("the lease was lost; another consumer goes on");
+        }
         Err(Interruption::Cancelled) => {
             info!("job cancelled");
             write_end(engine, job, End::Cancel).await;
         }
-        Err(Interruption::Shutdown) | Ok(Err(outcome::Error::KindChanged(_))) => {
+        Err(Interruption::Shutdown) | Ok(Err(Failure::KindChanged(_))) => {
             info!("job given back");
             write_end(engine, job, End::GiveBack).await;
             publish(engine, std::slice::from_ref(&job.job_ref)).await;
@@ -52,7 +54,7 @@ pub(crate) async fn finish_job(
             info!("job given back for a while: it mostly waits for Stripe, as many others do");
             write_end(engine, job, End::Postpone(no_room())).await;
         }
-        Ok(Err(outcome::Error::NoHandler)) => {
+        Ok(Err(Failure::NoHandler)) => {
             warn!(
                 "job given back for a while: this program does not know its kind, as a newer one may"
             );
@@ -61,12 +63,13 @@ pub(crate) async fn finish_job(
         Ok(Err(cause)) => {
             let registered = engine.registry.find(&job.kind);
             let retry = registered.map_or(RetryPolicy::STANDARD, |found| found.kind.retry);
-            let outcome = outcome::classify(&cause, job.failures, &retry);
+            let chain = ErrorChain(&cause).to_string();
+            let outcome = outcome::classify(cause, job.failures, &retry);
             let outcome_name = outcome_name(&outcome);
-            if let Outcome::Fail(_) | Outcome::FailConnection(_) = &outcome {
-                error!(error = %ErrorChain(&cause), outcome = outcome_name, "job failed");
+            if let Outcome::Fail(_) | Outcome::FailConnection { .. } = &outcome {
+                error!(error = chain, outcome = outcome_name, "job failed");
             } else {
-                warn!(error = %ErrorChain(&cause), outcome = outcome_name, "job stopped");
+                warn!(error = chain, outcome = outcome_name, "job stopped");
             }
             write_end(engine, job, End::Outcome(outcome)).await;
         }
@@ -96,7 +99,7 @@ fn outcome_name(outcome: &Outcome) -> &'static str {
         Outcome::Abandon => "abandon",
         Outcome::BackOff(..) => "back off",
         Outcome::Fail(_) => "fail",
-        Outcome::FailConnection(_) => "fail and stop the connection",
+        Outcome::FailConnection { .. } => "fail and stop the connection",
     }
 }
 
@@ -128,10 +131,10 @@ async fn write_end(engine: &Engine, job: &Job, end: End) {
 }
 
 async fn try_write_end(engine: &Engine, job: &Job, end: &End) -> Result<(), db::Error> {
-    let now = engine.clock.now();
+    let now = engine.services.clock.now();
     let fence = job.fence();
     let organization = &job.job_ref.organization_id;
-    let mut tx = db::tenant_transaction(&engine.pool, organization).await?;
+    let mut tx = db::tenant_transaction(&engine.services.pool, organization).await?;
     match end {
         End::Cancel => lease::end_cancelled(&mut tx, &fence, now).await?,
         End::GiveBack => lease::release(&mut tx, &fence, now, Release::Interrupted).await?,
@@ -151,9 +154,9 @@ async fn try_write_end(engine: &Engine, job: &Job, end: &End) -> Result<(), db::
             }
             lease::fail(&mut tx, &fence, error, now).await?;
         }
-        End::Outcome(Outcome::FailConnection(error)) => {
+        End::Outcome(Outcome::FailConnection { error, remedy }) => {
             // The connection before the job, as every other writer locks them.
-            stop_connection(&mut tx, job, error, now).await?;
+            stop_connection(&mut tx, job, error, remedy, now).await?;
             lease::fail(&mut tx, &fence, error, now).await?;
         }
     }
@@ -165,10 +168,11 @@ async fn stop_connection(
     tx: &mut sqlx::PgConnection,
     job: &Job,
     error: &JobError,
+    remedy: &str,
     now: chrono::DateTime<chrono::Utc>,
 ) -> Result<(), db::Error> {
     let organization = &job.job_ref.organization_id;
-    let detail = format!("{} {}", error.message, outcome::remedy(error));
+    let detail = format!("{} {}", error.message, remedy);
     common::connection::queries::set_problem(
         tx,
         organization,
@@ -184,7 +188,7 @@ async fn stop_connection(
 /// Announces the jobs that waited for this one to end.
 pub(crate) async fn wake_blocked_jobs(engine: &Engine, job: &Job) {
     let waiting = async {
-        let mut conn = engine.pool.acquire().await?;
+        let mut conn = engine.services.pool.acquire().await?;
         queries::blocked_by(&mut conn, &job.external_account_id).await
     };
     match tokio::time::timeout(STATEMENT_TIMEOUT, waiting).await {

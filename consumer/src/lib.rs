@@ -1,23 +1,19 @@
-//! The consumer: claims jobs and has the handlers of their kinds do them ([`registry`]); Stripe's read from Stripe and
-//! write revenue rows ([`sync`]).
+//! The consumer: claims jobs and has the handlers of their kinds do them ([`registry`]); those of Stripe are in the crate
+//! `stripe`.
 //!
 //! A job is held by a lease that heartbeats extend, and every commit proves that the claim is still
 //! the last one, so a consumer that stalls past its lease commits nothing more. A kill at any instant
 //! leaves what was committed, with the checkpoint of what is left.
 //!
 //! What fails: a job, by kind ([`outcome`]); PostgreSQL or the broker going away only delays. The
-//! consumer takes no requests, makes no schedule, and writes nothing to Stripe.
+//! consumer takes no requests and makes no schedule.
 
-mod budget;
 mod config;
 mod credential_recovery;
-pub mod fail_point;
 mod job_end;
 pub mod outcome;
-pub mod registry;
 mod running;
 mod slots;
-pub mod sync;
 mod worker;
 
 use std::net::SocketAddr;
@@ -26,19 +22,13 @@ use std::time::Duration;
 
 use common::broker::{self, Broker};
 use common::clock::{SharedClock, new_id};
-use common::credential::Keyring;
 use common::db::{self, Role};
+use common::fail_point::NoFailPoints;
+use common::job::{Registry, Services};
 use common::lifecycle::{self, Context, Health, keys};
-use common::stripe::{Settings, Stripe};
-use common::sync::JobType;
-use sqlx::{Postgres, Transaction};
+use stripe::{Settings, Stripe};
 use tracing::info;
 
-use crate::fail_point::{FailPoint, NoFailPoints, SharedFailPoints};
-use crate::registry::Registry;
-use crate::sync::StripeJob;
-
-pub use budget::Budget;
 pub use config::{Args, Config};
 pub use running::run_claimed;
 pub use slots::backfill_slots;
@@ -74,25 +64,19 @@ pub enum Error {
 /// What a job needs to run. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Engine {
-    pub pool: db::Pool,
+    /// What handlers work with.
+    pub services: Services,
     /// Where wake-ups come from and go to.
     pub broker: Arc<dyn Broker>,
-    pub keyring: Arc<Keyring>,
-    pub stripe: Stripe,
-    pub clock: SharedClock,
     /// What does the jobs.
     pub registry: Arc<Registry>,
     /// How long a claim holds without a heartbeat.
     pub lease: Duration,
     pub slots: u16,
-    /// How late Stripe may show an event.
-    pub event_lag: Duration,
     /// How long nothing must be heard from RabbitMQ before the consumer looks for jobs by itself.
     pub quiet: Duration,
     /// Names this process in the leases it holds.
     pub owner: String,
-    /// Where tests stop a job for good.
-    pub fail_points: SharedFailPoints,
 }
 
 impl Engine {
@@ -120,38 +104,25 @@ impl Engine {
         })
         .map_err(Error::Http)?;
         Ok(Self {
-            pool,
             broker,
-            keyring: Arc::clone(&config.encryption.keyring),
-            stripe,
             owner: format!("consumer-{}", new_id(clock.now())),
-            clock,
-            registry: Arc::new(registry()),
+            registry: Arc::new(registry(&stripe, config.stripe.stripe_event_lag)),
+            services: Services {
+                pool,
+                keyring: Arc::clone(&config.encryption.keyring),
+                clock,
+                fail_points: Arc::new(NoFailPoints),
+            },
             lease: config.job.job_lease,
             slots,
-            event_lag: config.stripe.stripe_event_lag,
             quiet: QUIET,
-            fail_points: Arc::new(NoFailPoints),
         })
-    }
-
-    /// Commits a transaction of a job.
-    pub(crate) async fn commit(&self, tx: Transaction<'static, Postgres>) -> Result<(), db::Error> {
-        self.fail_points.reached(FailPoint::BeforeCommit).await;
-        tx.commit().await?;
-        self.fail_points.reached(FailPoint::AfterCommit).await;
-        Ok(())
     }
 }
 
 /// The handlers of all kinds of jobs.
-pub fn registry() -> Registry {
-    Registry::new()
-        .register(JobType::Full.kind(), StripeJob(JobType::Full))
-        .register(JobType::Incremental.kind(), StripeJob(JobType::Incremental))
-        .register(JobType::Refilter.kind(), StripeJob(JobType::Refilter))
-        .register(JobType::Redate.kind(), StripeJob(JobType::Redate))
-        .register(JobType::Delete.kind(), StripeJob(JobType::Delete))
+pub fn registry(stripe: &Stripe, event_lag: Duration) -> Registry {
+    stripe::register(Registry::new(), stripe, event_lag)
 }
 
 /// Runs until asked to stop; then gives back the jobs it holds.
@@ -172,7 +143,11 @@ pub async fn serve(
     ops_bind: Option<SocketAddr>,
     context: Context,
 ) -> Result<(), Error> {
-    let health = Health::of_subscriber(&engine.pool, Role::Consumer, Arc::clone(&engine.broker));
+    let health = Health::of_subscriber(
+        &engine.services.pool,
+        Role::Consumer,
+        Arc::clone(&engine.broker),
+    );
     let _ops = match ops_bind {
         Some(bind) => Some(
             lifecycle::serve_ops(bind, health.clone())
@@ -181,10 +156,16 @@ pub async fn serve(
         ),
         None => None,
     };
-    if !lifecycle::wait_until_migrated(&engine.pool, Role::Consumer, &context).await {
+    if !lifecycle::wait_until_migrated(&engine.services.pool, Role::Consumer, &context).await {
         return Ok(());
     }
-    let begun = keys::begin(&engine.pool, "consumer", &engine.keyring, &context).await?;
+    let begun = keys::begin(
+        &engine.services.pool,
+        "consumer",
+        &engine.services.keyring,
+        &context,
+    )
+    .await?;
     let Some(announcement) = begun else {
         return Ok(());
     };

@@ -8,17 +8,18 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use chrono::TimeDelta;
+use common::connection;
+use common::db;
 use common::error_chain::ErrorChain;
+use common::job::Budget;
 use common::job::lease;
-use common::job::{Job, Lane};
+use common::job::{Failure, Job, Lane};
 use common::lifecycle::Context;
-use common::{connection, db};
 use tokio::time::Instant;
 use tracing::{Instrument, info, info_span, warn};
 
-use crate::budget::Budget;
 use crate::slots::{JobSlot, NoRoom};
-use crate::{Engine, job_end, outcome};
+use crate::{Engine, job_end};
 
 /// A heartbeat comes four times a lease, and at least this often: people wait for what it reads.
 const MAX_HEARTBEAT_INTERVAL: Duration = Duration::from_secs(5);
@@ -73,15 +74,12 @@ async fn handle(
     job: &Job,
     budget: &Budget,
     slot: Option<&JobSlot>,
-) -> Result<(), outcome::Error> {
+) -> Result<(), Failure> {
     let mut job = Cow::Borrowed(job);
     loop {
-        let registered = engine
-            .registry
-            .find(&job.kind)
-            .ok_or(outcome::Error::NoHandler)?;
-        let result = registered.handler.run(engine, &job, budget).await;
-        let Err(outcome::Error::KindChanged(kind)) = result else {
+        let registered = engine.registry.find(&job.kind).ok_or(Failure::NoHandler)?;
+        let result = registered.handler.run(&engine.services, &job, budget).await;
+        let Err(Failure::KindChanged(kind)) = result else {
             return result;
         };
         let has_slot =
@@ -145,9 +143,9 @@ async fn interruption(
 async fn beat(engine: &Engine, job: &Job) -> Result<(bool, Option<f64>), db::Error> {
     let lease = TimeDelta::from_std(engine.lease).unwrap_or(TimeDelta::MAX);
     let organization = &job.job_ref.organization_id;
-    let mut tx = db::tenant_transaction(&engine.pool, organization).await?;
+    let mut tx = db::tenant_transaction(&engine.services.pool, organization).await?;
     let cancel_requested =
-        lease::heartbeat(&mut tx, &job.fence(), engine.clock.now(), lease).await?;
+        lease::heartbeat(&mut tx, &job.fence(), engine.services.clock.now(), lease).await?;
     let share = connection::queries::rate_share(&mut tx, organization, &job.connection_id).await?;
     tx.commit().await?;
     Ok((cancel_requested, share))

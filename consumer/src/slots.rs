@@ -16,13 +16,12 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use common::job::Budget;
 use common::job::Lane;
 use common::outage::Outage;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tokio_util::task::TaskTracker;
 use tracing::debug;
-
-use crate::budget::Budget;
 
 /// Slow jobs that may run without a slot, for each slot: a few hundred kilobytes of memory and less than a request a second
 /// each.

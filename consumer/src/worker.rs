@@ -207,8 +207,15 @@ async fn acknowledge(delivery: Delivery) {
 async fn claim(engine: &Engine, slots: &Slots, what: Claim<'_>) -> Option<Job> {
     let lease = TimeDelta::from_std(engine.lease).unwrap_or(TimeDelta::MAX);
     let claimed = async {
-        let mut conn = engine.pool.acquire().await?;
-        lease::claim(&mut conn, what, &engine.owner, engine.clock.now(), lease).await
+        let mut conn = engine.services.pool.acquire().await?;
+        lease::claim(
+            &mut conn,
+            what,
+            &engine.owner,
+            engine.services.clock.now(),
+            lease,
+        )
+        .await
     };
     match tokio::time::timeout(STATEMENT_TIMEOUT, claimed).await {
         Ok(Ok(job)) => {

@@ -17,11 +17,13 @@ use std::time::Duration;
 
 use common::broker::{self, Broker};
 use common::clock::SharedClock;
+use common::connector::Connectors;
 use common::db::{self, Role};
 use common::error_chain::ErrorChain;
 use common::job::JobRef;
 use common::lifecycle::{self, Context, Health};
 use common::outage::Outage;
+use stripe::StripeConnector;
 use tokio::sync::Notify;
 use tokio_cron_scheduler::{Job, JobScheduler, JobSchedulerError};
 use tracing::{debug, info, warn};
@@ -61,6 +63,8 @@ pub struct Scheduler {
     pub pool: db::Pool,
     pub broker: Arc<dyn Broker>,
     pub clock: SharedClock,
+    /// Whose kinds of jobs the schedule makes.
+    pub connectors: Connectors,
 }
 
 impl Scheduler {
@@ -99,6 +103,7 @@ pub async fn run(config: Config, context: Context) -> Result<(), Error> {
         pool,
         broker,
         clock: Arc::clone(&context.clock),
+        connectors: Connectors::new(&[&StripeConnector]),
     };
     let due = Arc::new(Notify::new());
     // What became due while no scheduler ran does not wait for the schedule.

@@ -9,15 +9,11 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use common::clock;
 use common::db;
+use common::job::JobId;
 use common::job::schedule::{self, Due};
-use common::job::{JobId, JobKind};
-use common::sync::JobType;
 use tracing::info;
 
 use crate::Scheduler;
-
-/// What connections may have scheduled.
-const KINDS: [JobKind; 2] = JobType::SCHEDULED;
 
 /// Connections in one transaction: few enough to commit in well under a second.
 const BATCH: usize = 1000;
@@ -44,10 +40,11 @@ pub async fn tick(scheduler: &Scheduler) -> Result<Ticked, db::Error> {
     let mut ticked = Ticked::default();
     let mut longest_lag = TimeDelta::zero();
     let mut passed_by = 0;
+    let kinds = scheduler.connectors.scheduled_kinds();
     loop {
         let ids: Vec<JobId> = (0..BATCH).map(|_| JobId(clock::new_id(now))).collect();
         let mut tx = scheduler.pool.begin().await?;
-        let batch = schedule::take_due(&mut tx, now, &ids, &KINDS).await?;
+        let batch = schedule::take_due(&mut tx, now, &ids, &kinds).await?;
         tx.commit().await?;
         let taken = batch.len();
         ticked.due += taken;
@@ -64,7 +61,7 @@ pub async fn tick(scheduler: &Scheduler) -> Result<Ticked, db::Error> {
         scheduler.publish(&jobs).await;
         if taken < BATCH {
             if passed_by == MAX_LOCKED_RETRIES
-                || !schedule::any_due(&scheduler.pool, now, &KINDS).await?
+                || !schedule::any_due(&scheduler.pool, now, &kinds).await?
             {
                 break;
             }

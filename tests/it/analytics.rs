@@ -4,10 +4,10 @@
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::Method;
-use common::analytics::refresh::{Locked, refresh_days};
 use common::db::{self, Role};
 use common::tenant::OrganizationId;
 use serde_json::{Value, json};
+use stripe::analytics::refresh::{Locked, refresh_days};
 use tests::api_only::ApiOnly;
 
 const ID: &str = "acme-stripe-acct_Alpha";

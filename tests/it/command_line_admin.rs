@@ -8,11 +8,11 @@ use common::connection::{self, Connection};
 use common::credential::{self, CredentialBinding, Keyring};
 use common::db::{self, Role};
 use common::job::{self, JobId, Trigger};
-use common::sync::JobType;
 use common::tenant::{self, OrganizationId, TokenRole, token_hash};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
+use stripe::sync::JobType;
 use tests::database::TestDatabase;
 use tests::servers::shared_postgres_url;
 use tests::shell::Shell;
@@ -124,12 +124,13 @@ async fn store_connection(
     keyring: &Keyring,
 ) {
     let now = SystemClock.now();
-    let connection_id = connection::connection_id(organization, account);
+    let connection_id = connection::connection_id(organization, "stripe", account);
     let mut tx = db::tenant_transaction(pool, organization).await.unwrap();
     let stored = Connection {
         organization_id: organization.clone(),
         connection_id: connection_id.clone(),
-        stripe_account_id: account.to_owned(),
+        connector: "stripe".to_owned(),
+        external_account_id: account.to_owned(),
         livemode: false,
         name: None,
         timezone: Tz::UTC,
@@ -143,7 +144,10 @@ async fn store_connection(
         created_at: now,
         next_sync_at: now,
     };
-    connection::queries::insert(&mut tx, &stored).await.unwrap();
+    let full = JobType::Full.kind();
+    connection::queries::insert(&mut tx, &stored, full)
+        .await
+        .unwrap();
     let binding = CredentialBinding {
         organization,
         connection_id: &connection_id,
@@ -198,7 +202,7 @@ async fn rotating_keys_rewrites_every_credential_that_opens_and_names_the_others
         (&acme, "acct_229"),
         (&zeta, "acct_000"),
     ] {
-        let connection_id = connection::connection_id(tenant, account);
+        let connection_id = connection::connection_id(tenant, "stripe", account);
         let mut tx = db::tenant_transaction(&pool, tenant).await.unwrap();
         let envelope = credential::queries::load(&mut tx, tenant, &connection_id)
             .await

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use common::clock::{Clock as _, SystemClock};
-use consumer::fail_point::{FailPoint, FailPoints};
+use common::fail_point::{FailPoint, FailPoints};
 use reqwest::Method;
 use serde_json::{Value, json};
 use stripe_sim::{Fault, FaultRule, NewCharge, NewLine, TimeSource};

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use consumer::fail_point::FailPoint;
+use common::fail_point::FailPoint;
 use reqwest::Method;
 use serde_json::json;
 use stripe_sim::{AccountConfig, NewCharge};

@@ -6,11 +6,11 @@
 use std::collections::BTreeMap;
 
 use chrono::NaiveDate;
-use common::analytics::refresh::{Locked, refresh_days};
 use common::db::{self, Role};
 use common::tenant::OrganizationId;
 use serde_json::{Map, Value, json};
 use sqlx::AssertSqlSafe;
+use stripe::analytics::refresh::{Locked, refresh_days};
 use tests::api_only::ApiOnly;
 use tests::random::Random;
 

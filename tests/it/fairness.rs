@@ -29,7 +29,7 @@ async fn connect(world: &World, account: &AccountHandle) -> Value {
 
 async fn sync(world: &World, account: &AccountHandle) {
     let organization = OrganizationId::new("acme").unwrap();
-    let id = connection_id(&organization, account.id());
+    let id = connection_id(&organization, "stripe", account.id());
     let path = format!("/v1/connectors/stripe/{id}/sync");
     let answer = world.ask(Method::POST, &path, Some(json!({}))).await;
     world.job_completed(&answer.expect(202)["job_id"]).await;
@@ -129,14 +129,14 @@ async fn widened_jobs_respect_the_backfill_slots() {
     world.stop_consumers().await;
     let (small, big) = accounts.split_at(1);
     sqlx::query("UPDATE stripe_sync_state SET events_cursor = NOW() - INTERVAL '60 days' WHERE connection_id <> $1")
-        .bind(connection_id(&OrganizationId::new("acme").unwrap(), small[0].id()))
+        .bind(connection_id(&OrganizationId::new("acme").unwrap(), "stripe", small[0].id()))
         .execute(world.database.admin())
         .await
         .unwrap();
     for account in big {
         account.configure(|settings| settings.latency_ms = NEVER);
         let organization = OrganizationId::new("acme").unwrap();
-        let id = connection_id(&organization, account.id());
+        let id = connection_id(&organization, "stripe", account.id());
         let path = format!("/v1/connectors/stripe/{id}/sync");
         let body = json!({"job_type": "incremental"});
         world.ask(Method::POST, &path, Some(body)).await.expect(202);

@@ -4,11 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::NaiveDate;
-use common::analytics::refresh::{Locked, refresh_days};
-use common::charge::queries;
 use common::db::{self, Role};
 use common::tenant::OrganizationId;
 use serde_json::{Value, json};
+use stripe::analytics::refresh::{Locked, refresh_days};
+use stripe::charge::queries;
 use tests::api_only::ApiOnly;
 use tests::random::Random;
 

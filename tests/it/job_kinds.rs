@@ -8,15 +8,15 @@ use async_trait::async_trait;
 use chrono::TimeDelta;
 use common::clock::{Clock as _, SystemClock, new_id};
 use common::db::{self, Role};
+use common::fail_point::NoFailPoints;
 use common::job::lease::{self, Claim, Progress};
 use common::job::queries::{self, Enqueued, NewJob};
-use common::job::{Exclusive, Job, JobId, JobKind, JobStatus, Lane, RetryPolicy, Trigger};
+use common::job::{
+    Budget, Cancel, Exclusive, Failure, Job, JobHandler, JobId, JobKind, JobStatus, Lane, Registry,
+    RetryPolicy, Services, Severity, Trigger,
+};
 use common::lifecycle::Context;
 use common::tenant::OrganizationId;
-use consumer::fail_point::NoFailPoints;
-use consumer::outcome::Error;
-use consumer::registry::{JobHandler, Registry};
-use consumer::{Budget, Engine};
 use serde_json::{Value, json};
 use tests::world::World;
 
@@ -31,6 +31,7 @@ const ECHO: JobKind = JobKind {
         max_backoff: Duration::from_hours(1),
         ..RetryPolicy::STANDARD
     },
+    cancel: Cancel::Allowed,
 };
 
 /// Notes payloads, and fails where one says so.
@@ -39,14 +40,19 @@ struct Echo(Arc<Mutex<Vec<Value>>>);
 
 #[async_trait]
 impl JobHandler for Echo {
-    async fn run(&self, engine: &Engine, job: &Job, _: &Budget) -> Result<(), Error> {
+    async fn run(&self, services: &Services, job: &Job, _: &Budget) -> Result<(), Failure> {
         self.0.lock().unwrap().push(job.payload.clone());
         if job.payload["fails"] == true {
-            return Err(Error::TaskEndedEarly);
+            return Err(Failure::new(
+                Severity::Internal,
+                "internal",
+                "It fails.",
+                "it was asked to",
+            ));
         }
-        let mut tx = db::tenant_transaction(&engine.pool, &job.job_ref.organization_id).await?;
+        let mut tx = db::tenant_transaction(&services.pool, &job.job_ref.organization_id).await?;
         lease::fenced_progress(&mut tx, &job.fence(), Progress::default()).await?;
-        lease::complete(&mut tx, &job.fence(), engine.clock.now()).await?;
+        lease::complete(&mut tx, &job.fence(), services.clock.now()).await?;
         tx.commit().await.map_err(db::Error::from)?;
         Ok(())
     }
@@ -91,18 +97,25 @@ impl Setup {
         let clock = Arc::new(SystemClock);
         let mut engine = self.world.engine(clock.clone(), Arc::new(NoFailPoints));
         engine.registry = Arc::new(registry);
-        let mut conn = engine.pool.acquire().await.unwrap();
+        let mut conn = engine.services.pool.acquire().await.unwrap();
         let lease = TimeDelta::seconds(30);
         let claimed = lease::claim(&mut conn, Claim::Oldest, "c", clock.now(), lease);
         let job = claimed.await.unwrap().expect("a job");
         drop(conn);
         let job_id = job.job_ref.job_id;
         consumer::run_claimed(&engine, &Context::new(clock), job).await;
-        let mut tx = db::tenant_transaction(&engine.pool, &self.organization)
+        let mut tx = db::tenant_transaction(&engine.services.pool, &self.organization)
             .await
             .unwrap();
         let found = queries::get(&mut tx, &self.organization, job_id).await;
         found.unwrap().unwrap()
+    }
+
+    fn stripe_registry(&self) -> Registry {
+        let engine = self
+            .world
+            .engine(Arc::new(SystemClock), Arc::new(NoFailPoints));
+        Arc::try_unwrap(engine.registry).unwrap()
     }
 
     async fn let_leases_expire(&self) {
@@ -138,7 +151,7 @@ async fn a_new_kind_of_job_needs_a_handler_and_nothing_else() {
 async fn a_job_of_an_unknown_kind_waits_for_a_program_that_knows_it() {
     let setup = Setup::start().await;
     setup.enqueue(json!({})).await;
-    let job = setup.run_next(consumer::registry()).await;
+    let job = setup.run_next(setup.stripe_registry()).await;
     assert_eq!((job.status, job.failures), (JobStatus::Running, 0));
     assert_eq!(job.error.unwrap().code, "internal");
     let until: bool = sqlx::query_scalar(
@@ -150,7 +163,7 @@ async fn a_job_of_an_unknown_kind_waits_for_a_program_that_knows_it() {
     assert!(until, "it is given back for a while");
 
     setup.let_leases_expire().await;
-    let newer = consumer::registry().register(ECHO, Echo::default());
+    let newer = setup.stripe_registry().register(ECHO, Echo::default());
     let job = setup.run_next(newer).await;
     assert_eq!((job.status, job.attempt), (JobStatus::Completed, 2));
     assert_eq!(job.error, None);

@@ -8,10 +8,12 @@ use chrono::{DateTime, TimeDelta, Utc};
 use common::clock::new_id;
 use common::db::Role;
 use common::job::lease::{self, Claim};
-use common::job::{JobId, JobRef, Lane, queries, schedule};
-use common::sync::JobType;
+use common::job::{JobId, JobKind, JobRef, Lane, queries, schedule};
 use sqlx::PgConnection;
+use stripe::sync::JobType;
 use tests::database::TestDatabase;
+
+const SCHEDULED: [JobKind; 2] = [JobType::Full.kind(), JobType::Incremental.kind()];
 
 const CONNECTIONS: i32 = 5000;
 const HISTORY: i32 = 10;
@@ -39,9 +41,9 @@ async fn filled(analysed: Analysed) -> TestDatabase {
         "ALTER TABLE platform_connections SET (autovacuum_enabled = FALSE)",
         "INSERT INTO organizations SELECT 'org-' || n, 'Org', $3 FROM generate_series(1, $1) AS n
          WHERE $2 > 0",
-        "INSERT INTO platform_connections (organization_id, connection_id, stripe_account_id,
+        "INSERT INTO platform_connections (organization_id, connection_id, connector, external_account_id,
              livemode, timezone, lookback_days, created_at, next_sync_at, scheduled_job_type)
-         SELECT 'org-' || n, 'c' || n, 'acct_' || n, FALSE, 'UTC', 30, $3, $3, 'incremental'
+         SELECT 'org-' || n, 'c' || n, 'stripe', 'acct_' || n, FALSE, 'UTC', 30, $3, $3, 'incremental'
          FROM generate_series(1, $1) AS n WHERE $2 > 0",
         "INSERT INTO sync_jobs (organization_id, job_id, connection_id, external_account_id, job_type,
              lane, exclusive_on_account, trigger, status, created_at, finished_at)
@@ -182,7 +184,7 @@ async fn a_batch_of_the_schedule_reads_what_it_takes() {
             let ids: Vec<JobId> = (0..BATCH).map(|_| JobId(new_id(now()))).collect();
             let before = Read::of(&mut tx, JOBS).await;
             let before_connections = Read::of(&mut tx, CONNECTIONS_TABLE).await;
-            let due = schedule::take_due(&mut tx, now(), &ids, &JobType::SCHEDULED)
+            let due = schedule::take_due(&mut tx, now(), &ids, &SCHEDULED)
                 .await
                 .unwrap();
             assert_eq!(due.len() as i64, BATCH);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use common::clock::{Clock as _, SharedClock, SystemClock, TestClock};
-use consumer::fail_point::FailPoint;
+use common::fail_point::FailPoint;
 use serde_json::{Value, json};
 use tests::crashing::{HoldPoint, LoneJob, written};
 use tests::world::World;
@@ -22,7 +22,7 @@ async fn a_crashed_job_resumes_from_the_last_commit() {
         .await;
     world
         .account()
-        .configure(|settings| settings.latency_ms = 10);
+        .configure(|settings| settings.latency_ms = 40);
     let connected = world.connect().await;
     let path = format!("/v1/sync-jobs/{}", connected["job_id"].as_str().unwrap());
     let mut crashes = 0;

@@ -10,7 +10,7 @@ use tests::servers::shared_amqp_url;
 use tests::world::{WAIT_TIMEOUT, unlimited_account};
 
 /// Crates whose lines are for operators.
-const OURS: [&str; 5] = ["api", "cli", "common", "consumer", "scheduler"];
+const OURS: [&str; 6] = ["api", "cli", "common", "consumer", "scheduler", "stripe"];
 
 fn lines(engine: &Deployment) -> Vec<Value> {
     let log = std::fs::read_to_string(engine.log()).unwrap();

@@ -59,6 +59,7 @@ mod regressions;
 mod request_counts;
 mod revenue_semantics;
 mod scheduling;
+mod second_connector;
 mod streamed_responses;
 mod stripe_client;
 mod syncing;

@@ -10,9 +10,9 @@ use std::sync::{Arc, Mutex};
 
 use axum::body::Body;
 use axum::extract::Request;
-use common::analytics::refresh::{Locked, refresh_days};
 use common::db::{self, Role};
 use common::tenant::OrganizationId;
+use stripe::analytics::refresh::{Locked, refresh_days};
 use tests::api_only::ApiOnly;
 use tracing::subscriber::DefaultGuard;
 use tracing_subscriber::fmt::MakeWriter;

@@ -4,12 +4,11 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, NaiveDate, TimeZone as _, Utc};
 use common::catalogue::{self, Catalogue, ObjectType};
-use common::filter::{
-    Action, CompiledPredicate, Predicate, Rule, RuleSet,
-    queries::{self, day_ranges, preview, refilter},
-};
+use common::filter::{Action, CompiledPredicate, Predicate, Rule, RuleSet, queries};
 use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection};
+use stripe::metadata;
+use stripe::rule::queries::{day_ranges, preview, refilter};
 use tests::database::TestDatabase;
 use uuid::Uuid;
 
@@ -265,9 +264,9 @@ async fn rules_are_stored_as_they_were_written() {
     let (_database, mut conn) = database().await;
     for statement in [
         "INSERT INTO organizations VALUES ('acme', 'Acme', now())",
-        "INSERT INTO platform_connections (organization_id, connection_id, stripe_account_id, livemode,
-             timezone, lookback_days, created_at, next_sync_at, scheduled_job_type)
-         VALUES ('acme', 'acme-stripe-acct_1', 'acct_1', TRUE, 'UTC', 30, now(), now(), 'full')",
+        "INSERT INTO platform_connections (organization_id, connection_id, connector, external_account_id,
+             livemode, timezone, lookback_days, created_at, next_sync_at, scheduled_job_type)
+         VALUES ('acme', 'acme-stripe-acct_1', 'stripe', 'acct_1', TRUE, 'UTC', 30, now(), now(), 'full')",
     ] {
         sqlx::query(statement).execute(&mut conn).await.expect("the row is stored");
     }
@@ -306,11 +305,11 @@ async fn rules_are_stored_as_they_were_written() {
 }
 
 async fn shown(conn: &mut PgConnection) -> Vec<String> {
-    catalogue::queries::list(conn, ORGANIZATION, CONNECTION, None, None, 100)
+    metadata::queries::discover(conn, ORGANIZATION, CONNECTION, None, None, 100)
         .await
         .expect("the keys are listed")
         .into_iter()
-        .map(|key| {
+        .map(|metadata::queries::DiscoveredKey { key, coverage }| {
             let samples: Vec<String> = key.entry.samples.into_iter().collect();
             format!(
                 "{} {} {} {} {:.2} {}",
@@ -318,7 +317,7 @@ async fn shown(conn: &mut PgConnection) -> Vec<String> {
                 key.key_path,
                 key.entry.value_type.as_str(),
                 key.entry.occurrences,
-                key.coverage,
+                coverage,
                 samples.join("|")
             )
         })
@@ -336,7 +335,7 @@ async fn an_incremental_catalogue_equals_a_rebuilt_one() {
         merged.expect("the keys are merged");
     }
     let pieces = shown(&mut conn).await;
-    catalogue::queries::rebuild(
+    metadata::queries::rebuild(
         &mut conn,
         ORGANIZATION,
         CONNECTION,
@@ -360,7 +359,7 @@ async fn an_incremental_catalogue_equals_a_rebuilt_one() {
         .execute(&mut conn)
         .await
         .expect("the rows change");
-    catalogue::queries::rebuild(
+    metadata::queries::rebuild(
         &mut conn,
         ORGANIZATION,
         CONNECTION,
@@ -377,6 +376,6 @@ async fn an_incremental_catalogue_equals_a_rebuilt_one() {
     );
     let after = Some((ObjectType::Charge, "tier"));
     let rest =
-        catalogue::queries::list(&mut conn, ORGANIZATION, CONNECTION, None, after, 100).await;
+        metadata::queries::discover(&mut conn, ORGANIZATION, CONNECTION, None, after, 100).await;
     assert_eq!(rest.expect("the keys are listed").len(), 1);
 }

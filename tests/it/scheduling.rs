@@ -9,12 +9,14 @@ use chrono::{DateTime, TimeDelta, Utc};
 use common::broker::{Broker, Error, LinkState, Subscription};
 use common::clock::{Clock as _, SystemClock, TestClock};
 use common::config::{BrokerConfig, DatabaseConfig, LogConfig};
+use common::connector::Connectors;
 use common::db::{self, Role};
 use common::job::{JobId, JobRef, schedule};
 use common::lifecycle::Context;
-use common::sync::JobType;
 use scheduler::{Config, Scheduler, Ticked, dispatch, tick};
 use secrecy::ExposeSecret as _;
+use stripe::StripeConnector;
+use stripe::sync::JobType;
 use tests::database::TestDatabase;
 
 /// A broker that keeps what it is given and says what it is asked to.
@@ -83,6 +85,7 @@ async fn setup() -> Setup {
         pool,
         broker: broker.clone(),
         clock: clock_too,
+        connectors: Connectors::new(&[&StripeConnector]),
     };
     sqlx::query("INSERT INTO organizations VALUES ('acme', 'Acme', $1), ('other', 'Other', $1)")
         .bind(now())
@@ -105,9 +108,9 @@ impl Setup {
     /// Connections `c1` to `c{count}` of one organization, due since `since`.
     async fn connections(&self, organization: &str, count: i32, since: DateTime<Utc>) {
         sqlx::query(
-            "INSERT INTO platform_connections (organization_id, connection_id, stripe_account_id,
+            "INSERT INTO platform_connections (organization_id, connection_id, connector, external_account_id,
                  livemode, timezone, lookback_days, created_at, next_sync_at, scheduled_job_type)
-             SELECT $1, 'c' || n, 'acct_' || $1 || 'c' || n, FALSE, 'UTC', 30, $3, $3, 'full'
+             SELECT $1, 'c' || n, 'stripe', 'acct_' || $1 || 'c' || n, FALSE, 'UTC', 30, $3, $3, 'full'
              FROM generate_series(1, $2) AS n",
         )
         .bind(organization)
@@ -441,9 +444,9 @@ async fn the_program_waits_for_the_migrations_and_then_takes_what_is_due() {
     .await;
     execute(
         &admin,
-        "INSERT INTO platform_connections (organization_id, connection_id, stripe_account_id, livemode,
-             timezone, lookback_days, created_at, next_sync_at, scheduled_job_type)
-         VALUES ('acme', 'c1', 'acct_1', FALSE, 'UTC', 30, NOW(), NOW(), 'full')",
+        "INSERT INTO platform_connections (organization_id, connection_id, connector, external_account_id,
+             livemode, timezone, lookback_days, created_at, next_sync_at, scheduled_job_type)
+         VALUES ('acme', 'c1', 'stripe', 'acct_1', FALSE, 'UTC', 30, NOW(), NOW(), 'full')",
     )
     .await;
     until_jobs(&admin, 1).await;

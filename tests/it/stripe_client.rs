@@ -11,7 +11,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use common::lifecycle;
-use common::stripe::{Client, Error, ListQuery, Settings, Stripe};
+use stripe::{Client, Error, ListQuery, Settings, Stripe};
 use tokio::time::Instant;
 
 const EMPTY: &str = r#"{"object":"list","data":[],"has_more":false}"#;

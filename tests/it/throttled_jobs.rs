@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use common::connection::connection_id;
+use common::fail_point::{FailPoint, FailPoints};
 use common::tenant::OrganizationId;
-use consumer::fail_point::{FailPoint, FailPoints};
 use reqwest::Method;
 use serde_json::{Value, json};
 use stripe_sim::{AccountHandle, Fault, FaultRule};
@@ -19,7 +19,11 @@ use tokio::sync::watch;
 const SLOW: usize = 5;
 
 fn id_of(account: &AccountHandle) -> String {
-    connection_id(&OrganizationId::new("acme").unwrap(), account.id())
+    connection_id(
+        &OrganizationId::new("acme").unwrap(),
+        "stripe",
+        account.id(),
+    )
 }
 
 /// [`SLOW`] accounts of so many charges and a small one, at Stripe's rate for one endpoint.

@@ -3,34 +3,37 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-const NOUNS: [&str; 12] = [
-    "analytics",
-    "catalogue",
-    "charge",
-    "connection",
-    "credential",
-    "filter",
-    "job",
-    "money",
-    "rule",
-    "sync",
-    "tenant",
-    "unit_of_work",
+/// What `common/src` holds besides nouns; every other folder or file in it is one.
+const SYSTEMS_AND_SHELL: [&str; 13] = [
+    "broker",
+    "config",
+    "csv_cell",
+    "db",
+    "error_chain",
+    "fail_point",
+    "id",
+    "identity",
+    "lib",
+    "lifecycle",
+    "outage",
+    "telemetry",
+    "throttle",
 ];
+/// What a connector holds besides nouns: its vendor, its settings, and how the engine knows it.
+const VENDOR_AND_SEAM: [&str; 4] = ["client", "config", "connector", "lib"];
 /// Where a noun speaks to PostgreSQL.
-const SQL: [&str; 13] = [
+const SQL: [&str; 12] = [
     "/queries.rs",
     "/queries/",
     "charge/out_of_range.rs",
     "charge/upsert.rs",
-    "connection/purge.rs",
     "job/lease.rs",
     "job/schedule.rs",
     "sync/parked.rs",
+    "sync/purge.rs",
     "sync/state.rs",
     "filter/sql.rs",
     "filter/jsonpath_sql.rs",
-    "/analytics/",
     "unit_of_work.rs",
 ];
 /// Where figures are asked for by statements that are built; the others are in its `queries`.
@@ -78,34 +81,50 @@ fn mentions(text: &str, name: &str) -> bool {
         .any(|line| line.contains(name))
 }
 
+/// The folders of the connectors that ship.
+fn connectors() -> Vec<String> {
+    let folders = fs::read_dir(root().join("connectors")).unwrap();
+    let names = folders.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    names.map(|name| format!("connectors/{name}")).collect()
+}
+
+/// The files of a crate that belong to nouns: to whatever is not named here as something else.
+fn noun_files(krate: &str, others: &[&str]) -> Vec<(String, String)> {
+    let source = format!("{krate}/src/");
+    let mut files = rust_files(krate);
+    files.retain(|(path, _)| {
+        let first = |inside: &str| inside.split(['/', '.']).next().unwrap().to_owned();
+        let noun = path.strip_prefix(&source).map(first);
+        noun.is_some_and(|noun| !others.contains(&noun.as_str()))
+    });
+    assert!(!files.is_empty(), "{krate} has nouns");
+    files
+}
+
 #[test]
 fn nouns_do_no_io_outside_their_queries() {
-    for (path, text) in rust_files("common/src") {
-        let Some(inside) = path.strip_prefix("common/src/") else {
-            continue;
-        };
-        let noun = inside.split(['/', '.']).next().unwrap();
-        if !NOUNS.contains(&noun) {
-            continue;
-        }
-        for system in [
-            "reqwest::",
-            "lapin::",
-            "tokio::",
-            "crate::stripe",
-            "crate::broker",
-        ] {
+    let mut files = noun_files("common", &SYSTEMS_AND_SHELL);
+    for connector in connectors() {
+        files.extend(noun_files(&connector, &VENDOR_AND_SEAM));
+    }
+    for (path, text) in files {
+        // Jobs are work in progress: they read, write and wait.
+        let works = path.contains("/sync/") || path.contains("/job/");
+        for system in ["reqwest::", "lapin::", "::broker"] {
             assert!(!mentions(&text, system), "{path} uses {system}");
         }
-        if noun == "analytics" && !BUILT.iter().any(|place| path.ends_with(place)) {
+        assert!(works || !mentions(&text, "tokio::"), "{path} uses tokio");
+        let analytics = path.contains("/analytics/");
+        if analytics && !BUILT.iter().any(|place| path.ends_with(place)) {
             assert!(
                 !mentions(&text, "sqlx::query"),
                 "{path} has a statement outside of queries"
             );
         }
-        if !SQL.iter().any(|place| path.contains(place)) {
+        let sqlx = if works { "sqlx::query" } else { "sqlx::" };
+        if !analytics && !SQL.iter().any(|place| path.contains(place)) {
             assert!(
-                !mentions(&text, "sqlx::"),
+                !mentions(&text, sqlx),
                 "{path} uses sqlx outside of queries"
             );
         }
@@ -113,10 +132,43 @@ fn nouns_do_no_io_outside_their_queries() {
 }
 
 #[test]
-fn outside_systems_do_not_know_each_other() {
-    for (path, text) in rust_files("common/src/stripe") {
-        for system in ["crate::db", "crate::broker", "sqlx::"] {
-            assert!(!mentions(&text, system), "{path} uses {system}");
+fn the_engine_knows_no_connector_and_connectors_do_not_know_each_other() {
+    let connectors = connectors();
+    let names: Vec<&str> = connectors
+        .iter()
+        .map(|connector| connector.trim_start_matches("connectors/"))
+        .collect();
+    for krate in connectors.iter().map(String::as_str).chain(["common"]) {
+        let manifest = fs::read_to_string(root().join(krate).join("Cargo.toml")).unwrap();
+        let strangers = names
+            .iter()
+            .filter(|name| !krate.ends_with(*name))
+            .chain(&PROGRAMS);
+        for other in strangers {
+            assert!(
+                !manifest.contains(&format!("\n{other}.workspace")),
+                "{krate} uses {other}"
+            );
+        }
+    }
+    let (_, ad_spend) = rust_files("tests/src")
+        .into_iter()
+        .find(|(path, _)| path.ends_with("ad_spend.rs"))
+        .unwrap();
+    assert!(
+        !mentions(&ad_spend, "stripe::"),
+        "it imports `common` alone"
+    );
+    assert!(ad_spend.lines().count() < 300, "a connector is small");
+}
+
+#[test]
+fn a_vendor_knows_no_table() {
+    for connector in connectors() {
+        for (path, text) in rust_files(&format!("{connector}/src/client")) {
+            for system in ["common::db", "common::broker", "sqlx::"] {
+                assert!(!mentions(&text, system), "{path} uses {system}");
+            }
         }
     }
 }
@@ -150,6 +202,7 @@ fn every_file_says_why_it_exists_and_has_a_name_that_says_what_it_holds() {
         "dev",
         "cli",
         "common",
+        "connectors",
         "consumer",
         "scheduler",
         "tests",
@@ -186,7 +239,14 @@ const PAGES_WITH_TESTS: [(&str, usize); 2] = [("docs/failures.md", 50), ("docs/d
 
 #[test]
 fn every_row_of_the_pages_on_failures_and_the_database_names_a_test_that_exists() {
-    let folders = ["api", "common", "consumer", "scheduler", "tests"];
+    let folders = [
+        "api",
+        "common",
+        "connectors",
+        "consumer",
+        "scheduler",
+        "tests",
+    ];
     let sources: Vec<(String, String)> = folders.into_iter().flat_map(rust_files).collect();
     for (path, least) in PAGES_WITH_TESTS {
         let page = fs::read_to_string(root().join(path)).unwrap();
@@ -208,6 +268,56 @@ fn every_row_of_the_pages_on_failures_and_the_database_names_a_test_that_exists(
         }
         assert!(rows > least, "{path}: {rows} rows were found");
     }
+}
+
+/// The pages that name files of this repository.
+fn pages() -> Vec<(String, String)> {
+    let mut pages = vec!["README.md".to_owned(), "migrations/README.md".to_owned()];
+    for folder in ["docs", "docs/adr"] {
+        for entry in fs::read_dir(root().join(folder)).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_some_and(|extension| extension == "md") {
+                pages.push(path.strip_prefix(root()).unwrap().display().to_string());
+            }
+        }
+    }
+    let read = |path: String| {
+        let text = fs::read_to_string(root().join(&path)).unwrap();
+        (path, text)
+    };
+    pages.into_iter().map(read).collect()
+}
+
+#[test]
+fn every_file_that_a_page_names_exists() {
+    const FOLDERS: [&str; 9] = [
+        "api",
+        "cli",
+        "common",
+        "connectors",
+        "consumer",
+        "dev",
+        "migrations",
+        "scheduler",
+        "tests",
+    ];
+    let mut named = 0;
+    for (page, text) in pages() {
+        for name in text.split('`').skip(1).step_by(2) {
+            let is_path = FOLDERS
+                .iter()
+                .any(|folder| name.starts_with(&format!("{folder}/")));
+            if !is_path || name.contains(['{', '*', ' ', '…']) {
+                continue;
+            }
+            named += 1;
+            assert!(
+                root().join(name).exists(),
+                "{page} names {name}, which does not exist"
+            );
+        }
+    }
+    assert!(named > 40, "{named} files are named");
 }
 
 /// Words that hide a concept, and what to write instead. A phrase matches in prose and in identifiers.
@@ -242,6 +352,7 @@ fn unclear_words_are_not_used() {
         "dev",
         "cli",
         "common",
+        "connectors",
         "consumer",
         "scheduler",
         "tests",
@@ -288,7 +399,7 @@ fn markdown(folder: &str) -> Vec<String> {
 #[test]
 fn every_name_of_the_glossary_exists() {
     let glossary = fs::read_to_string(root().join("docs/glossary.md")).unwrap();
-    let rust: Vec<String> = ["api", "common", "consumer", "scheduler"]
+    let rust: Vec<String> = ["api", "common", "connectors", "consumer", "scheduler"]
         .into_iter()
         .flat_map(rust_files)
         .map(|(_, text)| text)

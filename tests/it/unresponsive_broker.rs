@@ -141,7 +141,7 @@ async fn a_consumer_without_wake_ups_polls_the_database() {
     let job_id: uuid::Uuid = sqlx::query_scalar(
         "INSERT INTO sync_jobs (organization_id, job_id, connection_id, external_account_id, job_type, lane,
                                 exclusive_on_account, trigger, status, created_at)
-         SELECT organization_id, gen_random_uuid(), connection_id, stripe_account_id, 'incremental', 'interactive',
+         SELECT organization_id, gen_random_uuid(), connection_id, external_account_id, 'incremental', 'interactive',
                 TRUE, 'schedule', 'pending', NOW() FROM platform_connections RETURNING job_id",
     )
     .fetch_one(world.database.admin())

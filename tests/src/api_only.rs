@@ -19,10 +19,10 @@ use common::clock::{TestClock, new_id, random_bytes};
 use common::credential::Keyring;
 use common::db::Role;
 use common::lifecycle::{self, http};
-use common::stripe::{Settings, Stripe};
 use common::tenant::{self, OrganizationId, TokenRole};
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
+use stripe::{Settings, Stripe};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 

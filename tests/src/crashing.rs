@@ -12,14 +12,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chrono::TimeDelta;
 use common::clock::SharedClock;
+use common::fail_point::{FailPoint, FailPoints, SharedFailPoints};
 use common::job::lease::{self, Claim};
 use common::lifecycle::Context;
-use common::sync::Plan;
 use common::tenant::OrganizationId;
-use consumer::fail_point::{FailPoint, FailPoints, SharedFailPoints};
 use reqwest::Method;
 use serde_json::{Value, json};
 use sqlx::AssertSqlSafe;
+use stripe::sync::Plan;
 use tokio::sync::{Notify, oneshot, watch};
 
 use crate::world::{WAIT_TIMEOUT, World};
@@ -238,8 +238,8 @@ impl LoneJob {
 
 async fn run_oldest_job(engine: consumer::Engine) {
     let lease = TimeDelta::from_std(engine.lease).expect("a lease of days at most");
-    let mut conn = engine.pool.acquire().await.expect("a connection");
-    let now = engine.clock.now();
+    let mut conn = engine.services.pool.acquire().await.expect("a connection");
+    let now = engine.services.clock.now();
     let job = lease::claim(&mut conn, Claim::Oldest, &engine.owner, now, lease)
         .await
         .expect("PostgreSQL answers")
@@ -349,7 +349,7 @@ impl Trials {
 
     fn connection_id(&self, organization: &str) -> String {
         let organization = OrganizationId::new(organization).expect("a valid id");
-        common::connection::connection_id(&organization, self.world.account().id())
+        common::connection::connection_id(&organization, "stripe", self.world.account().id())
     }
 
     /// Begins a job and never interrupts it.

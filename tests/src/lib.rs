@@ -9,6 +9,7 @@
     reason = "everything here panics when it cannot do its part"
 )]
 
+pub mod ad_spend;
 pub mod api_only;
 pub mod crashing;
 pub mod database;

@@ -8,15 +8,18 @@ use std::time::Duration;
 
 use common::broker::{self, Broker};
 use common::clock::{Clock as _, SharedClock, SystemClock, new_id, random_bytes};
+use common::connector::Connectors;
 use common::credential::Keyring;
 use common::db::{self, Role};
+use common::fail_point::{NoFailPoints, SharedFailPoints};
+use common::job::Services;
 use common::lifecycle::{self, Context};
-use common::stripe::{Settings, Stripe};
 use common::tenant::{self, OrganizationId, TokenRole};
-use consumer::fail_point::{NoFailPoints, SharedFailPoints};
 use reqwest::{Method, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
+use stripe::StripeConnector;
+use stripe::{Settings, Stripe};
 use stripe_sim::{AccountConfig, AccountHandle, SimHandle, Simulator, TimeSource};
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
@@ -242,7 +245,8 @@ pub struct World {
     http: reqwest::Client,
     consumers: Vec<RunningConsumer>,
     api_stop: CancellationToken,
-    first: OrganizationId,
+    /// The first organization.
+    pub first: OrganizationId,
     tokens: BTreeMap<OrganizationId, String>,
 }
 
@@ -372,17 +376,17 @@ impl World {
         let pool = self.database.pool(Role::Consumer);
         consumer::Engine {
             broker: self.parts.broker(&pool),
-            pool,
-            keyring: Arc::clone(&self.parts.keyring),
-            stripe: self.parts.stripe.clone(),
-            clock,
-            registry: Arc::new(consumer::registry()),
+            services: Services {
+                pool,
+                keyring: Arc::clone(&self.parts.keyring),
+                clock,
+                fail_points,
+            },
+            registry: Arc::new(consumer::registry(&self.parts.stripe, self.event_lag)),
             lease: self.lease,
             slots: self.slots,
-            event_lag: self.event_lag,
             quiet: self.quiet,
             owner: format!("consumer-{}", new_id(SystemClock.now())),
-            fail_points,
         }
     }
 
@@ -423,6 +427,7 @@ impl World {
             broker: self.parts.broker(&pool),
             pool,
             clock: Arc::new(SystemClock),
+            connectors: Connectors::new(&[&StripeConnector]),
         }
     }
 
@@ -505,7 +510,7 @@ impl World {
 
     /// The id of the connection of the first organization to the first account.
     pub fn connection_id(&self) -> String {
-        common::connection::connection_id(&self.first, self.account().id())
+        common::connection::connection_id(&self.first, "stripe", self.account().id())
     }
 
     /// Waits for a job to end; the job.

@@ -8,6 +8,7 @@ use common::connection::connect::{self, NewConnection};
 use common::connection::{DEFAULT_LOOKBACK_DAYS, MAX_LOOKBACK_DAYS, MAX_NAME_CHARS, Permission};
 use secrecy::SecretString;
 use serde::Serialize;
+use stripe::StripeConnector;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -90,7 +91,7 @@ impl From<connect::Connected> for Connected {
         let connection = connected.connection;
         Self {
             connection_id: connection.connection_id,
-            stripe_account_id: connection.stripe_account_id,
+            stripe_account_id: connection.external_account_id,
             livemode: connection.livemode,
             job_id: connected.job_id.0,
             permissions: connection.permissions,
@@ -132,7 +133,13 @@ pub(crate) async fn connect(
         timezone: request.timezone,
         name: request.name,
     };
-    let connected = connect::connect(state.key_services(), &caller.organization, new).await?;
+    let connected = connect::connect(
+        state.key_services(),
+        &StripeConnector,
+        &caller.organization,
+        new,
+    )
+    .await?;
     let connected = connected.publish(&state.broker).await;
     Ok((StatusCode::CREATED, Json(connected.into())))
 }

@@ -60,7 +60,7 @@ impl ConnectionBody {
             connection_id: connection.connection_id,
             organization_id: connection.organization_id.into(),
             name: connection.name,
-            stripe_account_id: connection.stripe_account_id,
+            stripe_account_id: connection.external_account_id,
             livemode: connection.livemode,
             timezone: connection.timezone.name().to_owned(),
             lookback_days: connection.lookback_days,
@@ -99,8 +99,14 @@ pub(crate) async fn list(
     let after: Option<String> = params.cursor("connections")?;
     params.finish()?;
     let organization = &caller.organization;
-    let mut found =
-        overview::list(&state.pool, organization, after.as_deref(), page(limit)).await?;
+    let mut found = overview::list(
+        &state.pool,
+        state.connectors,
+        organization,
+        after.as_deref(),
+        page(limit),
+    )
+    .await?;
     let next_cursor = next_cursor("connections", &mut found, limit, |overview| {
         overview.connection.connection_id.clone()
     })?;
@@ -122,7 +128,13 @@ pub(crate) async fn get(
     Ids(connection_id): Ids<String>,
     _: NoParams,
 ) -> Result<Json<ConnectionBody>, ApiError> {
-    let overview = overview::get(&state.pool, &caller.organization, &connection_id).await?;
+    let overview = overview::get(
+        &state.pool,
+        state.connectors,
+        &caller.organization,
+        &connection_id,
+    )
+    .await?;
     Ok(Json(ConnectionBody::new(overview, None)))
 }
 
@@ -157,7 +169,15 @@ pub(crate) async fn update(
 ) -> Result<Json<ConnectionBody>, ApiError> {
     let changes = read_changes(fields)?;
     let (organization, now) = (&caller.organization, state.clock.now());
-    let updated = settings::change(&state.pool, organization, &connection_id, changes, now).await?;
+    let updated = settings::change(
+        &state.pool,
+        state.connectors,
+        organization,
+        &connection_id,
+        changes,
+        now,
+    )
+    .await?;
     let Changed { overview, job_id } = updated.publish(&state.broker).await;
     Ok(Json(ConnectionBody::new(overview, job_id)))
 }
@@ -177,7 +197,14 @@ pub(crate) async fn delete(
     _: NoParams,
 ) -> Result<(StatusCode, Json<JobReference>), ApiError> {
     let (organization, now) = (&caller.organization, state.clock.now());
-    let job = disconnect::disconnect(&state.pool, organization, &connection_id, now).await?;
+    let job = disconnect::disconnect(
+        &state.pool,
+        state.connectors,
+        organization,
+        &connection_id,
+        now,
+    )
+    .await?;
     let job_id = job.publish(&state.broker).await.0;
     Ok((StatusCode::ACCEPTED, Json(JobReference { job_id })))
 }

@@ -3,10 +3,10 @@
 use axum::Json;
 use axum::extract::State;
 use chrono::{DateTime, Utc};
-use common::catalogue::queries::{self, DiscoveredKey};
 use common::catalogue::{MAX_KEYS, ObjectType, ValueType};
 use common::connection::lookup;
 use serde::Serialize;
+use stripe::metadata::queries::{self, DiscoveredKey};
 use utoipa::ToSchema;
 
 use crate::auth::Caller;
@@ -40,13 +40,13 @@ pub(crate) struct KeyBody {
 }
 
 impl From<DiscoveredKey> for KeyBody {
-    fn from(key: DiscoveredKey) -> Self {
+    fn from(DiscoveredKey { key, coverage }: DiscoveredKey) -> Self {
         Self {
             object_type: key.object_type,
             key_path: key.key_path,
             value_type: key.entry.value_type,
             occurrences: key.entry.occurrences,
-            coverage: key.coverage,
+            coverage,
             sample_values: key.entry.samples.into_iter().collect(),
             first_seen: key.entry.first_seen,
             last_seen: key.entry.last_seen,
@@ -104,7 +104,7 @@ pub(crate) async fn discover(
     let mut tx = state.begin(organization).await?;
     lookup::find(&mut tx, organization, &connection_id).await?;
     let (org, limit_and_one) = (organization.as_str(), page(limit));
-    let mut keys = queries::list(
+    let mut keys = queries::discover(
         &mut tx,
         org,
         &connection_id,
@@ -115,7 +115,10 @@ pub(crate) async fn discover(
     .await?;
     tx.commit().await?;
     let next_cursor = next_cursor("keys", &mut keys, limit, |key| {
-        (key.object_type.as_str().to_owned(), key.key_path.clone())
+        (
+            key.key.object_type.as_str().to_owned(),
+            key.key.key_path.clone(),
+        )
     })?;
     Ok(Json(KeyList {
         data: keys.into_iter().map(KeyBody::from).collect(),

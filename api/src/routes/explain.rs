@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
-use common::analytics::explain::{self, Explanation};
+use stripe::analytics::explain::{self, Explanation};
 
 use crate::auth::Caller;
 use crate::input::{Ids, NoParams};

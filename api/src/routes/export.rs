@@ -12,14 +12,14 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::http::{Method, header};
 use axum::response::{IntoResponse, Response};
-use common::analytics::Selection;
-use common::analytics::rows::{self, ChargeRow};
 use common::csv_cell::guard_formula;
 use common::error_chain::ErrorChain;
 use common::lifecycle::http::Limit;
 use csv::{Terminator, Writer, WriterBuilder};
 use futures::StreamExt as _;
 use sqlx::{Postgres, Transaction};
+use stripe::analytics::Selection;
+use stripe::analytics::rows::{self, ChargeRow};
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::SendTimeoutError;
 use tokio_stream::wrappers::ReceiverStream;
@@ -248,8 +248,8 @@ fn cells(row: &ChargeRow) -> [Cow<'_, str>; HEADINGS.len()] {
 mod tests {
     use super::*;
     use chrono::NaiveDate;
-    use common::analytics::rows::RowMetadata;
     use serde_json::json;
+    use stripe::analytics::rows::RowMetadata;
 
     fn row(description: &str) -> ChargeRow {
         ChargeRow {

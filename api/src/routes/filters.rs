@@ -6,11 +6,11 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
-use common::analytics::rows::ChargeRow;
 use common::filter::{Action, Combination, Condition, Rule, RuleDraft, RulePatch};
 use common::job::JobId;
 use common::rule::{self, Changed};
 use serde::Serialize;
+use stripe::analytics::rows::ChargeRow;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -162,7 +162,15 @@ pub(crate) async fn create(
 ) -> Result<(StatusCode, Json<FilterBody>), ApiError> {
     let draft = RuleDraft::parse(&body)?;
     let (organization, now) = (&caller.organization, state.clock.now());
-    let created = rule::create(&state.pool, organization, &connection_id, draft, now).await?;
+    let created = rule::create(
+        &state.pool,
+        state.connectors,
+        organization,
+        &connection_id,
+        draft,
+        now,
+    )
+    .await?;
     let body = FilterBody::from(created.publish(&state.broker).await);
     Ok((StatusCode::CREATED, Json(body)))
 }
@@ -230,7 +238,16 @@ pub(crate) async fn update(
 ) -> Result<Json<FilterBody>, ApiError> {
     let patch = RulePatch::parse(&body)?;
     let (pool, organization, now) = (&state.pool, &caller.organization, state.clock.now());
-    let updated = rule::update(pool, organization, &connection_id, filter_id, patch, now).await?;
+    let updated = rule::update(
+        pool,
+        state.connectors,
+        organization,
+        &connection_id,
+        filter_id,
+        patch,
+        now,
+    )
+    .await?;
     Ok(Json(updated.publish(&state.broker).await.into()))
 }
 
@@ -249,7 +266,15 @@ pub(crate) async fn delete(
     _: NoParams,
 ) -> Result<Json<FilterBody>, ApiError> {
     let (pool, organization, now) = (&state.pool, &caller.organization, state.clock.now());
-    let deleted = rule::delete(pool, organization, &connection_id, filter_id, now).await?;
+    let deleted = rule::delete(
+        pool,
+        state.connectors,
+        organization,
+        &connection_id,
+        filter_id,
+        now,
+    )
+    .await?;
     Ok(Json(deleted.publish(&state.broker).await.into()))
 }
 
@@ -287,7 +312,7 @@ pub(crate) async fn preview(
 ) -> Result<Json<PreviewBody>, ApiError> {
     let draft = RuleDraft::parse_preview(&body)?;
     let (organization, predicate) = (&caller.organization, &draft.predicate);
-    let found = rule::preview(&state.pool, organization, &connection_id, predicate).await?;
+    let found = stripe::rule::preview(&state.pool, organization, &connection_id, predicate).await?;
     Ok(Json(PreviewBody {
         matched_charges: found.matched_charges,
         total_charges: found.total_charges,

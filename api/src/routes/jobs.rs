@@ -10,11 +10,11 @@ use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
 use common::connection::{lookup, retry_job};
 use common::error_chain::ErrorChain;
-use common::job::{Job, JobError, JobId, JobStatus, Trigger, queries};
-use common::sync::progress::Progress;
-use common::sync::{JobType, Span, cancel};
+use common::job::{Job, JobError, JobId, JobStatus, Trigger, cancel, queries};
 use futures::stream::{self, StreamExt as _};
 use serde::Serialize;
+use stripe::sync::progress::Progress;
+use stripe::sync::{JobType, Span};
 use tracing::debug;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -208,7 +208,14 @@ pub(crate) async fn cancel(
     _: NoParams,
 ) -> Result<Json<JobBody>, ApiError> {
     let now = state.clock.now();
-    let job = cancel::cancel(&state.pool, &caller.organization, JobId(job_id), now).await?;
+    let job = cancel::cancel(
+        &state.pool,
+        state.connectors,
+        &caller.organization,
+        JobId(job_id),
+        now,
+    )
+    .await?;
     Ok(Json(JobBody::new(job, now)))
 }
 
@@ -229,7 +236,14 @@ pub(crate) async fn retry(
     _: NoParams,
 ) -> Result<Json<JobBody>, ApiError> {
     let now = state.clock.now();
-    let job = retry_job::retry_job(&state.pool, &caller.organization, JobId(job_id), now).await?;
+    let job = retry_job::retry_job(
+        &state.pool,
+        state.connectors,
+        &caller.organization,
+        JobId(job_id),
+        now,
+    )
+    .await?;
     Ok(Json(JobBody::new(job.publish(&state.broker).await, now)))
 }
 

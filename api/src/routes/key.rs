@@ -44,9 +44,10 @@ impl TestProblem {
                 ),
             ),
             KeyProblem::Refused { detail } => ("stripe_key_invalid", sentence(&detail)),
-            KeyProblem::PermissionMissing { missing } => {
-                ("stripe_permission_missing", missing_detail(&missing))
-            }
+            KeyProblem::PermissionMissing { missing, vendor } => (
+                "stripe_permission_missing",
+                missing_detail(&missing, vendor),
+            ),
         };
         Self { code, detail }
     }
@@ -77,7 +78,7 @@ impl From<KeyTest> for TestResult {
         Self {
             ok: problem.is_none(),
             problem: problem.map(|problem| TestProblem::new(problem, &connection.connection_id)),
-            stripe_account_id: connection.stripe_account_id,
+            stripe_account_id: connection.external_account_id,
             livemode: connection.livemode,
             permissions,
             checked_at,

@@ -4,8 +4,8 @@ use axum::Json;
 use axum::extract::State;
 use chrono::{DateTime, Utc};
 use common::connection::lookup;
-use common::sync::parked::{self, Code, Found};
 use serde::Serialize;
+use stripe::sync::parked::{self, Code, Found};
 use utoipa::ToSchema;
 
 use crate::auth::Caller;

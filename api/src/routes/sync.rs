@@ -5,11 +5,11 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
 use common::connection::overview::{ConnectionStatus, Overview};
-use common::connection::start_sync::{self, Wanted};
-use common::connection::sync_status::{self, SyncStatus};
+use common::connection::start_sync::{self, Mode, Wanted};
 use common::connection::{ConnectionProblem, MAX_LOOKBACK_DAYS, Warning};
-use common::sync::JobType;
 use serde::Serialize;
+use stripe::sync::JobType;
+use stripe::sync::status::{self as sync_status, SyncStatus};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -52,12 +52,9 @@ pub(crate) struct SyncRequest {
 }
 
 fn read_wanted(mut fields: Fields) -> Result<Wanted, ApiError> {
-    let types = [
-        ("incremental", JobType::Incremental),
-        ("full", JobType::Full),
-    ];
+    let modes = [("incremental", Mode::Incremental), ("full", Mode::Full)];
     let wanted = Wanted {
-        job_type: fields.choice("job_type", &types),
+        mode: fields.choice("job_type", &modes),
         lookback_days: fields.integer("lookback_days", 1..=MAX_LOOKBACK_DAYS),
     };
     fields.finish()?;
@@ -82,8 +79,15 @@ pub(crate) async fn start(
 ) -> Result<(StatusCode, Json<JobReference>), ApiError> {
     let wanted = read_wanted(fields)?;
     let (organization, now) = (&caller.organization, state.clock.now());
-    let job =
-        start_sync::start_sync(&state.pool, organization, &connection_id, wanted, now).await?;
+    let job = start_sync::start_sync(
+        &state.pool,
+        state.connectors,
+        organization,
+        &connection_id,
+        wanted,
+        now,
+    )
+    .await?;
     let job = job.publish(&state.broker).await;
     let status = if job.created {
         StatusCode::ACCEPTED
@@ -137,7 +141,13 @@ pub(crate) async fn status(
     Ids(connection_id): Ids<String>,
     _: NoParams,
 ) -> Result<Json<SyncStatusBody>, ApiError> {
-    let found = sync_status::get(&state.pool, &caller.organization, &connection_id).await?;
+    let found = sync_status::get(
+        &state.pool,
+        state.connectors,
+        &caller.organization,
+        &connection_id,
+    )
+    .await?;
     let SyncStatus {
         overview: Overview { connection, status },
         last_job,

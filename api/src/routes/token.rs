@@ -45,19 +45,19 @@ pub(crate) async fn token(
 ) -> Result<Json<TokenBody>, ApiError> {
     let organization = &caller.organization;
     let mut tx = state.begin(organization).await?;
-    let token = queries::token_name(&mut tx, organization, caller.token_id).await?;
+    let token = queries::named_token(&mut tx, organization, caller.token_id).await?;
     let organization_name = queries::organization_name(&mut tx, organization).await?;
     tx.commit().await?;
     // Both were there a moment ago, when the token was checked.
-    let ((name, expires_at), organization_name) = token
+    let (token, organization_name) = token
         .zip(organization_name)
         .ok_or(ApiError::Unauthenticated)?;
     Ok(Json(TokenBody {
         token_id: caller.token_id,
-        name,
+        name: token.name,
         organization_id: caller.organization.into(),
         organization_name,
         role: caller.role.as_str(),
-        expires_at,
+        expires_at: token.expires_at,
     }))
 }

@@ -6,8 +6,8 @@
 
 use common::db::{self, Role};
 use common::job::{Job, JobId, JobStatus, queries};
-use common::sync::Plan;
 use serde_json::{Value, json};
+use stripe::sync::Plan;
 
 use super::{Database, Error};
 use crate::arguments::JobSelection;

@@ -20,12 +20,14 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use common::broker::{Broker, PostgresBroker};
 use common::clock::{Clock as _, SystemClock};
 use common::connection::{self, disconnect};
+use common::connector::Connectors;
 use common::db::{self, Role};
 use common::job::{self, JobId, JobStatus};
 use common::tenant::{OrganizationId, queries};
 use common::unit_of_work::{Committed, UnitOfWork};
 use serde_json::json;
 use sqlx::PgConnection;
+use stripe::StripeConnector;
 use tokio::time::Instant;
 
 use super::{DatabaseAccess, Error, commit, tenant_transaction};
@@ -284,7 +286,9 @@ impl Delete {
             queries::delete_tokens(&mut work, organization).await?;
         }
         for connection in connections {
-            let job_id = disconnect::begin(&mut work, organization, &connection, now).await?;
+            let connectors = Connectors::new(&[&StripeConnector]);
+            let job_id =
+                disconnect::begin(&mut work, connectors, organization, &connection, now).await?;
             let connection_id = connection.connection_id;
             jobs.push(Removal {
                 connection_id,

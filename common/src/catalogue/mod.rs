@@ -39,18 +39,6 @@ pub const MAX_KEYS: usize = 500;
 pub const MAX_SAMPLES: usize = 10;
 pub const MAX_SAMPLE_CHARS: usize = 80;
 
-/// A customer, product or price as last read.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ReferencedObject {
-    /// `cus_…`, `prod_…` or `price_…`
-    pub object_id: String,
-    /// Present metadata; empty when deleted.
-    pub metadata: Map<String, Value>,
-    pub deleted: bool,
-    /// To the second, where it is listed by that; none for customers and what is gone.
-    pub created_at: Option<DateTime<Utc>>,
-}
-
 /// Type of the values of a metadata key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]

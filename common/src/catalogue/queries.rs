@@ -1,25 +1,21 @@
-//! The stored catalogue: its keys here, how people are shown them in `discovery`, and the customers, products and
-//! prices that rows refer to in `objects`.
+//! The stored catalogue: its keys here, how people are shown them in `discovery`.
 //!
 //! Writers read the whole catalogue of the connection under lock, in one order, and write what changed; it
 //! is small. Two writers of one connection wait for each other and do not deadlock. New keys of two writers
 //! at once could collide, but only one job of a connection runs, and its fence guards the transaction.
 
 mod discovery;
-mod objects;
 
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
-use futures::TryStreamExt;
-use serde_json::{Map, Value};
-use sqlx::{PgConnection, QueryBuilder};
+use serde_json::Value;
+use sqlx::PgConnection;
 
 use super::{Catalogue, Entry, ObjectType, ValueType};
 use crate::db::Error;
 
-pub use discovery::{DiscoveredKey, list, unknown_keys};
-pub use objects::{clear_metadata_of_type, delete_unlisted, metadata_of, upsert_objects};
+pub use discovery::{CatalogueKey, list, unknown_keys};
 
 struct StoredKey {
     object_type: String,
@@ -104,92 +100,23 @@ pub async fn merge(
     write(conn, organization, connection, &stored, &wanted).await
 }
 
-/// Rebuilds the keys of these kinds of objects from all stored rows.
+/// Replaces the keys of these kinds of objects by those that were found in all of them.
 ///
 /// # Errors
 ///
 /// As [`merge`].
-pub async fn rebuild(
+pub async fn replace(
     conn: &mut PgConnection,
     organization: &str,
     connection: &str,
     of: &BTreeSet<ObjectType>,
+    found: Catalogue,
 ) -> Result<(), Error> {
     let stored = list_for_update(conn, organization, connection).await?;
     let mut wanted = stored.clone();
     wanted.forget(of);
-    for object_type in of {
-        match columns_of(*object_type) {
-            None => add_charges(conn, organization, connection, &mut wanted).await?,
-            Some(columns) => {
-                let owner = (organization, connection);
-                add_objects(conn, owner, *object_type, columns, &mut wanted).await?;
-            }
-        }
-    }
+    wanted.merge(found);
     write(conn, organization, connection, &stored, &wanted).await
-}
-
-async fn add_charges(
-    conn: &mut PgConnection,
-    organization: &str,
-    connection: &str,
-    catalogue: &mut Catalogue,
-) -> Result<(), Error> {
-    let mut rows = sqlx::query!(
-        r#"SELECT charge_metadata AS "metadata: sqlx::types::Json<Map<String, Value>>", created_at
-           FROM stripe_revenue_data
-           WHERE organization_id = $1 AND connection_id = $2 AND line_no = 0 AND charge_metadata <> '{}'"#,
-        organization,
-        connection,
-    )
-    .fetch(conn);
-    while let Some(row) = rows.try_next().await? {
-        catalogue.add(ObjectType::Charge, &row.metadata.0, row.created_at);
-    }
-    Ok(())
-}
-
-#[derive(sqlx::FromRow)]
-struct ReferencedMetadata {
-    metadata: sqlx::types::Json<Map<String, Value>>,
-    first_seen: DateTime<Utc>,
-    last_seen: DateTime<Utc>,
-}
-
-/// The objects of a type that rows refer to; all rows of one object have its metadata.
-async fn add_objects(
-    conn: &mut PgConnection,
-    (organization, connection): (&str, &str),
-    object_type: ObjectType,
-    (id, metadata): (&str, &str),
-    catalogue: &mut Catalogue,
-) -> Result<(), Error> {
-    let mut query = QueryBuilder::new("SELECT (array_agg(");
-    query.push(metadata);
-    query.push(
-        "))[1] AS metadata, MIN(created_at) AS first_seen, MAX(created_at) AS last_seen
-         FROM stripe_revenue_data WHERE organization_id = ",
-    );
-    query.push_bind(organization).push(" AND connection_id = ");
-    query.push_bind(connection).push(" AND ").push(id);
-    query.push(" IS NOT NULL AND ").push(metadata);
-    query.push(" <> '{}' GROUP BY ").push(id);
-    let mut rows = query.build_query_as::<ReferencedMetadata>().fetch(conn);
-    while let Some(row) = rows.try_next().await? {
-        catalogue.add_with_range(object_type, &row.metadata.0, row.first_seen, row.last_seen);
-    }
-    Ok(())
-}
-
-/// The columns of a row that name an object and keep its metadata; a charge's own is read with the charge.
-pub fn columns_of(object_type: ObjectType) -> Option<(&'static str, &'static str)> {
-    match object_type {
-        ObjectType::Charge => None,
-        ObjectType::Product => Some(("product_id", "product_metadata")),
-        ObjectType::Price => Some(("price_id", "price_metadata")),
-        ObjectType::Customer => Some(("customer_id", "customer_metadata")),
-    }
 }
 
 /// Writes the difference, in the order in which rows are locked.

@@ -22,7 +22,7 @@ mod sections;
 
 pub use sections::{
     BrokerArgs, BrokerConfig, DatabaseArgs, DatabaseConfig, EncryptionArgs, EncryptionConfig,
-    JobArgs, JobConfig, LogArgs, LogConfig, LogFormat, StripeArgs, StripeConfig,
+    JobArgs, JobConfig, LogArgs, LogConfig, LogFormat,
 };
 
 /// One setting that is wrong or missing, as a sentence that names it.

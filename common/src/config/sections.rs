@@ -1,6 +1,6 @@
 //! The settings themselves, in sections of what belongs together: as text, and checked.
 
-use std::num::{NonZeroU16, NonZeroU32};
+use std::num::NonZeroU16;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use clap::Args;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
-use super::{SettingErrors, or_default, parse, parse_number, secret};
+use super::{SettingErrors, or_default, parse_number, secret};
 use crate::credential::Keyring;
 
 /// Where the database is.
@@ -171,111 +171,6 @@ impl EncryptionArgs {
             }
         }
     }
-}
-
-/// How Stripe is reached and how hard it may be asked.
-#[derive(Debug, Clone, Args)]
-pub struct StripeArgs {
-    /// Where Stripe's API is, without /v1; for the simulator or a proxy
-    #[arg(
-        long,
-        env = "STRIPE_API_BASE",
-        default_value = "https://api.stripe.com",
-        value_name = "URL"
-    )]
-    pub stripe_api_base: String,
-    /// Requests a second for one Stripe account with a live key, all endpoints
-    #[arg(
-        long,
-        env = "STRIPE_RATE_LIVE",
-        default_value = "100",
-        value_name = "N"
-    )]
-    pub stripe_rate_live: String,
-    /// Requests a second for one Stripe account with a test key, all endpoints
-    #[arg(long, env = "STRIPE_RATE_TEST", default_value = "25", value_name = "N")]
-    pub stripe_rate_test: String,
-    /// Requests a second for one endpoint of one Stripe account
-    #[arg(
-        long,
-        env = "STRIPE_RATE_ENDPOINT",
-        default_value = "25",
-        value_name = "N"
-    )]
-    pub stripe_rate_endpoint: String,
-    /// Requests in flight for one Stripe account
-    #[arg(
-        long,
-        env = "STRIPE_CONCURRENCY",
-        default_value = "32",
-        value_name = "N"
-    )]
-    pub stripe_concurrency: String,
-    /// How late Stripe may show an event, in seconds
-    #[arg(
-        long,
-        env = "STRIPE_EVENT_LAG",
-        default_value = "60",
-        value_name = "SECONDS"
-    )]
-    pub stripe_event_lag: String,
-}
-
-/// How Stripe is reached and how hard it may be asked, checked.
-#[derive(Debug, Clone)]
-pub struct StripeConfig {
-    /// Where Stripe's API is, without `/v1`.
-    pub stripe_api_base: Url,
-    /// Requests a second for one account with a live key.
-    pub stripe_rate_live: NonZeroU32,
-    /// Requests a second for one account with a test key.
-    pub stripe_rate_test: NonZeroU32,
-    /// Requests a second for one endpoint of one account.
-    pub stripe_rate_endpoint: NonZeroU32,
-    /// Requests in flight for one account.
-    pub stripe_concurrency: NonZeroU32,
-    /// How late Stripe may show an event.
-    pub stripe_event_lag: Duration,
-}
-
-impl StripeArgs {
-    pub fn check(self, problems: &mut SettingErrors) -> Option<StripeConfig> {
-        let base = stripe_base(&self.stripe_api_base, problems);
-        let mut rate = |setting, text: &str, default| {
-            let number = parse_number(setting, or_default(text, default), (1, 10_000), problems);
-            number.and_then(NonZeroU32::new)
-        };
-        let live = rate("STRIPE_RATE_LIVE", &self.stripe_rate_live, "100");
-        let test = rate("STRIPE_RATE_TEST", &self.stripe_rate_test, "25");
-        let endpoint = rate("STRIPE_RATE_ENDPOINT", &self.stripe_rate_endpoint, "25");
-        let concurrency = rate("STRIPE_CONCURRENCY", &self.stripe_concurrency, "32");
-        let lag = or_default(&self.stripe_event_lag, "60");
-        let lag = parse_number("STRIPE_EVENT_LAG", lag, (0, 3600), problems);
-        Some(StripeConfig {
-            stripe_api_base: base?,
-            stripe_rate_live: live?,
-            stripe_rate_test: test?,
-            stripe_rate_endpoint: endpoint?,
-            stripe_concurrency: concurrency?,
-            stripe_event_lag: Duration::from_secs(lag?.into()),
-        })
-    }
-}
-
-fn stripe_base(text: &str, problems: &mut SettingErrors) -> Option<Url> {
-    let setting = "STRIPE_API_BASE";
-    let text = or_default(text, "https://api.stripe.com");
-    let expected = "a URL such as https://api.stripe.com";
-    let url: Url = parse(setting, text, expected, problems)?;
-    let complaint = if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
-        "must begin with https:// or http:// and name a host"
-    } else if url.path().trim_end_matches('/').ends_with("/v1") {
-        "must not end with /v1, which is added to it"
-    } else {
-        return Some(url);
-    };
-    problems.add(setting, complaint);
-    None
 }
 
 /// How jobs are worked on.

@@ -1,19 +1,6 @@
 //! Wrong and missing settings are reported together, and none shows a secret.
 
-use std::time::Duration;
-
 use super::*;
-
-fn stripe_args() -> StripeArgs {
-    StripeArgs {
-        stripe_api_base: String::new(),
-        stripe_rate_live: String::new(),
-        stripe_rate_test: String::new(),
-        stripe_rate_endpoint: String::new(),
-        stripe_concurrency: String::new(),
-        stripe_event_lag: String::new(),
-    }
-}
 
 fn database_args(url: Option<&str>) -> DatabaseArgs {
     DatabaseArgs {
@@ -23,29 +10,9 @@ fn database_args(url: Option<&str>) -> DatabaseArgs {
 }
 
 #[test]
-fn empty_settings_have_the_documented_defaults() {
-    let mut problems = SettingErrors::default();
-    let config = stripe_args().check(&mut problems).unwrap();
-    assert_eq!(problems, SettingErrors::default());
-    assert_eq!(config.stripe_api_base.as_str(), "https://api.stripe.com/");
-    assert_eq!(config.stripe_rate_live.get(), 100);
-    assert_eq!(config.stripe_rate_test.get(), 25);
-    assert_eq!(config.stripe_rate_endpoint.get(), 25);
-    assert_eq!(config.stripe_concurrency.get(), 32);
-    assert_eq!(config.stripe_event_lag, Duration::from_mins(1));
-}
-
-#[test]
 fn all_invalid_settings_are_reported_at_once() {
     let mut problems = SettingErrors::default();
     assert!(database_args(None).check(&mut problems).is_none());
-    let stripe = StripeArgs {
-        stripe_api_base: "https://api.stripe.com/v1/".to_owned(),
-        stripe_rate_live: "0".to_owned(),
-        stripe_concurrency: "many".to_owned(),
-        ..stripe_args()
-    };
-    assert!(stripe.check(&mut problems).is_none());
     let jobs = JobArgs {
         job_lease_seconds: "-1".into(),
         consumer_concurrency: "1001".into(),
@@ -66,9 +33,6 @@ fn all_invalid_settings_are_reported_at_once() {
         named,
         [
             "DATABASE_URL",
-            "STRIPE_API_BASE",
-            "STRIPE_RATE_LIVE",
-            "STRIPE_CONCURRENCY",
             "JOB_LEASE_SECONDS",
             "CONSUMER_CONCURRENCY",
             "LOG_FORMAT",
@@ -78,7 +42,7 @@ fn all_invalid_settings_are_reported_at_once() {
     assert!(
         error
             .to_string()
-            .starts_with("8 settings are wrong or missing:\n  DATABASE_URL is missing")
+            .starts_with("5 settings are wrong or missing:\n  DATABASE_URL is missing")
     );
 }
 

@@ -4,6 +4,8 @@
 //! Nothing is stored when it fails, and no transaction is open while the vendor is asked. Keys never stand in an
 //! error or a log.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use secrecy::SecretString;
@@ -11,12 +13,12 @@ use secrecy::SecretString;
 use super::probe::{self, AccountProbe, KeyError, Probe};
 use super::{Connection, DEFAULT_SYNC_INTERVAL_MINUTES, connection_id, queries};
 use crate::clock::SharedClock;
+use crate::connector::{Connector, unknown_connector};
 use crate::credential::CredentialBinding;
 use crate::credential::vault::{self, Vault};
 use crate::db::{self, Pool};
 use crate::job::schedule::next_sync_at;
 use crate::job::{JobId, Trigger};
-use crate::sync::JobType;
 use crate::tenant::OrganizationId;
 use crate::unit_of_work::{Committed, UnitOfWork};
 
@@ -26,8 +28,8 @@ pub struct KeyServices<'a> {
     pub pool: &'a Pool,
     pub clock: &'a SharedClock,
     pub vault: &'a Vault,
-    /// Asks the vendor whose key it is.
-    pub account: &'a dyn AccountProbe,
+    /// Ask the vendors, one for each connector.
+    pub probes: &'a [Arc<dyn AccountProbe>],
 }
 
 /// An account to connect.
@@ -64,27 +66,44 @@ pub enum Error {
     Database(#[from] db::Error),
 }
 
-/// Connects the account that a key belongs to.
+impl KeyServices<'_> {
+    /// Asks the vendor of a connector.
+    ///
+    /// # Errors
+    /// When this program does not have the connector.
+    pub(super) fn probe_of(&self, connector: &str) -> Result<&dyn AccountProbe, db::Error> {
+        let found = self
+            .probes
+            .iter()
+            .find(|probe| probe.connector().name() == connector);
+        found
+            .map(|probe| &**probe)
+            .ok_or_else(|| unknown_connector(connector))
+    }
+}
+
+/// Connects the account of a connector's that a key belongs to.
 pub async fn connect(
     services: KeyServices<'_>,
+    connector: &'static dyn Connector,
     organization: &OrganizationId,
     new: NewConnection,
 ) -> Result<Committed<Connected>, Error> {
-    let probe = probe::probe_usable(services.account, &new.api_key).await?;
+    let probe = probe::probe_usable(services.probe_of(connector.name())?, &new.api_key).await?;
     let now = services.clock.now();
     let mut work = UnitOfWork::begin(services.pool, organization, now).await?;
     let vault = services.vault.lock(&mut work).await?;
     let api_key = new.api_key.clone();
-    let connection = connection(organization, new, probe, now);
-    insert(&mut work, &connection).await?;
+    let connection = connection(connector, organization, new, probe, now);
+    insert(&mut work, connector, &connection).await?;
     let binding = CredentialBinding {
         organization,
         connection_id: &connection.connection_id,
     };
     vault.store(&mut work, binding, &api_key, now).await?;
-    let (id, account_id) = (&connection.connection_id, &connection.stripe_account_id);
+    let (id, account_id) = (&connection.connection_id, &connection.external_account_id);
     let job = work
-        .enqueue(id, account_id, JobType::Full.kind(), Trigger::Connect)
+        .enqueue(id, account_id, connector.kinds().full, Trigger::Connect)
         .await?;
     let connected = Connected {
         connection,
@@ -94,6 +113,7 @@ pub async fn connect(
 }
 
 fn connection(
+    connector: &dyn Connector,
     organization: &OrganizationId,
     new: NewConnection,
     probe: Probe,
@@ -101,8 +121,9 @@ fn connection(
 ) -> Connection {
     Connection {
         organization_id: organization.clone(),
-        connection_id: connection_id(organization, &probe.account_id),
-        stripe_account_id: probe.account_id,
+        connection_id: connection_id(organization, connector.name(), &probe.account_id),
+        connector: connector.name().to_owned(),
+        external_account_id: probe.account_id,
         livemode: probe.livemode,
         name: new.name,
         timezone: new.timezone,
@@ -110,7 +131,7 @@ fn connection(
         paused: false,
         sync_interval_minutes: DEFAULT_SYNC_INTERVAL_MINUTES,
         rate_share: 1.0,
-        warnings: probe::warnings(&probe.permissions, &[]),
+        warnings: probe::warnings(&probe.permissions, connector.vendor(), &[]),
         permissions: probe.permissions,
         problem: None,
         created_at: now,
@@ -118,7 +139,11 @@ fn connection(
     }
 }
 
-async fn insert(work: &mut UnitOfWork<'_>, connection: &Connection) -> Result<(), Error> {
+async fn insert(
+    work: &mut UnitOfWork<'_>,
+    connector: &dyn Connector,
+    connection: &Connection,
+) -> Result<(), Error> {
     let organization = &connection.organization_id;
     let connection_id = connection.connection_id.clone();
     match queries::deleting(work, organization, &connection_id).await? {
@@ -126,9 +151,10 @@ async fn insert(work: &mut UnitOfWork<'_>, connection: &Connection) -> Result<()
         Some(false) => return Err(Error::Exists { connection_id }),
         None => {}
     }
-    match queries::insert(work, connection).await {
+    match queries::insert(work, connection, connector.kinds().full).await {
         // Made by another request since.
-        Err(db::Error::Conflict { .. }) => Err(Error::Exists { connection_id }),
-        done => Ok(done?),
+        Err(db::Error::Conflict { .. }) => return Err(Error::Exists { connection_id }),
+        done => done?,
     }
+    Ok(connector.begin(work, connection).await?)
 }

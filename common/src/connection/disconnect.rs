@@ -2,22 +2,23 @@
 //! what is stored.
 //!
 //! Done again, it finds nothing more to do. Fails when PostgreSQL does. Deliberately absent: the removal itself, which is
-//! the job's ([`super::purge`]).
+//! the job's.
 
 use chrono::{DateTime, Utc};
 
 use super::lookup;
 use super::queries::{self, ConnectionToDelete};
+use crate::connector::Connectors;
 use crate::credential;
 use crate::db::{Error, Pool};
 use crate::job::{self, JobId, Trigger};
-use crate::sync::JobType;
 use crate::tenant::OrganizationId;
 use crate::unit_of_work::{Committed, UnitOfWork};
 
 /// Disconnects a connection; returns the job that removes what is stored of it.
 pub async fn disconnect(
     pool: &Pool,
+    connectors: Connectors,
     organization: &OrganizationId,
     connection_id: &str,
     now: DateTime<Utc>,
@@ -26,10 +27,11 @@ pub async fn disconnect(
     let connection = lookup::lock(&mut work, organization, connection_id).await?;
     let connection = ConnectionToDelete {
         connection_id: connection.connection_id,
-        stripe_account_id: connection.stripe_account_id,
+        connector: connection.connector,
+        external_account_id: connection.external_account_id,
         deleting: false,
     };
-    let job_id = begin(&mut work, organization, &connection, now).await?;
+    let job_id = begin(&mut work, connectors, organization, &connection, now).await?;
     Ok(work.commit(job_id).await?)
 }
 
@@ -38,6 +40,7 @@ pub async fn disconnect(
 /// one when that job failed.
 pub async fn begin(
     work: &mut UnitOfWork<'_>,
+    connectors: Connectors,
     organization: &OrganizationId,
     connection: &ConnectionToDelete,
     now: DateTime<Utc>,
@@ -48,14 +51,10 @@ pub async fn begin(
         credential::queries::delete(work, organization, connection_id).await?;
         job::queries::cancel_all(work, organization, connection_id, now).await?;
     }
-    let account_id = &connection.stripe_account_id;
+    let account_id = &connection.external_account_id;
+    let delete = connectors.named(&connection.connector)?.kinds().delete;
     let job = work
-        .enqueue(
-            connection_id,
-            account_id,
-            JobType::Delete.kind(),
-            Trigger::Manual,
-        )
+        .enqueue(connection_id, account_id, delete, Trigger::Manual)
         .await?;
     Ok(job.job_id)
 }

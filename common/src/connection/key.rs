@@ -7,7 +7,7 @@ use secrecy::SecretString;
 use tracing::error;
 
 use super::connect::{Connected, KeyServices};
-use super::probe::{self, KeyError, Probe, ProbeError};
+use super::probe::{self, AccountProbe, KeyError, Probe, ProbeError};
 use super::{Connection, Permission, lookup, queries, start_sync};
 use crate::credential::{self, CredentialBinding, vault};
 use crate::db::{self, PgConnection};
@@ -23,11 +23,10 @@ pub enum KeyProblem {
     /// It cannot be decrypted; the log says why.
     Unreadable,
     /// The vendor refuses it.
-    Refused {
-        detail: String,
-    },
+    Refused { detail: String },
     PermissionMissing {
         missing: Vec<Permission>,
+        vendor: &'static str,
     },
 }
 
@@ -70,6 +69,7 @@ pub async fn test(
         checked_at: services.clock.now(),
         problem: None,
     };
+    let account = services.probe_of(&tested.connection.connector)?;
     let api_key = match open(services, &tested.connection, sealed) {
         Ok(api_key) => api_key,
         Err(problem) => {
@@ -77,15 +77,16 @@ pub async fn test(
             return Ok(tested);
         }
     };
-    match services.account.probe(&api_key).await {
+    match account.probe(&api_key).await {
         Ok(probe) => {
             let mut tx = db::tenant_transaction(services.pool, organization).await?;
             let connection = lookup::lock(&mut tx, organization, connection_id).await?;
-            store_permissions(&mut tx, &connection, &probe.permissions).await?;
+            store_permissions(&mut tx, account, &connection, &probe.permissions).await?;
             db::commit(tx).await?;
             tested.permissions = probe.permissions;
             tested.problem = (!probe.missing.is_empty()).then_some(KeyProblem::PermissionMissing {
                 missing: probe.missing,
+                vendor: account.connector().vendor(),
             });
         }
         Err(ProbeError::Invalid { detail } | ProbeError::WrongKind { detail }) => {
@@ -137,9 +138,10 @@ pub async fn replace(
     api_key: &SecretString,
 ) -> Result<Committed<Connected>, ReplaceError> {
     let mut tx = db::tenant_transaction(services.pool, organization).await?;
-    lookup::find(&mut tx, organization, connection_id).await?;
+    let connection = lookup::find(&mut tx, organization, connection_id).await?;
     db::commit(tx).await?;
-    let probe = probe::probe_usable(services.account, api_key).await?;
+    let account = services.probe_of(&connection.connector)?;
+    let probe = probe::probe_usable(account, api_key).await?;
     let now = services.clock.now();
     let mut work = UnitOfWork::begin(services.pool, organization, now).await?;
     let vault = services.vault.lock(&mut work).await?;
@@ -151,17 +153,12 @@ pub async fn replace(
     };
     vault.store(&mut work, binding, api_key, now).await?;
     queries::clear_problem(&mut work, organization, connection_id).await?;
-    store_permissions(&mut work, &connection, &probe.permissions).await?;
+    store_permissions(&mut work, account, &connection, &probe.permissions).await?;
     connection.permissions = probe.permissions;
-    let job_type = start_sync::default_type(&mut work, organization, connection_id).await?;
-    let account_id = &connection.stripe_account_id;
+    let kind = start_sync::scheduled_kind(&mut work, account.connector(), &connection).await?;
+    let account_id = &connection.external_account_id;
     let job = work
-        .enqueue_for_change(
-            connection_id,
-            account_id,
-            job_type.kind(),
-            Trigger::Settings,
-        )
+        .enqueue_for_change(connection_id, account_id, kind, Trigger::Settings)
         .await?;
     let connected = Connected {
         connection,
@@ -171,11 +168,11 @@ pub async fn replace(
 }
 
 fn check_account(connection: &Connection, probe: &Probe) -> Result<(), ReplaceError> {
-    if probe.account_id != connection.stripe_account_id {
+    if probe.account_id != connection.external_account_id {
         return Err(ReplaceError::AccountMismatch {
             detail: format!(
                 "The key belongs to the account {}; this connection syncs {}.",
-                probe.account_id, connection.stripe_account_id
+                probe.account_id, connection.external_account_id
             ),
         });
     }
@@ -195,10 +192,15 @@ fn check_account(connection: &Connection, probe: &Probe) -> Result<(), ReplaceEr
 /// Stores what a probe found; warnings about other things stay.
 async fn store_permissions(
     conn: &mut PgConnection,
+    account: &dyn AccountProbe,
     connection: &Connection,
     permissions: &[Permission],
 ) -> Result<(), db::Error> {
-    let warnings = probe::warnings(permissions, &connection.warnings);
+    let warnings = probe::warnings(
+        permissions,
+        account.connector().vendor(),
+        &connection.warnings,
+    );
     let (organization, id) = (&connection.organization_id, &connection.connection_id);
     queries::set_permissions(conn, organization, id, permissions, &warnings).await
 }

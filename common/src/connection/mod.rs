@@ -1,4 +1,4 @@
-//! A connection: one Stripe account of one organization, how it is synced, and what stands in its way.
+//! A connection: one account of one organization at a vendor, how it is synced, and what stands in its way.
 //!
 //! Decisions about dates live here: where the covered range begins, and which day an instant belongs
 //! to. Both come from chrono-tz and from nowhere else, so that rows written today and rows re-dated
@@ -10,12 +10,10 @@ pub mod key;
 pub mod lookup;
 pub mod overview;
 pub mod probe;
-pub mod purge;
 pub mod queries;
 pub mod retry_job;
 pub mod settings;
 pub mod start_sync;
-pub mod sync_status;
 
 use chrono::{DateTime, Days, NaiveDate, NaiveTime, TimeDelta, TimeZone, Utc};
 use chrono_tz::Tz;
@@ -28,17 +26,21 @@ use crate::tenant::OrganizationId;
 pub const DEFAULT_LOOKBACK_DAYS: i32 = 30;
 /// The longest history that can be asked for, in days.
 pub const MAX_LOOKBACK_DAYS: i32 = 3650;
-/// The smallest share of Stripe's limits that a connection may be given. At Stripe's default of 25 requests
-/// a second for one endpoint it leaves one request in four seconds: slow, and still a sync that ends.
+/// The smallest share of a vendor's limits that a connection may be given. At 25 requests a second for one
+/// endpoint, Stripe's default, it leaves one request in four seconds: slow, and still a sync that ends.
 pub const MIN_RATE_SHARE: f64 = 0.01;
 /// The longest name of a connection.
 pub const MAX_NAME_CHARS: usize = 200;
 /// Minutes between two scheduled jobs by default.
 pub const DEFAULT_SYNC_INTERVAL_MINUTES: i32 = 15;
 
-/// The id of the connection of an organization to a Stripe account.
-pub fn connection_id(organization: &OrganizationId, stripe_account_id: &str) -> String {
-    format!("{organization}-stripe-{stripe_account_id}")
+/// The id of the connection of an organization to an account of a connector's.
+pub fn connection_id(
+    organization: &OrganizationId,
+    connector: &str,
+    external_account_id: &str,
+) -> String {
+    format!("{organization}-{connector}-{external_account_id}")
 }
 
 /// A permission of the connection's key, as last checked.
@@ -131,35 +133,8 @@ impl Warning {
         }
     }
 
-    /// Objects of a list that could not be read.
-    pub fn parked(list: &str, count: i64, since: Option<DateTime<Utc>>) -> Self {
-        Self {
-            code: Self::OBJECTS_PARKED.to_owned(),
-            resource: list.to_owned(),
-            detail: format!(
-                "Stripe sent {list} of a shape that is not understood; they are kept aside as they came, and \
-                 figures lack them until a newer version reads them."
-            ),
-            count: Some(count),
-            since,
-        }
-    }
-
-    /// Rows that the daily listing found to differ from what events had shown.
-    pub fn events_missed(rows: i64) -> Self {
-        Self {
-            code: Self::EVENTS_MISSED.to_owned(),
-            resource: "events".to_owned(),
-            detail: "Listing the last days again found rows that no event had reported; they were repaired. \
-                     Changes of older charges whose events are missing arrive with the next full sync."
-                .to_owned(),
-            count: Some(rows),
-            since: None,
-        }
-    }
-
     /// What is lost for want of a permission.
-    pub fn permission_missing(permission: &Permission) -> Self {
+    pub fn permission_missing(permission: &Permission, vendor: &str) -> Self {
         let Permission {
             resource,
             needed_for,
@@ -169,8 +144,7 @@ impl Warning {
         let mut detail =
             format!("The key may not read {resource}, which is needed for {needed_for}.");
         if let Some(words) = hint {
-            detail.push_str(" Stripe says: ");
-            detail.push_str(words);
+            detail = format!("{detail} {vendor} says: {words}");
         }
         Self {
             code: Self::PERMISSION_MISSING.to_owned(),
@@ -185,10 +159,12 @@ impl Warning {
 #[derive(Debug, Clone)]
 pub struct Connection {
     pub organization_id: OrganizationId,
-    /// `{org}-stripe-{account}`.
+    /// `{org}-{connector}-{account}`.
     pub connection_id: String,
-    /// Stripe's id of the account, `acct_…`.
-    pub stripe_account_id: String,
+    /// The name of its connector.
+    pub connector: String,
+    /// The vendor's id of the account; Stripe's is `acct_…`.
+    pub external_account_id: String,
     /// Whether the key is a live-mode key.
     pub livemode: bool,
     pub name: Option<String>,
@@ -199,7 +175,7 @@ pub struct Connection {
     /// No scheduled jobs.
     pub paused: bool,
     pub sync_interval_minutes: i32,
-    /// The share of Stripe's limits that syncing may use, [`MIN_RATE_SHARE`] to 1.
+    /// The share of the vendor's limits that syncing may use, [`MIN_RATE_SHARE`] to 1.
     pub rate_share: f64,
     /// As last probed.
     pub permissions: Vec<Permission>,

@@ -6,6 +6,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{Connection, lookup, queries};
+use crate::connector::Connectors;
 use crate::db::{self, PgConnection, Pool};
 use crate::job::queries::{Activity, activity};
 use crate::tenant::OrganizationId;
@@ -52,12 +53,13 @@ pub struct Overview {
 /// One connection.
 pub async fn get(
     pool: &Pool,
+    connectors: Connectors,
     organization: &OrganizationId,
     connection_id: &str,
 ) -> Result<Overview, lookup::Error> {
     let mut tx = db::tenant_transaction(pool, organization).await?;
     let connection = lookup::find(&mut tx, organization, connection_id).await?;
-    let overview = of(&mut tx, connection).await?;
+    let overview = of(&mut tx, connectors, connection).await?;
     db::commit(tx).await?;
     Ok(overview)
 }
@@ -65,6 +67,7 @@ pub async fn get(
 /// The connections of an organization whose id is greater than `after`, by id.
 pub async fn list(
     pool: &Pool,
+    connectors: Connectors,
     organization: &OrganizationId,
     after: Option<&str>,
     limit: i64,
@@ -76,7 +79,7 @@ pub async fn list(
         .map(|connection| connection.connection_id.clone())
         .collect();
     let activity = activity(&mut tx, organization, &ids).await?;
-    queries::add_derived_warnings(&mut tx, organization, &mut connections).await?;
+    add_warnings(&mut tx, connectors, organization, &mut connections).await?;
     db::commit(tx).await?;
     let overview = |connection: Connection| {
         let activity = activity.get(&connection.connection_id).copied();
@@ -89,8 +92,9 @@ pub async fn list(
 }
 
 /// Adds to a connection what people see of it.
-pub(crate) async fn of(
+pub async fn of(
     conn: &mut PgConnection,
+    connectors: Connectors,
     mut connection: Connection,
 ) -> Result<Overview, db::Error> {
     let organization = connection.organization_id.clone();
@@ -98,9 +102,37 @@ pub(crate) async fn of(
     let mut activity = activity(conn, &organization, ids).await?;
     let activity = activity.remove(&connection.connection_id);
     let one = slice::from_mut(&mut connection);
-    queries::add_derived_warnings(conn, &organization, one).await?;
+    add_warnings(conn, connectors, &organization, one).await?;
     Ok(Overview {
         status: ConnectionStatus::of(&connection, activity.unwrap_or_default()),
         connection,
     })
+}
+
+/// Adds the warnings that follow from the connectors' own tables.
+async fn add_warnings(
+    conn: &mut PgConnection,
+    connectors: Connectors,
+    organization: &OrganizationId,
+    connections: &mut [Connection],
+) -> Result<(), db::Error> {
+    for connector in connectors.iter() {
+        let own = |connection: &&mut Connection| connection.connector == connector.name();
+        let ids = connections.iter_mut().filter(own);
+        let ids: Vec<String> = ids
+            .map(|connection| connection.connection_id.clone())
+            .collect();
+        if ids.is_empty() {
+            continue;
+        }
+        for (id, warning) in connector.warnings(conn, organization, &ids).await? {
+            let found = connections
+                .iter_mut()
+                .find(|connection| connection.connection_id == id);
+            if let Some(connection) = found {
+                connection.warnings.push(warning);
+            }
+        }
+    }
+    Ok(())
 }

@@ -3,16 +3,18 @@
 //! [`AccountProbe`] is what a connector implements; connecting, testing and replacing a key know nothing else of the vendor.
 
 use std::error::Error as StdError;
+use std::fmt::Debug;
 
 use async_trait::async_trait;
 use secrecy::SecretString;
 
 use super::{Permission, Warning};
+use crate::connector::Connector;
 
 /// What a key is and may read.
 #[derive(Debug, Clone)]
 pub struct Probe {
-    /// `acct_…`
+    /// The vendor's id of the account; Stripe's is `acct_…`.
     pub account_id: String,
     /// Whether it is a live-mode key.
     pub livemode: bool,
@@ -32,16 +34,19 @@ pub enum ProbeError {
     #[error("{detail}")]
     Invalid { detail: String },
     /// The vendor did not answer in time, or not as it should.
-    #[error("Stripe could not be reached")]
+    #[error("the vendor could not be reached")]
     Unreachable(#[source] Box<dyn StdError + Send + Sync>),
     /// The vendor never said which account the key belongs to.
-    #[error("Stripe did not say to which account the key belongs")]
+    #[error("the vendor did not say to which account the key belongs")]
     AccountUnknown,
 }
 
 /// Asks a vendor about a key.
 #[async_trait]
-pub trait AccountProbe: Sync {
+pub trait AccountProbe: Debug + Send + Sync {
+    /// Whose accounts are asked about.
+    fn connector(&self) -> &'static dyn Connector;
+
     /// Answers within seconds, since a person waits for it.
     async fn probe(&self, api_key: &SecretString) -> Result<Probe, ProbeError>;
 }
@@ -52,8 +57,11 @@ pub enum KeyError {
     #[error(transparent)]
     Probe(#[from] ProbeError),
     /// The key may not read what is needed.
-    #[error("{}", missing_detail(.missing))]
-    PermissionMissing { missing: Vec<Permission> },
+    #[error("{}", missing_detail(.missing, .vendor))]
+    PermissionMissing {
+        missing: Vec<Permission>,
+        vendor: &'static str,
+    },
 }
 
 /// Probes a key that someone wants to use, which must be able to read what is needed.
@@ -67,15 +75,16 @@ pub(super) async fn probe_usable(
     } else {
         Err(KeyError::PermissionMissing {
             missing: probe.missing,
+            vendor: account.connector().vendor(),
         })
     }
 }
 
 /// Names every missing permission and how to grant it.
-pub fn missing_detail(missing: &[Permission]) -> String {
+pub fn missing_detail(missing: &[Permission], vendor: &str) -> String {
     let names: Vec<&str> = missing.iter().map(|p| p.resource.as_str()).collect();
     let mut detail = format!(
-        "The key may not read {}; grant it read access to each in Stripe's dashboard.",
+        "The key may not read {}; grant it read access to each in {vendor}'s dashboard.",
         names.join(" and ")
     );
     for hint in missing.iter().filter_map(|p| p.hint.as_deref()) {
@@ -86,13 +95,17 @@ pub fn missing_detail(missing: &[Permission]) -> String {
 }
 
 /// The warnings of a connection whose key has these permissions; `others` about other things stay.
-pub(super) fn warnings(permissions: &[Permission], others: &[Warning]) -> Vec<Warning> {
+pub(super) fn warnings(
+    permissions: &[Permission],
+    vendor: &str,
+    others: &[Warning],
+) -> Vec<Warning> {
     let missing = permissions.iter().filter(|permission| !permission.granted);
     let others = others
         .iter()
         .filter(|warning| warning.code != Warning::PERMISSION_MISSING);
     missing
-        .map(Warning::permission_missing)
+        .map(|permission| Warning::permission_missing(permission, vendor))
         .chain(others.cloned())
         .collect()
 }
@@ -114,7 +127,7 @@ mod tests {
             permission("events", None),
         ];
         assert_eq!(
-            missing_detail(&missing),
+            missing_detail(&missing, "Stripe"),
             "The key may not read charges and events; grant it read access to each in Stripe's \
              dashboard. Enable it."
         );

@@ -1,22 +1,20 @@
 //! Connections in PostgreSQL.
 
-use std::collections::BTreeMap;
-
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use sqlx::PgConnection;
 use sqlx::types::Json;
 
-use super::{Connection, ConnectionProblem, FailureStreak, Permission, Warning};
+use super::{Connection, ConnectionProblem, Permission, Warning};
 use crate::db::{self, Error};
 use crate::job::JobKind;
-use crate::sync::JobType;
 use crate::tenant::OrganizationId;
 
 struct ConnectionRow {
     organization_id: String,
     connection_id: String,
-    stripe_account_id: String,
+    connector: String,
+    external_account_id: String,
     livemode: bool,
     name: Option<String>,
     timezone: String,
@@ -34,7 +32,7 @@ struct ConnectionRow {
 }
 
 /// Reads the `timezone` column.
-pub(crate) fn stored_timezone(name: &str) -> Result<Tz, Error> {
+pub fn stored_timezone(name: &str) -> Result<Tz, Error> {
     name.parse().map_err(|cause| Error::Inconsistent {
         column: "platform_connections.timezone",
         cause: Box::new(cause),
@@ -56,7 +54,8 @@ impl TryFrom<ConnectionRow> for Connection {
         Ok(Self {
             organization_id: db::organization_id(row.organization_id)?,
             connection_id: row.connection_id,
-            stripe_account_id: row.stripe_account_id,
+            connector: row.connector,
+            external_account_id: row.external_account_id,
             livemode: row.livemode,
             name: row.name,
             timezone: stored_timezone(&row.timezone)?,
@@ -73,22 +72,28 @@ impl TryFrom<ConnectionRow> for Connection {
     }
 }
 
-/// Stores a new connection with an empty sync state, for which the schedule starts a full job.
+/// Stores a new connection, for which the schedule makes jobs of a kind.
 ///
 /// # Errors
 /// [`Error::Conflict`] by `platform_connections_one_per_account` or `platform_connections_pkey` when the
 /// organization has this account already, or is deleting it.
-pub async fn insert(conn: &mut PgConnection, connection: &Connection) -> Result<(), Error> {
+#[tracing::instrument(name = "db.connection.insert", level = "debug", skip_all)]
+pub async fn insert(
+    conn: &mut PgConnection,
+    connection: &Connection,
+    scheduled: JobKind,
+) -> Result<(), Error> {
     let organization = connection.organization_id.as_str();
     sqlx::query!(
         "INSERT INTO platform_connections
-             (organization_id, connection_id, stripe_account_id, livemode, name, timezone, lookback_days,
-              paused, sync_interval_minutes, rate_share, permissions, warnings, created_at, next_sync_at,
-              scheduled_job_type)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
+             (organization_id, connection_id, connector, external_account_id, livemode, name, timezone,
+              lookback_days, paused, sync_interval_minutes, rate_share, permissions, warnings, created_at,
+              next_sync_at, scheduled_job_type)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
         organization,
         connection.connection_id,
-        connection.stripe_account_id,
+        connection.connector,
+        connection.external_account_id,
         connection.livemode,
         connection.name,
         connection.timezone.name(),
@@ -100,14 +105,7 @@ pub async fn insert(conn: &mut PgConnection, connection: &Connection) -> Result<
         Json(&connection.warnings) as _,
         connection.created_at,
         connection.next_sync_at,
-        JobType::Full.as_str(),
-    )
-    .execute(&mut *conn)
-    .await?;
-    sqlx::query!(
-        "INSERT INTO stripe_sync_state (organization_id, connection_id) VALUES ($1, $2)",
-        organization,
-        connection.connection_id
+        scheduled.name,
     )
     .execute(conn)
     .await?;
@@ -115,6 +113,7 @@ pub async fn insert(conn: &mut PgConnection, connection: &Connection) -> Result<
 }
 
 /// One connection, none when it does not exist or is being deleted.
+#[tracing::instrument(name = "db.connection.get", level = "debug", skip_all)]
 pub async fn get(
     conn: &mut PgConnection,
     organization: &OrganizationId,
@@ -122,7 +121,7 @@ pub async fn get(
 ) -> Result<Option<Connection>, Error> {
     sqlx::query_as!(
         ConnectionRow,
-        r#"SELECT organization_id, connection_id, stripe_account_id, livemode, name, timezone, lookback_days,
+        r#"SELECT organization_id, connection_id, connector, external_account_id, livemode, name, timezone, lookback_days,
                   paused, sync_interval_minutes, rate_share, permissions AS "permissions: _", problem_code,
                   problem_detail, problem_since, warnings AS "warnings: _", created_at, next_sync_at
            FROM platform_connections
@@ -137,6 +136,7 @@ pub async fn get(
 }
 
 /// The same, locked until the transaction ends.
+#[tracing::instrument(name = "db.connection.get_for_update", level = "debug", skip_all)]
 pub async fn get_for_update(
     conn: &mut PgConnection,
     organization: &OrganizationId,
@@ -154,6 +154,7 @@ pub async fn get_for_update(
 }
 
 /// Whether a connection of this id is being deleted: none when there is no row at all.
+#[tracing::instrument(name = "db.connection.deleting", level = "debug", skip_all)]
 pub async fn deleting(
     conn: &mut PgConnection,
     organization: &OrganizationId,
@@ -173,18 +174,20 @@ pub async fn deleting(
 #[derive(Debug, Clone)]
 pub struct ConnectionToDelete {
     pub connection_id: String,
-    pub stripe_account_id: String,
+    pub connector: String,
+    pub external_account_id: String,
     pub deleting: bool,
 }
 
 /// Every connection of a tenant, those that are being deleted too, locked until the transaction ends.
+#[tracing::instrument(name = "db.connection.list_for_deletion", level = "debug", skip_all)]
 pub async fn list_for_deletion(
     conn: &mut PgConnection,
     organization: &OrganizationId,
 ) -> Result<Vec<ConnectionToDelete>, Error> {
     Ok(sqlx::query_as!(
         ConnectionToDelete,
-        r#"SELECT connection_id, stripe_account_id, deleting_at IS NOT NULL AS "deleting!"
+        r#"SELECT connection_id, connector, external_account_id, deleting_at IS NOT NULL AS "deleting!"
            FROM platform_connections WHERE organization_id = $1 ORDER BY connection_id FOR UPDATE"#,
         organization.as_str()
     )
@@ -193,6 +196,7 @@ pub async fn list_for_deletion(
 }
 
 /// The connections of a tenant whose id is greater than `after`, by id.
+#[tracing::instrument(name = "db.connection.list", level = "debug", skip_all)]
 pub async fn list(
     conn: &mut PgConnection,
     organization: &OrganizationId,
@@ -201,7 +205,7 @@ pub async fn list(
 ) -> Result<Vec<Connection>, Error> {
     sqlx::query_as!(
         ConnectionRow,
-        r#"SELECT organization_id, connection_id, stripe_account_id, livemode, name, timezone, lookback_days,
+        r#"SELECT organization_id, connection_id, connector, external_account_id, livemode, name, timezone, lookback_days,
                   paused, sync_interval_minutes, rate_share, permissions AS "permissions: _", problem_code,
                   problem_detail, problem_since, warnings AS "warnings: _", created_at, next_sync_at
            FROM platform_connections
@@ -218,55 +222,8 @@ pub async fn list(
     .collect()
 }
 
-/// Adds the warnings that follow from other tables: jobs that keep failing, objects that are parked, and rows
-/// that events had missed. One statement for any number of connections of the tenant.
-pub async fn add_derived_warnings(
-    conn: &mut PgConnection,
-    organization: &OrganizationId,
-    connections: &mut [Connection],
-) -> Result<(), Error> {
-    let ids: Vec<String> = connections
-        .iter()
-        .map(|connection| connection.connection_id.clone())
-        .collect();
-    let found = sqlx::query!(
-        r#"SELECT connection_id AS "connection_id!", resource, COUNT(*) AS "count!", MIN(parked_at) AS since,
-                  NULL::JSONB AS "failing: Json<BTreeMap<String, FailureStreak>>"
-           FROM stripe_parked_objects
-           WHERE organization_id = $1 AND connection_id = ANY($2) GROUP BY connection_id, resource
-           UNION ALL
-           SELECT connection_id, NULL, rows_repaired, NULL, failing_jobs FROM stripe_sync_state
-           WHERE organization_id = $1 AND connection_id = ANY($2)
-             AND (rows_repaired > 0 OR failing_jobs <> '{}')
-           ORDER BY 2"#,
-        organization.as_str(),
-        &ids,
-    )
-    .fetch_all(conn)
-    .await?;
-    for connection in connections {
-        let own = found
-            .iter()
-            .filter(|row| row.connection_id == connection.connection_id);
-        for row in own {
-            if let Some(resource) = &row.resource {
-                let parked = Warning::parked(resource, row.count, row.since);
-                connection.warnings.push(parked);
-                continue;
-            }
-            let failing = row.failing.iter().flat_map(|works| &works.0);
-            let failing = failing.map(|(work, failing)| Warning::jobs_failing(work, failing));
-            connection.warnings.extend(failing);
-            if row.count > 0 {
-                let missed = Warning::events_missed(row.count);
-                connection.warnings.push(missed);
-            }
-        }
-    }
-    Ok(())
-}
-
-/// The share of Stripe's limits that a connection may use; none when it does not exist or is being deleted.
+/// The share of the vendor's limits that a connection may use; none when it does not exist or is being deleted.
+#[tracing::instrument(name = "db.connection.rate_share", level = "debug", skip_all)]
 pub async fn rate_share(
     conn: &mut PgConnection,
     organization: &OrganizationId,
@@ -283,6 +240,7 @@ pub async fn rate_share(
 }
 
 /// Stores a connection's settings: name, paused, interval, time zone, rate share and lookback.
+#[tracing::instrument(name = "db.connection.update_settings", level = "debug", skip_all)]
 pub async fn update_settings(
     conn: &mut PgConnection,
     connection: &Connection,
@@ -308,6 +266,7 @@ pub async fn update_settings(
 }
 
 /// Notes a problem; one of the same code keeps the instant since which it stands.
+#[tracing::instrument(name = "db.connection.set_problem", level = "debug", skip_all)]
 pub async fn set_problem(
     conn: &mut PgConnection,
     organization: &OrganizationId,
@@ -333,6 +292,7 @@ pub async fn set_problem(
 }
 
 /// The connections of every tenant that have a problem of this code. Only the scheduler's role sees them.
+#[tracing::instrument(name = "db.connection.with_problem", level = "debug", skip_all)]
 pub async fn with_problem(
     conn: &mut PgConnection,
     code: &str,
@@ -349,6 +309,7 @@ pub async fn with_problem(
     .collect()
 }
 
+#[tracing::instrument(name = "db.connection.clear_problem", level = "debug", skip_all)]
 pub async fn clear_problem(
     conn: &mut PgConnection,
     organization: &OrganizationId,
@@ -367,6 +328,7 @@ pub async fn clear_problem(
 }
 
 /// Stores what the last probe found, and the warnings that follow from it.
+#[tracing::instrument(name = "db.connection.set_permissions", level = "debug", skip_all)]
 pub async fn set_permissions(
     conn: &mut PgConnection,
     organization: &OrganizationId,
@@ -387,7 +349,24 @@ pub async fn set_permissions(
     Ok(())
 }
 
+/// The name of the kind of jobs that the schedule makes; none when the connection does not exist.
+#[tracing::instrument(name = "db.connection.scheduled_kind", level = "debug", skip_all)]
+pub async fn scheduled_kind(
+    conn: &mut PgConnection,
+    organization: &OrganizationId,
+    connection_id: &str,
+) -> Result<Option<String>, Error> {
+    Ok(sqlx::query_scalar!(
+        "SELECT scheduled_job_type FROM platform_connections WHERE organization_id = $1 AND connection_id = $2",
+        organization.as_str(),
+        connection_id
+    )
+    .fetch_optional(conn)
+    .await?)
+}
+
 /// Sets which kind of job the schedule makes.
+#[tracing::instrument(name = "db.connection.set_scheduled_kind", level = "debug", skip_all)]
 pub async fn set_scheduled_kind(
     conn: &mut PgConnection,
     organization: &OrganizationId,
@@ -407,6 +386,7 @@ pub async fn set_scheduled_kind(
 }
 
 /// Sets when the connection is due again.
+#[tracing::instrument(name = "db.connection.set_next_sync", level = "debug", skip_all)]
 pub async fn set_next_sync(
     conn: &mut PgConnection,
     organization: &OrganizationId,
@@ -425,6 +405,7 @@ pub async fn set_next_sync(
 }
 
 /// Marks a connection as being deleted; from then on it is not found.
+#[tracing::instrument(name = "db.connection.mark_deleting", level = "debug", skip_all)]
 pub async fn mark_deleting(
     conn: &mut PgConnection,
     organization: &OrganizationId,
@@ -443,6 +424,7 @@ pub async fn mark_deleting(
 }
 
 /// Removes the connection itself, with its credential, rules and state; its rows must be gone.
+#[tracing::instrument(name = "db.connection.delete", level = "debug", skip_all)]
 pub async fn delete(
     conn: &mut PgConnection,
     organization: &OrganizationId,

@@ -3,9 +3,9 @@
 use chrono::{DateTime, Utc};
 
 use super::queries;
+use crate::connector::Connectors;
 use crate::db::{self, Pool};
-use crate::job::{self, Job, JobId};
-use crate::sync::JobType;
+use crate::job::{self, Cancel, Job, JobId, JobKind};
 use crate::tenant::OrganizationId;
 use crate::unit_of_work::{Committed, UnitOfWork};
 
@@ -27,6 +27,7 @@ pub enum Error {
 /// Makes a failed or cancelled job pending again.
 pub async fn retry_job(
     pool: &Pool,
+    connectors: Connectors,
     organization: &OrganizationId,
     job_id: JobId,
     now: DateTime<Utc>,
@@ -35,7 +36,8 @@ pub async fn retry_job(
     let job = job::queries::get(&mut work, organization, job_id).await?;
     let job = job.ok_or(Error::NotFound)?;
     let connection = queries::get(&mut work, organization, &job.connection_id).await?;
-    if connection.is_none() && job.kind != JobType::Delete.as_str() {
+    let removes = |kind: JobKind| kind.cancel == Cancel::Removes;
+    if connection.is_none() && !connectors.kind(&job.kind).is_some_and(removes) {
         return Err(Error::ConnectionDeleted);
     }
     match job::queries::retry(&mut work, organization, job_id).await {

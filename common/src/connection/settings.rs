@@ -8,10 +8,10 @@ use utoipa::ToSchema;
 
 use super::overview::{self, Overview};
 use super::{Connection, lookup, queries};
+use crate::connector::Connectors;
 use crate::db::Pool;
 use crate::job::schedule::next_sync_at;
 use crate::job::{JobId, Trigger};
-use crate::sync::JobType;
 use crate::tenant::OrganizationId;
 use crate::unit_of_work::{Committed, UnitOfWork};
 
@@ -65,6 +65,7 @@ pub struct Changed {
 /// Changes settings of a connection.
 pub async fn change(
     pool: &Pool,
+    connectors: Connectors,
     organization: &OrganizationId,
     connection_id: &str,
     changes: Changes,
@@ -76,18 +77,16 @@ pub async fn change(
     changes.apply(&mut connection, now);
     queries::update_settings(&mut work, &connection).await?;
     let mut job_id = None;
-    if connection.timezone != timezone {
-        let account_id = &connection.stripe_account_id;
+    let connector = connectors.named(&connection.connector)?;
+    if connection.timezone != timezone
+        && let Some(redate) = connector.kinds().redate
+    {
+        let account_id = &connection.external_account_id;
         let job = work
-            .enqueue_for_change(
-                connection_id,
-                account_id,
-                JobType::Redate.kind(),
-                Trigger::Settings,
-            )
+            .enqueue_for_change(connection_id, account_id, redate, Trigger::Settings)
             .await?;
         job_id = Some(job.job_id);
     }
-    let overview = overview::of(&mut work, connection).await?;
+    let overview = overview::of(&mut work, connectors, connection).await?;
     Ok(work.commit(Changed { overview, job_id }).await?)
 }

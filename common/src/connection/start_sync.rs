@@ -2,19 +2,28 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{lookup, queries};
+use super::{Connection, lookup, queries};
+use crate::connector::{Connector, Connectors};
 use crate::db::{self, PgConnection, Pool};
-use crate::job::Trigger;
 use crate::job::queries::Enqueued;
-use crate::sync::{JobType, state};
+use crate::job::{JobKind, Trigger};
 use crate::tenant::OrganizationId;
 use crate::unit_of_work::{Committed, UnitOfWork};
+
+/// How much to read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// The whole covered range.
+    Full,
+    /// What changed since the last sync.
+    Incremental,
+}
 
 /// What to sync.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Wanted {
     /// Incremental where a full sync has completed, unless given.
-    pub job_type: Option<JobType>,
+    pub mode: Option<Mode>,
     /// A longer history than before needs a full sync; a shorter one changes nothing.
     pub lookback_days: Option<i32>,
 }
@@ -22,6 +31,7 @@ pub struct Wanted {
 /// Starts a sync, or finds the job that does its work.
 pub async fn start_sync(
     pool: &Pool,
+    connectors: Connectors,
     organization: &OrganizationId,
     connection_id: &str,
     wanted: Wanted,
@@ -29,42 +39,46 @@ pub async fn start_sync(
 ) -> Result<Committed<Enqueued>, lookup::Error> {
     let mut work = UnitOfWork::begin(pool, organization, now).await?;
     let mut connection = lookup::lock(&mut work, organization, connection_id).await?;
+    let connector = connectors.named(&connection.connector)?;
     let longer = wanted
         .lookback_days
         .filter(|days| *days > connection.lookback_days);
     let job = if let Some(days) = longer {
         connection.lookback_days = days;
         queries::update_settings(&mut work, &connection).await?;
-        let account_id = &connection.stripe_account_id;
+        let account_id = &connection.external_account_id;
         work.enqueue_for_change(
             connection_id,
             account_id,
-            JobType::Full.kind(),
+            connector.kinds().full,
             Trigger::Manual,
         )
         .await?
     } else {
-        let job_type = match wanted.job_type {
-            Some(job_type) => job_type,
-            None => default_type(&mut work, organization, connection_id).await?,
+        let kind = match wanted.mode {
+            Some(Mode::Full) => connector.kinds().full,
+            Some(Mode::Incremental) => connector.kinds().incremental,
+            None => scheduled_kind(&mut work, connector, &connection).await?,
         };
-        let account_id = &connection.stripe_account_id;
-        work.enqueue(connection_id, account_id, job_type.kind(), Trigger::Manual)
+        let account_id = &connection.external_account_id;
+        work.enqueue(connection_id, account_id, kind, Trigger::Manual)
             .await?
     };
     Ok(work.commit(job).await?)
 }
 
-/// Incremental, unless nothing was fully synced before.
-pub(crate) async fn default_type(
+/// What the schedule would make: incremental, unless nothing was fully synced before.
+pub(crate) async fn scheduled_kind(
     conn: &mut PgConnection,
-    organization: &OrganizationId,
-    connection_id: &str,
-) -> Result<JobType, db::Error> {
-    let stored = state::get(conn, organization, connection_id).await?;
-    Ok(if stored.full_synced_at.is_some() {
-        JobType::Incremental
+    connector: &dyn Connector,
+    connection: &Connection,
+) -> Result<JobKind, db::Error> {
+    let (organization, id) = (&connection.organization_id, &connection.connection_id);
+    let stored = queries::scheduled_kind(conn, organization, id).await?;
+    let kinds = connector.kinds();
+    Ok(if stored.as_deref() == Some(kinds.incremental.name) {
+        kinds.incremental
     } else {
-        JobType::Full
+        kinds.full
     })
 }

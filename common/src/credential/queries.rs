@@ -9,6 +9,7 @@ use crate::db::{self, Error};
 use crate::tenant::OrganizationId;
 
 /// Stores or replaces the credential of a connection.
+#[tracing::instrument(name = "db.credential.store", level = "debug", skip_all)]
 pub async fn store(
     conn: &mut PgConnection,
     organization: &OrganizationId,
@@ -33,6 +34,7 @@ pub async fn store(
 }
 
 /// The envelope of a connection's credential.
+#[tracing::instrument(name = "db.credential.load", level = "debug", skip_all)]
 pub async fn load(
     conn: &mut PgConnection,
     organization: &OrganizationId,
@@ -48,6 +50,7 @@ pub async fn load(
 }
 
 /// Forgets the credential of a connection.
+#[tracing::instrument(name = "db.credential.delete", level = "debug", skip_all)]
 pub async fn delete(
     conn: &mut PgConnection,
     organization: &OrganizationId,
@@ -65,6 +68,7 @@ pub async fn delete(
 
 /// Locks and returns up to `limit` credentials of a tenant that another key than `key_id` sealed:
 /// `(connection id, envelope)`.
+#[tracing::instrument(name = "db.credential.not_sealed_with", level = "debug", skip_all)]
 pub async fn not_sealed_with(
     conn: &mut PgConnection,
     organization: &OrganizationId,
@@ -96,6 +100,7 @@ pub struct KeyInUse {
 }
 
 /// The keys that seal credentials of any tenant. Only the scheduler's role sees them.
+#[tracing::instrument(name = "db.credential.keys_in_use", level = "debug", skip_all)]
 pub async fn keys_in_use(conn: &mut PgConnection) -> Result<Vec<KeyInUse>, Error> {
     let rows = sqlx::query!(
         r#"SELECT key_id, organization_id, connection_id, credentials AS "credentials!"
@@ -125,6 +130,7 @@ pub async fn keys_in_use(conn: &mut PgConnection) -> Result<Vec<KeyInUse>, Error
 }
 
 /// The connections of a tenant whose credential a key seals.
+#[tracing::instrument(name = "db.credential.sealed_by", level = "debug", skip_all)]
 pub async fn sealed_by(
     conn: &mut PgConnection,
     organization: &OrganizationId,
@@ -151,6 +157,7 @@ pub enum KeyLock {
 
 /// Holds the lock until the transaction ends: whoever reseals next sees what is announced, and whoever announces
 /// next sees what was resealed.
+#[tracing::instrument(name = "db.credential.lock_keys", level = "debug", skip_all)]
 pub async fn lock_keys(conn: &mut PgConnection, lock: KeyLock) -> Result<(), Error> {
     match lock {
         KeyLock::Announce => {
@@ -178,6 +185,7 @@ pub struct ProgramKeys {
 }
 
 /// Says that a program runs and which keys it knows, and forgets programs that stopped saying so long ago.
+#[tracing::instrument(name = "db.credential.announce_keys", level = "debug", skip_all)]
 pub async fn announce_keys(
     conn: &mut PgConnection,
     instance: Uuid,
@@ -198,6 +206,7 @@ pub async fn announce_keys(
 }
 
 /// Whether a program said within so many seconds that it runs.
+#[tracing::instrument(name = "db.credential.is_announced", level = "debug", skip_all)]
 pub async fn is_announced(
     conn: &mut PgConnection,
     instance: Uuid,
@@ -214,6 +223,7 @@ pub async fn is_announced(
 }
 
 /// Says that a program has stopped.
+#[tracing::instrument(name = "db.credential.withdraw_keys", level = "debug", skip_all)]
 pub async fn withdraw_keys(conn: &mut PgConnection, instance: Uuid) -> Result<(), Error> {
     sqlx::query!(
         "DELETE FROM program_encryption_keys WHERE instance_id = $1",
@@ -225,6 +235,7 @@ pub async fn withdraw_keys(conn: &mut PgConnection, instance: Uuid) -> Result<()
 }
 
 /// The programs that said within so many seconds that they run.
+#[tracing::instrument(name = "db.credential.announced_keys", level = "debug", skip_all)]
 pub async fn announced_keys(
     conn: &mut PgConnection,
     within_seconds: i32,

@@ -3,14 +3,13 @@
 use bigdecimal::BigDecimal;
 use uuid::Uuid;
 
-use crate::catalogue::unknown::NamedKey;
-
 use super::path::{KeyPath, Path};
 use super::pattern::{Pattern, Refusal};
 use super::{
     Action, Combination, Condition, Field, INVALID_REQUEST, Invalid, MetadataSource, Operand,
     Operator, Predicate, REGEX_UNSUPPORTED, Rule, Scalar, number,
 };
+use crate::catalogue::unknown::NamedKey;
 
 /// A predicate ready to run, in memory or as SQL.
 #[derive(Debug, Clone)]
@@ -101,7 +100,7 @@ impl CompiledPredicate {
     }
 
     /// The key and the text that it must equal, where that is all that the predicate says.
-    pub(crate) fn equality(&self) -> Option<(KeyPath, &str)> {
+    pub fn equality(&self) -> Option<(KeyPath, &str)> {
         match self.conditions.as_slice() {
             [
                 CompiledCondition {
@@ -129,7 +128,7 @@ impl CompiledPredicate {
     }
 
     /// Whether the rows of a charge all match or none does.
-    pub(crate) fn matches_whole_charges(&self) -> bool {
+    pub fn matches_whole_charges(&self) -> bool {
         self.conditions
             .iter()
             .all(|condition| match &condition.subject {
@@ -275,8 +274,8 @@ fn pattern(field: Option<Field>, text: &str) -> Result<Pattern, Refusal> {
 #[derive(Debug, Clone, Default)]
 pub struct RuleSet {
     /// In order of (`created_at`, `filter_id`), as the rules that keep charges out are named.
-    pub(super) includes: Vec<(Uuid, CompiledPredicate)>,
-    pub(super) excludes: Vec<(Uuid, CompiledPredicate)>,
+    pub includes: Vec<(Uuid, CompiledPredicate)>,
+    pub excludes: Vec<(Uuid, CompiledPredicate)>,
 }
 
 impl RuleSet {
@@ -300,7 +299,7 @@ impl RuleSet {
     }
 
     /// Whether each row of a charge alone decides about the charge.
-    pub(super) fn matches_whole_charges(&self) -> bool {
+    pub fn matches_whole_charges(&self) -> bool {
         let mut predicates = self.includes.iter().chain(&self.excludes);
         predicates.all(|(_, predicate)| predicate.matches_whole_charges())
     }

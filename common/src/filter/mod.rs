@@ -38,7 +38,7 @@ use uuid::Uuid;
 pub use compile::{CompiledPredicate, RuleSet};
 pub use evaluate::RowView;
 pub use parse::{RuleDraft, RulePatch};
-pub(crate) use path::KeyPath;
+pub use path::KeyPath;
 
 /// Rules that one connection may have.
 pub const MAX_RULES_PER_CONNECTION: usize = 50;
@@ -142,7 +142,7 @@ impl MetadataSource {
     }
 
     /// Whether it is the same for all lines of a charge.
-    pub(crate) fn is_charge_level(self) -> bool {
+    pub fn is_charge_level(self) -> bool {
         matches!(self, Self::Charge | Self::Customer)
     }
 

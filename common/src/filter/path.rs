@@ -48,11 +48,11 @@ pub(super) struct Parts {
 
 /// A path as whole keys of metadata, each with its source before it: `charge.order.id`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct KeyPath {
+pub struct KeyPath {
     /// The path as one key. Where metadata has it, its value is the result.
-    pub(crate) whole: String,
+    pub whole: String,
     /// The keys into whose values the path leads where the whole one is missing: `charge.order`.
-    pub(crate) shorter: Vec<String>,
+    pub shorter: Vec<String>,
 }
 
 impl Path {

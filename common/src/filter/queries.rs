@@ -1,26 +1,16 @@
-//! Stored rules, and the statements that apply rules to stored rows.
-//!
-//! Re-application is one statement for each stretch of days, preview one over all rows of a connection, both
-//! built by [`super::sql`]. A charge matches when any of its rows does, so both group rows by charge first,
-//! except for rules by which the rows of a charge cannot differ.
+//! Stored rules.
 
-use std::collections::BTreeMap;
-
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, Utc};
 use serde_json::Value;
-use sqlx::{Connection as _, PgConnection, Postgres, QueryBuilder};
+use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
 
 use super::parse::stored_conditions;
-use super::{
-    Action, Combination, CompiledPredicate, Invalid, MetadataSource, REGEX_UNSUPPORTED, Rule,
-    RuleSet,
-};
+use super::{Action, Combination, CompiledPredicate, Invalid, REGEX_UNSUPPORTED, Rule, RuleSet};
 use crate::db::Error;
 
 /// PostgreSQL's code for a regular expression that it does not compile.
 const INVALID_REGEX: &str = "2201B";
-const SAMPLE_ROWS: i64 = 10;
 
 struct StoredRule {
     filter_id: Uuid,
@@ -82,6 +72,7 @@ fn conditions_column(rule: &Rule) -> Result<Value, Error> {
 /// # Errors
 ///
 /// When the database does not answer, or a stored rule is not one that this program writes.
+#[tracing::instrument(name = "db.filter.list", level = "debug", skip_all)]
 pub async fn list(
     conn: &mut PgConnection,
     organization: &str,
@@ -120,6 +111,7 @@ pub async fn active(
 /// # Errors
 ///
 /// As [`list`].
+#[tracing::instrument(name = "db.filter.get", level = "debug", skip_all)]
 pub async fn get(
     conn: &mut PgConnection,
     organization: &str,
@@ -147,6 +139,7 @@ pub async fn get(
 /// # Errors
 ///
 /// When the database does not answer.
+#[tracing::instrument(name = "db.filter.count", level = "debug", skip_all)]
 pub async fn count(
     conn: &mut PgConnection,
     organization: &str,
@@ -176,6 +169,7 @@ pub async fn count(
 /// # Errors
 ///
 /// When the database does not answer, or the connection is not there.
+#[tracing::instrument(name = "db.filter.insert", level = "debug", skip_all)]
 pub async fn insert(
     conn: &mut PgConnection,
     organization: &str,
@@ -206,6 +200,7 @@ pub async fn insert(
 /// # Errors
 ///
 /// When the database does not answer.
+#[tracing::instrument(name = "db.filter.update", level = "debug", skip_all)]
 pub async fn update(
     conn: &mut PgConnection,
     organization: &str,
@@ -237,6 +232,7 @@ pub async fn update(
 /// # Errors
 ///
 /// When the database does not answer.
+#[tracing::instrument(name = "db.filter.delete", level = "debug", skip_all)]
 pub async fn delete(
     conn: &mut PgConnection,
     organization: &str,
@@ -255,186 +251,13 @@ pub async fn delete(
     Ok(done.rows_affected() == 1)
 }
 
-/// Days that follow each other, both ends included, and how many rows they have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct DayRange {
-    pub from: NaiveDate,
-    pub to: NaiveDate,
-    pub rows: i64,
-}
-
-/// The days of all stored rows of a connection, oldest first, in stretches of about `rows` rows. A day is
-/// never divided.
-///
-/// # Errors
-///
-/// When the database does not answer.
-pub async fn day_ranges(
-    conn: &mut PgConnection,
-    organization: &str,
-    connection: &str,
-    rows: i64,
-) -> Result<Vec<DayRange>, Error> {
-    let days = sqlx::query!(
-        r#"SELECT date, COUNT(*) AS "rows!" FROM stripe_revenue_data
-           WHERE organization_id = $1 AND connection_id = $2 GROUP BY date ORDER BY date"#,
-        organization,
-        connection,
-    )
-    .fetch_all(conn)
-    .await?;
-    let mut day_ranges: Vec<DayRange> = Vec::new();
-    for day in days {
-        match day_ranges.last_mut() {
-            Some(last) if last.rows + day.rows <= rows => {
-                last.to = day.date;
-                last.rows += day.rows;
-            }
-            _ => day_ranges.push(DayRange {
-                from: day.date,
-                to: day.date,
-                rows: day.rows,
-            }),
-        }
-    }
-    Ok(day_ranges)
-}
-
-enum RefilterScope<'a> {
-    Days(NaiveDate, NaiveDate),
-    /// Those that refer to these objects.
-    Referencing(MetadataSource, &'a [String]),
-}
-
-/// Decides again, for every stored charge of these days, which rule keeps it out; returns the days whose
-/// rows changed. A row is written only when its answer changes.
-///
-/// # Errors
-///
-/// When the database does not answer.
-pub async fn refilter(
-    conn: &mut PgConnection,
-    organization: &str,
-    connection: &str,
-    rules: &RuleSet,
-    days: DayRange,
-) -> Result<Vec<NaiveDate>, Error> {
-    let scope = RefilterScope::Days(days.from, days.to);
-    reapply(conn, organization, connection, rules, scope).await
-}
-
-/// The same for the charges that refer to these customers, products or prices only, whose metadata changed.
-///
-/// # Errors
-///
-/// When the database does not answer.
-pub async fn refilter_referencing(
-    conn: &mut PgConnection,
-    organization: &str,
-    connection: &str,
-    rules: &RuleSet,
-    (source, ids): (MetadataSource, &[String]),
-) -> Result<Vec<NaiveDate>, Error> {
-    let scope = RefilterScope::Referencing(source, ids);
-    reapply(conn, organization, connection, rules, scope).await
-}
-
-async fn reapply(
-    conn: &mut PgConnection,
-    organization: &str,
-    connection: &str,
-    rules: &RuleSet,
-    scope: RefilterScope<'_>,
-) -> Result<Vec<NaiveDate>, Error> {
-    let mut builder = QueryBuilder::new("WITH ");
-    let push_connection = |builder: &mut QueryBuilder<Postgres>| {
-        builder.push(" WHERE r.organization_id = ");
-        builder.push_bind(organization.to_owned());
-        builder.push(" AND r.connection_id = ");
-        builder.push_bind(connection.to_owned());
-        if let RefilterScope::Days(from, to) = scope {
-            builder.push(" AND r.date >= ").push_bind(from);
-            builder.push(" AND r.date <= ").push_bind(to);
-        }
-    };
-    if matches!(scope, RefilterScope::Days(..)) && rules.matches_whole_charges() {
-        builder.push("changed AS (UPDATE stripe_revenue_data r SET excluded_by = ");
-        push_decision(&mut builder, rules, "r", "");
-        push_connection(&mut builder);
-        builder.push(" AND r.excluded_by IS DISTINCT FROM ");
-        push_decision(&mut builder, rules, "r", "");
-    } else {
-        if let RefilterScope::Referencing(source, ids) = scope {
-            // Whole charges: one row of a charge decides about all of them.
-            let column = match source {
-                MetadataSource::Charge => "charge_id",
-                MetadataSource::Product => "product_id",
-                MetadataSource::Price => "price_id",
-                MetadataSource::Customer => "customer_id",
-            };
-            builder.push("referring AS MATERIALIZED (SELECT DISTINCT r.charge_id ");
-            builder.push("FROM stripe_revenue_data r");
-            push_connection(&mut builder);
-            builder.push(" AND r.").push(column).push(" = ANY(");
-            builder.push_bind(ids.to_vec()).push(")), ");
-        }
-        builder.push("decided AS MATERIALIZED (SELECT r.charge_id, ");
-        push_decision(&mut builder, rules, "r", "bool_or");
-        builder.push(" AS excluded_by FROM stripe_revenue_data r");
-        if matches!(scope, RefilterScope::Referencing(..)) {
-            builder.push(" JOIN referring USING (charge_id)");
-        }
-        push_connection(&mut builder);
-        builder.push(
-            " GROUP BY r.charge_id), changed AS (UPDATE stripe_revenue_data r \
-             SET excluded_by = d.excluded_by FROM decided d",
-        );
-        push_connection(&mut builder);
-        builder.push(
-            " AND r.charge_id = d.charge_id AND r.excluded_by IS DISTINCT FROM d.excluded_by",
-        );
-    }
-    builder.push(" RETURNING r.date) SELECT DISTINCT date FROM changed ORDER BY date");
-    Ok(builder.build_query_scalar().fetch_all(conn).await?)
-}
-
-/// The rule that keeps a charge out, null when it is kept: an expression over a row, or, with `over_rows` an
-/// aggregate such as `bool_or`, over the rows of a charge.
-fn push_decision(
-    builder: &mut QueryBuilder<Postgres>,
-    rules: &RuleSet,
-    alias: &'static str,
-    over_rows: &'static str,
-) {
-    if rules.is_empty() {
-        builder.push("NULL::UUID");
-        return;
-    }
-    builder.push("CASE");
-    for (filter_id, predicate) in &rules.excludes {
-        builder.push(" WHEN ").push(over_rows).push("(");
-        predicate.to_sql(builder, alias);
-        builder.push(") THEN ").push_bind(*filter_id).push("::UUID");
-    }
-    if let Some((first, _)) = rules.includes.first() {
-        builder.push(" WHEN NOT ").push(over_rows).push("(");
-        for (index, (_, predicate)) in rules.includes.iter().enumerate() {
-            if index > 0 {
-                builder.push(" OR ");
-            }
-            predicate.to_sql(builder, alias);
-        }
-        builder.push(") THEN ").push_bind(*first).push("::UUID");
-    }
-    builder.push(" END");
-}
-
 /// Asks PostgreSQL whether it runs the regular expressions of a predicate. Parsing refuses what is known to
 /// be too large; this asks the one that knows, before a rule is stored or a filter is used.
 ///
 /// # Errors
 ///
 /// When the database does not answer. The inner result names the values that it refused.
+#[tracing::instrument(name = "db.filter.verify", level = "debug", skip_all)]
 pub async fn verify(
     conn: &mut PgConnection,
     predicate: &CompiledPredicate,
@@ -470,86 +293,4 @@ pub async fn verify(
     } else {
         Err(refused)
     })
-}
-
-/// What a rule would match, over the charges that would count if there were no rules.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Preview {
-    pub matched_charges: i64,
-    pub total_charges: i64,
-    /// Net of the matched ones, by currency.
-    pub matched_revenue: BTreeMap<String, i64>,
-    /// Up to 10 rows of matched charges, newest first: charge id and line number.
-    pub sample: Vec<(String, i32)>,
-}
-
-/// Finds out what a rule would match, whatever its action and the other rules say.
-///
-/// # Errors
-///
-/// When the database does not answer.
-pub async fn preview(
-    conn: &mut PgConnection,
-    organization: &str,
-    connection: &str,
-    predicate: &CompiledPredicate,
-) -> Result<Preview, Error> {
-    let mut builder = QueryBuilder::new("WITH ");
-    push_candidates(&mut builder, organization, connection, predicate);
-    builder.push(
-        " SELECT c.currency, COUNT(*), COUNT(*) FILTER (WHERE c.matched), \
-         COALESCE(SUM(c.net) FILTER (WHERE c.matched), 0)::BIGINT FROM candidates c GROUP BY c.currency",
-    );
-    let currencies: Vec<(String, i64, i64, i64)> =
-        builder.build_query_as().fetch_all(&mut *conn).await?;
-    let mut preview = Preview::default();
-    for (currency, total, matched, net) in currencies {
-        preview.total_charges += total;
-        preview.matched_charges += matched;
-        if matched > 0 {
-            preview.matched_revenue.insert(currency, net);
-        }
-    }
-    if preview.matched_charges > 0 {
-        let mut builder = QueryBuilder::new("WITH ");
-        push_candidates(&mut builder, organization, connection, predicate);
-        builder.push(
-            ", newest AS (SELECT c.charge_id FROM candidates c WHERE c.matched \
-             ORDER BY c.created_at DESC, c.charge_id COLLATE \"C\" DESC LIMIT ",
-        );
-        builder.push_bind(SAMPLE_ROWS);
-        builder.push(
-            ") SELECT r.charge_id, r.line_no FROM stripe_revenue_data r \
-             JOIN newest USING (charge_id) WHERE r.organization_id = ",
-        );
-        builder.push_bind(organization.to_owned());
-        builder
-            .push(" AND r.connection_id = ")
-            .push_bind(connection.to_owned());
-        builder
-            .push(" ORDER BY r.created_at DESC, r.charge_id COLLATE \"C\" DESC, r.line_no LIMIT ");
-        builder.push_bind(SAMPLE_ROWS);
-        preview.sample = builder.build_query_as().fetch_all(conn).await?;
-    }
-    Ok(preview)
-}
-
-/// `candidates`: the charges that would count if there were no rules, and whether the predicate matches.
-fn push_candidates(
-    builder: &mut QueryBuilder<Postgres>,
-    organization: &str,
-    connection: &str,
-    predicate: &CompiledPredicate,
-) {
-    builder.push(
-        "candidates AS (SELECT r.charge_id, r.currency, MAX(r.created_at) AS created_at, \
-         SUM(r.gross - r.refunded) AS net, bool_or(",
-    );
-    predicate.to_sql(builder, "r");
-    builder.push(") AS matched FROM stripe_revenue_data r WHERE r.organization_id = ");
-    builder.push_bind(organization.to_owned());
-    builder
-        .push(" AND r.connection_id = ")
-        .push_bind(connection.to_owned());
-    builder.push(" AND r.status = 'succeeded' AND r.captured GROUP BY r.charge_id, r.currency)");
 }

@@ -13,12 +13,11 @@ use std::cell::RefCell;
 use serde_json::{Map, Value};
 use sqlx::{Postgres, QueryBuilder};
 
-use crate::catalogue::unknown::NamedKey;
-
 use super::compile::{CompiledCondition, Order, Subject, Test};
 use super::jsonpath_sql;
 use super::path::{KeyPath, Parts, Path};
 use super::{Combination, CompiledPredicate, Field, INVALID_REQUEST, Invalid, MetadataSource};
+use crate::catalogue::unknown::NamedKey;
 
 impl CompiledPredicate {
     /// Writes the predicate as one parenthesised boolean expression, never null. `alias` names the
@@ -98,7 +97,7 @@ impl MetadataKey {
     }
 
     /// The keys that it may be in; none for a `JSONPath`.
-    pub(crate) fn keys(&self) -> Option<KeyPath> {
+    pub fn keys(&self) -> Option<KeyPath> {
         self.path.keys(self.source)
     }
 
@@ -108,7 +107,7 @@ impl MetadataKey {
     }
 
     /// Whether all lines of a charge have the same value.
-    pub(crate) fn is_charge_level(&self) -> bool {
+    pub fn is_charge_level(&self) -> bool {
         self.source.is_charge_level()
     }
 

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use super::record::named;
+use crate::named;
 
 /// A kind of jobs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,6 +16,7 @@ pub struct JobKind {
     /// Kinds whose jobs do this one's work too: none is made while such a job is pending.
     pub included_in: &'static [&'static str],
     pub retry: RetryPolicy,
+    pub cancel: Cancel,
 }
 
 impl JobKind {
@@ -49,6 +50,16 @@ pub enum Exclusive {
     PerConnection,
     /// Also exclusive jobs of other connections and tenants to the same external account, which has one rate limit.
     PerAccount,
+}
+
+/// Whether a person may cancel such a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cancel {
+    Allowed,
+    /// It applies a changed setting to stored rows: half of them would follow the old one.
+    AppliesSetting,
+    /// It removes a connection, whose key is gone already. It can be retried without the connection.
+    Removes,
 }
 
 /// How often a failed job is tried again, and when.

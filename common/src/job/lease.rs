@@ -130,6 +130,7 @@ async fn claim_oldest(
 ///
 /// # Errors
 /// [`Error::LeaseLost`] when another consumer holds the job, or it ended.
+#[tracing::instrument(name = "db.job.heartbeat", level = "debug", skip_all)]
 pub async fn heartbeat(
     conn: &mut PgConnection,
     fence: &Fence,
@@ -178,6 +179,7 @@ pub async fn fenced_progress(
 ///
 /// # Errors
 /// As [`fenced_progress`].
+#[tracing::instrument(name = "db.job.fenced_checkpoint", level = "debug", skip_all)]
 pub async fn fenced_checkpoint<C: Serialize + Sync>(
     conn: &mut PgConnection,
     fence: &Fence,
@@ -224,6 +226,7 @@ pub async fn complete(
 }
 
 /// Ends a job well that has nothing more to commit than a count of its last requests.
+#[tracing::instrument(name = "db.job.complete_idle", level = "debug", skip_all)]
 pub async fn complete_idle(
     conn: &mut PgConnection,
     fence: &Fence,
@@ -303,6 +306,7 @@ pub enum Release<'a> {
 
 /// Gives a job back to be claimed again at `until`: it stays running, since it was begun and keeps its
 /// turn.
+#[tracing::instrument(name = "db.job.release", level = "debug", skip_all)]
 pub async fn release(
     conn: &mut PgConnection,
     fence: &Fence,
@@ -338,6 +342,7 @@ pub async fn release(
 /// # Errors
 /// [`Error::LeaseLost`] when the claim is no longer the last, [`Error::Conflict`] when the new kind is more exclusive than
 /// the old one, and such a job runs.
+#[tracing::instrument(name = "db.job.change_kind", level = "debug", skip_all)]
 pub async fn change_kind(
     conn: &mut PgConnection,
     fence: &Fence,

@@ -5,8 +5,12 @@
 //! consumer that lost its lease commits nothing ([`Fence`]).
 //!
 //! Nothing here knows what a job does. A [`JobKind`] says what the queue must know of jobs of one name, and a consumer
-//! registers a handler for it; a new kind changes no statement. Deliberately absent: jobs without a connection.
+//! registers a [`JobHandler`] for it; a new kind changes no statement. Deliberately absent: jobs without a connection.
 
+mod budget;
+pub mod cancel;
+mod failure;
+mod handler;
 mod kind;
 pub mod lease;
 pub mod queries;
@@ -14,6 +18,8 @@ mod record;
 pub mod schedule;
 
 pub use crate::id::JobId;
-pub use kind::{Exclusive, JobKind, Lane, RetryPolicy};
-pub(crate) use record::named;
+pub use budget::Budget;
+pub use failure::{Failure, Severity};
+pub use handler::{JobHandler, Registered, Registry, Services};
+pub use kind::{Cancel, Exclusive, JobKind, Lane, RetryPolicy};
 pub use record::{Fence, Job, JobError, JobRef, JobStatus, Trigger, UnknownValue};

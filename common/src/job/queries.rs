@@ -104,6 +104,7 @@ pub struct Enqueued {
 ///
 /// A job that serves is locked until the transaction ends, so that none begins before the change that it
 /// is to serve is committed. Lock the connection first, as every writer does.
+#[tracing::instrument(name = "db.job.enqueue", level = "debug", skip_all)]
 pub async fn enqueue(
     conn: &mut PgConnection,
     organization: &OrganizationId,
@@ -164,6 +165,7 @@ pub async fn enqueue(
 
 /// The jobs that an ended job of this external account, its connection's among them, may have kept waiting,
 /// oldest first. Sees every tenant's jobs; needs the consumer's role.
+#[tracing::instrument(name = "db.job.blocked_by", level = "debug", skip_all)]
 pub async fn blocked_by(
     conn: &mut PgConnection,
     external_account_id: &str,
@@ -189,6 +191,7 @@ pub async fn blocked_by(
     .collect()
 }
 
+#[tracing::instrument(name = "db.job.get", level = "debug", skip_all)]
 pub async fn get(
     conn: &mut PgConnection,
     organization: &OrganizationId,
@@ -210,6 +213,7 @@ pub async fn get(
 }
 
 /// The jobs of a connection, newest first, those before the given one.
+#[tracing::instrument(name = "db.job.list", level = "debug", skip_all)]
 pub async fn list(
     conn: &mut PgConnection,
     organization: &OrganizationId,
@@ -243,6 +247,7 @@ pub async fn list(
 /// Cancels a job: at once when no consumer holds it, since it is pending or backs off, else as soon as
 /// its consumer hears of it.
 /// False when the job has ended.
+#[tracing::instrument(name = "db.job.cancel", level = "debug", skip_all)]
 pub async fn cancel(
     conn: &mut PgConnection,
     organization: &OrganizationId,
@@ -266,6 +271,7 @@ pub async fn cancel(
 }
 
 /// Cancels every job of a connection that is being deleted: pending ones at once, running ones by request.
+#[tracing::instrument(name = "db.job.cancel_all", level = "debug", skip_all)]
 pub async fn cancel_all(
     conn: &mut PgConnection,
     organization: &OrganizationId,
@@ -289,6 +295,7 @@ pub async fn cancel_all(
 }
 
 /// Removes every job of an organization that is being deleted.
+#[tracing::instrument(name = "db.job.delete_all", level = "debug", skip_all)]
 pub async fn delete_all(
     conn: &mut PgConnection,
     organization: &OrganizationId,
@@ -306,6 +313,7 @@ pub async fn delete_all(
 ///
 /// # Errors
 /// [`Error::Conflict`] when another job that does the same is pending.
+#[tracing::instrument(name = "db.job.retry", level = "debug", skip_all)]
 pub async fn retry(
     conn: &mut PgConnection,
     organization: &OrganizationId,
@@ -325,6 +333,7 @@ pub async fn retry(
 }
 
 /// Cancels what the schedule wanted of a connection that cannot sync until a person acts.
+#[tracing::instrument(name = "db.job.cancel_scheduled", level = "debug", skip_all)]
 pub async fn cancel_scheduled(
     conn: &mut PgConnection,
     organization: &OrganizationId,
@@ -345,6 +354,7 @@ pub async fn cancel_scheduled(
 
 /// The newest jobs of every tenant or of one, narrowed down where asked. Needs the scheduler's role,
 /// which sees every tenant's jobs.
+#[tracing::instrument(name = "db.job.list_of_all_tenants", level = "debug", skip_all)]
 pub async fn list_of_all_tenants(
     conn: &mut PgConnection,
     organization: Option<&OrganizationId>,
@@ -375,6 +385,7 @@ pub async fn list_of_all_tenants(
 }
 
 /// Whose job this is, of whatever tenant. Needs the scheduler's role.
+#[tracing::instrument(name = "db.job.find_in_all_tenants", level = "debug", skip_all)]
 pub async fn find_in_all_tenants(
     conn: &mut PgConnection,
     job_id: JobId,
@@ -402,6 +413,7 @@ pub struct Activity {
 }
 
 /// What the jobs of these connections are at, by connection; those without a live job are left out.
+#[tracing::instrument(name = "db.job.activity", level = "debug", skip_all)]
 pub async fn activity(
     conn: &mut PgConnection,
     organization: &OrganizationId,

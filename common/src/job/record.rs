@@ -17,9 +17,10 @@ pub struct JobRef {
 /// A stored text that is not one of the known ones.
 #[derive(Debug, thiserror::Error)]
 #[error("`{0}` is not known")]
-pub struct UnknownValue(pub(crate) String);
+pub struct UnknownValue(pub String);
 
 /// An enum whose variants are stored and shown by name.
+#[macro_export]
 macro_rules! named {
     ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $text:literal),+ $(,)? }) => {
         $(#[$doc])*
@@ -44,7 +45,6 @@ macro_rules! named {
         }
     };
 }
-pub(crate) use named;
 
 named! {
     /// What started a job.

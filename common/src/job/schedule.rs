@@ -60,6 +60,7 @@ pub async fn any_due(
 /// The job is of the kind that the connection names as its scheduled one. A connection with a kind that is not one of
 /// `kinds` stays due for a scheduler that knows it. Call it in a transaction; nothing may be notified of the jobs before
 /// it commits.
+#[tracing::instrument(name = "db.job.take_due", level = "debug", skip_all)]
 pub async fn take_due(
     conn: &mut PgConnection,
     now: DateTime<Utc>,
@@ -78,7 +79,7 @@ pub async fn take_due(
     let for_sql: Value = for_sql.collect();
     let rows = sqlx::query!(
         r#"WITH due AS (
-               SELECT organization_id, connection_id, stripe_account_id AS external_account_id,
+               SELECT organization_id, connection_id, external_account_id,
                       scheduled_job_type, next_sync_at
                FROM platform_connections
                WHERE next_sync_at <= $1 AND scheduled_job_type = ANY($3)
@@ -158,6 +159,7 @@ pub struct Claimable {
 
 /// How many jobs could be claimed at this moment: pending and not behind another, or left by a
 /// consumer whose lease ran out.
+#[tracing::instrument(name = "db.job.count_claimable", level = "debug", skip_all)]
 pub async fn count_claimable(
     conn: &mut PgConnection,
     now: DateTime<Utc>,
@@ -180,6 +182,7 @@ pub async fn count_claimable(
 /// that they are dispatched now. Jobs that wait behind a running one are left to whoever ends that one.
 ///
 /// Call it outside a transaction, or commit before telling anyone.
+#[tracing::instrument(name = "db.job.take_undispatched", level = "debug", skip_all)]
 pub async fn take_undispatched(
     conn: &mut PgConnection,
     lane: Lane,

@@ -1,24 +1,20 @@
-//! The rules of a connection: creating, changing, deleting and previewing them. Their language is [`crate::filter`].
+//! The rules of a connection: creating, changing and deleting them. Their language is [`crate::filter`].
 //!
 //! Every change that can move a figure makes a job that applies the rules to stored rows, without a request to Stripe; a
 //! mere rename makes none. Fails when a rule is invalid, with all that is wrong with it, or when PostgreSQL fails.
 
-mod preview;
-
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
-
-pub use preview::{Preview, preview};
 
 use crate::catalogue;
 use crate::clock::new_id;
 use crate::connection::{Connection, lookup};
+use crate::connector::Connectors;
 use crate::db::{self, PgConnection, Pool};
 use crate::filter::{
     CompiledPredicate, Invalid, MAX_RULES_PER_CONNECTION, Rule, RuleDraft, RulePatch, queries,
 };
 use crate::job::{JobId, Trigger};
-use crate::sync::JobType;
 use crate::tenant::OrganizationId;
 use crate::unit_of_work::{Committed, UnitOfWork};
 
@@ -92,6 +88,7 @@ pub async fn get(
 /// Creates a rule and has it applied.
 pub async fn create(
     pool: &Pool,
+    connectors: Connectors,
     organization: &OrganizationId,
     connection_id: &str,
     draft: RuleDraft,
@@ -117,7 +114,7 @@ pub async fn create(
     queries::insert(&mut work, organization.as_str(), connection_id, &rule).await?;
     let changed = Changed {
         rule,
-        job_id: Some(refilter(&mut work, &connection).await?),
+        job_id: refilter(&mut work, connectors, &connection).await?,
         unknown_keys,
     };
     Ok(work.commit(changed).await?)
@@ -126,6 +123,7 @@ pub async fn create(
 /// Changes a rule, and has the rules applied where that can change a figure.
 pub async fn update(
     pool: &Pool,
+    connectors: Connectors,
     organization: &OrganizationId,
     connection_id: &str,
     filter_id: Uuid,
@@ -143,7 +141,7 @@ pub async fn update(
     }
     let mut job_id = None;
     if changes_figures(&before, &rule) {
-        job_id = Some(refilter(&mut work, &connection).await?);
+        job_id = refilter(&mut work, connectors, &connection).await?;
     }
     let changed = Changed {
         rule,
@@ -156,6 +154,7 @@ pub async fn update(
 /// Deletes a rule and has the remaining ones applied.
 pub async fn delete(
     pool: &Pool,
+    connectors: Connectors,
     organization: &OrganizationId,
     connection_id: &str,
     filter_id: Uuid,
@@ -169,7 +168,7 @@ pub async fn delete(
     }
     let changed = Changed {
         rule,
-        job_id: Some(refilter(&mut work, &connection).await?),
+        job_id: refilter(&mut work, connectors, &connection).await?,
         unknown_keys: Vec::new(),
     };
     Ok(work.commit(changed).await?)
@@ -186,16 +185,23 @@ async fn find(
 }
 
 /// Makes the job that applies the rules. One that runs may have read the rules already.
-async fn refilter(work: &mut UnitOfWork<'_>, connection: &Connection) -> Result<JobId, db::Error> {
-    let (id, account_id) = (&connection.connection_id, &connection.stripe_account_id);
+async fn refilter(
+    work: &mut UnitOfWork<'_>,
+    connectors: Connectors,
+    connection: &Connection,
+) -> Result<Option<JobId>, db::Error> {
+    let Some(kind) = connectors.named(&connection.connector)?.kinds().refilter else {
+        return Ok(None);
+    };
+    let (id, account_id) = (&connection.connection_id, &connection.external_account_id);
     let job = work
-        .enqueue_for_change(id, account_id, JobType::Refilter.kind(), Trigger::Filters)
+        .enqueue_for_change(id, account_id, kind, Trigger::Filters)
         .await?;
-    Ok(job.job_id)
+    Ok(Some(job.job_id))
 }
 
 /// Makes sure that PostgreSQL runs the conditions, and finds the keys in them that no object has.
-async fn check(
+pub async fn check(
     conn: &mut PgConnection,
     organization: &OrganizationId,
     connection_id: &str,

@@ -11,6 +11,7 @@ use crate::db::{self, Error};
 ///
 /// # Errors
 /// [`Error::Conflict`] when the id is taken under another name.
+#[tracing::instrument(name = "db.tenant.create_organization", level = "debug", skip_all)]
 pub async fn create_organization(
     conn: &mut PgConnection,
     organization: &OrganizationId,
@@ -39,6 +40,7 @@ pub async fn create_organization(
 }
 
 /// The name of an organization, none when it does not exist.
+#[tracing::instrument(name = "db.tenant.organization_name", level = "debug", skip_all)]
 pub async fn organization_name(
     conn: &mut PgConnection,
     organization: &OrganizationId,
@@ -52,6 +54,7 @@ pub async fn organization_name(
 }
 
 /// The ids of all organizations, in order. Needs the scheduler's role, which sees every tenant.
+#[tracing::instrument(name = "db.tenant.all_organizations", level = "debug", skip_all)]
 pub async fn all_organizations(conn: &mut PgConnection) -> Result<Vec<OrganizationId>, Error> {
     sqlx::query_scalar!("SELECT organization_id FROM organizations ORDER BY organization_id")
         .fetch_all(conn)
@@ -71,6 +74,7 @@ pub struct ListedOrganization {
 }
 
 /// All organizations, by id. Needs the scheduler's role, which sees every tenant.
+#[tracing::instrument(name = "db.tenant.list_organizations", level = "debug", skip_all)]
 pub async fn list_organizations(conn: &mut PgConnection) -> Result<Vec<ListedOrganization>, Error> {
     sqlx::query!(
         r#"SELECT organization_id, name, created_at,
@@ -94,6 +98,7 @@ pub async fn list_organizations(conn: &mut PgConnection) -> Result<Vec<ListedOrg
 }
 
 /// Gives an organization another name; false when it does not exist.
+#[tracing::instrument(name = "db.tenant.rename_organization", level = "debug", skip_all)]
 pub async fn rename_organization(
     conn: &mut PgConnection,
     organization: &OrganizationId,
@@ -110,6 +115,7 @@ pub async fn rename_organization(
 }
 
 /// Locks an organization until the transaction ends, so that nothing is added to it; false when it does not exist.
+#[tracing::instrument(name = "db.tenant.lock_organization", level = "debug", skip_all)]
 pub async fn lock_organization(
     conn: &mut PgConnection,
     organization: &OrganizationId,
@@ -124,6 +130,7 @@ pub async fn lock_organization(
 }
 
 /// Removes an organization and its tokens. Its connections and jobs must be gone, and the organization be locked.
+#[tracing::instrument(name = "db.tenant.delete_organization", level = "debug", skip_all)]
 pub async fn delete_organization(
     conn: &mut PgConnection,
     organization: &OrganizationId,
@@ -139,6 +146,7 @@ pub async fn delete_organization(
 }
 
 /// Removes every token of an organization.
+#[tracing::instrument(name = "db.tenant.delete_tokens", level = "debug", skip_all)]
 pub async fn delete_tokens(
     conn: &mut PgConnection,
     organization: &OrganizationId,
@@ -165,6 +173,7 @@ pub struct NewToken<'a> {
     pub expires_at: Option<DateTime<Utc>>,
 }
 
+#[tracing::instrument(name = "db.tenant.create_token", level = "debug", skip_all)]
 pub async fn create_token(
     conn: &mut PgConnection,
     organization: &OrganizationId,
@@ -230,6 +239,7 @@ pub struct ListedToken {
 }
 
 /// The tokens of an organization, oldest first, those that are refused too.
+#[tracing::instrument(name = "db.tenant.list_tokens", level = "debug", skip_all)]
 pub async fn list_tokens(
     conn: &mut PgConnection,
     organization: &OrganizationId,
@@ -255,23 +265,32 @@ pub async fn list_tokens(
     .collect()
 }
 
-/// What a token is called, and from when on it is refused; none when there is no such token.
-pub async fn token_name(
+/// What a token is called, and from when on it is refused.
+#[derive(Debug)]
+pub struct NamedToken {
+    pub name: String,
+    pub expires_at: Option<DateTime<Utc>>,
+}
+
+/// The token of this id; none when there is no such token.
+#[tracing::instrument(name = "db.tenant.named_token", level = "debug", skip_all)]
+pub async fn named_token(
     conn: &mut PgConnection,
     organization: &OrganizationId,
     token_id: Uuid,
-) -> Result<Option<(String, Option<DateTime<Utc>>)>, Error> {
-    let found = sqlx::query!(
+) -> Result<Option<NamedToken>, Error> {
+    Ok(sqlx::query_as!(
+        NamedToken,
         "SELECT name, expires_at FROM api_tokens WHERE organization_id = $1 AND token_id = $2",
         organization.as_str(),
         token_id
     )
     .fetch_optional(conn)
-    .await?;
-    Ok(found.map(|token| (token.name, token.expires_at)))
+    .await?)
 }
 
 /// Revokes the token of this id; false when there is none, or it was revoked before.
+#[tracing::instrument(name = "db.tenant.revoke_token_by_id", level = "debug", skip_all)]
 pub async fn revoke_token_by_id(
     conn: &mut PgConnection,
     organization: &OrganizationId,

@@ -6,15 +6,14 @@
 
 use std::hint::black_box;
 
-use common::charge::RowInputs;
 use common::credential::{CredentialBinding, Keyring};
 use common::filter::{Action, RowView, Rule, RuleDraft, RuleSet};
-use common::purchase::{PurchaseLine, allocate};
-use common::stripe;
 use common::tenant::OrganizationId;
 use criterion::Criterion;
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
+use stripe::charge::RowInputs;
+use stripe::purchase::{PurchaseLine, allocate};
 use stripe_sim::{AccountConfig, Settings, Simulator};
 
 /// Charges on the largest page that Stripe gives.
@@ -44,7 +43,7 @@ fn page() -> String {
 }
 
 /// The charges of a page.
-fn read(page: &str) -> Vec<common::charge::Charge> {
+fn read(page: &str) -> Vec<stripe::charge::Charge> {
     #[derive(serde::Deserialize)]
     struct List {
         data: Vec<stripe::Charge>,
@@ -52,7 +51,7 @@ fn read(page: &str) -> Vec<common::charge::Charge> {
     let list: List = serde_json::from_str(page).expect("a page of charges");
     list.data
         .into_iter()
-        .map(common::charge::Charge::from)
+        .map(stripe::charge::Charge::from)
         .collect()
 }
 

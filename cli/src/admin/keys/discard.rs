@@ -8,12 +8,13 @@
 
 use common::clock::{Clock as _, SystemClock};
 use common::config::{EncryptionArgs, SettingErrors};
+use common::connection;
 use common::credential::queries::{KeyInUse, KeyLock};
 use common::credential::{self, CredentialBinding, Keyring};
 use common::db::{self, Role};
 use common::lifecycle::keys;
+use common::tenant;
 use common::tenant::OrganizationId;
-use common::{connection, tenant};
 
 use super::super::{Database, DatabaseAccess, Error};
 use super::{configured, has_id};

@@ -12,6 +12,7 @@ use crate::db::Error;
 /// # Errors
 ///
 /// When the database does not answer, or a stored key is not one that this program writes.
+#[tracing::instrument(name = "db.catalogue.unknown_keys", level = "debug", skip_all)]
 pub async fn unknown_keys(
     conn: &mut PgConnection,
     organization: &str,
@@ -68,35 +69,13 @@ pub async fn unknown_keys(
 
 /// A key as people are shown it.
 #[derive(Debug, Clone, PartialEq)]
-pub struct DiscoveredKey {
+pub struct CatalogueKey {
     /// Whose metadata.
     pub object_type: ObjectType,
     /// Its path: dotted, `[]` for the elements of an array.
     pub key_path: String,
     /// What is known of it.
     pub entry: Entry,
-    /// The share of the objects of that type, stored or referred to, that have it: 0 to 1.
-    pub coverage: f64,
-}
-
-/// Stored charges and the objects that they refer to, by kind.
-#[derive(Debug, Clone, Copy, Default)]
-struct Objects {
-    charges: i64,
-    products: i64,
-    prices: i64,
-    customers: i64,
-}
-
-impl Objects {
-    fn of(self, object_type: ObjectType) -> i64 {
-        match object_type {
-            ObjectType::Charge => self.charges,
-            ObjectType::Product => self.products,
-            ObjectType::Price => self.prices,
-            ObjectType::Customer => self.customers,
-        }
-    }
 }
 
 /// The keys of a connection in order of object type and path, `limit` of them after the one given.
@@ -104,6 +83,7 @@ impl Objects {
 /// # Errors
 ///
 /// As [`unknown_keys`].
+#[tracing::instrument(name = "db.catalogue.list", level = "debug", skip_all)]
 pub async fn list(
     conn: &mut PgConnection,
     organization: &str,
@@ -111,7 +91,7 @@ pub async fn list(
     object_type: Option<ObjectType>,
     after: Option<(ObjectType, &str)>,
     limit: i64,
-) -> Result<Vec<DiscoveredKey>, Error> {
+) -> Result<Vec<CatalogueKey>, Error> {
     let (after_type, after_path) = after.map_or((None, None), |(object_type, path)| {
         (Some(object_type.as_str()), Some(path))
     });
@@ -131,50 +111,16 @@ pub async fn list(
         after_path,
         limit,
     )
-    .fetch_all(&mut *conn)
+    .fetch_all(conn)
     .await?;
-    if rows.is_empty() {
-        return Ok(Vec::new());
-    }
-    let objects = count_objects(conn, organization, connection).await?;
     rows.into_iter()
         .map(|row| {
             let (object_type, key_path, entry) = row.parse()?;
-            let total = objects.of(object_type).max(entry.occurrences).max(1);
-            let coverage = entry.occurrences as f64 / total as f64;
-            Ok(DiscoveredKey {
+            Ok(CatalogueKey {
                 object_type,
                 key_path,
                 entry,
-                coverage,
             })
         })
         .collect()
-}
-
-async fn count_objects(
-    conn: &mut PgConnection,
-    organization: &str,
-    connection: &str,
-) -> Result<Objects, Error> {
-    let objects = sqlx::query_as!(
-        Objects,
-        r#"WITH stored AS NOT MATERIALIZED (
-               SELECT line_no, product_id, price_id, customer_id FROM stripe_revenue_data
-               WHERE organization_id = $1 AND connection_id = $2
-           )
-           SELECT
-               (SELECT COUNT(*) FROM stored WHERE line_no = 0) AS "charges!",
-               (SELECT COUNT(*) FROM (SELECT product_id FROM stored WHERE product_id IS NOT NULL
-                    GROUP BY product_id) AS products) AS "products!",
-               (SELECT COUNT(*) FROM (SELECT price_id FROM stored WHERE price_id IS NOT NULL
-                    GROUP BY price_id) AS prices) AS "prices!",
-               (SELECT COUNT(*) FROM (SELECT customer_id FROM stored WHERE customer_id IS NOT NULL
-                    GROUP BY customer_id) AS customers) AS "customers!""#,
-        organization,
-        connection,
-    )
-    .fetch_one(conn)
-    .await?;
-    Ok(objects)
 }

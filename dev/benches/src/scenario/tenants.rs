@@ -39,7 +39,7 @@ pub(super) async fn copy_to(
     sqlx::query(
         "CREATE TABLE copies AS
          SELECT * FROM UNNEST($1::TEXT[], $2::TEXT[], $3::TEXT[])
-             AS copy (organization_id, connection_id, stripe_account_id)",
+             AS copy (organization_id, connection_id, external_account_id)",
     )
     .bind(copies.iter().map(|copy| copy.0.clone()).collect::<Vec<_>>())
     .bind(copies.iter().map(|copy| copy.1.clone()).collect::<Vec<_>>())
@@ -101,7 +101,9 @@ async fn copy_table(pool: &PgPool, table: &str, connection_id: &str) -> anyhow::
     let values: Vec<String> = columns
         .iter()
         .map(|column| match column.as_str() {
-            "organization_id" | "connection_id" | "stripe_account_id" => format!("copies.{column}"),
+            "organization_id" | "connection_id" | "external_account_id" => {
+                format!("copies.{column}")
+            }
             other => format!("original.{other}"),
         })
         .collect();

@@ -88,10 +88,10 @@ async fn make_due(stage: &Stage, connections: u64) -> anyhow::Result<()> {
     for statement in [
         "INSERT INTO organizations (organization_id, name, created_at)
          SELECT 'tenant-' || n, 'Tenant ' || n, now() FROM generate_series(1, $1) AS n",
-        "INSERT INTO platform_connections (organization_id, connection_id, stripe_account_id, livemode,
-                                           timezone, lookback_days, created_at, next_sync_at,
+        "INSERT INTO platform_connections (organization_id, connection_id, connector, external_account_id,
+                                           livemode, timezone, lookback_days, created_at, next_sync_at,
                                            scheduled_job_type)
-         SELECT 'tenant-' || n, 'tenant-' || n || '-stripe-acct_' || n, 'acct_' || n, TRUE,
+         SELECT 'tenant-' || n, 'tenant-' || n || '-stripe-acct_' || n, 'stripe', 'acct_' || n, TRUE,
                 'UTC', 365, now() - INTERVAL '30 days', now() - n * INTERVAL '1 millisecond',
                 'incremental'
          FROM generate_series(1, $1) AS n",

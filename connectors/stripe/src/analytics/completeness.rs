@@ -1,0 +1,90 @@
+//! How far the figures of an answer reach, read in the answer's own snapshot.
+//!
+//! It comes with the version of the daily aggregates, in one statement that also finds out whether there is such a
+//! connection, so that no call asks PostgreSQL once more for it. Together they are what a validator of the daily
+//! aggregates is made of: neither the range nor a parked object changes the version.
+//!
+//! Deliberately absent: whether a job runs. A sync of a range that was read before replaces rows one by one, and
+//! nothing is missing meanwhile.
+
+use chrono::{DateTime, Utc};
+use common::connection::{self, covered_from};
+use common::db::Error;
+use common::tenant::OrganizationId;
+use serde::Serialize;
+use sqlx::PgConnection;
+use utoipa::ToSchema;
+
+use super::daily::Version;
+use super::queries;
+use crate::sync::Span;
+
+/// How far the figures reach.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, ToSchema)]
+pub struct Completeness {
+    /// Whether Stripe's history has been read back to where the connection's range begins. False during a first
+    /// sync, and while the range is being widened: then figures from before `covered` are not whole yet.
+    pub complete: bool,
+    /// The range whose charges are all in the figures; null until a first sync has ended.
+    pub covered: Option<Span>,
+    /// The instant up to which Stripe was read, by the last sync that completed; null before. Figures may
+    /// have what a sync that runs has read since.
+    pub as_of: Option<DateTime<Utc>>,
+    /// Objects that could not be read and are missing from the figures.
+    pub parked_objects: i64,
+}
+
+/// What an answer is made of.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct FiguresVersion {
+    /// Who wrote the connection's daily aggregates last.
+    pub version: Version,
+    /// How far the figures reach.
+    pub completeness: Completeness,
+}
+
+impl FiguresVersion {
+    /// A text that is equal for two answers made of daily aggregates as long as nothing in them can differ. Not
+    /// enough for answers made of rows: they change before the aggregates do.
+    pub fn tag(&self) -> String {
+        let Completeness {
+            complete,
+            covered,
+            // The end of `covered`.
+            as_of: _,
+            parked_objects,
+        } = &self.completeness;
+        let written_by = self.version.0.unwrap_or_default();
+        let micros = |instant: DateTime<Utc>| instant.timestamp_micros();
+        let [from, to] = covered.map_or([0, 0], |span| [micros(span.from), micros(span.to)]);
+        format!("{written_by:x}-{from:x}-{to:x}-{complete}-{parked_objects:x}")
+    }
+}
+
+/// The standing of a connection; none when there is no such connection.
+pub async fn figures_version(
+    conn: &mut PgConnection,
+    organization: &OrganizationId,
+    connection_id: &str,
+) -> Result<Option<FiguresVersion>, Error> {
+    let row = queries::figures_version(conn, organization, connection_id).await?;
+    let Some(row) = row else {
+        return Ok(None);
+    };
+    let timezone = connection::queries::stored_timezone(&row.timezone)?;
+    let wanted_from = covered_from(row.created_at, timezone, row.lookback_days);
+    let covered = row
+        .covered_from
+        .zip(row.covered_to)
+        .filter(|_| row.full_synced)
+        .map(|(from, to)| Span { from, to });
+    Ok(Some(FiguresVersion {
+        version: Version(row.written_by),
+        completeness: Completeness {
+            complete: covered.is_some_and(|covered| covered.from <= wanted_from),
+            covered,
+            as_of: covered.map(|covered| covered.to),
+            parked_objects: row.parked_objects,
+        },
+    }))
+}

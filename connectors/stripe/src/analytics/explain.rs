@@ -1,0 +1,167 @@
+//! Why a charge counts or not, from what is stored; Stripe is not asked.
+
+use chrono::{DateTime, Utc};
+use common::connection::lookup;
+use common::db::{self, Pool};
+use common::filter;
+use common::tenant::OrganizationId;
+use serde::Serialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::rows::{self, ChargeRow};
+use crate::charge::out_of_range;
+use crate::sync::List;
+use crate::sync::parked::{self, Found};
+use crate::sync::state::{self as sync_state, SyncState};
+
+/// Reason why a charge counts or does not count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Reason {
+    /// The charge counts.
+    Counted,
+    /// A rule excludes the charge.
+    Excluded,
+    /// The charge was created before the synced range.
+    OutsideRange,
+    /// The charge failed or is pending.
+    NotSucceeded,
+    /// The charge was authorized and not captured.
+    NotCaptured,
+    /// The charge could not be read or stored and was parked; nothing of it is stored.
+    Parked,
+    /// The charge is unknown.
+    NeverSeen,
+}
+
+/// Explanation of a charge.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Explanation {
+    pub charge_id: String,
+    /// Whether the charge is stored.
+    pub stored: bool,
+    /// Whether the charge counts as revenue.
+    pub counted: bool,
+    pub reason: Reason,
+    /// Id of the rule that excludes the charge.
+    pub filter_id: Option<Uuid>,
+    /// Description of the reason.
+    pub detail: String,
+    /// Lines of the charge.
+    pub rows: Vec<ChargeRow>,
+}
+
+/// Explains from what is stored why a charge counts or not.
+pub async fn explain(
+    pool: &Pool,
+    organization: &OrganizationId,
+    connection_id: &str,
+    charge_id: String,
+) -> Result<Explanation, lookup::Error> {
+    let mut tx = db::tenant_transaction(pool, organization).await?;
+    let connection = lookup::find(&mut tx, organization, connection_id).await?;
+    let rows = rows::list_by_charge(&mut tx, organization, connection_id, &charge_id).await?;
+    let stored = sync_state::get(&mut tx, organization, connection_id).await?;
+    let filter_id = rows.first().and_then(|row| row.excluded_by);
+    let rule = match filter_id {
+        Some(id) => filter::queries::get(&mut tx, organization.as_str(), connection_id, id).await?,
+        None => None,
+    };
+    let covered_from = stored.covered_from.unwrap_or(connection.covered_from());
+    let ids = std::slice::from_ref(&charge_id);
+    let out_of_range =
+        out_of_range::find(&mut tx, organization, connection_id, ids, covered_from).await?;
+    let list = List::Charges.as_str();
+    let parked = parked::find(&mut tx, organization, connection_id, list, &charge_id).await?;
+    db::commit(tx).await?;
+    let (reason, detail) = match (rows.first(), &parked) {
+        (None, Some(parked)) => (Reason::Parked, parked_detail(parked)),
+        (None, None) => match out_of_range.first() {
+            Some((_, created_at)) => (
+                Reason::OutsideRange,
+                outside_range(*created_at, covered_from),
+            ),
+            None => (Reason::NeverSeen, never_seen(&stored)),
+        },
+        (Some(row), parked) => {
+            let (reason, mut detail) = reason_of(row, rule.as_ref().map(|rule| rule.name.as_str()));
+            if let Some(parked) = parked {
+                detail.push_str(&as_last_read(parked));
+            }
+            (reason, detail)
+        }
+    };
+    Ok(Explanation {
+        charge_id,
+        stored: !rows.is_empty(),
+        counted: reason == Reason::Counted,
+        reason,
+        filter_id: filter_id.filter(|_| reason == Reason::Excluded),
+        detail,
+        rows,
+    })
+}
+
+fn outside_range(created_at: DateTime<Utc>, covered_from: DateTime<Utc>) -> String {
+    format!(
+        "The charge was created at {}, before the covered range, which begins at {}; a larger `lookback_days` \
+         covers it.",
+        created_at.format("%FT%TZ"),
+        covered_from.format("%FT%TZ")
+    )
+}
+
+fn parked_detail(parked: &Found) -> String {
+    format!(
+        "The charge was parked at {} because it could not be read or stored, and is in no figure: {}. The list of \
+         parked objects has its JSON.",
+        parked.parked_at.format("%FT%TZ"),
+        parked.object.detail
+    )
+}
+
+fn as_last_read(parked: &Found) -> String {
+    format!(
+        " What is shown was read before {}, when the charge was parked because it could not be read or stored: {}.",
+        parked.parked_at.format("%FT%TZ"),
+        parked.object.detail
+    )
+}
+
+fn never_seen(stored: &SyncState) -> String {
+    match (stored.covered_from, stored.covered_to) {
+        (Some(from), Some(to)) => format!(
+            "No charge of this id is stored. Covered are charges created from {} to before {}.",
+            from.format("%FT%TZ"),
+            to.format("%FT%TZ")
+        ),
+        _ => "No charge of this id is stored, and nothing is covered yet.".to_owned(),
+    }
+}
+
+fn reason_of(row: &ChargeRow, rule: Option<&str>) -> (Reason, String) {
+    if row.status != "succeeded" {
+        let detail = format!(
+            "The charge's status is `{}`; only succeeded charges count.",
+            row.status
+        );
+        return (Reason::NotSucceeded, detail);
+    }
+    if !row.captured {
+        let detail = "The charge was authorized and not captured; only captured charges count.";
+        return (Reason::NotCaptured, detail.to_owned());
+    }
+    match (row.excluded_by, rule) {
+        (None, _) => (Reason::Counted, "The charge counts.".to_owned()),
+        (Some(_), Some(name)) => (
+            Reason::Excluded,
+            format!("The rule `{name}` excludes the charge."),
+        ),
+        (Some(_), None) => {
+            let detail = "A rule that has since been deleted excludes the charge until the remaining rules \
+                          have been applied.";
+            (Reason::Excluded, detail.to_owned())
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! Where the figures of a call come from: stored daily rollups as far as they answer it, rows for the rest.
+//!
+//! Sums answer calls without a filter, and those with one equality on a metadata key, in groups of
+//! time or currency or in none; and groups by a key of the charge's or customer's metadata. There a filter
+//! on rows and a sum by day mean the same: equality of a key is equality of the text that
+//! `jsonb_each_text` and `->>` both give, a charge has one day and one currency, and all its lines one
+//! customer. All else is read from rows: `JSONPath`s, several conditions, lines distinguished by product.
+//!
+//! Three kinds of days are read from rows in any case: stale ones; those on which the key is not kept, unless
+//! the hashes of its values tell that the value is not there; and, for a dotted path, those that have a key into
+//! whose values it may lead. Which these are is asked first, so that PostgreSQL plans with their number; the
+//! answer holds for the caller's snapshot.
+
+use chrono::NaiveDate;
+use common::db::Error;
+use common::filter::KeyPath;
+use sqlx::{PgConnection, Postgres, QueryBuilder};
+
+use super::{GroupBy, Selection, queries};
+
+/// Stored rollups that a call can be answered from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Rollup {
+    /// Of whole days.
+    Days,
+    /// Of one value of a key: `charge.tier`, `gold`.
+    Value(KeyPath, String),
+    /// Of all values of a key. What days have beyond them is of charges without the key.
+    Values(KeyPath),
+}
+
+/// Where the figures of one call come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct FigureSource {
+    rollup: Option<Rollup>,
+    /// Of the selected days those that the rollup does not answer.
+    days_from_rows: Vec<NaiveDate>,
+}
+
+impl Rollup {
+    fn of(selection: &Selection, group_by: Option<&GroupBy>) -> Option<Self> {
+        match (selection.predicates.as_slice(), group_by) {
+            (
+                [],
+                None | Some(GroupBy::Day | GroupBy::Week | GroupBy::Month | GroupBy::Currency),
+            ) => Some(Self::Days),
+            (
+                [predicate],
+                None | Some(GroupBy::Day | GroupBy::Week | GroupBy::Month | GroupBy::Currency),
+            ) => {
+                let (key, value) = predicate.equality()?;
+                Some(Self::Value(key, value.to_owned()))
+            }
+            ([], Some(GroupBy::Metadata(key))) if key.is_charge_level() => {
+                key.keys().map(Self::Values)
+            }
+            _ => None,
+        }
+    }
+
+    fn key(&self) -> Option<&KeyPath> {
+        match self {
+            Self::Days => None,
+            Self::Value(key, _) | Self::Values(key) => Some(key),
+        }
+    }
+
+    fn value(&self) -> Option<&str> {
+        match self {
+            Self::Value(_, value) => Some(value),
+            Self::Days | Self::Values(_) => None,
+        }
+    }
+}
+
+impl FigureSource {
+    /// Finds out where the figures of a call come from.
+    pub(super) async fn of(
+        conn: &mut PgConnection,
+        selection: &Selection,
+        group_by: Option<&GroupBy>,
+    ) -> Result<Self, Error> {
+        let rollup = Rollup::of(selection, group_by);
+        let days_from_rows = match &rollup {
+            Some(rollup) => {
+                queries::days_without_rollup(conn, selection, rollup.key(), rollup.value()).await?
+            }
+            None => Vec::new(),
+        };
+        Ok(Self {
+            rollup,
+            days_from_rows,
+        })
+    }
+
+    /// Where the totals come from, when the groups of the same selection come from here: mostly the same is known
+    /// of the days then.
+    pub(super) async fn of_totals(
+        self,
+        conn: &mut PgConnection,
+        selection: &Selection,
+    ) -> Result<Self, Error> {
+        if Rollup::of(selection, None) == self.rollup {
+            Ok(self)
+        } else {
+            Self::of(conn, selection, None).await
+        }
+    }
+
+    /// Writes a query of parts of the groups, `(key, currency, charges, units, gross, refunded)`; what the
+    /// parts of a group have adds up to it. A group may have parts that cancel each other out.
+    pub(super) fn push_partial_sums(
+        &self,
+        query: &mut QueryBuilder<Postgres>,
+        selection: &Selection,
+        group_by: Option<&GroupBy>,
+    ) {
+        let Some(rollup) = &self.rollup else {
+            push_rows(query, selection, group_by, None);
+            return;
+        };
+        match rollup {
+            Rollup::Days => self.push_day_rollups(query, selection, group_by),
+            Rollup::Value(key, value) => {
+                push_columns(query, group_by);
+                self.push_value_rollups(query, selection, key);
+                query.push(" AND r.value = ").push_bind(value.clone());
+            }
+            Rollup::Values(key) => {
+                query.push(
+                    "WITH by_value AS MATERIALIZED (
+                         SELECT r.value AS key, r.currency, SUM(r.charges) AS charges,
+                                SUM(r.units) AS units, SUM(r.gross) AS gross,
+                                SUM(r.refunded) AS refunded",
+                );
+                self.push_value_rollups(query, selection, key);
+                query.push(
+                    " GROUP BY r.value, r.currency)
+                     SELECT * FROM by_value
+                     UNION ALL SELECT NULL, currency, -charges, -units, -gross, -refunded FROM by_value
+                     UNION ALL ",
+                );
+                self.push_day_rollups(query, selection, None);
+            }
+        }
+        if !self.days_from_rows.is_empty() {
+            query.push(" UNION ALL ");
+            push_rows(query, selection, group_by, Some(&self.days_from_rows));
+        }
+    }
+
+    fn push_day_rollups(
+        &self,
+        query: &mut QueryBuilder<Postgres>,
+        selection: &Selection,
+        group_by: Option<&GroupBy>,
+    ) {
+        push_columns(query, group_by);
+        selection.push_scope(query, "stripe_daily_aggregates");
+        query.push(" AND r.charges > 0");
+        self.push_rollup_days(query);
+    }
+
+    fn push_value_rollups(
+        &self,
+        query: &mut QueryBuilder<Postgres>,
+        selection: &Selection,
+        key: &KeyPath,
+    ) {
+        selection.push_scope(query, "stripe_daily_rollups");
+        query
+            .push(" AND r.key_path = ")
+            .push_bind(key.whole.clone());
+        self.push_rollup_days(query);
+    }
+
+    fn push_rollup_days(&self, query: &mut QueryBuilder<Postgres>) {
+        if !self.days_from_rows.is_empty() {
+            query
+                .push(" AND r.date <> ALL(")
+                .push_bind(self.days_from_rows.clone())
+                .push(")");
+        }
+    }
+}
+
+/// Writes the columns of sums; a key is written from the day and the currency alone.
+fn push_columns(query: &mut QueryBuilder<Postgres>, group_by: Option<&GroupBy>) {
+    query.push("SELECT ");
+    push_key(query, group_by);
+    query.push(" AS key, r.currency, r.charges, r.units, r.gross, r.refunded");
+}
+
+fn push_key(query: &mut QueryBuilder<Postgres>, group_by: Option<&GroupBy>) {
+    match group_by {
+        Some(group_by) => group_by.push_key(query),
+        None => {
+            query.push("NULL::TEXT");
+        }
+    }
+}
+
+/// Writes the groups of rows, of some days or of all.
+fn push_rows(
+    query: &mut QueryBuilder<Postgres>,
+    selection: &Selection,
+    group_by: Option<&GroupBy>,
+    days: Option<&[NaiveDate]>,
+) {
+    query.push("SELECT r.key, r.currency, ");
+    selection.push_charges(query, group_by);
+    query.push(
+        " AS charges, SUM(r.units) AS units, SUM(r.gross) AS gross, SUM(r.refunded) AS refunded
+          FROM (SELECT r.charge_id, r.line_no, r.currency, r.units, r.gross, r.refunded, ",
+    );
+    push_key(query, group_by);
+    query.push(" AS key");
+    selection.push_rows(query, true);
+    if let Some(days) = days {
+        query
+            .push(" AND r.date = ANY(")
+            .push_bind(days.to_vec())
+            .push(")");
+    }
+    query.push(") AS r GROUP BY r.key, r.currency");
+}

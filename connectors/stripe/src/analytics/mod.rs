@@ -1,0 +1,138 @@
+//! Figures: what the stored rows add up to, by day or by whatever a customer wrote into metadata.
+//!
+//! Figures are those of the rows of `stripe_revenue_data` that are `counted`. Where the daily rollups that
+//! [`refresh`] keeps answer a call (`figure_source`), a year costs hundreds of them instead of a million rows; days
+//! whose rows changed since are read from the rows, so the two cannot disagree. Sums beyond the range of
+//! `i64` are refused by PostgreSQL and end as an error, never as a wrong number.
+//!
+//! Absent: conversion between currencies. A figure is always of one.
+
+pub mod completeness;
+pub mod daily;
+pub mod explain;
+mod figure_source;
+pub mod figures;
+mod queries;
+pub mod refresh;
+pub mod report;
+pub mod rows;
+
+use chrono::NaiveDate;
+use common::filter::{CompiledPredicate, sql::MetadataKey};
+use common::tenant::OrganizationId;
+use sqlx::{Postgres, QueryBuilder};
+
+/// Which rows a figure is about.
+#[derive(Debug, Clone)]
+pub struct Selection {
+    pub organization_id: OrganizationId,
+    pub connection_id: String,
+    /// First day, in the connection's time zone.
+    pub date_from: Option<NaiveDate>,
+    /// Last day, which belongs to it.
+    pub date_to: Option<NaiveDate>,
+    /// All of these must hold for a row.
+    pub predicates: Vec<CompiledPredicate>,
+}
+
+/// What the rows of one group have in common.
+#[derive(Debug, Clone)]
+pub enum GroupBy {
+    /// The day, `2026-03-08`.
+    Day,
+    Week,
+    /// The month, `2026-03`.
+    Month,
+    Currency,
+    Product,
+    Price,
+    Customer,
+    /// The value of a metadata key.
+    Metadata(MetadataKey),
+}
+
+impl GroupBy {
+    /// Whether groups come in order of time rather than of money.
+    pub fn by_time(&self) -> bool {
+        matches!(self, Self::Day | Self::Week | Self::Month)
+    }
+
+    /// Whether each charge is in exactly one group whatever its metadata, so that groups add up to the totals.
+    fn groups_partition_charges(&self) -> bool {
+        self.by_time() || matches!(self, Self::Currency | Self::Customer)
+    }
+
+    /// Writes the key of a row as text; null where it has none.
+    fn push_key(&self, query: &mut QueryBuilder<Postgres>) {
+        match self {
+            Self::Day => query.push("to_char(r.date, 'YYYY-MM-DD')"),
+            Self::Week => {
+                query.push("to_char(date_trunc('week', r.date::TIMESTAMP), 'YYYY-MM-DD')")
+            }
+            Self::Month => query.push("to_char(r.date, 'YYYY-MM')"),
+            Self::Currency => query.push("r.currency"),
+            Self::Product => query.push("r.product_id"),
+            Self::Price => query.push("r.price_id"),
+            Self::Customer => query.push("r.customer_id"),
+            Self::Metadata(key) => {
+                key.to_sql(query, "r");
+                query
+            }
+        };
+    }
+
+    /// Whether all lines of a charge share the group's key.
+    fn is_charge_level(&self) -> bool {
+        match self {
+            Self::Day | Self::Week | Self::Month | Self::Currency | Self::Customer => true,
+            Self::Metadata(key) => key.is_charge_level(),
+            Self::Product | Self::Price => false,
+        }
+    }
+}
+
+impl Selection {
+    /// Writes `FROM stripe_revenue_data AS r WHERE …` for these rows.
+    fn push_rows(&self, query: &mut QueryBuilder<Postgres>, counted_only: bool) {
+        self.push_scope(query, "stripe_revenue_data");
+        if counted_only {
+            query.push(" AND r.counted");
+        }
+        for predicate in &self.predicates {
+            query.push(" AND ");
+            predicate.to_sql(query, "r");
+        }
+    }
+
+    /// Writes `FROM … AS r WHERE …` for what a table has of the connection and the days.
+    fn push_scope(&self, query: &mut QueryBuilder<Postgres>, table: &'static str) {
+        query
+            .push(" FROM ")
+            .push(table)
+            .push(" AS r WHERE r.organization_id = ");
+        query.push_bind(self.organization_id.as_str().to_owned());
+        query
+            .push(" AND r.connection_id = ")
+            .push_bind(self.connection_id.clone());
+        if let Some(from) = self.date_from {
+            query.push(" AND r.date >= ").push_bind(from);
+        }
+        if let Some(to) = self.date_to {
+            query.push(" AND r.date <= ").push_bind(to);
+        }
+    }
+
+    /// Writes the number of distinct charges among grouped rows. Every charge has a line 0, which saves
+    /// telling ids apart as long as nothing separates the lines of one.
+    fn push_charges(&self, query: &mut QueryBuilder<Postgres>, group_by: Option<&GroupBy>) {
+        let whole = self
+            .predicates
+            .iter()
+            .all(CompiledPredicate::matches_whole_charges);
+        if whole && group_by.is_none_or(GroupBy::is_charge_level) {
+            query.push("COUNT(*) FILTER (WHERE r.line_no = 0)");
+        } else {
+            query.push("COUNT(DISTINCT r.charge_id)");
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! Stored rows as people see them.
+//!
+//! A row that does not count shows its amount, and 0 for what counting would have added.
+
+use chrono::{DateTime, NaiveDate, Utc};
+use common::db::Error;
+use common::tenant::OrganizationId;
+use futures::stream::BoxStream;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::Selection;
+
+/// Metadata of a row.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct RowMetadata {
+    /// Metadata of the charge.
+    #[schema(value_type = Object)]
+    pub charge: Value,
+    /// Metadata of the line's product.
+    #[schema(value_type = Object)]
+    pub product: Value,
+    /// Metadata of the line's price.
+    #[schema(value_type = Object)]
+    pub price: Value,
+    /// Metadata of the customer.
+    #[schema(value_type = Object)]
+    pub customer: Value,
+}
+
+/// One line of a charge. Amounts are in the currency's minor unit.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct ChargeRow {
+    /// Stripe charge id.
+    pub charge_id: String,
+    /// Stripe id of the invoice or checkout line; null for a charge without lines.
+    pub line_id: Option<String>,
+    /// When the charge was created.
+    pub created_at: DateTime<Utc>,
+    /// Day on which the charge was created, in the connection's time zone.
+    pub date: NaiveDate,
+    /// Lower-case ISO 4217 code.
+    pub currency: String,
+    /// Status of the charge.
+    pub status: String,
+    /// Whether the charge was captured.
+    pub captured: bool,
+    /// Whether the charge counts as revenue: it succeeded, was captured and no rule excludes it.
+    pub counted: bool,
+    /// Id of the rule that excludes the charge.
+    pub excluded_by: Option<Uuid>,
+    /// The line's share of the charge amount.
+    pub amount: i64,
+    /// The line's share of the captured amount; 0 when not counted.
+    pub gross: i64,
+    /// The line's share of the refunded amount; 0 when not counted.
+    pub refunded: i64,
+    /// Gross minus refunded.
+    pub net: i64,
+    /// Quantity of the line; 0 when not counted.
+    pub units: i64,
+    /// Stripe customer id.
+    pub customer_id: Option<String>,
+    /// Stripe product id of the line.
+    pub product_id: Option<String>,
+    /// Stripe price id of the line.
+    pub price_id: Option<String>,
+    /// Description of the charge.
+    pub description: Option<String>,
+    /// Country of the card, or of the billing address.
+    pub country: Option<String>,
+    /// Type of the payment method.
+    pub payment_method: Option<String>,
+    /// Whether the charge was ever disputed; a dispute changes no amount.
+    pub disputed: bool,
+    /// Status of the dispute.
+    pub dispute_status: Option<String>,
+    /// Metadata of the charge and of the objects it refers to.
+    pub metadata: RowMetadata,
+    /// The line's number within the charge.
+    #[serde(skip)]
+    pub line_no: i32,
+}
+
+impl<'r> FromRow<'r, sqlx::postgres::PgRow> for ChargeRow {
+    fn from_row(row: &'r sqlx::postgres::PgRow) -> Result<Self, sqlx::Error> {
+        use sqlx::Row as _;
+        Ok(Self {
+            charge_id: row.try_get("charge_id")?,
+            line_id: row.try_get("line_id")?,
+            created_at: row.try_get("created_at")?,
+            date: row.try_get("date")?,
+            currency: row.try_get("currency")?,
+            status: row.try_get("status")?,
+            captured: row.try_get("captured")?,
+            counted: row.try_get("counted")?,
+            excluded_by: row.try_get("excluded_by")?,
+            amount: row.try_get("amount")?,
+            gross: row.try_get("gross")?,
+            refunded: row.try_get("refunded")?,
+            net: row.try_get("net")?,
+            units: row.try_get("units")?,
+            customer_id: row.try_get("customer_id")?,
+            product_id: row.try_get("product_id")?,
+            price_id: row.try_get("price_id")?,
+            description: row.try_get("description")?,
+            country: row.try_get("country")?,
+            payment_method: row.try_get("payment_method")?,
+            disputed: row.try_get("disputed")?,
+            dispute_status: row.try_get("dispute_status")?,
+            metadata: RowMetadata {
+                charge: row.try_get("charge_metadata")?,
+                product: row.try_get("product_metadata")?,
+                price: row.try_get("price_metadata")?,
+                customer: row.try_get("customer_metadata")?,
+            },
+            line_no: row.try_get("line_no")?,
+        })
+    }
+}
+
+/// The position of a row in the list, newest first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RowCursor {
+    /// When the charge was created.
+    pub created_at: DateTime<Utc>,
+    pub charge_id: String,
+    pub line_no: i32,
+}
+
+impl From<&ChargeRow> for RowCursor {
+    fn from(row: &ChargeRow) -> Self {
+        Self {
+            created_at: row.created_at,
+            charge_id: row.charge_id.clone(),
+            line_no: row.line_no,
+        }
+    }
+}
+
+const COLUMNS: &str =
+    "SELECT r.charge_id, r.line_no, r.line_id, r.created_at, r.date, r.currency, r.status,
+    r.captured, r.counted, r.excluded_by, r.amount,
+    CASE WHEN r.counted THEN r.gross ELSE 0 END AS gross,
+    CASE WHEN r.counted THEN r.refunded ELSE 0 END AS refunded,
+    CASE WHEN r.counted THEN r.gross - r.refunded ELSE 0 END AS net,
+    CASE WHEN r.counted THEN r.units ELSE 0 END AS units,
+    r.customer_id, r.product_id, r.price_id, r.description, r.country, r.payment_method, r.disputed,
+    r.dispute_status, r.charge_metadata, r.product_metadata, r.price_metadata, r.customer_metadata";
+
+const NEWEST_FIRST: &str = " ORDER BY r.created_at DESC, r.charge_id DESC, r.line_no";
+
+/// The rows of a selection after `after`, newest first, at most `limit`.
+#[tracing::instrument(name = "db.analytics.list", level = "debug", skip_all)]
+pub async fn list(
+    conn: &mut PgConnection,
+    selection: &Selection,
+    after: Option<&RowCursor>,
+    limit: i64,
+) -> Result<Vec<ChargeRow>, Error> {
+    let mut query = QueryBuilder::new(COLUMNS);
+    selection.push_rows(&mut query, false);
+    if let Some(after) = after {
+        // The first comparison is what an index can begin at.
+        query
+            .push(" AND r.created_at <= ")
+            .push_bind(after.created_at);
+        query
+            .push(" AND ((r.created_at, r.charge_id) < (")
+            .push_bind(after.created_at);
+        query.push(", ").push_bind(after.charge_id.clone());
+        query
+            .push(") OR (r.created_at = ")
+            .push_bind(after.created_at);
+        query
+            .push(" AND r.charge_id = ")
+            .push_bind(after.charge_id.clone());
+        query
+            .push(" AND r.line_no > ")
+            .push_bind(after.line_no)
+            .push("))");
+    }
+    query.push(NEWEST_FIRST).push(" LIMIT ").push_bind(limit);
+    Ok(query.build_query_as().fetch_all(conn).await?)
+}
+
+/// The statement that reads all rows of a selection, newest first.
+pub fn select_all(selection: &Selection) -> QueryBuilder<Postgres> {
+    let mut query = QueryBuilder::new(COLUMNS);
+    selection.push_rows(&mut query, false);
+    query.push(NEWEST_FIRST);
+    query
+}
+
+/// Reads what [`select_all`] selects, a row at a time, as fast as the caller takes them.
+pub fn stream<'a>(
+    conn: &'a mut PgConnection,
+    statement: &'a mut QueryBuilder<Postgres>,
+) -> BoxStream<'a, Result<ChargeRow, sqlx::Error>> {
+    statement.build_query_as().fetch(conn)
+}
+
+/// All rows of one charge, by line; empty when it is not stored.
+#[tracing::instrument(name = "db.analytics.list_by_charge", level = "debug", skip_all)]
+pub async fn list_by_charge(
+    conn: &mut PgConnection,
+    organization: &OrganizationId,
+    connection_id: &str,
+    charge_id: &str,
+) -> Result<Vec<ChargeRow>, Error> {
+    let mut query = QueryBuilder::new(COLUMNS);
+    query.push(" FROM stripe_revenue_data AS r WHERE r.organization_id = ");
+    query.push_bind(organization.as_str().to_owned());
+    query
+        .push(" AND r.connection_id = ")
+        .push_bind(connection_id.to_owned());
+    query
+        .push(" AND r.charge_id = ")
+        .push_bind(charge_id.to_owned())
+        .push(" ORDER BY r.line_no");
+    Ok(query.build_query_as().fetch_all(conn).await?)
+}
+
+/// These rows, `(charge id, line number)`, newest first.
+#[tracing::instrument(name = "db.analytics.list_lines", level = "debug", skip_all)]
+pub async fn list_lines(
+    conn: &mut PgConnection,
+    organization: &OrganizationId,
+    connection_id: &str,
+    lines: &[(String, i32)],
+) -> Result<Vec<ChargeRow>, Error> {
+    let (charges, numbers): (Vec<String>, Vec<i32>) = lines.iter().cloned().unzip();
+    let mut query = QueryBuilder::new(COLUMNS);
+    query.push(" FROM stripe_revenue_data AS r WHERE r.organization_id = ");
+    query.push_bind(organization.as_str().to_owned());
+    query
+        .push(" AND r.connection_id = ")
+        .push_bind(connection_id.to_owned());
+    query
+        .push(" AND (r.charge_id, r.line_no) IN (SELECT * FROM UNNEST(")
+        .push_bind(charges);
+    query
+        .push("::TEXT[], ")
+        .push_bind(numbers)
+        .push("::INTEGER[]))")
+        .push(NEWEST_FIRST);
+    Ok(query.build_query_as().fetch_all(conn).await?)
+}

@@ -1,0 +1,230 @@
+//! Writing revenue rows: an upsert that leaves unchanged rows alone and notes the days it touched, in one
+//! statement, so that a page read twice writes nothing the second time. Rows of lines that a charge has no
+//! more go with it.
+//!
+//! A day that is noted as stale already is locked all the same (`DO UPDATE`, which changes nothing): days are
+//! added up while others are written, and one that was taken off the list before this transaction commits would
+//! keep sums without its rows. Fails when PostgreSQL does, and then nothing was written.
+
+use std::collections::{BTreeMap, HashMap};
+
+use chrono::{DateTime, NaiveDate, Utc};
+use common::db::Error;
+use common::tenant::OrganizationId;
+use sqlx::PgConnection;
+use sqlx::types::Json;
+use uuid::Uuid;
+
+use super::{Metadata, RevenueRow};
+
+/// What [`upsert`] did.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct UpsertResult {
+    /// The rows that were new or differed from what was stored.
+    pub changed: Vec<ChangedRow>,
+    /// Stored rows of lines that their charges have no more; they went.
+    pub removed: i64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ChangedRow {
+    /// Its index in the rows that were given.
+    pub at: usize,
+    /// It was not stored before.
+    pub inserted: bool,
+    /// It was, with other metadata of the charge.
+    pub metadata_changed: bool,
+    /// It was, and referred to a product, price or customer to which it refers no more.
+    pub reference_removed: bool,
+}
+
+/// The rows' columns side by side, as the statement takes them.
+#[derive(Default)]
+struct Columns<'a> {
+    charge_id: Vec<&'a str>,
+    line_no: Vec<i32>,
+    line_id: Vec<Option<&'a str>>,
+    created_at: Vec<DateTime<Utc>>,
+    date: Vec<NaiveDate>,
+    currency: Vec<&'a str>,
+    status: Vec<&'a str>,
+    captured: Vec<bool>,
+    livemode: Vec<bool>,
+    charge_amount: Vec<i64>,
+    amount: Vec<i64>,
+    gross: Vec<i64>,
+    refunded: Vec<i64>,
+    units: Vec<i64>,
+    customer_id: Vec<Option<&'a str>>,
+    product_id: Vec<Option<&'a str>>,
+    price_id: Vec<Option<&'a str>>,
+    payment_intent_id: Vec<Option<&'a str>>,
+    invoice_id: Vec<Option<&'a str>>,
+    checkout_session_id: Vec<Option<&'a str>>,
+    description: Vec<Option<&'a str>>,
+    country: Vec<Option<&'a str>>,
+    payment_method: Vec<Option<&'a str>>,
+    disputed: Vec<bool>,
+    dispute_status: Vec<Option<&'a str>>,
+    charge_metadata: Vec<Json<&'a Metadata>>,
+    product_metadata: Vec<Json<&'a Metadata>>,
+    price_metadata: Vec<Json<&'a Metadata>>,
+    customer_metadata: Vec<Json<&'a Metadata>>,
+    excluded_by: Vec<Option<Uuid>>,
+    named_invoice_id: Vec<Option<&'a str>>,
+}
+
+impl<'a> Columns<'a> {
+    fn push(&mut self, row: &'a RevenueRow) {
+        let charge = &row.charge;
+        self.charge_id.push(&charge.charge_id);
+        self.line_no.push(row.line_no);
+        self.line_id.push(row.line_id.as_deref());
+        self.created_at.push(charge.created_at);
+        self.date.push(row.date);
+        self.currency.push(charge.currency.as_str());
+        self.status.push(&charge.status);
+        self.captured.push(charge.captured);
+        self.livemode.push(charge.livemode);
+        self.charge_amount.push(charge.amount);
+        self.amount.push(row.amount);
+        self.gross.push(row.gross);
+        self.refunded.push(row.refunded);
+        self.units.push(row.units);
+        self.customer_id.push(charge.customer_id.as_deref());
+        self.product_id.push(row.product_id.as_deref());
+        self.price_id.push(row.price_id.as_deref());
+        self.payment_intent_id
+            .push(charge.payment_intent_id.as_deref());
+        self.invoice_id.push(row.invoice_id.as_deref());
+        self.named_invoice_id
+            .push(charge.named_invoice_id.as_deref());
+        self.checkout_session_id
+            .push(row.checkout_session_id.as_deref());
+        self.description.push(charge.description.as_deref());
+        self.country.push(charge.country.as_deref());
+        self.payment_method.push(charge.payment_method.as_deref());
+        self.disputed.push(charge.disputed);
+        self.dispute_status.push(row.dispute_status.as_deref());
+        self.charge_metadata.push(Json(&charge.metadata));
+        self.product_metadata.push(Json(&row.product_metadata));
+        self.price_metadata.push(Json(&row.price_metadata));
+        self.customer_metadata.push(Json(&charge.customer_metadata));
+        self.excluded_by.push(row.excluded_by);
+    }
+}
+
+/// Writes all rows of some charges, each `(charge, line)` once; unchanged ones are not rewritten, and
+/// stored lines that are not among them go. The days of what changed are noted as stale.
+#[tracing::instrument(name = "db.charge.upsert", level = "debug", skip_all)]
+pub async fn upsert(
+    conn: &mut PgConnection,
+    organization: &OrganizationId,
+    connection_id: &str,
+    rows: &[RevenueRow],
+) -> Result<UpsertResult, Error> {
+    if rows.is_empty() {
+        return Ok(UpsertResult::default());
+    }
+    let mut columns = Columns::default();
+    let mut index_by_line: HashMap<(&str, i32), usize> = HashMap::with_capacity(rows.len());
+    let mut lines: BTreeMap<&str, i32> = BTreeMap::new();
+    for (at, row) in rows.iter().enumerate() {
+        let charge_id = row.charge.charge_id.as_str();
+        let count = lines.entry(charge_id).or_default();
+        *count = (*count).max(row.line_no + 1);
+        index_by_line.insert((charge_id, row.line_no), at);
+        columns.push(row);
+    }
+    let written = sqlx::query_file!(
+        "src/charge/upsert_rows.sql",
+        organization.as_str(),
+        connection_id,
+        &columns.charge_id as _,
+        &columns.line_no,
+        &columns.line_id as _,
+        &columns.created_at,
+        &columns.date,
+        &columns.currency as _,
+        &columns.status as _,
+        &columns.captured,
+        &columns.livemode,
+        &columns.charge_amount,
+        &columns.amount,
+        &columns.gross,
+        &columns.refunded,
+        &columns.units,
+        &columns.customer_id as _,
+        &columns.product_id as _,
+        &columns.price_id as _,
+        &columns.payment_intent_id as _,
+        &columns.invoice_id as _,
+        &columns.checkout_session_id as _,
+        &columns.description as _,
+        &columns.country as _,
+        &columns.payment_method as _,
+        &columns.disputed,
+        &columns.dispute_status as _,
+        &columns.charge_metadata as _,
+        &columns.product_metadata as _,
+        &columns.price_metadata as _,
+        &columns.customer_metadata as _,
+        &columns.excluded_by as _,
+        &columns.named_invoice_id as _,
+    )
+    .fetch_all(&mut *conn)
+    .await?;
+    let mut result = UpsertResult::default();
+    for row in written {
+        let Some((&(charge_id, line_no), &at)) =
+            index_by_line.get_key_value(&(row.charge_id.as_str(), row.line_no))
+        else {
+            continue;
+        };
+        if row.inserted && line_no == 0 {
+            // A charge that has just come has no stored lines to lose.
+            lines.remove(charge_id);
+        }
+        result.changed.push(ChangedRow {
+            at,
+            inserted: row.inserted,
+            metadata_changed: row.metadata_changed,
+            reference_removed: row.reference_removed,
+        });
+    }
+    if !lines.is_empty() {
+        result.removed = remove_obsolete_lines(conn, organization, connection_id, lines).await?;
+    }
+    Ok(result)
+}
+
+/// Removes the rows of lines that charges have no more; how many went.
+async fn remove_obsolete_lines(
+    conn: &mut PgConnection,
+    organization: &OrganizationId,
+    connection_id: &str,
+    lines: BTreeMap<&str, i32>,
+) -> Result<i64, Error> {
+    let (charges, lines): (Vec<&str>, Vec<i32>) = lines.into_iter().unzip();
+    let removed = sqlx::query_scalar!(
+        r#"WITH removed AS (
+             DELETE FROM stripe_revenue_data AS stored
+             USING UNNEST($3::TEXT[], $4::INT[]) AS charge (id, lines)
+             WHERE stored.organization_id = $1 AND stored.connection_id = $2
+               AND stored.charge_id = charge.id AND stored.line_no >= charge.lines
+             RETURNING stored.date
+         ), stale AS (
+             INSERT INTO stripe_stale_days (organization_id, connection_id, date)
+             SELECT DISTINCT $1, $2, date FROM removed
+             ON CONFLICT (organization_id, connection_id, date) DO UPDATE SET date = EXCLUDED.date
+         )
+         SELECT COUNT(*) AS "removed!" FROM removed"#,
+        organization.as_str(),
+        connection_id,
+        &charges as &[&str],
+        &lines,
+    )
+    .fetch_one(conn)
+    .await?;
+    Ok(removed)
+}

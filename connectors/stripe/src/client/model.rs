@@ -1,0 +1,434 @@
+//! The shapes of Stripe's charges, refunds, customers and events, as far as they are kept. What charges
+//! pay for is in `purchase_model`.
+//!
+//! Reading fails only where something is missing without which the object says nothing, an id or an amount, or where
+//! it lies beyond what can be kept (`bounded`). Text is readable and storable already (`sanitize`).
+//!
+//! Fields that are not kept are not read; absent and null are the same; every enum takes values that
+//! are not known yet. Both the pinned version and the older one (`charge.invoice`) are understood.
+//! Source: stripe-python 16.1.0 and 11.6.0 type definitions.
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use chrono::DateTime;
+use common::money::Currency;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{self, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::{Map, Value};
+
+use super::bounded;
+use crate::charge;
+use crate::referenced::ReferencedObject;
+
+/// Metadata: at most 50 pairs of text, kept whole.
+pub type Metadata = Map<String, Value>;
+
+/// A reference that is an id, or the object itself where it was expanded.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Expandable<T> {
+    Id(String),
+    Object(T),
+}
+
+/// By hand, since an untagged enum would read every object into a buffer first, and most are read by the
+/// million.
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Expandable<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct IdOrObject<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for IdOrObject<T> {
+            type Value = Expandable<T>;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("an id or an object")
+            }
+
+            fn visit_str<E: de::Error>(self, id: &str) -> Result<Self::Value, E> {
+                bounded::check_id(id.to_owned()).map(Expandable::Id)
+            }
+
+            fn visit_string<E: de::Error>(self, id: String) -> Result<Self::Value, E> {
+                bounded::check_id(id).map(Expandable::Id)
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, object: A) -> Result<Self::Value, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(object)).map(Expandable::Object)
+            }
+        }
+
+        deserializer.deserialize_any(IdOrObject(PhantomData))
+    }
+}
+
+/// An object of which only the id matters.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Reference {
+    #[serde(deserialize_with = "bounded::id")]
+    pub id: String,
+}
+
+/// An object with an id, which may stand in its place.
+pub trait Identified {
+    fn id(&self) -> &str;
+}
+
+impl Identified for Reference {
+    fn id(&self) -> &str {
+        &self.id
+    }
+}
+
+impl Identified for Customer {
+    fn id(&self) -> &str {
+        &self.id
+    }
+}
+
+impl Identified for BalanceTransaction {
+    fn id(&self) -> &str {
+        &self.id
+    }
+}
+
+impl<T: Identified> Expandable<T> {
+    pub fn id(&self) -> &str {
+        match self {
+            Self::Id(id) => id,
+            Self::Object(object) => object.id(),
+        }
+    }
+}
+
+/// A customer, or what is left of a deleted one.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Customer {
+    /// `cus_…`
+    #[serde(deserialize_with = "bounded::id")]
+    pub id: String,
+    /// Deleted: nothing but the id is left.
+    #[serde(default)]
+    pub deleted: bool,
+    /// Present metadata; none when deleted.
+    #[serde(default)]
+    pub metadata: Option<Metadata>,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Charge {
+    /// `ch_…` or `py_…`
+    #[serde(deserialize_with = "bounded::id")]
+    pub id: String,
+    /// Minor units.
+    #[serde(deserialize_with = "bounded::amount")]
+    pub amount: i64,
+    /// Minor units; 0 until captured.
+    #[serde(default, deserialize_with = "bounded::amount")]
+    pub amount_captured: i64,
+    /// Minor units; of a lapsed hold, the whole amount.
+    #[serde(default, deserialize_with = "bounded::amount")]
+    pub amount_refunded: i64,
+    #[serde(default)]
+    pub captured: bool,
+    /// Seconds since 1970, UTC.
+    #[serde(deserialize_with = "bounded::seconds")]
+    pub created: i64,
+    /// Lower-case ISO code.
+    #[serde(deserialize_with = "bounded::currency")]
+    pub currency: Currency,
+    /// `succeeded`, `pending`, `failed`, or a later invention.
+    pub status: String,
+    #[serde(default)]
+    pub customer: Option<Expandable<Customer>>,
+    #[serde(default)]
+    pub description: Option<String>,
+    #[serde(default)]
+    pub disputed: bool,
+    /// Whether real money moved.
+    #[serde(default)]
+    pub livemode: bool,
+    #[serde(default)]
+    pub metadata: Option<Metadata>,
+    /// `pi_…`
+    #[serde(default)]
+    pub payment_intent: Option<Expandable<Reference>>,
+    /// `in_…`, up to version 2025-02-24.acacia.
+    #[serde(default)]
+    pub invoice: Option<Expandable<Reference>>,
+    #[serde(default)]
+    pub payment_method_details: Option<PaymentMethodDetails>,
+    #[serde(default)]
+    pub billing_details: Option<BillingDetails>,
+    /// Present when expanded.
+    #[serde(default)]
+    pub refunds: Option<RefundList>,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct PaymentMethodDetails {
+    /// `card`, `sepa_debit`, …
+    #[serde(default, rename = "type")]
+    pub kind: Option<String>,
+    #[serde(default)]
+    pub card: Option<Card>,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Card {
+    /// Two-letter code of the issuing country.
+    #[serde(default)]
+    pub country: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct BillingDetails {
+    #[serde(default)]
+    pub address: Option<Address>,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Address {
+    /// Two-letter code.
+    #[serde(default)]
+    pub country: Option<String>,
+}
+
+/// The refunds inlined in a charge: the newest ten.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct RefundList {
+    /// Newest first.
+    #[serde(default)]
+    pub data: Vec<Refund>,
+    /// Whether there are more than are inlined.
+    #[serde(default)]
+    pub has_more: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Refund {
+    /// `re_…` or `pyr_…`
+    pub id: String,
+    /// Minor units.
+    #[serde(deserialize_with = "bounded::amount")]
+    pub amount: i64,
+    /// Whether the money went back.
+    #[serde(default)]
+    pub status: Option<RefundStatus>,
+    /// What it did to the balance; null until it did.
+    #[serde(default)]
+    pub balance_transaction: Option<Expandable<BalanceTransaction>>,
+}
+
+/// What something did to the balance.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct BalanceTransaction {
+    /// `txn_…`
+    pub id: String,
+    /// `charge`, `refund`, … (docs.stripe.com/reports/reporting-categories)
+    #[serde(default)]
+    pub reporting_category: Option<String>,
+}
+
+/// The reporting category of the rest that a partial capture released
+/// (docs.stripe.com/reports/reporting-categories; confirmed against a real account).
+const RELEASE_CATEGORY: &str = "partial_capture_reversal";
+
+impl Refund {
+    /// Whether the money went back, or is about to.
+    fn is_effective(&self) -> bool {
+        !matches!(
+            self.status,
+            Some(RefundStatus::Failed | RefundStatus::Canceled)
+        )
+    }
+
+    /// Whether it is no refund but the release of `rest`, minor units, after a partial capture. Stripe's
+    /// category decides where it was read, and else the amount; what is still on its way has no category yet,
+    /// and a release is never on its way.
+    fn is_release(&self, rest: i64) -> bool {
+        let under_way = matches!(
+            self.status,
+            Some(RefundStatus::Pending | RefundStatus::RequiresAction)
+        );
+        match &self.balance_transaction {
+            Some(Expandable::Object(transaction)) => {
+                transaction.reporting_category.as_deref() == Some(RELEASE_CATEGORY)
+            }
+            Some(Expandable::Id(_)) | None => !under_way && self.amount == rest,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RefundStatus {
+    /// On its way.
+    Pending,
+    /// Waits for someone.
+    RequiresAction,
+    Succeeded,
+    /// It came back.
+    Failed,
+    /// Cancelled.
+    Canceled,
+    /// A later invention.
+    #[serde(other)]
+    Other,
+}
+
+/// An event: that something changed. Its payload is only read for ids.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Event {
+    /// `evt_…`
+    #[serde(deserialize_with = "bounded::id")]
+    pub id: String,
+    /// Seconds since 1970, UTC.
+    #[serde(deserialize_with = "bounded::seconds")]
+    pub created: i64,
+    /// `charge.refunded`, …
+    #[serde(rename = "type")]
+    pub kind: String,
+    pub data: EventData,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct EventData {
+    /// The object as it was then.
+    pub object: EventObject,
+}
+
+/// The ids that an event's object shows.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct EventObject {
+    /// `charge`, `refund`, `customer`, …
+    #[serde(default)]
+    pub object: Option<String>,
+    /// The object's id; an upcoming invoice has none.
+    #[serde(default, deserialize_with = "bounded::optional_id")]
+    pub id: Option<String>,
+    /// When the object was made, seconds; none where it is missing or impossible.
+    #[serde(default, deserialize_with = "bounded::seconds_if_any")]
+    pub created: Option<i64>,
+    /// Of refunds and disputes.
+    #[serde(default)]
+    pub charge: Option<Expandable<Reference>>,
+    /// Of invoice payments.
+    #[serde(default)]
+    pub invoice: Option<Expandable<Reference>>,
+}
+
+impl From<Customer> for ReferencedObject {
+    fn from(customer: Customer) -> Self {
+        Self {
+            object_id: customer.id,
+            metadata: customer.metadata.unwrap_or_default(),
+            deleted: customer.deleted,
+            created_at: None,
+        }
+    }
+}
+
+impl From<Charge> for charge::Charge {
+    fn from(charge: Charge) -> Self {
+        let amounts = charge::Amounts {
+            amount: charge.amount,
+            captured: charge.amount_captured,
+            refunded: charge.amount_refunded,
+            release_in_refunded: charge.refunds.is_none() || charge.has_release(),
+        };
+        let figures = charge::Figures::of(&charge.status, charge.captured, amounts);
+        let (customer_id, customer_metadata, customer_deleted) = match charge.customer {
+            None => (None, Metadata::new(), None),
+            Some(Expandable::Id(id)) => (Some(id), Metadata::new(), None),
+            Some(Expandable::Object(customer)) => (
+                Some(customer.id),
+                customer.metadata.unwrap_or_default(),
+                Some(customer.deleted),
+            ),
+        };
+        let (payment_method, card) = charge
+            .payment_method_details
+            .map_or((None, None), |details| (details.kind, details.card));
+        let billing_country = charge
+            .billing_details
+            .and_then(|billing| billing.address)
+            .and_then(|address| address.country);
+        Self {
+            charge_id: charge.id,
+            created_at: DateTime::from_timestamp(charge.created, 0).unwrap_or_default(),
+            currency: charge.currency,
+            status: charge.status,
+            captured: charge.captured,
+            livemode: charge.livemode,
+            amount: charge.amount,
+            figures,
+            customer_id,
+            customer_metadata,
+            customer_deleted,
+            payment_intent_id: charge
+                .payment_intent
+                .map(|reference| reference.id().to_owned()),
+            named_invoice_id: charge.invoice.map(|reference| reference.id().to_owned()),
+            description: charge.description,
+            country: card.and_then(|card| card.country).or(billing_country),
+            payment_method,
+            disputed: charge.disputed,
+            metadata: charge.metadata.unwrap_or_default(),
+        }
+    }
+}
+
+impl Charge {
+    /// Whether less was captured than was authorized, and not nothing.
+    pub fn is_partly_captured(&self) -> bool {
+        0 < self.amount_captured && self.amount_captured < self.amount
+    }
+
+    /// Whether its refunds were read with their balance transactions.
+    pub fn inlines_balance_transactions(&self) -> bool {
+        let refunds = self.refunds.iter().flat_map(|refunds| &refunds.data);
+        let mut entries = refunds.filter_map(|refund| refund.balance_transaction.as_ref());
+        entries.any(|entry| matches!(entry, Expandable::Object(_)))
+    }
+
+    /// Whether the known refunds hold the rest that a partial capture released.
+    fn has_release(&self) -> bool {
+        let rest = self.amount - self.amount_captured;
+        rest > 0
+            && self.amount_refunded >= rest
+            && self
+                .refunds
+                .iter()
+                .flat_map(|refunds| &refunds.data)
+                .any(|refund| refund.is_effective() && refund.is_release(rest))
+    }
+
+    /// Whether the refunds that were not inlined decide what was refunded: the charge was captured in part,
+    /// at least the rest is said to be refunded, and what released it is not among the inlined ones. Then
+    /// all refunds have to be read for [`Self::with_refunds`].
+    pub fn needs_all_refunds(&self) -> bool {
+        self.refunds
+            .as_ref()
+            .is_some_and(|refunds| refunds.has_more)
+            && self.is_partly_captured()
+            && self.amount_refunded >= self.amount - self.amount_captured
+            && !self.has_release()
+    }
+
+    /// The charge with all its refunds instead of those that were inlined.
+    #[must_use]
+    pub fn with_refunds(self, refunds: Vec<Refund>) -> Self {
+        Self {
+            refunds: Some(RefundList {
+                data: refunds,
+                has_more: false,
+            }),
+            ..self
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "model_tests.rs"]
+mod tests;

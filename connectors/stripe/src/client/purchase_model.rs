@@ -1,0 +1,411 @@
+//! The shapes of what charges pay for: invoices, checkout sessions, products and prices; and of disputes.
+//!
+//! As in `model`: what is not kept is not read, absent and null are the same, every enum takes values that
+//! are not known yet. Reading fails only where something is missing without which the object says nothing:
+//! an id, an amount. Invoices come in two shapes: up to version 2025-02-24.acacia they name one payment and
+//! their lines a whole price; from 2025-03-31.basil on they have a list of payments and their lines ids.
+//! Source: stripe-python 16.1.0 and 11.6.0 type definitions.
+//!
+//! Deliberately absent: taxes, periods, subscriptions, and the reading of what was not inlined.
+
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, Utc};
+use serde::Deserialize;
+
+use super::bounded;
+use super::model::{Expandable, Identified, Metadata, Reference};
+use crate::dispute;
+use crate::purchase::{Purchase, PurchaseKind, PurchaseLine};
+use crate::referenced::ReferencedObject;
+
+/// The beginning of a list, inlined in the object that it belongs to. How much is inlined is not documented, so
+/// only `has_more` tells whether it is all.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Inlined<T> {
+    /// In Stripe's order.
+    #[serde(default = "Vec::new")]
+    pub data: Vec<T>,
+    /// Whether there are more than are inlined.
+    #[serde(default)]
+    pub has_more: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Invoice {
+    /// `in_…`
+    #[serde(deserialize_with = "bounded::id")]
+    pub id: String,
+    /// Seconds since 1970, UTC.
+    #[serde(deserialize_with = "bounded::seconds")]
+    pub created: i64,
+    #[serde(default)]
+    pub lines: Option<Inlined<InvoiceLine>>,
+    /// What paid it or tried to; present when expanded, from version 2025-03-31.basil on.
+    #[serde(default)]
+    pub payments: Option<Inlined<InvoicePayment>>,
+    /// `ch_…` or `py_…`, up to version 2025-02-24.acacia.
+    #[serde(default)]
+    pub charge: Option<Expandable<Reference>>,
+    /// `pi_…`, up to version 2025-02-24.acacia.
+    #[serde(default)]
+    pub payment_intent: Option<Expandable<Reference>>,
+}
+
+/// A payment of an invoice, or an attempt at one.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct InvoicePayment {
+    /// `inpay_…`
+    #[serde(deserialize_with = "bounded::id")]
+    pub id: String,
+    /// `in_…`
+    #[serde(default)]
+    pub invoice: Option<Expandable<Reference>>,
+    /// `open`, `paid`, `canceled`, or a later invention.
+    #[serde(default)]
+    pub status: Option<String>,
+    #[serde(default)]
+    pub payment: Option<Payment>,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Payment {
+    /// `payment_intent`, `charge`, `payment_record`, or a later invention.
+    #[serde(default, rename = "type")]
+    pub kind: Option<String>,
+    /// `pi_…`
+    #[serde(default)]
+    pub payment_intent: Option<Expandable<Reference>>,
+    /// `ch_…` or `py_…`, only where there is no intent.
+    #[serde(default)]
+    pub charge: Option<Expandable<Reference>>,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct InvoiceLine {
+    /// `il_…`
+    #[serde(deserialize_with = "bounded::id")]
+    pub id: String,
+    /// Minor units before discounts; negative where time already paid for is credited.
+    #[serde(deserialize_with = "bounded::signed_amount")]
+    pub amount: i64,
+    #[serde(default)]
+    pub discount_amounts: Option<Vec<DiscountAmount>>,
+    #[serde(default, deserialize_with = "bounded::quantity")]
+    pub quantity: Option<i64>,
+    /// From version 2025-03-31.basil on.
+    #[serde(default)]
+    pub pricing: Option<Pricing>,
+    /// Up to version 2025-02-24.acacia.
+    #[serde(default)]
+    pub price: Option<Expandable<PriceReference>>,
+    /// What prices of subscriptions were called before; up to version 2025-02-24.acacia.
+    #[serde(default)]
+    pub plan: Option<Expandable<PriceReference>>,
+}
+
+/// What one discount takes off a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub struct DiscountAmount {
+    /// Minor units, 0 or more.
+    #[serde(default, deserialize_with = "bounded::signed_amount")]
+    pub amount: i64,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Pricing {
+    #[serde(default)]
+    pub price_details: Option<PriceDetails>,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct PriceDetails {
+    /// `price_…`; expandable from version 2025-12-15.clover on.
+    #[serde(default)]
+    pub price: Option<Expandable<PriceReference>>,
+    /// `prod_…`
+    #[serde(default)]
+    pub product: Option<Expandable<Reference>>,
+}
+
+/// A price or plan, of which only the product matters.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct PriceReference {
+    /// `price_…`, or a plan's id.
+    #[serde(deserialize_with = "bounded::id")]
+    pub id: String,
+    /// `prod_…`
+    #[serde(default)]
+    pub product: Option<Expandable<Reference>>,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct CheckoutSession {
+    /// `cs_…`
+    #[serde(deserialize_with = "bounded::id")]
+    pub id: String,
+    /// Seconds since 1970, UTC.
+    #[serde(deserialize_with = "bounded::seconds")]
+    pub created: i64,
+    /// `pi_…`; null until it is confirmed, and where an invoice is paid.
+    #[serde(default)]
+    pub payment_intent: Option<Expandable<Reference>>,
+    /// `in_…`, where it made one.
+    #[serde(default)]
+    pub invoice: Option<Expandable<Reference>>,
+    /// What is bought; present when expanded.
+    #[serde(default)]
+    pub line_items: Option<Inlined<CheckoutItem>>,
+}
+
+/// A line of a checkout session.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct CheckoutItem {
+    /// `li_…`
+    #[serde(deserialize_with = "bounded::id")]
+    pub id: String,
+    /// Minor units after discounts and taxes.
+    #[serde(deserialize_with = "bounded::signed_amount")]
+    pub amount_total: i64,
+    #[serde(default, deserialize_with = "bounded::quantity")]
+    pub quantity: Option<i64>,
+    #[serde(default)]
+    pub price: Option<Expandable<PriceReference>>,
+}
+
+/// A product, or what is left of a deleted one.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Product {
+    /// `prod_…`
+    #[serde(deserialize_with = "bounded::id")]
+    pub id: String,
+    /// Seconds since 1970, UTC; gone when deleted.
+    #[serde(default, deserialize_with = "bounded::optional_seconds")]
+    pub created: Option<i64>,
+    /// Deleted: nothing but the id is left.
+    #[serde(default)]
+    pub deleted: bool,
+    /// Present metadata; none when deleted.
+    #[serde(default)]
+    pub metadata: Option<Metadata>,
+}
+
+/// A price, or what is left of a deleted one.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Price {
+    /// `price_…`
+    #[serde(deserialize_with = "bounded::id")]
+    pub id: String,
+    /// Seconds since 1970, UTC; gone when deleted.
+    #[serde(default, deserialize_with = "bounded::optional_seconds")]
+    pub created: Option<i64>,
+    /// Deleted: nothing but the id is left.
+    #[serde(default)]
+    pub deleted: bool,
+    /// Present metadata; none when deleted.
+    #[serde(default)]
+    pub metadata: Option<Metadata>,
+    /// `prod_…`
+    #[serde(default)]
+    pub product: Option<Expandable<Reference>>,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Dispute {
+    /// `dp_…` or `du_…`
+    #[serde(deserialize_with = "bounded::id")]
+    pub id: String,
+    /// `ch_…` or `py_…`
+    pub charge: Expandable<Reference>,
+    /// Seconds since 1970, UTC.
+    #[serde(deserialize_with = "bounded::seconds")]
+    pub created: i64,
+    /// `needs_response`, `won`, `lost`, `warning_closed`, …, or a later invention.
+    pub status: String,
+}
+
+impl Identified for PriceReference {
+    fn id(&self) -> &str {
+        &self.id
+    }
+}
+
+fn id_of<T: Identified>(reference: &Expandable<T>) -> String {
+    reference.id().to_owned()
+}
+
+/// The product of a price, where the price was inlined.
+fn product_of(price: &Expandable<PriceReference>) -> Option<String> {
+    match price {
+        Expandable::Object(price) => price.product.as_ref().map(id_of),
+        Expandable::Id(_) => None,
+    }
+}
+
+fn instant(seconds: i64) -> DateTime<Utc> {
+    DateTime::from_timestamp(seconds, 0).unwrap_or_default()
+}
+
+impl InvoicePayment {
+    /// The payment intent, else the charge; none where the money came by another way.
+    pub fn paid_by(&self) -> Option<String> {
+        let payment = self.payment.as_ref()?;
+        let by = payment.payment_intent.as_ref().or(payment.charge.as_ref());
+        by.map(id_of)
+    }
+}
+
+impl From<InvoiceLine> for PurchaseLine {
+    fn from(line: InvoiceLine) -> Self {
+        let details = line.pricing.and_then(|pricing| pricing.price_details);
+        let (price, product) = details.map_or((None, None), |d| (d.price, d.product));
+        let price = price.or(line.price).or(line.plan);
+        let weight = line
+            .discount_amounts
+            .into_iter()
+            .flatten()
+            .fold(line.amount, |left, off| left.saturating_sub(off.amount));
+        Self {
+            line_id: line.id,
+            product_id: product
+                .as_ref()
+                .map(id_of)
+                .or_else(|| price.as_ref().and_then(product_of)),
+            price_id: price.as_ref().map(id_of),
+            quantity: line.quantity,
+            amount: line.amount,
+            weight,
+        }
+    }
+}
+
+impl From<CheckoutItem> for PurchaseLine {
+    fn from(item: CheckoutItem) -> Self {
+        Self {
+            line_id: item.id,
+            product_id: item.price.as_ref().and_then(product_of),
+            price_id: item.price.as_ref().map(id_of),
+            quantity: item.quantity,
+            amount: item.amount_total,
+            weight: item.amount_total,
+        }
+    }
+}
+
+impl Invoice {
+    /// Whether there are more lines than are inlined.
+    pub fn has_more_lines(&self) -> bool {
+        self.lines.as_ref().is_some_and(|lines| lines.has_more)
+    }
+
+    /// Whether there are more payments than are inlined.
+    pub fn has_more_payments(&self) -> bool {
+        self.payments
+            .as_ref()
+            .is_some_and(|payments| payments.has_more)
+    }
+
+    /// Whether something paid it or tried to, as far as is inlined. A draft was not, nor was an invoice
+    /// that nobody has tried to pay.
+    pub fn is_attempted(&self) -> bool {
+        let payments = self.payments.iter().flat_map(|payments| &payments.data);
+        let mut paid_by = payments.filter_map(InvoicePayment::paid_by);
+        paid_by.next().is_some() || self.payment_intent.is_some() || self.charge.is_some()
+    }
+
+    /// What it sold and what pays it. Where more was read than is inlined, all of it is given.
+    ///
+    /// Payments of every status join, since failed attempts share the intent of the one that succeeds. Without
+    /// payments the older shape's intent joins, else its charge; without those the set is empty, and only
+    /// charges of that shape, which name their invoice, can be recognised as belonging to it.
+    pub fn purchase(
+        self,
+        all_lines: Option<Vec<InvoiceLine>>,
+        all_payments: Option<Vec<InvoicePayment>>,
+    ) -> Purchase {
+        let lines = all_lines.or(self.lines.map(|lines| lines.data));
+        let payments = all_payments.or(self.payments.map(|payments| payments.data));
+        let mut paid_by: BTreeSet<String> = payments
+            .iter()
+            .flatten()
+            .filter_map(InvoicePayment::paid_by)
+            .collect();
+        if paid_by.is_empty() {
+            let older = self.payment_intent.as_ref().or(self.charge.as_ref());
+            paid_by.extend(older.map(id_of));
+        }
+        Purchase {
+            purchase_id: self.id,
+            kind: PurchaseKind::Invoice,
+            created_at: instant(self.created),
+            payments: paid_by,
+            lines: lines
+                .into_iter()
+                .flatten()
+                .map(PurchaseLine::from)
+                .collect(),
+        }
+    }
+}
+
+impl CheckoutSession {
+    /// Whether there are more items than are inlined.
+    pub fn has_more_items(&self) -> bool {
+        self.line_items.as_ref().is_some_and(|items| items.has_more)
+    }
+
+    /// What it sold and what pays it. Where more was read than is inlined, all of it is given.
+    ///
+    /// Nothing pays a session that was not confirmed, or that had an invoice paid instead.
+    pub fn purchase(self, all_items: Option<Vec<CheckoutItem>>) -> Purchase {
+        let items = all_items.or(self.line_items.map(|items| items.data));
+        Purchase {
+            purchase_id: self.id,
+            kind: PurchaseKind::CheckoutSession,
+            created_at: instant(self.created),
+            payments: self.payment_intent.iter().map(id_of).collect(),
+            lines: items
+                .into_iter()
+                .flatten()
+                .map(PurchaseLine::from)
+                .collect(),
+        }
+    }
+}
+
+impl From<Product> for ReferencedObject {
+    fn from(product: Product) -> Self {
+        Self {
+            object_id: product.id,
+            metadata: product.metadata.unwrap_or_default(),
+            deleted: product.deleted,
+            created_at: product.created.map(instant),
+        }
+    }
+}
+
+impl From<Price> for ReferencedObject {
+    fn from(price: Price) -> Self {
+        Self {
+            object_id: price.id,
+            metadata: price.metadata.unwrap_or_default(),
+            deleted: price.deleted,
+            created_at: price.created.map(instant),
+        }
+    }
+}
+
+impl From<Dispute> for dispute::Dispute {
+    fn from(dispute: Dispute) -> Self {
+        Self {
+            charge_id: id_of(&dispute.charge),
+            dispute_id: dispute.id,
+            created_at: instant(dispute.created),
+            status: dispute.status,
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "purchase_model_tests.rs"]
+mod tests;

@@ -1,0 +1,25 @@
+//! The Stripe connector: reads a customer's Stripe account with the customer's key, and keeps its revenue in PostgreSQL.
+//!
+//! Uses `common` and is used by the programs; a connector for another vendor imports nothing from here. It cannot write to
+//! Stripe: the client has no way to. A client that writes, with the platform's own key, belongs next to this crate and not
+//! into it.
+//!
+//! - Stripe itself: [`client`], whose names are this crate's as well, and its settings, [`config`]
+//! - what the engine knows of it: [`connector`]
+//! - what is stored: [`charge`], [`purchase`], [`dispute`], [`referenced`], and how far an account is synced: [`sync`]
+//! - what is shown of it: [`analytics`], [`metadata`], and what [`rule`]s match
+
+pub mod analytics;
+pub mod charge;
+pub mod client;
+pub mod config;
+pub mod connector;
+pub mod dispute;
+pub mod metadata;
+pub mod purchase;
+pub mod referenced;
+pub mod rule;
+pub mod sync;
+
+pub use client::*;
+pub use connector::{StripeConnector, register};

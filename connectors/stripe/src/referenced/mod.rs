@@ -1,0 +1,19 @@
+//! The customers, products and prices that charges refer to, whose metadata goes into rows and is kept here for the rows to
+//! come.
+
+pub mod queries;
+
+use chrono::{DateTime, Utc};
+use serde_json::{Map, Value};
+
+/// A customer, product or price as last read.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ReferencedObject {
+    /// `cus_…`, `prod_…` or `price_…`
+    pub object_id: String,
+    /// Present metadata; empty when deleted.
+    pub metadata: Map<String, Value>,
+    pub deleted: bool,
+    /// To the second, where it is listed by that; none for customers and what is gone.
+    pub created_at: Option<DateTime<Utc>>,
+}

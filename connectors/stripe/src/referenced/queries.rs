@@ -1,0 +1,146 @@
+//! The customers, products and prices that rows refer to, with their present metadata.
+
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, Utc};
+use common::catalogue::ObjectType;
+use common::db::Error;
+use serde_json::{Map, Value};
+use sqlx::PgConnection;
+
+use super::ReferencedObject;
+use crate::sync::Span;
+
+type Metadata = Map<String, Value>;
+
+/// Stores customers, products or prices as just read, each id at most once; the ids of those that are
+/// new or changed.
+#[tracing::instrument(name = "db.referenced.upsert_objects", level = "debug", skip_all)]
+pub async fn upsert_objects(
+    conn: &mut PgConnection,
+    organization: &str,
+    connection: &str,
+    object_type: ObjectType,
+    objects: &[&ReferencedObject],
+) -> Result<BTreeSet<String>, Error> {
+    let ids: Vec<String> = objects.iter().map(|o| o.object_id.clone()).collect();
+    let metadata: Vec<Value> = objects
+        .iter()
+        .map(|o| Value::Object(o.metadata.clone()))
+        .collect();
+    let deleted: Vec<bool> = objects.iter().map(|o| o.deleted).collect();
+    let created: Vec<Option<DateTime<Utc>>> = objects.iter().map(|o| o.created_at).collect();
+    let written = sqlx::query_scalar!(
+        r#"INSERT INTO stripe_referenced_objects AS stored
+             (organization_id, connection_id, object_type, object_id, metadata, deleted, created_at)
+         SELECT $1, $2, $3, object.id, object.metadata, object.deleted, object.created_at
+         FROM UNNEST($4::TEXT[], $5::JSONB[], $6::BOOL[], $7::TIMESTAMPTZ[])
+             AS object (id, metadata, deleted, created_at)
+         ON CONFLICT (organization_id, connection_id, object_type, object_id) DO UPDATE
+         SET metadata = EXCLUDED.metadata, deleted = EXCLUDED.deleted,
+             created_at = COALESCE(EXCLUDED.created_at, stored.created_at)
+         WHERE (stored.metadata, stored.deleted) IS DISTINCT FROM (EXCLUDED.metadata, EXCLUDED.deleted)
+            OR stored.created_at IS NULL AND EXCLUDED.created_at IS NOT NULL
+         RETURNING object_id"#,
+        organization,
+        connection,
+        object_type.as_str(),
+        &ids,
+        &metadata,
+        &deleted,
+        &created as _,
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(written.into_iter().collect())
+}
+
+/// Takes the metadata from those products or prices of these spans that are not among the listed ones: Stripe
+/// has deleted them. Those that were not known to be deleted.
+#[tracing::instrument(name = "db.referenced.delete_unlisted", level = "debug", skip_all)]
+pub async fn delete_unlisted(
+    conn: &mut PgConnection,
+    organization: &str,
+    connection: &str,
+    object_type: ObjectType,
+    spans: &[Span],
+    listed: &[String],
+) -> Result<Vec<ReferencedObject>, Error> {
+    let (from, to) = Span::bounds(spans);
+    let deleted = sqlx::query!(
+        "UPDATE stripe_referenced_objects SET metadata = '{}', deleted = TRUE
+         FROM UNNEST($4::TIMESTAMPTZ[], $5::TIMESTAMPTZ[]) AS span (from_at, to_at)
+         WHERE organization_id = $1 AND connection_id = $2 AND object_type = $3 AND NOT deleted
+           AND created_at >= span.from_at AND created_at < span.to_at
+           AND NOT EXISTS (SELECT FROM UNNEST($6::TEXT[]) AS listed (id) WHERE listed.id = object_id)
+         RETURNING object_id, created_at",
+        organization,
+        connection,
+        object_type.as_str(),
+        &from,
+        &to,
+        listed,
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(deleted
+        .into_iter()
+        .map(|row| ReferencedObject {
+            object_id: row.object_id,
+            metadata: Map::new(),
+            deleted: true,
+            created_at: row.created_at,
+        })
+        .collect())
+}
+
+/// Forgets all objects of a type that the key may not read. The rows are left as they are: the full job that
+/// calls this makes them again.
+#[tracing::instrument(
+    name = "db.referenced.clear_metadata_of_type",
+    level = "debug",
+    skip_all
+)]
+pub async fn clear_metadata_of_type(
+    conn: &mut PgConnection,
+    organization: &str,
+    connection: &str,
+    object_type: ObjectType,
+) -> Result<(), Error> {
+    sqlx::query!(
+        "DELETE FROM stripe_referenced_objects
+         WHERE organization_id = $1 AND connection_id = $2 AND object_type = $3",
+        organization,
+        connection,
+        object_type.as_str(),
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// The present metadata of those of these objects that are known.
+#[tracing::instrument(name = "db.referenced.metadata_of", level = "debug", skip_all)]
+pub async fn metadata_of(
+    conn: &mut PgConnection,
+    organization: &str,
+    connection: &str,
+    object_type: ObjectType,
+    ids: &[String],
+) -> Result<Vec<(String, Metadata)>, Error> {
+    let known = sqlx::query!(
+        r#"SELECT object_id, metadata AS "metadata: sqlx::types::Json<Metadata>"
+           FROM stripe_referenced_objects
+           WHERE organization_id = $1 AND connection_id = $2 AND object_type = $3 AND object_id = ANY($4)"#,
+        organization,
+        connection,
+        object_type.as_str(),
+        ids,
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(known
+        .into_iter()
+        .map(|row| (row.object_id, row.metadata.0))
+        .collect())
+}

@@ -1,0 +1,212 @@
+//! Why a job that reads from Stripe stopped, and what that asks for.
+//!
+//! A key that Stripe refuses, or a needed permission that is missing, stops the connection until a
+//! person acts. What passes by itself (limits, 5xx, the network, PostgreSQL away) is transient. Everything else is a
+//! bug.
+//!
+//! What a tenant reads of it is a sentence of ours for each kind ([`explain`]), with Stripe's words where they help.
+
+use common::job::{Failure, JobKind, Severity};
+use common::{credential, db};
+
+use crate::client;
+
+/// Why a job stopped before its end.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Stripe, or the way to it.
+    #[error("reading from Stripe failed")]
+    Stripe(#[from] client::Error),
+    #[error("writing to PostgreSQL failed")]
+    Database(#[from] db::Error),
+    /// PostgreSQL refused too many of the objects that were to be stored.
+    #[error("PostgreSQL refused {count} objects, too many to set them aside")]
+    ManyRefused {
+        /// How many are known.
+        count: usize,
+        /// What it said of one.
+        #[source]
+        cause: db::Error,
+    },
+    /// The stored key does not open.
+    #[error("the stored key could not be opened")]
+    Credential(#[from] credential::Error),
+    /// The connection has no stored key.
+    #[error("the connection has no stored key")]
+    NoCredential,
+    #[error("the connection does not exist any more")]
+    NoConnection,
+    /// Stripe sent an object of a shape that is not understood.
+    #[error("an object of {list} could not be read: {beginning}")]
+    Unreadable {
+        list: String,
+        beginning: String,
+        #[source]
+        cause: serde_json::Error,
+    },
+    /// The key lost an optional permission; the job goes on without it.
+    #[error("the key may not read {resource} any more: {message}")]
+    PermissionLost {
+        resource: &'static str,
+        message: String,
+    },
+    /// The job is of another kind from now on, whose turn may be another.
+    #[error("the job has become one of kind {}", .0.name)]
+    KindChanged(JobKind),
+    /// A part of the job ended without reporting.
+    #[error("a part of the job broke off")]
+    TaskEndedEarly,
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        let message = explain(&error);
+        let stops = |remedy: &str| Severity::StopsConnection {
+            remedy: remedy.to_owned(),
+        };
+        let (severity, code) = match &error {
+            Error::KindChanged(kind) => return Self::KindChanged(*kind),
+            Error::Database(db::Error::LeaseLost) => return Self::LeaseLost,
+            Error::NoCredential => return Self::no_key(),
+            Error::Stripe(client::Error::KeyInvalid { .. }) => {
+                (stops("Replace the key."), "stripe_key_invalid")
+            }
+            Error::Stripe(client::Error::PermissionMissing { .. }) => (
+                stops("Grant the permission to the key in Stripe's dashboard, then start a sync."),
+                "stripe_permission_missing",
+            ),
+            Error::Stripe(cause) if cause.is_transient() => {
+                (Severity::Transient, "stripe_unavailable")
+            }
+            // Each further attempt would set more of them aside.
+            Error::ManyRefused { .. } => (Severity::Permanent, "objects_refused"),
+            Error::NoConnection => (Severity::Permanent, "internal"),
+            Error::Stripe(_)
+            | Error::Database(_)
+            | Error::Credential(_)
+            | Error::Unreadable { .. }
+            | Error::PermissionLost { .. }
+            | Error::TaskEndedEarly => (Severity::Internal, "internal"),
+        };
+        match error {
+            Error::Database(error) => error.into(),
+            Error::Credential(error) => error.into(),
+            error => Self::new(severity, code, message, error),
+        }
+    }
+}
+
+/// What a tenant reads of an error: a sentence, or two with Stripe's words.
+fn explain(error: &Error) -> String {
+    match error {
+        Error::Stripe(error) => explain_stripe(error),
+        Error::ManyRefused { count, .. } => format!(
+            "The engine's database refused {count} objects or more, too many to set them aside and call the sync \
+             complete. The engine is at fault, not the objects; what was not stored is read again once it is \
+             mended. The log has the cause under the job's id."
+        ),
+        Error::NoConnection => "The connection no longer exists.".to_owned(),
+        Error::Unreadable { list, .. } => format!(
+            "Stripe sent an object in {list} that could not be read; the log has its beginning under the job's id."
+        ),
+        Error::PermissionLost { resource, message } => {
+            with_stripe_message(&format!("The key may no longer read {resource}."), message)
+        }
+        // All but the last have sentences of their own, or none.
+        Error::Database(_)
+        | Error::Credential(_)
+        | Error::NoCredential
+        | Error::KindChanged(_)
+        | Error::TaskEndedEarly => {
+            "The job stopped on an error inside the engine; the log has the cause under the job's id."
+                .to_owned()
+        }
+    }
+}
+
+fn explain_stripe(error: &client::Error) -> String {
+    use client::Error::{
+        KeyInvalid, Malformed, Network, NotFound, PermissionMissing, RateLimited, Refused,
+        Unavailable,
+    };
+    match error {
+        KeyInvalid { message, .. } => with_stripe_message("Stripe refuses the key.", message),
+        PermissionMissing { path, message, .. } => {
+            with_stripe_message(&format!("The key may not read {path}."), message)
+        }
+        NotFound { path, message } | Refused { path, message, .. } => {
+            with_stripe_message(&format!("Stripe refused the request to {path}."), message)
+        }
+        RateLimited { path, .. } => {
+            format!("Stripe limited the requests to {path} for too long.")
+        }
+        Unavailable { status, path, .. } => {
+            format!("Stripe answered {path} with status {status} again and again.")
+        }
+        Network { path, .. } => {
+            format!("Stripe could not be reached, or its answer to {path} broke off.")
+        }
+        Malformed { path, .. } => {
+            format!("Stripe's answer to {path} was not one of its API: is a proxy in between?")
+        }
+    }
+}
+
+fn with_stripe_message(sentence: &str, words: &str) -> String {
+    format!("{sentence} Stripe says: {words}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_key_stops_the_connection_at_once() {
+        let error = Error::Stripe(client::Error::KeyInvalid {
+            message: "revoked".into(),
+            request_id: None,
+        });
+        let Failure::Failed {
+            severity: Severity::StopsConnection { .. },
+            error,
+            ..
+        } = Failure::from(error)
+        else {
+            panic!()
+        };
+        assert_eq!(error.code, "stripe_key_invalid");
+        assert_eq!(
+            error.message,
+            "Stripe refuses the key. Stripe says: revoked"
+        );
+    }
+
+    #[test]
+    fn job_errors_hide_library_and_database_details() {
+        let inside = || std::io::Error::other("base/16384/16589");
+        let parse = || serde_json::from_str::<i64>("\n\n{").expect_err("no number");
+        let errors = [
+            Error::Unreadable {
+                list: "/v1/events".into(),
+                beginning: "{\"object\"".into(),
+                cause: parse(),
+            },
+            Error::Stripe(client::Error::Malformed {
+                path: "/v1/charges".into(),
+                cause: parse(),
+            }),
+            Error::ManyRefused {
+                count: 21,
+                cause: db::Error::Statement(sqlx::Error::Io(inside())),
+            },
+            Error::TaskEndedEarly,
+        ];
+        for error in &errors {
+            let message = explain(error);
+            for leak in ["base/", "line 3", "column", "sync_jobs", "{\"object\""] {
+                assert!(!message.contains(leak), "{message}");
+            }
+            assert!(message.ends_with(['.', '?']), "{message}");
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! Stripe's kinds of jobs.
+
+use common::job::{Cancel, Exclusive, JobKind, Lane, RetryPolicy};
+use common::named;
+
+named! {
+    /// What a job does.
+    JobType {
+        /// Reads the whole covered range from Stripe.
+        Full = "full",
+        /// Reads what changed since the last job.
+        Incremental = "incremental",
+        /// Applies the rules to stored rows, without requests to Stripe.
+        Refilter = "refilter",
+        /// Recomputes the dates of stored rows after a change of time zone.
+        Redate = "redate",
+        /// Removes a connection and all its data.
+        Delete = "delete",
+    }
+}
+
+impl JobType {
+    pub const ALL: [Self; 5] = [
+        Self::Full,
+        Self::Incremental,
+        Self::Refilter,
+        Self::Redate,
+        Self::Delete,
+    ];
+
+    /// What the queue has to know of such jobs.
+    pub const fn kind(self) -> JobKind {
+        // A full job does an incremental one's work as well. Both read from Stripe, whose rate limit is the account's.
+        let (lane, exclusive, included_in): (_, _, &[_]) = match self {
+            Self::Full => (Lane::Backfill, Exclusive::PerAccount, &[]),
+            Self::Incremental => (Lane::Interactive, Exclusive::PerAccount, &["full"]),
+            Self::Refilter | Self::Redate | Self::Delete => {
+                (Lane::Interactive, Exclusive::PerConnection, &[])
+            }
+        };
+        JobKind {
+            name: self.as_str(),
+            lane,
+            exclusive,
+            included_in,
+            retry: RetryPolicy::STANDARD,
+            cancel: match self {
+                Self::Full | Self::Incremental => Cancel::Allowed,
+                Self::Refilter | Self::Redate => Cancel::AppliesSetting,
+                Self::Delete => Cancel::Removes,
+            },
+        }
+    }
+
+    /// The work that a job of this type does, as warnings name it: either type of sync makes up for a failure
+    /// of the other.
+    pub fn work(self) -> &'static str {
+        match self {
+            Self::Full | Self::Incremental => "sync",
+            Self::Refilter | Self::Redate | Self::Delete => self.as_str(),
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! Syncing a Stripe account: its types of jobs, what each does, and what they leave behind, the connection's sync state. The
+//! queue itself is [`common::job`], which knows none of this.
+//!
+//! - `full` lists the covered range ([`Plan`]), page by page (`fetch`), while `write` commits (`content`); `sweep` finds what
+//!   is no longer listed;
+//! - `incremental` applies what events say has changed (`events`, [`changes`]) with few requests (`windows`, `retrieve`);
+//!   `reconcile` finds once a day what they did not say;
+//! - `source` is Stripe as a job reads it, `objects` what is made of its answers, `rows` what is made of
+//!   those in the database;
+//! - `stored_rows` holds the jobs that send Stripe no request: refilter, redate, delete;
+//! - `finish` makes the aggregates, the catalogue and the state agree with the rows;
+//! - [`state`], [`status`], [`progress`] and [`parked`] say how far an account is, and what is set aside.
+//!
+//! Every commit is fenced. No transaction is open while Stripe is asked.
+
+pub mod changes;
+mod content;
+mod customer_cache;
+mod error;
+mod events;
+mod fetch;
+mod finish;
+mod full;
+mod incremental;
+mod job_handler;
+mod job_type;
+mod objects;
+pub mod parked;
+mod plan;
+pub mod progress;
+mod purge;
+pub mod queries;
+mod reconcile;
+mod retrieve;
+mod rows;
+mod run;
+mod source;
+pub mod state;
+pub mod status;
+mod stored_rows;
+mod sweep;
+mod windows;
+mod write;
+
+pub use error::Error;
+pub use job_handler::StripeJob;
+pub use job_type::JobType;
+pub use parked::ParkedObject;
+pub use plan::{List, Plan, Range, Reading, Span};

@@ -1,0 +1,244 @@
+//! A job at work: what it has to know of its connection, and what its key may read.
+
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use common::connection::{self, Connection, Permission, Warning};
+use common::connector::Connector as _;
+use common::credential::{self, CredentialBinding};
+use common::db::{self, Pool};
+use common::filter::{self, RuleSet};
+use common::job::lease::{Progress, fenced_progress};
+use common::job::{Budget, Fence, Job, Services};
+use common::tenant::OrganizationId;
+use sqlx::{Postgres, Transaction};
+
+use super::customer_cache::CustomerCache;
+use super::source::StripeReader;
+use super::state::{self, SyncState};
+use super::{Error, List, parked};
+use crate::{Stripe, StripeConnector};
+
+/// A job at work, with what it needs to know of its connection.
+pub(crate) struct Run<'a> {
+    pub(crate) services: &'a Services,
+    stripe: &'a Stripe,
+    event_lag: Duration,
+    pub(crate) job: &'a Job,
+    pub(crate) budget: &'a Budget,
+    pub(crate) fence: Fence,
+    pub(crate) connection: Connection,
+    pub(crate) rules: RuleSet,
+    pub(crate) state: SyncState,
+    sealed: Option<Vec<u8>>,
+    /// Whether objects are parked that may be readable now.
+    pub(crate) has_parked: AtomicBool,
+    /// Customers that this run has committed.
+    pub(crate) known: Mutex<CustomerCache>,
+}
+
+impl<'a> Run<'a> {
+    pub(crate) async fn load(
+        services: &'a Services,
+        stripe: &'a Stripe,
+        event_lag: Duration,
+        job: &'a Job,
+        budget: &'a Budget,
+    ) -> Result<Self, Error> {
+        let organization = &job.job_ref.organization_id;
+        budget.may_go_on().await;
+        let mut tx = db::tenant_transaction(&services.pool, organization).await?;
+        let connection = connection::queries::get(&mut tx, organization, &job.connection_id)
+            .await?
+            .ok_or(Error::NoConnection)?;
+        let rules =
+            filter::queries::active(&mut tx, organization.as_str(), &job.connection_id).await?;
+        let state = state::get(&mut tx, organization, &job.connection_id).await?;
+        let parked = parked::count(&mut tx, organization, &job.connection_id).await?;
+        let sealed = credential::queries::load(&mut tx, organization, &job.connection_id).await?;
+        services.commit(tx).await?;
+        Ok(Self {
+            services,
+            stripe,
+            event_lag,
+            job,
+            budget,
+            fence: job.fence(),
+            connection,
+            rules,
+            state,
+            sealed,
+            has_parked: AtomicBool::new(!parked.is_empty()),
+            known: Mutex::default(),
+        })
+    }
+
+    pub(crate) fn organization(&self) -> &OrganizationId {
+        &self.job.job_ref.organization_id
+    }
+
+    pub(crate) fn connection_id(&self) -> &str {
+        &self.job.connection_id
+    }
+
+    pub(crate) fn pool(&self) -> &Pool {
+        &self.services.pool
+    }
+
+    /// Begins a transaction, once the job may work: not while it has given its slot up and its budget is fast again.
+    pub(crate) async fn transaction(&self) -> Result<Transaction<'static, Postgres>, db::Error> {
+        self.budget.may_go_on().await;
+        db::tenant_transaction(self.pool(), self.organization()).await
+    }
+
+    pub(crate) async fn commit(&self, tx: Transaction<'static, Postgres>) -> Result<(), db::Error> {
+        self.services.commit(tx).await
+    }
+
+    /// Opens the credential. The only place where a sync holds the key.
+    pub(crate) fn source(&self) -> Result<Arc<StripeReader>, Error> {
+        let sealed = self.sealed.as_ref().ok_or(Error::NoCredential)?;
+        let binding = CredentialBinding {
+            organization: self.organization(),
+            connection_id: self.connection_id(),
+        };
+        let key = self.services.keyring.open(sealed, binding)?;
+        let Connection {
+            livemode,
+            rate_share,
+            ..
+        } = self.connection;
+        let stripe = self.stripe;
+        let make = || stripe.throttle(livemode, rate_share);
+        let client = stripe.client(key, self.budget.throttle(rate_share, make));
+        Ok(Arc::new(StripeReader::new(
+            client,
+            &self.services.fail_points,
+        )))
+    }
+
+    /// Whether the key may read a resource, as far as is known: what is not probed (disputes, balance
+    /// transactions) is tried, and lost when Stripe refuses it.
+    pub(crate) fn may_read(&self, resource: &str) -> bool {
+        let Connection {
+            permissions,
+            warnings,
+            ..
+        } = &self.connection;
+        match permissions.iter().find(|p| p.resource == resource) {
+            Some(permission) => permission.granted,
+            None => !warnings.iter().any(|warning| {
+                warning.code == Warning::PERMISSION_MISSING && warning.resource == resource
+            }),
+        }
+    }
+
+    /// Whether a list is read for this connection.
+    pub(crate) fn reads(&self, list: List) -> bool {
+        list == List::Charges || self.may_read(list.as_str())
+    }
+
+    /// Notes that an optional permission is gone, with the warning that says what is lost. What a new key was
+    /// found to be allowed meanwhile is left as it is: the refusal was the old one's.
+    pub(crate) async fn record_permission_loss(
+        &self,
+        resource: &'static str,
+        hint: &str,
+    ) -> Result<(), Error> {
+        let (organization, connection_id) = (self.organization(), self.connection_id());
+        let mut tx = self.transaction().await?;
+        let Connection {
+            mut permissions,
+            mut warnings,
+            ..
+        } = connection::queries::get(&mut tx, organization, connection_id)
+            .await?
+            .ok_or(Error::NoConnection)?;
+        if permissions != self.connection.permissions {
+            return Ok(());
+        }
+        let known = permissions.iter_mut().find(|p| p.resource == resource);
+        let lost = match known {
+            Some(permission) => {
+                permission.granted = false;
+                permission.hint = Some(hint.to_owned());
+                permission.clone()
+            }
+            None => Permission {
+                resource: resource.to_owned(),
+                granted: false,
+                needed_for: needed_for(resource).to_owned(),
+                hint: Some(hint.to_owned()),
+            },
+        };
+        warnings.retain(|warning| {
+            warning.code != Warning::PERMISSION_MISSING || warning.resource != resource
+        });
+        warnings.push(Warning::permission_missing(&lost, StripeConnector.vendor()));
+        connection::queries::set_permissions(
+            &mut tx,
+            organization,
+            connection_id,
+            &permissions,
+            &warnings,
+        )
+        .await?;
+        fenced_progress(&mut tx, &self.fence, Progress::default()).await?;
+        self.commit(tx).await?;
+        Ok(())
+    }
+
+    /// What to inline in an object of a list, as far as the key may read it.
+    pub(crate) fn expansions(&self, list: List) -> Vec<&'static str> {
+        match list {
+            List::Charges => {
+                let mut fields = Vec::new();
+                if self.may_read("customers") {
+                    fields.push("customer");
+                }
+                if self.may_read("refunds") {
+                    fields.push("refunds");
+                    if self.may_read("balance_transactions") {
+                        fields.push("refunds.data.balance_transaction");
+                    }
+                }
+                fields
+            }
+            List::Invoices => vec!["payments"],
+            List::CheckoutSessions => vec!["line_items"],
+            List::Products | List::Prices | List::Disputes => Vec::new(),
+        }
+    }
+
+    /// The same for the list itself.
+    pub(crate) fn list_expansions(&self, list: List) -> Vec<String> {
+        let fields = self.expansions(list);
+        fields.iter().map(|field| format!("data.{field}")).collect()
+    }
+
+    /// What rows are made of, as far as the key may read it: rows made of something else would differ.
+    pub(crate) fn listed_resources(&self) -> Vec<String> {
+        let fields = self.expansions(List::Charges);
+        let lists = List::ALL.into_iter().filter(|list| self.reads(*list));
+        let lists = lists.map(List::as_str);
+        fields.into_iter().chain(lists).map(str::to_owned).collect()
+    }
+
+    /// How late Stripe may show an event or an object in a list.
+    pub(crate) fn lag(&self) -> TimeDelta {
+        TimeDelta::from_std(self.event_lag).unwrap_or(TimeDelta::zero())
+    }
+}
+
+/// What is lost without a resource that connecting does not probe.
+fn needed_for(resource: &str) -> &'static str {
+    match resource {
+        "disputes" => "the status of disputes",
+        "balance_transactions" => {
+            "telling the released rest of a partial capture from a refund of the same amount"
+        }
+        _ => "complete rows",
+    }
+}
