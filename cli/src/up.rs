@@ -38,7 +38,7 @@ use tokio::task::{JoinError, JoinHandle};
 use url::Url;
 
 use crate::local_files::{self, LocalFiles, RememberedUrl};
-use crate::local_postgres::{self, Durability, LocalPostgres};
+use crate::local_postgres::{self, LocalPostgres};
 use crate::output;
 use crate::running_engines::EngineFile;
 
@@ -185,7 +185,7 @@ struct PrivateDatabase {
 impl PrivateDatabase {
     async fn start(local: &LocalFiles) -> Result<Self, Error> {
         tracing::info!(directory = %local.postgres().display(), "starting the private PostgreSQL");
-        let server = LocalPostgres::start(&local.postgres(), Durability::Kept).await?;
+        let server = LocalPostgres::start(&local.postgres()).await?;
         let remembered = local.remember_database_url(&server.url())?;
         Ok(Self { server, remembered })
     }

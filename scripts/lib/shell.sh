@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # What every script here shares: where the repository is, how to speak to a person, how to end with
-# one clear sentence, and how to start a server without touching one that is already running.
+# one clear sentence, and how to start a process and wait for it.
 # Sourced, never run. Kept to what bash 3.2 understands, which is what macOS still ships.
 
 # shellcheck disable=SC2034  # used by the scripts that source this
@@ -26,49 +26,6 @@ need_cargo() {
   have cargo || fail "cargo is missing: install Rust 1.95 or newer with rustup (https://rustup.rs), then run this again"
 }
 
-# The user that runs PostgreSQL, which refuses to run as root: this one, unless this one is root.
-server_user() {
-  local user
-  if ! is_root; then
-    id -un
-    return
-  fi
-  for user in postgres nobody; do
-    if id "$user" >/dev/null 2>&1; then
-      echo "$user"
-      return
-    fi
-  done
-  fail "PostgreSQL does not run as root, and there is neither a user postgres nor nobody: run this as an ordinary user"
-}
-
-as_server() {
-  local user
-  if ! is_root; then
-    "$@"
-    return
-  fi
-  have setpriv || fail "setpriv is missing (package util-linux): install it or run this as an ordinary user"
-  user=$(server_user)
-  (cd / && setpriv --reuid="$user" --regid="$(id -g "$user")" --clear-groups --reset-env -- "$@")
-}
-
-# A new directory for servers that live no longer than this script. PostgreSQL's user must be able to
-# pass through it, which root's own TMPDIR may not allow.
-server_directory() {
-  local parent directory
-  for parent in "${TMPDIR:-/tmp}" /tmp /var/tmp; do
-    directory=$(mktemp -d "$parent/stripe-sync.XXXXXX") || continue
-    chmod 0711 "$directory"
-    if as_server test -x "$directory"; then
-      echo "$directory"
-      return
-    fi
-    rmdir "$directory"
-  done
-  fail "found no temporary directory that the user $(server_user) may enter"
-}
-
 # A free TCP port on the loopback interface, below the range that Linux hands out to outgoing
 # connections: a client that keeps trying a port whose server was killed would otherwise, now and
 # then, be given that very port as its own and keep the server from coming back. Another program may
@@ -86,8 +43,6 @@ free_port() {
 }
 
 port_answers() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
-
-random_hex() { od -An -N16 -tx1 /dev/urandom | tr -d ' \n'; }
 
 # A zombie does not count: in a container whose first process reaps no orphans it stays for ever.
 process_lives() {
@@ -115,17 +70,4 @@ start_detached() {
     "$@" </dev/null &
   fi
   STARTED_PID=$!
-}
-
-# watch_owner OWNER COMMAND...: runs the command when process OWNER is gone, so that a test run that
-# was killed with SIGKILL leaves no server behind. Prints the watcher's process id.
-watch_owner() {
-  local owner=$1
-  shift
-  # shellcheck disable=SC2016  # expanded by the watcher
-  start_detached bash -c '
-    owner=$1; shift
-    while kill -0 "$owner" 2>/dev/null; do sleep 1; done
-    exec "$@"' watch-owner "$owner" "$@" >/dev/null 2>&1
-  echo "$STARTED_PID"
 }

@@ -11,7 +11,7 @@ use common::db::Role;
 use common::job::{JobId, JobRef};
 use lapin::options::{BasicGetOptions, BasicPublishOptions, QueuePurgeOptions};
 use tests::database::TestDatabase;
-use tests::servers::{PrivateRabbit, shared_amqp_url};
+use tests::servers::{PrivateServer, shared_amqp_url};
 
 /// How long anything may take on a busy machine.
 const WAIT_TIMEOUT: Duration = Duration::from_mins(1);
@@ -201,7 +201,7 @@ async fn an_emptied_or_deleted_queue_is_made_again() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_broker_delays_and_loses_nothing_that_was_confirmed() {
-    let mut server = PrivateRabbit::start().await;
+    let server = PrivateServer::rabbitmq().await;
     let broker = rabbit(&server.url(), &prefix());
     let sent = jobs(3);
     publish_at_last(&broker, &sent[..2]).await;

@@ -16,7 +16,7 @@ use stripe_sim::Simulator;
 use tests::database::TestDatabase;
 use tests::documents::{CodeBlock, code_blocks};
 use tests::programs::{binary, free_port};
-use tests::servers::shared_amqp_url;
+use tests::servers::{postgres_programs, shared_amqp_url};
 use tests::shell::directory;
 use tests::world::{WAIT_TIMEOUT, unlimited_account};
 
@@ -184,11 +184,6 @@ async fn run(document: &str, script: &str) -> String {
     let log = directory.path().join("output");
     let output = std::fs::File::create(&log).unwrap();
     let programs = binary("stripe-sync").parent().unwrap().to_owned();
-    let postgres = std::process::Command::new(root().join("scripts/postgres"))
-        .arg("bindir")
-        .output()
-        .unwrap();
-    let postgres = String::from_utf8(postgres.stdout).unwrap();
     let path = std::env::var("PATH").unwrap();
     let api = format!("127.0.0.1:{}", free_port());
     let mut shell = tokio::process::Command::new("bash")
@@ -198,7 +193,7 @@ async fn run(document: &str, script: &str) -> String {
         .env("HOME", directory.path())
         .env("PATH", path)
         .env("PROGRAMS", programs)
-        .env("POSTGRES_PROGRAMS", postgres.trim())
+        .env("POSTGRES_PROGRAMS", postgres_programs())
         .env("SERVER_DATABASE", database.url().expose_secret())
         .env("SERVER_BROKER", shared_amqp_url())
         .env("STRIPE_API_BASE", &simulator.base_url)

@@ -1,7 +1,7 @@
 //! What an operator does, as `docs/operations.md` says it: backing up, restoring into another cluster, and
 //! asking whether a program can work.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output};
 
 use common::db::schema::{self, State};
@@ -12,21 +12,13 @@ use stripe_sim::Simulator;
 use tests::database::{TestDatabase, url_of};
 use tests::documents::code_blocks;
 use tests::programs::{Deployment, Program, binaries, free_port};
-use tests::servers::PrivatePostgres;
+use tests::servers::{PrivateServer, postgres_programs};
 use tests::world::{WAIT_TIMEOUT, unlimited_account};
 
 use crate::access::catalogue;
 
 const CHARGES: u64 = 200;
 const DOCUMENT: &str = "docs/operations.md";
-
-/// The folder of PostgreSQL's own programs.
-fn postgres_programs() -> PathBuf {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/postgres");
-    let output = Command::new(script).arg("bindir").output().unwrap();
-    assert!(output.status.success(), "{output:?}");
-    String::from_utf8(output.stdout).unwrap().trim().into()
-}
 
 /// Runs shell lines in a folder, with PostgreSQL's programs and ours on the `PATH`.
 fn shell(folder: &Path, lines: &str, settings: &[(&str, &str)]) -> Output {
@@ -93,7 +85,7 @@ async fn a_backup_is_restored_into_a_new_cluster_as_the_document_says() {
     run_blocks(folder.path(), "Back up", &[("DATABASE_URL", &url)]);
 
     // Its owner is no superuser, as a hosted PostgreSQL gives one.
-    let cluster = PrivatePostgres::start().await;
+    let cluster = PrivateServer::postgres().await;
     let admin = PgPool::connect(&cluster.url()).await.unwrap();
     for statement in [
         "CREATE ROLE owner_of_restored LOGIN CREATEROLE PASSWORD 'restored'",
@@ -126,7 +118,7 @@ async fn a_backup_is_restored_into_a_new_cluster_as_the_document_says() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn migrate_repairs_a_backup_restored_without_roles() {
     let database = TestDatabase::create().await;
-    let cluster = PrivatePostgres::start().await;
+    let cluster = PrivateServer::postgres().await;
     let admin = PgPool::connect(&cluster.url()).await.unwrap();
     execute(&admin, "CREATE DATABASE restored".to_owned()).await;
     let restored = url_of(&cluster.url(), "restored");

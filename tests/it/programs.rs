@@ -6,7 +6,7 @@ use stripe_sim::{SimHandle, Simulator, TruthQuery};
 use tests::database::TestDatabase;
 use tests::programs::Deployment;
 use tests::random::size;
-use tests::servers::{PrivatePostgres, PrivateRabbit, shared_amqp_url};
+use tests::servers::{PrivateServer, shared_amqp_url};
 use tests::world::unlimited_account;
 
 async fn simulator(charges: u64) -> SimHandle {
@@ -75,8 +75,8 @@ async fn killing_the_consumer_the_broker_and_postgresql_during_a_sync_changes_no
     let sim = simulator(size("PROGRAM_CHARGES", 12_000, 20_000)).await;
     // Slow enough for a broker to come back while the sync is under way.
     sim.configure_all(|settings| settings.latency_ms = 150);
-    let mut postgres = PrivatePostgres::start().await;
-    let mut rabbit = PrivateRabbit::start().await;
+    let postgres = PrivateServer::postgres().await;
+    let rabbit = PrivateServer::rabbitmq().await;
     let database = TestDatabase::create_in(&postgres.url()).await;
     let mut engine = Deployment::prepare(&url_of(&database), Some(&rabbit.url()), &sim.base_url);
     for program in ["api", "scheduler", "consumer"] {

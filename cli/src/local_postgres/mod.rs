@@ -47,7 +47,7 @@ use tokio::time::Instant;
 pub use error::Error;
 use error::io_error;
 use files::{cluster_version, initialize, is_locked, lock, place, tail};
-use process::{ServerUser, children_of, command_as, lives, process_id, send, serves};
+use process::{ServerUser, command_as, process_id, send, serves};
 use programs::{newest_programs, programs_of};
 
 /// The database that the engine uses in the cluster.
@@ -63,15 +63,6 @@ const POLL: Duration = Duration::from_millis(50);
 /// A log that has grown past this is put aside at the next start.
 const LOG_BYTES: u64 = 10_000_000;
 
-/// What the data is worth.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Durability {
-    /// Every commit survives a power cut.
-    Kept,
-    /// For tests: a commit survives the server's death, but not the machine's.
-    Disposable,
-}
-
 /// A private cluster and its running server; the server ends with this value.
 ///
 /// Prefer [`stop`](Self::stop): dropping asks the server to shut down and does not wait for it.
@@ -81,7 +72,6 @@ pub struct LocalPostgres {
     data: PathBuf,
     programs: PathBuf,
     user: Option<ServerUser>,
-    durability: Durability,
     port: u16,
     password: SecretString,
     server: Option<Child>,
@@ -91,7 +81,7 @@ pub struct LocalPostgres {
 
 impl LocalPostgres {
     /// Starts the cluster in `directory`, making it when there is none, and waits until it answers.
-    pub async fn start(directory: &Path, durability: Durability) -> Result<Self, Error> {
+    pub async fn start(directory: &Path) -> Result<Self, Error> {
         fs::create_dir_all(directory).map_err(io_error("create", directory))?;
         let directory = directory
             .canonicalize()
@@ -118,7 +108,6 @@ impl LocalPostgres {
             data,
             programs,
             user,
-            durability,
         };
         cluster.stop_leftover().await?;
         cluster.port = cluster.choose_port()?;
@@ -146,8 +135,7 @@ impl LocalPostgres {
         self.url_of(DATABASE)
     }
 
-    /// The URL of any database in the cluster, with the password, as the cluster's superuser.
-    pub fn url_of(&self, database: &str) -> SecretString {
+    fn url_of(&self, database: &str) -> SecretString {
         let password = self.password.expose_secret();
         SecretString::from(format!(
             "postgres://postgres:{password}@127.0.0.1:{}/{database}",
@@ -155,8 +143,7 @@ impl LocalPostgres {
         ))
     }
 
-    /// Where the server writes its log.
-    pub fn log(&self) -> PathBuf {
+    fn log(&self) -> PathBuf {
         self.directory.join("postgres.log")
     }
 
@@ -179,42 +166,6 @@ impl LocalPostgres {
             }
         }
         Err(Error::Stays { pid: pid.as_raw() })
-    }
-
-    /// Ends every process of the server at once with SIGKILL, as a crash would, and keeps the data.
-    /// Does nothing when it is not running.
-    pub async fn kill(&mut self) -> Result<(), Error> {
-        let Some(mut server) = self.server.take() else {
-            return Ok(());
-        };
-        let Some(pid) = process_id(&server) else {
-            return Ok(());
-        };
-        // Each backend leads a session of its own, so there is no process group to signal. Listed
-        // first: once the server is gone they are nobody's children.
-        let backends = children_of(pid);
-        send(pid, Signal::SIGKILL);
-        for backend in &backends {
-            send(*backend, Signal::SIGKILL);
-        }
-        let deadline = Instant::now() + STOP_WITHIN;
-        let ended = tokio::time::timeout_at(deadline, server.wait())
-            .await
-            .is_ok();
-        while !ended || backends.iter().any(|backend| lives(*backend)) {
-            if Instant::now() >= deadline {
-                return Err(Error::Stays { pid: pid.as_raw() });
-            }
-            tokio::time::sleep(POLL).await;
-        }
-        Ok(())
-    }
-
-    /// Starts a server that was killed again, on the same data and the same port.
-    pub async fn restart(&mut self) -> Result<(), Error> {
-        self.kill().await?;
-        self.stop_leftover().await?;
-        self.launch().await
     }
 
     /// Ends a server of this cluster that a former owner left behind, and clears away what a crash
@@ -304,7 +255,7 @@ impl LocalPostgres {
             .arg(&self.data)
             .arg("-p")
             .arg(self.port.to_string());
-        let mut settings = vec![
+        let settings = [
             "listen_addresses=127.0.0.1",
             "unix_socket_directories=",
             "max_connections=200",
@@ -312,9 +263,6 @@ impl LocalPostgres {
             "log_destination=stderr",
             "cluster_name=stripe-sync",
         ];
-        if self.durability == Durability::Disposable {
-            settings.extend(["fsync=off", "full_page_writes=off"]);
-        }
         for setting in settings {
             command.arg("-c").arg(setting);
         }

@@ -54,29 +54,16 @@ pub(super) fn send(pid: Pid, signal: Signal) {
 }
 
 /// Whether the process runs. A zombie does not: in a container it may stay one for ever.
-pub(super) fn lives(pid: Pid) -> bool {
-    kill(pid, None) != Err(Errno::ESRCH) && !matches!(status_of(pid), Some((_, 'Z' | 'X')))
+fn lives(pid: Pid) -> bool {
+    kill(pid, None) != Err(Errno::ESRCH) && !matches!(state_of(pid), Some('Z' | 'X'))
 }
 
-/// The parent and the state of a process, where the system tells (Linux).
-fn status_of(pid: Pid) -> Option<(Pid, char)> {
+/// The state of a process, where the system tells (Linux).
+fn state_of(pid: Pid) -> Option<char> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The name before it is in parentheses and may hold anything.
     let (_, rest) = stat.rsplit_once(") ")?;
-    let mut fields = rest.split(' ');
-    let state = fields.next()?.chars().next()?;
-    let parent = fields.next()?.parse().ok()?;
-    Some((Pid::from_raw(parent), state))
-}
-
-/// The server's backends, where the system tells (Linux). Elsewhere none: they end by themselves when
-/// they notice that the server is gone.
-pub(super) fn children_of(pid: Pid) -> Vec<Pid> {
-    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
-    processes
-        .filter_map(|entry| entry.file_name().to_str()?.parse().ok().map(Pid::from_raw))
-        .filter(|process| status_of(*process).is_some_and(|(parent, _)| parent == pid))
-        .collect()
+    rest.chars().next()
 }
 
 /// Whether this process is a server of this cluster. Process ids are used again, so the number alone

@@ -48,7 +48,7 @@ struct Options {
     /// The superuser's URL of a PostgreSQL for this run
     #[arg(
         long,
-        env = "BENCH_DATABASE_URL",
+        env = "TEST_DATABASE_URL",
         hide_env_values = true,
         value_name = "URL"
     )]
@@ -56,7 +56,7 @@ struct Options {
     /// The URL of a RabbitMQ for this run
     #[arg(
         long,
-        env = "BENCH_AMQP_URL",
+        env = "TEST_AMQP_URL",
         hide_env_values = true,
         value_name = "URL"
     )]

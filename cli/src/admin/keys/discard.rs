@@ -18,7 +18,7 @@ use common::tenant::OrganizationId;
 
 use super::super::{Database, DatabaseAccess, Error};
 use super::{configured, has_id};
-use crate::local_postgres::{Durability, LocalPostgres};
+use crate::local_postgres::LocalPostgres;
 use crate::output;
 
 /// Which key is lost, and where the others and the credentials are.
@@ -76,9 +76,7 @@ async fn start_private(access: &DatabaseAccess) -> Result<Option<LocalPostgres>,
     if named || access.names_a_database() || !directory.exists() {
         return Ok(None);
     }
-    Ok(Some(
-        LocalPostgres::start(&directory, Durability::Kept).await?,
-    ))
+    Ok(Some(LocalPostgres::start(&directory).await?))
 }
 
 /// Deletes what a key encrypted, in all organizations; how many credentials.
