@@ -8,7 +8,7 @@ use common::credential::vault;
 use common::filter::Invalid;
 use common::job::cancel;
 use common::rule;
-use stripe::analytics::figures;
+use stripe::analytics::report;
 
 use crate::problem::{ApiError, FieldError};
 
@@ -129,14 +129,14 @@ impl From<rule::Error> for ApiError {
     }
 }
 
-impl From<figures::Error> for ApiError {
-    fn from(error: figures::Error) -> Self {
+impl From<report::Error> for ApiError {
+    fn from(error: report::Error) -> Self {
         match error {
-            figures::Error::NotFound => Self::NotFound,
-            figures::Error::Invalid(problems) => {
+            report::Error::NotFound => Self::NotFound,
+            report::Error::Invalid(problems) => {
                 Self::invalid(problems.into_iter().map(at_filter).collect())
             }
-            figures::Error::Database(cause) => cause.into(),
+            report::Error::Database(cause) => cause.into(),
         }
     }
 }

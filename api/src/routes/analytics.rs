@@ -8,10 +8,10 @@ use common::filter::sql::MetadataKey;
 use common::filter::{CompiledPredicate, Invalid, MetadataSource, Predicate};
 use common::tenant::OrganizationId;
 use serde::Serialize;
+use stripe::analytics::charge_lines::{ChargeRow, RowCursor};
 use stripe::analytics::completeness::Completeness;
-use stripe::analytics::figures::{self, GroupPage};
-use stripe::analytics::report::{Group, GroupCursor, Totals};
-use stripe::analytics::rows::{ChargeRow, RowCursor};
+use stripe::analytics::report::{self, GroupPage};
+use stripe::analytics::totals::{Group, GroupCursor, Totals};
 use stripe::analytics::{GroupBy, Selection};
 use utoipa::ToSchema;
 
@@ -205,7 +205,7 @@ pub(crate) async fn report(
         limit: page(limit),
     });
     let keys = query.named.keys();
-    let mut found = figures::report(&state.pool, &query.selection, page, keys).await?;
+    let mut found = report::report(&state.pool, &query.selection, page, keys).await?;
     let next_cursor = next_cursor(&list, &mut found.groups, limit, |group| {
         GroupCursor::from(group)
     })?;
@@ -264,14 +264,14 @@ pub(crate) async fn charges(
     let by_accept = [(header::VARY, "accept")];
     let selection = query.selection;
     if wanted == Rows::Csv {
-        let (tx, completeness) = figures::begin(&state.pool, &selection).await?;
+        let (tx, completeness) = report::begin(&state.pool, &selection).await?;
         let mut csv = export::csv(&state, &caller, &method, tx, selection)?;
         csv.headers_mut()
             .insert(COMPLETENESS, completeness_header(&completeness)?);
         return Ok((by_accept, csv).into_response());
     }
     let keys = query.named.keys();
-    let found = figures::charge_lines(&state.pool, &selection, after.as_ref(), page(limit), keys);
+    let found = report::charge_lines(&state.pool, &selection, after.as_ref(), page(limit), keys);
     let mut found = found.await?;
     let next_cursor = next_cursor("charges", &mut found.rows, limit, |row| {
         RowCursor::from(row)

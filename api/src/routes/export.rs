@@ -19,7 +19,7 @@ use csv::{Terminator, Writer, WriterBuilder};
 use futures::StreamExt as _;
 use sqlx::{Postgres, Transaction};
 use stripe::analytics::Selection;
-use stripe::analytics::rows::{self, ChargeRow};
+use stripe::analytics::charge_lines::{self, ChargeRow};
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::SendTimeoutError;
 use tokio_stream::wrappers::ReceiverStream;
@@ -165,8 +165,8 @@ async fn write_all(
 ) -> Result<(), Broken> {
     let mut writer = writer();
     writer.write_record(HEADINGS).map_err(Broken::Write)?;
-    let mut statement = rows::select_all(selection);
-    let mut rows = rows::stream(tx, &mut statement);
+    let mut statement = charge_lines::select_all(selection);
+    let mut rows = charge_lines::stream(tx, &mut statement);
     let mut pending = 0;
     while let Some(row) = rows.next().await {
         let row = row.map_err(Broken::Read)?;
@@ -249,7 +249,7 @@ mod tests {
     use super::*;
     use chrono::NaiveDate;
     use serde_json::json;
-    use stripe::analytics::rows::RowMetadata;
+    use stripe::analytics::charge_lines::RowMetadata;
 
     fn row(description: &str) -> ChargeRow {
         ChargeRow {

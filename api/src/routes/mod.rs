@@ -3,17 +3,17 @@
 
 pub(crate) mod analytics;
 pub(crate) mod connect;
-pub(crate) mod connectors;
+pub(crate) mod connections;
 pub(crate) mod daily;
-pub(crate) mod discover;
 pub(crate) mod docs;
 pub(crate) mod explain;
 pub(crate) mod export;
-pub(crate) mod filters;
 pub(crate) mod health;
 pub(crate) mod jobs;
 pub(crate) mod key;
+pub(crate) mod metadata_keys;
 pub(crate) mod parked;
+pub(crate) mod rules;
 mod stream_body;
 pub(crate) mod sync;
 pub(crate) mod token;
@@ -31,11 +31,11 @@ pub(crate) fn all() -> OpenApiRouter<ApiState> {
         .routes(routes!(key::test))
         .routes(routes!(key::replace_key))
         .routes(routes!(sync::start))
-        .routes(routes!(connectors::list))
+        .routes(routes!(connections::list))
         .routes(routes!(
-            connectors::get,
-            connectors::update,
-            connectors::delete
+            connections::get,
+            connections::update,
+            connections::delete
         ))
         .routes(routes!(sync::status))
         .routes(routes!(parked::list))
@@ -44,10 +44,10 @@ pub(crate) fn all() -> OpenApiRouter<ApiState> {
         .routes(routes!(jobs::cancel))
         .routes(routes!(jobs::retry))
         .routes(routes!(jobs::events))
-        .routes(routes!(filters::create, filters::list))
-        .routes(routes!(filters::get, filters::update, filters::delete))
-        .routes(routes!(filters::preview))
-        .routes(routes!(discover::discover))
+        .routes(routes!(rules::create, rules::list))
+        .routes(routes!(rules::get, rules::update, rules::delete))
+        .routes(routes!(rules::preview))
+        .routes(routes!(metadata_keys::discover))
         .routes(routes!(explain::explain))
         .routes(routes!(analytics::report))
         .routes(routes!(daily::daily_aggregates))

@@ -4,22 +4,22 @@
 //! Stripe: the client has no way to. A client that writes, with the platform's own key, belongs next to this crate and not
 //! into it.
 //!
-//! - Stripe itself: [`client`], whose names are this crate's as well, and its settings, [`config`]
+//! - Stripe itself: [`read_client`], whose names are this crate's as well, and its settings, [`config`]
 //! - what the engine knows of it: [`connector`]
 //! - what is stored: [`charge`], [`purchase`], [`dispute`], [`referenced`], and how far an account is synced: [`sync`]
 //! - what is shown of it: [`analytics`], [`metadata`], and what [`rule`]s match
 
 pub mod analytics;
 pub mod charge;
-pub mod client;
 pub mod config;
 pub mod connector;
 pub mod dispute;
 pub mod metadata;
 pub mod purchase;
+pub mod read_client;
 pub mod referenced;
 pub mod rule;
 pub mod sync;
 
-pub use client::*;
 pub use connector::{StripeConnector, register};
+pub use read_client::*;

@@ -9,7 +9,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::rows::{self, ChargeRow};
+use super::charge_lines::{self, ChargeRow};
 use crate::charge::out_of_range;
 use crate::sync::List;
 use crate::sync::parked::{self, Found};
@@ -61,7 +61,8 @@ pub async fn explain(
 ) -> Result<Explanation, lookup::Error> {
     let mut tx = db::tenant_transaction(pool, organization).await?;
     let connection = lookup::find(&mut tx, organization, connection_id).await?;
-    let rows = rows::list_by_charge(&mut tx, organization, connection_id, &charge_id).await?;
+    let rows =
+        charge_lines::list_by_charge(&mut tx, organization, connection_id, &charge_id).await?;
     let stored = sync_state::get(&mut tx, organization, connection_id).await?;
     let filter_id = rows.first().and_then(|row| row.excluded_by);
     let rule = match filter_id {

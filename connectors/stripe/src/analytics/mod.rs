@@ -7,15 +7,15 @@
 //!
 //! Absent: conversion between currencies. A figure is always of one.
 
+pub mod charge_lines;
 pub mod completeness;
 pub mod daily;
 pub mod explain;
 mod figure_source;
-pub mod figures;
 mod queries;
 pub mod refresh;
 pub mod report;
-pub mod rows;
+pub mod totals;
 
 use chrono::NaiveDate;
 use common::filter::{CompiledPredicate, sql::MetadataKey};

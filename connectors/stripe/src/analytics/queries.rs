@@ -1,5 +1,5 @@
-//! Stored figures, as far as their statements do not depend on what is asked for; those that do are built in `rows`,
-//! `report` and `figure_source`.
+//! Stored figures, as far as their statements do not depend on what is asked for; those that do are built in `charge_lines`,
+//! `totals` and `figure_source`.
 
 use chrono::{DateTime, NaiveDate, Utc};
 use common::db::Error;

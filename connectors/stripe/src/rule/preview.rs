@@ -9,7 +9,7 @@ use common::rule::{Error, UnknownKey, check};
 use common::tenant::OrganizationId;
 
 use super::queries;
-use crate::analytics::rows::{self, ChargeRow};
+use crate::analytics::charge_lines::{self, ChargeRow};
 
 /// Charges that a rule matches.
 #[derive(Debug)]
@@ -37,7 +37,7 @@ pub async fn preview(
     lookup::find(&mut tx, organization, connection_id).await?;
     let unknown_keys = check(&mut tx, organization, connection_id, &predicate).await?;
     let found = queries::preview(&mut tx, organization.as_str(), connection_id, &predicate).await?;
-    let sample = rows::list_lines(&mut tx, organization, connection_id, &found.sample).await?;
+    let sample = charge_lines::list_lines(&mut tx, organization, connection_id, &found.sample).await?;
     db::commit(tx).await?;
     Ok(Preview {
         matched_charges: found.matched_charges,

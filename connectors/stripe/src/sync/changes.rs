@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::client::Event;
+use crate::read_client::Event;
 use crate::sync::List;
 
 /// Ids, with the second of creation where an event showed it.

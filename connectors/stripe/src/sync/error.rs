@@ -9,14 +9,14 @@
 use common::job::{Failure, JobKind, Severity};
 use common::{credential, db};
 
-use crate::client;
+use crate::read_client;
 
 /// Why a job stopped before its end.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Stripe, or the way to it.
     #[error("reading from Stripe failed")]
-    Stripe(#[from] client::Error),
+    Stripe(#[from] read_client::Error),
     #[error("writing to PostgreSQL failed")]
     Database(#[from] db::Error),
     /// PostgreSQL refused too many of the objects that were to be stored.
@@ -68,10 +68,10 @@ impl From<Error> for Failure {
             Error::KindChanged(kind) => return Self::KindChanged(*kind),
             Error::Database(db::Error::LeaseLost) => return Self::LeaseLost,
             Error::NoCredential => return Self::no_key(),
-            Error::Stripe(client::Error::KeyInvalid { .. }) => {
+            Error::Stripe(read_client::Error::KeyInvalid { .. }) => {
                 (stops("Replace the key."), "stripe_key_invalid")
             }
-            Error::Stripe(client::Error::PermissionMissing { .. }) => (
+            Error::Stripe(read_client::Error::PermissionMissing { .. }) => (
                 stops("Grant the permission to the key in Stripe's dashboard, then start a sync."),
                 "stripe_permission_missing",
             ),
@@ -124,8 +124,8 @@ fn explain(error: &Error) -> String {
     }
 }
 
-fn explain_stripe(error: &client::Error) -> String {
-    use client::Error::{
+fn explain_stripe(error: &read_client::Error) -> String {
+    use read_client::Error::{
         KeyInvalid, Malformed, Network, NotFound, PermissionMissing, RateLimited, Refused,
         Unavailable,
     };
@@ -162,7 +162,7 @@ mod tests {
 
     #[test]
     fn a_refused_key_stops_the_connection_at_once() {
-        let error = Error::Stripe(client::Error::KeyInvalid {
+        let error = Error::Stripe(read_client::Error::KeyInvalid {
             message: "revoked".into(),
             request_id: None,
         });
@@ -191,7 +191,7 @@ mod tests {
                 beginning: "{\"object\"".into(),
                 cause: parse(),
             },
-            Error::Stripe(client::Error::Malformed {
+            Error::Stripe(read_client::Error::Malformed {
                 path: "/v1/charges".into(),
                 cause: parse(),
             }),

@@ -21,8 +21,8 @@ use super::changes::Changes;
 use super::fetch::FetchedPage;
 use super::objects;
 use super::run::Run;
-use super::source::StripeReader;
-use crate::client::{Event, EventData, EventObject, Expandable, ListQuery, Reference};
+use super::stripe_reader::StripeReader;
+use crate::read_client::{Event, EventData, EventObject, Expandable, ListQuery, Reference};
 use crate::sync::{List, ParkedObject};
 
 const EVENTS: &str = "/v1/events";

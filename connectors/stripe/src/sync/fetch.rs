@@ -24,8 +24,8 @@ use tracing::Instrument;
 
 use super::Error;
 use super::objects::{self, Head, Objects, path_of};
-use super::source::StripeReader;
-use crate::client::{self, ListQuery};
+use super::stripe_reader::StripeReader;
+use crate::read_client::{self, ListQuery};
 use crate::sync::{List, Plan, Range, Reading};
 
 /// A page of a list and where it stands in the plan.
@@ -242,8 +242,8 @@ fn listed(heads: Vec<Head>, range: &Range) -> Vec<(String, DateTime<Utc>)> {
 
 fn cursor_is_gone(error: &Error) -> bool {
     match error {
-        Error::Stripe(client::Error::NotFound { .. }) => true,
-        Error::Stripe(client::Error::Refused { code, .. }) => {
+        Error::Stripe(read_client::Error::NotFound { .. }) => true,
+        Error::Stripe(read_client::Error::Refused { code, .. }) => {
             code.as_deref() == Some("resource_missing")
         }
         _ => false,

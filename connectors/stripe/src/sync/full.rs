@@ -17,21 +17,21 @@ use futures::FutureExt as _;
 use tokio::sync::mpsc;
 
 use super::Error;
-use super::content::Batch;
+use super::batch::Batch;
+use super::commit;
 use super::events::Superseded;
 use super::fetch::{self, FetchedPage};
 use super::finish;
 use super::finish::Completed;
 use super::run::Run;
-use super::source::{STRIPE_CLOCK_STEP, StripeReader};
+use super::stripe_reader::{STRIPE_CLOCK_STEP, StripeReader};
 use super::sweep::Sweep;
-use super::write;
 use crate::analytics::refresh::Locked;
 use crate::charge::queries;
 use crate::dispute;
 use crate::purchase::{self, PurchaseKind};
 use crate::referenced;
-use crate::sync::queries::resumable_plan;
+use crate::sync::resumable_plan::resumable_plan;
 use crate::sync::state::{Reconciliation, SyncPosition};
 use crate::sync::{List, Plan, parked};
 
@@ -328,7 +328,7 @@ async fn write_pages(
                 Checkpoint::Persist => Some(&plan),
                 Checkpoint::Skip => None,
             };
-            rows += write::commit(run, source, std::mem::take(&mut batch), kept).await?;
+            rows += commit::commit(run, source, std::mem::take(&mut batch), kept).await?;
         }
         if checkpoint == Checkpoint::Persist {
             let days = plan.complete_days(|instant| run.connection.date_of(instant));

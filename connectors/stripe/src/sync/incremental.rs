@@ -18,15 +18,15 @@ use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 
 use super::Error;
+use super::batch::Batch;
 use super::changes::{Changes, Ids};
-use super::content::Batch;
+use super::commit;
 use super::finish::Completed;
 use super::objects::Objects;
 use super::retrieve::{self, MAX_CONCURRENT_RETRIEVALS, OBJECTS_PER_COMMIT};
 use super::run::Run;
-use super::source::StripeReader;
+use super::stripe_reader::StripeReader;
 use super::windows::{self, Window};
-use super::write;
 use super::{events, fetch, finish, full, reconcile};
 use crate::charge::{self, out_of_range};
 use crate::purchase::{self, PurchaseKind};
@@ -82,7 +82,7 @@ pub(super) async fn run(run: &Run<'_>) -> Result<(), Error> {
     rest.objects.parked.extend(read.parked.iter().cloned());
     let readable = read.seen.iter().map(|(id, _)| ("events", id.clone()));
     rest.objects.nothing_to_store.extend(readable);
-    write::commit(run, &source, rest, None).await?;
+    commit::commit(run, &source, rest, None).await?;
     let reached = SyncPosition {
         reconciliation,
         ..next
@@ -183,7 +183,7 @@ async fn apply(run: &Run<'_>, source: &StripeReader, changes: &Changes) -> Resul
             batch.objects.append(objects);
         }
         batch.requests = source.new_requests();
-        write::commit(run, source, batch, None).await?;
+        commit::commit(run, source, batch, None).await?;
     }
     Ok(())
 }
@@ -238,7 +238,7 @@ async fn read_changed(
             requests: source.new_requests(),
             ..Batch::default()
         };
-        write::commit(run, source, batch, None).await?;
+        commit::commit(run, source, batch, None).await?;
     }
     drop(read);
     retrieve::retrieve_and_write(run, source, list, &by_id).await?;

@@ -1,11 +1,11 @@
 //! Syncing a Stripe account: its types of jobs, what each does, and what they leave behind, the connection's sync state. The
 //! queue itself is [`common::job`], which knows none of this.
 //!
-//! - `full` lists the covered range ([`Plan`]), page by page (`fetch`), while `write` commits (`content`); `sweep` finds what
+//! - `full` lists the covered range ([`Plan`]), page by page (`fetch`), while `commit` commits (`batch`); `sweep` finds what
 //!   is no longer listed;
 //! - `incremental` applies what events say has changed (`events`, [`changes`]) with few requests (`windows`, `retrieve`);
 //!   `reconcile` finds once a day what they did not say;
-//! - `source` is Stripe as a job reads it, `objects` what is made of its answers, `rows` what is made of
+//! - `stripe_reader` is Stripe as a job reads it, `objects` what is made of its answers, `rebuild_rows` what is made of
 //!   those in the database;
 //! - `stored_rows` holds the jobs that send Stripe no request: refilter, redate, delete;
 //! - `finish` makes the aggregates, the catalogue and the state agree with the rows;
@@ -13,8 +13,9 @@
 //!
 //! Every commit is fenced. No transaction is open while Stripe is asked.
 
+mod batch;
 pub mod changes;
-mod content;
+mod commit;
 mod customer_cache;
 mod error;
 mod events;
@@ -29,18 +30,17 @@ pub mod parked;
 mod plan;
 pub mod progress;
 mod purge;
-pub mod queries;
+mod rebuild_rows;
 mod reconcile;
+pub mod resumable_plan;
 mod retrieve;
-mod rows;
 mod run;
-mod source;
 pub mod state;
 pub mod status;
 mod stored_rows;
+mod stripe_reader;
 mod sweep;
 mod windows;
-mod write;
 
 pub use error::Error;
 pub use job_handler::StripeJob;

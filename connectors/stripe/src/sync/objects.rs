@@ -3,7 +3,7 @@
 //! A list that an object inlines only the beginning of is read in full: the lines of an invoice, its
 //! payments, the items of a session, the refunds of a partial capture. That is one request for such an
 //! object and none for others. An object that cannot be read is parked with its JSON and the field at fault, and the
-//! rest goes on. Deliberately absent: what PostgreSQL refuses, which only the writer learns (`write`).
+//! rest goes on. Deliberately absent: what PostgreSQL refuses, which only the writer learns (`commit`).
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -16,11 +16,11 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
 use super::Error;
-use super::source::{StripeReader, Sublist};
+use super::stripe_reader::{StripeReader, Sublist};
 use crate::charge::Charge;
-use crate::client;
 use crate::dispute::Dispute;
 use crate::purchase::{Purchase, PurchaseKind};
+use crate::read_client;
 use crate::referenced::ReferencedObject;
 use crate::sync::parked::Code;
 use crate::sync::{List, ParkedObject};
@@ -196,7 +196,7 @@ async fn read_one(
 ) -> Result<(Head, Objects), Error> {
     let mut objects = Objects::default();
     let understood = match list {
-        List::Charges => match parse::<client::Charge>(raw) {
+        List::Charges => match parse::<read_client::Charge>(raw) {
             Ok(charge) => {
                 let head = Head::new(&charge.id, Some(charge.created));
                 let charge = complete_charge(source, charge).await?;
@@ -206,7 +206,7 @@ async fn read_one(
             }
             Err(cause) => Err(cause),
         },
-        List::Invoices => match parse::<client::Invoice>(raw) {
+        List::Invoices => match parse::<read_client::Invoice>(raw) {
             Ok(invoice) => {
                 let head = Head::new(&invoice.id, Some(invoice.created));
                 let purchase = complete_invoice(source, invoice).await?;
@@ -214,7 +214,7 @@ async fn read_one(
             }
             Err(cause) => Err(cause),
         },
-        List::CheckoutSessions => match parse::<client::CheckoutSession>(raw) {
+        List::CheckoutSessions => match parse::<read_client::CheckoutSession>(raw) {
             Ok(session) => {
                 let head = Head::new(&session.id, Some(session.created));
                 let purchase = complete_session(source, session).await?;
@@ -222,17 +222,17 @@ async fn read_one(
             }
             Err(cause) => Err(cause),
         },
-        List::Products => parse::<client::Product>(raw).map(|product| {
+        List::Products => parse::<read_client::Product>(raw).map(|product| {
             let head = Head::new(&product.id, product.created);
             objects.products.push(product.into());
             head
         }),
-        List::Prices => parse::<client::Price>(raw).map(|price| {
+        List::Prices => parse::<read_client::Price>(raw).map(|price| {
             let head = Head::new(&price.id, price.created);
             objects.prices.push(price.into());
             head
         }),
-        List::Disputes => parse::<client::Dispute>(raw).map(|dispute| {
+        List::Disputes => parse::<read_client::Dispute>(raw).map(|dispute| {
             let head = Head::new(&dispute.id, Some(dispute.created));
             objects.disputes.push(dispute.into());
             head
@@ -253,7 +253,7 @@ async fn read_one(
 /// Reads a customer, or parks it.
 pub(crate) fn read_customer(raw: &RawValue) -> Result<Objects, Error> {
     let mut objects = Objects::default();
-    match parse::<client::Customer>(raw) {
+    match parse::<read_client::Customer>(raw) {
         Ok(customer) => objects.customers.push(customer.into()),
         Err(cause) => objects
             .parked
@@ -377,7 +377,7 @@ fn parse_all<T: DeserializeOwned>(field: &str, raw: &[Box<RawValue>]) -> Read<Ve
 
 async fn complete_charge(
     source: &StripeReader,
-    charge: client::Charge,
+    charge: read_client::Charge,
 ) -> Result<Read<Charge>, Error> {
     if !charge.needs_all_refunds() {
         return Ok(Ok(charge.into()));
@@ -401,7 +401,7 @@ async fn complete_charge(
 /// The purchase that an invoice is; none while nothing pays it.
 async fn complete_invoice(
     source: &StripeReader,
-    invoice: client::Invoice,
+    invoice: read_client::Invoice,
 ) -> Result<Read<Option<Purchase>>, Error> {
     let id = invoice.id.clone();
     let mut payments = None;
@@ -436,7 +436,7 @@ async fn complete_invoice(
 /// The purchase that a checkout session is; none while nothing pays it.
 async fn complete_session(
     source: &StripeReader,
-    session: client::CheckoutSession,
+    session: read_client::CheckoutSession,
 ) -> Result<Read<Option<Purchase>>, Error> {
     if session.payment_intent.is_none() {
         return Ok(Ok(None));
@@ -466,7 +466,7 @@ mod tests {
 
     fn words(charge: &serde_json::Value) -> String {
         let raw = RawValue::from_string(charge.to_string()).unwrap();
-        parse::<client::Charge>(&raw).unwrap_err().to_string()
+        parse::<read_client::Charge>(&raw).unwrap_err().to_string()
     }
 
     #[test]

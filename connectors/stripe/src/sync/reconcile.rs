@@ -15,10 +15,10 @@ use super::full::{self, Checkpoint};
 use super::objects::{self, REFUNDS};
 use super::retrieve;
 use super::run::Run;
-use super::source::StripeReader;
+use super::stripe_reader::StripeReader;
 use crate::charge::{Charge, Figures, queries};
-use crate::client::{self, Expandable, ListQuery};
 use crate::purchase::queries::AffectedPayments;
+use crate::read_client::{self, Expandable, ListQuery};
 use crate::sync::state::Reconciliation;
 use crate::sync::{List, Plan};
 
@@ -75,7 +75,7 @@ fn second_of(instant: DateTime<Utc>) -> DateTime<Utc> {
 #[derive(Deserialize)]
 struct RefundOf {
     #[serde(default)]
-    charge: Option<Expandable<client::Charge>>,
+    charge: Option<Expandable<read_client::Charge>>,
 }
 
 /// Charges from before `before` that were refunded since, and whose rows may not show it: of a partial capture

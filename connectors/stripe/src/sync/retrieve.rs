@@ -4,11 +4,11 @@ use futures::future::BoxFuture;
 use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 
 use super::Error;
-use super::content::Batch;
+use super::batch::Batch;
+use super::commit;
 use super::objects::{self, CUSTOMERS, Objects, path_of};
 use super::run::Run;
-use super::source::StripeReader;
-use super::write;
+use super::stripe_reader::StripeReader;
 use crate::referenced::ReferencedObject;
 use crate::sync::List;
 
@@ -47,7 +47,7 @@ pub(super) async fn retrieve_and_write(
         }
         drop(read);
         batch.requests = source.new_requests();
-        rows += write::commit(run, source, batch, None).await?;
+        rows += commit::commit(run, source, batch, None).await?;
     }
     Ok(rows)
 }

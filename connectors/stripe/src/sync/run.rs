@@ -16,8 +16,8 @@ use common::tenant::OrganizationId;
 use sqlx::{Postgres, Transaction};
 
 use super::customer_cache::CustomerCache;
-use super::source::StripeReader;
 use super::state::{self, SyncState};
+use super::stripe_reader::StripeReader;
 use super::{Error, List, parked};
 use crate::{Stripe, StripeConnector};
 

@@ -13,7 +13,7 @@ use futures::{TryStreamExt as _, stream};
 use super::Error;
 use super::finish::Completed;
 use super::run::Run;
-use super::{finish, purge, rows};
+use super::{finish, purge, rebuild_rows};
 use crate::charge::{Charge, queries};
 use crate::purchase;
 use crate::rule;
@@ -79,12 +79,12 @@ pub(super) async fn redate(run: &Run<'_>) -> Result<(), Error> {
     let affected =
         purchase::queries::remove_before(&mut tx, organization, connection_id, purchases_from)
             .await?;
-    let without_lines = rows::load_affected_charges(run, &mut tx, &affected, &[]).await?;
+    let without_lines = rebuild_rows::load_affected_charges(run, &mut tx, &affected, &[]).await?;
     let by_id = without_lines.iter();
     let without_lines: BTreeMap<&str, &Charge> = by_id
         .map(|charge| (charge.charge_id.as_str(), charge))
         .collect();
-    let written = rows::write(run, &mut tx, &without_lines, &[]).await?;
+    let written = rebuild_rows::write(run, &mut tx, &without_lines, &[]).await?;
     rows_written += written.rows;
     if !written.stale.is_empty() {
         state::mark_catalogue_stale(&mut tx, organization, connection_id, &written.stale).await?;

@@ -1,7 +1,7 @@
 //! What a batch comes to: each object once, as last read, and parts of it by reference, so that they can be stored by
 //! themselves.
 //!
-//! Pure; nothing here can fail. Deliberately absent: writing, which is in `write`.
+//! Pure; nothing here can fail. Deliberately absent: writing, which is in `commit`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;

@@ -15,7 +15,7 @@ use regex::Regex;
 use serde_json::value::RawValue;
 
 use super::Error;
-use crate::client::{self, Client, ListQuery, Page};
+use crate::read_client::{self, Client, ListQuery, Page};
 
 /// Stripe says what time it is in whole seconds, rounded down.
 pub(crate) const STRIPE_CLOCK_STEP: TimeDelta = TimeDelta::seconds(1);
@@ -156,11 +156,11 @@ impl StripeReader {
 
     /// Versions before 2025-03-31.basil know no `invoice.payments`, and say so with a 400 (⚠ an account is
     /// only behind such a version where something in between changes the header).
-    fn drop_unsupported_expansion(&self, error: &client::Error, asked: &[&str]) -> bool {
+    fn drop_unsupported_expansion(&self, error: &read_client::Error, asked: &[&str]) -> bool {
         static REFUSED: LazyLock<Regex> = LazyLock::new(|| {
             Regex::new(r"cannot be expanded \(([A-Za-z_.]+)\)").expect("a literal that compiles")
         });
-        let client::Error::Refused { message, .. } = error else {
+        let read_client::Error::Refused { message, .. } = error else {
             return false;
         };
         let Some(found) = REFUSED.captures(message) else {
@@ -251,12 +251,13 @@ const NOT_OFFERED: [&str; 4] = [
 
 /// Which optional resource a 403 is about, or a refusal of a list that this account does not have; other
 /// errors as they are.
-fn classify_forbidden(error: client::Error, path: &str) -> Error {
+fn classify_forbidden(error: read_client::Error, path: &str) -> Error {
     static SLUG: LazyLock<Regex> =
         LazyLock::new(|| Regex::new(r"rak_([a-z_]+)_read").expect("a literal that compiles"));
     let message = match &error {
-        client::Error::PermissionMissing { message, .. } => message,
-        client::Error::Refused { message, .. } | client::Error::NotFound { message, .. }
+        read_client::Error::PermissionMissing { message, .. } => message,
+        read_client::Error::Refused { message, .. }
+        | read_client::Error::NotFound { message, .. }
             if NOT_OFFERED.iter().any(|words| message.contains(words)) =>
         {
             message
@@ -280,8 +281,8 @@ fn classify_forbidden(error: client::Error, path: &str) -> Error {
 mod tests {
     use super::*;
 
-    fn forbidden(message: &str) -> client::Error {
-        client::Error::PermissionMissing {
+    fn forbidden(message: &str) -> read_client::Error {
+        read_client::Error::PermissionMissing {
             path: String::new(),
             message: message.to_owned(),
             request_id: None,
@@ -312,21 +313,21 @@ mod tests {
 
     #[test]
     fn unavailable_lists_are_distinguished_from_bugs() {
-        let refused = |message: &str| client::Error::Refused {
+        let refused = |message: &str| read_client::Error::Refused {
             status: 400,
             path: String::new(),
             code: None,
             message: message.to_owned(),
             request_id: None,
         };
-        let lost = |error: client::Error, path: &str| match classify_forbidden(error, path) {
+        let lost = |error: read_client::Error, path: &str| match classify_forbidden(error, path) {
             Error::PermissionLost { resource, .. } => Some(resource),
             _ => None,
         };
         let absent = "Your account is not set up to use Invoicing.";
         assert_eq!(lost(refused(absent), "/v1/invoices"), Some("invoices"));
         assert_eq!(lost(refused(absent), "/v1/charges"), None);
-        let unknown = client::Error::NotFound {
+        let unknown = read_client::Error::NotFound {
             path: String::new(),
             message: "Unrecognized request URL (GET: /v1/disputes).".to_owned(),
         };

@@ -10,7 +10,7 @@ use common::filter::{Action, Combination, Condition, Rule, RuleDraft, RulePatch}
 use common::job::JobId;
 use common::rule::{self, Changed};
 use serde::Serialize;
-use stripe::analytics::rows::ChargeRow;
+use stripe::analytics::charge_lines::ChargeRow;
 use utoipa::ToSchema;
 use uuid::Uuid;
 

@@ -21,11 +21,11 @@ use common::job::lease::{Progress, fenced_checkpoint};
 use sqlx::{Connection as _, PgConnection};
 
 use super::Error;
-use super::content::{Batch, Content, Key, Object, Selection};
+use super::batch::{Batch, Content, Key, Object, Selection};
 use super::objects;
-use super::rows;
+use super::rebuild_rows;
 use super::run::Run;
-use super::source::StripeReader;
+use super::stripe_reader::StripeReader;
 use super::sweep::SweptList;
 use crate::charge::{out_of_range, queries};
 use crate::dispute::{self, Dispute};
@@ -147,7 +147,7 @@ async fn find_rejected(
     let Changed {
         affected, charges, ..
     } = remove(run, &mut tx, content).await?;
-    let remade = rows::load_affected_charges(run, &mut tx, &affected, &charges).await?;
+    let remade = rebuild_rows::load_affected_charges(run, &mut tx, &affected, &charges).await?;
     let remade = remade.iter().filter(|charge| content.remakes(charge));
     let mut refused = Vec::new();
     let mut parts = vec![content.objects()];
@@ -262,20 +262,20 @@ async fn store<'a>(
         (ObjectType::Price, &selection.prices),
         (ObjectType::Customer, &changed_customers),
     ] {
-        if rows::upsert_referenced_objects(run, tx, object_type, objects.clone()).await? {
+        if rebuild_rows::upsert_referenced_objects(run, tx, object_type, objects.clone()).await? {
             changed.stale.insert(object_type);
         }
     }
     store_purchases(run, tx, &selection.purchases, &mut changed).await?;
     store_disputes(run, tx, &selection.disputes, &mut changed).await?;
     let affected_charges =
-        rows::load_affected_charges(run, tx, &changed.affected, &changed.charges).await?;
+        rebuild_rows::load_affected_charges(run, tx, &changed.affected, &changed.charges).await?;
     let mut charges = selection.charges.clone();
     let remade = affected_charges.iter();
     for charge in remade.filter(|charge| !changed.left.contains(&charge.charge_id)) {
         charges.entry(&charge.charge_id).or_insert(charge);
     }
-    let written = rows::write(run, tx, &charges, &changed.charges).await?;
+    let written = rebuild_rows::write(run, tx, &charges, &changed.charges).await?;
     changed.stale.extend(written.stale);
     let (organization, connection_id) = (run.organization(), run.connection_id());
     catalogue::queries::merge(tx, organization.as_str(), connection_id, &written.found).await?;
@@ -381,7 +381,7 @@ async fn remove_unlisted(
                 List::Products => ObjectType::Product,
                 _ => ObjectType::Price,
             };
-            if rows::delete_unlisted(run, tx, object_type, swept).await? {
+            if rebuild_rows::delete_unlisted(run, tx, object_type, swept).await? {
                 changed.stale.insert(object_type);
             }
             return Ok(());
