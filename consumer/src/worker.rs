@@ -18,7 +18,7 @@ use chrono::TimeDelta;
 use common::broker::{Delivery, LinkState, Wakeup};
 use common::db;
 use common::error_chain::ErrorChain;
-use common::job::lease::{self, Claim};
+use common::job::claim::{self, Claim};
 use common::job::{Job, Lane};
 use common::lifecycle::Context;
 use tokio::sync::Notify;
@@ -208,7 +208,7 @@ async fn claim(engine: &Engine, slots: &Slots, what: Claim<'_>) -> Option<Job> {
     let lease = TimeDelta::from_std(engine.lease).unwrap_or(TimeDelta::MAX);
     let claimed = async {
         let mut conn = engine.services.pool.acquire().await?;
-        lease::claim(
+        claim::claim(
             &mut conn,
             what,
             &engine.owner,

@@ -9,7 +9,8 @@ use chrono::TimeDelta;
 use common::clock::{Clock as _, SystemClock, new_id};
 use common::db::{self, Role};
 use common::fail_point::NoFailPoints;
-use common::job::lease::{self, Claim, Progress};
+use common::job::claim::{self, Claim};
+use common::job::lease::{self, Progress};
 use common::job::queries::{self, Enqueued, NewJob};
 use common::job::{
     Budget, Cancel, Exclusive, Failure, Job, JobHandler, JobId, JobKind, JobStatus, Lane, Registry,
@@ -99,7 +100,7 @@ impl Setup {
         engine.registry = Arc::new(registry);
         let mut conn = engine.services.pool.acquire().await.unwrap();
         let lease = TimeDelta::seconds(30);
-        let claimed = lease::claim(&mut conn, Claim::Oldest, "c", clock.now(), lease);
+        let claimed = claim::claim(&mut conn, Claim::Oldest, "c", clock.now(), lease);
         let job = claimed.await.unwrap().expect("a job");
         drop(conn);
         let job_id = job.job_ref.job_id;

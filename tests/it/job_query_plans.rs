@@ -7,7 +7,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use common::clock::new_id;
 use common::db::Role;
-use common::job::lease::{self, Claim};
+use common::job::claim::{self, Claim};
 use common::job::{JobId, JobKind, JobRef, Lane, queries, schedule};
 use sqlx::PgConnection;
 use stripe::sync::JobType;
@@ -149,7 +149,7 @@ async fn claims_read_few(analysed: Analysed) {
         for _ in 0..8 {
             let mut tx = sqlx::Connection::begin(&mut *conn).await.unwrap();
             let before = Read::of(&mut tx, JOBS).await;
-            let claimed = lease::claim(&mut tx, claim, "c", now(), LEASE)
+            let claimed = claim::claim(&mut tx, claim, "c", now(), LEASE)
                 .await
                 .unwrap();
             let claimed = claimed.unwrap_or_else(|| panic!("{what} finds none"));

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, NaiveDate, TimeZone as _, Utc};
 use common::catalogue::{self, Catalogue, ObjectType};
-use common::filter::{Action, CompiledPredicate, Predicate, Rule, RuleSet, queries};
+use common::filter::{self, Action, CompiledPredicate, Predicate, Rule, RuleSet};
+use common::rule::queries;
 use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection};
 use stripe::metadata;
@@ -249,7 +250,7 @@ async fn postgres_is_asked_about_patterns_inside_a_transaction() {
     ] {
         let predicate = CompiledPredicate::new(&predicate("charge", key, operator, &value))
             .expect("the predicate compiles");
-        let answer = queries::verify(&mut transaction, &predicate).await;
+        let answer = filter::verify(&mut transaction, &predicate).await;
         assert_eq!(answer.expect("PostgreSQL answers"), Ok(()));
     }
     let one: i32 = sqlx::query_scalar("SELECT 1")

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use common::clock::{Clock as _, SystemClock, new_id};
 use common::db::{self, Role};
-use common::job::lease::{self, Claim};
+use common::job::claim::{self, Claim};
 use common::job::queries::{self, NewJob};
 use common::job::{JobId, Trigger};
 use common::tenant::OrganizationId;
@@ -137,7 +137,7 @@ async fn a_pending_job_that_serves_a_change_is_not_begun_before_the_change_commi
     let consumers = world.database.pool(Role::Consumer);
     let mut conn = consumers.acquire().await.unwrap();
     let holds = chrono::TimeDelta::seconds(30);
-    let claimed = lease::claim(&mut conn, Claim::Oldest, "c", now, holds)
+    let claimed = claim::claim(&mut conn, Claim::Oldest, "c", now, holds)
         .await
         .unwrap();
     assert!(

@@ -16,7 +16,7 @@ use common::connector::Connectors;
 use common::credential::vault::Vault;
 use common::db::{self, Pool, Role};
 use common::fail_point::NoFailPoints;
-use common::job::lease::{self, Claim};
+use common::job::claim::{self, Claim};
 use common::job::{Job, JobId, JobStatus, Trigger};
 use common::lifecycle::Context;
 use common::tenant::OrganizationId;
@@ -126,7 +126,7 @@ impl Setup {
         let pool = engine.services.pool.clone();
         let mut conn = pool.acquire().await.unwrap();
         let lease = TimeDelta::seconds(30);
-        let claimed = lease::claim(&mut conn, Claim::Oldest, "c", clock.now(), lease);
+        let claimed = claim::claim(&mut conn, Claim::Oldest, "c", clock.now(), lease);
         let job = claimed.await.unwrap().expect("a job");
         drop(conn);
         let job_id = job.job_ref.job_id;

@@ -22,17 +22,20 @@ const SYSTEMS_AND_SHELL: [&str; 13] = [
 /// What a connector holds besides nouns: its vendor, its settings, and how the engine knows it.
 const VENDOR_AND_SEAM: [&str; 4] = ["config", "connector", "lib", "read_client"];
 /// Where a noun speaks to PostgreSQL.
-const SQL: [&str; 12] = [
+const SQL: [&str; 15] = [
     "/queries.rs",
     "/queries/",
     "charge/out_of_range.rs",
     "charge/upsert.rs",
+    "job/claim.rs",
     "job/lease.rs",
     "job/schedule.rs",
     "sync/parked.rs",
     "sync/purge.rs",
+    "sync/resumable_plan.rs",
     "sync/state.rs",
     "filter/sql.rs",
+    "filter/verify.rs",
     "filter/jsonpath_sql.rs",
     "unit_of_work.rs",
 ];

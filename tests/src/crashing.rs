@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use chrono::TimeDelta;
 use common::clock::SharedClock;
 use common::fail_point::{FailPoint, FailPoints, SharedFailPoints};
-use common::job::lease::{self, Claim};
+use common::job::claim::{self, Claim};
 use common::lifecycle::Context;
 use common::tenant::OrganizationId;
 use reqwest::Method;
@@ -240,7 +240,7 @@ async fn run_oldest_job(engine: consumer::Engine) {
     let lease = TimeDelta::from_std(engine.lease).expect("a lease of days at most");
     let mut conn = engine.services.pool.acquire().await.expect("a connection");
     let now = engine.services.clock.now();
-    let job = lease::claim(&mut conn, Claim::Oldest, &engine.owner, now, lease)
+    let job = claim::claim(&mut conn, Claim::Oldest, &engine.owner, now, lease)
         .await
         .expect("PostgreSQL answers")
         .expect("a job waits");

@@ -26,9 +26,9 @@ pub(crate) mod number;
 mod parse;
 pub(crate) mod path;
 mod pattern;
-pub mod queries;
 pub mod sql;
 mod values;
+mod verify;
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -37,8 +37,10 @@ use uuid::Uuid;
 
 pub use compile::{CompiledPredicate, RuleSet};
 pub use evaluate::RowView;
+pub(crate) use parse::stored_conditions;
 pub use parse::{RuleDraft, RulePatch};
 pub use path::KeyPath;
+pub use verify::verify;
 
 /// Rules that one connection may have.
 pub const MAX_RULES_PER_CONNECTION: usize = 50;

@@ -130,7 +130,7 @@ impl Predicate {
 }
 
 /// Reads the `conditions` column.
-pub(super) fn stored_conditions(value: &Value) -> Result<Vec<Condition>, Vec<Invalid>> {
+pub(crate) fn stored_conditions(value: &Value) -> Result<Vec<Condition>, Vec<Invalid>> {
     let mut reader = Reader {
         stored: true,
         ..Reader::default()

@@ -9,6 +9,7 @@
 
 mod budget;
 pub mod cancel;
+pub mod claim;
 mod failure;
 mod handler;
 mod kind;

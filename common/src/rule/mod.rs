@@ -3,6 +3,8 @@
 //! Every change that can move a figure makes a job that applies the rules to stored rows, without a request to Stripe; a
 //! mere rename makes none. Fails when a rule is invalid, with all that is wrong with it, or when PostgreSQL fails.
 
+pub mod queries;
+
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
@@ -12,7 +14,7 @@ use crate::connection::{Connection, lookup};
 use crate::connector::Connectors;
 use crate::db::{self, PgConnection, Pool};
 use crate::filter::{
-    CompiledPredicate, Invalid, MAX_RULES_PER_CONNECTION, Rule, RuleDraft, RulePatch, queries,
+    CompiledPredicate, Invalid, MAX_RULES_PER_CONNECTION, Rule, RuleDraft, RulePatch, verify,
 };
 use crate::job::{JobId, Trigger};
 use crate::tenant::OrganizationId;
@@ -207,7 +209,7 @@ pub async fn check(
     connection_id: &str,
     predicate: &CompiledPredicate,
 ) -> Result<Vec<UnknownKey>, Error> {
-    queries::verify(conn, predicate).await??;
+    verify(conn, predicate).await??;
     let (conditions, keys): (Vec<usize>, Vec<_>) = predicate.named_keys().into_iter().unzip();
     let organization = organization.as_str();
     let unknown =

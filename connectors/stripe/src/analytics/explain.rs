@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use common::connection::lookup;
 use common::db::{self, Pool};
-use common::filter;
+use common::rule;
 use common::tenant::OrganizationId;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -66,7 +66,7 @@ pub async fn explain(
     let stored = sync_state::get(&mut tx, organization, connection_id).await?;
     let filter_id = rows.first().and_then(|row| row.excluded_by);
     let rule = match filter_id {
-        Some(id) => filter::queries::get(&mut tx, organization.as_str(), connection_id, id).await?,
+        Some(id) => rule::queries::get(&mut tx, organization.as_str(), connection_id, id).await?,
         None => None,
     };
     let covered_from = stored.covered_from.unwrap_or(connection.covered_from());

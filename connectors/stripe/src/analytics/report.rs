@@ -65,7 +65,7 @@ pub async fn begin(
     let version = completeness::figures_version(&mut tx, organization, connection_id).await?;
     let FiguresVersion { completeness, .. } = version.ok_or(Error::NotFound)?;
     for predicate in &selection.predicates {
-        let verified = filter::queries::verify(&mut tx, predicate).await?;
+        let verified = filter::verify(&mut tx, predicate).await?;
         verified.map_err(Error::Invalid)?;
     }
     Ok((tx, completeness))

@@ -37,7 +37,8 @@ pub async fn preview(
     lookup::find(&mut tx, organization, connection_id).await?;
     let unknown_keys = check(&mut tx, organization, connection_id, &predicate).await?;
     let found = queries::preview(&mut tx, organization.as_str(), connection_id, &predicate).await?;
-    let sample = charge_lines::list_lines(&mut tx, organization, connection_id, &found.sample).await?;
+    let sample =
+        charge_lines::list_lines(&mut tx, organization, connection_id, &found.sample).await?;
     db::commit(tx).await?;
     Ok(Preview {
         matched_charges: found.matched_charges,

@@ -9,7 +9,7 @@ use common::job::{Budget, Failure, Job, JobError, JobHandler, Services};
 use sqlx::PgConnection;
 
 use super::run::Run;
-use super::{Error, JobType, full, incremental, state, stored_rows};
+use super::{Error, JobType, delete, full, incremental, redate, refilter, state};
 use crate::Stripe;
 
 /// Optional permissions that a job may lose while it runs; more would be the same one over and over.
@@ -30,14 +30,14 @@ impl JobHandler for StripeJob {
     /// still read.
     async fn run(&self, services: &Services, job: &Job, budget: &Budget) -> Result<(), Failure> {
         if self.job_type == JobType::Delete {
-            return Ok(stored_rows::delete(services, job).await?);
+            return Ok(delete::run(services, job).await?);
         }
         let mut losses = 0;
         loop {
             let run = Run::load(services, &self.stripe, self.event_lag, job, budget).await?;
             let ended = match self.job_type {
-                JobType::Refilter => stored_rows::refilter(&run).await,
-                JobType::Redate => stored_rows::redate(&run).await,
+                JobType::Refilter => refilter::run(&run).await,
+                JobType::Redate => redate::run(&run).await,
                 JobType::Full => full::run(&run).await,
                 JobType::Incremental | JobType::Delete => incremental::run(&run).await,
             };

@@ -7,7 +7,7 @@
 //!   `reconcile` finds once a day what they did not say;
 //! - `stripe_reader` is Stripe as a job reads it, `objects` what is made of its answers, `rebuild_rows` what is made of
 //!   those in the database;
-//! - `stored_rows` holds the jobs that send Stripe no request: refilter, redate, delete;
+//! - `refilter`, `redate` and `delete` send Stripe no request;
 //! - `finish` makes the aggregates, the catalogue and the state agree with the rows;
 //! - [`state`], [`status`], [`progress`] and [`parked`] say how far an account is, and what is set aside.
 //!
@@ -17,6 +17,7 @@ mod batch;
 pub mod changes;
 mod commit;
 mod customer_cache;
+mod delete;
 mod error;
 mod events;
 mod fetch;
@@ -32,12 +33,13 @@ pub mod progress;
 mod purge;
 mod rebuild_rows;
 mod reconcile;
+mod redate;
+mod refilter;
 pub mod resumable_plan;
 mod retrieve;
 mod run;
 pub mod state;
 pub mod status;
-mod stored_rows;
 mod stripe_reader;
 mod sweep;
 mod windows;

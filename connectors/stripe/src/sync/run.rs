@@ -9,9 +9,10 @@ use common::connection::{self, Connection, Permission, Warning};
 use common::connector::Connector as _;
 use common::credential::{self, CredentialBinding};
 use common::db::{self, Pool};
-use common::filter::{self, RuleSet};
+use common::filter::RuleSet;
 use common::job::lease::{Progress, fenced_progress};
 use common::job::{Budget, Fence, Job, Services};
+use common::rule;
 use common::tenant::OrganizationId;
 use sqlx::{Postgres, Transaction};
 
@@ -54,7 +55,7 @@ impl<'a> Run<'a> {
             .await?
             .ok_or(Error::NoConnection)?;
         let rules =
-            filter::queries::active(&mut tx, organization.as_str(), &job.connection_id).await?;
+            rule::queries::active(&mut tx, organization.as_str(), &job.connection_id).await?;
         let state = state::get(&mut tx, organization, &job.connection_id).await?;
         let parked = parked::count(&mut tx, organization, &job.connection_id).await?;
         let sealed = credential::queries::load(&mut tx, organization, &job.connection_id).await?;

@@ -2,15 +2,11 @@
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use sqlx::{Connection as _, PgConnection};
+use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::parse::stored_conditions;
-use super::{Action, Combination, CompiledPredicate, Invalid, REGEX_UNSUPPORTED, Rule, RuleSet};
 use crate::db::Error;
-
-/// PostgreSQL's code for a regular expression that it does not compile.
-const INVALID_REGEX: &str = "2201B";
+use crate::filter::{Action, Combination, Invalid, Rule, RuleSet, stored_conditions};
 
 struct StoredRule {
     filter_id: Uuid,
@@ -72,7 +68,7 @@ fn conditions_column(rule: &Rule) -> Result<Value, Error> {
 /// # Errors
 ///
 /// When the database does not answer, or a stored rule is not one that this program writes.
-#[tracing::instrument(name = "db.filter.list", level = "debug", skip_all)]
+#[tracing::instrument(name = "db.rule.list", level = "debug", skip_all)]
 pub async fn list(
     conn: &mut PgConnection,
     organization: &str,
@@ -111,7 +107,7 @@ pub async fn active(
 /// # Errors
 ///
 /// As [`list`].
-#[tracing::instrument(name = "db.filter.get", level = "debug", skip_all)]
+#[tracing::instrument(name = "db.rule.get", level = "debug", skip_all)]
 pub async fn get(
     conn: &mut PgConnection,
     organization: &str,
@@ -139,7 +135,7 @@ pub async fn get(
 /// # Errors
 ///
 /// When the database does not answer.
-#[tracing::instrument(name = "db.filter.count", level = "debug", skip_all)]
+#[tracing::instrument(name = "db.rule.count", level = "debug", skip_all)]
 pub async fn count(
     conn: &mut PgConnection,
     organization: &str,
@@ -169,7 +165,7 @@ pub async fn count(
 /// # Errors
 ///
 /// When the database does not answer, or the connection is not there.
-#[tracing::instrument(name = "db.filter.insert", level = "debug", skip_all)]
+#[tracing::instrument(name = "db.rule.insert", level = "debug", skip_all)]
 pub async fn insert(
     conn: &mut PgConnection,
     organization: &str,
@@ -200,7 +196,7 @@ pub async fn insert(
 /// # Errors
 ///
 /// When the database does not answer.
-#[tracing::instrument(name = "db.filter.update", level = "debug", skip_all)]
+#[tracing::instrument(name = "db.rule.update", level = "debug", skip_all)]
 pub async fn update(
     conn: &mut PgConnection,
     organization: &str,
@@ -232,7 +228,7 @@ pub async fn update(
 /// # Errors
 ///
 /// When the database does not answer.
-#[tracing::instrument(name = "db.filter.delete", level = "debug", skip_all)]
+#[tracing::instrument(name = "db.rule.delete", level = "debug", skip_all)]
 pub async fn delete(
     conn: &mut PgConnection,
     organization: &str,
@@ -249,48 +245,4 @@ pub async fn delete(
     .execute(conn)
     .await?;
     Ok(done.rows_affected() == 1)
-}
-
-/// Asks PostgreSQL whether it runs the regular expressions of a predicate. Parsing refuses what is known to
-/// be too large; this asks the one that knows, before a rule is stored or a filter is used.
-///
-/// # Errors
-///
-/// When the database does not answer. The inner result names the values that it refused.
-#[tracing::instrument(name = "db.filter.verify", level = "debug", skip_all)]
-pub async fn verify(
-    conn: &mut PgConnection,
-    predicate: &CompiledPredicate,
-) -> Result<Result<(), Vec<Invalid>>, Error> {
-    let mut refused = Vec::new();
-    for (index, place, pattern) in predicate.patterns() {
-        // A savepoint, so that a refusal leaves the caller's transaction usable.
-        let mut attempt = conn.begin().await?;
-        let answer = sqlx::query_scalar!(
-            r#"SELECT ('' COLLATE "C" ~ $1::TEXT) AS "matches!""#,
-            pattern
-        )
-        .fetch_one(&mut *attempt)
-        .await;
-        attempt.rollback().await?;
-        match answer {
-            Ok(_) => {}
-            Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some(INVALID_REGEX) => {
-                refused.push(Invalid {
-                    pointer: format!("/conditions/{index}/{place}"),
-                    code: REGEX_UNSUPPORTED,
-                    detail: format!(
-                        "PostgreSQL cannot run this regular expression: {}",
-                        error.message()
-                    ),
-                });
-            }
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Ok(if refused.is_empty() {
-        Ok(())
-    } else {
-        Err(refused)
-    })
 }
