@@ -43,7 +43,7 @@ pub struct Args {
 /// How much of the API its clients may take.
 #[derive(Debug, Clone, clap::Args)]
 pub struct LimitArgs {
-    /// Connections that are open at once; further ones wait
+    /// HTTP connections that are open at once; further ones wait
     #[arg(
         long,
         env = "API_MAX_CONNECTIONS",
@@ -51,7 +51,7 @@ pub struct LimitArgs {
         value_name = "N"
     )]
     pub api_max_connections: String,
-    /// Requests a second for one token, and twice as many at once
+    /// Requests per second for one token; bursts of twice as many are allowed
     #[arg(
         long,
         env = "API_RATE_PER_TOKEN",
@@ -70,10 +70,10 @@ pub struct LimitArgs {
         value_name = "N"
     )]
     pub api_exports_per_token: String,
-    /// Event streams open at once, half of the connections at most
+    /// Event streams that are open at once, at most half of --api-max-connections
     #[arg(long, env = "API_MAX_STREAMS", default_value = "256", value_name = "N")]
     pub api_max_streams: String,
-    /// Event streams open at once for one token
+    /// Event streams that are open at once for one token; more are refused with 429
     #[arg(
         long,
         env = "API_STREAMS_PER_TOKEN",

@@ -11,7 +11,7 @@ use common::config::{
 const DEFAULT_OPS_BIND: &str = "127.0.0.1:8081";
 const DEFAULT_SCHEDULE: &str = "0 */15 * * * *";
 
-/// Writes the due sync jobs and dispatches pending ones.
+/// Creates due sync jobs and dispatches those that no consumer has claimed.
 #[derive(Debug, Clone, Parser)]
 #[command(name = "scheduler", version)]
 pub struct Args {
@@ -32,7 +32,7 @@ pub struct Args {
 /// When due connections are looked for.
 #[derive(Debug, Clone, clap::Args)]
 pub struct ScheduleArgs {
-    /// When due connections are looked for: cron with six fields, seconds first, in UTC
+    /// How often the scheduler looks for due connections: cron with six fields, seconds first, in UTC
     #[arg(long, env = "SYNC_SCHEDULE", default_value = DEFAULT_SCHEDULE, value_name = "CRON")]
     pub sync_schedule: String,
 }

@@ -152,7 +152,10 @@ fn add_problems(operation: &mut Map<String, Value>) {
             "401",
             "`unauthenticated`: the token is missing or not valid",
         ),
-        ("403", "`forbidden`: the token is not allowed to do this"),
+        (
+            "403",
+            "`forbidden`: the token's role or organization does not permit this operation",
+        ),
         (
             "404",
             "`not_found`: the organization has nothing with this id",
@@ -161,11 +164,14 @@ fn add_problems(operation: &mut Map<String, Value>) {
             "422",
             "`invalid_request` or a more specific code: a value is missing, unknown or not allowed",
         ),
-        ("429", "`rate_limited`: see `Retry-After`"),
+        (
+            "429",
+            "`rate_limited`: too many requests with this token; retry after `Retry-After` seconds",
+        ),
         ("500", "`internal`: see the service's log"),
         (
             "503",
-            "`unavailable` or `stripe_unreachable`: see `Retry-After`",
+            "`unavailable`: the database cannot be reached; retry after `Retry-After` seconds",
         ),
     ];
     if operation.contains_key("requestBody") {

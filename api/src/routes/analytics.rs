@@ -177,8 +177,8 @@ pub(crate) struct ReportBody {
 #[utoipa::path(get, path = "/v1/analytics/stripe", operation_id = "get_revenue_report",
     tag = "analytics",
     params(("connection_id" = String, Query, description = "Connection id"),
-           ("date_from" = Option<String>, Query, description = "First day, inclusive"),
-           ("date_to" = Option<String>, Query, description = "Last day, inclusive"),
+           ("date_from" = Option<String>, Query, description = "First day, inclusive; the first stored one by default"),
+           ("date_to" = Option<String>, Query, description = "Last day, inclusive; the last stored one by default"),
            ("group_by" = Option<String>, Query, description = "What to group by: a period, a field, or \
                 `metadata:SOURCE.KEY` such as `metadata:charge.tier`"),
            ("filter" = Option<String>, Query, description = "Conditions as JSON; only lines that match are \
@@ -238,8 +238,8 @@ pub(crate) struct ChargeRows {
 #[utoipa::path(get, path = "/v1/analytics/stripe/charges", operation_id = "list_charge_lines",
     tag = "analytics",
     params(("connection_id" = String, Query, description = "Connection id"),
-           ("date_from" = Option<String>, Query, description = "First day, inclusive"),
-           ("date_to" = Option<String>, Query, description = "Last day, inclusive"),
+           ("date_from" = Option<String>, Query, description = "First day, inclusive; the first stored one by default"),
+           ("date_to" = Option<String>, Query, description = "Last day, inclusive; the last stored one by default"),
            ("group_by" = Option<String>, Query, description = "Has no effect"),
            ("filter" = Option<String>, Query, description = "Conditions as JSON; only lines that match are \
                 returned"),

@@ -34,7 +34,7 @@ pub(crate) struct ConnectRequest {
     #[schema(value_type = String, format = Password, write_only, min_length = 1, max_length = 500,
         pattern = "^(sk|rk)[A-Za-z0-9_-]*$")]
     api_key: SecretString,
-    /// Days of history to sync.
+    /// Days of history to sync, counted back from now.
     #[schema(minimum = 1, maximum = 3650, default = 30, value_type = Option<i32>)]
     lookback_days: i32,
     /// IANA time zone that defines day boundaries.
@@ -99,7 +99,7 @@ impl From<connect::Connected> for Connected {
     }
 }
 
-/// Connects a Stripe account
+/// Connect a Stripe account
 ///
 /// The key must have read access to charges and events. Other missing permissions are listed in
 /// `permissions` and as warnings of the connection. Nothing is stored unless the response is 201.
@@ -110,10 +110,19 @@ impl From<connect::Connected> for Connected {
         "timezone": "Europe/Berlin", "name": "Main account"})),
     responses((status = 201, description = "The account is connected and its first sync is queued",
                body = Connected),
-              (status = 409, description = "`connection_exists` or `connection_deleting`",
+              (status = 409, description = "`connection_exists`: the organization has connected this \
+                                            account already, and can replace its key; \
+                                            `connection_deleting`: its earlier connection is still being \
+                                            deleted",
                body = Problem, content_type = "application/problem+json"),
-              (status = 422, description = "`invalid_request`, `stripe_key_invalid`, \
-                                            `stripe_key_wrong_kind` or `stripe_permission_missing`",
+              (status = 422, description = "`invalid_request`: a value is missing or not allowed; \
+                                            `stripe_key_invalid`: Stripe refuses the key; \
+                                            `stripe_key_wrong_kind`: neither a secret nor a restricted key; \
+                                            `stripe_permission_missing`: the key cannot read charges or \
+                                            events",
+               body = Problem, content_type = "application/problem+json"),
+              (status = 503, description = "`stripe_unreachable`: Stripe did not answer in time; `unavailable`: \
+                                            the database cannot be reached. Retry after `Retry-After` seconds",
                body = Problem, content_type = "application/problem+json")))]
 pub(crate) async fn connect(
     State(state): State<ApiState>,

@@ -32,12 +32,12 @@ pub(crate) struct ConnectionBody {
     livemode: bool,
     /// IANA time zone that defines day boundaries.
     timezone: String,
-    /// Days of history before the account was connected.
+    /// Days of history that are synced, counted back from when the account was connected.
     lookback_days: i32,
     /// Whether scheduled syncs are paused.
     paused: bool,
     status: ConnectionStatus,
-    /// Minutes between scheduled syncs.
+    /// Minimum minutes between scheduled syncs.
     sync_interval_minutes: i32,
     /// Share of Stripe's rate limits that syncing may use, from 0.01 to 1.
     rate_share: f64,

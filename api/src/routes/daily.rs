@@ -45,14 +45,14 @@ pub(crate) struct DailyAggregates {
 /// Get revenue by day
 ///
 /// May lag behind the other figures while a job runs, and equals them once the job has completed. With the `ETag` of
-/// an earlier answer in `If-None-Match`, the answer is 304 as long as nothing has changed.
+/// an earlier response in `If-None-Match`, the response is 304 as long as nothing has changed.
 #[utoipa::path(get, path = "/v1/analytics/stripe/daily-aggregates", operation_id = "get_daily_revenue",
     tag = "analytics",
     params(("connection_id" = String, Query, description = "Connection id"),
-           ("date_from" = Option<String>, Query, description = "First day, inclusive"),
-           ("date_to" = Option<String>, Query, description = "Last day, inclusive")),
+           ("date_from" = Option<String>, Query, description = "First day, inclusive; the first stored one by default"),
+           ("date_to" = Option<String>, Query, description = "Last day, inclusive; the last stored one by default")),
     responses((status = 200, description = "Days with counted charges", body = DailyAggregates),
-              (status = 304, description = "Nothing has changed since the answer with this `ETag`")))]
+              (status = 304, description = "Nothing has changed since the response with this `ETag`")))]
 pub(crate) async fn daily_aggregates(
     State(state): State<ApiState>,
     caller: Caller,

@@ -199,7 +199,8 @@ pub(crate) async fn get(
     tag = "jobs",
     params(("job_id" = Uuid, Path, description = "Job id")),
     responses((status = 200, description = "The job", body = JobBody),
-              (status = 409, description = "`conflict`: the job has ended or cannot be cancelled",
+              (status = 409, description = "`conflict`: the job has already ended, or is a `delete`, \
+                                            `refilter` or `redate` job, which cannot be cancelled",
                body = crate::problem::Problem, content_type = "application/problem+json")))]
 pub(crate) async fn cancel(
     State(state): State<ApiState>,
@@ -226,7 +227,7 @@ pub(crate) async fn cancel(
     tag = "jobs",
     params(("job_id" = Uuid, Path, description = "Job id")),
     responses((status = 200, description = "The job, waiting to run", body = JobBody),
-              (status = 409, description = "`conflict`: the job has not failed or been cancelled, another \
+              (status = 409, description = "`conflict`: the job is neither failed nor cancelled, another \
                                             job of its type is pending, or its connection was deleted",
                body = crate::problem::Problem, content_type = "application/problem+json")))]
 pub(crate) async fn retry(
@@ -250,7 +251,7 @@ pub(crate) async fn retry(
 /// Stream the state of a job
 ///
 /// Server-sent events named `job`: the current state first, then one event for every change. The stream ends with the job.
-/// A stream that is one too many for its token, or for the server, is refused with 429.
+/// Answers 429 when the token or the server has its maximum number of open streams, 16 and 256 by default.
 #[utoipa::path(get, path = "/v1/sync-jobs/{job_id}/events", operation_id = "stream_job",
     tag = "jobs",
     params(("job_id" = Uuid, Path, description = "Job id")),

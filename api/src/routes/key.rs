@@ -86,7 +86,7 @@ impl From<KeyTest> for TestResult {
     }
 }
 
-/// Test the key of a connection
+/// Test the Stripe API key of a connection
 ///
 /// A key that Stripe rejects is reported as `ok: false`, not as an error; so is one that is missing or cannot be
 /// decrypted.
@@ -94,7 +94,8 @@ impl From<KeyTest> for TestResult {
     tag = "connections",
     params(("id" = String, Path, description = "Connection id")),
     responses((status = 200, description = "The result of the test", body = TestResult),
-              (status = 503, description = "`stripe_unreachable`: Stripe did not answer in time",
+              (status = 503, description = "`stripe_unreachable`: Stripe did not answer in time; `unavailable`: \
+                                            the database cannot be reached. Retry after `Retry-After` seconds",
                body = Problem, content_type = "application/problem+json")))]
 pub(crate) async fn test(
     State(state): State<ApiState>,
@@ -128,7 +129,7 @@ impl KeyRequest {
     }
 }
 
-/// Replace the key of a connection
+/// Replace the Stripe API key of a connection
 ///
 /// Clears the connection's problem and starts a sync. The old key is kept unless the response is 200.
 #[utoipa::path(put, path = "/v1/connectors/stripe/{id}/key", operation_id = "replace_connection_key",
@@ -139,6 +140,9 @@ impl KeyRequest {
               (status = 422, description = "`invalid_request`, `stripe_key_invalid`, \
                                             `stripe_key_wrong_kind`, `stripe_permission_missing` or \
                                             `stripe_account_mismatch`",
+               body = Problem, content_type = "application/problem+json"),
+              (status = 503, description = "`stripe_unreachable`: Stripe did not answer in time; `unavailable`: \
+                                            the database cannot be reached. Retry after `Retry-After` seconds",
                body = Problem, content_type = "application/problem+json")))]
 pub(crate) async fn replace_key(
     State(state): State<ApiState>,

@@ -20,8 +20,8 @@ use crate::state::ApiState;
 pub(crate) struct KeyBody {
     /// Type of object that has the key.
     object_type: ObjectType,
-    /// Path of the key: dotted into JSON values, with `[]` for array elements; a JSONPath where such a path would be
-    /// read otherwise. It works as a `metadata_key` as shown.
+    /// Path of the key, ready to use as `metadata_key`: dotted for values inside JSON, with `[]` for array elements. It is a
+    /// JSONPath where the dotted form would be ambiguous.
     #[schema(example = "order.items[].sku")]
     key_path: String,
     /// Type of the values.

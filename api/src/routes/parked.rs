@@ -68,9 +68,9 @@ pub(crate) struct ParkedList {
 
 /// List parked objects
 ///
-/// Stripe objects that could not be read or stored, while everything else was synced. Figures lack them, or have what
-/// was last read of them. Every full sync reads them again, and so does an event of the object. Ordered by resource
-/// and id.
+/// Stripe objects that could not be read or stored while everything else was synced. The figures omit them or use the version
+/// that was last read. Every full sync tries them again, as does an incremental sync that finds an event of the object.
+/// Ordered by resource and id.
 #[utoipa::path(get, path = "/v1/connectors/{id}/parked", operation_id = "list_parked_objects",
     tag = "connections",
     params(("id" = String, Path, description = "Connection id"),

@@ -46,7 +46,8 @@ pub(crate) struct SyncRequest {
     /// Type of the job; `incremental` by default once a full sync has completed, else `full`.
     #[schema(value_type = Option<RequestedType>)]
     job_type: Option<JobType>,
-    /// Days of history. A larger value than before starts a full sync of the longer range; a smaller one has no effect.
+    /// Days of history, counted back from when the account was connected. A larger value than before starts a full sync of
+    /// the longer range, whatever `job_type` says; a smaller one has no effect.
     #[schema(minimum = 1, maximum = 3650)]
     lookback_days: Option<i32>,
 }

@@ -26,7 +26,7 @@ pub(crate) struct TokenBody {
     #[schema(example = "acme")]
     organization_id: String,
     organization_name: String,
-    /// Role: `admin` may use every call, `analyst` may read and preview rules.
+    /// Role: `admin` may use every operation; `analyst` may only read data and preview rules.
     #[schema(example = "admin")]
     role: &'static str,
     /// Expiry; null when the token does not expire.

@@ -48,7 +48,7 @@ pub enum Organization {
     List(List),
     /// Change an organization's name; its id stays the same
     Rename(Rename),
-    /// Delete an organization permanently, with its tokens and, if requested, its connections and their data
+    /// Permanently delete an organization and its tokens; refused while it has connections, unless --with-data is given
     Delete(Delete),
 }
 

@@ -39,7 +39,7 @@ pub struct Create {
     /// A name that says what or whom the token is for
     #[arg(long, default_value = "stripe-sync")]
     name: String,
-    /// admin may change everything, analyst may only read
+    /// admin may change everything; analyst may only read data and preview rules
     #[arg(long, value_name = "ROLE", default_value = "admin",
           value_parser = arguments::one_of::<TokenRole>(&["admin", "analyst"]))]
     role: TokenRole,

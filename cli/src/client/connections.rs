@@ -24,9 +24,9 @@ pub enum Connections {
     Show(Show),
     /// Change settings of a connection
     Set(Set),
-    /// Stop scheduling jobs; a running job finishes, and `stripe-sync sync` still works
+    /// Pause scheduled syncs; a running sync finishes, and `stripe-sync sync` still works
     Pause(Pause),
-    /// Resume scheduling jobs
+    /// Resume scheduled syncs
     Resume(Resume),
     /// Replace a connection's key with another one of the same account, and start a job
     ///
@@ -42,7 +42,7 @@ pub enum Connections {
 /// How to show them.
 #[derive(Debug, clap::Args)]
 pub struct List {
-    /// Print the engine's answer as JSON
+    /// Print the engine's response as JSON
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -65,7 +65,7 @@ pub struct Set {
     /// The time zone that decides the date of a charge, such as Europe/Berlin; a job updates stored charges
     #[arg(long, value_name = "ZONE")]
     timezone: Option<String>,
-    /// Minutes between scheduled jobs, 1 to 1440
+    /// Minimum minutes between scheduled syncs, 1 to 1440
     #[arg(long, value_name = "MINUTES", value_parser = arguments::whole_number(1..=1440))]
     sync_interval_minutes: Option<u32>,
     /// The share of Stripe's rate limits that syncing may use, 0.01 to 1

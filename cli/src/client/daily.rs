@@ -11,7 +11,7 @@ use super::{Error, Target, completeness, print_json};
 use crate::arguments::DateRange;
 use crate::output::{self, Column};
 
-/// Show the stored daily aggregates, by currency
+/// Show precomputed revenue by day and currency; may lag behind `revenue --by day` while a job runs
 ///
 /// `--json` also contains net revenue by product and by metadata value.
 #[derive(Debug, clap::Args)]

@@ -11,7 +11,7 @@ use super::{Error, Target, print_json};
 use crate::arguments;
 use crate::output::{self, Column};
 
-/// Show Stripe objects that could not be read and are missing from figures
+/// Show parked objects: those of Stripe that could not be read or stored, so that figures omit them or use an older version
 ///
 /// `--json` contains each object as Stripe sent it.
 #[derive(Debug, clap::Args)]

@@ -18,7 +18,7 @@ pub struct Sync {
     /// The connection; required if the organization has more than one
     #[arg(long, value_name = "ID")]
     connection: Option<String>,
-    /// Read the whole history again, not only changes
+    /// Read the covered range again, not only changes
     #[arg(long)]
     full: bool,
     /// Extend the covered history to this many days before the connection was created, 1 to 3650; a

@@ -65,8 +65,8 @@ impl DatabaseArgs {
 /// Where the message broker is.
 #[derive(Debug, Clone, Args)]
 pub struct BrokerArgs {
-    /// RabbitMQ 3.10 or newer, amqp://USER:PASSWORD@HOST:PORT/VHOST; without it jobs travel
-    /// through PostgreSQL
+    /// RabbitMQ 3.10 or newer, amqp://USER:PASSWORD@HOST:PORT/VHOST; without it jobs are
+    /// dispatched through PostgreSQL
     #[arg(long, env = "AMQP_URL", hide_env_values = true, value_name = "URL")]
     pub amqp_url: Option<SecretString>,
     /// A file that holds the `AMQP_URL`
@@ -176,7 +176,7 @@ impl EncryptionArgs {
 /// How jobs are worked on.
 #[derive(Debug, Clone, Args)]
 pub struct JobArgs {
-    /// After so many seconds without a heartbeat another consumer takes a job over
+    /// Seconds without a heartbeat after which another consumer takes over a job
     #[arg(
         long,
         env = "JOB_LEASE_SECONDS",
@@ -222,7 +222,7 @@ pub struct LogArgs {
     /// `pretty` or `json` [default: pretty on a terminal, else json]
     #[arg(long, env = "LOG_FORMAT", value_name = "FORMAT")]
     pub log_format: Option<String>,
-    /// What is logged, as tracing's directives
+    /// Log filter in the syntax of tracing, such as info,consumer=debug
     #[arg(
         long,
         env = "RUST_LOG",

@@ -11,7 +11,8 @@ use crate::db::{self, PgConnection, Pool};
 use crate::job::queries::{Activity, activity};
 use crate::tenant::OrganizationId;
 
-/// Status of a connection.
+/// Status of a connection: `error`, stopped by its `problem`; `running` or `pending`, a job is running or waiting;
+/// `paused`, scheduled syncs are paused; `idle`, none of these. The first that applies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ConnectionStatus {

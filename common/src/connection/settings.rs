@@ -24,7 +24,8 @@ pub struct Changes {
     pub name: Option<Option<String>>,
     /// Pauses scheduled syncs. A running sync finishes, and manual syncs still work.
     pub paused: Option<bool>,
-    /// Minutes between scheduled syncs.
+    /// Minimum minutes between scheduled syncs. A sync starts when the scheduler next looks for due connections, every 15
+    /// minutes unless `SYNC_SCHEDULE` says otherwise.
     #[schema(minimum = 1, maximum = 1440)]
     pub sync_interval_minutes: Option<i32>,
     /// IANA time zone that defines day boundaries. A change starts a job that recomputes the dates of stored rows.

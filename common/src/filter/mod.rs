@@ -70,7 +70,8 @@ pub struct Invalid {
     pub detail: String,
 }
 
-/// Effect of a rule on the charges that it matches.
+/// Effect of a rule. `include`: while a connection has active `include` rules, only charges that at least one of them
+/// matches count. `exclude`: charges that the rule matches do not count, even if an `include` rule matches them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 #[schema(as = FilterAction)]
@@ -154,7 +155,8 @@ impl MetadataSource {
     }
 }
 
-/// Field of a charge that conditions can compare.
+/// Field that conditions can compare. `amount` is that of the whole charge in the currency's minor unit, so 1000 is 10.00
+/// USD; `product_id` and `price_id` are those of a line, and a charge matches when one of its lines does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 #[schema(as = FilterField)]
@@ -339,8 +341,8 @@ pub enum Operand {
 pub struct MetadataCondition {
     /// Object whose metadata is compared.
     pub metadata_source: MetadataSource,
-    /// Metadata key, path into a JSON value as discovery shows it (`order.items[].sku`), or JSONPath that starts with
-    /// `$` where no key has exactly that text.
+    /// Metadata key, or dotted path into a JSON value as discovery returns it (`order.items[].sku`). Text that starts with
+    /// `$` is read as a JSONPath, unless a key has exactly that name.
     #[schema(max_length = 500)]
     pub metadata_key: String,
     /// Comparison operator.

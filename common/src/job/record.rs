@@ -47,7 +47,8 @@ macro_rules! named {
 }
 
 named! {
-    /// What started a job.
+    /// What started a job: `connect`, a new connection; `schedule`; `manual`, a request through the API or the command line;
+    /// `filters`, a change of the rules; `settings`, a change of the settings or of the key.
     Trigger {
         /// A connection was created.
         Connect = "connect",
@@ -87,8 +88,9 @@ impl JobStatus {
 /// Why a job failed, or why it is waiting before its next attempt.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct JobError {
-    /// `stripe_key_invalid`, `stripe_permission_missing`, `credential_unreadable`, `stripe_unavailable`,
-    /// `objects_refused` or `internal`.
+    /// `stripe_key_invalid`, `stripe_permission_missing` or `credential_unreadable`: the connection needs attention, see its
+    /// `problem`; `stripe_unavailable`: Stripe could not be reached or kept failing; `objects_refused`: the database refused
+    /// too many objects; `internal`: see the log.
     pub code: String,
     /// Description for users, which quotes Stripe where that helps; never contains a secret or details of the database.
     /// The causes are in the log under the job's id.

@@ -52,7 +52,8 @@ pub enum Status {
     Down,
 }
 
-/// Status of a dependency.
+/// Status of a dependency: `missing`, `stripe-sync migrate` has not been run; `newer`, the database was migrated by a newer
+/// version; `not_configured`, not in use; `unknown`, PostgreSQL is unavailable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum DependencyStatus {

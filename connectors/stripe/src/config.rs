@@ -18,7 +18,7 @@ pub struct StripeArgs {
         value_name = "URL"
     )]
     pub stripe_api_base: String,
-    /// Requests a second for one Stripe account with a live key, all endpoints
+    /// Maximum requests per second for one Stripe account with a live key, all endpoints
     #[arg(
         long,
         env = "STRIPE_RATE_LIVE",
@@ -26,10 +26,10 @@ pub struct StripeArgs {
         value_name = "N"
     )]
     pub stripe_rate_live: String,
-    /// Requests a second for one Stripe account with a test key, all endpoints
+    /// Maximum requests per second for one Stripe account with a test key, all endpoints
     #[arg(long, env = "STRIPE_RATE_TEST", default_value = "25", value_name = "N")]
     pub stripe_rate_test: String,
-    /// Requests a second for one endpoint of one Stripe account
+    /// Maximum requests per second for one endpoint of one Stripe account
     #[arg(
         long,
         env = "STRIPE_RATE_ENDPOINT",
@@ -37,7 +37,7 @@ pub struct StripeArgs {
         value_name = "N"
     )]
     pub stripe_rate_endpoint: String,
-    /// Requests in flight for one Stripe account
+    /// Maximum requests in flight for one Stripe account
     #[arg(
         long,
         env = "STRIPE_CONCURRENCY",
@@ -45,7 +45,7 @@ pub struct StripeArgs {
         value_name = "N"
     )]
     pub stripe_concurrency: String,
-    /// How late Stripe may show an event, in seconds
+    /// Seconds that an event may take to appear in Stripe's list of events
     #[arg(
         long,
         env = "STRIPE_EVENT_LAG",

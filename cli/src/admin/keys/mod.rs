@@ -25,18 +25,18 @@ use crate::output::{self, Column};
 
 pub use rotate::{Rotated, rotate};
 
-/// List, add, rotate and remove encryption keys
+/// List, add, remove and discard encryption keys, and re-encrypt stored Stripe keys
 #[derive(Debug, clap::Subcommand)]
 pub enum Keys {
     /// Show which keys are configured, and how many stored Stripe keys each encrypts
     List(List),
     /// Add a new key in front of the others in the key file that `stripe-sync up` reads
     Add(file::Add),
-    /// Re-encrypt every stored Stripe key with the first of `ENCRYPTION_KEYS`; may be interrupted
+    /// Re-encrypt every stored Stripe key with the first of `ENCRYPTION_KEYS`; safe to interrupt and run again
     Rotate(rotate::Rotate),
     /// Remove a key that no longer encrypts anything from the key file that `stripe-sync up` reads
     Remove(file::Remove),
-    /// Delete the stored Stripe keys that a lost key encrypted; customers have to provide them again
+    /// Permanently delete the Stripe keys that a lost encryption key encrypted; their connections stop until the key is replaced
     Discard(discard::Discard),
 }
 

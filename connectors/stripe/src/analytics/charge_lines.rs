@@ -48,9 +48,10 @@ pub struct ChargeRow {
     pub status: String,
     /// Whether the charge was captured.
     pub captured: bool,
-    /// Whether the charge counts as revenue: it succeeded, was captured and no rule excludes it.
+    /// Whether the charge counts as revenue: it succeeded, was captured, and the active rules do not exclude it.
     pub counted: bool,
-    /// Id of the rule that excludes the charge.
+    /// Id of the `exclude` rule that matches the charge or, if no `include` rule matches it, of the oldest `include` rule;
+    /// null if it counts.
     pub excluded_by: Option<Uuid>,
     /// The line's share of the charge amount.
     pub amount: i64,

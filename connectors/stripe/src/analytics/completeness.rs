@@ -22,15 +22,16 @@ use crate::sync::Span;
 /// How far the figures reach.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, ToSchema)]
 pub struct Completeness {
-    /// Whether Stripe's history has been read back to where the connection's range begins. False during a first
-    /// sync, and while the range is being widened: then figures from before `covered` are not whole yet.
+    /// Whether all history back to the start of the connection's range has been read. False during the first sync and
+    /// while the range is being extended; figures of days before `covered` are then incomplete.
     pub complete: bool,
-    /// The range whose charges are all in the figures; null until a first sync has ended.
+    /// Time range for which all charges are included in the figures; null until a first sync has completed.
     pub covered: Option<Span>,
-    /// The instant up to which Stripe was read, by the last sync that completed; null before. Figures may
-    /// have what a sync that runs has read since.
+    /// Time up to which Stripe was read by the last completed sync; null before the first. Figures may already include
+    /// later data from a sync in progress.
     pub as_of: Option<DateTime<Utc>>,
-    /// Objects that could not be read and are missing from the figures.
+    /// Number of parked objects: those that could not be read or stored. The figures omit them or use the version that was
+    /// last read.
     pub parked_objects: i64,
 }
 

@@ -36,7 +36,7 @@ pub struct DailyAggregate {
     date: NaiveDate,
     /// Lower-case ISO 4217 code.
     currency: String,
-    /// Net revenue.
+    /// Net revenue: gross minus refunded; `net` in the revenue report.
     total_revenue: i64,
     /// Captured amount.
     gross: i64,
@@ -44,7 +44,7 @@ pub struct DailyAggregate {
     refunded: i64,
     /// Number of counted charges.
     charges: i64,
-    /// Number of units sold.
+    /// Number of units sold; `units` in the revenue report.
     total_units: i64,
     /// Net revenue by product id; revenue without a product is under `none`.
     revenue_by_product: BTreeMap<String, i64>,

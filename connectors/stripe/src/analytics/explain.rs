@@ -15,7 +15,9 @@ use crate::sync::List;
 use crate::sync::parked::{self, Found};
 use crate::sync::state::{self as sync_state, SyncState};
 
-/// Reason why a charge counts or does not count.
+/// Reason why a charge counts or does not count: `counted`; `excluded` by the rules; `outside_range`: created before the
+/// synced range; `not_succeeded`: failed or pending; `not_captured`: authorized only; `parked`: it could not be read or
+/// stored; `never_seen`: Stripe has not reported it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
@@ -44,7 +46,7 @@ pub struct Explanation {
     /// Whether the charge counts as revenue.
     pub counted: bool,
     pub reason: Reason,
-    /// Id of the rule that excludes the charge.
+    /// Id of the `exclude` rule that matches the charge or, if no `include` rule matches it, of the oldest `include` rule.
     pub filter_id: Option<Uuid>,
     /// Description of the reason.
     pub detail: String,

@@ -36,8 +36,9 @@ pub struct Totals {
 /// Totals of one group and currency, in its minor unit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema, FromRow)]
 pub struct Group {
-    /// Value of the group; null for rows without such a value.
-    #[schema(example = "2026-03-08")]
+    /// Value of the group: a date for `day`, the first day of a `week` (Monday) or `month`, the Stripe id of a `product`,
+    /// `price` or `customer`, otherwise the value itself. Null for lines without such a value.
+    #[schema(example = "2026-03-09")]
     pub key: Option<String>,
     /// Lower-case ISO 4217 code.
     #[schema(example = "usd")]

@@ -4,7 +4,9 @@ use common::job::{Cancel, Exclusive, JobKind, Lane, RetryPolicy};
 use common::named;
 
 named! {
-    /// What a job does.
+    /// What a job does: `full` reads the whole covered range; `incremental` reads what changed since the last sync;
+    /// `refilter` applies the rules to stored charges; `redate` recomputes dates after a change of the time zone; `delete`
+    /// removes a deleted connection's data.
     JobType {
         /// Reads the whole covered range from Stripe.
         Full = "full",

@@ -11,7 +11,8 @@ use sha2::{Digest as _, Sha256};
 use sqlx::PgConnection;
 use utoipa::ToSchema;
 
-/// Why an object is parked.
+/// Why an object is parked: `unreadable` is of a shape or has a value that is not understood; `unstorable` was understood,
+/// and the database refused it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 #[schema(as = ParkedCode)]

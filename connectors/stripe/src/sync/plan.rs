@@ -10,12 +10,12 @@ use common::job::Job;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// A half-open stretch of time.
+/// Half-open time range.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 pub struct Span {
-    /// First instant.
+    /// Start of the range, inclusive.
     pub from: DateTime<Utc>,
-    /// First instant after it.
+    /// End of the range, exclusive.
     pub to: DateTime<Utc>,
 }
 
