@@ -63,7 +63,7 @@ COMMENT ON COLUMN sync_jobs.lease_expires_at IS
     'When a running job may be claimed again, because its consumer died, stalled or is backing off.';
 COMMENT ON COLUMN sync_jobs.dispatched_at IS 'When the last message about the job was sent.';
 COMMENT ON COLUMN sync_jobs.checkpoint IS
-    'From where the next attempt continues, in the form of the job''s handler; of a full sync, common::sync::Plan.';
+    'From where the next attempt continues, in the form of the job''s handler; of a full sync, stripe::sync::Plan.';
 COMMENT ON COLUMN sync_jobs.requests IS 'Requests to the external account so far.';
 COMMENT ON COLUMN sync_jobs.error_message IS 'One sentence for the tenant; the causes are in the consumer''s log.';
 

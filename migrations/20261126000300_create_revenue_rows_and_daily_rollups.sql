@@ -1,7 +1,7 @@
 -- Revenue rows, one for each line of a charge, and their daily rollups.
 --
 -- A transaction that writes rows records their days in stripe_stale_days. The sums of a stale day are recomputed from
--- its rows (common/src/analytics/refresh.rs), never incremented. Reports use the sums of fresh days and the rows of
+-- its rows (connectors/stripe/src/analytics/refresh.rs), never incremented. Reports use the sums of fresh days and the rows of
 -- stale ones, so figures are exact at any time.
 
 CREATE TABLE stripe_revenue_data (
@@ -206,7 +206,7 @@ COMMENT ON COLUMN stripe_daily_rollups.charges IS
     'Charges that count and have the value; a charge counts once, even if several of its lines have it.';
 
 -- Which sums does a day have, to compare with those just computed? The condition always holds: it hides the index from
--- statements that do not repeat it, and only common/src/analytics/refresh.rs does. Without it, reports used this narrow
+-- statements that do not repeat it, and only connectors/stripe/src/analytics/refresh.rs does. Without it, reports used this narrow
 -- index while statistics were missing or showed an empty table, since it then looks cheaper than the primary key, and
 -- read the sums of all keys. The day comes first for the same reason.
 -- Guarded by metadata_report_uses_key_index_without_statistics and

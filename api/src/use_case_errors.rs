@@ -122,7 +122,9 @@ impl From<rule::Error> for ApiError {
         match error {
             rule::Error::Connection(cause) => cause.into(),
             rule::Error::NotFound => Self::NotFound,
-            rule::Error::TooMany => Self::invalid(vec![FieldError::at("", error.to_string())]),
+            rule::Error::TooMany | rule::Error::Unsupported => {
+                Self::invalid(vec![FieldError::at("", error.to_string())])
+            }
             rule::Error::Invalid(problems) => problems.into(),
             rule::Error::Database(cause) => cause.into(),
         }

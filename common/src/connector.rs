@@ -25,6 +25,11 @@ pub trait Connector: Debug + Sync {
 
     fn kinds(&self) -> Kinds;
 
+    /// Kinds of jobs besides those, which nothing here makes.
+    fn other_kinds(&self) -> &'static [JobKind] {
+        &[]
+    }
+
     /// Stores what a new connection begins with, in the transaction that stores the connection.
     async fn begin(&self, _conn: &mut PgConnection, _connection: &Connection) -> Result<(), Error> {
         Ok(())
@@ -100,8 +105,11 @@ impl Connectors {
 
     /// The kind of this name; none for one that no connector of this program has.
     pub fn kind(&self, name: &str) -> Option<JobKind> {
-        let mut kinds = self.iter().flat_map(|connector| connector.kinds().all());
-        kinds.find(|kind| kind.name == name)
+        let of = |connector: &'static dyn Connector| {
+            let others = connector.other_kinds().iter().copied();
+            connector.kinds().all().chain(others)
+        };
+        self.iter().flat_map(of).find(|kind| kind.name == name)
     }
 
     /// The kinds that the schedule makes, each once.

@@ -11,7 +11,7 @@ use stripe::config::{StripeArgs, StripeConfig};
 
 const DEFAULT_OPS_BIND: &str = "127.0.0.1:8082";
 
-/// Runs sync jobs: fetches from Stripe and writes revenue rows.
+/// Claims jobs and runs them: reads from Stripe and writes revenue rows.
 #[derive(Debug, Clone, Parser)]
 #[command(name = "consumer", version)]
 pub struct Args {

@@ -60,16 +60,19 @@ pub(crate) async fn finish_job(
             );
             write_end(engine, job, End::Postpone(no_handler())).await;
         }
-        Ok(Err(cause)) => {
+        Ok(Err(Failure::Failed {
+            severity,
+            error,
+            cause,
+        })) => {
             let registered = engine.registry.find(&job.kind);
             let retry = registered.map_or(RetryPolicy::STANDARD, |found| found.kind.retry);
-            let chain = ErrorChain(&cause).to_string();
-            let outcome = outcome::classify(cause, job.failures, &retry);
+            let outcome = outcome::classify(severity, error, job.failures, &retry);
             let outcome_name = outcome_name(&outcome);
             if let Outcome::Fail(_) | Outcome::FailConnection { .. } = &outcome {
-                error!(error = chain, outcome = outcome_name, "job failed");
+                error!(error = %ErrorChain(&*cause), outcome = outcome_name, "job failed");
             } else {
-                warn!(error = chain, outcome = outcome_name, "job stopped");
+                warn!(error = %ErrorChain(&*cause), outcome = outcome_name, "job stopped");
             }
             write_end(engine, job, End::Outcome(outcome)).await;
         }
@@ -96,7 +99,6 @@ fn no_handler() -> JobError {
 
 fn outcome_name(outcome: &Outcome) -> &'static str {
     match outcome {
-        Outcome::Abandon => "abandon",
         Outcome::BackOff(..) => "back off",
         Outcome::Fail(_) => "fail",
         Outcome::FailConnection { .. } => "fail and stop the connection",
@@ -142,7 +144,6 @@ async fn try_write_end(engine: &Engine, job: &Job, end: &End) -> Result<(), db::
             let until = now + POSTPONEMENT;
             lease::release(&mut tx, &fence, until, Release::Waits(error)).await?;
         }
-        End::Outcome(Outcome::Abandon) => {}
         End::Outcome(Outcome::BackOff(wait, error)) => {
             let until = now + TimeDelta::from_std(*wait).unwrap_or(TimeDelta::MAX);
             lease::release(&mut tx, &fence, until, Release::Failed(error)).await?;

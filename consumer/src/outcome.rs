@@ -6,13 +6,11 @@
 
 use std::time::Duration;
 
-use common::job::{Failure, JobError, RetryPolicy, Severity};
+use common::job::{JobError, RetryPolicy, Severity};
 
 /// What to do with a job that did not complete.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// Another consumer has it: touch nothing.
-    Abandon,
     /// Claim it again after this long.
     BackOff(Duration, JobError),
     /// Give up; the connection stays as it is.
@@ -22,16 +20,12 @@ pub enum Outcome {
 }
 
 /// Decides, given how often the job failed in a row before, and how often and when its kind is tried again.
-pub fn classify(failure: Failure, failures_before: i32, retry: &RetryPolicy) -> Outcome {
-    let (severity, error) = match failure {
-        Failure::Failed {
-            severity, error, ..
-        } => (severity, error),
-        // The other two are given back before anyone asks this.
-        Failure::LeaseLost | Failure::KindChanged(_) | Failure::NoHandler => {
-            return Outcome::Abandon;
-        }
-    };
+pub fn classify(
+    severity: Severity,
+    error: JobError,
+    failures_before: i32,
+    retry: &RetryPolicy,
+) -> Outcome {
     let most = match severity {
         Severity::Transient => retry.transient_failures,
         Severity::Internal => retry.internal_failures,
@@ -47,6 +41,7 @@ pub fn classify(failure: Failure, failures_before: i32, retry: &RetryPolicy) -> 
 
 #[cfg(test)]
 mod tests {
+    use common::job::Failure;
     use common::{credential, db};
 
     use super::*;
@@ -57,14 +52,17 @@ mod tests {
     fn transient_failures_back_off_exponentially_with_a_limit() {
         let mut waits = Vec::new();
         for failures in 0.. {
-            let failure = Failure::new(Severity::Transient, "unavailable", "Later.", "busy");
-            match classify(failure, failures, &RETRY) {
+            let error = JobError {
+                code: "unavailable".to_owned(),
+                message: "Later.".to_owned(),
+            };
+            match classify(Severity::Transient, error, failures, &RETRY) {
                 Outcome::BackOff(wait, _) => waits.push(wait),
                 Outcome::Fail(error) => {
                     assert_eq!(error.code, "unavailable");
                     break;
                 }
-                other => panic!("{other:?}"),
+                other @ Outcome::FailConnection { .. } => panic!("{other:?}"),
             }
         }
         assert!(waits.is_sorted());
@@ -75,19 +73,18 @@ mod tests {
     #[test]
     fn a_key_that_cannot_be_decrypted_stops_the_connection_under_its_own_code() {
         let unknown = credential::Error::UnknownKey { id: "k1".into() };
-        let Outcome::FailConnection { error, .. } = classify(unknown.into(), 0, &RETRY) else {
+        let Failure::Failed {
+            severity, error, ..
+        } = unknown.into()
+        else {
+            panic!()
+        };
+        let outcome = classify(severity, error, 0, &RETRY);
+        let Outcome::FailConnection { error, .. } = outcome else {
             panic!()
         };
         assert_eq!(error.code, "credential_unreadable");
         assert!(error.message.contains("could not be decrypted"));
-    }
-
-    #[test]
-    fn a_lost_lease_is_abandoned() {
-        assert_eq!(
-            classify(db::Error::LeaseLost.into(), 0, &RETRY),
-            Outcome::Abandon
-        );
     }
 
     #[test]

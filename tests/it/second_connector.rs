@@ -11,6 +11,7 @@ use chrono_tz::Tz;
 use common::clock::{Clock as _, SharedClock, SystemClock};
 use common::connection::connect::{self, Connected, KeyServices, NewConnection};
 use common::connection::probe::AccountProbe;
+use common::connection::start_sync::{self, Wanted};
 use common::connection::{disconnect, overview};
 use common::connector::Connectors;
 use common::credential::vault::Vault;
@@ -44,7 +45,7 @@ impl Vendor {
             .route(
                 "/account",
                 get(async |State(vendor): State<Self>, headers: HeaderMap| {
-                    vendor.answer(&headers, "42".to_owned())
+                    vendor.answer(&headers, "ads_42".to_owned())
                 }),
             )
             .route(
@@ -171,7 +172,7 @@ async fn a_connector_of_another_vendor_is_connected_synced_scheduled_and_removed
         "2026-11-01,search,usd,1250\n2026-11-02,video,usd,400\n".to_owned();
     let connected = setup.connect(KEY).await.unwrap();
     let id = connected.connection.connection_id;
-    assert_eq!(id, format!("{}-ad_spend-42", setup.organization));
+    assert_eq!(id, format!("{}-ad_spend-ads_42", setup.organization));
     let job = setup.run_next().await;
     assert_eq!(job.job_ref.job_id, connected.job_id);
     assert_eq!(
@@ -218,4 +219,17 @@ async fn a_key_that_another_vendor_refuses_stops_its_connection_with_a_remedy() 
     let problem = overview.unwrap().connection.problem.unwrap();
     assert_eq!(problem.code, "ad_spend_key_invalid");
     assert_eq!(problem.detail, "The key is refused. Replace the key.");
+
+    // The vendor takes the old key again; a person starts a sync, and the schedule goes on.
+    *setup.vendor.key.lock().unwrap() = KEY;
+    let (pool, organization, now) = (&setup.api, &setup.organization, SystemClock.now());
+    let wanted = Wanted::default();
+    let started = start_sync::start_sync(pool, CONNECTORS, organization, &id, wanted, now).await;
+    let broker = &setup
+        .world
+        .engine(Arc::new(SystemClock), Arc::new(NoFailPoints))
+        .broker;
+    started.unwrap().publish(broker).await;
+    assert_eq!(setup.run_next().await.status, JobStatus::Completed);
+    setup.let_the_schedule_come().await;
 }

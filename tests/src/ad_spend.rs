@@ -205,6 +205,8 @@ impl JobHandler for Sync {
             requests: 1,
             ..Progress::default()
         };
+        connections::clear_problem(&mut tx, &job.job_ref.organization_id, &job.connection_id)
+            .await?;
         fenced_progress(&mut tx, &job.fence(), progress).await?;
         complete(&mut tx, &job.fence(), services.clock.now()).await?;
         Ok(services.commit(tx).await?)

@@ -6,7 +6,7 @@
 //! A [`Catalogue`] is a sum over objects. Adding is commutative and associative, so any split of the objects
 //! into batches gives the same catalogue: counts add up, instants take minimum and maximum, samples are the
 //! least few of all. What cannot be undone that way, an object whose metadata changed or that went, needs a
-//! rebuild from the rows ([`queries::rebuild`]).
+//! rebuild from what is stored ([`queries::replace`]).
 //!
 //! Bounded on purpose: of each kind of object the first [`MAX_KEYS`] paths in order of code points are kept
 //! and the others are not shown (rules on them work all the same), and JSON is followed eight levels

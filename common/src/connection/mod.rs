@@ -103,9 +103,9 @@ impl Warning {
     /// The code of [`Warning::permission_missing`].
     pub const PERMISSION_MISSING: &'static str = "permission_missing";
 
-    /// The code of [`Warning::parked`].
+    /// Objects could not be read or stored.
     pub const OBJECTS_PARKED: &'static str = "objects_parked";
-    /// The code of [`Warning::events_missed`].
+    /// The vendor made no event for a change.
     pub const EVENTS_MISSED: &'static str = "events_missed";
     /// The code of [`Warning::jobs_failing`].
     pub const JOBS_FAILING: &'static str = "jobs_failing";

@@ -78,9 +78,8 @@ pub async fn change(
     changes.apply(&mut connection, now);
     queries::update_settings(&mut work, &connection).await?;
     let mut job_id = None;
-    let connector = connectors.named(&connection.connector)?;
     if connection.timezone != timezone
-        && let Some(redate) = connector.kinds().redate
+        && let Some(redate) = connectors.named(&connection.connector)?.kinds().redate
     {
         let account_id = &connection.external_account_id;
         let job = work

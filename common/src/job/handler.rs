@@ -89,10 +89,18 @@ impl Registry {
     }
 
     /// The same with a handler for the jobs of a kind.
+    ///
+    /// # Panics
+    /// When a kind of this name has a handler: jobs of one connector would be done by another's.
     #[must_use]
     pub fn register(mut self, kind: JobKind, handler: impl JobHandler + 'static) -> Self {
         let handler = Box::new(handler);
-        self.0.insert(kind.name, Registered { kind, handler });
+        let previous = self.0.insert(kind.name, Registered { kind, handler });
+        assert!(
+            previous.is_none(),
+            "two handlers for jobs of kind {}",
+            kind.name
+        );
         self
     }
 

@@ -1,4 +1,4 @@
-//! Jobs in PostgreSQL: making, finding, cancelling and retrying them. Claims are in [`super::lease`].
+//! Jobs in PostgreSQL: making, finding, cancelling and retrying them. Claims are in [`super::claim`].
 
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};

@@ -30,6 +30,9 @@ pub enum Error {
     NotFound,
     #[error("a connection has at most {MAX_RULES_PER_CONNECTION} rules; delete one")]
     TooMany,
+    /// No job of the connector would apply one.
+    #[error("connections of this connector have no rules")]
+    Unsupported,
     #[error("the rule has {} invalid values", .0.len())]
     Invalid(Vec<Invalid>),
     #[error(transparent)]
@@ -116,7 +119,7 @@ pub async fn create(
     queries::insert(&mut work, organization.as_str(), connection_id, &rule).await?;
     let changed = Changed {
         rule,
-        job_id: refilter(&mut work, connectors, &connection).await?,
+        job_id: Some(refilter(&mut work, connectors, &connection).await?),
         unknown_keys,
     };
     Ok(work.commit(changed).await?)
@@ -143,7 +146,7 @@ pub async fn update(
     }
     let mut job_id = None;
     if changes_figures(&before, &rule) {
-        job_id = refilter(&mut work, connectors, &connection).await?;
+        job_id = Some(refilter(&mut work, connectors, &connection).await?);
     }
     let changed = Changed {
         rule,
@@ -170,7 +173,7 @@ pub async fn delete(
     }
     let changed = Changed {
         rule,
-        job_id: refilter(&mut work, connectors, &connection).await?,
+        job_id: Some(refilter(&mut work, connectors, &connection).await?),
         unknown_keys: Vec::new(),
     };
     Ok(work.commit(changed).await?)
@@ -191,15 +194,14 @@ async fn refilter(
     work: &mut UnitOfWork<'_>,
     connectors: Connectors,
     connection: &Connection,
-) -> Result<Option<JobId>, db::Error> {
-    let Some(kind) = connectors.named(&connection.connector)?.kinds().refilter else {
-        return Ok(None);
-    };
+) -> Result<JobId, Error> {
+    let kinds = connectors.named(&connection.connector)?.kinds();
+    let kind = kinds.refilter.ok_or(Error::Unsupported)?;
     let (id, account_id) = (&connection.connection_id, &connection.external_account_id);
     let job = work
         .enqueue_for_change(id, account_id, kind, Trigger::Filters)
         .await?;
-    Ok(Some(job.job_id))
+    Ok(job.job_id)
 }
 
 /// Makes sure that PostgreSQL runs the conditions, and finds the keys in them that no object has.

@@ -60,13 +60,13 @@ pub enum Error {
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        let message = explain(&error);
         let stops = |remedy: &str| Severity::StopsConnection {
             remedy: remedy.to_owned(),
         };
-        let (severity, code) = match &error {
-            Error::KindChanged(kind) => return Self::KindChanged(*kind),
-            Error::Database(db::Error::LeaseLost) => return Self::LeaseLost,
+        let (severity, code) = match error {
+            Error::KindChanged(kind) => return Self::KindChanged(kind),
+            Error::Database(cause) => return cause.into(),
+            Error::Credential(cause) => return cause.into(),
             Error::NoCredential => return Self::no_key(),
             Error::Stripe(read_client::Error::KeyInvalid { .. }) => {
                 (stops("Replace the key."), "stripe_key_invalid")
@@ -75,24 +75,19 @@ impl From<Error> for Failure {
                 stops("Grant the permission to the key in Stripe's dashboard, then start a sync."),
                 "stripe_permission_missing",
             ),
-            Error::Stripe(cause) if cause.is_transient() => {
+            Error::Stripe(ref cause) if cause.is_transient() => {
                 (Severity::Transient, "stripe_unavailable")
             }
             // Each further attempt would set more of them aside.
             Error::ManyRefused { .. } => (Severity::Permanent, "objects_refused"),
             Error::NoConnection => (Severity::Permanent, "internal"),
             Error::Stripe(_)
-            | Error::Database(_)
-            | Error::Credential(_)
             | Error::Unreadable { .. }
             | Error::PermissionLost { .. }
             | Error::TaskEndedEarly => (Severity::Internal, "internal"),
         };
-        match error {
-            Error::Database(error) => error.into(),
-            Error::Credential(error) => error.into(),
-            error => Self::new(severity, code, message, error),
-        }
+        let message = explain(&error);
+        Self::new(severity, code, message, error)
     }
 }
 
@@ -112,7 +107,7 @@ fn explain(error: &Error) -> String {
         Error::PermissionLost { resource, message } => {
             with_stripe_message(&format!("The key may no longer read {resource}."), message)
         }
-        // All but the last have sentences of their own, or none.
+        // The first four become failures with words of their own.
         Error::Database(_)
         | Error::Credential(_)
         | Error::NoCredential

@@ -50,7 +50,7 @@ pub(super) async fn complete(run: &Run<'_>, completed: Completed<'_>) -> Result<
     }
     match completed {
         Completed::Read(reached) => {
-            state::store_position(&mut tx, organization, connection_id, reached).await?;
+            // The connection before the state, as every other writer locks them.
             connection::queries::clear_problem(&mut tx, organization, connection_id).await?;
             if reached.full_synced_at.is_some() {
                 let kind = JobType::Incremental.kind();
@@ -62,6 +62,7 @@ pub(super) async fn complete(run: &Run<'_>, completed: Completed<'_>) -> Result<
                 connection::queries::set_next_sync(&mut tx, organization, connection_id, next)
                     .await?;
             }
+            state::store_position(&mut tx, organization, connection_id, reached).await?;
         }
         Completed::StoredRows(job_type) => {
             state::forget_failed_jobs(&mut tx, organization, connection_id, job_type).await?;
