@@ -16,8 +16,8 @@ async fn a_crashed_job_resumes_from_the_last_commit() {
     let rate = NonZeroU32::new(25).expect("it is not zero");
     let mut world = World::with_charges(4_000)
         .rate(rate)
-        // Long enough for a busy machine to renew it, or a job would be claimed more often than it crashes.
-        .lease(Duration::from_secs(3))
+        // Long enough for any machine to renew it, or a job would be claimed more often than it crashes.
+        .lease(Duration::from_mins(1))
         .start()
         .await;
     world
@@ -42,6 +42,12 @@ async fn a_crashed_job_resumes_from_the_last_commit() {
             break;
         }
         world.crash_consumers();
+        world.consumers_disconnected().await;
+        // As if the lease had run out by now.
+        sqlx::query("UPDATE sync_jobs SET lease_expires_at = now() WHERE status = 'running'")
+            .execute(world.database.admin())
+            .await
+            .unwrap();
         crashes += 1;
         world.start_consumer();
     }

@@ -99,3 +99,14 @@ impl From<credential::Error> for Failure {
         Self::key_unreadable(message, error)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lost_lease_is_abandoned() {
+        let failure = Failure::from(db::Error::LeaseLost);
+        assert!(matches!(failure, Failure::LeaseLost), "{failure:?}");
+    }
+}
