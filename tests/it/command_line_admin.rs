@@ -143,11 +143,9 @@ async fn store_connection(
         warnings: Vec::new(),
         created_at: now,
         next_sync_at: now,
+        scheduled_job_type: JobType::Full.as_str().to_owned(),
     };
-    let full = JobType::Full.kind();
-    connection::queries::insert(&mut tx, &stored, full)
-        .await
-        .unwrap();
+    connection::queries::insert(&mut tx, &stored).await.unwrap();
     let binding = CredentialBinding {
         organization,
         connection_id: &connection_id,

@@ -136,6 +136,7 @@ fn connection(
         problem: None,
         created_at: now,
         next_sync_at: next_sync_at(now, DEFAULT_SYNC_INTERVAL_MINUTES),
+        scheduled_job_type: connector.kinds().full.name.to_owned(),
     }
 }
 
@@ -151,7 +152,7 @@ async fn insert(
         Some(false) => return Err(Error::Exists { connection_id }),
         None => {}
     }
-    match queries::insert(work, connection, connector.kinds().full).await {
+    match queries::insert(work, connection).await {
         // Made by another request since.
         Err(db::Error::Conflict { .. }) => return Err(Error::Exists { connection_id }),
         done => done?,

@@ -155,7 +155,7 @@ pub async fn replace(
     queries::clear_problem(&mut work, organization, connection_id).await?;
     store_permissions(&mut work, account, &connection, &probe.permissions).await?;
     connection.permissions = probe.permissions;
-    let kind = start_sync::scheduled_kind(&mut work, account.connector(), &connection).await?;
+    let kind = start_sync::scheduled_kind(account.connector(), &connection);
     let account_id = &connection.external_account_id;
     let job = work
         .enqueue_for_change(connection_id, account_id, kind, Trigger::Settings)

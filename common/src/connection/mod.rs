@@ -185,6 +185,8 @@ pub struct Connection {
     /// When the key was handed over.
     pub created_at: DateTime<Utc>,
     pub next_sync_at: DateTime<Utc>,
+    /// The name of the kind of jobs that the schedule makes.
+    pub scheduled_job_type: String,
 }
 
 impl Connection {

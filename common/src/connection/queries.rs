@@ -29,6 +29,7 @@ struct ConnectionRow {
     warnings: Json<Vec<Warning>>,
     created_at: DateTime<Utc>,
     next_sync_at: DateTime<Utc>,
+    scheduled_job_type: String,
 }
 
 /// Reads the `timezone` column.
@@ -68,21 +69,18 @@ impl TryFrom<ConnectionRow> for Connection {
             warnings: row.warnings.0,
             created_at: row.created_at,
             next_sync_at: row.next_sync_at,
+            scheduled_job_type: row.scheduled_job_type,
         })
     }
 }
 
-/// Stores a new connection, for which the schedule makes jobs of a kind.
+/// Stores a new connection.
 ///
 /// # Errors
 /// [`Error::Conflict`] by `platform_connections_one_per_account` or `platform_connections_pkey` when the
 /// organization has this account already, or is deleting it.
 #[tracing::instrument(name = "db.connection.insert", level = "debug", skip_all)]
-pub async fn insert(
-    conn: &mut PgConnection,
-    connection: &Connection,
-    scheduled: JobKind,
-) -> Result<(), Error> {
+pub async fn insert(conn: &mut PgConnection, connection: &Connection) -> Result<(), Error> {
     let organization = connection.organization_id.as_str();
     sqlx::query!(
         "INSERT INTO platform_connections
@@ -105,7 +103,7 @@ pub async fn insert(
         Json(&connection.warnings) as _,
         connection.created_at,
         connection.next_sync_at,
-        scheduled.name,
+        connection.scheduled_job_type,
     )
     .execute(conn)
     .await?;
@@ -123,7 +121,8 @@ pub async fn get(
         ConnectionRow,
         r#"SELECT organization_id, connection_id, connector, external_account_id, livemode, name, timezone, lookback_days,
                   paused, sync_interval_minutes, rate_share, permissions AS "permissions: _", problem_code,
-                  problem_detail, problem_since, warnings AS "warnings: _", created_at, next_sync_at
+                  problem_detail, problem_since, warnings AS "warnings: _", created_at, next_sync_at,
+                  scheduled_job_type
            FROM platform_connections
            WHERE organization_id = $1 AND connection_id = $2 AND deleting_at IS NULL"#,
         organization.as_str(),
@@ -207,7 +206,8 @@ pub async fn list(
         ConnectionRow,
         r#"SELECT organization_id, connection_id, connector, external_account_id, livemode, name, timezone, lookback_days,
                   paused, sync_interval_minutes, rate_share, permissions AS "permissions: _", problem_code,
-                  problem_detail, problem_since, warnings AS "warnings: _", created_at, next_sync_at
+                  problem_detail, problem_since, warnings AS "warnings: _", created_at, next_sync_at,
+                  scheduled_job_type
            FROM platform_connections
            WHERE organization_id = $1 AND deleting_at IS NULL AND connection_id > $2
            ORDER BY connection_id LIMIT $3"#,
@@ -347,22 +347,6 @@ pub async fn set_permissions(
     .execute(conn)
     .await?;
     Ok(())
-}
-
-/// The name of the kind of jobs that the schedule makes; none when the connection does not exist.
-#[tracing::instrument(name = "db.connection.scheduled_kind", level = "debug", skip_all)]
-pub async fn scheduled_kind(
-    conn: &mut PgConnection,
-    organization: &OrganizationId,
-    connection_id: &str,
-) -> Result<Option<String>, Error> {
-    Ok(sqlx::query_scalar!(
-        "SELECT scheduled_job_type FROM platform_connections WHERE organization_id = $1 AND connection_id = $2",
-        organization.as_str(),
-        connection_id
-    )
-    .fetch_optional(conn)
-    .await?)
 }
 
 /// Sets which kind of job the schedule makes.

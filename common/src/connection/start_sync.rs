@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 
 use super::{Connection, lookup, queries};
 use crate::connector::{Connector, Connectors};
-use crate::db::{self, PgConnection, Pool};
+use crate::db::Pool;
 use crate::job::queries::Enqueued;
 use crate::job::{JobKind, Trigger};
 use crate::tenant::OrganizationId;
@@ -58,7 +58,7 @@ pub async fn start_sync(
         let kind = match wanted.mode {
             Some(Mode::Full) => connector.kinds().full,
             Some(Mode::Incremental) => connector.kinds().incremental,
-            None => scheduled_kind(&mut work, connector, &connection).await?,
+            None => scheduled_kind(connector, &connection),
         };
         let account_id = &connection.external_account_id;
         work.enqueue(connection_id, account_id, kind, Trigger::Manual)
@@ -68,17 +68,11 @@ pub async fn start_sync(
 }
 
 /// What the schedule would make: incremental, unless nothing was fully synced before.
-pub(crate) async fn scheduled_kind(
-    conn: &mut PgConnection,
-    connector: &dyn Connector,
-    connection: &Connection,
-) -> Result<JobKind, db::Error> {
-    let (organization, id) = (&connection.organization_id, &connection.connection_id);
-    let stored = queries::scheduled_kind(conn, organization, id).await?;
+pub(super) fn scheduled_kind(connector: &dyn Connector, connection: &Connection) -> JobKind {
     let kinds = connector.kinds();
-    Ok(if stored.as_deref() == Some(kinds.incremental.name) {
+    if connection.scheduled_job_type == kinds.incremental.name {
         kinds.incremental
     } else {
         kinds.full
-    })
+    }
 }
