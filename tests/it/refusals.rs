@@ -2,6 +2,7 @@
 //! an object's fault is never blamed on one.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -234,6 +235,57 @@ async fn a_stored_charge_that_is_refused_once_its_invoice_goes_is_parked_and_the
     refuse_no_more(&world).await;
     account.clear_patches();
     world.sync(json!({"job_type": "full"})).await;
+    assert_eq!(parked(&world).await, Vec::<Value>::new());
+    world.assert_exact().await;
+}
+
+#[tokio::test]
+async fn a_row_that_may_not_lose_a_deleted_products_metadata_fails_no_job() {
+    // Without a lag nothing is too new to be missed in a list.
+    let world = World::with_charges(50)
+        .event_lag(Duration::ZERO)
+        .start()
+        .await;
+    let account = world.account();
+    let product =
+        account.create_product(&[("category".to_owned(), Some("book".to_owned()))].into());
+    let line = NewLine {
+        price: Some(account.create_price(&product, &[].into()).unwrap()),
+        quantity: Some(1),
+        ..NewLine::default()
+    };
+    let new = NewCharge {
+        customer: Some(account.create_customer(&[].into())),
+        invoice_lines: vec![line],
+        ..NewCharge::of(1_000, "usd")
+    };
+    let charge = account.create_charge(&new).unwrap();
+    connect(&world).await;
+    let before = explain(&world, &charge).await;
+    assert_eq!(
+        before["rows"][0]["metadata"]["product"],
+        json!({"category": "book"}),
+        "{before:#}"
+    );
+    let condition = format!("NEW.charge_id = '{charge}' AND NEW.product_metadata = '{{}}'");
+    refuse(&world, &condition, "23514").await;
+    account.quietly().delete_product(&product).unwrap();
+    let other = account.create_charge(&NewCharge::of(300, "usd")).unwrap();
+    let full_sync_later = async || {
+        let before = world.sim.now();
+        let later = async || (world.sim.now() > before + 1).then_some(());
+        world.eventually("the next second", later).await;
+        world.sync(json!({"job_type": "full"})).await;
+    };
+    full_sync_later().await;
+    let found = parked(&world).await;
+    assert_eq!(found.len(), 1, "{found:#?}");
+    assert_eq!(found[0]["object_id"], json!(product));
+    assert_eq!(explain(&world, &other).await["reason"], "counted");
+    let after = explain(&world, &charge).await;
+    assert_eq!(after["rows"], before["rows"], "as it was");
+    refuse_no_more(&world).await;
+    full_sync_later().await;
     assert_eq!(parked(&world).await, Vec::<Value>::new());
     world.assert_exact().await;
 }

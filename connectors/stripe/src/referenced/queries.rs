@@ -55,10 +55,10 @@ pub async fn upsert_objects(
     Ok(written.into_iter().collect())
 }
 
-/// Takes the metadata from those products or prices of these spans that are not among the listed ones: Stripe
-/// has deleted them. Those that were not known to be deleted.
-#[tracing::instrument(name = "db.referenced.delete_unlisted", level = "debug", skip_all)]
-pub async fn delete_unlisted(
+/// The products or prices of these spans that are not among the listed ones, as what they have become: Stripe has
+/// deleted them. Only those that were not known to be deleted.
+#[tracing::instrument(name = "db.referenced.unlisted", level = "debug", skip_all)]
+pub async fn unlisted(
     conn: &mut PgConnection,
     organization: &str,
     connection: &str,
@@ -67,13 +67,12 @@ pub async fn delete_unlisted(
     listed: &[String],
 ) -> Result<Vec<ReferencedObject>, Error> {
     let (from, to) = Span::bounds(spans);
-    let deleted = sqlx::query!(
-        "UPDATE stripe_referenced_objects SET metadata = '{}', deleted = TRUE
-         FROM UNNEST($4::TIMESTAMPTZ[], $5::TIMESTAMPTZ[]) AS span (from_at, to_at)
+    let unlisted = sqlx::query!(
+        "SELECT object_id, created_at FROM stripe_referenced_objects
+         JOIN UNNEST($4::TIMESTAMPTZ[], $5::TIMESTAMPTZ[]) AS span (from_at, to_at)
+           ON created_at >= span.from_at AND created_at < span.to_at
          WHERE organization_id = $1 AND connection_id = $2 AND object_type = $3 AND NOT deleted
-           AND created_at >= span.from_at AND created_at < span.to_at
-           AND NOT EXISTS (SELECT FROM UNNEST($6::TEXT[]) AS listed (id) WHERE listed.id = object_id)
-         RETURNING object_id, created_at",
+           AND NOT EXISTS (SELECT FROM UNNEST($6::TEXT[]) AS listed (id) WHERE listed.id = object_id)",
         organization,
         connection,
         object_type.as_str(),
@@ -83,7 +82,7 @@ pub async fn delete_unlisted(
     )
     .fetch_all(conn)
     .await?;
-    Ok(deleted
+    Ok(unlisted
         .into_iter()
         .map(|row| ReferencedObject {
             object_id: row.object_id,

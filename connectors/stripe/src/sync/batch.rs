@@ -40,8 +40,8 @@ pub(super) struct Content {
     charges: BTreeMap<String, Charge>,
     /// Those that were read with charges or by themselves.
     customers: BTreeMap<String, ReferencedObject>,
-    products: Vec<ReferencedObject>,
-    prices: Vec<ReferencedObject>,
+    pub(super) products: Vec<ReferencedObject>,
+    pub(super) prices: Vec<ReferencedObject>,
     purchases: Vec<Purchase>,
     disputes: Vec<Dispute>,
     pub(super) out_of_range: OutOfRangeCharges,

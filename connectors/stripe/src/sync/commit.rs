@@ -31,7 +31,7 @@ use crate::charge::{out_of_range, queries};
 use crate::dispute::{self, Dispute};
 use crate::purchase::queries::AffectedPayments;
 use crate::purchase::{self, Purchase, PurchaseKind};
-use crate::referenced::ReferencedObject;
+use crate::referenced::{self, ReferencedObject};
 use crate::sync::parked::{self, Code};
 use crate::sync::{List, ParkedObject, Plan, state};
 
@@ -62,6 +62,7 @@ pub(crate) async fn commit(
     plan: Option<&Plan>,
 ) -> Result<i64, Error> {
     let mut content = Content::of(run, batch);
+    add_unlisted(run, &mut content).await?;
     let mut before = 0;
     loop {
         let error = match commit_content(run, &content, plan).await {
@@ -86,6 +87,32 @@ pub(crate) async fn commit(
             content.park(&object.key, parked);
         }
     }
+}
+
+/// Products and prices that Stripe no longer lists become objects of the batch, without their metadata: one whose rows
+/// PostgreSQL refuses then costs no more than any other object.
+async fn add_unlisted(run: &Run<'_>, content: &mut Content) -> Result<(), Error> {
+    for (list, object_type, objects) in [
+        (List::Products, ObjectType::Product, &mut content.products),
+        (List::Prices, ObjectType::Price, &mut content.prices),
+    ] {
+        let swept = content.swept.lists.remove(&list);
+        let Some(swept) = swept.filter(|swept| !swept.spans.is_empty()) else {
+            continue;
+        };
+        let mut tx = run.transaction().await?;
+        let unlisted = referenced::queries::unlisted(
+            &mut tx,
+            run.organization().as_str(),
+            run.connection_id(),
+            object_type,
+            &swept.spans,
+            &swept.listed,
+        );
+        objects.extend(unlisted.await?);
+        tx.rollback().await.map_err(db::Error::from)?;
+    }
+    Ok(())
 }
 
 async fn commit_content(
@@ -376,16 +403,8 @@ async fn remove_unlisted(
             changed.charges.extend(affected_charges);
             return Ok(());
         }
-        List::Products | List::Prices => {
-            let object_type = match list {
-                List::Products => ObjectType::Product,
-                _ => ObjectType::Price,
-            };
-            if rebuild_rows::delete_unlisted(run, tx, object_type, swept).await? {
-                changed.stale.insert(object_type);
-            }
-            return Ok(());
-        }
+        // See `add_unlisted`.
+        List::Products | List::Prices => return Ok(()),
         List::Invoices => PurchaseKind::Invoice,
         List::CheckoutSessions => PurchaseKind::CheckoutSession,
     };

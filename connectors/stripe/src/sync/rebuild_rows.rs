@@ -13,7 +13,6 @@ use sqlx::PgConnection;
 
 use super::Error;
 use super::run::Run;
-use super::sweep::SweptList;
 use crate::charge::upsert::{self, UpsertResult};
 use crate::charge::{Charge, RevenueRow, RowInputs, queries};
 use crate::dispute;
@@ -234,25 +233,6 @@ pub(crate) async fn upsert_referenced_objects(
         .filter(|object| remembered.contains(&object.object_id))
         .collect();
     propagate_metadata(run, tx, object_type, &changed_customers).await
-}
-
-/// Takes the metadata of products or prices that Stripe no longer lists. True when a row changed.
-pub(crate) async fn delete_unlisted(
-    run: &Run<'_>,
-    tx: &mut PgConnection,
-    object_type: ObjectType,
-    swept: &SweptList,
-) -> Result<bool, Error> {
-    let deleted = referenced::queries::delete_unlisted(
-        tx,
-        run.organization().as_str(),
-        run.connection_id(),
-        object_type,
-        &swept.spans,
-        &swept.listed,
-    )
-    .await?;
-    propagate_metadata(run, tx, object_type, &deleted.iter().collect::<Vec<_>>()).await
 }
 
 async fn propagate_metadata(
