@@ -4,7 +4,7 @@
 //! it off, and which share of Stripe's limits it may use. A job whose lease is lost is dropped where it
 //! stands; one that is cancelled, or interrupted by a shutdown, stops between two commits.
 
-use std::borrow::Cow;
+use std::pin::pin;
 use std::time::Duration;
 
 use chrono::TimeDelta;
@@ -40,7 +40,7 @@ pub async fn run_claimed(engine: &Engine, context: &Context, job: Job) {
 }
 
 /// The same with one of a process's slots; without one there is nothing to give up, and no share to keep to.
-pub(crate) async fn run(engine: &Engine, context: &Context, job: Job, slot: Option<&JobSlot>) {
+pub(crate) async fn run(engine: &Engine, context: &Context, mut job: Job, slot: Option<&JobSlot>) {
     let span = info_span!(
         "job",
         job.id = %job.job_ref.job_id,
@@ -51,13 +51,7 @@ pub(crate) async fn run(engine: &Engine, context: &Context, job: Job, slot: Opti
     async {
         let started = Instant::now();
         info!("job claimed");
-        let budget = Budget::new();
-        let ended = tokio::select! {
-            biased;
-            why = interruption(engine, context, &job, &budget) => Err(why),
-            NoRoom = follow(slot, &budget) => Err(Interruption::NoRoom),
-            result = handle(engine, &job, &budget, slot) => Ok(result),
-        };
+        let ended = handle(engine, context, &mut job, slot).await;
         let seconds = started.elapsed().as_secs_f64();
         metrics::histogram!("stripe_sync_job_seconds", "type" => job.kind.clone()).record(seconds);
         job_end::finish_job(engine, &job, ended).await;
@@ -67,27 +61,45 @@ pub(crate) async fn run(engine: &Engine, context: &Context, job: Job, slot: Opti
     .await;
 }
 
-/// Has a job's handler do its work. A job that turns out to be of another kind goes on as such where that kind's share of
+/// Has a job's handler do its work, until it ends or is interrupted.
+///
+/// A job that turns out to be of another kind is one from then on, up to its end. It goes on where that kind's share of
 /// slots has room, and else waits for its turn.
 async fn handle(
     engine: &Engine,
-    job: &Job,
-    budget: &Budget,
+    context: &Context,
+    job: &mut Job,
     slot: Option<&JobSlot>,
-) -> Result<(), Failure> {
-    let mut job = Cow::Borrowed(job);
-    loop {
-        let registered = engine.registry.find(&job.kind).ok_or(Failure::NoHandler)?;
-        let result = registered.handler.run(&engine.services, &job, budget).await;
-        let Err(Failure::KindChanged(kind)) = result else {
-            return result;
-        };
-        let has_slot =
-            |slot: &JobSlot| kind.lane != Lane::Backfill || slot.acquire_backfill_permit();
-        if !slot.is_none_or(has_slot) {
-            return result;
+) -> Result<Result<(), Failure>, Interruption> {
+    let budget = Budget::new();
+    let claimed = job.clone();
+    // One for all kinds: a heartbeat goes on where it was. It is dropped before the job's end is written, which waits for
+    // the transaction of a heartbeat.
+    let mut interrupted = pin!(async {
+        tokio::select! {
+            biased;
+            why = interruption(engine, context, &claimed, &budget) => why,
+            NoRoom = follow(slot, &budget) => Interruption::NoRoom,
         }
-        kind.name.clone_into(&mut job.to_mut().kind);
+    });
+    loop {
+        let Some(registered) = engine.registry.find(&job.kind) else {
+            return Ok(Err(Failure::NoHandler));
+        };
+        let result = tokio::select! {
+            biased;
+            why = &mut interrupted => return Err(why),
+            result = registered.handler.run(&engine.services, job, &budget) => result,
+        };
+        let Err(Failure::KindChanged(kind)) = result else {
+            return Ok(result);
+        };
+        kind.name.clone_into(&mut job.kind);
+        let has_room =
+            |slot: &JobSlot| kind.lane != Lane::Backfill || slot.acquire_backfill_permit();
+        if !slot.is_none_or(has_room) {
+            return Ok(result);
+        }
     }
 }
 

@@ -59,6 +59,26 @@ impl JobHandler for Echo {
     }
 }
 
+/// Finds that its job is one of [`ECHO`].
+#[derive(Debug)]
+struct Bud;
+
+const BUD: JobKind = JobKind {
+    name: "bud",
+    retry: RetryPolicy::STANDARD,
+    ..ECHO
+};
+
+#[async_trait]
+impl JobHandler for Bud {
+    async fn run(&self, services: &Services, job: &Job, _: &Budget) -> Result<(), Failure> {
+        let mut tx = db::tenant_transaction(&services.pool, &job.job_ref.organization_id).await?;
+        lease::change_kind(&mut tx, &job.fence(), ECHO).await?;
+        tx.commit().await.map_err(db::Error::from)?;
+        Err(Failure::KindChanged(ECHO))
+    }
+}
+
 struct Setup {
     world: World,
     organization: OrganizationId,
@@ -73,11 +93,15 @@ impl Setup {
     }
 
     async fn enqueue(&self, payload: Value) -> Enqueued {
+        self.enqueue_as(ECHO, payload).await
+    }
+
+    async fn enqueue_as(&self, kind: JobKind, payload: Value) -> Enqueued {
         let job = NewJob {
             job_id: JobId(new_id(SystemClock.now())),
             connection_id: "acme-other-1",
             external_account_id: "other-1",
-            kind: ECHO,
+            kind,
             trigger: Trigger::Manual,
             payload: Some(&payload),
             reuse_running: false,
@@ -117,6 +141,14 @@ impl Setup {
             .world
             .engine(Arc::new(SystemClock), Arc::new(NoFailPoints));
         Arc::try_unwrap(engine.registry).unwrap()
+    }
+
+    /// Whether the job that ran last waits for the back-off of [`ECHO`].
+    async fn backs_off_as_echo(&self) -> bool {
+        sqlx::query_scalar("SELECT lease_expires_at > now() + INTERVAL '55 minutes' FROM sync_jobs")
+            .fetch_one(self.world.database.admin())
+            .await
+            .unwrap()
     }
 
     async fn let_leases_expire(&self) {
@@ -177,15 +209,22 @@ async fn a_job_is_tried_again_as_its_kind_says() {
     let registry = || Registry::new().register(ECHO, Echo::default());
     let job = setup.run_next(registry()).await;
     assert_eq!((job.status, job.failures), (JobStatus::Running, 1));
-    let waits: bool = sqlx::query_scalar(
-        "SELECT lease_expires_at > now() + INTERVAL '55 minutes' FROM sync_jobs",
-    )
-    .fetch_one(setup.world.database.admin())
-    .await
-    .unwrap();
-    assert!(waits, "as long as the kind's first back-off");
+    assert!(setup.backs_off_as_echo().await);
 
     setup.let_leases_expire().await;
     let job = setup.run_next(registry()).await;
     assert_eq!(job.status, JobStatus::Failed);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_that_became_one_of_another_kind_ends_as_one_of_that_kind() {
+    let setup = Setup::start().await;
+    setup.enqueue_as(BUD, json!({"fails": true})).await;
+    let registry = Registry::new()
+        .register(BUD, Bud)
+        .register(ECHO, Echo::default());
+    let job = setup.run_next(registry).await;
+    assert_eq!(job.kind, ECHO.name);
+    assert_eq!((job.status, job.failures), (JobStatus::Running, 1));
+    assert!(setup.backs_off_as_echo().await);
 }
