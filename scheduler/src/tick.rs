@@ -11,7 +11,7 @@ use common::clock;
 use common::db;
 use common::job::JobId;
 use common::job::schedule::{self, Due};
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::Scheduler;
 
@@ -70,6 +70,14 @@ pub async fn tick(scheduler: &Scheduler) -> Result<Ticked, db::Error> {
             passed_by += 1;
             tokio::time::sleep(LOCKED_RETRY_PAUSE).await;
         }
+    }
+    for (connector, connections) in schedule::left_due(&scheduler.pool, now, &kinds).await? {
+        warn!(
+            connector,
+            connections,
+            "connections are due whose jobs this program does not know; they wait for a scheduler that has their \
+             connector, as a newer one may"
+        );
     }
     metrics::gauge!("stripe_sync_due_lag_seconds").set(longest_lag.as_seconds_f64());
     metrics::histogram!("stripe_sync_tick_seconds").record(started.elapsed().as_secs_f64());

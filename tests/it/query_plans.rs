@@ -5,47 +5,15 @@
 //! each as a notice. Most rows belong to other tenants, and the planner has statistics and a free choice; but in the tests
 //! of a table that was just filled, where it knows nothing.
 
-use std::io;
-use std::sync::{Arc, Mutex};
-
 use axum::body::Body;
 use axum::extract::Request;
 use common::db::{self, Role};
 use common::tenant::OrganizationId;
 use stripe::analytics::refresh::{Locked, refresh_days};
 use tests::api_only::ApiOnly;
-use tracing::subscriber::DefaultGuard;
-use tracing_subscriber::fmt::MakeWriter;
+use tests::captured_log::{Log, listen};
 
 const ID: &str = "acme-stripe-acct_Alpha";
-
-#[derive(Debug, Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Log {
-    fn take(&self) -> String {
-        let bytes = std::mem::take(&mut *self.0.lock().unwrap());
-        String::from_utf8(bytes).expect("text")
-    }
-}
-
-impl io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl<'a> MakeWriter<'a> for Log {
-    type Writer = Self;
-
-    fn make_writer(&'a self) -> Self {
-        self.clone()
-    }
-}
 
 /// An API whose statements tell their plans; an account is connected.
 async fn explained_api() -> ApiOnly {
@@ -99,17 +67,6 @@ async fn many_tenants(api: &ApiOnly) {
         tx.commit().await.unwrap();
     }
     api.execute("VACUUM ANALYZE").await;
-}
-
-/// What is logged until the guard is dropped.
-fn listen() -> (Log, DefaultGuard) {
-    let log = Log::default();
-    let subscriber = tracing_subscriber::fmt()
-        .with_writer(log.clone())
-        .with_ansi(false)
-        .with_max_level(tracing::Level::INFO)
-        .finish();
-    (log, tracing::subscriber::set_default(subscriber))
 }
 
 /// What the statements of a call read, one line a scan.

@@ -17,6 +17,7 @@ use scheduler::{Config, Scheduler, Ticked, dispatch, tick};
 use secrecy::ExposeSecret as _;
 use stripe::StripeConnector;
 use stripe::sync::JobType;
+use tests::captured_log::listen;
 use tests::database::TestDatabase;
 
 /// A broker that keeps what it is given and says what it is asked to.
@@ -189,6 +190,35 @@ async fn ticks_side_by_side_make_one_job_for_each_due_connection() {
     );
     assert_eq!(setup.broker.take().len(), 1201);
     assert_eq!(tick(&setup.scheduler).await.unwrap(), Ticked::default());
+}
+
+#[tokio::test]
+async fn connections_of_a_connector_that_the_scheduler_lacks_are_reported_once_a_tick() {
+    let setup = setup().await;
+    setup.connections("acme", 3, now()).await;
+    setup.connections("other", 3, now()).await;
+    // What a newer program connects; one is not due.
+    for statement in [
+        "UPDATE platform_connections SET connector = 'ads', scheduled_job_type = 'ads_report' WHERE connection_id <> 'c1'",
+        "UPDATE platform_connections SET connector = 'crm', scheduled_job_type = 'crm_read'
+         WHERE connection_id = 'c3' AND organization_id = 'other'",
+        "UPDATE platform_connections SET paused = TRUE WHERE connection_id = 'c3' AND organization_id = 'acme'",
+    ] {
+        setup.execute(statement).await;
+    }
+    for (due, time) in [(2, "first"), (0, "second")] {
+        let (log, _guard) = listen();
+        let ticked = tick(&setup.scheduler).await.unwrap();
+        assert_eq!((ticked.due, ticked.jobs), (due, due), "{time}");
+        let said = log.take();
+        let warnings: Vec<&str> = said.lines().filter(|line| line.contains("WARN")).collect();
+        for (connector, connections) in [("ads", 2), ("crm", 1)] {
+            let named = format!("connector=\"{connector}\" connections={connections}");
+            let naming = warnings.iter().filter(|line| line.contains(&named));
+            assert_eq!(naming.count(), 1, "{time}: {said}");
+        }
+        assert_eq!(warnings.len(), 2, "{time}: {said}");
+    }
 }
 
 #[tokio::test]

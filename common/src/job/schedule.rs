@@ -53,6 +53,26 @@ pub async fn any_due(
     .await?)
 }
 
+/// The connectors of connections that are due at `now` and whose scheduled kind is none of these, with how many there are.
+pub async fn left_due(
+    pool: &db::Pool,
+    now: DateTime<Utc>,
+    kinds: &[JobKind],
+) -> Result<Vec<(String, i64)>, Error> {
+    let left = sqlx::query!(
+        r#"SELECT connector, COUNT(*) AS "connections!" FROM platform_connections
+           WHERE next_sync_at <= $1 AND scheduled_job_type <> ALL($2)
+             AND NOT paused AND problem_code IS NULL AND deleting_at IS NULL
+           GROUP BY connector"#,
+        now,
+        &names(kinds)
+    )
+    .fetch_all(pool)
+    .await?;
+    let counted = left.into_iter().map(|row| (row.connector, row.connections));
+    Ok(counted.collect())
+}
+
 /// Takes connections that are due, the longest overdue first: makes their jobs and sets when each is
 /// due next. Takes as many as there are `job_ids`, and connections that another transaction holds
 /// not at all; an empty answer means that none is left.
