@@ -9,6 +9,7 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Executor as _, PgConnection};
 use tests::database::TestDatabase;
 use tests::programs::{Deployment, poll};
+use tests::shell::Shell;
 use tokio::net::TcpListener;
 use tokio::time::{Instant, timeout};
 
@@ -130,4 +131,17 @@ async fn a_database_that_keeps_silent_is_named_within_seconds_and_its_password_i
     .await;
     assert!(!said.contains("hunter2"), "{said}");
     engine.terminate().await;
+}
+
+#[tokio::test]
+async fn a_command_names_the_setting_of_a_database_that_keeps_silent() {
+    let (_listener, address) = silent_server().await;
+    let url = format!("postgres://owner:hunter2@{address}/db");
+    let shell = Shell::new(&[("DATABASE_URL", &url)]);
+    let ran = timeout(SOON, shell.run("org list", 1))
+        .await
+        .expect("it gives up");
+    let expected = format!("PostgreSQL at {address} did not answer within 10 s");
+    let ran = ran.says(&[&expected, "DATABASE_URL"]);
+    assert!(!ran.err.contains("hunter2"), "{ran:?}");
 }

@@ -15,7 +15,6 @@ pub mod organization;
 pub mod token;
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use common::config::{self, DatabaseArgs, SettingErrors};
 use common::credential;
@@ -23,7 +22,7 @@ use common::credential::vault::ANNOUNCEMENT_EXPIRES_AFTER;
 use common::db;
 use common::db::schema::State;
 use common::tenant::OrganizationId;
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::SecretString;
 use sqlx::{Connection as _, PgConnection, Postgres, Transaction};
 use uuid::Uuid;
 
@@ -31,9 +30,6 @@ use crate::local_files::{self, LocalFiles};
 use crate::local_postgres::{self, LocalPostgres};
 use crate::output;
 use crate::running_engines::{RunningEngines, Wait};
-
-/// How long the database may take to let a command in.
-const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 
 /// Connections of a pool that serves one command.
 const POOL_SIZE: u32 = 2;
@@ -401,14 +397,9 @@ impl Database {
     }
 
     async fn try_connect(&self) -> Result<PgConnection, Error> {
-        let connecting = PgConnection::connect(self.url.expose_secret());
-        let connected = match tokio::time::timeout(CONNECT_WITHIN, connecting).await {
-            Ok(connected) => connected.map_err(db::Error::from),
-            Err(_) => Err(db::Error::Unavailable(sqlx::Error::PoolTimedOut)),
-        };
-        let mut conn = match connected {
+        let mut conn = match db::connect_once(&self.url).await {
             Ok(conn) => conn,
-            Err(error @ db::Error::Unavailable(_)) if self.private => {
+            Err(error @ (db::Error::Unavailable(_) | db::Error::Silent { .. })) if self.private => {
                 return Err(Error::PrivateDatabaseGone(error));
             }
             Err(error) => return Err(error.into()),

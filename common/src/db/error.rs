@@ -8,7 +8,8 @@ pub enum Error {
     #[error("PostgreSQL is not available")]
     Unavailable(#[source] sqlx::Error),
     /// Nothing answers where PostgreSQL should be.
-    #[error("PostgreSQL at {address} did not answer within {} s", .after.as_secs())]
+    #[error("PostgreSQL at {address} did not answer within {} s; check the host and the port in DATABASE_URL",
+        .after.as_secs())]
     Silent {
         /// Host and port, or the socket.
         address: String,

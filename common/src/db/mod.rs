@@ -101,6 +101,27 @@ const SERVER_SETTINGS: [(&str, &str); 5] = [
     ("tcp_keepalives_idle", "15"),
 ];
 
+/// How long a server may take to accept a connection: a wrong address often does not refuse but keeps silent.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A connection as the user of `url`, in no program's role.
+///
+/// # Errors
+/// [`Error::Silent`] when nothing answers for [`CONNECT_TIMEOUT`].
+pub async fn connect_once(url: &SecretString) -> Result<PgConnection, Error> {
+    let options: PgConnectOptions = url.expose_secret().parse().map_err(Error::Statement)?;
+    // "… already exists, skipping" at every start says nothing to anyone.
+    let options = options.options([("client_min_messages", "warning")]);
+    let connecting = PgConnection::connect_with(&options);
+    match tokio::time::timeout(CONNECT_TIMEOUT, connecting).await {
+        Ok(connected) => Ok(connected?),
+        Err(_) => Err(Error::Silent {
+            address: address_of(&options),
+            after: CONNECT_TIMEOUT,
+        }),
+    }
+}
+
 /// A pool whose connections all run under `role`. Does not connect yet.
 ///
 /// # Errors

@@ -12,17 +12,13 @@ use std::borrow::Cow;
 use std::convert::Infallible;
 use std::time::Duration;
 
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use sqlx::migrate::{Migrate as _, MigrateError};
-use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 use tokio::time::Instant;
 use tracing::warn;
 
-use super::{Error, Pool, Role, access, queries, roles};
-
-/// How long a server may take to accept a connection: a wrong address often does not refuse but keeps silent.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+use super::{Error, Pool, Role, access, connect_once, queries, roles};
 
 pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!("../migrations");
 
@@ -66,7 +62,7 @@ pub async fn migrate_within(
     // Every try is a session of its own, since one that failed keeps its locks of the session.
     let mut before = None;
     loop {
-        let mut conn = connect(url).await?;
+        let mut conn = connect_once(url).await?;
         // Another migrate may take as long as its migrations do; only other sessions' locks are waited for in bounds.
         if let Err(cause) = conn.lock().await {
             return Err(explain_failure(cause, url).await);
@@ -123,7 +119,7 @@ async fn try_to_migrate(
 
 /// Notes who keeps a session waiting, for as long as it is polled and PostgreSQL can be asked.
 async fn watch_holders(url: &SecretString, pid: i32, holders: &mut Option<String>) -> Infallible {
-    if let Ok(mut observer) = connect(url).await {
+    if let Ok(mut observer) = connect_once(url).await {
         loop {
             tokio::time::sleep(LOOK_EVERY).await;
             match queries::lock_holders(&mut observer, pid).await {
@@ -154,24 +150,10 @@ fn is_lock_timeout(error: &Error) -> bool {
 /// # Errors
 /// [`Error::RolesRefused`] when the user may not.
 pub async fn make_roles(url: &SecretString) -> Result<(), Error> {
-    let mut conn = connect(url).await?;
+    let mut conn = connect_once(url).await?;
     roles::make(&mut conn).await?;
     conn.close().await?;
     Ok(())
-}
-
-async fn connect(url: &SecretString) -> Result<PgConnection, Error> {
-    let options: PgConnectOptions = url.expose_secret().parse().map_err(Error::Statement)?;
-    // "… already exists, skipping" at every start says nothing to anyone.
-    let options = options.options([("client_min_messages", "warning")]);
-    let connecting = PgConnection::connect_with(&options);
-    match tokio::time::timeout(CONNECT_TIMEOUT, connecting).await {
-        Ok(connected) => Ok(connected?),
-        Err(_) => Err(Error::Silent {
-            address: super::address_of(&options),
-            after: CONNECT_TIMEOUT,
-        }),
-    }
 }
 
 /// Says what a failed migration means and what to do.
@@ -208,7 +190,7 @@ fn code_of(error: &sqlx::Error) -> Option<Cow<'_, str>> {
 /// Who the user is, and what lets it change the schema.
 async fn advice(url: &SecretString) -> Result<(String, String), Error> {
     // A new connection: the one that failed is in the middle of a transaction.
-    let mut conn = connect(url).await?;
+    let mut conn = connect_once(url).await?;
     let (user, quoted, owner) = queries::user_and_owner(&mut conn).await?;
     let advice = match owner {
         Some(owner) => format!(
