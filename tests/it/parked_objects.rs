@@ -219,7 +219,7 @@ async fn an_event_without_an_id_fails_the_job() {
     assert_eq!(job["status"], "failed", "{job:#}");
     assert_eq!(job["error"]["code"], "internal");
     let message = job["error"]["message"].as_str().unwrap();
-    assert!(message.contains("/v1/events"), "{message}");
+    assert!(message.contains("one of its events"), "{message}");
     account.patch_answers(&event, None);
     world.sync(json!({})).await;
     world.assert_exact().await;

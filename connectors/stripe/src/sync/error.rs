@@ -102,7 +102,8 @@ fn explain(error: &Error) -> String {
         ),
         Error::NoConnection => "The connection no longer exists.".to_owned(),
         Error::Unreadable { list, .. } => format!(
-            "Stripe sent an object in {list} that could not be read; the log has its beginning under the job's id."
+            "Stripe sent one of its {} in a form that could not be read; the log has its beginning under the job's id.",
+            objects_at(list)
         ),
         Error::PermissionLost { resource, message } => {
             with_stripe_message(&format!("The key may no longer read {resource}."), message)
@@ -126,25 +127,49 @@ fn explain_stripe(error: &read_client::Error) -> String {
     };
     match error {
         KeyInvalid { message, .. } => with_stripe_message("Stripe refuses the key.", message),
-        PermissionMissing { path, message, .. } => {
-            with_stripe_message(&format!("The key may not read {path}."), message)
-        }
+        PermissionMissing { path, message, .. } => with_stripe_message(
+            &format!("The key may not read {}.", objects_at(path)),
+            message,
+        ),
         NotFound { path, message } | Refused { path, message, .. } => {
-            with_stripe_message(&format!("Stripe refused the request to {path}."), message)
+            let refused = format!("Stripe refused a request for {}.", objects_at(path));
+            with_stripe_message(&refused, message)
         }
         RateLimited { path, .. } => {
-            format!("Stripe limited the requests to {path} for too long.")
+            format!(
+                "Stripe limited the requests for {} for too long.",
+                objects_at(path)
+            )
         }
         Unavailable { status, path, .. } => {
-            format!("Stripe answered {path} with status {status} again and again.")
+            let objects = objects_at(path);
+            format!("Stripe answered requests for {objects} with status {status} again and again.")
         }
         Network { path, .. } => {
-            format!("Stripe could not be reached, or its answer to {path} broke off.")
+            format!(
+                "Stripe could not be reached, or its answer about {} broke off.",
+                objects_at(path)
+            )
         }
         Malformed { path, .. } => {
-            format!("Stripe's answer to {path} was not one of its API: is a proxy in between?")
+            format!(
+                "The answer about {} was not one of Stripe's API. Check STRIPE_API_BASE, and whether a proxy is in between.",
+                objects_at(path)
+            )
         }
     }
+}
+
+/// What people call the objects at a path of Stripe's API, which they need not know: `/v1/checkout/sessions` has checkout
+/// sessions.
+fn objects_at(path: &str) -> String {
+    let path = path.trim_start_matches("/v1/");
+    let collection = match path.split_once('/') {
+        Some(("checkout", _)) => "checkout sessions",
+        Some((collection, _)) => collection,
+        None => path,
+    };
+    collection.replace('_', " ")
 }
 
 fn with_stripe_message(sentence: &str, words: &str) -> String {
@@ -198,10 +223,43 @@ mod tests {
         ];
         for error in &errors {
             let message = explain(error);
-            for leak in ["base/", "line 3", "column", "sync_jobs", "{\"object\""] {
+            for leak in [
+                "base/",
+                "/v1/",
+                "line 3",
+                "column",
+                "sync_jobs",
+                "{\"object\"",
+            ] {
                 assert!(!message.contains(leak), "{message}");
             }
-            assert!(message.ends_with(['.', '?']), "{message}");
+            assert!(message.ends_with('.'), "{message}");
         }
+    }
+
+    #[test]
+    fn job_errors_speak_of_objects_and_settings_and_name_no_path() {
+        let unavailable = |path: &str| {
+            explain_stripe(&read_client::Error::Unavailable {
+                status: 503,
+                path: path.into(),
+                retry_after: None,
+            })
+        };
+        for (path, objects) in [
+            ("/v1/charges", "charges"),
+            ("/v1/invoices/in_1/lines", "invoices"),
+            ("/v1/checkout/sessions", "checkout sessions"),
+            ("/v1/invoice_payments", "invoice payments"),
+        ] {
+            let expected =
+                format!("Stripe answered requests for {objects} with status 503 again and again.");
+            assert_eq!(unavailable(path), expected);
+        }
+        let malformed = explain_stripe(&read_client::Error::Malformed {
+            path: "/v1/events".into(),
+            cause: serde_json::from_str::<i64>("<html>").expect_err("no number"),
+        });
+        assert!(malformed.contains("STRIPE_API_BASE"), "{malformed}");
     }
 }
