@@ -17,6 +17,7 @@ use crate::patch::Patches;
 use crate::settings::Settings;
 use crate::version::ApiVersion;
 use crate::view::{Identity, View};
+use crate::webhook::Endpoints;
 
 /// What decides an account for good.
 #[derive(Clone, Debug)]
@@ -80,6 +81,7 @@ pub(crate) struct Account {
     events: RwLock<EventLog>,
     settings: RwLock<Settings>,
     patches: RwLock<Patches>,
+    endpoints: RwLock<Endpoints>,
 }
 
 impl Account {
@@ -117,6 +119,7 @@ impl Account {
             events: RwLock::default(),
             settings: RwLock::new(settings),
             patches: RwLock::default(),
+            endpoints: RwLock::default(),
         }
     }
 
@@ -151,6 +154,19 @@ impl Account {
 
     pub(crate) fn patches_mut(&self) -> RwLockWriteGuard<'_, Patches> {
         self.patches.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The webhook endpoints that get its events.
+    pub(crate) fn endpoints(&self) -> RwLockReadGuard<'_, Endpoints> {
+        self.endpoints
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn endpoints_mut(&self) -> RwLockWriteGuard<'_, Endpoints> {
+        self.endpoints
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn settings(&self) -> Settings {

@@ -5,6 +5,7 @@
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
+use chrono::{DateTime, Utc};
 use tokio::time::Instant;
 
 /// Where the simulator's time comes from.
@@ -41,6 +42,16 @@ impl Clock {
             started,
             advanced: AtomicI64::new(0),
         }
+    }
+
+    /// The system's time, by which delays are measured across processes whatever the simulator's
+    /// time is.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the one place that reads the clock"
+    )]
+    pub(crate) fn of_the_system() -> DateTime<Utc> {
+        Utc::now()
     }
 
     /// Unix seconds.

@@ -24,6 +24,7 @@ pub(crate) enum Domain {
     Fault,
     Churn,
     Request,
+    Webhook,
 }
 
 /// The finaliser of `SplitMix64`: a bijection on 64 bits without visible structure.

@@ -31,6 +31,7 @@ pub(crate) enum Kind {
     Subscription,
     SubscriptionItem,
     InvoiceItem,
+    WebhookEndpoint,
 }
 
 impl Kind {
@@ -56,6 +57,7 @@ impl Kind {
             Self::Subscription => ("sub_1", 23),
             Self::SubscriptionItem => ("si_", 14),
             Self::InvoiceItem => ("ii_1", 23),
+            Self::WebhookEndpoint => ("we_1", 23),
         }
     }
 
@@ -80,6 +82,7 @@ impl Kind {
             Self::Subscription => "subscription",
             Self::SubscriptionItem => "subscription_item",
             Self::InvoiceItem => "invoiceitem",
+            Self::WebhookEndpoint => "webhook_endpoint",
         }
     }
 }

@@ -7,11 +7,11 @@
 //!
 //! How it is put together: `generate` makes objects, `book` overlays them with what changed,
 //! `list` pages through them, `render` writes them as JSON, `api` answers requests, `change` and
-//! `control` change things, `truth` works out what a sync must find without any of the above but
-//! the first two.
+//! `control` change things, `webhook` tells endpoints of it, `truth` works out what a sync must
+//! find without any of the above but the first two.
 //!
-//! Deliberately absent: writing through the simulated API, webhooks, Connect, and whatever else of
-//! Stripe's a reader of revenue does not ask for.
+//! Deliberately absent: writing through the simulated API, Connect but for the shape of its events,
+//! and whatever else of Stripe's a reader of revenue does not ask for.
 
 mod account;
 mod api;
@@ -42,6 +42,7 @@ mod simulator;
 mod truth;
 mod version;
 mod view;
+mod webhook;
 
 pub use account::AccountConfig;
 pub use api::endpoint::PERMISSIONS;
@@ -54,3 +55,7 @@ pub use settings::Settings;
 pub use simulator::{SimHandle, Simulator, SimulatorBuilder, StartError};
 pub use truth::{Figures, Group, Truth, TruthError, TruthQuery, TruthRow};
 pub use version::ApiVersion;
+pub use webhook::{
+    Delivery, DeliveryState, EndpointHandle, EventPayload, Retries, SendError, Undelivered,
+    WebhookEndpoint, WebhookFault, WebhookFaultRule,
+};

@@ -13,8 +13,9 @@ use tracing_subscriber::EnvFilter;
 /// Serves the read side of the API under /v1 (account, charges, customers, products, prices,
 /// invoices, invoice payments, checkout sessions, payment intents, refunds, disputes, events,
 /// balance transactions) for generated accounts, and controls under /_sim that need no key:
-/// refund, capture, dispute, new charges, metadata, faults, clock, counters, and /_sim/truth with
-/// the exact totals that a sync must find. GET /_sim lists the accounts and their keys.
+/// refund, capture, dispute, new charges, metadata, faults, clock, counters, webhook endpoints with
+/// what was delivered to them, and /_sim/truth with the exact totals that a sync must find.
+/// GET /_sim lists the accounts and their keys.
 #[derive(Debug, Parser)]
 #[command(version, after_help = EXAMPLES)]
 struct Options {
@@ -114,7 +115,12 @@ Examples:
   curl -s 'http://127.0.0.1:12111/_sim/truth?timezone=Europe/Berlin&metadata=charge.tier'
   curl -s -X POST 'http://127.0.0.1:12111/_sim/charges' -d '{\"amount\": 4200, \"currency\": \"eur\"}'
   curl -s -X POST 'http://127.0.0.1:12111/_sim/charges/ch_…/refund' -d '{\"amount\": 100}'
-  curl -s -X POST 'http://127.0.0.1:12111/_sim/faults' -d '{\"fault\": \"reset\", \"times\": 3}'";
+  curl -s -X POST 'http://127.0.0.1:12111/_sim/faults' -d '{\"fault\": \"reset\", \"times\": 3}'
+  curl -s -X POST 'http://127.0.0.1:12111/_sim/webhook_endpoints' \\
+    -d '{\"url\": \"http://127.0.0.1:8080/hook\", \"enabled_events\": [\"charge.*\"], \"time_scale\": 0.001}'
+  curl -s 'http://127.0.0.1:12111/_sim/webhook_endpoints/we_…'
+  curl -s -X POST 'http://127.0.0.1:12111/_sim/webhook_endpoints/we_…/faults' \\
+    -d '{\"fault\": \"duplicate\", \"percent\": 10}'";
 
 impl Options {
     fn settings(&self) -> Settings {

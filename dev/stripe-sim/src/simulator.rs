@@ -1,6 +1,7 @@
 //! Builds and starts a simulator, and is what stays of it while it runs.
 //!
-//! Starting fails only when the address cannot be bound. Dropping the handle stops the server.
+//! Starting fails only when the address cannot be bound. Dropping the handle stops the server and
+//! whatever is being delivered.
 //! Deliberately absent: persistence; a simulator that is started again with the same settings and
 //! a fixed time is the same one.
 
@@ -18,6 +19,7 @@ use crate::clock::{Clock, TimeSource};
 use crate::key::{KeyState, Keys};
 use crate::requests::{Counters, RequestReport};
 use crate::settings::Settings;
+use crate::webhook::Sender;
 
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -28,14 +30,18 @@ pub enum StartError {
         #[source]
         source: io::Error,
     },
+    /// The client that delivers events cannot be made.
+    #[error("cannot make the client that delivers events")]
+    Sender(#[source] reqwest::Error),
 }
 
 /// The accounts, keys, clock and counters of a running simulator.
 #[derive(Debug)]
 pub struct Simulator {
-    pub(crate) clock: Clock,
+    pub(crate) clock: Arc<Clock>,
     pub(crate) accounts: Vec<Arc<Account>>,
     pub(crate) counters: Mutex<Counters>,
+    pub(crate) sender: Arc<Sender>,
     secrets: Vec<String>,
     keys: RwLock<Keys>,
     requests: AtomicU64,
@@ -116,8 +122,9 @@ impl SimulatorBuilder {
         self
     }
 
-    fn build(mut self) -> Simulator {
-        let clock = Clock::new(self.time);
+    fn build(mut self, stop: CancellationToken) -> Result<Simulator, StartError> {
+        let clock = Arc::new(Clock::new(self.time));
+        let sender = Sender::new(Arc::clone(&clock), stop).map_err(StartError::Sender)?;
         if self.accounts.is_empty() {
             self.accounts.push(AccountConfig::default());
         }
@@ -149,14 +156,15 @@ impl SimulatorBuilder {
             secrets.push(secret);
             accounts.push(Arc::new(Account::new(config, clock.origin())));
         }
-        Simulator {
+        Ok(Simulator {
             clock,
             accounts,
             counters: Mutex::default(),
+            sender: Arc::new(sender),
             secrets,
             keys: RwLock::new(keys),
             requests: AtomicU64::new(1),
-        }
+        })
     }
 
     pub async fn start(self) -> Result<SimHandle, StartError> {
@@ -164,8 +172,8 @@ impl SimulatorBuilder {
         let failed = |source| StartError::Bind { address, source };
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
-        let simulator = Arc::new(self.build());
         let stop = CancellationToken::new();
+        let simulator = Arc::new(self.build(stop.clone())?);
         let served = crate::server::run(listener, Arc::clone(&simulator), stop.clone());
         let task = tokio::spawn(async move {
             if let Err(error) = served.await {
@@ -182,7 +190,7 @@ impl SimulatorBuilder {
     }
 }
 
-/// A running simulator. Dropping it stops the server.
+/// A running simulator. Dropping it stops the server and what is being delivered.
 #[derive(Debug)]
 pub struct SimHandle {
     /// `http://address:port`, without a slash at the end.

@@ -4,7 +4,10 @@
 //! Any date up to the change gives the older shape. Deliberately absent: the versions in between,
 //! which do not differ in what this simulator serves.
 
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+use serde::Deserialize;
+
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
+#[serde(try_from = "String")]
 pub enum ApiVersion {
     /// `2026-07-29.dahlia`: an invoice's payments name the payment intent.
     #[default]
@@ -37,6 +40,14 @@ impl ApiVersion {
             Self::Dahlia => "2026-07-29.dahlia",
             Self::Acacia => "2025-02-24.acacia",
         }
+    }
+}
+
+impl TryFrom<String> for ApiVersion {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Self, Self::Error> {
+        Self::parse(&name).ok_or_else(|| format!("'{name}' is no API version"))
     }
 }
 

@@ -8,7 +8,7 @@ use super::objects::node;
 use super::selection::{Selection, select};
 use crate::book::LINE_SLOTS;
 use crate::error::StripeError;
-use crate::event::{Event, EventLog};
+use crate::event::{Event, EventLog, matches};
 use crate::expand::Expand;
 use crate::id::{IdCodec, Kind};
 use crate::json::{self, Object};
@@ -54,9 +54,9 @@ impl Answer<'_> {
                 parameters.finish()?;
                 let event = self.view.account.codec.decode(Kind::Event, id);
                 let event = event.and_then(|index| self.events.get(index));
-                let mut body = event
-                    .map(|event| event.body.clone())
-                    .ok_or_else(|| self.missing(Kind::Event, id))?;
+                let event = event.ok_or_else(|| self.missing(Kind::Event, id))?;
+                let mut body = String::new();
+                event.write(&mut body);
                 self.patches.apply(&mut body, 0);
                 Ok(body)
             }
@@ -283,7 +283,7 @@ impl Answer<'_> {
                 .as_deref()
                 .is_none_or(|pattern| matches(pattern, &event.kind))
                 && (several.is_empty() || several.contains(&event.kind));
-            by_type && delivered != Some(false)
+            by_type && delivered.is_none_or(|wanted| wanted == event.is_delivered())
         };
         let codec = &self.view.account.codec;
         let cursor = match cursor {
@@ -305,18 +305,10 @@ impl Answer<'_> {
             self.envelope(page.indices.len() * 4_000, page.has_more, |out| {
                 json::array(out, bodies, |out, event| {
                     let start = out.len();
-                    out.push_str(&event.body);
+                    event.write(out);
                     self.patches.apply(out, start);
                 });
             }),
         )
-    }
-}
-
-/// Whether `kind` is `pattern`, which may end in `*`.
-fn matches(pattern: &str, kind: &str) -> bool {
-    match pattern.strip_suffix('*') {
-        Some(prefix) => kind.starts_with(prefix),
-        None => pattern == kind,
     }
 }

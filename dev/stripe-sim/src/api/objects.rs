@@ -98,7 +98,8 @@ impl View<'_> {
             | Kind::PaymentMethod
             | Kind::Subscription
             | Kind::SubscriptionItem
-            | Kind::InvoiceItem => return None,
+            | Kind::InvoiceItem
+            | Kind::WebhookEndpoint => return None,
         }
         Some(())
     }

@@ -1,6 +1,6 @@
 //! Changes to an account while it runs, and the events that they leave.
 //!
-//! A change and its events become visible together. What an account cannot do (refund more than
+//! A change and its events become visible together, and only then are webhooks sent. What an account cannot do (refund more than
 //! was captured, capture twice) is refused. Deliberately absent: changes through the simulated API
 //! itself; the engine under test only reads.
 
@@ -26,6 +26,7 @@ use crate::ledger::Metadata;
 use crate::settings::Settings;
 use crate::simulator::Simulator;
 use crate::truth::{Truth, TruthError, TruthQuery, TruthRow};
+use crate::webhook::Sender;
 
 /// New metadata by key; `None` and empty values take the key away.
 pub type MetadataChange = BTreeMap<String, Option<String>>;
@@ -80,8 +81,12 @@ impl AccountHandle {
         }
     }
 
-    fn account(&self) -> &Account {
+    pub(crate) fn account(&self) -> &Account {
         &self.simulator.accounts[self.index]
+    }
+
+    pub(crate) fn sender(&self) -> &Arc<Sender> {
+        &self.simulator.sender
     }
 
     fn now(&self) -> i64 {

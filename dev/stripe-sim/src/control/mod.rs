@@ -7,6 +7,7 @@
 mod objects;
 mod purchases;
 mod simulation;
+mod webhooks;
 
 use std::sync::Arc;
 
@@ -72,9 +73,25 @@ pub(crate) fn router(simulator: Arc<Simulator>) -> Router {
         .route("/patches/{id}/raw", post(purchases::patch_answers_raw))
         .route("/products/{id}", delete(objects::delete_product))
         .route("/products/{id}/metadata", post(objects::product_metadata))
-        .route("/prices/{id}/metadata", post(objects::price_metadata))
-        .with_state(simulator);
-    Router::new().nest("/_sim", routes)
+        .route("/prices/{id}/metadata", post(objects::price_metadata));
+    let routes = Router::new()
+        .nest("/_sim", routes)
+        .nest("/_sim/webhook_endpoints", webhook_endpoints());
+    routes.with_state(simulator)
+}
+
+fn webhook_endpoints() -> Router<Arc<Simulator>> {
+    Router::new()
+        .route("/", get(webhooks::list).post(webhooks::add))
+        .route("/{id}", get(webhooks::report).delete(webhooks::remove))
+        .route("/{id}/disable", post(webhooks::disable))
+        .route("/{id}/enable", post(webhooks::enable))
+        .route("/{id}/roll", post(webhooks::roll))
+        .route(
+            "/{id}/faults",
+            post(webhooks::add_fault).delete(webhooks::clear_faults),
+        )
+        .route("/{id}/send", post(webhooks::send))
 }
 
 /// The account that a control is about.

@@ -1,0 +1,563 @@
+//! Webhooks as a receiver meets them: signed, repeated, late, twice, never.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use stripe_sim::{
+    AccountConfig, ApiVersion, DeliveryState, EndpointHandle, EventPayload, MetadataChange,
+    NewCharge, Retries, SimHandle, Simulator, WebhookEndpoint, WebhookFault, WebhookFaultRule,
+};
+
+use crate::client::{NOW, config, example, get, http, start, walk};
+use crate::receiver::{Arrival, Receiver};
+
+const LONG: Duration = Duration::from_secs(20);
+
+/// An endpoint on whose clock a minute takes a millisecond.
+fn fast(receiver: &Receiver) -> WebhookEndpoint {
+    WebhookEndpoint {
+        time_scale: 1.0 / 60_000.0,
+        ..WebhookEndpoint::at(&receiver.url)
+    }
+}
+
+fn add(sim: &SimHandle, endpoint: WebhookEndpoint) -> EndpointHandle {
+    let added = sim.first().add_webhook_endpoint(endpoint);
+    added.expect("an endpoint that works")
+}
+
+fn customer(sim: &SimHandle) -> String {
+    sim.first().create_customer(&MetadataChange::new())
+}
+
+async fn listed(sim: &SimHandle, path: &str) -> Vec<String> {
+    let events = walk(sim, path, 100).await;
+    let ids = events.iter().map(|event| event["id"].as_str());
+    ids.map(|id| id.expect("an id").to_owned()).collect()
+}
+
+#[tokio::test]
+async fn every_event_arrives_signed_and_is_acknowledged_once() {
+    let sim = start(config(50)).await;
+    let receiver = Receiver::start().await;
+    let endpoint = add(&sim, fast(&receiver));
+    let charge = sim.first().create_charge(&NewCharge::of(900, "eur"));
+    let charge = charge.expect("it can be made");
+    sim.first().refund(&charge, Some(100)).expect("it can be");
+    endpoint
+        .wait_until_delivered(LONG)
+        .await
+        .expect("all of it");
+    let mut ids = receiver.ids();
+    ids.sort();
+    let mut expected = listed(&sim, "/v1/events").await;
+    expected.sort();
+    assert_eq!(ids, expected);
+    assert_eq!(endpoint.acknowledged().into_iter().collect::<Vec<_>>(), ids);
+    for arrival in receiver.arrivals() {
+        let signature = arrival.header("stripe-signature");
+        let signed = endpoint.sign(&arrival.body, NOW);
+        assert!(signature.starts_with(&signed), "{signature} {signed}");
+        assert_eq!(
+            arrival.header("content-type"),
+            "application/json; charset=utf-8"
+        );
+        let agent = "Stripe/1.0 (+https://stripe.com/docs/webhooks)";
+        assert_eq!(arrival.header("user-agent"), agent);
+        let event = arrival.event();
+        assert_eq!(event["pending_webhooks"], 1);
+        assert_eq!(event["api_version"], ApiVersion::Dahlia.name());
+        assert_eq!(event.get("account"), None);
+    }
+    for delivery in endpoint.deliveries() {
+        assert_eq!((delivery.attempts, delivery.acknowledgements), (1, 1));
+        assert!(delivery.acknowledged_at.expect("a time") >= delivery.changed_at);
+    }
+    assert!(
+        listed(&sim, "/v1/events?delivery_success=false")
+            .await
+            .is_empty()
+    );
+}
+
+#[tokio::test]
+async fn a_receiver_that_fails_twice_gets_fresh_signatures() {
+    let sim = Arc::new(start(config(50)).await);
+    let asked = Arc::new(AtomicU32::new(0));
+    let (clock, count) = (Arc::clone(&sim), Arc::clone(&asked));
+    let receiver = Receiver::answering(move |_| {
+        clock.advance(100);
+        // A redirect is a failure, and is not followed.
+        let statuses = [500, 302, 204];
+        statuses[count.fetch_add(1, Ordering::SeqCst) as usize]
+    })
+    .await;
+    let endpoint = add(&sim, fast(&receiver));
+    customer(&sim);
+    endpoint
+        .wait_until_delivered(LONG)
+        .await
+        .expect("in the end");
+    let times: Vec<i64> = receiver.arrivals().iter().map(Arrival::signed_at).collect();
+    assert_eq!(times, [NOW, NOW + 100, NOW + 200]);
+    let arrivals = receiver.arrivals();
+    assert!(arrivals.iter().all(|it| it.body == arrivals[0].body));
+    let delivery = &endpoint.deliveries()[0];
+    assert_eq!((delivery.attempts, delivery.acknowledgements), (3, 1));
+    assert_eq!(delivery.last_status, Some(204));
+    assert_eq!(endpoint.acknowledged().len(), 1);
+}
+
+#[tokio::test]
+async fn events_nobody_takes_are_given_up_and_stay_listed_as_undelivered() {
+    let sim = start(config(50)).await;
+    let receiver = Receiver::answering(|_| 503).await;
+    let retries = Retries {
+        attempts: 3,
+        first_seconds: 60,
+        horizon_seconds: 86_400,
+    };
+    let endpoint = add(
+        &sim,
+        WebhookEndpoint {
+            retries: Some(retries),
+            ..fast(&receiver)
+        },
+    );
+    customer(&sim);
+    let failed = endpoint.wait_until_delivered(LONG).await.unwrap_err();
+    let delivery = &endpoint.deliveries()[0];
+    assert_eq!(failed.events, std::slice::from_ref(&delivery.event));
+    assert_eq!(delivery.state, DeliveryState::GivenUp);
+    assert_eq!((delivery.attempts, delivery.last_status), (3, Some(503)));
+    let undelivered = listed(&sim, "/v1/events?delivery_success=false").await;
+    assert_eq!(undelivered, failed.events);
+    let event = get(&sim, &format!("/v1/events/{}", failed.events[0])).await;
+    assert_eq!(event.body["pending_webhooks"], 1);
+    assert!(
+        listed(&sim, "/v1/events?delivery_success=true")
+            .await
+            .is_empty()
+    );
+}
+
+#[tokio::test]
+async fn a_dropped_event_is_listed_and_not_sent() {
+    let sim = start(config(50)).await;
+    let receiver = Receiver::start().await;
+    let endpoint = add(&sim, fast(&receiver));
+    endpoint.add_fault(WebhookFaultRule::once(WebhookFault::Drop).of("customer.*"));
+    customer(&sim);
+    customer(&sim);
+    endpoint
+        .wait_until_delivered(LONG)
+        .await
+        .expect("the other");
+    let [dropped, sent] = &endpoint.deliveries()[..] else {
+        panic!("two events")
+    };
+    assert_eq!(dropped.state, DeliveryState::Dropped);
+    assert_eq!(receiver.ids(), std::slice::from_ref(&sent.event));
+    assert_eq!(listed(&sim, "/v1/events").await.len(), 2);
+    let undelivered = listed(&sim, "/v1/events?delivery_success=false").await;
+    assert_eq!(undelivered, std::slice::from_ref(&dropped.event));
+}
+
+#[tokio::test]
+async fn duplicates_and_wrong_signatures_come_besides() {
+    let sim = start(config(50)).await;
+    let receiver = Receiver::start().await;
+    let faults = [WebhookFault::Duplicate, WebhookFault::WrongSignature];
+    let endpoint = WebhookEndpoint {
+        secret: Some("whsec_mine".to_owned()),
+        faults: faults.map(WebhookFaultRule::once).to_vec(),
+        ..fast(&receiver)
+    };
+    let endpoint = add(&sim, endpoint);
+    customer(&sim);
+    endpoint.wait_until_idle(LONG).await.expect("in time");
+    let delivery = &endpoint.deliveries()[0];
+    assert_eq!((delivery.attempts, delivery.acknowledgements), (2, 2));
+    assert_eq!(delivery.forgeries, [Some(200)]);
+    let arrivals = receiver.arrivals();
+    assert_eq!(receiver.ids(), vec![delivery.event.clone(); 3]);
+    let genuine = arrivals.iter().filter(|it| {
+        let signed = endpoint.sign(&it.body, NOW);
+        it.header("stripe-signature").starts_with(&signed)
+    });
+    assert_eq!(genuine.count(), 2);
+}
+
+#[tokio::test]
+async fn a_wrong_signature_delivers_nothing() {
+    let sim = start(config(50)).await;
+    let genuine = Arc::new(OnceLock::<EndpointHandle>::new());
+    let check = Arc::clone(&genuine);
+    // Takes only what it should refuse.
+    let receiver = Receiver::answering(move |arrival| {
+        let endpoint = check.get().expect("it is added before anything is sent");
+        let signed = endpoint.sign(&arrival.body, NOW);
+        let genuine = arrival.header("stripe-signature").starts_with(&signed);
+        if genuine { 400 } else { 200 }
+    })
+    .await;
+    let endpoint = add(
+        &sim,
+        WebhookEndpoint {
+            faults: vec![WebhookFaultRule::always(WebhookFault::WrongSignature)],
+            ..fast(&receiver)
+        },
+    );
+    genuine.set(endpoint.clone()).expect("it is set once");
+    customer(&sim);
+    let failed = endpoint.wait_until_delivered(LONG).await;
+    assert_eq!(failed.unwrap_err().events.len(), 1);
+    endpoint.wait_until_idle(LONG).await.expect("in time");
+    assert_eq!(endpoint.deliveries()[0].forgeries, [Some(200)]);
+    assert!(endpoint.acknowledged().is_empty());
+}
+
+#[tokio::test]
+async fn an_event_held_back_comes_after_a_later_one() {
+    let sim = start(config(50)).await;
+    let receiver = Receiver::start().await;
+    let endpoint = add(
+        &sim,
+        WebhookEndpoint {
+            time_scale: 1.0,
+            ..fast(&receiver)
+        },
+    );
+    let reorder = WebhookFault::Reorder { seconds: 3_600 };
+    endpoint.add_fault(WebhookFaultRule::once(reorder));
+    customer(&sim);
+    customer(&sim);
+    endpoint.wait_until_delivered(LONG).await.expect("both");
+    let deliveries = endpoint.deliveries();
+    let events = [deliveries[1].event.clone(), deliveries[0].event.clone()];
+    assert_eq!(receiver.ids(), events);
+    let arrivals = receiver.arrivals();
+    assert_eq!(
+        arrivals[0].event()["created"],
+        arrivals[1].event()["created"]
+    );
+}
+
+#[tokio::test]
+async fn one_change_may_make_two_events() {
+    let sim = start(config(50)).await;
+    let receiver = Receiver::start().await;
+    let endpoint = add(&sim, fast(&receiver));
+    sim.first()
+        .configure(|settings| settings.event_duplicate_percent = 100.0);
+    let customer = customer(&sim);
+    endpoint.wait_until_delivered(LONG).await.expect("both");
+    assert_eq!(endpoint.acknowledged().len(), 2);
+    for arrival in receiver.arrivals() {
+        assert_eq!(arrival.event()["data"]["object"]["id"], customer.as_str());
+    }
+}
+
+#[tokio::test]
+async fn late_huge_and_slow_bodies_arrive_whole() {
+    let sim = start(config(50)).await;
+    let receiver = Receiver::start().await;
+    let day = 86_400;
+    let faults = [
+        WebhookFault::Delay { seconds: 3 * day },
+        WebhookFault::HugeBody { bytes: 1 << 20 },
+        WebhookFault::SlowBody { milliseconds: 160 },
+        WebhookFault::Skew { seconds: -600 },
+        WebhookFault::FakeScheme,
+    ];
+    let endpoint = add(
+        &sim,
+        WebhookEndpoint {
+            faults: faults.map(WebhookFaultRule::once).to_vec(),
+            time_scale: 1e-7,
+            ..fast(&receiver)
+        },
+    );
+    customer(&sim);
+    endpoint.wait_until_delivered(LONG).await.expect("in time");
+    let arrival = &receiver.arrivals()[0];
+    assert!(arrival.body.len() > 1 << 20);
+    assert_eq!(arrival.event()["type"], "customer.created");
+    assert_eq!(arrival.signed_at(), NOW - 600);
+    assert!(arrival.header("stripe-signature").contains(",v0="));
+    let delivery = &endpoint.deliveries()[0];
+    let took = delivery.acknowledged_at.expect("a time") - delivery.changed_at;
+    assert!(took.num_milliseconds() >= 160, "{took}");
+}
+
+#[tokio::test]
+async fn a_connect_endpoint_gets_several_accounts_and_says_which() {
+    let account = |seed| AccountConfig { seed, ..config(50) };
+    let builder = Simulator::builder().account(account(4)).account(account(5));
+    let sim = builder.start().await.expect("it starts");
+    let receiver = Receiver::start().await;
+    let endpoint = WebhookEndpoint {
+        connect: true,
+        payload: EventPayload::Twins,
+        ..fast(&receiver)
+    };
+    let endpoint = add(&sim, endpoint);
+    let accounts = sim.accounts();
+    endpoint.receive_from(&accounts[1]).expect("there is room");
+    for account in &accounts {
+        account.create_customer(&MetadataChange::new());
+    }
+    endpoint.wait_until_delivered(LONG).await.expect("all");
+    let arrivals = receiver.arrivals();
+    for account in &accounts {
+        let about = |field: &str| {
+            let events = arrivals.iter().map(Arrival::event);
+            events.filter(|it| it[field] == account.id()).count()
+        };
+        assert_eq!((about("account"), about("context")), (1, 1));
+    }
+}
+
+#[tokio::test]
+async fn an_endpoint_of_an_older_version_gets_the_older_shape() {
+    let sim = start(config(50)).await;
+    let receivers = (Receiver::start().await, Receiver::start().await);
+    let older = add(
+        &sim,
+        WebhookEndpoint {
+            api_version: Some(ApiVersion::Acacia),
+            enabled_events: vec!["charge.*".to_owned()],
+            ..fast(&receivers.0)
+        },
+    );
+    let newer = add(
+        &sim,
+        WebhookEndpoint {
+            enabled_events: vec!["charge.updated".to_owned()],
+            ..fast(&receivers.1)
+        },
+    );
+    let charge = example(&sim, "succeeded");
+    let metadata = MetadataChange::from([("tier".to_owned(), Some("new".to_owned()))]);
+    let set = sim.first().set_charge_metadata(&charge, &metadata);
+    set.expect("it is there");
+    customer(&sim);
+    older.wait_until_delivered(LONG).await.expect("delivered");
+    newer.wait_until_delivered(LONG).await.expect("delivered");
+    let event = |receiver: &Receiver| {
+        let arrivals = receiver.arrivals();
+        assert_eq!(arrivals.len(), 1);
+        arrivals[0].event()
+    };
+    let (older, newer) = (event(&receivers.0), event(&receivers.1));
+    assert_eq!(older["id"], newer["id"]);
+    assert_eq!(older["api_version"], ApiVersion::Acacia.name());
+    assert_eq!(newer["api_version"], ApiVersion::Dahlia.name());
+    let object = |event: &Value| event["data"]["object"].clone();
+    assert!(object(&older).get("invoice").is_some());
+    assert!(object(&newer).get("invoice").is_none());
+    for event in [&older, &newer] {
+        assert!(event["data"]["previous_attributes"]["metadata"].is_object());
+        assert_eq!(event["pending_webhooks"], 2);
+    }
+}
+
+#[tokio::test]
+async fn thin_twins_name_the_object_and_do_not_show_it() {
+    let sim = start(config(50)).await;
+    let receiver = Receiver::start().await;
+    let endpoint = add(&sim, fast(&receiver));
+    endpoint.add_fault(WebhookFaultRule::once(WebhookFault::ThinTwin));
+    let customer = customer(&sim);
+    sim.first()
+        .inject_event("invoice.upcoming", &json!({ "object": "invoice" }), None);
+    endpoint.wait_until_delivered(LONG).await.expect("all");
+    let arrivals = receiver.arrivals();
+    assert_eq!(arrivals.len(), 3);
+    let events = arrivals.iter().map(Arrival::event);
+    let notifications = events
+        .filter(|event| event["object"] == "v2.core.event")
+        .collect::<Vec<_>>();
+    let [notification] = &notifications[..] else {
+        panic!("one thin event")
+    };
+    assert_eq!(notification["type"], "v1.customer.created");
+    assert_eq!(notification.get("data"), None);
+    let url = format!("/v1/customers/{customer}");
+    assert_eq!(
+        notification["related_object"],
+        json!({ "id": customer, "type": "customer", "url": url })
+    );
+    let twin = notification["id"]
+        .as_str()
+        .and_then(|id| endpoint.delivery(id));
+    let twin = twin.expect("it is known");
+    assert_eq!(twin.twin_of.as_ref(), Some(&endpoint.deliveries()[0].event));
+}
+
+#[tokio::test]
+async fn a_rolled_secret_signs_until_it_ends() {
+    let sim = start(config(50)).await;
+    let receiver = Receiver::start().await;
+    let endpoint = add(&sim, fast(&receiver));
+    let old = endpoint.secret();
+    let new = endpoint.roll_secret(3_600);
+    assert!(old != new && new == endpoint.secret() && new.starts_with("whsec_"));
+    customer(&sim);
+    endpoint.wait_until_delivered(LONG).await.expect("signed");
+    sim.advance(3_600);
+    customer(&sim);
+    endpoint.wait_until_delivered(LONG).await.expect("signed");
+    let signatures = receiver.arrivals();
+    let signatures = signatures.iter().map(|it| it.header("stripe-signature"));
+    let counts: Vec<usize> = signatures.map(|it| it.matches("v1=").count()).collect();
+    assert_eq!(counts, [2, 1]);
+}
+
+#[tokio::test]
+async fn an_endpoint_gets_nothing_while_it_is_disabled_or_once_it_is_gone() {
+    let sim = start(config(50)).await;
+    let receiver = Receiver::start().await;
+    let endpoint = add(&sim, fast(&receiver));
+    endpoint.disable();
+    customer(&sim);
+    endpoint.enable();
+    customer(&sim);
+    endpoint
+        .wait_until_delivered(LONG)
+        .await
+        .expect("the second");
+    endpoint.remove();
+    endpoint.enable();
+    customer(&sim);
+    assert_eq!((receiver.ids().len(), endpoint.deliveries().len()), (1, 1));
+    assert!(sim.first().webhook_endpoints().is_empty());
+    for _ in 0..16 {
+        add(&sim, fast(&receiver));
+    }
+    let refused = sim.first().add_webhook_endpoint(fast(&receiver));
+    assert!(refused.is_err());
+}
+
+#[tokio::test]
+async fn events_that_nothing_recorded_can_be_sent() {
+    let sim = start(config(50)).await;
+    let receiver = Receiver::answering(|it| {
+        if it.headers.contains_key("stripe-signature") {
+            202
+        } else {
+            400
+        }
+    })
+    .await;
+    let endpoint = add(&sim, fast(&receiver));
+    let event = json!({ "id": "evt_00000000000000", "object": "event", "type": "invented" });
+    assert_eq!(endpoint.send(&event).await.expect("an answer"), 202);
+    let unsigned = [("Stripe-Signature", None), ("X-Extra", Some("1"))];
+    let sent = endpoint.send_raw("{", &unsigned).await;
+    assert_eq!(sent.expect("an answer"), 400);
+    let arrivals = receiver.arrivals();
+    assert_eq!(arrivals[0].id(), "evt_00000000000000");
+    assert_eq!(arrivals[1].header("x-extra"), "1");
+    assert!(endpoint.deliveries().is_empty());
+    let nowhere = WebhookEndpoint::at("http://127.0.0.1:1/hook");
+    assert!(add(&sim, nowhere).send(&event).await.is_err());
+}
+
+#[tokio::test]
+async fn many_events_go_out_in_parallel_and_none_is_lost() {
+    let sim = start(config(400)).await;
+    let failures = AtomicU32::new(0);
+    let receiver = Receiver::answering(move |_| {
+        if failures.fetch_add(1, Ordering::SeqCst).is_multiple_of(3) {
+            500
+        } else {
+            200
+        }
+    })
+    .await;
+    let endpoint = add(
+        &sim,
+        WebhookEndpoint {
+            faults: vec![
+                WebhookFaultRule::sometimes(WebhookFault::Duplicate, 20.0),
+                WebhookFaultRule::sometimes(WebhookFault::Reorder { seconds: 600 }, 20.0),
+                WebhookFaultRule::sometimes(WebhookFault::Drop, 5.0),
+            ],
+            time_scale: 1e-6,
+            retries: Some(Retries::stripe(true)),
+            ..fast(&receiver)
+        },
+    );
+    let account = sim.first();
+    let churn = tokio::task::spawn_blocking(move || account.churn(150, 1));
+    churn.await.expect("it ends");
+    endpoint.wait_until_idle(LONG).await.expect("in time");
+    endpoint.wait_until_delivered(LONG).await.expect("all");
+    let listed = listed(&sim, "/v1/events").await;
+    let acknowledged = endpoint.acknowledged();
+    let deliveries = endpoint.deliveries();
+    let dropped = deliveries
+        .iter()
+        .filter(|it| it.state == DeliveryState::Dropped);
+    assert_eq!(listed.len(), acknowledged.len() + dropped.count());
+    assert!(acknowledged.iter().all(|id| listed.contains(id)));
+}
+
+#[tokio::test]
+async fn controls_add_endpoints_and_report_deliveries() {
+    let sim = start(config(50)).await;
+    let receiver = Receiver::start().await;
+    let base = format!("{}/_sim/webhook_endpoints", sim.base_url);
+    let post = |path: String, body: Value| {
+        let request = http().post(path).body(body.to_string());
+        async move {
+            let answer = request.send().await.expect("an answer");
+            let status = answer.status().as_u16();
+            (status, answer.json::<Value>().await.expect("JSON"))
+        }
+    };
+    let new = json!({
+        "url": receiver.url,
+        "api_version": "2025-02-24.acacia",
+        "enabled_events": ["customer.*"],
+        "time_scale": 0.00001,
+    });
+    let (status, made) = post(base.clone(), new).await;
+    assert_eq!(status, 200, "{made}");
+    let id = made["id"].as_str().expect("an id");
+    assert!(id.starts_with("we_") && made["secret"].as_str().is_some());
+    let drop = json!({ "fault": "drop", "times": 1 });
+    assert_eq!(post(format!("{base}/{id}/faults"), drop).await.0, 200);
+    customer(&sim);
+    customer(&sim);
+    let endpoint = sim.first().webhook_endpoint(id).expect("it is there");
+    endpoint.wait_until_delivered(LONG).await.expect("in time");
+    let report = http().get(format!("{base}/{id}")).send();
+    let report: Value = report.await.expect("answers").json().await.expect("JSON");
+    let deliveries = report["deliveries"].as_array().expect("deliveries");
+    let ends: Vec<_> = deliveries.iter().map(|it| &it["state"]).collect();
+    assert_eq!(ends, ["dropped", "acknowledged"]);
+    assert_eq!(report["acknowledged"], 1);
+    let event = json!({ "id": "evt_00000000000000" });
+    let (_, sent) = post(format!("{base}/{id}/send"), event).await;
+    assert_eq!(sent["status"], 200);
+    let (_, rolled) = post(
+        format!("{base}/{id}/roll"),
+        json!({ "keep_old_seconds": 60 }),
+    )
+    .await;
+    assert_eq!(rolled["secret"], endpoint.secret());
+    assert_eq!(post(format!("{base}/{id}/disable"), json!({})).await.0, 200);
+    assert!(!endpoint.is_enabled());
+    assert_eq!(post(format!("{base}/we_no/enable"), json!({})).await.0, 404);
+    let (status, _) = post(base.clone(), json!({ "url": "https://x" })).await;
+    assert_eq!(status, 400);
+    let removed = http().delete(format!("{base}/{id}")).send().await;
+    assert_eq!(removed.expect("answers").status(), 200);
+    let all = http().get(&base).send().await.expect("answers");
+    let all: Value = all.json().await.expect("JSON");
+    assert_eq!(all["webhook_endpoints"], json!([]));
+}
