@@ -38,7 +38,7 @@ pub enum EventPayload {
     Snapshot,
     /// The notification without it, of type `v1.…`.
     Thin,
-    /// Both, one after the other in no order.
+    /// Both, each under an id of its own.
     Twins,
 }
 

@@ -142,7 +142,8 @@ impl Plan {
         let mut plan = Self::default();
         for rule in &mut *rules {
             let pattern = rule.events.as_deref();
-            if !pattern.is_none_or(|pattern| matches(pattern, kind)) {
+            let ours = pattern.is_none_or(|pattern| matches(pattern, kind));
+            if !ours || rule.times == Some(0) {
                 continue;
             }
             if rule.after > 0 {

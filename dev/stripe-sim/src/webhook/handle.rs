@@ -96,10 +96,6 @@ impl EndpointHandle {
 
     /// Replaces the secret and returns the new one. Both sign for so many seconds of the
     /// simulator's time; at Stripe, at most a day's.
-    #[expect(
-        clippy::must_use_candidate,
-        reason = "the new secret can be read later"
-    )]
     pub fn roll_secret(&self, keep_old_seconds: u32) -> String {
         let until = self.sender.clock.now() + i64::from(keep_old_seconds);
         self.endpoint.roll(until)

@@ -40,6 +40,7 @@ pub(crate) struct Sender {
 }
 
 /// One body for one place in the ledger.
+#[derive(Clone)]
 struct Letter {
     place: (usize, u64),
     body: Bytes,
@@ -106,33 +107,17 @@ impl Sender {
             // Either way it goes now.
             let _ = timeout(endpoint.scaled(longest), later).await;
         }
-        let (notice, connect) = (&outgoing.notice, endpoint.config.connect);
-        let snapshot = parcel
-            .snapshot
-            .map(|place| (place, notice.snapshot(outgoing.version, connect)));
-        let thin = parcel
-            .thin
-            .map(|place| (place, thin::body(notice, connect)));
-        let letters = [snapshot, thin].into_iter().flatten();
-        let letters = letters.map(|(place, body)| Letter {
-            place: (place, parcel.number),
-            body: padded(body, plan.padding),
-        });
         let mut ways: Vec<BoxFuture<'_, ()>> = Vec::new();
-        for letter in letters {
-            for _ in 0..plan.forgeries {
-                ways.push(
-                    self.forge(endpoint, letter.place.0, letter.body.clone())
-                        .boxed(),
-                );
-            }
-            for _ in 0..plan.copies {
-                let copy = Letter {
-                    place: letter.place,
-                    body: letter.body.clone(),
-                };
-                ways.push(self.deliver(endpoint, copy, plan).map(drop).boxed());
-            }
+        for letter in letters(outgoing, &parcel) {
+            let place = letter.place.0;
+            ways.extend((0..plan.forgeries).map(|_| {
+                let forging = self.forge(endpoint, place, letter.body.clone());
+                forging.boxed()
+            }));
+            ways.extend((0..plan.copies).map(|_| {
+                let copying = self.deliver(endpoint, letter.clone(), plan);
+                copying.map(drop).boxed()
+            }));
             ways.push(self.deliver_or_end(endpoint, letter, plan).boxed());
         }
         join_all(ways).await;
@@ -184,6 +169,9 @@ impl Sender {
     /// Sends a body under a signature that none of the endpoint's secrets made, once.
     async fn forge(&self, endpoint: &Endpoint, place: usize, body: Bytes) {
         let permit = endpoint.permits.acquire().await;
+        if !endpoint.is_enabled() {
+            return;
+        }
         let secret = "whsec_of_somebody_else";
         let t = self.clock.now();
         let signed = signature::header([secret].into_iter(), t, &body, false);
@@ -211,6 +199,23 @@ impl Sender {
         }
         sent.map(|response| response.status().as_u16())
     }
+}
+
+/// The bodies that an endpoint gets of one event.
+fn letters(outgoing: &Outgoing, parcel: &Parcel) -> impl Iterator<Item = Letter> {
+    let (notice, connect) = (&outgoing.notice, outgoing.endpoint.config.connect);
+    let snapshot = parcel
+        .snapshot
+        .map(|place| (place, notice.snapshot(outgoing.version, connect)));
+    let thin = parcel
+        .thin
+        .map(|place| (place, thin::body(notice, connect)));
+    let (number, padding) = (parcel.number, parcel.plan.padding);
+    let bodies = [snapshot, thin].into_iter().flatten();
+    bodies.map(move |(place, body)| Letter {
+        place: (place, number),
+        body: padded(body, padding),
+    })
 }
 
 /// The headers of a delivery.

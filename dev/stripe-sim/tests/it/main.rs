@@ -12,4 +12,5 @@ mod refusals;
 mod rows;
 mod shapes;
 mod truth;
+mod webhook_faults;
 mod webhooks;

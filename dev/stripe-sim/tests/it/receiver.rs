@@ -50,6 +50,15 @@ pub(crate) struct Receiver {
     inbox: Arc<Inbox>,
 }
 
+/// Serves `router` until the test ends; returns where.
+pub(crate) async fn serve(router: Router) -> String {
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0));
+    let listener = listener.await.expect("a free port");
+    let address = listener.local_addr().expect("an address");
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    format!("http://{address}/hook")
+}
+
 async fn receive(State(inbox): State<Arc<Inbox>>, headers: HeaderMap, body: Bytes) -> StatusCode {
     let arrival = Arrival { headers, body };
     let status = (inbox.answer)(&arrival);
@@ -75,12 +84,8 @@ impl Receiver {
         let router = Router::new()
             .fallback(receive)
             .with_state(Arc::clone(&inbox));
-        let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0));
-        let listener = listener.await.expect("a free port");
-        let address = listener.local_addr().expect("an address");
-        tokio::spawn(async move { axum::serve(listener, router).await });
         Self {
-            url: format!("http://{address}/hook"),
+            url: serve(router).await,
             inbox,
         }
     }
