@@ -16,7 +16,7 @@ use tokio::sync::Barrier;
 use crate::client::{NOW, config, example, get, http, start, walk};
 use crate::receiver::{Arrival, Receiver, serve};
 
-pub(crate) const LONG: Duration = Duration::from_secs(20);
+pub(crate) const LONG: Duration = Duration::from_mins(1);
 
 /// An endpoint on whose clock a minute takes a millisecond.
 pub(crate) fn fast(receiver: &Receiver) -> WebhookEndpoint {
