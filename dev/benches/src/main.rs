@@ -152,9 +152,8 @@ async fn one_run(scenario: Scenario, servers: &Servers) -> anyhow::Result<Run> {
 
 fn tell(run: &Run) {
     for measure in &run.measures {
-        let amount = |value| measure::Amount(value, measure.unit);
-        let (figure, limit) = (amount(measure.figure), amount(measure.limit));
-        eprintln!("  {}: {figure} of at most {limit}", measure.target);
+        let (target, measured, limit) = (&measure.target, measure.text(), measure.limit());
+        eprintln!("  {target}: {measured} (at most {limit})");
     }
     for (name, amount) in &run.observations {
         eprintln!("  {name}: {amount}");

@@ -8,18 +8,39 @@ use common::clock::{Clock as _, SystemClock};
 
 use crate::criterion_results::Estimate;
 use crate::machine::Machine;
-use crate::measure::{Amount, Outcome, Verdict};
+use crate::measure::{Amount, Measure, Outcome, Spread, Unit};
 use crate::scenario::Scenario;
 
-/// The table: target, floor, figure, limit, verdict.
-pub(crate) fn table(outcomes: &[Outcome]) -> String {
-    let mut rows = vec![["target", "floor", "figure", "limit", ""].map(str::to_owned)];
+/// The rows of the table, the first one its head.
+fn rows(outcomes: &[Outcome]) -> Vec<[String; 6]> {
+    let head = ["target", "floor", "measured", "ratio", "limit", ""];
+    let mut rows = vec![head.map(str::to_owned)];
     for outcome in outcomes {
-        rows.extend(outcome.verdicts().iter().map(cells));
+        rows.extend(outcome.measures().iter().map(cells));
         if outcome.failure.is_some() {
-            rows.push([outcome.scenario, "", "broke off", "", "MISSED"].map(str::to_owned));
+            rows.push([outcome.scenario, "", "broke off", "", "", "MISSED"].map(str::to_owned));
         }
     }
+    rows
+}
+
+fn cells(measure: &Measure) -> [String; 6] {
+    let ratio = measure.ratio();
+    let floor = ratio.map(|_| Spread::of(&measure.floors).text(measure.unit));
+    let or_dash = |cell: Option<String>| cell.unwrap_or_else(|| "–".to_owned());
+    [
+        measure.target.clone(),
+        or_dash(floor),
+        Spread::of(&measure.figures).text(measure.unit),
+        or_dash(ratio.map(|ratio| ratio.text(Unit::Ratio))),
+        measure.limit().to_string(),
+        measure.verdict().word().to_owned(),
+    ]
+}
+
+/// The table for the terminal.
+pub(crate) fn table(outcomes: &[Outcome]) -> String {
+    let rows = rows(outcomes);
     let width = |column: usize| {
         let widths = rows.iter().map(|row| row[column].chars().count());
         widths.max().unwrap_or(0)
@@ -27,11 +48,11 @@ pub(crate) fn table(outcomes: &[Outcome]) -> String {
     let widths = [0, 1, 2, 3, 4].map(width);
     let mut text = String::new();
     for row in &rows {
-        let [target, floor, figure, limit, verdict] = row;
+        let [target, floor, measured, ratio, limit, verdict] = row;
         let _ = writeln!(
             text,
-            "{target:<0$}  {floor:>1$}  {figure:>2$}  {limit:>3$}  {verdict}",
-            widths[0], widths[1], widths[2], widths[3]
+            "{target:<0$}  {floor:>1$}  {measured:>2$}  {ratio:>3$}  {limit:>4$}  {verdict}",
+            widths[0], widths[1], widths[2], widths[3], widths[4]
         );
     }
     for outcome in outcomes {
@@ -42,33 +63,26 @@ pub(crate) fn table(outcomes: &[Outcome]) -> String {
     text
 }
 
-fn cells(verdict: &Verdict) -> [String; 5] {
-    let amount = |value: f64| Amount(value, verdict.unit).to_string();
-    [
-        verdict.target.clone(),
-        verdict.floor.map_or_else(|| "–".to_owned(), amount),
-        amount(verdict.figure),
-        amount(verdict.limit),
-        verdict.word().to_owned(),
-    ]
-}
+const INTRODUCTION: &str = "\
+# Performance
+
+Written by `make bench`; every figure was measured by that run. A floor is the least that is possible: computed where
+Stripe's limits decide, otherwise done by hand in the same run, in turn with what is measured. A ratio is a figure
+divided by its own floor. Each is given as its median, with its spread in parentheses: the part of the ordered figures in
+which the median lies with about 95 % certainty, and all of them where they are few.
+
+- A time with a floor is met when the lower end of the ratio's spread is within the limit; where the median is not,
+  the table says so. A busy machine widens the spread, a slow program moves both its ends.
+- Something counted is met when the largest of all runs is within the limit.
+- Memory, and a time or rate without a floor, is met when the median is within the limit.
+";
 
 pub(crate) fn page(outcomes: &[Outcome], machine: &Machine, micro: &[Estimate]) -> String {
-    let mut page = String::from(
-        "# Performance\n\nWritten by `make bench`; every figure was measured by that run. A target is met when \
-         the median of its runs is at most\nits limit. A floor is the least that is possible, by arithmetic or \
-         as measured in the same run.\n\n",
-    );
-    let _ = writeln!(
-        page,
-        "## Targets\n\n| target | floor | median | limit | |\n|---|--:|--:|--:|---|"
-    );
-    for outcome in outcomes {
-        for verdict in outcome.verdicts() {
-            let _ = writeln!(page, "| {} |", cells(&verdict).join(" | "));
-        }
-        if outcome.failure.is_some() {
-            let _ = writeln!(page, "| {} | | broke off | | MISSED |", outcome.scenario);
+    let mut page = format!("{INTRODUCTION}\n## Targets\n\n");
+    for (place, row) in rows(outcomes).iter().enumerate() {
+        let _ = writeln!(page, "| {} |", row.join(" | "));
+        if place == 0 {
+            page.push_str("|---|--:|--:|--:|--:|---|\n");
         }
     }
     where_measured(&mut page, machine);
@@ -117,7 +131,7 @@ fn micro_benchmarks(page: &mut String, micro: &[Estimate]) {
         "\n## In memory\n\n| what | median | per second |\n|---|--:|--:|"
     );
     for Estimate { name, nanoseconds } in micro {
-        let per_second = Amount(1e9 / nanoseconds, crate::measure::Unit::Count);
+        let per_second = Amount(1e9 / nanoseconds, Unit::Count);
         let _ = writeln!(
             page,
             "| {name} | {} | {per_second} |",
@@ -137,13 +151,12 @@ fn duration(nanoseconds: f64) -> String {
 fn each_run(page: &mut String, outcome: &Outcome) {
     let what = Scenario::named(outcome.scenario).map_or("", |scenario| scenario.what);
     let _ = writeln!(page, "\n### {}\n\nMeasured: {what}.\n", outcome.scenario);
-    for verdict in outcome.verdicts() {
-        let figures = verdict.figures.iter();
-        let figures: Vec<_> = figures
-            .map(|figure| Amount(*figure, verdict.unit).to_string())
-            .collect();
-        let _ = write!(page, "- {}: {}", verdict.target, figures.join(", "));
-        let _ = match verdict.note.as_str() {
+    for measure in outcome.measures() {
+        let runs = outcome.runs.iter().flat_map(|run| &run.measures);
+        let same = runs.filter(|other| other.target == measure.target);
+        let runs: Vec<_> = same.map(Measure::text).collect();
+        let _ = write!(page, "- {}: {}", measure.target, runs.join("; "));
+        let _ = match measure.note.as_str() {
             "" => writeln!(page),
             note => writeln!(page, " ({note})"),
         };

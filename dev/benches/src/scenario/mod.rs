@@ -8,6 +8,7 @@ mod changes;
 mod first_figures;
 mod idle;
 mod large_table;
+mod refilter;
 mod small;
 mod sync;
 mod tenants;

@@ -16,6 +16,13 @@ const LARGE_LATENCY_MS: u64 = 120;
 const MIDDLE_RATE: u32 = 25;
 const LARGE_RATE: u32 = 100;
 
+/// How much longer than Stripe's rate allows a sync may take. The floor is arithmetic, which a busy host does not slow down,
+/// while the engine's own part (before the first page and after the last, and the last sums) takes longer on one: 3 s of 40 s on
+/// two cores that did little else.
+const MIDDLE_FACTOR: f64 = 1.12;
+/// The same at four times the rate, where writing takes most of two cores.
+const LARGE_FACTOR: f64 = 1.20;
+
 /// What memory may be at most, MiB, and by how much it may differ between two sizes of account.
 const MOST_MEMORY: f64 = 96.0;
 const MEMORY_FACTOR: f64 = 1.2;
@@ -109,7 +116,7 @@ pub(super) async fn middle(servers: &Servers) -> anyhow::Result<Run> {
         ),
         Unit::Seconds,
         synced.wall,
-        (floor, 1.10),
+        (floor, MIDDLE_FACTOR),
         "floor: charges ÷ (25 requests/s × 100 charges)",
     ));
     run.measure(Measure::of_floor(
@@ -172,7 +179,10 @@ pub(super) async fn large(servers: &Servers) -> anyhow::Result<Run> {
         ),
         Unit::Seconds,
         synced.wall,
-        (charges as f64 / f64::from(LARGE_RATE * PAGE as u32), 1.20),
+        (
+            charges as f64 / f64::from(LARGE_RATE * PAGE as u32),
+            LARGE_FACTOR,
+        ),
         "floor: charges ÷ (100 requests/s × 100 charges)",
     ));
     run.measure(Measure::none(
