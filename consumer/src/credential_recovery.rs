@@ -43,11 +43,8 @@ async fn clear_one(
     connection_id: &str,
 ) -> Result<bool, db::Error> {
     let mut tx = db::tenant_transaction(&engine.services.pool, organization).await?;
-    let sealed = credential::queries::load(&mut tx, organization, connection_id).await?;
-    let binding = CredentialBinding {
-        organization,
-        connection_id,
-    };
+    let binding = CredentialBinding::api_key(organization, connection_id);
+    let sealed = credential::queries::load(&mut tx, binding).await?;
     let opens = sealed.is_some_and(|sealed| engine.services.keyring.open(&sealed, binding).is_ok());
     if opens {
         connection::queries::clear_problem(&mut tx, organization, connection_id).await?;

@@ -29,7 +29,9 @@ async fn database_of_an_ordinary_owner() -> String {
     let mut conn = PgConnection::connect(&shared_postgres_url()).await.unwrap();
     for statement in [
         format!("CREATE ROLE {name} LOGIN CREATEROLE PASSWORD 'ordinary'"),
-        format!("GRANT stripe_sync_api, stripe_sync_scheduler, stripe_sync_consumer TO {name}"),
+        format!(
+            "GRANT stripe_sync_api, stripe_sync_scheduler, stripe_sync_consumer, stripe_sync_webhooks TO {name}"
+        ),
         format!("CREATE DATABASE {name} OWNER {name}"),
     ] {
         sqlx::query(AssertSqlSafe(statement))
@@ -146,14 +148,11 @@ async fn store_connection(
         scheduled_job_type: JobType::Full.as_str().to_owned(),
     };
     connection::queries::insert(&mut tx, &stored).await.unwrap();
-    let binding = CredentialBinding {
-        organization,
-        connection_id: &connection_id,
-    };
+    let binding = CredentialBinding::api_key(organization, &connection_id);
     let sealed = keyring
         .seal(&format!("rk_test_{account}"), binding)
         .unwrap();
-    credential::queries::store(&mut tx, organization, &connection_id, &sealed, now)
+    credential::queries::store(&mut tx, binding, &sealed, now)
         .await
         .unwrap();
     tx.commit().await.unwrap();
@@ -202,14 +201,11 @@ async fn rotating_keys_rewrites_every_credential_that_opens_and_names_the_others
     ] {
         let connection_id = connection::connection_id(tenant, "stripe", account);
         let mut tx = db::tenant_transaction(&pool, tenant).await.unwrap();
-        let envelope = credential::queries::load(&mut tx, tenant, &connection_id)
+        let binding = CredentialBinding::api_key(tenant, &connection_id);
+        let envelope = credential::queries::load(&mut tx, binding)
             .await
             .unwrap()
             .unwrap();
-        let binding = CredentialBinding {
-            organization: tenant,
-            connection_id: &connection_id,
-        };
         let opened = keyring.open(&envelope, binding).unwrap();
         assert_eq!(opened.expose_secret(), format!("rk_test_{account}"));
     }

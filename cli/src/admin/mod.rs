@@ -17,8 +17,8 @@ pub mod token;
 use std::path::PathBuf;
 
 use common::config::{self, DatabaseArgs, SettingErrors};
-use common::credential;
 use common::credential::vault::ANNOUNCEMENT_EXPIRES_AFTER;
+use common::credential::{self, Purpose};
 use common::db;
 use common::db::schema::State;
 use common::tenant::OrganizationId;
@@ -226,6 +226,7 @@ impl Error {
 #[derive(Debug)]
 pub struct StuckCredential {
     pub connection_id: String,
+    pub purpose: Purpose,
     /// Why it cannot be decrypted.
     pub cause: credential::Error,
 }
@@ -254,9 +255,17 @@ fn unprepared_list(programs: &[UnpreparedProgram]) -> String {
 }
 
 fn stuck_list(stuck: &[StuckCredential]) -> String {
-    let lines = stuck
-        .iter()
-        .map(|one| format!("\n  {}: {}", one.connection_id, one.cause));
+    let lines = stuck.iter().map(|one| {
+        let StuckCredential {
+            connection_id,
+            purpose,
+            cause,
+        } = one;
+        match purpose {
+            Purpose::ApiKey => format!("\n  {connection_id}: {cause}"),
+            _ => format!("\n  {connection_id}, webhook secret: {cause}"),
+        }
+    });
     lines.collect()
 }
 

@@ -96,10 +96,7 @@ pub async fn connect(
     let api_key = new.api_key.clone();
     let connection = connection(connector, organization, new, probe, now);
     insert(&mut work, connector, &connection).await?;
-    let binding = CredentialBinding {
-        organization,
-        connection_id: &connection.connection_id,
-    };
+    let binding = CredentialBinding::api_key(organization, &connection.connection_id);
     vault.store(&mut work, binding, &api_key, now).await?;
     let (id, account_id) = (&connection.connection_id, &connection.external_account_id);
     let job = work

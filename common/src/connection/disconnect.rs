@@ -48,7 +48,7 @@ pub async fn begin(
     let connection_id = &connection.connection_id;
     if !connection.deleting {
         queries::mark_deleting(work, organization, connection_id, now).await?;
-        credential::queries::delete(work, organization, connection_id).await?;
+        credential::queries::delete_all(work, organization, connection_id).await?;
         job::queries::cancel_all(work, organization, connection_id, now).await?;
     }
     let account_id = &connection.external_account_id;

@@ -61,7 +61,8 @@ pub async fn test(
 ) -> Result<KeyTest, TestError> {
     let mut tx = db::tenant_transaction(services.pool, organization).await?;
     let connection = lookup::find(&mut tx, organization, connection_id).await?;
-    let sealed = credential::queries::load(&mut tx, organization, connection_id).await?;
+    let binding = CredentialBinding::api_key(organization, connection_id);
+    let sealed = credential::queries::load(&mut tx, binding).await?;
     db::commit(tx).await?;
     let mut tested = KeyTest {
         permissions: connection.permissions.clone(),
@@ -104,10 +105,8 @@ fn open(
     sealed: Option<Vec<u8>>,
 ) -> Result<SecretString, KeyProblem> {
     let sealed = sealed.ok_or(KeyProblem::Missing)?;
-    let binding = CredentialBinding {
-        organization: &connection.organization_id,
-        connection_id: &connection.connection_id,
-    };
+    let binding =
+        CredentialBinding::api_key(&connection.organization_id, &connection.connection_id);
     services.vault.keyring().open(&sealed, binding).map_err(|cause| {
         error!(connection.id = connection.connection_id, error = %cause, "a stored key cannot be opened");
         KeyProblem::Unreadable
@@ -147,10 +146,7 @@ pub async fn replace(
     let vault = services.vault.lock(&mut work).await?;
     let mut connection = lookup::lock(&mut work, organization, connection_id).await?;
     check_account(&connection, &probe)?;
-    let binding = CredentialBinding {
-        organization,
-        connection_id,
-    };
+    let binding = CredentialBinding::api_key(organization, connection_id);
     vault.store(&mut work, binding, api_key, now).await?;
     queries::clear_problem(&mut work, organization, connection_id).await?;
     store_permissions(&mut work, account, &connection, &probe.permissions).await?;

@@ -53,21 +53,72 @@ pub enum Error {
     NotText,
 }
 
-/// Where a credential belongs; it opens nowhere else.
+/// What a connection's credential is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// Reads the account.
+    ApiKey,
+    /// Verifies the signatures of its webhooks.
+    WebhookSecret,
+    /// The one before, which serves for a while after it was replaced.
+    FormerWebhookSecret,
+}
+
+impl Purpose {
+    const ALL: [Self; 3] = [Self::ApiKey, Self::WebhookSecret, Self::FormerWebhookSecret];
+
+    /// As stored.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ApiKey => "api_key",
+            Self::WebhookSecret => "webhook_secret",
+            Self::FormerWebhookSecret => "former_webhook_secret",
+        }
+    }
+
+    /// The purpose of this stored name.
+    pub(crate) fn parse(name: &str) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|purpose| purpose.as_str() == name)
+    }
+
+    /// What a ciphertext is bound to: a secret stays sealed as it is when another one takes its place.
+    fn bound_to(self) -> &'static str {
+        match self {
+            Self::ApiKey => "connection_credentials.sealed",
+            Self::WebhookSecret | Self::FormerWebhookSecret => {
+                "connection_credentials.sealed of a webhook secret"
+            }
+        }
+    }
+}
+
+/// Where a credential belongs, and what for; it opens nowhere else.
 #[derive(Debug, Clone, Copy)]
 pub struct CredentialBinding<'a> {
     pub organization: &'a OrganizationId,
     pub connection_id: &'a str,
+    pub purpose: Purpose,
 }
 
-impl CredentialBinding<'_> {
+impl<'a> CredentialBinding<'a> {
+    /// That of the key that reads a connection's account.
+    pub fn api_key(organization: &'a OrganizationId, connection_id: &'a str) -> Self {
+        Self {
+            organization,
+            connection_id,
+            purpose: Purpose::ApiKey,
+        }
+    }
+
     /// Length-prefixed, so that no two bindings share their bytes.
     fn associated_data(&self) -> Vec<u8> {
         let mut data = Vec::new();
         for part in [
             self.organization.as_str(),
             self.connection_id,
-            "connection_credentials.sealed",
+            self.purpose.bound_to(),
         ] {
             data.extend_from_slice(&(part.len() as u64).to_be_bytes());
             data.extend_from_slice(part.as_bytes());
@@ -263,10 +314,7 @@ mod tests {
     fn a_credential_opens_only_where_it_was_sealed() {
         let keys = keyring(&["k0"]);
         let (acme, other) = (organization("acme"), organization("other"));
-        let binding = CredentialBinding {
-            organization: &acme,
-            connection_id: "acme-stripe-acct_1",
-        };
+        let binding = CredentialBinding::api_key(&acme, "acme-stripe-acct_1");
         let sealed = keys.seal("rk_live_secret", binding).unwrap();
         assert_eq!(
             keys.open(&sealed.envelope, binding)
@@ -283,6 +331,10 @@ mod tests {
                 connection_id: "acme-stripe-acct_2",
                 ..binding
             },
+            CredentialBinding {
+                purpose: Purpose::WebhookSecret,
+                ..binding
+            },
         ] {
             assert_eq!(
                 keys.open(&sealed.envelope, elsewhere).unwrap_err(),
@@ -295,10 +347,7 @@ mod tests {
     fn every_sealing_has_its_own_nonce() {
         let keys = keyring(&["k0"]);
         let acme = organization("acme");
-        let binding = CredentialBinding {
-            organization: &acme,
-            connection_id: "c",
-        };
+        let binding = CredentialBinding::api_key(&acme, "c");
         assert_ne!(
             keys.seal("same", binding).unwrap(),
             keys.seal("same", binding).unwrap()
@@ -308,10 +357,7 @@ mod tests {
     #[test]
     fn older_keys_still_open_and_the_first_seals() {
         let acme = organization("acme");
-        let binding = CredentialBinding {
-            organization: &acme,
-            connection_id: "c",
-        };
+        let binding = CredentialBinding::api_key(&acme, "c");
         let old = Keyring::parse(&format!("k1:{}", STANDARD.encode([1; 32]))).unwrap();
         let sealed = old.seal("secret", binding).unwrap();
         let both = keyring(&["k0", "k1"]);
@@ -370,7 +416,7 @@ mod tests {
         fn any_altered_byte_is_noticed(secret in "\\PC{1,80}", at in any::<prop::sample::Index>(), flip in 1_u8..) {
             let keys = keyring(&["k0"]);
             let acme = organization("acme");
-            let binding = CredentialBinding { organization: &acme, connection_id: "c" };
+            let binding = CredentialBinding::api_key(&acme, "c");
             let mut envelope = keys.seal(&secret, binding).unwrap().envelope;
             let index = at.index(envelope.len());
             envelope[index] ^= flip;

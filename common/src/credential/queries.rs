@@ -4,26 +4,26 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::Sealed;
+use super::{CredentialBinding, Purpose, Sealed};
 use crate::db::{self, Error};
 use crate::tenant::OrganizationId;
 
-/// Stores or replaces the credential of a connection.
+/// Stores or replaces a credential of a connection.
 #[tracing::instrument(name = "db.credential.store", level = "debug", skip_all)]
 pub async fn store(
     conn: &mut PgConnection,
-    organization: &OrganizationId,
-    connection_id: &str,
+    binding: CredentialBinding<'_>,
     sealed: &Sealed,
     now: DateTime<Utc>,
 ) -> Result<(), Error> {
     sqlx::query!(
-        "INSERT INTO connection_credentials (organization_id, connection_id, key_id, sealed, updated_at)
-         VALUES ($1, $2, $3, $4, $5)
-         ON CONFLICT (organization_id, connection_id)
+        "INSERT INTO connection_credentials (organization_id, connection_id, purpose, key_id, sealed, updated_at)
+         VALUES ($1, $2, $3, $4, $5, $6)
+         ON CONFLICT (organization_id, connection_id, purpose)
          DO UPDATE SET key_id = EXCLUDED.key_id, sealed = EXCLUDED.sealed, updated_at = EXCLUDED.updated_at",
-        organization.as_str(),
-        connection_id,
+        binding.organization.as_str(),
+        binding.connection_id,
+        binding.purpose.as_str(),
         sealed.key_id,
         sealed.envelope,
         now
@@ -37,21 +37,65 @@ pub async fn store(
 #[tracing::instrument(name = "db.credential.load", level = "debug", skip_all)]
 pub async fn load(
     conn: &mut PgConnection,
-    organization: &OrganizationId,
-    connection_id: &str,
+    binding: CredentialBinding<'_>,
 ) -> Result<Option<Vec<u8>>, Error> {
     Ok(sqlx::query_scalar!(
-        "SELECT sealed FROM connection_credentials WHERE organization_id = $1 AND connection_id = $2",
-        organization.as_str(),
-        connection_id
+        "SELECT sealed FROM connection_credentials
+         WHERE organization_id = $1 AND connection_id = $2 AND purpose = $3",
+        binding.organization.as_str(),
+        binding.connection_id,
+        binding.purpose.as_str()
     )
     .fetch_optional(conn)
     .await?)
 }
 
-/// Forgets the credential of a connection.
+/// Moves the webhook secret of a connection, where it has one, to the place of its former one, which serves until then.
+#[tracing::instrument(
+    name = "db.credential.make_webhook_secret_former",
+    level = "debug",
+    skip_all
+)]
+pub async fn make_webhook_secret_former(
+    conn: &mut PgConnection,
+    binding: CredentialBinding<'_>,
+    expires_at: DateTime<Utc>,
+) -> Result<(), Error> {
+    sqlx::query!(
+        "INSERT INTO connection_credentials (organization_id, connection_id, purpose, key_id, sealed, updated_at, expires_at)
+         SELECT organization_id, connection_id, $4, key_id, sealed, updated_at, $5 FROM connection_credentials
+         WHERE organization_id = $1 AND connection_id = $2 AND purpose = $3
+         ON CONFLICT (organization_id, connection_id, purpose)
+         DO UPDATE SET key_id = EXCLUDED.key_id, sealed = EXCLUDED.sealed, updated_at = EXCLUDED.updated_at,
+                       expires_at = EXCLUDED.expires_at",
+        binding.organization.as_str(),
+        binding.connection_id,
+        Purpose::WebhookSecret.as_str(),
+        Purpose::FormerWebhookSecret.as_str(),
+        expires_at
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Forgets a credential of a connection.
 #[tracing::instrument(name = "db.credential.delete", level = "debug", skip_all)]
-pub async fn delete(
+pub async fn delete(conn: &mut PgConnection, binding: CredentialBinding<'_>) -> Result<(), Error> {
+    sqlx::query!(
+        "DELETE FROM connection_credentials WHERE organization_id = $1 AND connection_id = $2 AND purpose = $3",
+        binding.organization.as_str(),
+        binding.connection_id,
+        binding.purpose.as_str()
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Forgets all credentials of a connection.
+#[tracing::instrument(name = "db.credential.delete_all", level = "debug", skip_all)]
+pub async fn delete_all(
     conn: &mut PgConnection,
     organization: &OrganizationId,
     connection_id: &str,
@@ -67,18 +111,18 @@ pub async fn delete(
 }
 
 /// Locks and returns up to `limit` credentials of a tenant that another key than `key_id` sealed:
-/// `(connection id, envelope)`.
+/// `(connection id, purpose, envelope)`.
 #[tracing::instrument(name = "db.credential.not_sealed_with", level = "debug", skip_all)]
 pub async fn not_sealed_with(
     conn: &mut PgConnection,
     organization: &OrganizationId,
     key_id: &str,
     limit: i64,
-) -> Result<Vec<(String, Vec<u8>)>, Error> {
-    Ok(sqlx::query!(
-        "SELECT connection_id, sealed FROM connection_credentials
+) -> Result<Vec<(String, Purpose, Vec<u8>)>, Error> {
+    sqlx::query!(
+        "SELECT connection_id, purpose, sealed FROM connection_credentials
          WHERE organization_id = $1 AND key_id <> $2
-         ORDER BY connection_id LIMIT $3 FOR UPDATE",
+         ORDER BY connection_id, purpose LIMIT $3 FOR UPDATE",
         organization.as_str(),
         key_id,
         limit
@@ -86,8 +130,15 @@ pub async fn not_sealed_with(
     .fetch_all(conn)
     .await?
     .into_iter()
-    .map(|row| (row.connection_id, row.sealed))
-    .collect())
+    .map(|row| Ok((row.connection_id, purpose(&row.purpose)?, row.sealed)))
+    .collect()
+}
+
+fn purpose(stored: &str) -> Result<Purpose, Error> {
+    Purpose::parse(stored).ok_or_else(|| Error::Inconsistent {
+        column: "connection_credentials.purpose",
+        cause: stored.into(),
+    })
 }
 
 /// A key under which credentials are stored.
@@ -95,18 +146,36 @@ pub async fn not_sealed_with(
 pub struct KeyInUse {
     pub key_id: String,
     pub credentials: i64,
-    /// A few of them, to try the key on: organization and connection.
-    pub samples: Vec<(OrganizationId, String)>,
+    /// A few of them, to try the key on.
+    pub samples: Vec<Sample>,
+}
+
+/// Where a credential is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sample {
+    organization: OrganizationId,
+    connection_id: String,
+    purpose: Purpose,
+}
+
+impl Sample {
+    pub fn binding(&self) -> CredentialBinding<'_> {
+        CredentialBinding {
+            organization: &self.organization,
+            connection_id: &self.connection_id,
+            purpose: self.purpose,
+        }
+    }
 }
 
 /// The keys that seal credentials of any tenant. Only the scheduler's role sees them.
 #[tracing::instrument(name = "db.credential.keys_in_use", level = "debug", skip_all)]
 pub async fn keys_in_use(conn: &mut PgConnection) -> Result<Vec<KeyInUse>, Error> {
     let rows = sqlx::query!(
-        r#"SELECT key_id, organization_id, connection_id, credentials AS "credentials!"
+        r#"SELECT key_id, organization_id, connection_id, purpose, credentials AS "credentials!"
            FROM (
-               SELECT key_id, organization_id, connection_id, COUNT(*) OVER (PARTITION BY key_id) AS credentials,
-                      ROW_NUMBER() OVER (PARTITION BY key_id ORDER BY organization_id, connection_id) AS n
+               SELECT key_id, organization_id, connection_id, purpose, COUNT(*) OVER (PARTITION BY key_id) AS credentials,
+                      ROW_NUMBER() OVER (PARTITION BY key_id ORDER BY organization_id, connection_id, purpose) AS n
                FROM connection_credentials
            ) AS numbered
            WHERE n <= 3
@@ -116,7 +185,11 @@ pub async fn keys_in_use(conn: &mut PgConnection) -> Result<Vec<KeyInUse>, Error
     .await?;
     let mut keys: Vec<KeyInUse> = Vec::new();
     for row in rows {
-        let sample = (db::organization_id(row.organization_id)?, row.connection_id);
+        let sample = Sample {
+            organization: db::organization_id(row.organization_id)?,
+            connection_id: row.connection_id,
+            purpose: purpose(&row.purpose)?,
+        };
         match keys.last_mut().filter(|key| key.key_id == row.key_id) {
             Some(key) => key.samples.push(sample),
             None => keys.push(KeyInUse {
@@ -129,21 +202,24 @@ pub async fn keys_in_use(conn: &mut PgConnection) -> Result<Vec<KeyInUse>, Error
     Ok(keys)
 }
 
-/// The connections of a tenant whose credential a key seals.
+/// The credentials of a tenant that a key seals: `(connection id, purpose)`.
 #[tracing::instrument(name = "db.credential.sealed_by", level = "debug", skip_all)]
 pub async fn sealed_by(
     conn: &mut PgConnection,
     organization: &OrganizationId,
     key_id: &str,
-) -> Result<Vec<String>, Error> {
-    Ok(sqlx::query_scalar!(
-        "SELECT connection_id FROM connection_credentials WHERE organization_id = $1 AND key_id = $2
-         ORDER BY connection_id FOR UPDATE",
+) -> Result<Vec<(String, Purpose)>, Error> {
+    sqlx::query!(
+        "SELECT connection_id, purpose FROM connection_credentials WHERE organization_id = $1 AND key_id = $2
+         ORDER BY connection_id, purpose FOR UPDATE",
         organization.as_str(),
         key_id
     )
     .fetch_all(conn)
-    .await?)
+    .await?
+    .into_iter()
+    .map(|row| Ok((row.connection_id, purpose(&row.purpose)?)))
+    .collect()
 }
 
 /// How a change of keys is kept apart from a program that is just starting.

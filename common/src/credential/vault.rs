@@ -96,8 +96,7 @@ impl LockedVault<'_> {
         now: DateTime<Utc>,
     ) -> Result<(), Error> {
         let sealed = self.0.seal(api_key.expose_secret(), binding)?;
-        let (organization, id) = (binding.organization, binding.connection_id);
-        queries::store(conn, organization, id, &sealed, now).await?;
+        queries::store(conn, binding, &sealed, now).await?;
         Ok(())
     }
 }

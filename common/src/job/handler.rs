@@ -35,12 +35,9 @@ impl Services {
     pub async fn api_key(&self, job: &Job) -> Result<SecretString, Failure> {
         let organization = &job.job_ref.organization_id;
         let mut tx = db::tenant_transaction(&self.pool, organization).await?;
-        let sealed = credential::queries::load(&mut tx, organization, &job.connection_id).await?;
+        let binding = CredentialBinding::api_key(organization, &job.connection_id);
+        let sealed = credential::queries::load(&mut tx, binding).await?;
         db::commit(tx).await?;
-        let binding = CredentialBinding {
-            organization,
-            connection_id: &job.connection_id,
-        };
         let sealed = sealed.ok_or_else(Failure::no_key)?;
         Ok(self.keyring.open(&sealed, binding)?)
     }

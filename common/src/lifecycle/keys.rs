@@ -14,9 +14,9 @@ use sqlx::PgConnection;
 
 use super::Context;
 use crate::clock::new_id;
+use crate::credential::Keyring;
 use crate::credential::queries::{self, KeyInUse, KeyLock, ProgramKeys};
 use crate::credential::vault::{ANNOUNCEMENT_EXPIRES_AFTER, Instance, is_current};
-use crate::credential::{CredentialBinding, Keyring};
 use crate::db::{self, Role};
 use crate::error_chain::ErrorChain;
 use crate::outage::Outage;
@@ -121,17 +121,14 @@ async fn decrypts_any(
     key: &KeyInUse,
 ) -> Result<bool, db::Error> {
     let mut none_left = true;
-    for (organization, connection_id) in &key.samples {
-        let mut tx = db::tenant_transaction(pool, organization).await?;
-        let sealed = queries::load(&mut tx, organization, connection_id).await?;
+    for sample in &key.samples {
+        let binding = sample.binding();
+        let mut tx = db::tenant_transaction(pool, binding.organization).await?;
+        let sealed = queries::load(&mut tx, binding).await?;
         tx.commit().await?;
         // Deleted since.
         let Some(sealed) = sealed else { continue };
         none_left = false;
-        let binding = CredentialBinding {
-            organization,
-            connection_id,
-        };
         if keyring.open(&sealed, binding).is_ok() {
             return Ok(true);
         }

@@ -124,10 +124,7 @@ fn allocation(criterion: &mut Criterion) {
 fn credentials(criterion: &mut Criterion) {
     let keyring = Keyring::parse(Keyring::generate("k1").expose_secret()).expect("a keyring");
     let organization = OrganizationId::new("acme").expect("a valid id");
-    let binding = CredentialBinding {
-        organization: &organization,
-        connection_id: "acme-stripe-acct_1PgafTB7WZ01zgkW",
-    };
+    let binding = CredentialBinding::api_key(&organization, "acme-stripe-acct_1PgafTB7WZ01zgkW");
     let key = "rk_live_51PgafTB7WZ01zgkWabcdefghijklmnopqrstuvwxyz0123456789";
     criterion.bench_function("sealing a key", |bencher| {
         bencher.iter(|| keyring.seal(black_box(key), binding));

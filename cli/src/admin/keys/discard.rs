@@ -10,7 +10,7 @@ use common::clock::{Clock as _, SystemClock};
 use common::config::{EncryptionArgs, SettingErrors};
 use common::connection;
 use common::credential::queries::{KeyInUse, KeyLock};
-use common::credential::{self, CredentialBinding, Keyring};
+use common::credential::{self, CredentialBinding, Keyring, Purpose};
 use common::db::{self, Role};
 use common::lifecycle::keys;
 use common::tenant;
@@ -118,14 +118,11 @@ async fn ensure_lost(
     let Some(keyring) = keyring else {
         return Ok(());
     };
-    for (organization, connection_id) in &key.samples {
-        let mut tx = db::tenant_transaction(pool, organization).await?;
-        let sealed = credential::queries::load(&mut tx, organization, connection_id).await?;
+    for sample in &key.samples {
+        let binding = sample.binding();
+        let mut tx = db::tenant_transaction(pool, binding.organization).await?;
+        let sealed = credential::queries::load(&mut tx, binding).await?;
         tx.commit().await.map_err(db::Error::from)?;
-        let binding = CredentialBinding {
-            organization,
-            connection_id,
-        };
         if sealed.is_some_and(|sealed| keyring.open(&sealed, binding).is_ok()) {
             return Err(not_lost());
         }
@@ -141,9 +138,17 @@ async fn discard_of(
     let now = SystemClock.now();
     let mut tx = db::tenant_transaction(pool, organization).await?;
     credential::queries::lock_keys(&mut tx, KeyLock::Reseal).await?;
-    let connections = credential::queries::sealed_by(&mut tx, organization, key_id).await?;
-    for connection_id in &connections {
-        credential::queries::delete(&mut tx, organization, connection_id).await?;
+    let sealed = credential::queries::sealed_by(&mut tx, organization, key_id).await?;
+    for (connection_id, purpose) in &sealed {
+        let binding = CredentialBinding {
+            organization,
+            connection_id,
+            purpose: *purpose,
+        };
+        credential::queries::delete(&mut tx, binding).await?;
+        if *purpose != Purpose::ApiKey {
+            continue;
+        }
         let detail = format!(
             "The encryption key `{key_id}` was lost, and with it the stored Stripe key. Replace the connection's key."
         );
@@ -158,5 +163,5 @@ async fn discard_of(
         .await?;
     }
     tx.commit().await.map_err(db::Error::from)?;
-    Ok(connections.len())
+    Ok(sealed.len())
 }

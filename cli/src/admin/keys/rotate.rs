@@ -177,28 +177,29 @@ async fn rotate_batch(
     )
     .await?;
     let mut reencrypted = 0;
-    for (connection_id, envelope) in found {
+    for (connection_id, purpose, envelope) in found {
         if rotated.stuck[first_stuck..]
             .iter()
-            .any(|stuck| stuck.connection_id == connection_id)
+            .any(|stuck| stuck.connection_id == connection_id && stuck.purpose == purpose)
         {
             continue;
         }
         let binding = CredentialBinding {
             organization,
             connection_id: &connection_id,
+            purpose,
         };
         let encrypted = keyring
             .open(&envelope, binding)
             .and_then(|secret| keyring.seal(secret.expose_secret(), binding));
         match encrypted {
             Ok(encrypted) => {
-                credential::queries::store(&mut tx, organization, &connection_id, &encrypted, now)
-                    .await?;
+                credential::queries::store(&mut tx, binding, &encrypted, now).await?;
                 reencrypted += 1;
             }
             Err(cause) => rotated.stuck.push(StuckCredential {
                 connection_id,
+                purpose,
                 cause,
             }),
         }

@@ -58,7 +58,8 @@ impl<'a> Run<'a> {
             rule::queries::active(&mut tx, organization.as_str(), &job.connection_id).await?;
         let state = state::get(&mut tx, organization, &job.connection_id).await?;
         let parked = parked::count(&mut tx, organization, &job.connection_id).await?;
-        let sealed = credential::queries::load(&mut tx, organization, &job.connection_id).await?;
+        let binding = CredentialBinding::api_key(organization, &job.connection_id);
+        let sealed = credential::queries::load(&mut tx, binding).await?;
         services.commit(tx).await?;
         Ok(Self {
             services,
@@ -101,10 +102,7 @@ impl<'a> Run<'a> {
     /// Opens the credential. The only place where a sync holds the key.
     pub(crate) fn source(&self) -> Result<Arc<StripeReader>, Error> {
         let sealed = self.sealed.as_ref().ok_or(Error::NoCredential)?;
-        let binding = CredentialBinding {
-            organization: self.organization(),
-            connection_id: self.connection_id(),
-        };
+        let binding = CredentialBinding::api_key(self.organization(), self.connection_id());
         let key = self.services.keyring.open(sealed, binding)?;
         let Connection {
             livemode,

@@ -129,10 +129,7 @@ async fn seal_keys(
     let mut sealed = Vec::with_capacity(copies.len());
     for (organization, connection_id, account) in copies {
         let organization = OrganizationId::new(organization.as_str())?;
-        let binding = CredentialBinding {
-            organization: &organization,
-            connection_id,
-        };
+        let binding = CredentialBinding::api_key(&organization, connection_id);
         sealed.push(keyring.seal(account.key(), binding)?.envelope);
     }
     sqlx::query(
