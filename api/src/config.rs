@@ -9,7 +9,9 @@ use common::config::{
     Error, LogArgs, LogConfig, SettingErrors, or_default, parse_bind, parse_number,
 };
 use stripe::config::{StripeArgs, StripeConfig};
+use url::Url;
 
+use crate::client_address::TrustedProxies;
 use crate::limits::{Limits, TokenRate};
 
 const DEFAULT_BIND: &str = "127.0.0.1:8080";
@@ -26,6 +28,8 @@ pub struct Args {
     #[arg(long, env = "API_BIND", default_value = DEFAULT_BIND, value_name = "ADDRESS")]
     pub api_bind: String,
     #[command(flatten)]
+    pub addresses: AddressArgs,
+    #[command(flatten)]
     pub limits: LimitArgs,
     #[command(flatten)]
     pub database: DatabaseArgs,
@@ -38,6 +42,68 @@ pub struct Args {
     pub stripe: StripeArgs,
     #[command(flatten)]
     pub log: LogArgs,
+}
+
+/// How the API is reached.
+#[derive(Debug, Clone, clap::Args)]
+pub struct AddressArgs {
+    /// The URL at which people and Stripe reach the API; webhook addresses begin with it. http:// and --api-bind when not
+    /// set
+    #[arg(long, env = "PUBLIC_URL", value_name = "URL")]
+    pub public_url: Option<String>,
+    /// Addresses and networks of proxies in front, separated by commas, whose X-Forwarded-For is believed
+    #[arg(
+        long,
+        env = "TRUSTED_PROXIES",
+        default_value = "",
+        value_name = "NETWORKS"
+    )]
+    pub trusted_proxies: String,
+}
+
+#[derive(Debug, Clone)]
+pub struct AddressConfig {
+    public_url: Option<Url>,
+    /// Whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: TrustedProxies,
+}
+
+impl AddressConfig {
+    /// Where people and vendors reach the API that serves on this address.
+    pub fn public_url(&self, bind: SocketAddr) -> Url {
+        let served = || Url::parse(&format!("http://{bind}"));
+        match &self.public_url {
+            Some(url) => url.clone(),
+            // An address and a port are the host of a URL.
+            None => served().unwrap_or_else(|_| unreachable!("http://{bind} is a URL")),
+        }
+    }
+}
+
+impl AddressArgs {
+    pub fn check(self, problems: &mut SettingErrors) -> Option<AddressConfig> {
+        let public_url = match self.public_url.as_deref().map(str::trim) {
+            None | Some("") => Some(None),
+            Some(text) => {
+                let url = Url::parse(text).ok();
+                let url =
+                    url.filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+                if url.is_none() {
+                    problems.add(
+                        "PUBLIC_URL",
+                        "must be a URL such as https://sync.example.com",
+                    );
+                }
+                url.map(Some)
+            }
+        };
+        let trusted_proxies =
+            TrustedProxies::parse("TRUSTED_PROXIES", &self.trusted_proxies, problems);
+        Some(AddressConfig {
+            public_url: public_url?,
+            trusted_proxies: trusted_proxies?,
+        })
+    }
 }
 
 /// How much of the API its clients may take.
@@ -131,6 +197,7 @@ impl LimitArgs {
 pub struct Config {
     /// The address and port to serve on; port 0 lets the system choose.
     pub api_bind: SocketAddr,
+    pub addresses: AddressConfig,
     pub limits: Limits,
     pub database: DatabaseConfig,
     pub broker: BrokerConfig,
@@ -162,6 +229,7 @@ impl Args {
             or_default(&self.api_bind, DEFAULT_BIND),
             &mut problems,
         );
+        let addresses = self.addresses.check(&mut problems);
         let limits = self.limits.check(&mut problems);
         let database = self.database.check(&mut problems);
         let broker = self.broker.check(&mut problems);
@@ -171,6 +239,7 @@ impl Args {
         let config = (|| {
             Some(Config {
                 api_bind: bind?,
+                addresses: addresses?,
                 limits: limits?,
                 database: database?,
                 broker: broker?,

@@ -7,12 +7,14 @@
 //! loses none.
 //!
 //! Reading order: [`router`], [`problem`] (every error), `request_log` and `auth` (what surrounds each
-//! call), `input` (how requests are read), then `routes`, a noun a file, and `document` (what is said about them).
+//! call), `input` (how requests are read), then `routes`, a noun a file, and `document` (what is said about them);
+//! `webhooks` is what vendors send.
 //!
 //! Absent: cookies and browsers' cross-origin calls; anything but JSON in; writes to figures.
 
 mod aggregate_cache;
 mod auth;
+mod client_address;
 mod config;
 mod document;
 mod input;
@@ -25,6 +27,7 @@ mod routes;
 mod security_headers;
 mod state;
 mod use_case_errors;
+mod webhooks;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -45,7 +48,8 @@ use tower_http::compression::CompressionLayer;
 use tracing::info;
 
 pub use auth::Caller;
-pub use config::{Args, Config, LimitArgs};
+pub use client_address::TrustedProxies;
+pub use config::{AddressArgs, AddressConfig, Args, Config, LimitArgs};
 pub use limits::{Limits, TokenRate};
 pub use request_log::REQUEST_ID;
 pub use state::{ApiState, Parts};
@@ -54,6 +58,9 @@ use crate::problem::ApiError;
 
 /// Connections to PostgreSQL that one API process opens at most, besides one for each CSV export.
 const POOL_CONNECTIONS: u32 = 16;
+
+/// Connections that receive webhooks, apart from the others: whatever people ask, events are stored.
+const WEBHOOK_CONNECTIONS: u32 = 3;
 
 /// The API's server in metrics and logs.
 const SERVER: &str = "api";
@@ -140,6 +147,12 @@ pub fn state_of(config: &Config, context: &Context) -> Result<ApiState, Error> {
         POOL_CONNECTIONS + config.limits.exports.get(),
     )
     .map_err(Error::Database)?;
+    let webhook_pool = db::connect(
+        &config.database.database_url,
+        db::Role::Webhooks,
+        WEBHOOK_CONNECTIONS,
+    )
+    .map_err(Error::Database)?;
     let BrokerConfig {
         amqp_url,
         queue_prefix,
@@ -163,6 +176,9 @@ pub fn state_of(config: &Config, context: &Context) -> Result<ApiState, Error> {
         keyring: Arc::clone(&config.encryption.keyring),
         shutdown: context.shutdown.clone(),
         limits: config.limits,
+        webhook_pool,
+        public_url: config.addresses.public_url(config.api_bind),
+        trusted_proxies: config.addresses.trusted_proxies.clone(),
         ready: false,
     }))
 }

@@ -11,6 +11,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use common::db;
 use common::filter::{INVALID_REQUEST, Invalid};
+use common::webhook::SignatureError;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -144,6 +145,12 @@ pub enum ApiError {
     /// The caller accepts nothing that this call can answer with.
     #[error("nothing acceptable can be answered")]
     NotAcceptable { available: String },
+    /// Nothing is received at this address.
+    #[error("no webhook endpoint is at this address")]
+    NoWebhookEndpoint,
+    /// No secret of the endpoint signed the request, or it did so too long ago.
+    #[error("a webhook's signature is not accepted")]
+    WebhookSignatureInvalid(#[source] SignatureError),
     #[error("Stripe could not be reached")]
     StripeUnreachable(#[source] Cause),
     /// Stripe answered, and named no account.
@@ -226,6 +233,18 @@ impl ApiError {
                 "not_found",
                 "Not found",
                 "The API has no such path; /openapi.json lists every path.".to_owned(),
+            ),
+            Self::NoWebhookEndpoint => spec(
+                StatusCode::NOT_FOUND,
+                "not_found",
+                "Not found",
+                "No webhook endpoint has this address, or no signing secret is stored for it.".to_owned(),
+            ),
+            Self::WebhookSignatureInvalid(cause) => spec(
+                StatusCode::BAD_REQUEST,
+                "webhook_signature_invalid",
+                "Invalid webhook signature",
+                format!("The event is not stored: {cause}."),
             ),
             Self::MethodNotAllowed => spec(
                 StatusCode::METHOD_NOT_ALLOWED,

@@ -19,10 +19,11 @@ use futures::FutureExt as _;
 use tokio::time::Instant;
 use tracing::{Instrument as _, debug, error, info_span};
 
-use crate::input::check_content_length;
+use crate::input::{MAX_BODY_BYTES, check_content_length};
 use crate::problem::{ApiError, AttachedError};
 use crate::security_headers;
 use crate::state::ApiState;
+use crate::webhooks;
 
 /// The header that names the request.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -43,7 +44,12 @@ pub(crate) async fn log_request(
         .get::<MatchedPath>()
         .map_or_else(|| "unmatched".to_owned(), |path| path.as_str().to_owned());
     let span = info_span!("http.request", request_id, method, route);
-    let announced = check_content_length(request.body());
+    let max_bytes = if request.uri().path().starts_with("/webhooks/") {
+        webhooks::MAX_BODY_BYTES
+    } else {
+        MAX_BODY_BYTES
+    };
+    let announced = check_content_length(request.body(), max_bytes);
     let handled = async {
         match announced {
             Ok(()) => next.run(request).await,

@@ -17,11 +17,14 @@ use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use sqlx::{Postgres, Transaction};
 use stripe::{Stripe, StripeConnector};
 use tokio_util::sync::CancellationToken;
+use url::Url;
 use uuid::Uuid;
 
 use crate::aggregate_cache::{self, AggregateCache};
+use crate::client_address::TrustedProxies;
 use crate::limits::{Limits, OpenCount};
 use crate::problem::ApiError;
+use crate::webhooks::Webhooks;
 
 /// What an [`ApiState`] is made of.
 #[derive(Debug)]
@@ -36,6 +39,11 @@ pub struct Parts {
     /// Ends streams when the program stops.
     pub shutdown: CancellationToken,
     pub limits: Limits,
+    /// A pool in the role that receives webhooks.
+    pub webhook_pool: db::Pool,
+    /// Where people and vendors reach the API.
+    pub public_url: Url,
+    pub trusted_proxies: TrustedProxies,
     /// Whether the API begins at once; otherwise `/v1` answers 503 until it has.
     pub ready: bool,
 }
@@ -57,6 +65,9 @@ pub struct ApiState {
     pub(crate) streams: Arc<OpenCount>,
     pub(crate) aggregate_cache: AggregateCache,
     pub(crate) engine_secret: Option<EngineSecret>,
+    pub(crate) webhooks: Webhooks,
+    pub(crate) public_url: Url,
+    pub(crate) trusted_proxies: Arc<TrustedProxies>,
 }
 
 impl std::fmt::Debug for ApiState {
@@ -73,7 +84,16 @@ impl ApiState {
         self
     }
 
+    /// Begins the task that stores webhooks, so it is to be called in a runtime.
     pub fn new(parts: Parts) -> Self {
+        let connectors = Connectors::new(&[&StripeConnector]);
+        let webhooks = Webhooks::new(
+            parts.webhook_pool,
+            Arc::clone(&parts.broker),
+            connectors,
+            Arc::clone(&parts.keyring),
+            parts.clock.clone(),
+        );
         let limits = parts.limits;
         let quota =
             Quota::per_second(limits.token_rate.per_second).allow_burst(limits.token_rate.burst);
@@ -86,7 +106,7 @@ impl ApiState {
             pool: parts.pool,
             clock: parts.clock,
             broker: parts.broker,
-            connectors: Connectors::new(&[&StripeConnector]),
+            connectors,
             probes: Arc::new([Arc::new(parts.stripe)]),
             vault: Vault::new(parts.keyring),
             shutdown: parts.shutdown,
@@ -96,6 +116,9 @@ impl ApiState {
             streams: Arc::new(OpenCount::streams(limits)),
             aggregate_cache: aggregate_cache::new_aggregate_cache(),
             engine_secret: None,
+            webhooks,
+            public_url: parts.public_url,
+            trusted_proxies: Arc::new(parts.trusted_proxies),
         }
     }
 

@@ -8,6 +8,7 @@ use common::credential::vault;
 use common::filter::Invalid;
 use common::job::cancel;
 use common::rule;
+use common::webhook::endpoint;
 use stripe::analytics::report;
 
 use crate::problem::{ApiError, FieldError};
@@ -89,6 +90,20 @@ impl From<ReplaceError> for ApiError {
             ReplaceError::Key(cause) => cause.into(),
             ReplaceError::Vault(cause) => cause.into(),
             ReplaceError::Database(cause) => cause.into(),
+        }
+    }
+}
+
+impl From<endpoint::Error> for ApiError {
+    fn from(error: endpoint::Error) -> Self {
+        match error {
+            endpoint::Error::Connection(cause) => cause.into(),
+            endpoint::Error::NoEndpoint | endpoint::Error::NotSupported => Self::NotFound,
+            endpoint::Error::InvalidSecret(detail) => {
+                Self::invalid(vec![FieldError::at("/signing_secret", detail)])
+            }
+            endpoint::Error::Vault(cause) => cause.into(),
+            endpoint::Error::Database(cause) => cause.into(),
         }
     }
 }

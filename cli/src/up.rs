@@ -21,6 +21,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::TimeDelta;
 use common::config::{
     self, BrokerArgs, BrokerConfig, DatabaseArgs, DatabaseConfig, EncryptionArgs, EncryptionConfig,
     JobArgs, JobConfig, LogArgs, LogConfig, SettingErrors,
@@ -30,7 +31,7 @@ use common::error_chain::ErrorChain;
 use common::identity::EngineSecret;
 use common::lifecycle::Context;
 use common::lifecycle::keys::KeyMismatch;
-use scheduler::{Schedule, ScheduleArgs};
+use scheduler::{RetentionArgs, Schedule, ScheduleArgs};
 use secrecy::SecretString;
 use stripe::config::{StripeArgs, StripeConfig};
 use tokio::net::TcpListener;
@@ -92,11 +93,15 @@ pub struct Up {
     #[arg(long, env = "API_BIND", default_value = DEFAULT_API_BIND, value_name = "ADDRESS")]
     api_bind: String,
     #[command(flatten)]
+    addresses: api::AddressArgs,
+    #[command(flatten)]
     limits: api::LimitArgs,
     #[command(flatten)]
     stripe: StripeArgs,
     #[command(flatten)]
     schedule: ScheduleArgs,
+    #[command(flatten)]
+    retention: RetentionArgs,
     #[command(flatten)]
     job: JobArgs,
     #[command(flatten)]
@@ -111,9 +116,11 @@ pub struct Config {
     broker: BrokerConfig,
     encryption: Option<EncryptionConfig>,
     api_bind: SocketAddr,
+    addresses: api::AddressConfig,
     limits: api::Limits,
     stripe: StripeConfig,
     sync_schedule: Schedule,
+    webhook_retention: TimeDelta,
     job: JobConfig,
     /// How much is logged.
     pub log: LogConfig,
@@ -131,9 +138,11 @@ impl Up {
         let encryption = self.encryption.check_optional(&mut problems);
         let api_bind = config::or_default(&self.api_bind, DEFAULT_API_BIND);
         let api_bind = config::parse_bind("API_BIND", api_bind, &mut problems);
+        let addresses = self.addresses.check(&mut problems);
         let limits = self.limits.check(&mut problems);
         let stripe = self.stripe.check(&mut problems);
         let sync_schedule = self.schedule.check(&mut problems);
+        let webhook_retention = self.retention.check(&mut problems);
         let job = self.job.check(&mut problems);
         let log = self.log.check(&mut problems);
         let assemble = || {
@@ -143,9 +152,11 @@ impl Up {
                 broker: broker?,
                 encryption: encryption?,
                 api_bind: api_bind?,
+                addresses: addresses?,
                 limits: limits?,
                 stripe: stripe?,
                 sync_schedule: sync_schedule?,
+                webhook_retention: webhook_retention?,
                 job: job?,
                 log: log?,
             })
@@ -211,6 +222,7 @@ async fn run_on(
     let database = DatabaseConfig { database_url: url };
     let api_config = api::Config {
         api_bind: config.api_bind,
+        addresses: config.addresses.clone(),
         limits: config.limits,
         database: database.clone(),
         broker: config.broker.clone(),
@@ -223,6 +235,7 @@ async fn run_on(
         broker: config.broker.clone(),
         ops_bind: None,
         sync_schedule: config.sync_schedule,
+        webhook_retention: config.webhook_retention,
         log: config.log.clone(),
     };
     let consumer_config = consumer::Config {

@@ -13,6 +13,7 @@ use crate::connection::{Connection, Warning};
 use crate::db::{Error, PgConnection};
 use crate::id::OrganizationId;
 use crate::job::JobKind;
+use crate::webhook::WebhookFormat;
 
 /// A vendor whose accounts can be connected.
 #[async_trait]
@@ -28,6 +29,11 @@ pub trait Connector: Debug + Sync {
     /// Kinds of jobs besides those, which nothing here makes.
     fn other_kinds(&self) -> &'static [JobKind] {
         &[]
+    }
+
+    /// The vendor's webhooks; none for one that sends none.
+    fn webhooks(&self) -> Option<&'static dyn WebhookFormat> {
+        None
     }
 
     /// Stores what a new connection begins with, in the transaction that stores the connection.
@@ -61,6 +67,8 @@ pub struct Kinds {
     pub redate: Option<JobKind>,
     /// Removes a connection and all that is stored of it.
     pub delete: JobKind,
+    /// Applies the events that webhooks brought; none for a vendor that sends none.
+    pub webhook: Option<JobKind>,
 }
 
 impl Kinds {
@@ -69,6 +77,7 @@ impl Kinds {
             .into_iter()
             .chain(self.refilter)
             .chain(self.redate)
+            .chain(self.webhook)
     }
 }
 

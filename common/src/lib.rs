@@ -11,7 +11,7 @@
 //! [`connection::probe::AccountProbe`].
 //!
 //! - nouns: [`catalogue`], [`clock`], [`connection`], [`connector`], [`credential`], [`filter`], [`job`], [`money`],
-//!   [`rule`], [`tenant`]
+//!   [`rule`], [`tenant`], [`webhook`]
 //! - between nouns and [`db`]: [`unit_of_work`]
 //! - on the ground floor: [`id`]
 //! - outside systems: [`broker`], [`db`]
@@ -41,3 +41,4 @@ pub mod telemetry;
 pub mod tenant;
 pub mod throttle;
 pub mod unit_of_work;
+pub mod webhook;

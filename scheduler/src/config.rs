@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::str::FromStr;
 
+use chrono::TimeDelta;
 use clap::Parser;
 use common::config::{
     self, BrokerArgs, BrokerConfig, DatabaseArgs, DatabaseConfig, LogArgs, LogConfig, SettingErrors,
@@ -10,6 +11,7 @@ use common::config::{
 
 const DEFAULT_OPS_BIND: &str = "127.0.0.1:8081";
 const DEFAULT_SCHEDULE: &str = "0 */15 * * * *";
+const DEFAULT_RETENTION_DAYS: &str = "30";
 
 /// Creates due sync jobs and dispatches those that no consumer has claimed.
 #[derive(Debug, Clone, Parser)]
@@ -26,7 +28,30 @@ pub struct Args {
     #[command(flatten)]
     pub schedule: ScheduleArgs,
     #[command(flatten)]
+    pub retention: RetentionArgs,
+    #[command(flatten)]
     pub log: LogArgs,
+}
+
+/// How long events are kept.
+#[derive(Debug, Clone, clap::Args)]
+pub struct RetentionArgs {
+    /// Days after which webhook events that were applied or ignored are deleted; dead ones are kept
+    #[arg(
+        long,
+        env = "WEBHOOK_RETENTION_DAYS",
+        default_value = DEFAULT_RETENTION_DAYS,
+        value_name = "DAYS"
+    )]
+    pub webhook_retention_days: String,
+}
+
+impl RetentionArgs {
+    pub fn check(self, problems: &mut SettingErrors) -> Option<TimeDelta> {
+        let text = config::or_default(&self.webhook_retention_days, DEFAULT_RETENTION_DAYS);
+        let days = config::parse_number("WEBHOOK_RETENTION_DAYS", text, (1, 3650), problems);
+        days.map(|days: u32| TimeDelta::days(days.into()))
+    }
 }
 
 /// When due connections are looked for.
@@ -45,6 +70,8 @@ pub struct Config {
     pub ops_bind: Option<SocketAddr>,
     /// When due connections are looked for.
     pub sync_schedule: Schedule,
+    /// How long webhook events are kept that need nothing more.
+    pub webhook_retention: TimeDelta,
     pub log: LogConfig,
 }
 
@@ -60,6 +87,7 @@ impl Args {
         let ops_bind = config::or_default(&self.ops_bind, DEFAULT_OPS_BIND);
         let ops_bind = config::parse_bind("OPS_BIND", ops_bind, &mut problems);
         let sync_schedule = self.schedule.check(&mut problems);
+        let webhook_retention = self.retention.check(&mut problems);
         let log = self.log.check(&mut problems);
         let assemble = || {
             Some(Config {
@@ -67,6 +95,7 @@ impl Args {
                 broker: broker?,
                 ops_bind: Some(ops_bind?),
                 sync_schedule: sync_schedule?,
+                webhook_retention: webhook_retention?,
                 log: log?,
             })
         };

@@ -1,5 +1,5 @@
-//! The scheduler: writes the jobs of connections that are due, and sends messages about jobs that
-//! nobody took up.
+//! The scheduler: writes the jobs of connections that are due, sends messages about jobs that nobody took up, and deletes
+//! old webhook events and jobs.
 //!
 //! Both are passes over the whole database that decide by what they find, so a pass that was missed,
 //! doubled or cut short is made good by the next one, and any number of schedulers may run. It never
@@ -10,11 +10,13 @@
 
 mod config;
 mod dispatch;
+mod retention;
 mod tick;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::TimeDelta;
 use common::broker::{self, Broker};
 use common::clock::SharedClock;
 use common::connector::Connectors;
@@ -28,8 +30,9 @@ use tokio::sync::Notify;
 use tokio_cron_scheduler::{Job, JobScheduler, JobSchedulerError};
 use tracing::{debug, info, warn};
 
-pub use config::{Args, Config, InvalidSchedule, Schedule, ScheduleArgs};
+pub use config::{Args, Config, InvalidSchedule, RetentionArgs, Schedule, ScheduleArgs};
 pub use dispatch::dispatch;
+pub use retention::{Deleted, delete_old};
 pub use tick::{Ticked, tick};
 
 /// Two passes at once, and one for health.
@@ -65,6 +68,8 @@ pub struct Scheduler {
     pub clock: SharedClock,
     /// Whose kinds of jobs the schedule makes.
     pub connectors: Connectors,
+    /// How long webhook events are kept that need nothing more.
+    pub webhook_retention: TimeDelta,
 }
 
 impl Scheduler {
@@ -104,6 +109,7 @@ pub async fn run(config: Config, context: Context) -> Result<(), Error> {
         broker,
         clock: Arc::clone(&context.clock),
         connectors: Connectors::new(&[&StripeConnector]),
+        webhook_retention: config.webhook_retention,
     };
     let due = Arc::new(Notify::new());
     // What became due while no scheduler ran does not wait for the schedule.
@@ -145,7 +151,7 @@ async fn tick_when_due(scheduler: &Scheduler, due: &Notify, context: &Context) {
         .is_some()
     {
         let mut pause = RETRY_PAUSE.0;
-        while let Err(cause) = tick(scheduler).await {
+        while let Err(cause) = tick_and_tidy(scheduler).await {
             outage.failed(&cause);
             if !context.sleep(pause).await {
                 return;
@@ -154,6 +160,12 @@ async fn tick_when_due(scheduler: &Scheduler, due: &Notify, context: &Context) {
         }
         outage.worked();
     }
+}
+
+async fn tick_and_tidy(scheduler: &Scheduler) -> Result<(), db::Error> {
+    tick(scheduler).await?;
+    delete_old(scheduler).await?;
+    Ok(())
 }
 
 async fn keep_dispatching(scheduler: &Scheduler, context: &Context) {

@@ -67,3 +67,5 @@ mod tenant_isolation;
 mod throttled_jobs;
 mod tidy;
 mod unresponsive_broker;
+mod webhook_kills;
+mod webhooks;

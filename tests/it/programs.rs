@@ -2,9 +2,9 @@
 //! figures, also when they, the broker or PostgreSQL are killed in the middle.
 
 use serde_json::Value;
-use stripe_sim::{SimHandle, Simulator, TruthQuery};
+use stripe_sim::{SimHandle, Simulator};
 use tests::database::TestDatabase;
-use tests::programs::Deployment;
+use tests::programs::{Deployment, truth_by_day};
 use tests::random::size;
 use tests::servers::{PrivateServer, shared_amqp_url};
 use tests::world::unlimited_account;
@@ -15,24 +15,6 @@ async fn simulator(charges: u64) -> SimHandle {
         .start()
         .await
         .unwrap()
-}
-
-/// The truth in the words of the API's groups by day.
-fn truth_by_day(sim: &SimHandle) -> Value {
-    let truth = sim.first().truth(&TruthQuery::default()).unwrap();
-    let mut groups = Vec::new();
-    for (day, currencies) in truth.days {
-        for (currency, figures) in currencies {
-            if figures.charges > 0 {
-                groups.push(serde_json::json!({
-                    "key": day, "currency": currency, "charges": figures.charges,
-                    "units": figures.units_by_lines, "gross": figures.gross,
-                    "refunded": figures.refunded, "net": figures.net,
-                }));
-            }
-        }
-    }
-    groups.into()
 }
 
 fn url_of(database: &TestDatabase) -> String {

@@ -87,6 +87,7 @@ async fn setup() -> Setup {
         broker: broker.clone(),
         clock: clock_too,
         connectors: Connectors::new(&[&StripeConnector]),
+        webhook_retention: chrono::TimeDelta::days(30),
     };
     sqlx::query("INSERT INTO organizations VALUES ('acme', 'Acme', $1), ('other', 'Other', $1)")
         .bind(now())
@@ -451,6 +452,7 @@ async fn the_program_waits_for_the_migrations_and_then_takes_what_is_due() {
         broker: BrokerConfig::default(),
         ops_bind: Some(free),
         sync_schedule: "* * * * * *".parse().unwrap(),
+        webhook_retention: chrono::TimeDelta::days(30),
         log: LogConfig::default(),
     };
     let context = Context::system();

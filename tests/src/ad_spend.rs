@@ -68,6 +68,7 @@ impl Connector for AdSpendConnector {
             refilter: None,
             redate: None,
             delete: DELETE,
+            webhook: None,
         }
     }
 }

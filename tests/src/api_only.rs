@@ -4,13 +4,14 @@
 
 #![expect(clippy::missing_panics_doc, reason = "a harness panics by design")]
 
+use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::Request;
+use axum::extract::{ConnectInfo, Request};
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
@@ -116,6 +117,9 @@ impl ApiOnly {
             keyring: Arc::new(Keyring::parse(keyring.expose_secret()).expect("a keyring")),
             shutdown: CancellationToken::new(),
             limits,
+            webhook_pool: database.pool(Role::Webhooks),
+            public_url: "https://sync.example.com".parse().expect("a URL"),
+            trusted_proxies: api::TrustedProxies::default(),
             ready: true,
         });
         let mut world = Self {
@@ -179,7 +183,9 @@ impl ApiOnly {
     }
 
     /// Sends a request as it is.
-    pub async fn send(&self, request: Request) -> Answer {
+    pub async fn send(&self, mut request: Request) -> Answer {
+        let peer = SocketAddr::from(([127, 0, 0, 1], 1));
+        request.extensions_mut().insert(ConnectInfo(peer));
         let response = self
             .router
             .clone()

@@ -21,4 +21,5 @@ pub mod programs;
 pub mod random;
 pub mod servers;
 pub mod shell;
+pub mod webhooks;
 pub mod world;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
+use stripe_sim::{SimHandle, TruthQuery};
 use tempfile::TempDir;
 
 use crate::world::WAIT_TIMEOUT;
@@ -134,6 +135,27 @@ impl Drop for Program {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// The truth in the words of the API's groups by day.
+pub fn truth_by_day(sim: &SimHandle) -> Value {
+    let truth = sim
+        .first()
+        .truth(&TruthQuery::default())
+        .expect("a truth of all charges");
+    let mut groups = Vec::new();
+    for (day, currencies) in truth.days {
+        for (currency, figures) in currencies {
+            if figures.charges > 0 {
+                groups.push(json!({
+                    "key": day, "currency": currency, "charges": figures.charges,
+                    "units": figures.units_by_lines, "gross": figures.gross,
+                    "refunded": figures.refunded, "net": figures.net,
+                }));
+            }
+        }
+    }
+    groups.into()
 }
 
 /// Waits until there is an answer.
@@ -378,22 +400,27 @@ impl Deployment {
         answer
     }
 
-    /// The job, once `done` holds of it.
-    pub async fn job_until(&self, job_id: &Value, done: impl Fn(&Value) -> bool) -> Value {
-        let path = format!("/v1/sync-jobs/{}", job_id.as_str().expect("a job's id"));
+    /// What is answered at this path, once `done` holds of it.
+    pub async fn until(&self, path: &str, done: impl Fn(&Value) -> bool) -> Value {
         let polled = async {
             loop {
-                let job = self.get(&path).await;
-                if done(&job) {
-                    return job;
+                let answer = self.get(path).await;
+                if done(&answer) {
+                    return answer;
                 }
                 tokio::time::sleep(POLL).await;
             }
         };
         match tokio::time::timeout(WAIT_TIMEOUT * 2, polled).await {
-            Ok(job) => job,
-            Err(late) => panic!("{late}: waited in vain for {:#}", self.get(&path).await),
+            Ok(answer) => answer,
+            Err(late) => panic!("{late}: waited in vain for {:#}", self.get(path).await),
         }
+    }
+
+    /// The job, once `done` holds of it.
+    pub async fn job_until(&self, job_id: &Value, done: impl Fn(&Value) -> bool) -> Value {
+        let path = format!("/v1/sync-jobs/{}", job_id.as_str().expect("a job's id"));
+        self.until(&path, done).await
     }
 
     /// The job, once it has completed.

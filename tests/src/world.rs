@@ -6,6 +6,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::TimeDelta;
 use common::broker::{self, Broker};
 use common::clock::{Clock as _, SharedClock, SystemClock, new_id, random_bytes};
 use common::connector::Connectors;
@@ -209,6 +210,9 @@ async fn serve_api(parts: &Parts, database: &TestDatabase, stop: CancellationTok
             },
             ..api::Limits::default()
         },
+        webhook_pool: database.pool(Role::Webhooks),
+        public_url: "https://sync.example.com".parse().expect("a URL"),
+        trusted_proxies: api::TrustedProxies::default(),
         ready: true,
     });
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
@@ -428,6 +432,7 @@ impl World {
             pool,
             clock: Arc::new(SystemClock),
             connectors: Connectors::new(&[&StripeConnector]),
+            webhook_retention: TimeDelta::days(30),
         }
     }
 

@@ -34,6 +34,22 @@ fn known(name: &str) -> Option<Value> {
             "schema": {"type": "string", "format": "uuid"},
             "example": "019ab3f4-5c00-7000-8000-000000000002",
         }),
+        "event_id" => json!({
+            "schema": {"type": "string", "format": "uuid"},
+            "example": "019ab3f4-5c00-7000-8000-000000000003",
+        }),
+        "endpoint_id" => json!({
+            "schema": {"type": "string", "minLength": 1, "pattern": TEXT},
+            "example": "whe_0f8fad5bd9cb469fa16570867728950e",
+        }),
+        "received_from" => json!({
+            "schema": {"type": "string", "format": "date-time"},
+            "example": "2026-03-01T00:00:00Z",
+        }),
+        "received_to" => json!({
+            "schema": {"type": "string", "format": "date-time"},
+            "example": "2026-04-01T00:00:00Z",
+        }),
         "charge_id" => json!({
             "schema": {"type": "string", "minLength": 1, "pattern": TEXT},
             "example": "ch_3PgafTB7WZ01zgkW0Zq1Xy2W",

@@ -6,9 +6,12 @@ use axum::body::{Body, HttpBody as _};
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, header};
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
 use common::lifecycle::http::Limit;
+use http_body_util::LengthLimitError;
 use serde_json::{Map, Value};
 
+use super::{INSTANT, instant};
 use crate::SERVER;
 use crate::problem::{ApiError, FieldError};
 use crate::state::ApiState;
@@ -27,43 +30,48 @@ impl FromRequest<ApiState> for JsonBody {
         if !is_json(request.headers()) {
             return Err(ApiError::UnsupportedMediaType);
         }
-        parse(&bytes(request, state).await?).map(Self)
+        parse(&read_body(request, state, MAX_BODY_BYTES).await?).map(Self)
     }
 }
 
 /// The whole body. The limit on its time is for all of it, since a client that sends a byte now and then is never
 /// idle.
-async fn bytes(request: Request, state: &ApiState) -> Result<Bytes, ApiError> {
+pub(crate) async fn read_body(
+    request: Request,
+    state: &ApiState,
+    max_bytes: usize,
+) -> Result<Bytes, ApiError> {
     let limit = state.limits.body;
-    let read = tokio::time::timeout(limit, Bytes::from_request(request, state)).await;
+    let read =
+        tokio::time::timeout(limit, axum::body::to_bytes(request.into_body(), max_bytes)).await;
     let Ok(read) = read else {
         Limit::Body.count(SERVER);
         return Err(ApiError::BodyTimeout {
             limit_secs: limit.as_secs(),
         });
     };
-    read.map_err(|rejection| match rejection.status() {
-        axum::http::StatusCode::PAYLOAD_TOO_LARGE => too_large(),
-        _ => ApiError::MalformedJson {
+    read.map_err(|cause| {
+        if cause.into_inner().is::<LengthLimitError>() {
+            return too_large(max_bytes);
+        }
+        ApiError::MalformedJson {
             detail: "it ended before its declared length".to_owned(),
-        },
+        }
     })
 }
 
 /// Refuses a body that says that it is too long before any of it is read.
-pub(crate) fn check_content_length(body: &Body) -> Result<(), ApiError> {
+pub(crate) fn check_content_length(body: &Body, max_bytes: usize) -> Result<(), ApiError> {
     let announced = body.size_hint().lower();
-    if announced > MAX_BODY_BYTES as u64 {
-        return Err(too_large());
+    if announced > max_bytes as u64 {
+        return Err(too_large(max_bytes));
     }
     Ok(())
 }
 
-fn too_large() -> ApiError {
+fn too_large(limit_bytes: usize) -> ApiError {
     Limit::BodyBytes.count(SERVER);
-    ApiError::TooLarge {
-        limit_bytes: MAX_BODY_BYTES,
-    }
+    ApiError::TooLarge { limit_bytes }
 }
 
 fn parse(body: &[u8]) -> Result<Value, ApiError> {
@@ -120,7 +128,7 @@ impl FromRequest<ApiState> for OptionalFields {
 
     async fn from_request(request: Request, state: &ApiState) -> Result<Self, ApiError> {
         let json = is_json(request.headers());
-        let body = bytes(request, state).await?;
+        let body = read_body(request, state, MAX_BODY_BYTES).await?;
         if body.is_empty() {
             return Ok(Self(Fields::of(Value::Object(Map::new()))));
         }
@@ -234,6 +242,16 @@ impl Fields {
             return None;
         }
         Some(share)
+    }
+
+    /// Takes an instant.
+    pub(crate) fn instant(&mut self, name: &str) -> Option<DateTime<Utc>> {
+        let value = self.take(name)?;
+        let instant = value.as_str().and_then(instant);
+        if instant.is_none() {
+            self.refuse(name, INSTANT);
+        }
+        instant
     }
 
     pub(crate) fn boolean(&mut self, name: &str) -> Option<bool> {

@@ -10,13 +10,26 @@ mod params;
 
 use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
+use chrono::{DateTime, Datelike as _, Utc};
 use serde::de::DeserializeOwned;
 
-pub(crate) use body::{Fields, JsonBody, MAX_BODY_BYTES, OptionalFields, check_content_length};
+pub(crate) use body::{
+    Fields, JsonBody, MAX_BODY_BYTES, OptionalFields, check_content_length, read_body,
+};
 pub(crate) use cursor::{next_cursor, page};
 pub(crate) use params::{NoParams, Params};
 
 use crate::problem::ApiError;
+
+/// What is said of a value that is no instant.
+const INSTANT: &str =
+    "must be a time of the years 1 to 9999 as in RFC 3339, such as 2026-03-01T12:00:00Z";
+
+/// An instant of a year that PostgreSQL and RFC 3339 both know.
+fn instant(text: &str) -> Option<DateTime<Utc>> {
+    let instant: DateTime<Utc> = text.parse().ok()?;
+    (1..=9999).contains(&instant.year()).then_some(instant)
+}
 
 /// The ids in a path. One that cannot be an id names nothing, which is 404 as for any unknown id.
 #[derive(Debug)]

@@ -2,10 +2,10 @@
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use chrono::NaiveDate;
+use chrono::{DateTime, NaiveDate, Utc};
 use serde::de::DeserializeOwned;
 
-use super::cursor;
+use super::{INSTANT, cursor, instant};
 use crate::problem::{ApiError, FieldError};
 
 /// Items of a page by default.
@@ -94,6 +94,26 @@ impl Params {
                 None
             }
         }
+    }
+
+    /// Takes an instant.
+    pub(crate) fn instant(&mut self, name: &str) -> Option<DateTime<Utc>> {
+        let instant = instant(&self.text(name)?);
+        if instant.is_none() {
+            self.refuse(name, INSTANT);
+        }
+        instant
+    }
+
+    /// Takes one of these names.
+    pub(crate) fn choice<T: Copy>(&mut self, name: &str, choices: &[(&str, T)]) -> Option<T> {
+        let text = self.text(name)?;
+        let found = choices.iter().find(|(choice, _)| *choice == text);
+        if found.is_none() {
+            let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
+            self.refuse(name, format!("must be one of {}", names.join(", ")));
+        }
+        found.map(|(_, choice)| *choice)
     }
 
     /// Takes `limit`.

@@ -17,6 +17,9 @@ pub(crate) mod rules;
 mod stream_body;
 pub(crate) mod sync;
 pub(crate) mod token;
+pub(crate) mod webhook_endpoints;
+pub(crate) mod webhook_events;
+pub(crate) mod webhooks;
 
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -52,6 +55,17 @@ pub(crate) fn all() -> OpenApiRouter<ApiState> {
         .routes(routes!(analytics::report))
         .routes(routes!(daily::daily_aggregates))
         .routes(routes!(analytics::charges))
+        .routes(routes!(
+            webhook_endpoints::create,
+            webhook_endpoints::replace_secret,
+            webhook_endpoints::get,
+            webhook_endpoints::delete
+        ))
+        .routes(routes!(webhook_events::list))
+        .routes(routes!(webhook_events::replay_matching))
+        .routes(routes!(webhook_events::get))
+        .routes(routes!(webhook_events::replay_one))
+        .routes(routes!(webhooks::receive))
         .routes(routes!(health::healthz))
         .routes(routes!(health::readyz))
         .routes(routes!(health::metrics))

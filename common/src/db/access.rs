@@ -81,7 +81,7 @@ const fn table(name: &'static str, grants: &'static [Grant]) -> Table {
     }
 }
 
-use Role::{Api, Consumer, Scheduler};
+use Role::{Api, Consumer, Scheduler, Webhooks};
 
 const READ: &[&str] = &["SELECT"];
 const ALL: &[&str] = &["SELECT", "INSERT", "UPDATE", "DELETE"];
@@ -105,8 +105,6 @@ const fn every_tenant(
     }
 }
 
-const SCHEDULER_READS: &[Policy] = &[every_tenant("SELECT", &[Scheduler], None)];
-
 const TABLES: &[Table] = &[
     // By what is applied a program knows whether it may begin.
     Table {
@@ -117,11 +115,12 @@ const TABLES: &[Table] = &[
                 grant(Api, READ),
                 grant(Scheduler, READ),
                 grant(Consumer, READ),
+                grant(Webhooks, READ),
             ],
         )
     },
     Table {
-        policies: SCHEDULER_READS,
+        policies: &[every_tenant("SELECT", &[Scheduler], None)],
         ..table(
             "organizations",
             &[
@@ -144,10 +143,30 @@ const TABLES: &[Table] = &[
         ..table("api_tokens", &[grant(Api, READ)])
     },
     Table {
-        policies: &[every_tenant("ALL", &[Scheduler], Some("true"))],
+        policies: &[
+            every_tenant("ALL", &[Scheduler], Some("true")),
+            Policy {
+                name: "receives_webhooks",
+                ..every_tenant("SELECT", &[Webhooks], None)
+            },
+        ],
         ..table(
             "platform_connections",
             &[
+                Grant {
+                    role: Webhooks,
+                    privileges: READ,
+                    columns: &[
+                        "organization_id",
+                        "connection_id",
+                        "connector",
+                        "external_account_id",
+                        "livemode",
+                        "paused",
+                        "problem_code",
+                        "deleting_at",
+                    ],
+                },
                 grant(Api, &["SELECT", "INSERT", "UPDATE"]),
                 grant(Scheduler, READ),
                 Grant {
@@ -161,15 +180,26 @@ const TABLES: &[Table] = &[
     },
     Table {
         // Which keys are in use, and for whom, but nothing that they seal.
-        policies: SCHEDULER_READS,
+        policies: &[
+            every_tenant("SELECT", &[Scheduler], None),
+            // What verifies a signature, and no key.
+            Policy {
+                name: "webhook_secrets",
+                command: "SELECT",
+                roles: &[Webhooks],
+                using: "(purpose <> 'api_key'::text)",
+                check: None,
+            },
+        ],
         ..table(
             "connection_credentials",
             &[
+                grant(Webhooks, READ),
                 grant(Api, ALL),
                 Grant {
                     role: Scheduler,
                     privileges: READ,
-                    columns: &["organization_id", "connection_id", "key_id"],
+                    columns: &["organization_id", "connection_id", "purpose", "key_id"],
                 },
                 grant(Consumer, &["SELECT", "UPDATE", "DELETE"]),
             ],
@@ -180,12 +210,22 @@ const TABLES: &[Table] = &[
         &[grant(Api, ALL), grant(Consumer, &["SELECT", "DELETE"])],
     ),
     Table {
-        policies: &[every_tenant("ALL", &[Consumer, Scheduler], Some("true"))],
+        policies: &[every_tenant(
+            "ALL",
+            &[Consumer, Scheduler, Webhooks],
+            Some("true"),
+        )],
         ..table(
             "sync_jobs",
             &[
+                grant(Webhooks, &["SELECT", "INSERT"]),
+                Grant {
+                    role: Webhooks,
+                    privileges: &["UPDATE"],
+                    columns: &["trigger"],
+                },
                 grant(Api, &["SELECT", "INSERT", "UPDATE"]),
-                grant(Scheduler, &["SELECT", "INSERT", "UPDATE"]),
+                grant(Scheduler, ALL),
                 grant(Consumer, &["SELECT", "INSERT", "UPDATE"]),
             ],
         )
@@ -217,6 +257,57 @@ const TABLES: &[Table] = &[
     table("stripe_out_of_range_charges", CONSUMER_WRITES_API_READS),
     table("stripe_purchases", CONSUMER_ONLY),
     table("stripe_disputes", CONSUMER_ONLY),
+    Table {
+        policies: &[every_tenant("ALL", &[Webhooks], Some("true"))],
+        ..table(
+            "webhook_endpoints",
+            &[
+                grant(Api, &["SELECT", "INSERT", "DELETE"]),
+                grant(Consumer, &["SELECT", "DELETE"]),
+                grant(Webhooks, READ),
+                Grant {
+                    role: Webhooks,
+                    privileges: &["UPDATE"],
+                    columns: &["last_signature_failure_at"],
+                },
+            ],
+        )
+    },
+    Table {
+        policies: &[every_tenant("ALL", &[Scheduler, Webhooks], Some("true"))],
+        ..table(
+            "webhook_events",
+            &[
+                // Deletes old events, of which it reads no more than that they are.
+                grant(Scheduler, &["DELETE"]),
+                Grant {
+                    role: Scheduler,
+                    privileges: READ,
+                    columns: &["organization_id", "event_id", "received_at", "status"],
+                },
+                // The right to lock rows.
+                Grant {
+                    role: Scheduler,
+                    privileges: &["UPDATE"],
+                    columns: &["status"],
+                },
+                grant(Api, &["SELECT", "UPDATE"]),
+                grant(Consumer, &["SELECT", "UPDATE", "DELETE"]),
+                // Stores an event and learns whether it was there; what others hold it cannot read.
+                grant(Webhooks, &["INSERT"]),
+                Grant {
+                    role: Webhooks,
+                    privileges: READ,
+                    columns: &[
+                        "organization_id",
+                        "event_id",
+                        "endpoint_id",
+                        "external_event_id",
+                    ],
+                },
+            ],
+        )
+    },
     Table {
         rows: RowScope::Engine,
         policies: &[Policy {
@@ -416,18 +507,18 @@ fn comments(rows: &[AccessRow], made: &[String]) -> Vec<String> {
     comments.collect()
 }
 
-/// What a program in this role needs and does not have, each as the statement that would give it.
+/// What a program in these roles needs and does not have, each as the statement that would give it.
 ///
 /// The expressions of policies are not compared: after an upgrade of PostgreSQL that writes them otherwise, no program
 /// would start before the next `migrate`.
 pub(super) async fn missing_access(
     conn: &mut PgConnection,
-    role: Role,
+    roles: &[Role],
 ) -> Result<Vec<String>, Error> {
     let found = find(conn).await?;
-    let role = role.as_str();
     let present: Vec<&str> = found.present.keys().map(|key| outline(key)).collect();
-    let applies = |of: Option<&str>| of.is_none_or(|of| of == role);
+    let applies =
+        |of: Option<&str>| of.is_none_or(|of| roles.iter().any(|role| of == role.as_str()));
     let absent = found
         .absent
         .into_iter()
@@ -603,7 +694,7 @@ mod tests {
         };
         assert_eq!(
             statements,
-            ["organization_id", "connection_id", "key_id"].map(read)
+            ["organization_id", "connection_id", "purpose", "key_id"].map(read)
         );
     }
 }

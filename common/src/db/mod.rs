@@ -38,16 +38,30 @@ pub enum Role {
     /// Sees every tenant's schedule, no figures and no credential.
     Scheduler,
     Consumer,
+    /// Stores events of any tenant and asks for the jobs that apply them; the API takes it on for webhooks, which come
+    /// without a token.
+    Webhooks,
 }
 
 impl Role {
-    pub const ALL: [Self; 3] = [Self::Api, Self::Scheduler, Self::Consumer];
+    pub const ALL: [Self; 4] = [Self::Api, Self::Scheduler, Self::Consumer, Self::Webhooks];
 
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Api => "stripe_sync_api",
             Self::Scheduler => "stripe_sync_scheduler",
             Self::Consumer => "stripe_sync_consumer",
+            Self::Webhooks => "stripe_sync_webhooks",
+        }
+    }
+
+    /// The roles that a program in this role works under: it can begin only when all of them are complete.
+    pub(crate) fn with_others(self) -> &'static [Self] {
+        match self {
+            Self::Api => &[Self::Api, Self::Webhooks],
+            Self::Scheduler => &[Self::Scheduler],
+            Self::Consumer => &[Self::Consumer],
+            Self::Webhooks => &[Self::Webhooks],
         }
     }
 
@@ -58,8 +72,8 @@ impl Role {
             // A plan that does not know the dates and values asked for would sort a year that an index orders,
             // and one that does not know the size of a batch would join whole tables with it.
             Self::Scheduler => &[("plan_cache_mode", "force_custom_plan")],
-            // And a person waits for what the API does.
-            Self::Api => &[
+            // And somebody waits for what the API does.
+            Self::Api | Self::Webhooks => &[
                 ("plan_cache_mode", "force_custom_plan"),
                 ("lock_timeout", "10s"),
             ],
@@ -71,6 +85,7 @@ impl Role {
             Self::Api => "SET ROLE stripe_sync_api",
             Self::Scheduler => "SET ROLE stripe_sync_scheduler",
             Self::Consumer => "SET ROLE stripe_sync_consumer",
+            Self::Webhooks => "SET ROLE stripe_sync_webhooks",
         }
     }
 
@@ -79,6 +94,7 @@ impl Role {
             Self::Api => "SET LOCAL ROLE stripe_sync_api",
             Self::Scheduler => "SET LOCAL ROLE stripe_sync_scheduler",
             Self::Consumer => "SET LOCAL ROLE stripe_sync_consumer",
+            Self::Webhooks => "SET LOCAL ROLE stripe_sync_webhooks",
         }
     }
 }
@@ -107,7 +123,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// A connection as the user of `url`, in no program's role.
 ///
 /// # Errors
-/// [`Error::Silent`] when nothing answers for [`CONNECT_TIMEOUT`].
+/// [`Error::Silent`] when nothing answers within ten seconds.
 pub async fn connect_once(url: &SecretString) -> Result<PgConnection, Error> {
     let options: PgConnectOptions = url.expose_secret().parse().map_err(Error::Statement)?;
     // "… already exists, skipping" at every start says nothing to anyone.

@@ -281,12 +281,13 @@ pub async fn state_of(conn: &mut PgConnection, role: Role) -> Result<State, Erro
     if !applied.is_empty() && applied.len() < MIGRATOR.iter().count() {
         return Ok(State::Behind);
     }
+    let roles = role.with_others();
     let role_steps = roles::missing(&mut *conn).await?.into_iter();
     let mut missing_access: Vec<String> = role_steps
-        .filter(|step| step.role == role.as_str())
+        .filter(|step| roles.iter().any(|role| step.role == role.as_str()))
         .map(|step| step.statement)
         .collect();
-    missing_access.extend(access::missing_access(conn, role).await?);
+    missing_access.extend(access::missing_access(conn, roles).await?);
     Ok(if !missing_access.is_empty() {
         State::AccessMissing(missing_access)
     } else if applied.is_empty() {

@@ -83,6 +83,14 @@ impl RetryPolicy {
         max_backoff: Duration::from_mins(5),
     };
 
+    /// Five attempts; a vendor or database that is away is none, and is waited for for three days, as long as vendors
+    /// themselves try to deliver.
+    pub const WEBHOOK: Self = Self {
+        transient_failures: 3 * 24 * 12,
+        internal_failures: 5,
+        ..Self::STANDARD
+    };
+
     /// How long to wait after a failure that followed so many in a row.
     pub fn backoff_after(&self, failures_before: i32) -> Duration {
         let doublings = failures_before.clamp(0, 16).unsigned_abs();

@@ -99,6 +99,84 @@ pub struct Enqueued {
     pub created: bool,
 }
 
+/// Deletes up to `limit` completed jobs of these kinds, of any tenant, that were made before `before`; how many. Needs the
+/// scheduler's role.
+#[tracing::instrument(name = "db.job.delete_completed", level = "debug", skip_all)]
+pub async fn delete_completed(
+    conn: &mut PgConnection,
+    kinds: &[String],
+    before: DateTime<Utc>,
+    limit: i64,
+) -> Result<u64, Error> {
+    let deleted = sqlx::query!(
+        "DELETE FROM sync_jobs
+         WHERE (organization_id, job_id) IN (
+             SELECT organization_id, job_id FROM sync_jobs
+             WHERE created_at < $2 AND status = 'completed' AND job_type = ANY($1) LIMIT $3 FOR UPDATE SKIP LOCKED)",
+        kinds,
+        before,
+        limit
+    )
+    .execute(conn)
+    .await?;
+    Ok(deleted.rows_affected())
+}
+
+/// Connections for which a job is to be made, with the id that it would have.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted<'a> {
+    pub organization: &'a OrganizationId,
+    pub connection_id: &'a str,
+    pub job_id: JobId,
+}
+
+/// Makes a job of this kind for each of these connections, of whatever tenants, unless one is pending already; the jobs
+/// that will do the work. None for a connection that is paused, stopped or being deleted.
+///
+/// A pending job is locked until the transaction ends, so that none begins before what it is to work on is committed. Needs
+/// the role that receives webhooks.
+#[tracing::instrument(name = "db.job.enqueue_for_events", level = "debug", skip_all)]
+pub async fn enqueue_for_events(
+    conn: &mut PgConnection,
+    kind: JobKind,
+    wanted: &[Wanted<'_>],
+    now: DateTime<Utc>,
+) -> Result<Vec<JobRef>, Error> {
+    let organizations: Vec<&str> = wanted.iter().map(|it| it.organization.as_str()).collect();
+    let connections: Vec<&str> = wanted.iter().map(|it| it.connection_id).collect();
+    let job_ids: Vec<Uuid> = wanted.iter().map(|it| it.job_id.0).collect();
+    let rows = sqlx::query!(
+        "INSERT INTO sync_jobs (organization_id, job_id, connection_id, external_account_id, job_type, lane,
+                                exclusive_on_account, trigger, status, created_at)
+         SELECT organization_id, job_id, connection_id, external_account_id, $4, $5, $6, 'webhook', 'pending', $7
+         FROM UNNEST($1::TEXT[], $2::TEXT[], $3::UUID[]) AS wanted (organization_id, connection_id, job_id)
+         JOIN platform_connections AS connection USING (organization_id, connection_id)
+         WHERE NOT paused AND problem_code IS NULL AND deleting_at IS NULL
+         -- Two programs lock in the same order.
+         ORDER BY organization_id, connection_id
+         ON CONFLICT (organization_id, connection_id, job_type, md5(payload::TEXT)) WHERE status = 'pending'
+         DO UPDATE SET trigger = EXCLUDED.trigger
+         RETURNING organization_id, job_id",
+        &organizations as &[&str],
+        &connections as &[&str],
+        &job_ids,
+        kind.name,
+        kind.lane.as_str(),
+        kind.exclusive_on_account(),
+        now
+    )
+    .fetch_all(conn)
+    .await?;
+    rows.into_iter()
+        .map(|row| {
+            Ok(JobRef {
+                organization_id: db::organization_id(row.organization_id)?,
+                job_id: JobId(row.job_id),
+            })
+        })
+        .collect()
+}
+
 /// Makes a job unless one that does its work is pending, or running where that serves: one of its kind, or of a kind that
 /// includes it, with the same payload.
 ///

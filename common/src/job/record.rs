@@ -48,7 +48,8 @@ macro_rules! named {
 
 named! {
     /// What started a job: `connect`, a new connection; `schedule`; `manual`, a request through the API or the command line;
-    /// `filters`, a change of the rules; `settings`, a change of the settings or of the key.
+    /// `filters`, a change of the rules; `settings`, a change of the settings or of the key; `webhook`, an event
+    /// that the vendor sent.
     Trigger {
         /// A connection was created.
         Connect = "connect",
@@ -60,6 +61,8 @@ named! {
         Filters = "filters",
         /// A setting changed.
         Settings = "settings",
+        /// A webhook brought an event.
+        Webhook = "webhook",
     }
 }
 

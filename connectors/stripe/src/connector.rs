@@ -11,11 +11,13 @@ use common::connector::{Connector, Kinds};
 use common::db::Error;
 use common::job::Registry;
 use common::tenant::OrganizationId;
+use common::webhook::WebhookFormat;
 use sqlx::PgConnection;
 use sqlx::types::Json;
 
 use crate::Stripe;
 use crate::sync::{JobType, StripeJob};
+use crate::webhook::StripeWebhooks;
 
 /// The connector of this crate.
 #[derive(Debug, Clone, Copy)]
@@ -38,7 +40,12 @@ impl Connector for StripeConnector {
             refilter: Some(JobType::Refilter.kind()),
             redate: Some(JobType::Redate.kind()),
             delete: JobType::Delete.kind(),
+            webhook: Some(JobType::Webhook.kind()),
         }
+    }
+
+    fn webhooks(&self) -> Option<&'static dyn WebhookFormat> {
+        Some(&StripeWebhooks)
     }
 
     async fn begin(&self, conn: &mut PgConnection, connection: &Connection) -> Result<(), Error> {

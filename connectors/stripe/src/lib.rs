@@ -7,6 +7,7 @@
 //! - Stripe itself: [`read_client`], whose names are this crate's as well, and its settings, [`config`]
 //! - what the engine knows of it: [`connector`]
 //! - what is stored: [`charge`], [`purchase`], [`dispute`], [`referenced`], and how far an account is synced: [`sync`]
+//! - what it sends when something changes: [`webhook`]
 //! - what is shown of it: [`analytics`], [`metadata`], and what [`rule`]s match
 
 pub mod analytics;
@@ -20,6 +21,7 @@ pub mod read_client;
 pub mod referenced;
 pub mod rule;
 pub mod sync;
+pub mod webhook;
 
 pub use connector::{StripeConnector, register};
 pub use read_client::*;

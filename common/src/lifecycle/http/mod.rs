@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::Request;
+use axum::extract::{ConnectInfo, Request};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -191,7 +191,7 @@ impl Server {
         let progress = Arc::new(Progress::new());
         let service = {
             let (router, progress) = (self.router.clone(), Arc::clone(&progress));
-            service_fn(move |request| answer(router.clone(), Arc::clone(&progress), request))
+            service_fn(move |request| answer(router.clone(), peer, Arc::clone(&progress), request))
         };
         let builder = protocols();
         let stream = TokioIo::new(WatchedStream::new(stream, Arc::clone(&progress)));
@@ -291,9 +291,11 @@ fn protocols() -> Builder<TokioExecutor> {
 
 async fn answer(
     router: Router,
+    peer: SocketAddr,
     progress: Arc<Progress>,
-    request: Request<Incoming>,
+    mut request: Request<Incoming>,
 ) -> Result<hyper::Response<WatchedBody>, Infallible> {
+    request.extensions_mut().insert(ConnectInfo(peer));
     let has_body = !request.body().is_end_stream();
     let mut exchange = Exchange::begin(progress, request.version(), has_body);
     let response = router.oneshot(request.map(Body::new)).await?;

@@ -18,6 +18,8 @@ use std::time::Duration;
 use common::throttle::Limits;
 use url::Url;
 
+pub(crate) use sanitize::sanitize;
+
 pub use error::Error;
 pub use http::{Client, ListQuery, Page, Stripe};
 pub use model::{

@@ -18,7 +18,7 @@ const REPLACEMENT: char = char::REPLACEMENT_CHARACTER;
 const ESCAPE_LENGTH: usize = 6;
 
 /// The text of an answer, every string of which can be parsed and stored.
-pub(super) fn sanitize(body: Bytes) -> String {
+pub(crate) fn sanitize(body: Bytes) -> String {
     let text = String::from_utf8(Vec::from(body))
         .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned());
     repaired(&text).unwrap_or(text)

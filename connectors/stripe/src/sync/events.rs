@@ -15,11 +15,13 @@ use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
+use uuid::Uuid;
 
 use super::Error;
 use super::changes::Changes;
 use super::fetch::FetchedPage;
-use super::objects;
+use super::inbox::PendingEvents;
+use super::objects::{self, ReadError};
 use super::run::Run;
 use super::stripe_reader::StripeReader;
 use crate::read_client::{Event, EventData, EventObject, Expandable, ListQuery, Reference};
@@ -48,12 +50,9 @@ pub(super) async fn for_each(
         let mut oldest = None;
         for raw in &page.data {
             oldest = Some(objects::head(EVENTS, raw)?.id);
-            take(match objects::parse::<Event>(raw) {
+            take(match read(raw) {
                 Ok(event) => Ok(event),
-                Err(cause) => match what_it_names(raw) {
-                    Some(event) => Ok(event),
-                    None => Err(objects::parked("events", EVENTS, raw, &cause)?),
-                },
+                Err(cause) => Err(objects::parked("events", EVENTS, raw, &cause)?),
             });
         }
         after = oldest.filter(|_| page.has_more);
@@ -62,6 +61,11 @@ pub(super) async fn for_each(
         }
     }
     Ok(())
+}
+
+/// An event, as far as it tells which object is to be read again.
+pub(crate) fn read(raw: &RawValue) -> Result<Event, ReadError> {
+    objects::parse(raw).or_else(|cause| what_it_names(raw).ok_or(cause))
 }
 
 /// An event that cannot be read as a whole, as far as it tells which object is to be read again; none where it does
@@ -136,17 +140,21 @@ fn what_it_names(raw: &RawValue) -> Option<Event> {
 #[derive(Debug, Default)]
 pub(super) struct Superseded {
     events: Vec<Seen>,
+    /// Those that webhooks brought, with what they name.
+    pending: Vec<(Uuid, Names)>,
     /// Objects that these name and that were not listed yet.
     unlisted: HashSet<(List, String)>,
 }
+
+/// What would be read again because of an event. Customers are not among it: they are read with their charges.
+type Names = Vec<(List, String)>;
 
 #[derive(Debug)]
 struct Seen {
     id: String,
     /// Seconds since 1970.
     created: i64,
-    /// What would be read again because of it. Customers are not among it: they are read with their charges.
-    names: Vec<(List, String)>,
+    names: Names,
 }
 
 impl Superseded {
@@ -158,6 +166,10 @@ impl Superseded {
     ) -> Result<Self, Error> {
         let mut superseded = Self::default();
         let reads = |list| run.reads(list);
+        for (event_id, event) in PendingEvents::read(run).await?.events {
+            let names = superseded.name(&event, reads);
+            superseded.pending.push((event_id, names));
+        }
         for_each(source, cursor, MAX_PAGES, |event| {
             // One that does not tell what changed is left to the incremental job, which parks it.
             if let Ok(event) = event {
@@ -169,6 +181,16 @@ impl Superseded {
     }
 
     fn add(&mut self, event: &Event, reads: impl Fn(List) -> bool) {
+        let names = self.name(event, reads);
+        self.events.push(Seen {
+            id: event.id.clone(),
+            created: event.created,
+            names,
+        });
+    }
+
+    /// What an event names, which is to be listed before the event is superseded.
+    fn name(&mut self, event: &Event, reads: impl Fn(List) -> bool) -> Names {
         let mut changes = Changes::default();
         changes.add(event);
         let mut names = Vec::new();
@@ -176,11 +198,7 @@ impl Superseded {
             names.extend(changes.of(list).into_keys().map(|id| (list, id)));
         }
         self.unlisted.extend(names.iter().cloned());
-        self.events.push(Seen {
-            id: event.id.clone(),
-            created: event.created,
-            names,
-        });
+        names
     }
 
     /// Notes what a page has shown.
@@ -193,9 +211,18 @@ impl Superseded {
         }
     }
 
+    /// The superseded ones among those that webhooks brought.
+    pub(super) fn pending_ids(&self) -> Vec<Uuid> {
+        let listed = |names: &Names| names.iter().all(|name| !self.unlisted.contains(name));
+        let superseded = self.pending.iter().filter(|(_, names)| listed(names));
+        superseded.map(|(id, _)| *id).collect()
+    }
+
     /// The superseded events that were created at `cursor` or later, which is where events are read from next.
     pub(super) fn ids_since(self, cursor: DateTime<Utc>) -> Vec<String> {
-        let Self { events, unlisted } = self;
+        let Self {
+            events, unlisted, ..
+        } = self;
         let superseded = events.into_iter().filter(|event| {
             let listed = event.names.iter().all(|name| !unlisted.contains(name));
             listed && event.created >= cursor.timestamp()

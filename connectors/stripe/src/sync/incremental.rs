@@ -14,6 +14,7 @@ use common::catalogue::ObjectType;
 use common::connection;
 use common::job::lease::{Progress, change_kind, complete_idle, fenced_progress};
 use common::job::schedule::next_sync_at;
+use common::webhook::queries as webhooks;
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 
@@ -22,6 +23,7 @@ use super::batch::Batch;
 use super::changes::{Changes, Ids};
 use super::commit;
 use super::finish::Completed;
+use super::inbox::PendingEvents;
 use super::objects::Objects;
 use super::retrieve::{self, MAX_CONCURRENT_RETRIEVALS, OBJECTS_PER_COMMIT};
 use super::run::Run;
@@ -33,12 +35,9 @@ use crate::purchase::{self, PurchaseKind};
 use crate::sync::state::{self, SyncPosition};
 use crate::sync::{JobType, List, ParkedObject, Span};
 
-pub(super) async fn run(run: &Run<'_>) -> Result<(), Error> {
-    let now = run.services.clock.now();
-    let cursor = run
-        .state
-        .events_cursor
-        .filter(|&cursor| cursor > now - full::EVENT_RETENTION);
+/// From where events are to be read; none where only a full job can make the rows what they have to be.
+pub(super) fn cursor_to_go_on(run: &Run<'_>) -> Option<DateTime<Utc>> {
+    let oldest = run.services.clock.now() - full::EVENT_RETENTION;
     let covers_all = run.state.full_synced_at.is_some()
         // Rows made of other lists, or with other fields of the same charges, would differ from rows made now.
         && run.state.listed_resources == run.listed_resources()
@@ -46,7 +45,13 @@ pub(super) async fn run(run: &Run<'_>) -> Result<(), Error> {
             .state
             .covered_from
             .is_some_and(|from| from <= run.connection.covered_from());
-    let Some(cursor) = cursor.filter(|_| covers_all) else {
+    let cursor = run.state.events_cursor.filter(|_| covers_all);
+    cursor.filter(|&cursor| cursor > oldest)
+}
+
+pub(super) async fn run(run: &Run<'_>) -> Result<(), Error> {
+    let now = run.services.clock.now();
+    let Some(cursor) = cursor_to_go_on(run) else {
         let mut tx = run.transaction().await?;
         let full = JobType::Full.kind();
         change_kind(&mut tx, &run.fence, full).await?;
@@ -54,7 +59,11 @@ pub(super) async fn run(run: &Run<'_>) -> Result<(), Error> {
         return Err(Error::KindChanged(full));
     };
     let source = run.source()?;
-    let read = read_events(&source, cursor, &run.state.applied_events).await?;
+    // Before events are listed: one that comes meanwhile is applied by the job that it causes.
+    let pending = PendingEvents::read(run).await?;
+    let mut read = read_events(run, &source, cursor).await?;
+    pending.add_to(&mut read.changes);
+    read.parked.extend(pending.parked.iter().cloned());
     let next_cursor = cursor.max(source.clamp_to_server_time(now) - run.lag());
     let next = SyncPosition {
         covered_from: run.connection.covered_from(),
@@ -66,6 +75,7 @@ pub(super) async fn run(run: &Run<'_>) -> Result<(), Error> {
         reconciliation: None,
     };
     apply(run, &source, &read.changes).await?;
+    pending.mark_processed(run).await?;
     let reconciliation = reconcile::run_if_due(run, &source, now).await?;
     let nothing_happened = read.changes.is_empty()
         && read.parked.is_empty()
@@ -137,28 +147,45 @@ impl ReadEvents {
     }
 }
 
+/// Lists the events since the cursor. Those that were applied before, by a job that listed them or by one that webhooks
+/// caused, change nothing.
 async fn read_events(
+    run: &Run<'_>,
     source: &StripeReader,
     cursor: DateTime<Utc>,
-    applied: &[String],
 ) -> Result<ReadEvents, Error> {
-    let applied: HashSet<&str> = applied.iter().map(String::as_str).collect();
     let mut read = ReadEvents::default();
+    let mut listed = Vec::new();
     events::for_each(source, cursor, usize::MAX, |event| match event {
-        Ok(event) => {
-            if !applied.contains(event.id.as_str()) {
-                read.changes.add(&event);
-            }
-            read.seen.push((event.id, event.created));
-        }
+        Ok(event) => listed.push(event),
         Err(parked) => read.parked.push(parked),
     })
     .await?;
+    let mut applied: HashSet<String> = run.state.applied_events.iter().cloned().collect();
+    let new = listed.iter().map(|event| &event.id);
+    let new: Vec<String> = new.filter(|id| !applied.contains(*id)).cloned().collect();
+    if !new.is_empty() {
+        let mut tx = run.transaction().await?;
+        let (organization, connection_id) = (run.organization(), run.connection_id());
+        applied
+            .extend(webhooks::processed_among(&mut tx, organization, connection_id, &new).await?);
+        run.commit(tx).await?;
+    }
+    for event in listed {
+        if !applied.contains(&event.id) {
+            read.changes.add(&event);
+        }
+        read.seen.push((event.id, event.created));
+    }
     Ok(read)
 }
 
 /// Reads every changed object once and writes it; what charges refer to before the charges.
-async fn apply(run: &Run<'_>, source: &StripeReader, changes: &Changes) -> Result<(), Error> {
+pub(super) async fn apply(
+    run: &Run<'_>,
+    source: &StripeReader,
+    changes: &Changes,
+) -> Result<(), Error> {
     for list in List::ALL {
         let ids = changes.of(list);
         if run.reads(list) && !ids.is_empty() {

@@ -6,10 +6,11 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use common::db;
 use common::job::{Budget, Failure, Job, JobError, JobHandler, Services};
+use common::webhook::queries as webhooks;
 use sqlx::PgConnection;
 
 use super::run::Run;
-use super::{Error, JobType, delete, full, incremental, redate, refilter, state};
+use super::{Error, JobType, delete, full, incremental, redate, refilter, state, webhook};
 use crate::Stripe;
 
 /// Optional permissions that a job may lose while it runs; more would be the same one over and over.
@@ -39,6 +40,7 @@ impl JobHandler for StripeJob {
                 JobType::Refilter => refilter::run(&run).await,
                 JobType::Redate => redate::run(&run).await,
                 JobType::Full => full::run(&run).await,
+                JobType::Webhook => webhook::run(&run).await,
                 JobType::Incremental | JobType::Delete => incremental::run(&run).await,
             };
             match ended {
@@ -61,6 +63,11 @@ impl JobHandler for StripeJob {
         now: DateTime<Utc>,
     ) -> Result<(), db::Error> {
         let organization = &job.job_ref.organization_id;
+        if self.job_type == JobType::Webhook {
+            let JobError { code, message } = error;
+            let (id, attempts) = (&job.connection_id, job.failures + 1);
+            webhooks::mark_dead(conn, organization, id, attempts, code, message).await?;
+        }
         state::note_failed_job(
             conn,
             organization,

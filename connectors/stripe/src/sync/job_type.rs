@@ -6,7 +6,7 @@ use common::named;
 named! {
     /// What a job does: `full` reads the whole covered range; `incremental` reads what changed since the last sync;
     /// `refilter` applies the rules to stored charges; `redate` recomputes dates after a change of the time zone; `delete`
-    /// removes a deleted connection's data.
+    /// removes a deleted connection's data; `webhook` applies the events that webhooks brought.
     JobType {
         /// Reads the whole covered range from Stripe.
         Full = "full",
@@ -18,16 +18,19 @@ named! {
         Redate = "redate",
         /// Removes a connection and all its data.
         Delete = "delete",
+        /// Applies the events that webhooks brought.
+        Webhook = "webhook",
     }
 }
 
 impl JobType {
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Full,
         Self::Incremental,
         Self::Refilter,
         Self::Redate,
         Self::Delete,
+        Self::Webhook,
     ];
 
     /// What the queue has to know of such jobs.
@@ -36,6 +39,8 @@ impl JobType {
         let (lane, exclusive, included_in): (_, _, &[_]) = match self {
             Self::Full => (Lane::Backfill, Exclusive::PerAccount, &[]),
             Self::Incremental => (Lane::Interactive, Exclusive::PerAccount, &["full"]),
+            // Always a job of its own: it sends no request where another one has applied all events.
+            Self::Webhook => (Lane::Interactive, Exclusive::PerAccount, &[]),
             Self::Refilter | Self::Redate | Self::Delete => {
                 (Lane::Interactive, Exclusive::PerConnection, &[])
             }
@@ -45,9 +50,12 @@ impl JobType {
             lane,
             exclusive,
             included_in,
-            retry: RetryPolicy::STANDARD,
+            retry: match self {
+                Self::Webhook => RetryPolicy::WEBHOOK,
+                _ => RetryPolicy::STANDARD,
+            },
             cancel: match self {
-                Self::Full | Self::Incremental => Cancel::Allowed,
+                Self::Full | Self::Incremental | Self::Webhook => Cancel::Allowed,
                 Self::Refilter | Self::Redate => Cancel::AppliesSetting,
                 Self::Delete => Cancel::Removes,
             },
@@ -59,7 +67,7 @@ impl JobType {
     pub fn work(self) -> &'static str {
         match self {
             Self::Full | Self::Incremental => "sync",
-            Self::Refilter | Self::Redate | Self::Delete => self.as_str(),
+            Self::Refilter | Self::Redate | Self::Delete | Self::Webhook => self.as_str(),
         }
     }
 }

@@ -5,6 +5,7 @@
 //!   is no longer listed;
 //! - `incremental` applies what events say has changed (`events`, [`changes`]) with few requests (`windows`, `retrieve`);
 //!   `reconcile` finds once a day what they did not say;
+//! - `webhook` applies what webhooks brought (`inbox`) at once, in the same way;
 //! - `stripe_reader` is Stripe as a job reads it, `objects` what is made of its answers, `rebuild_rows` what is made of
 //!   those in the database;
 //! - `refilter`, `redate` and `delete` send Stripe no request;
@@ -19,10 +20,11 @@ mod commit;
 mod customer_cache;
 mod delete;
 mod error;
-mod events;
+pub(crate) mod events;
 mod fetch;
 mod finish;
 mod full;
+mod inbox;
 mod incremental;
 mod job_handler;
 mod job_type;
@@ -42,6 +44,7 @@ pub mod state;
 pub mod status;
 mod stripe_reader;
 mod sweep;
+mod webhook;
 mod windows;
 
 pub use error::Error;

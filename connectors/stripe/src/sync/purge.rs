@@ -30,7 +30,7 @@ pub(super) async fn delete_rows(
 }
 
 /// What is stored of a connection besides its rows.
-const DERIVED_TABLES: [&str; 11] = [
+const DERIVED_TABLES: [&str; 12] = [
     "stripe_daily_aggregates",
     // After these, since removing them is a writing of them.
     "stripe_aggregate_versions",
@@ -43,6 +43,7 @@ const DERIVED_TABLES: [&str; 11] = [
     "stripe_disputes",
     "stripe_parked_objects",
     "stripe_out_of_range_charges",
+    "webhook_events",
 ];
 
 /// Removes all that was derived from a connection's rows or kept with them.

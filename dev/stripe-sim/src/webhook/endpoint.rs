@@ -1,4 +1,4 @@
-//! Where events go: the endpoints of accounts, what each gets and how it is told.
+//! Where events go: the endpoints of accounts, and what is sent to each.
 //!
 //! An endpoint belongs to the account that it was added to and may get the events of others, as a
 //! platform's Connect endpoint does. Locks are held for moments and never across an await.

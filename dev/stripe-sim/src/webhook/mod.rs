@@ -4,9 +4,9 @@
 //! so no receiver slows the simulated API, whatever it does. What was sent and acknowledged stays
 //! known, so that a test compares it with what the receiver kept.
 //!
-//! In reading order: `endpoint` says where events go, `notice` what is told, `thin` the same
-//! without the object, `fault` what goes wrong on the way, `sender` does it, `signature` vouches
-//! for it, `delivery` remembers it, `handle` is what a test holds.
+//! In reading order: `endpoint` says where events go, `notice` what is sent, `thin` the same
+//! without the object, `fault` what goes wrong on the way, `sender` does it, `signature` signs
+//! it, `delivery` remembers it, `handle` is what a test holds.
 //!
 //! Deliberately absent: TLS, so endpoints are plain HTTP; endpoints made through the simulated
 //! API; the fetch of a thin event; and subscription invoices, whose finalisation waits for

@@ -1,7 +1,6 @@
 //! What an event tells its receivers, kept as it was when the event was made.
 //!
-//! An object is pictured under the account's locks in every version that somebody is told about
-//! it in; the bodies are put together later, where nobody waits. Nothing here can fail.
+//! An object is rendered under the account's locks, in every version that an endpoint asks for; the bodies are put together later, where nobody waits. Nothing here can fail.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;

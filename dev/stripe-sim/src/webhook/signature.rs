@@ -95,7 +95,7 @@ mod tests {
 
     /// Accepted by Stripe's own library for Python, with either secret.
     #[test]
-    fn a_rolled_secret_signs_beside_the_new_one_until_it_ends() {
+    fn a_rolled_secret_signs_with_the_new_one_until_it_ends() {
         let mut secrets = Secrets::new("whsec_test_old_secret_0000000000".to_owned());
         let until = 1_760_000_001 + 60;
         secrets.roll("whsec_test_new_secret_1111111111".to_owned(), until);

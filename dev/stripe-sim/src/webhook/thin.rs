@@ -1,7 +1,7 @@
 //! Thin events: the notification that names an object and does not show it.
 //!
-//! A thin event is unversioned and has an id of its own; a receiver that takes both kinds is told
-//! of one change twice. Nothing here can fail. Deliberately absent: fetching the event, which
+//! A thin event is unversioned and has an id of its own; a receiver that takes both kinds gets
+//! one change twice. Nothing here can fail. Deliberately absent: fetching the event, which
 //! says what changed and of which snapshot it is the twin.
 
 use chrono::{DateTime, SecondsFormat};

@@ -1,0 +1,89 @@
+//! Webhooks as Stripe sends them.
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::{Path, Request, State};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::client_address::ClientAddress;
+use crate::input::read_body;
+use crate::problem::{ApiError, Problem};
+use crate::state::ApiState;
+use crate::webhooks::{self, MAX_BODY_BYTES};
+
+/// Receipt of a webhook.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = WebhookReceipt)]
+pub(crate) struct Received {
+    /// Always true: the event is stored.
+    received: bool,
+    /// Whether the event had been received before.
+    duplicate: bool,
+}
+
+impl From<webhooks::Received> for Received {
+    fn from(received: webhooks::Received) -> Self {
+        Self {
+            received: true,
+            duplicate: received.duplicate,
+        }
+    }
+}
+
+/// Event of Stripe, of any type and version.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "documents a body that is kept as it comes")]
+struct StripeEvent {
+    /// Stripe's id of the event.
+    #[schema(example = "evt_1PgafTB7WZ01zgkW", min_length = 1, max_length = 255)]
+    id: String,
+}
+
+/// Receive a webhook
+///
+/// Called by Stripe, without a token: the request is verified by its `Stripe-Signature`. The answer is 200 once the event is
+/// stored, whatever its type, account or mode; an event that was received before is not stored again.
+#[utoipa::path(post, path = "/webhooks/stripe/{endpoint_id}", operation_id = "receive_webhook", tag = "webhooks",
+    security(()),
+    params(("endpoint_id" = String, Path, description = "Webhook endpoint id"),
+           ("Stripe-Signature" = String, Header, description = "Timestamp and signatures of the body",
+            example = "t=1700000000,v1=ea4ffbeed707ca1f8d7ad0b5dc8c14bd097950eea92583e14c6cdbbc73efac0d")),
+    request_body(content = StripeEvent, example = json!({"id": "evt_test_1", "object": "event",
+        "type": "charge.succeeded"})),
+    responses((status = 200, description = "The event is stored", body = Received),
+              (status = 400, description = "`webhook_signature_invalid`: no signing secret of the endpoint made the \
+                                            signature, or it is older than five minutes; `malformed_json`: the body \
+                                            is no event",
+               body = Problem, content_type = "application/problem+json"),
+              (status = 404, description = "`not_found`: no endpoint has this address, or it has no signing secret",
+               body = Problem, content_type = "application/problem+json"),
+              (status = 408, description = "`request_timeout`: the request body did not arrive in time",
+               body = Problem, content_type = "application/problem+json"),
+              (status = 413, description = "`too_large`: the request body is larger than 4 MiB",
+               body = Problem, content_type = "application/problem+json"),
+              (status = 429, description = "`rate_limited`: too many invalid signatures from this address; requests \
+                                            with a valid signature are never limited",
+               body = Problem, content_type = "application/problem+json"),
+              (status = 503, description = "`unavailable`: the event could not be stored",
+               body = Problem, content_type = "application/problem+json")))]
+pub(crate) async fn receive(
+    State(state): State<ApiState>,
+    address: ClientAddress,
+    Path(endpoint_id): Path<String>,
+    request: Request<Body>,
+) -> Result<Json<Received>, ApiError> {
+    if !state.health.is_ready() {
+        return Err(ApiError::Unavailable(None));
+    }
+    // Before the body is read: whoever knows no address cannot make the API hold one.
+    let endpoint = state.webhooks.endpoint(&endpoint_id).await?;
+    let headers = request.headers().clone();
+    let body = read_body(request, &state, MAX_BODY_BYTES).await?;
+    let header = |name: &str| Some(headers.get(name)?.to_str().ok()?.to_owned());
+    let received = state
+        .webhooks
+        .receive(&endpoint, address, header, &body)
+        .await?;
+    Ok(Json(received.into()))
+}

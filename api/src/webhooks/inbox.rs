@@ -1,0 +1,163 @@
+//! Storing events, those that arrive together in one transaction.
+//!
+//! One task writes. While a group is being committed the next one gathers, so the groups grow with the load and a lone
+//! event waits for nobody. When PostgreSQL refuses a group for a value in it, each event is stored by itself, so that
+//! one cannot take others with it. Fails when PostgreSQL is away, or when so much waits that an answer would come too
+//! late; the sender tries again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use common::broker::Broker;
+use common::clock::{SharedClock, new_id};
+use common::connector::Connectors;
+use common::db::{self, Pool};
+use common::job::queries::{Wanted, enqueue_for_events};
+use common::job::{JobId, JobKind, JobRef};
+use common::unit_of_work::Publisher as _;
+use common::webhook::EventStatus;
+use common::webhook::queries::{self, NewEvent};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, timeout};
+
+use crate::problem::ApiError;
+
+/// Events of one transaction at most.
+const MAX_GROUP: usize = 256;
+/// Events that wait for theirs at most.
+const MAX_WAITING: usize = 4_096;
+/// How long an event may take to be stored.
+const STORE_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// An event, and who waits for the answer: whether it is new.
+type Waiting = (NewEvent, oneshot::Sender<Result<bool, Arc<db::Error>>>);
+
+/// The way to the task that stores events.
+#[derive(Debug, Clone)]
+pub(super) struct Inbox(mpsc::Sender<Waiting>);
+
+impl Inbox {
+    /// Begins the task, which ends with the last handle to it.
+    pub(super) fn begin(
+        pool: Pool,
+        broker: Arc<dyn Broker>,
+        connectors: Connectors,
+        clock: SharedClock,
+    ) -> Self {
+        let (sender, receiver) = mpsc::channel(MAX_WAITING);
+        let writer = Writer {
+            pool,
+            broker,
+            connectors,
+            clock,
+        };
+        tokio::spawn(writer.run(receiver));
+        Self(sender)
+    }
+
+    /// Stores an event; whether it is new. It is committed when this returns well.
+    pub(super) async fn store(&self, event: NewEvent) -> Result<bool, ApiError> {
+        let started = Instant::now();
+        let (answer, answered) = oneshot::channel();
+        let stored = timeout(STORE_TIMEOUT, async {
+            self.0.send((event, answer)).await.ok()?;
+            answered.await.ok()
+        });
+        let stored = stored.await.ok().flatten();
+        metrics::histogram!("stripe_sync_webhook_storage_seconds")
+            .record(started.elapsed().as_secs_f64());
+        match stored {
+            Some(Ok(new)) => Ok(new),
+            Some(Err(cause)) => Err(ApiError::Unavailable(Some(Box::new(cause)))),
+            None => Err(ApiError::Unavailable(None)),
+        }
+    }
+}
+
+struct Writer {
+    pool: Pool,
+    broker: Arc<dyn Broker>,
+    connectors: Connectors,
+    clock: SharedClock,
+}
+
+impl Writer {
+    async fn run(self, mut waiting: mpsc::Receiver<Waiting>) {
+        let mut group = Vec::new();
+        while waiting.recv_many(&mut group, MAX_GROUP).await > 0 {
+            let events: Vec<&NewEvent> = group.iter().map(|(event, _)| event).collect();
+            let stored = self.store(&events).await;
+            let refused = matches!(&stored, Err(cause) if cause.is_refused_value());
+            if refused && group.len() > 1 {
+                for (event, answer) in group.drain(..) {
+                    let stored = self.store(&[&event]).await.map_err(Arc::new);
+                    let _ = answer.send(stored.map(|new| !new.is_empty()));
+                }
+                continue;
+            }
+            let stored = stored.map_err(Arc::new);
+            for (event, answer) in group.drain(..) {
+                let new = stored.as_ref().map(|new| new.contains(&event.event_id));
+                // Who no longer waits gets no answer, and sends the event again.
+                let _ = answer.send(new.map_err(Arc::clone));
+            }
+        }
+    }
+
+    /// Stores a group with the jobs that apply it; the ids of the events that are new.
+    async fn store(&self, events: &[&NewEvent]) -> Result<Vec<uuid::Uuid>, db::Error> {
+        let mut tx = self.pool.begin().await?;
+        let new = queries::store(&mut tx, events).await?;
+        let to_apply = events
+            .iter()
+            .filter(|event| event.status == EventStatus::Pending && new.contains(&event.event_id));
+        let jobs = self.enqueue(&mut tx, to_apply.copied()).await?;
+        tx.commit().await?;
+        metrics::histogram!("stripe_sync_webhook_group_size").record(events.len() as f64);
+        if !jobs.is_empty() {
+            let broker = Arc::clone(&self.broker);
+            tokio::spawn(async move { broker.publish_committed(jobs).await });
+        }
+        Ok(new)
+    }
+
+    /// Makes a job for each connection that has something to apply.
+    async fn enqueue<'a>(
+        &self,
+        conn: &mut db::PgConnection,
+        events: impl Iterator<Item = &'a NewEvent>,
+    ) -> Result<Vec<JobRef>, db::Error> {
+        let now = self.clock.now();
+        let mut connections: Vec<_> = events
+            .map(|event| {
+                (
+                    &event.connector,
+                    &event.organization_id,
+                    &event.connection_id,
+                )
+            })
+            .collect();
+        connections.sort_unstable();
+        connections.dedup();
+        let mut jobs = Vec::new();
+        for of_connector in connections.chunk_by(|one, other| one.0 == other.0) {
+            let Some(kind) = self.kind(of_connector[0].0)? else {
+                continue;
+            };
+            let wanted = of_connector
+                .iter()
+                .map(|(_, organization, connection_id)| Wanted {
+                    organization,
+                    connection_id,
+                    job_id: JobId(new_id(now)),
+                });
+            let wanted: Vec<Wanted<'_>> = wanted.collect();
+            jobs.extend(enqueue_for_events(conn, kind, &wanted, now).await?);
+        }
+        Ok(jobs)
+    }
+
+    fn kind(&self, connector: &str) -> Result<Option<JobKind>, db::Error> {
+        Ok(self.connectors.named(connector)?.kinds().webhook)
+    }
+}

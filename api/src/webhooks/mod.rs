@@ -1,0 +1,172 @@
+//! Receiving webhooks: verify, store once, answer.
+//!
+//! A request carries no token; its signature is what proves it. So verification comes before all else, and only addresses
+//! whose signatures keep failing are ever refused for asking too often: what is correctly signed is stored, whatever its
+//! type, account or mode, and however much comes at once. An answer of 2xx says that the event is committed. Requests
+//! that arrive together share one transaction ([`inbox`]), which also makes the jobs that apply them; their wake-ups are
+//! published afterwards and waited for by nobody.
+//!
+//! Fails with 503 when the event could not be stored, and only then: a vendor that gets an error delays its own work, Stripe
+//! for one the invoices of renewals. Deliberately absent: working on events.
+
+mod endpoints;
+mod failing_addresses;
+mod inbox;
+
+use std::sync::Arc;
+
+use common::broker::Broker;
+use common::clock::{SharedClock, new_id};
+use common::connector::Connectors;
+use common::credential::Keyring;
+use common::db::Pool;
+use common::webhook::endpoint::initial_status;
+use common::webhook::queries::NewEvent;
+use common::webhook::{EventStatus, SignatureError, UnreadableEvent, WebhookFormat};
+use tokio::time::Instant;
+use tracing::debug;
+
+use endpoints::Endpoints;
+pub(crate) use endpoints::LiveEndpoint;
+use failing_addresses::FailingAddresses;
+use inbox::Inbox;
+
+use crate::client_address::ClientAddress;
+use crate::problem::ApiError;
+
+/// Bytes of the longest body that is taken. Stripe's events have some kilobytes.
+pub(crate) const MAX_BODY_BYTES: usize = 4 << 20;
+
+/// What receiving works with.
+#[derive(Debug, Clone)]
+pub(crate) struct Webhooks {
+    clock: SharedClock,
+    connectors: Connectors,
+    endpoints: Endpoints,
+    failing: FailingAddresses,
+    inbox: Inbox,
+}
+
+/// What became of an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Received {
+    /// Whether it was stored before.
+    pub(crate) duplicate: bool,
+}
+
+impl Webhooks {
+    /// `pool` is in the role that receives webhooks. Begins the task that stores events.
+    pub(crate) fn new(
+        pool: Pool,
+        broker: Arc<dyn Broker>,
+        connectors: Connectors,
+        keyring: Arc<Keyring>,
+        clock: SharedClock,
+    ) -> Self {
+        Self {
+            endpoints: Endpoints::new(pool.clone(), keyring, clock.clone()),
+            failing: FailingAddresses::new(),
+            inbox: Inbox::begin(pool, broker, connectors, clock.clone()),
+            clock,
+            connectors,
+        }
+    }
+
+    /// Forgets what is remembered of an endpoint, whose secrets have changed.
+    pub(crate) fn forget(&self, endpoint_id: &str) {
+        self.endpoints.forget(endpoint_id);
+    }
+
+    /// The endpoint at an address.
+    pub(crate) async fn endpoint(&self, endpoint_id: &str) -> Result<Arc<LiveEndpoint>, ApiError> {
+        let endpoint = self.endpoints.find(endpoint_id).await?;
+        endpoint.ok_or(ApiError::NoWebhookEndpoint)
+    }
+
+    /// Takes an event: verifies and stores it.
+    pub(crate) async fn receive(
+        &self,
+        endpoint: &LiveEndpoint,
+        address: ClientAddress,
+        signature: impl Fn(&str) -> Option<String>,
+        body: &[u8],
+    ) -> Result<Received, ApiError> {
+        let endpoint_id = &endpoint.endpoint_id;
+        let format = self
+            .connectors
+            .named(&endpoint.receiver.connector)?
+            .webhooks()
+            .ok_or(ApiError::NoWebhookEndpoint)?;
+        let signature = signature(format.signature_header());
+        if let Err(cause) = self
+            .verify(format, endpoint, signature.as_deref(), body)
+            .await?
+        {
+            metrics::counter!("stripe_sync_webhooks_signature_failures_total").increment(1);
+            self.endpoints.note_signature_failure(endpoint_id);
+            self.failing.count(address)?;
+            debug!(%address, endpoint_id, %cause, "a webhook is refused");
+            return Err(ApiError::WebhookSignatureInvalid(cause));
+        }
+        let received_at = self.clock.now();
+        let envelope = format.read(body).map_err(|cause| match cause {
+            UnreadableEvent::NotJson(cause) => ApiError::MalformedJson {
+                detail: cause.to_string(),
+            },
+            cause @ UnreadableEvent::NoId => ApiError::MalformedJson {
+                detail: cause.to_string(),
+            },
+        })?;
+        let status = initial_status(&endpoint.receiver, &envelope);
+        let stored = self.inbox.store(NewEvent {
+            event_id: new_id(received_at),
+            organization_id: endpoint.receiver.organization_id.clone(),
+            endpoint_id: endpoint_id.clone(),
+            connection_id: endpoint.receiver.connection_id.clone(),
+            connector: endpoint.receiver.connector.clone(),
+            envelope,
+            received_at,
+            payload: body.to_vec(),
+            status,
+        });
+        let duplicate = !stored.await?;
+        count(duplicate, status);
+        Ok(Received { duplicate })
+    }
+
+    /// Checks a signature. A secret may have been stored since the endpoint was last looked at, so one that fails is checked
+    /// once more with what is stored now.
+    async fn verify(
+        &self,
+        format: &dyn WebhookFormat,
+        endpoint: &LiveEndpoint,
+        signature: Option<&str>,
+        body: &[u8],
+    ) -> Result<Result<(), SignatureError>, ApiError> {
+        let Some(signature) = signature else {
+            return Ok(Err(SignatureError::Missing));
+        };
+        let started = Instant::now();
+        let now = self.clock.now();
+        let mut checked = format.verify(signature, body, &endpoint.secrets, now);
+        metrics::histogram!("stripe_sync_webhook_verification_seconds")
+            .record(started.elapsed().as_secs_f64());
+        if checked == Err(SignatureError::Mismatch)
+            && let Some(fresh) = self.endpoints.refresh(endpoint).await?
+        {
+            checked = format.verify(signature, body, &fresh.secrets, now);
+        }
+        Ok(checked)
+    }
+}
+
+fn count(duplicate: bool, status: EventStatus) {
+    if duplicate {
+        metrics::counter!("stripe_sync_webhooks_duplicates_total").increment(1);
+        return;
+    }
+    metrics::counter!("stripe_sync_webhooks_received_total").increment(1);
+    if status == EventStatus::Ignored {
+        metrics::counter!("stripe_sync_webhooks_ignored_total").increment(1);
+    }
+}

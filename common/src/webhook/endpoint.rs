@@ -1,0 +1,246 @@
+//! The webhook endpoint of a connection: an address of its own, and the signing secret that its vendor made for it.
+//!
+//! Nothing is registered at the vendor, since a customer's key never writes: the customer enters the address there and
+//! brings the secret back. A new secret joins the one before, which serves for another [`FORMER_SECRET_SERVES`], since
+//! the vendor signs with both while one is exchanged.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use secrecy::{ExposeSecret as _, SecretString};
+
+use super::queries::{self, StoredEndpoint};
+use super::{EventStatus, WebhookFormat};
+use crate::clock;
+use crate::connection::{Connection, lookup};
+use crate::connector::Connectors;
+use crate::credential::vault::{self, Vault};
+use crate::credential::{self, CredentialBinding, Purpose};
+use crate::db::{self, PgConnection, Pool};
+use crate::named;
+use crate::tenant::OrganizationId;
+
+/// How long the secret before the last one serves. Stripe lets an old secret sign for 24 hours at most.
+pub const FORMER_SECRET_SERVES: TimeDelta = TimeDelta::hours(24);
+
+named! {
+    /// State of an endpoint: `waiting`, no event came yet; `receiving`; `failing`, requests with a wrong signature came
+    /// after the last event.
+    EndpointStatus {
+        /// No event came yet.
+        Waiting = "waiting",
+        /// Events come.
+        Receiving = "receiving",
+        /// Requests with a wrong signature came after the last event.
+        Failing = "failing",
+    }
+}
+
+/// An endpoint as its owner sees it.
+#[derive(Debug, Clone)]
+pub struct Endpoint {
+    pub endpoint_id: String,
+    pub connection: Connection,
+    pub format: &'static dyn WebhookFormat,
+    pub status: EndpointStatus,
+    /// Whether a signing secret is stored; without one nothing is received.
+    pub has_secret: bool,
+    pub created_at: DateTime<Utc>,
+    pub last_event_at: Option<DateTime<Utc>>,
+}
+
+/// Why there is no answer about an endpoint.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(transparent)]
+    Connection(#[from] lookup::Error),
+    /// The connection has no endpoint.
+    #[error("the connection has no webhook endpoint")]
+    NoEndpoint,
+    /// The connector's vendor sends no webhooks.
+    #[error("this connector has no webhooks")]
+    NotSupported,
+    /// A text that cannot be a signing secret, with what is wrong with it.
+    #[error("the signing secret {0}")]
+    InvalidSecret(&'static str),
+    #[error(transparent)]
+    Vault(#[from] vault::Error),
+    #[error(transparent)]
+    Database(#[from] db::Error),
+}
+
+/// What the use cases of endpoints work with.
+#[derive(Debug, Clone, Copy)]
+pub struct EndpointServices<'a> {
+    pub pool: &'a Pool,
+    pub vault: &'a Vault,
+    pub connectors: Connectors,
+    pub now: DateTime<Utc>,
+}
+
+impl EndpointServices<'_> {
+    fn format_of(&self, connection: &Connection) -> Result<&'static dyn WebhookFormat, Error> {
+        let connector = self.connectors.named(&connection.connector)?;
+        connector.webhooks().ok_or(Error::NotSupported)
+    }
+}
+
+/// Makes the endpoint of a connection, or finds it, and adds a secret where one is given. Whether it is new.
+pub async fn create(
+    services: EndpointServices<'_>,
+    organization: &OrganizationId,
+    connection_id: &str,
+    secret: Option<&SecretString>,
+) -> Result<(Endpoint, bool), Error> {
+    let mut tx = db::tenant_transaction(services.pool, organization).await?;
+    let locked = services.vault.lock(&mut tx).await?;
+    let connection = lookup::lock(&mut tx, organization, connection_id).await?;
+    let format = services.format_of(&connection)?;
+    let found = queries::endpoint_of(&mut tx, organization, connection_id).await?;
+    let created = found.is_none();
+    if created {
+        let endpoint_id = format!("whe_{}", hex::encode(clock::random_bytes::<16>()));
+        let now = services.now;
+        queries::insert_endpoint(&mut tx, organization, &endpoint_id, connection_id, now).await?;
+    }
+    if let Some(secret) = secret {
+        add_secret(&mut tx, &locked, format, &connection, secret, services.now).await?;
+    }
+    let endpoint = view(&mut tx, format, connection).await?;
+    db::commit(tx).await?;
+    Ok((endpoint, created))
+}
+
+/// Adds a secret to the endpoint of a connection; the one before serves for a while.
+pub async fn replace_secret(
+    services: EndpointServices<'_>,
+    organization: &OrganizationId,
+    connection_id: &str,
+    secret: &SecretString,
+) -> Result<Endpoint, Error> {
+    let mut tx = db::tenant_transaction(services.pool, organization).await?;
+    let locked = services.vault.lock(&mut tx).await?;
+    let connection = lookup::lock(&mut tx, organization, connection_id).await?;
+    let format = services.format_of(&connection)?;
+    queries::endpoint_of(&mut tx, organization, connection_id)
+        .await?
+        .ok_or(Error::NoEndpoint)?;
+    add_secret(&mut tx, &locked, format, &connection, secret, services.now).await?;
+    let endpoint = view(&mut tx, format, connection).await?;
+    db::commit(tx).await?;
+    Ok(endpoint)
+}
+
+/// The endpoint of a connection.
+pub async fn find(
+    services: EndpointServices<'_>,
+    organization: &OrganizationId,
+    connection_id: &str,
+) -> Result<Endpoint, Error> {
+    let mut tx = db::tenant_transaction(services.pool, organization).await?;
+    let connection = lookup::find(&mut tx, organization, connection_id).await?;
+    let format = services.format_of(&connection)?;
+    let endpoint = view(&mut tx, format, connection).await?;
+    db::commit(tx).await?;
+    Ok(endpoint)
+}
+
+/// Removes the endpoint of a connection and its secrets; events that came stay. The id that it had.
+pub async fn delete(
+    services: EndpointServices<'_>,
+    organization: &OrganizationId,
+    connection_id: &str,
+) -> Result<String, Error> {
+    let mut tx = db::tenant_transaction(services.pool, organization).await?;
+    lookup::lock(&mut tx, organization, connection_id).await?;
+    let deleted = queries::delete_endpoint(&mut tx, organization, connection_id).await?;
+    let endpoint_id = deleted.ok_or(Error::NoEndpoint)?;
+    for purpose in [Purpose::WebhookSecret, Purpose::FormerWebhookSecret] {
+        let binding = CredentialBinding {
+            organization,
+            connection_id,
+            purpose,
+        };
+        credential::queries::delete(&mut tx, binding).await?;
+    }
+    db::commit(tx).await?;
+    Ok(endpoint_id)
+}
+
+async fn add_secret(
+    conn: &mut PgConnection,
+    vault: &vault::LockedVault<'_>,
+    format: &dyn WebhookFormat,
+    connection: &Connection,
+    secret: &SecretString,
+    now: DateTime<Utc>,
+) -> Result<(), Error> {
+    format
+        .check_secret(secret.expose_secret())
+        .map_err(Error::InvalidSecret)?;
+    let binding = CredentialBinding {
+        organization: &connection.organization_id,
+        connection_id: &connection.connection_id,
+        purpose: Purpose::WebhookSecret,
+    };
+    let until = now + FORMER_SECRET_SERVES;
+    credential::queries::make_webhook_secret_former(conn, binding, until).await?;
+    vault.store(conn, binding, secret, now).await?;
+    Ok(())
+}
+
+async fn view(
+    conn: &mut PgConnection,
+    format: &'static dyn WebhookFormat,
+    connection: Connection,
+) -> Result<Endpoint, Error> {
+    let organization = &connection.organization_id;
+    let stored = queries::endpoint_of(conn, organization, &connection.connection_id)
+        .await?
+        .ok_or(Error::NoEndpoint)?;
+    let binding = CredentialBinding {
+        organization,
+        connection_id: &connection.connection_id,
+        purpose: Purpose::WebhookSecret,
+    };
+    let has_secret = credential::queries::load(conn, binding).await?.is_some();
+    Ok(Endpoint {
+        status: status(&stored),
+        endpoint_id: stored.endpoint_id,
+        format,
+        has_secret,
+        created_at: stored.created_at,
+        last_event_at: stored.last_event_at,
+        connection,
+    })
+}
+
+fn status(endpoint: &StoredEndpoint) -> EndpointStatus {
+    let StoredEndpoint {
+        last_event_at,
+        last_signature_failure_at: failed_at,
+        ..
+    } = endpoint;
+    match (last_event_at, failed_at) {
+        (received, Some(failed)) if received.is_none_or(|received| received < *failed) => {
+            EndpointStatus::Failing
+        }
+        (None, _) => EndpointStatus::Waiting,
+        (Some(_), _) => EndpointStatus::Receiving,
+    }
+}
+
+/// In which state an event is stored: one that is about another account or mode, or that changes nothing, is
+/// only kept.
+pub fn initial_status(receiver: &queries::Receiver, envelope: &super::Envelope) -> EventStatus {
+    let of_this_account = envelope
+        .account
+        .as_ref()
+        .is_none_or(|account| *account == receiver.external_account_id);
+    let of_this_mode = envelope
+        .livemode
+        .is_none_or(|livemode| livemode == receiver.livemode);
+    if envelope.has_changes && of_this_account && of_this_mode {
+        EventStatus::Pending
+    } else {
+        EventStatus::Ignored
+    }
+}

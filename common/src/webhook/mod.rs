@@ -1,0 +1,31 @@
+//! Webhooks: what vendors send when something changes, each event stored once and worked on from there.
+//!
+//! The inbox ([`queries`]) is the queue: an event is answered once it is committed, and a job of its connection applies all
+//! that are pending. A vendor's signatures and shapes are its connector's ([`WebhookFormat`]). A connection has at most one
+//! [`endpoint`]; events can be applied again ([`replay`]).
+//!
+//! Fails with PostgreSQL, and when a body is no event. Deliberately absent: HTTP, and what an event changes.
+
+pub mod endpoint;
+mod format;
+pub mod queries;
+pub mod replay;
+
+pub use format::{Envelope, SignatureError, UnreadableEvent, WebhookFormat};
+
+use crate::named;
+
+named! {
+    /// State of an event: `pending`, to be applied; `processed`; `ignored`, it changes nothing that is stored; `dead`, given
+    /// up until it is replayed.
+    EventStatus {
+        /// To be applied, or tried again.
+        Pending = "pending",
+        /// Applied.
+        Processed = "processed",
+        /// Changes nothing that is stored.
+        Ignored = "ignored",
+        /// Given up until a user replays it.
+        Dead = "dead",
+    }
+}

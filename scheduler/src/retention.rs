@@ -1,0 +1,61 @@
+//! Deletes what webhooks leave behind: old events that were processed or ignored, and the jobs that applied them, of which a
+//! busy account makes many a minute. Pending and dead events stay, and so do jobs that failed.
+//!
+//! Batches of their own transactions, so that nothing waits for a deletion; several schedulers delete side by side. A
+//! pass that fails is made good by the next one.
+
+use chrono::TimeDelta;
+use common::connector::Connector;
+use common::db;
+use common::job;
+use common::webhook;
+use tracing::info;
+
+use crate::Scheduler;
+
+/// Rows that one transaction deletes.
+const BATCH: i64 = 5_000;
+/// How long a completed webhook job is kept: its events say for longer what came of them.
+const JOB_RETENTION: TimeDelta = TimeDelta::days(1);
+
+/// What a pass deleted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Deleted {
+    pub events: u64,
+    pub jobs: u64,
+}
+
+/// Deletes what is older than it is kept.
+///
+/// # Errors
+/// When PostgreSQL fails. Batches committed before stay.
+pub async fn delete_old(scheduler: &Scheduler) -> Result<Deleted, db::Error> {
+    let now = scheduler.clock.now();
+    let kinds = scheduler.connectors.iter().map(Connector::kinds);
+    let kinds: Vec<String> = kinds
+        .filter_map(|kinds| Some(kinds.webhook?.name.to_owned()))
+        .collect();
+    let mut deleted = Deleted::default();
+    let mut conn = scheduler.pool.acquire().await?;
+    loop {
+        let before = now - scheduler.webhook_retention;
+        let batch = webhook::queries::delete_done(&mut conn, before, BATCH).await?;
+        deleted.events += batch;
+        if batch < BATCH.unsigned_abs() {
+            break;
+        }
+    }
+    loop {
+        let before = now - JOB_RETENTION;
+        let batch = job::queries::delete_completed(&mut conn, &kinds, before, BATCH).await?;
+        deleted.jobs += batch;
+        if batch < BATCH.unsigned_abs() {
+            break;
+        }
+    }
+    if deleted != Deleted::default() {
+        let Deleted { events, jobs } = deleted;
+        info!(events, jobs, "deleted old webhook events and jobs");
+    }
+    Ok(deleted)
+}
