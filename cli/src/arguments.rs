@@ -7,7 +7,7 @@ use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
-use chrono::NaiveDate;
+use chrono::{DateTime, Days, NaiveDate, NaiveTime, SecondsFormat, Utc};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use common::connection::{MAX_LOOKBACK_DAYS, MIN_RATE_SHARE};
 use common::job::JobStatus;
@@ -67,6 +67,51 @@ impl DateRange {
     }
 }
 
+/// When events were received.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub(crate) struct Received {
+    /// Only those received on this day (UTC) or later; or at this time or later, such as 2026-03-08T06:15:00Z
+    #[arg(long, value_name = "YYYY-MM-DD", value_parser = start_time)]
+    from: Option<DateTime<Utc>>,
+    /// Only those received on this day (UTC) or earlier; or before this time
+    #[arg(long, value_name = "YYYY-MM-DD", value_parser = end_time)]
+    to: Option<DateTime<Utc>>,
+}
+
+impl Received {
+    /// Its parameters of a request; refused where it ends before it begins.
+    pub(crate) fn query(self) -> Result<Vec<(&'static str, String)>, String> {
+        if self.from.zip(self.to).is_some_and(|(from, to)| from > to) {
+            return Err("--to must not be before --from".to_owned());
+        }
+        let times = [("received_from", self.from), ("received_to", self.to)];
+        let written = |at: DateTime<Utc>| at.to_rfc3339_opts(SecondsFormat::AutoSi, true);
+        let given = times
+            .into_iter()
+            .filter_map(|(name, at)| Some((name, written(at?))));
+        Ok(given.collect())
+    }
+}
+
+/// A time, or the beginning of a day.
+fn start_time(text: &str) -> Result<DateTime<Utc>, String> {
+    let day = date(text).ok();
+    let start = day.map(|day| day.and_time(NaiveTime::MIN).and_utc());
+    let time = || Some(DateTime::parse_from_rfc3339(text).ok()?.to_utc());
+    start.or_else(time).ok_or_else(|| {
+        "must be a date like 2026-03-08, or a time like 2026-03-08T06:15:00Z".to_owned()
+    })
+}
+
+/// A time, or the end of a day.
+fn end_time(text: &str) -> Result<DateTime<Utc>, String> {
+    let start = start_time(text)?;
+    let next_day = date(text)
+        .ok()
+        .and_then(|_| start.checked_add_days(Days::new(1)));
+    Ok(next_day.unwrap_or(start))
+}
+
 /// A whole number within a range.
 pub(crate) fn whole_number(
     range: RangeInclusive<u32>,
@@ -116,6 +161,13 @@ pub(crate) fn share(text: &str) -> Result<f64, String> {
 pub(crate) fn job_id(text: &str) -> Result<Uuid, String> {
     Uuid::parse_str(text.trim())
         .map_err(|_| "must be the id of a job; `stripe-sync jobs list` shows them".to_owned())
+}
+
+/// The id of an event.
+pub(crate) fn event_id(text: &str) -> Result<Uuid, String> {
+    Uuid::parse_str(text.trim()).map_err(|_| {
+        "must be the id of an event; `stripe-sync webhooks events` shows them".to_owned()
+    })
 }
 
 /// One of several names; a wrong one is answered with the right ones.
@@ -176,6 +228,44 @@ mod tests {
     }
 
     #[test]
+    fn a_day_is_received_from_its_beginning_to_its_end() {
+        let day = Received {
+            from: start_time("2026-03-08").ok(),
+            to: end_time("2026-03-08").ok(),
+        };
+        let query = |from: &str, to: &str| {
+            Ok(vec![
+                ("received_from", from.to_owned()),
+                ("received_to", to.to_owned()),
+            ])
+        };
+        assert_eq!(
+            day.query(),
+            query("2026-03-08T00:00:00Z", "2026-03-09T00:00:00Z")
+        );
+        let time = "2026-03-08T07:15:00+01:00";
+        let instant = Received {
+            from: start_time(time).ok(),
+            to: end_time(time).ok(),
+        };
+        assert_eq!(
+            instant.query(),
+            query("2026-03-08T06:15:00Z", "2026-03-08T06:15:00Z")
+        );
+        let backwards = Received {
+            from: day.to,
+            to: day.from,
+        };
+        assert!(backwards.query().unwrap_err().starts_with("--to must not"));
+        for text in ["yesterday", "2026-02-30", "2026-03-08T06:15:00", ""] {
+            assert!(
+                end_time(text).unwrap_err().starts_with("must be a date"),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
     fn shares_and_durations_are_refused_in_words() {
         assert_eq!(share("0.5"), Ok(0.5));
         for text in ["0", "1.01", "NaN", "half"] {
@@ -184,5 +274,6 @@ mod tests {
         assert_eq!(duration("90d"), Ok(Duration::from_hours(24 * 90)));
         assert!(duration("soon").unwrap_err().starts_with("must be"));
         assert!(job_id("7").unwrap_err().contains("jobs list"));
+        assert!(event_id("7").unwrap_err().contains("webhooks events"));
     }
 }

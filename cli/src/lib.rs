@@ -57,6 +57,8 @@ enum Command {
     Discover(client::discover::Discover),
     Explain(client::explain::Explain),
     Parked(client::parked::Parked),
+    #[command(subcommand)]
+    Webhooks(Box<client::webhooks::Webhooks>),
 }
 
 /// Why a command failed.
@@ -104,6 +106,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Discover(command) => finish(command.run()),
         Command::Explain(command) => finish(command.run()),
         Command::Parked(command) => finish(command.run()),
+        Command::Webhooks(command) => finish(command.run()),
     }
 }
 

@@ -63,6 +63,14 @@ fn commands_are_understood() {
         "explain ch_1",
         "daily --from 2026-01-01 --to 2026-01-31 --json",
         "parked --resource charges --limit 5",
+        "webhooks create --connection acme-stripe-acct_1",
+        "webhooks secret --signing-secret-file secret --json",
+        "webhooks show",
+        "webhooks delete --yes",
+        "webhooks events --status dead --type charge.refunded --from 2026-01-01 --to 2026-01-31T12:00:00Z --limit 5",
+        "webhooks event 01932d0e-0000-7000-8000-000000000000 --json",
+        "webhooks replay 01932d0e-0000-7000-8000-000000000000",
+        "webhooks replay --status ignored --type charge.refunded --connection x --from 2026-01-01 --dry-run",
         "connect --org acme --api-key-file key --lookback-days 90 --timezone Europe/Berlin",
         "sync --full --lookback-days 365 --follow",
         "status --follow --connection acme-stripe-acct_1",
@@ -97,6 +105,20 @@ fn mistakes_are_caught_before_anything_happens() {
             ErrorKind::UnknownArgument,
         ),
         ("jobs show 7", ErrorKind::ValueValidation),
+        (
+            "webhooks secret --signing-secret whsec_1",
+            ErrorKind::UnknownArgument,
+        ),
+        ("webhooks secret whsec_1", ErrorKind::UnknownArgument),
+        ("webhooks event", ErrorKind::MissingRequiredArgument),
+        (
+            "webhooks replay 01932d0e-0000-7000-8000-000000000000 --dry-run",
+            ErrorKind::ArgumentConflict,
+        ),
+        (
+            "webhooks replay 01932d0e-0000-7000-8000-000000000000 --from 2026-01-01",
+            ErrorKind::ArgumentConflict,
+        ),
         ("connect --lookback-days 0", ErrorKind::ValueValidation),
         (
             "connections",
@@ -211,6 +233,12 @@ fn library_words_do_not_reach_people() {
             "must be a date like 2026-03-08",
         ),
         ("revenue --to 1.1.2026", "must be a date like 2026-03-08"),
+        (
+            "webhooks events --status lost",
+            "pending, processed, ignored, dead",
+        ),
+        ("webhooks events --from yesterday", "or a time like"),
+        ("webhooks event evt_1", "must be the id of an event"),
         ("daily --from yesterday", "must be a date like 2026-03-08"),
         ("revenue --by year", "must be day, week, month"),
         (

@@ -32,6 +32,7 @@ const NO_SHELLS: [&str; 6] = ["text", "json", "sql", "rust", "toml", "mermaid"];
 /// command line's own tests read each of their lines.
 const SHOWN: &[(&str, &str)] = &[
     ("docs/cli.md", "Connections and jobs"),
+    ("docs/cli.md", "Webhooks"),
     ("docs/cli.md", "Administration"),
 ];
 

@@ -16,6 +16,7 @@ mod command_line;
 mod command_line_admin;
 mod command_line_client;
 mod command_line_rules;
+mod command_line_webhooks;
 mod completeness;
 mod connections;
 mod consistency;

@@ -307,3 +307,50 @@ pub(super) struct RulePreview {
     #[serde(default)]
     pub(super) sample: Vec<ChargeRow>,
 }
+
+/// Where Stripe sends the events of a connection.
+#[derive(Debug, Deserialize)]
+pub(super) struct WebhookEndpoint {
+    pub(super) connection_id: String,
+    pub(super) url: String,
+    pub(super) enabled_events: Vec<String>,
+    pub(super) api_version: String,
+    pub(super) status: String,
+    pub(super) has_signing_secret: bool,
+    #[serde(default)]
+    pub(super) created_at: Option<DateTime<Utc>>,
+    #[serde(default)]
+    pub(super) last_event_at: Option<DateTime<Utc>>,
+}
+
+/// An event that a webhook brought.
+#[derive(Debug, Deserialize)]
+pub(super) struct WebhookEvent {
+    pub(super) event_id: String,
+    pub(super) stripe_event_id: String,
+    pub(super) connection_id: String,
+    #[serde(rename = "type")]
+    pub(super) event_type: String,
+    pub(super) status: String,
+    pub(super) received_at: DateTime<Utc>,
+    #[serde(default)]
+    pub(super) account: Option<String>,
+    #[serde(default)]
+    pub(super) api_version: Option<String>,
+    #[serde(default)]
+    pub(super) object_id: Option<String>,
+    #[serde(default)]
+    pub(super) created_at: Option<DateTime<Utc>>,
+    #[serde(default)]
+    pub(super) processed_at: Option<DateTime<Utc>>,
+    #[serde(default)]
+    pub(super) attempts: i64,
+    #[serde(default)]
+    pub(super) error: Option<JobError>,
+}
+
+/// How many events are to be applied again.
+#[derive(Debug, Deserialize)]
+pub(super) struct Replayed {
+    pub(super) count: i64,
+}

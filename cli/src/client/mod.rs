@@ -20,6 +20,7 @@ mod engine;
 mod events;
 pub mod explain;
 pub(crate) mod follow;
+mod given_secret;
 pub(crate) mod jobs;
 pub mod parked;
 mod problem;
@@ -29,6 +30,7 @@ pub mod rules;
 pub mod status;
 mod stripe_key;
 pub mod sync;
+pub mod webhooks;
 pub mod whoami;
 pub(crate) mod words;
 
@@ -150,6 +152,11 @@ pub enum Error {
     /// A name is not unique.
     #[error("several rules are named `{0}`; give the id, which `stripe-sync rules list` shows")]
     SeveralRules(String),
+    /// The connection receives no webhooks.
+    #[error(
+        "the connection {0} has no webhook endpoint; create one with `stripe-sync webhooks create --connection {0}`"
+    )]
+    NoWebhook(String),
     /// The token and the command line name different organizations.
     #[error(
         "the token belongs to `{token}`, not to `{given}`; omit --org, or use a token of `{given}`"
@@ -176,9 +183,15 @@ pub enum Error {
         /// How it ended.
         outcome: String,
     },
-    /// The Stripe key could not be read.
-    #[error("cannot read the Stripe key")]
-    ReadKey(#[source] std::io::Error),
+    /// A secret could not be read.
+    #[error("cannot read the {what}")]
+    ReadSecret {
+        /// Which one.
+        what: &'static str,
+        /// What happened.
+        #[source]
+        cause: std::io::Error,
+    },
     /// The answer could not be written.
     #[error("cannot write to standard output")]
     Output(#[from] std::io::Error),

@@ -86,7 +86,7 @@ impl Problem {
             }
             Some("not_found") => {
                 "the token's organization has nothing with this id; `stripe-sync connections list`, `stripe-sync \
-                 jobs list` and `stripe-sync rules list` show the ids"
+                 jobs list`, `stripe-sync rules list` and `stripe-sync webhooks events` show the ids"
             }
             Some("connection_exists") => {
                 return format!(
@@ -163,10 +163,11 @@ impl Fault {
 fn flag(name: &str) -> String {
     match name {
         "api_key" => "the Stripe key".to_owned(),
+        "signing_secret" => "the signing secret".to_owned(),
         "organization_id" => "--org".to_owned(),
         "connection_id" => "--connection".to_owned(),
-        "date_from" => "--from".to_owned(),
-        "date_to" => "--to".to_owned(),
+        "date_from" | "received_from" => "--from".to_owned(),
+        "date_to" | "received_to" => "--to".to_owned(),
         "group_by" => "--by".to_owned(),
         "conditions" => "--condition".to_owned(),
         "is_active" => "--activate or --deactivate".to_owned(),
@@ -197,6 +198,8 @@ mod tests {
                                {"parameter": "date_to", "detail": "must be a date that exists"},
                                {"parameter": "filter", "pointer": "/conditions/1/value", "detail": "is too long"},
                                {"pointer": "/conditions/0/value", "detail": "unknown"},
+                               {"pointer": "/signing_secret", "detail": "must begin with whsec_"},
+                               {"parameter": "received_to", "detail": "must be a time"},
                                {"pointer": "", "detail": "a connection has at most 50 rules"}],
                     "request_id": "0190"}"#
             ),
@@ -206,6 +209,8 @@ mod tests {
              --to must be a date that exists\n  \
              --filter (condition 2) is too long\n  \
              --condition (number 1): unknown\n  \
+             the signing secret must begin with whsec_\n  \
+             --to must be a time\n  \
              a connection has at most 50 rules\n  \
              request 0190"
         );

@@ -67,6 +67,13 @@ impl Client {
         Ok((response.status(), read(response).await?))
     }
 
+    /// Deletes what is at `path`, for which the engine's whole answer is that it is gone.
+    pub(super) async fn delete(&self, path: &[&str]) -> Result<(), Error> {
+        let request = self.http.delete(self.url(path)).timeout(ANSWER_WITHIN);
+        self.send(request).await?;
+        Ok(())
+    }
+
     /// Opens a stream of events, which takes as long as it takes.
     pub(super) async fn stream(&self, path: &[&str]) -> Result<Response, Error> {
         // A former stream may have broken off because the engine ended.
