@@ -14,6 +14,7 @@ use tests::api_only::ApiOnly;
 
 const CHARGE: &str = "ch_1";
 const FILTER_ID: &str = "019ab000-0000-7000-8000-000000000001";
+const EVENT_ID: &str = "019ab000-0000-7000-8000-000000000003";
 
 /// A row of `acme` in every table.
 async fn acme() -> (ApiOnly, Value) {
@@ -42,6 +43,11 @@ async fn acme() -> (ApiOnly, Value) {
          INSERT INTO stripe_parked_objects VALUES
              ('acme', 'acme-stripe-acct_Alpha', 'charges', 'ch_2', '{}', 'unreadable', 'odd', now());
          INSERT INTO stripe_out_of_range_charges VALUES ('acme', 'acme-stripe-acct_Alpha', 'ch_3', now());
+         INSERT INTO webhook_endpoints VALUES ('acme', 'whe_1', 'acme-stripe-acct_Alpha', now());
+         INSERT INTO webhook_events (organization_id, event_id, endpoint_id, connection_id, external_event_id, event_type,
+             received_at, payload, status)
+         VALUES ('acme', '019ab000-0000-7000-8000-000000000003', 'whe_1', 'acme-stripe-acct_Alpha', 'evt_1',
+             'charge.refunded', now(), '{}', 'dead');
          INSERT INTO connector_filter_rules VALUES
              ('acme', 'acme-stripe-acct_Alpha', '019ab000-0000-7000-8000-000000000001', 'rule', 'exclude', 'AND',
               '[{\"type\": \"field\", \"field\": \"country\", \"operator\": \"exists\"}]', TRUE, now(), now())",
@@ -250,6 +256,9 @@ fn body(method: &str, path: &str) -> Option<Value> {
             Some(json!({"organization_id": "acme", "api_key": "rk_test_full_Beta"}))
         }
         ("put", "/v1/connectors/stripe/{id}/key") => Some(json!({"api_key": "rk_test_full_Alpha"})),
+        ("put", "/v1/connectors/stripe/{id}/webhook") => {
+            Some(json!({"signing_secret": "whsec_mine"}))
+        }
         ("patch", "/v1/connectors/{id}") => {
             Some(json!({"name": "mine", "timezone": "Europe/Berlin"}))
         }
@@ -278,6 +287,7 @@ async fn every_call_answers_another_tenant_as_if_there_were_nothing() {
                 .replace("{id}", id)
                 .replace("{job_id}", connected["job_id"].as_str().unwrap())
                 .replace("{filter_id}", FILTER_ID)
+                .replace("{event_id}", EVENT_ID)
                 .replace("{charge_id}", CHARGE);
             assert!(!uri.contains('{'), "give {path} its ids in this test");
             let parameters = operation["parameters"].as_array().into_iter().flatten();
@@ -294,7 +304,10 @@ async fn every_call_answers_another_tenant_as_if_there_were_nothing() {
                 ("GET", "/v1/token") => {
                     assert_eq!(answer.expect(200)["organization_id"], "other");
                 }
-                ("GET", "/v1/connectors") => assert_eq!(answer.expect(200)["data"], json!([])),
+                ("GET", "/v1/connectors" | "/v1/webhooks/events") => {
+                    assert_eq!(answer.expect(200)["data"], json!([]));
+                }
+                ("POST", "/v1/webhooks/replay") => assert_eq!(answer.expect(202)["count"], 0),
                 ("POST", "/v1/connectors/stripe/connect") => {
                     answer.problem(403, "forbidden");
                 }
@@ -332,6 +345,8 @@ async fn the_owner_is_answered_where_others_are_not() {
         format!("/v1/connectors/{id}/filters/discover"),
         format!("/v1/connectors/{id}/charges/{CHARGE}/explain"),
         format!("/v1/connectors/{id}/parked"),
+        format!("/v1/connectors/stripe/{id}/webhook"),
+        format!("/v1/webhooks/events/{EVENT_ID}"),
         format!("/v1/sync-jobs/{}", connected["job_id"].as_str().unwrap()),
         format!("/v1/analytics/stripe?connection_id={id}"),
         format!("/v1/analytics/stripe/daily-aggregates?connection_id={id}"),
