@@ -108,11 +108,11 @@ async fn a_signing_secret_comes_from_a_file_a_variable_or_a_pipe_and_is_never_sh
     assert!(!format!("{piped:?}").contains("whsec_of"), "{piped:?}");
     let ways = [
         "no signing secret was given",
-        "STRIPE_WEBHOOK_SECRET",
+        "STRIPE_SIGNING_SECRET",
         "--signing-secret-file",
     ];
     reported(&shell, "webhooks secret", "", 2, &ways).await;
-    shell.set("STRIPE_WEBHOOK_SECRET", "whsec_of_a_variable");
+    shell.set("STRIPE_SIGNING_SECRET", "whsec_of_a_variable");
     let ran = shell.run("webhooks secret", 0).await;
     assert!(!format!("{ran:?}").contains("whsec_of"), "{ran:?}");
 }

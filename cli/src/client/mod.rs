@@ -30,6 +30,7 @@ pub mod rules;
 pub mod status;
 mod stripe_key;
 pub mod sync;
+mod webhook_events;
 pub mod webhooks;
 pub mod whoami;
 pub(crate) mod words;

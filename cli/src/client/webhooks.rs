@@ -1,4 +1,5 @@
-//! `webhooks`: the address to which Stripe sends a connection's events, its signing secret, and what came of the events.
+//! `webhooks`: the address to which Stripe sends a connection's events, and its signing secret. What came of the events is
+//! in `webhook_events`.
 //!
 //! The engine describes the steps in Stripe's dashboard for callers of its API, so those printed here are the command
 //! line's own. Deleting an endpoint cannot be undone, since another one gets another address, so it asks first.
@@ -7,43 +8,38 @@
 
 use std::path::PathBuf;
 
-use chrono::{DateTime, Utc};
-use clap::builder::NonEmptyStringValueParser;
-use common::job::JobError;
-use common::webhook::EventStatus;
 use reqwest::{Method, StatusCode};
 use secrecy::ExposeSecret as _;
-use serde_json::{Map, Value, json};
-use uuid::Uuid;
+use serde_json::{Value, json};
 
-use super::answers::{Connection, Replayed, WebhookEndpoint, WebhookEvent};
+use super::answers::{Connection, WebhookEndpoint};
 use super::confirm::confirm;
 use super::connections::mode;
 use super::given_secret::GivenSecret;
-use super::requests::{NOTHING, understood};
-use super::{Client, Error, Server, Target, print_json, words};
-use crate::arguments::{self, Confirmation, Received};
-use crate::output::{self, Column};
+use super::requests::understood;
+use super::webhook_events::{Event, Events, Replay};
+use super::{Client, Error, Target, print_json};
+use crate::arguments::Confirmation;
+use crate::output;
 
 const SIGNING_SECRET: GivenSecret = GivenSecret {
     what: "signing secret",
-    variable: "STRIPE_WEBHOOK_SECRET",
-    file_variable: "STRIPE_WEBHOOK_SECRET_FILE",
+    variable: "STRIPE_SIGNING_SECRET",
+    file_variable: "STRIPE_SIGNING_SECRET_FILE",
     file_flag: "--signing-secret-file",
 };
-const EVENT_STATUSES: [&str; 4] = ["pending", "processed", "ignored", "dead"];
 
 /// Receive changes from Stripe at once: set an endpoint up, list its events and apply them again
 #[derive(Debug, clap::Subcommand)]
 pub enum Webhooks {
     /// Create a connection's webhook endpoint, or show the existing one, with the steps for Stripe's dashboard
     ///
-    /// A signing secret is stored as well if the environment variable `STRIPE_WEBHOOK_SECRET` or a file has one; Stripe
+    /// A signing secret is stored as well if the environment variable `STRIPE_SIGNING_SECRET` or a file has one; Stripe
     /// shows it only after it knows the address, so it is usually stored later, with `stripe-sync webhooks secret`.
     Create(Create),
     /// Store the signing secret that Stripe shows for the endpoint
     ///
-    /// The secret comes from the environment variable `STRIPE_WEBHOOK_SECRET`, from a file, or from standard input. The
+    /// The secret comes from the environment variable `STRIPE_SIGNING_SECRET`, from a file, or from standard input. The
     /// previous one works for another 24 hours.
     Secret(Secret),
     /// Show a connection's webhook endpoint
@@ -64,8 +60,8 @@ struct SecretSource {
     /// A file that contains the signing secret
     #[arg(
         long,
-        visible_alias = "stripe-webhook-secret-file",
-        env = "STRIPE_WEBHOOK_SECRET_FILE",
+        visible_alias = "stripe-signing-secret-file",
+        env = "STRIPE_SIGNING_SECRET_FILE",
         value_name = "PATH"
     )]
     signing_secret_file: Option<PathBuf>,
@@ -103,85 +99,6 @@ pub struct Delete {
     confirmation: Confirmation,
     #[command(flatten)]
     target: Target,
-}
-
-/// What events are chosen by.
-#[derive(Debug, clap::Args)]
-struct Selection {
-    /// Only events with this status
-    #[arg(long, value_name = "STATUS", value_parser = arguments::one_of::<EventStatus>(&EVENT_STATUSES))]
-    status: Option<EventStatus>,
-    /// Only events of this type, such as charge.refunded
-    #[arg(long = "type", value_name = "TYPE", value_parser = NonEmptyStringValueParser::new())]
-    event_type: Option<String>,
-    /// Only this connection's
-    #[arg(long, value_name = "ID")]
-    connection: Option<String>,
-    #[command(flatten)]
-    received: Received,
-}
-
-impl Selection {
-    /// Its parameters of a request, which are members of a body as well.
-    fn members(self) -> Result<Vec<(&'static str, String)>, Error> {
-        let received = self.received.query().map_err(Error::Usage)?;
-        let others = [
-            ("status", self.status.map(|it| it.as_str().to_owned())),
-            ("type", self.event_type),
-            ("connection_id", self.connection),
-        ];
-        let others = others
-            .into_iter()
-            .filter_map(|(name, text)| Some((name, text?)));
-        Ok(others.chain(received).collect())
-    }
-}
-
-/// Which events to show.
-#[derive(Debug, clap::Args)]
-pub struct Events {
-    #[command(flatten)]
-    selection: Selection,
-    /// The maximum number, 1 to 10000
-    #[arg(long, value_name = "N", default_value = "50", value_parser = arguments::whole_number(1..=10_000))]
-    limit: u32,
-    /// Print the engine's response as JSON
-    #[arg(long)]
-    json: bool,
-    #[command(flatten)]
-    server: Server,
-}
-
-/// Which event to show.
-#[derive(Debug, clap::Args)]
-pub struct Event {
-    /// The event's id
-    #[arg(value_name = "EVENT", value_parser = arguments::event_id)]
-    id: Uuid,
-    /// Print the engine's response as JSON
-    #[arg(long)]
-    json: bool,
-    #[command(flatten)]
-    server: Server,
-}
-
-/// Which events to apply again.
-#[derive(Debug, clap::Args)]
-pub struct Replay {
-    /// The event, whatever became of it [default: all that match]
-    #[arg(value_name = "EVENT", value_parser = arguments::event_id,
-          conflicts_with_all = ["status", "event_type", "connection", "from", "to", "dry_run"])]
-    event_id: Option<Uuid>,
-    #[command(flatten)]
-    selection: Selection,
-    /// Only count the events
-    #[arg(long)]
-    dry_run: bool,
-    /// Print the engine's response as JSON
-    #[arg(long)]
-    json: bool,
-    #[command(flatten)]
-    server: Server,
 }
 
 impl Webhooks {
@@ -309,82 +226,6 @@ impl Delete {
     }
 }
 
-impl Events {
-    async fn run(self) -> Result<(), Error> {
-        let members = self.selection.members()?;
-        let query: Vec<(&str, &str)> = members
-            .iter()
-            .map(|(name, text)| (*name, text.as_str()))
-            .collect();
-        let client = self.server.client().await?;
-        let page_size = self.limit.min(1000).to_string();
-        let path = ["v1", "webhooks", "events"];
-        let events: Vec<Value> = client
-            .up_to(self.limit as usize, &page_size, &path, &query, |_| true)
-            .await?;
-        if self.json {
-            return print_json(&events);
-        }
-        let events: Vec<WebhookEvent> = understood(events.into())?;
-        Ok(output::print(&as_table(&events))?)
-    }
-}
-
-impl Event {
-    async fn run(self) -> Result<(), Error> {
-        let client = self.server.client().await?;
-        let id = self.id.to_string();
-        let path = ["v1", "webhooks", "events", &id];
-        let answer: Value = client.get(&path, &[]).await?;
-        if self.json {
-            return print_json(&answer);
-        }
-        let payload = payload(&answer["payload"])?;
-        let event = event_shown(&understood(answer)?);
-        Ok(output::print(&format!("{event}\n\n{payload}"))?)
-    }
-}
-
-impl Replay {
-    async fn run(self) -> Result<(), Error> {
-        let state = self.selection.status.unwrap_or(EventStatus::Dead);
-        let members = self.selection.members()?;
-        let client = self.server.client().await?;
-        let (_, answer): (_, Value) = if let Some(event_id) = self.event_id {
-            let event_id = event_id.to_string();
-            let path = ["v1", "webhooks", "events", &event_id, "replay"];
-            client.call(Method::POST, &path, NOTHING).await?
-        } else {
-            let members = members
-                .into_iter()
-                .map(|(name, text)| (name.to_owned(), text.into()));
-            let mut body: Map<String, Value> = members.collect();
-            body.insert("dry_run".to_owned(), self.dry_run.into());
-            let path = ["v1", "webhooks", "replay"];
-            client.call(Method::POST, &path, Some(&body)).await?
-        };
-        if self.json {
-            return print_json(&answer);
-        }
-        let Replayed { count } = understood(answer)?;
-        let events = match self.event_id {
-            Some(_) => "event".to_owned(),
-            None => format!("{} event", state.as_str()),
-        };
-        let what = if self.dry_run {
-            "would be applied again"
-        } else {
-            "pending again"
-        };
-        let number = if self.dry_run {
-            output::count(count, &events)
-        } else {
-            output::are(count, &events)
-        };
-        Ok(output::print(&format!("{number} {what}"))?)
-    }
-}
-
 fn shown(endpoint: &WebhookEndpoint) -> String {
     let connection = output::plain(&endpoint.connection_id);
     let secret = if endpoint.has_signing_secret {
@@ -443,94 +284,6 @@ fn steps(endpoint: &WebhookEndpoint, livemode: bool) -> String {
     )
 }
 
-fn as_table(events: &[WebhookEvent]) -> String {
-    if events.is_empty() {
-        return "no webhook events found".to_owned();
-    }
-    let rows = events.iter().map(|event| {
-        vec![
-            output::instant(event.received_at),
-            event.event_id.clone(),
-            output::plain(&event.event_type),
-            output::plain(event.object_id.as_deref().unwrap_or_default()),
-            output::plain(&event.status),
-            output::thousands(event.attempts),
-            event.error.as_ref().map(reason).unwrap_or_default(),
-        ]
-    });
-    let columns = [
-        ("received", Column::Whole),
-        ("event", Column::Whole),
-        ("type", Column::Text),
-        ("object", Column::Text),
-        ("status", Column::Whole),
-        ("attempts", Column::Number),
-        ("error", Column::Text),
-    ];
-    output::table(&columns, rows)
-}
-
-fn reason(error: &JobError) -> String {
-    format!(
-        "{}: {}",
-        output::plain(&error.code),
-        words::of_job_error(error)
-    )
-}
-
-fn event_shown(event: &WebhookEvent) -> String {
-    let mut lines = vec![
-        ("connection", output::plain(&event.connection_id)),
-        ("Stripe's id", output::plain(&event.stripe_event_id)),
-    ];
-    let texts = [
-        ("object", &event.object_id),
-        ("account", &event.account),
-        ("API version", &event.api_version),
-    ];
-    lines.extend(
-        texts
-            .into_iter()
-            .filter_map(|(name, text)| Some((name, output::plain(text.as_deref()?)))),
-    );
-    let instants: [(_, Option<DateTime<Utc>>); 3] = [
-        ("happened", event.created_at),
-        ("received", Some(event.received_at)),
-        ("processed", event.processed_at),
-    ];
-    lines.extend(
-        instants
-            .into_iter()
-            .filter_map(|(name, at)| Some((name, output::instant(at?)))),
-    );
-    lines.push(("attempts", output::thousands(event.attempts)));
-    lines.extend(event.error.as_ref().map(|error| ("error", reason(error))));
-    if event.status == EventStatus::Dead.as_str() {
-        let replay = format!(
-            "`stripe-sync webhooks replay {}` applies it again.",
-            event.event_id
-        );
-        lines.push(("what to do", replay));
-    }
-    let heading = format!(
-        "event {} ({}): {}",
-        event.event_id,
-        output::plain(&event.event_type),
-        output::plain(&event.status)
-    );
-    output::listed(&heading, &lines)
-}
-
-/// The body of a webhook. JSON escapes only some of what a terminal would obey.
-fn payload(payload: &Value) -> Result<String, Error> {
-    let text = match payload {
-        Value::String(text) => text.clone(),
-        payload => serde_json::to_string_pretty(payload).map_err(Error::Json)?,
-    };
-    let lines: Vec<String> = text.lines().map(output::plain).collect();
-    Ok(lines.join("\n"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -546,22 +299,6 @@ mod tests {
         let members = more.as_object().unwrap().clone();
         answer.as_object_mut().unwrap().extend(members);
         understood(answer).unwrap()
-    }
-
-    fn event(status: &str, error: &Value) -> WebhookEvent {
-        understood(json!({
-            "event_id": "019ab000-0000-7000-8000-000000000001", "stripe_event_id": "evt_1", "endpoint_id": "whe_1",
-            "connection_id": "acme-stripe-acct_1", "type": "charge.refunded", "account": null, "livemode": true,
-            "api_version": null, "object_id": "ch_1", "status": status, "created_at": "2026-11-21T06:00:00Z",
-            "received_at": "2026-11-21T06:00:01Z", "processed_at": null, "attempts": 5, "error": error}))
-        .unwrap()
-    }
-
-    #[test]
-    fn statuses_are_those_of_the_engine() {
-        for status in EVENT_STATUSES {
-            assert_eq!(status.parse::<EventStatus>().unwrap().as_str(), status);
-        }
     }
 
     #[test]
@@ -594,26 +331,5 @@ mod tests {
             "{text}"
         );
         assert!(!text.contains("PUT"), "{text}");
-    }
-
-    #[test]
-    fn a_dead_event_is_shown_with_its_reason_and_how_to_apply_it_again() {
-        let error = json!({"code": "internal", "message": "it broke"});
-        let dead = event("dead", &error);
-        let text = event_shown(&dead);
-        assert!(text.contains("error        internal: it broke"), "{text}");
-        let replay = "`stripe-sync webhooks replay 019ab000-0000-7000-8000-000000000001`";
-        assert!(text.contains(replay), "{text}");
-        let table = as_table(&[dead, event("pending", &Value::Null)]);
-        assert!(table.contains("internal: it broke"), "{table}");
-        assert!(!event_shown(&event("pending", &Value::Null)).contains("what to do"));
-        assert_eq!(as_table(&[]), "no webhook events found");
-    }
-
-    #[test]
-    fn a_payload_does_not_drive_the_terminal() {
-        let text = payload(&json!({"name": "\u{9b}31m"})).unwrap();
-        assert_eq!(text, "{\n  \"name\": \"\u{fffd}31m\"\n}");
-        assert_eq!(payload(&json!("\u{1b}[31m")).unwrap(), "\u{fffd}[31m");
     }
 }

@@ -1,0 +1,303 @@
+//! `webhooks events`, `event` and `replay`: what Stripe sent, what came of it, and applying it again.
+
+use chrono::{DateTime, Utc};
+use clap::builder::NonEmptyStringValueParser;
+use common::job::JobError;
+use common::webhook::EventStatus;
+use reqwest::Method;
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+use super::answers::{Replayed, WebhookEvent};
+use super::requests::{NOTHING, understood};
+use super::{Error, Server, print_json, words};
+use crate::arguments::{self, Received};
+use crate::output::{self, Column};
+
+const EVENT_STATUSES: [&str; 4] = ["pending", "processed", "ignored", "dead"];
+
+/// What events are chosen by.
+#[derive(Debug, clap::Args)]
+struct Selection {
+    /// Only events with this status
+    #[arg(long, value_name = "STATUS", value_parser = arguments::one_of::<EventStatus>(&EVENT_STATUSES))]
+    status: Option<EventStatus>,
+    /// Only events of this type, such as charge.refunded
+    #[arg(long = "type", value_name = "TYPE", value_parser = NonEmptyStringValueParser::new())]
+    event_type: Option<String>,
+    /// Only this connection's
+    #[arg(long, value_name = "ID")]
+    connection: Option<String>,
+    #[command(flatten)]
+    received: Received,
+}
+
+impl Selection {
+    /// Its parameters of a request, which are members of a body as well.
+    fn members(self) -> Result<Vec<(&'static str, String)>, Error> {
+        let received = self.received.query().map_err(Error::Usage)?;
+        let others = [
+            ("status", self.status.map(|it| it.as_str().to_owned())),
+            ("type", self.event_type),
+            ("connection_id", self.connection),
+        ];
+        let others = others
+            .into_iter()
+            .filter_map(|(name, text)| Some((name, text?)));
+        Ok(others.chain(received).collect())
+    }
+}
+
+/// Which events to show.
+#[derive(Debug, clap::Args)]
+pub struct Events {
+    #[command(flatten)]
+    selection: Selection,
+    /// The maximum number, 1 to 10000
+    #[arg(long, value_name = "N", default_value = "50", value_parser = arguments::whole_number(1..=10_000))]
+    limit: u32,
+    /// Print the engine's response as JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    server: Server,
+}
+
+/// Which event to show.
+#[derive(Debug, clap::Args)]
+pub struct Event {
+    /// The event's id
+    #[arg(value_name = "EVENT", value_parser = arguments::event_id)]
+    id: Uuid,
+    /// Print the engine's response as JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    server: Server,
+}
+
+/// Which events to apply again.
+#[derive(Debug, clap::Args)]
+pub struct Replay {
+    /// The event, whatever became of it [default: all that match]
+    #[arg(value_name = "EVENT", value_parser = arguments::event_id,
+          conflicts_with_all = ["status", "event_type", "connection", "from", "to", "dry_run"])]
+    event_id: Option<Uuid>,
+    #[command(flatten)]
+    selection: Selection,
+    /// Only count the events
+    #[arg(long)]
+    dry_run: bool,
+    /// Print the engine's response as JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    server: Server,
+}
+
+impl Events {
+    pub(super) async fn run(self) -> Result<(), Error> {
+        let members = self.selection.members()?;
+        let query: Vec<(&str, &str)> = members
+            .iter()
+            .map(|(name, text)| (*name, text.as_str()))
+            .collect();
+        let client = self.server.client().await?;
+        let page_size = self.limit.min(1000).to_string();
+        let path = ["v1", "webhooks", "events"];
+        let events: Vec<Value> = client
+            .up_to(self.limit as usize, &page_size, &path, &query, |_| true)
+            .await?;
+        if self.json {
+            return print_json(&events);
+        }
+        let events: Vec<WebhookEvent> = understood(events.into())?;
+        Ok(output::print(&as_table(&events))?)
+    }
+}
+
+impl Event {
+    pub(super) async fn run(self) -> Result<(), Error> {
+        let client = self.server.client().await?;
+        let id = self.id.to_string();
+        let path = ["v1", "webhooks", "events", &id];
+        let answer: Value = client.get(&path, &[]).await?;
+        if self.json {
+            return print_json(&answer);
+        }
+        let payload = payload(&answer["payload"])?;
+        let event = event_shown(&understood(answer)?);
+        Ok(output::print(&format!("{event}\n\n{payload}"))?)
+    }
+}
+
+impl Replay {
+    pub(super) async fn run(self) -> Result<(), Error> {
+        let state = self.selection.status.unwrap_or(EventStatus::Dead);
+        let members = self.selection.members()?;
+        let client = self.server.client().await?;
+        let (_, answer): (_, Value) = if let Some(event_id) = self.event_id {
+            let event_id = event_id.to_string();
+            let path = ["v1", "webhooks", "events", &event_id, "replay"];
+            client.call(Method::POST, &path, NOTHING).await?
+        } else {
+            let members = members
+                .into_iter()
+                .map(|(name, text)| (name.to_owned(), text.into()));
+            let mut body: Map<String, Value> = members.collect();
+            body.insert("dry_run".to_owned(), self.dry_run.into());
+            let path = ["v1", "webhooks", "replay"];
+            client.call(Method::POST, &path, Some(&body)).await?
+        };
+        if self.json {
+            return print_json(&answer);
+        }
+        let Replayed { count } = understood(answer)?;
+        let events = match self.event_id {
+            Some(_) => "event".to_owned(),
+            None => format!("{} event", state.as_str()),
+        };
+        let what = if self.dry_run {
+            "would be applied again"
+        } else {
+            "pending again"
+        };
+        let number = if self.dry_run {
+            output::count(count, &events)
+        } else {
+            output::are(count, &events)
+        };
+        Ok(output::print(&format!("{number} {what}"))?)
+    }
+}
+
+fn as_table(events: &[WebhookEvent]) -> String {
+    if events.is_empty() {
+        return "no webhook events found".to_owned();
+    }
+    let rows = events.iter().map(|event| {
+        vec![
+            output::instant(event.received_at),
+            event.event_id.clone(),
+            output::plain(&event.event_type),
+            output::plain(event.object_id.as_deref().unwrap_or_default()),
+            output::plain(&event.status),
+            output::thousands(event.attempts),
+            event.error.as_ref().map(reason).unwrap_or_default(),
+        ]
+    });
+    let columns = [
+        ("received", Column::Whole),
+        ("event", Column::Whole),
+        ("type", Column::Text),
+        ("object", Column::Text),
+        ("status", Column::Whole),
+        ("attempts", Column::Number),
+        ("error", Column::Text),
+    ];
+    output::table(&columns, rows)
+}
+
+fn reason(error: &JobError) -> String {
+    format!(
+        "{}: {}",
+        output::plain(&error.code),
+        words::of_job_error(error)
+    )
+}
+
+fn event_shown(event: &WebhookEvent) -> String {
+    let mut lines = vec![
+        ("connection", output::plain(&event.connection_id)),
+        ("Stripe's id", output::plain(&event.stripe_event_id)),
+    ];
+    let texts = [
+        ("object", &event.object_id),
+        ("account", &event.account),
+        ("API version", &event.api_version),
+    ];
+    lines.extend(
+        texts
+            .into_iter()
+            .filter_map(|(name, text)| Some((name, output::plain(text.as_deref()?)))),
+    );
+    let instants: [(_, Option<DateTime<Utc>>); 3] = [
+        ("happened", event.created_at),
+        ("received", Some(event.received_at)),
+        ("processed", event.processed_at),
+    ];
+    lines.extend(
+        instants
+            .into_iter()
+            .filter_map(|(name, at)| Some((name, output::instant(at?)))),
+    );
+    lines.push(("attempts", output::thousands(event.attempts)));
+    lines.extend(event.error.as_ref().map(|error| ("error", reason(error))));
+    if event.status == EventStatus::Dead.as_str() {
+        let replay = format!(
+            "`stripe-sync webhooks replay {}` applies it again.",
+            event.event_id
+        );
+        lines.push(("what to do", replay));
+    }
+    let heading = format!(
+        "event {} ({}): {}",
+        event.event_id,
+        output::plain(&event.event_type),
+        output::plain(&event.status)
+    );
+    output::listed(&heading, &lines)
+}
+
+/// The body of a webhook. JSON escapes only some of what a terminal would obey.
+fn payload(payload: &Value) -> Result<String, Error> {
+    let text = match payload {
+        Value::String(text) => text.clone(),
+        payload => serde_json::to_string_pretty(payload).map_err(Error::Json)?,
+    };
+    let lines: Vec<String> = text.lines().map(output::plain).collect();
+    Ok(lines.join("\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn event(status: &str, error: &Value) -> WebhookEvent {
+        understood(json!({
+            "event_id": "019ab000-0000-7000-8000-000000000001", "stripe_event_id": "evt_1", "endpoint_id": "whe_1",
+            "connection_id": "acme-stripe-acct_1", "type": "charge.refunded", "account": null, "livemode": true,
+            "api_version": null, "object_id": "ch_1", "status": status, "created_at": "2026-11-21T06:00:00Z",
+            "received_at": "2026-11-21T06:00:01Z", "processed_at": null, "attempts": 5, "error": error}))
+        .unwrap()
+    }
+
+    #[test]
+    fn statuses_are_those_of_the_engine() {
+        for status in EVENT_STATUSES {
+            assert_eq!(status.parse::<EventStatus>().unwrap().as_str(), status);
+        }
+    }
+
+    #[test]
+    fn a_dead_event_is_shown_with_its_reason_and_how_to_apply_it_again() {
+        let error = json!({"code": "internal", "message": "it broke"});
+        let dead = event("dead", &error);
+        let text = event_shown(&dead);
+        assert!(text.contains("error        internal: it broke"), "{text}");
+        let replay = "`stripe-sync webhooks replay 019ab000-0000-7000-8000-000000000001`";
+        assert!(text.contains(replay), "{text}");
+        let table = as_table(&[dead, event("pending", &Value::Null)]);
+        assert!(table.contains("internal: it broke"), "{table}");
+        assert!(!event_shown(&event("pending", &Value::Null)).contains("what to do"));
+        assert_eq!(as_table(&[]), "no webhook events found");
+    }
+
+    #[test]
+    fn a_payload_does_not_drive_the_terminal() {
+        let text = payload(&json!({"name": "\u{9b}31m"})).unwrap();
+        assert_eq!(text, "{\n  \"name\": \"\u{fffd}31m\"\n}");
+        assert_eq!(payload(&json!("\u{1b}[31m")).unwrap(), "\u{fffd}[31m");
+    }
+}
