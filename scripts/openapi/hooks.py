@@ -7,6 +7,8 @@ decides which refusals are faults of the document. Operations that succeeded at 
 CHECK_SUCCEEDED, since an operation that is always refused has not been tested.
 """
 
+import hashlib
+import hmac
 import os
 import threading
 import time
@@ -47,6 +49,22 @@ IDS = {
 CONNECTIONS = f"/v1/connectors/{CONNECTION}"
 
 
+def webhook_event():
+    """An event that came to the connection's webhook endpoint."""
+    secret = "whsec_check"
+    endpoint = ask("POST", f"/v1/connectors/stripe/{CONNECTION}/webhook", json={"signing_secret": secret})
+    body = b'{"id": "evt_check", "type": "payout.paid", "data": {"object": {"object": "payout", "id": "po_1"}}}'
+    seconds = int(time.time())
+    digest = hmac.new(secret.encode(), b"%d." % seconds + body, hashlib.sha256).hexdigest()
+    headers = {"Stripe-Signature": f"t={seconds},v1={digest}"}
+    url = f"{URL}/webhooks/stripe/{endpoint['endpoint_id']}"
+    requests.post(url, data=body, headers=headers, timeout=30).raise_for_status()
+    return ask("GET", "/v1/webhooks/events")["data"][0]["event_id"]
+
+
+IDS["event_id"] = webhook_event()
+
+
 def eventually(what, attempt):
     """What `attempt` returns once that is not None."""
     deadline = time.monotonic() + PATIENCE_SECONDS
@@ -84,6 +102,11 @@ def new_filter():
     return ask("POST", f"{CONNECTIONS}/filters", json={"name": "goes", "conditions": conditions})["filter_id"]
 
 
+def new_webhook_endpoint():
+    ask("POST", f"/v1/connectors/stripe/{CANCELLED_CONNECTION}/webhook")
+    return {"id": CANCELLED_CONNECTION}
+
+
 CANCELLED_CONNECTION = new_connection(CANCELLED_KEY)
 FAILING_CONNECTION = new_connection(FAILING_KEY)
 
@@ -117,6 +140,7 @@ requests.post(
 MADE = {
     "DELETE /v1/connectors/{id}": lambda: {"id": new_connection(DELETED_KEY)},
     "DELETE /v1/connectors/{id}/filters/{filter_id}": lambda: {"filter_id": new_filter()},
+    "DELETE /v1/connectors/stripe/{id}/webhook": lambda: new_webhook_endpoint(),
     "POST /v1/sync-jobs/{job_id}/cancel": lambda: {"job_id": new_job(CANCELLED_CONNECTION)},
     "POST /v1/sync-jobs/{job_id}/retry": lambda: {"job_id": failed_job()},
 }
