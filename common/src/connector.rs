@@ -67,7 +67,7 @@ pub struct Kinds {
     pub redate: Option<JobKind>,
     /// Removes a connection and all that is stored of it.
     pub delete: JobKind,
-    /// Applies the events that webhooks brought; none for a vendor that sends none.
+    /// Applies the events received by webhook; none for a vendor that sends none.
     pub webhook: Option<JobKind>,
 }
 

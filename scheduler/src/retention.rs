@@ -1,8 +1,8 @@
 //! Deletes what webhooks leave behind: old events that were processed or ignored, and the jobs that applied them, of which a
 //! busy account makes many a minute. Pending and dead events stay, and so do jobs that failed.
 //!
-//! Batches of their own transactions, so that nothing waits for a deletion; several schedulers delete side by side. A
-//! pass that fails is made good by the next one.
+//! Batches of their own transactions, so that nothing waits for a deletion; several schedulers delete side by side. The
+//! next pass deletes what a failed one left.
 
 use chrono::TimeDelta;
 use common::connector::Connector;

@@ -1,4 +1,4 @@
-//! Events that webhooks brought: what came, what became of it, and applying it again.
+//! Events received by webhook: listing, reading and replaying them.
 
 use axum::Json;
 use axum::extract::State;
@@ -33,7 +33,7 @@ pub(crate) struct EventError {
     message: String,
 }
 
-/// Event that a webhook brought.
+/// Event received by webhook.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct WebhookEvent {
     event_id: Uuid,
@@ -145,7 +145,7 @@ pub(crate) async fn list(
 pub(crate) struct WebhookEventDetail {
     #[serde(flatten)]
     event: WebhookEvent,
-    /// Body of the webhook as it came; text if it is not valid UTF-8.
+    /// Body of the webhook exactly as received; a string if it is not valid UTF-8.
     #[schema(value_type = Object)]
     payload: Payload,
 }

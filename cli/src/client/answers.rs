@@ -323,7 +323,7 @@ pub(super) struct WebhookEndpoint {
     pub(super) last_event_at: Option<DateTime<Utc>>,
 }
 
-/// An event that a webhook brought.
+/// An event received by webhook.
 #[derive(Debug, Deserialize)]
 pub(super) struct WebhookEvent {
     pub(super) event_id: String,

@@ -61,7 +61,7 @@ named! {
         Filters = "filters",
         /// A setting changed.
         Settings = "settings",
-        /// A webhook brought an event.
+        /// An event was received by webhook.
         Webhook = "webhook",
     }
 }

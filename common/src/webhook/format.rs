@@ -10,7 +10,7 @@ pub trait WebhookFormat: Debug + Sync {
     /// The request header that holds the signature, in lower case.
     fn signature_header(&self) -> &'static str;
 
-    /// Checks that one of the secrets signed the body, as it came.
+    /// Checks that one of the secrets signed the body. `body` must be the bytes exactly as received.
     ///
     /// # Errors
     /// [`SignatureError`] when none did, or did so too long before `now`.

@@ -380,7 +380,7 @@ pub async fn list(
     .await?)
 }
 
-/// The body of an event, as it came.
+/// The body of an event, exactly as received.
 #[tracing::instrument(name = "db.webhook.payload", level = "debug", skip_all)]
 pub async fn payload(
     conn: &mut PgConnection,

@@ -140,7 +140,7 @@ fn what_it_names(raw: &RawValue) -> Option<Event> {
 #[derive(Debug, Default)]
 pub(super) struct Superseded {
     events: Vec<Seen>,
-    /// Those that webhooks brought, with what they name.
+    /// Those received by webhook, with what they name.
     pending: Vec<(Uuid, Names)>,
     /// Objects that these name and that were not listed yet.
     unlisted: HashSet<(List, String)>,
@@ -211,7 +211,7 @@ impl Superseded {
         }
     }
 
-    /// The superseded ones among those that webhooks brought.
+    /// The superseded ones among those received by webhook.
     pub(super) fn pending_ids(&self) -> Vec<Uuid> {
         let listed = |names: &Names| names.iter().all(|name| !self.unlisted.contains(name));
         let superseded = self.pending.iter().filter(|(_, names)| listed(names));

@@ -1,4 +1,4 @@
-//! Events that webhooks brought, as jobs apply them: read from the inbox, and marked once what they changed is committed.
+//! Events received by webhook, as jobs apply them: read from the inbox, and marked once what they changed is committed.
 //!
 //! An event is marked after the rows, in a transaction of its own. A job that is interrupted in between applies it again,
 //! which changes nothing. Fails when PostgreSQL does. An event that does not tell which object changed is parked as one

@@ -6,7 +6,7 @@ use common::named;
 named! {
     /// What a job does: `full` reads the whole covered range; `incremental` reads what changed since the last sync;
     /// `refilter` applies the rules to stored charges; `redate` recomputes dates after a change of the time zone; `delete`
-    /// removes a deleted connection's data; `webhook` applies the events that webhooks brought.
+    /// removes a deleted connection's data; `webhook` applies the events received by webhook.
     JobType {
         /// Reads the whole covered range from Stripe.
         Full = "full",
@@ -18,7 +18,7 @@ named! {
         Redate = "redate",
         /// Removes a connection and all its data.
         Delete = "delete",
-        /// Applies the events that webhooks brought.
+        /// Applies the events received by webhook.
         Webhook = "webhook",
     }
 }

@@ -5,7 +5,7 @@
 //!   is no longer listed;
 //! - `incremental` applies what events say has changed (`events`, [`changes`]) with few requests (`windows`, `retrieve`);
 //!   `reconcile` finds once a day what they did not say;
-//! - `webhook` applies what webhooks brought (`inbox`) at once, in the same way;
+//! - `webhook` applies events received by webhook (`inbox`) at once, in the same way;
 //! - `stripe_reader` is Stripe as a job reads it, `objects` what is made of its answers, `rebuild_rows` what is made of
 //!   those in the database;
 //! - `refilter`, `redate` and `delete` send Stripe no request;

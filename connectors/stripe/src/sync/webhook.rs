@@ -1,4 +1,4 @@
-//! A webhook job: applies the events that webhooks brought, reading each changed object once, and lists no events.
+//! A webhook job: applies the events received by webhook, reading each changed object once, and lists no events.
 //!
 //! Events that come while a job runs are applied by the next one, so that those of a few moments cost one job. Before
 //! a full job has covered the range there is nothing to apply them to: they stay pending, and that job or the first

@@ -8,7 +8,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use serde_json::Value;
 
-/// One request as it came.
+/// One request, exactly as received.
 #[derive(Clone, Debug)]
 pub(crate) struct Arrival {
     pub(crate) headers: HeaderMap,
