@@ -206,6 +206,11 @@ async fn the_secret_before_the_last_one_serves_until_it_expires() {
     let event = |id: &str| json!({"id": id, "type": "payout.paid"});
     let path = endpoint_path(&world);
     let next = json!({"signing_secret": "whsec_the_next_one"});
+    world
+        .ask(Method::PUT, &path, Some(next.clone()))
+        .await
+        .expect(200);
+    // A client that sends it again does not push the first one out.
     world.ask(Method::PUT, &path, Some(next)).await.expect(200);
     assert_eq!(sender.send(&event("evt_1")).await.unwrap(), 200);
     let expired = "UPDATE connection_credentials SET expires_at = now() WHERE purpose = 'former_webhook_secret'";
@@ -525,5 +530,51 @@ async fn events_wait_while_the_connection_has_a_problem_and_are_applied_when_it_
     account.set_key(account.key(), None, KeyState::Active);
     world.sync(json!({})).await;
     assert_eq!(count(&world, "pending").await, 0);
+    world.assert_exact().await;
+}
+
+#[tokio::test]
+async fn an_event_that_is_given_up_takes_no_later_one_with_it() {
+    let world = connected(30).await;
+    let sender = receive(&world).await;
+    let refusal = "
+        CREATE FUNCTION refuse() RETURNS TRIGGER LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'refused'; END $$;
+        CREATE TRIGGER refuse BEFORE UPDATE ON webhook_events FOR EACH ROW
+        WHEN (NEW.status = 'processed' AND NEW.external_event_id = 'evt_bad') EXECUTE FUNCTION refuse()";
+    sqlx::raw_sql(refusal)
+        .execute(world.database.admin())
+        .await
+        .unwrap();
+    assert_eq!(sender.send(&json!({"id": "evt_bad"})).await.unwrap(), 200);
+    world
+        .eventually("the first attempt", async || {
+            let begun =
+                "SELECT COUNT(*) FROM sync_jobs WHERE job_type = 'webhook' AND failures > 0";
+            let begun: i64 = sqlx::query_scalar(begun)
+                .fetch_one(world.database.admin())
+                .await
+                .unwrap();
+            (begun > 0).then_some(())
+        })
+        .await;
+    world
+        .account()
+        .create_charge(&NewCharge::of(500, "usd"))
+        .unwrap();
+    sender.wait_until_delivered(DELIVERY_TIMEOUT).await.unwrap();
+    // A job that waits for its next attempt is sent again by the dispatcher.
+    let scheduler = world.scheduler();
+    world
+        .eventually("the last attempt", async || {
+            scheduler::dispatch(&scheduler).await.unwrap();
+            (count(&world, "dead").await > 0).then_some(())
+        })
+        .await;
+    all_applied(&world).await;
+    let dead = world.get("/v1/webhooks/events?status=dead").await;
+    assert_eq!(dead["data"].as_array().unwrap().len(), 1, "{dead:#}");
+    assert_eq!(dead["data"][0]["stripe_event_id"], "evt_bad");
+    assert_eq!(dead["data"][0]["attempts"], 5);
+    assert_eq!(dead["data"][0]["error"]["code"], "internal");
     world.assert_exact().await;
 }

@@ -188,7 +188,7 @@ pub(crate) async fn get(
 
 /// Delete the webhook endpoint of a connection
 ///
-/// The address and its secrets stop working at once. Received events are kept. Remove the endpoint in Stripe's dashboard as
+/// The address and its secrets stop working within ten seconds. Received events are kept. Remove the endpoint in Stripe's dashboard as
 /// well.
 #[utoipa::path(delete, path = "/v1/connectors/stripe/{id}/webhook", operation_id = "delete_webhook_endpoint",
     tag = "webhooks",

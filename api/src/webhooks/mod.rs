@@ -22,7 +22,7 @@ use common::credential::Keyring;
 use common::db::Pool;
 use common::webhook::endpoint::initial_status;
 use common::webhook::queries::NewEvent;
-use common::webhook::{EventStatus, SignatureError, UnreadableEvent, WebhookFormat};
+use common::webhook::{EventStatus, SignatureError, WebhookFormat};
 use tokio::time::Instant;
 use tracing::debug;
 
@@ -109,13 +109,8 @@ impl Webhooks {
             return Err(ApiError::WebhookSignatureInvalid(cause));
         }
         let received_at = self.clock.now();
-        let envelope = format.read(body).map_err(|cause| match cause {
-            UnreadableEvent::NotJson(cause) => ApiError::MalformedJson {
-                detail: cause.to_string(),
-            },
-            cause @ UnreadableEvent::NoId => ApiError::MalformedJson {
-                detail: cause.to_string(),
-            },
+        let envelope = format.read(body).map_err(|cause| ApiError::MalformedJson {
+            detail: cause.to_string(),
         })?;
         let status = initial_status(&endpoint.receiver, &envelope);
         let stored = self.inbox.store(NewEvent {

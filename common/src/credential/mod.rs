@@ -1,6 +1,6 @@
-//! The customer's Stripe key at rest: AES-256-GCM, a fresh random nonce each time, the id of the
-//! encrypting key in the envelope, and the identity of the row as associated data, so that a ciphertext
-//! moved to another row, connection or tenant does not open.
+//! The customer's Stripe key, and the signing secrets of its webhooks, at rest: AES-256-GCM, a fresh random
+//! nonce each time, the id of the encrypting key in the envelope, and the identity of the row as associated
+//! data, so that a ciphertext moved to another row, connection or tenant does not open.
 //!
 //! Fails when a key is unknown, or when the envelope or its binding was altered; there is no partial
 //! result. Deliberately absent: `Display`, `Serialize` and `Clone` for anything that holds a secret.

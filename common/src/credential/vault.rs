@@ -87,6 +87,17 @@ impl Vault {
 pub(crate) struct LockedVault<'a>(&'a Keyring);
 
 impl LockedVault<'_> {
+    /// Whether this is the secret that was sealed.
+    pub(crate) fn opens_to(
+        &self,
+        sealed: &[u8],
+        binding: CredentialBinding<'_>,
+        secret: &SecretString,
+    ) -> bool {
+        let opened = self.0.open(sealed, binding);
+        opened.is_ok_and(|opened| opened.expose_secret() == secret.expose_secret())
+    }
+
     /// Seals a key and stores it in place of the one that was there.
     pub(crate) async fn store(
         &self,

@@ -22,8 +22,10 @@ use crate::error_chain::ErrorChain;
 use crate::outage::Outage;
 
 const ANNOUNCE_INTERVAL: Duration = Duration::from_secs(10);
-/// How long a failed statement is waited with, and how long saying goodbye may take.
+/// How long the next try waits after a statement that failed.
 const PAUSE: Duration = Duration::from_secs(1);
+/// How long a program that stops waits for its announcement to be withdrawn.
+const WITHDRAW_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A key that does not serve for what is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -202,7 +204,7 @@ impl Announcement {
             queries::withdraw_keys(&mut conn, self.instance.0).await
         };
         // What stays behind is forgotten by itself.
-        let _ = tokio::time::timeout(PAUSE, withdrawn).await;
+        let _ = tokio::time::timeout(WITHDRAW_TIMEOUT, withdrawn).await;
     }
 }
 

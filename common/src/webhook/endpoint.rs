@@ -181,6 +181,12 @@ async fn add_secret(
         connection_id: &connection.connection_id,
         purpose: Purpose::WebhookSecret,
     };
+    // The same secret again replaces nothing: the one before it goes on serving.
+    if let Some(sealed) = credential::queries::load(conn, binding).await?
+        && vault.opens_to(&sealed, binding, secret)
+    {
+        return Ok(());
+    }
     let until = now + FORMER_SECRET_SERVES;
     credential::queries::make_webhook_secret_former(conn, binding, until).await?;
     vault.store(conn, binding, secret, now).await?;

@@ -78,7 +78,7 @@ pub enum SignatureError {
 /// A body that is no event.
 #[derive(Debug, thiserror::Error)]
 pub enum UnreadableEvent {
-    #[error("it is not JSON: {0}")]
+    #[error(transparent)]
     NotJson(#[from] serde_json::Error),
     #[error("it has no `id`")]
     NoId,

@@ -239,22 +239,24 @@ pub async fn mark_processed(
     Ok(())
 }
 
-/// Gives up the pending events of a connection.
+/// Gives up the pending events of a connection that were received up to `tried_until`: later ones were not tried yet.
 #[tracing::instrument(name = "db.webhook.mark_dead", level = "debug", skip_all)]
 pub async fn mark_dead(
     conn: &mut PgConnection,
     organization: &OrganizationId,
     connection_id: &str,
+    tried_until: DateTime<Utc>,
     attempts: i32,
     code: &str,
     message: &str,
 ) -> Result<(), Error> {
     sqlx::query!(
         "UPDATE webhook_events
-         SET status = 'dead', attempts = attempts + $3, error_code = $4, error_message = $5
-         WHERE organization_id = $1 AND connection_id = $2 AND status = 'pending'",
+         SET status = 'dead', attempts = attempts + $4, error_code = $5, error_message = $6
+         WHERE organization_id = $1 AND connection_id = $2 AND status = 'pending' AND received_at <= $3",
         organization.as_str(),
         connection_id,
+        tried_until,
         attempts,
         code,
         message

@@ -128,7 +128,8 @@ async fn commit_content(
         charges_seen: content.charges_seen,
         rows_written: stored.rows,
         requests: content.requests,
-        advanced: content.charges_seen > 0 || plan.is_some(),
+        // Without a plan the next attempt begins where this one did, however much was committed.
+        advanced: plan.is_some(),
     };
     fenced_checkpoint(&mut tx, &run.fence, progress, plan).await?;
     run.commit(tx).await?;

@@ -66,7 +66,10 @@ impl JobHandler for StripeJob {
         if self.job_type == JobType::Webhook {
             let JobError { code, message } = error;
             let (id, attempts) = (&job.connection_id, job.failures + 1);
-            webhooks::mark_dead(conn, organization, id, attempts, code, message).await?;
+            // What was received since the first attempt is applied by the job that it caused.
+            let tried_until = job.started_at.unwrap_or(now);
+            webhooks::mark_dead(conn, organization, id, tried_until, attempts, code, message)
+                .await?;
         }
         state::note_failed_job(
             conn,
