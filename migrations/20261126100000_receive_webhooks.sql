@@ -62,9 +62,15 @@ CREATE TABLE webhook_events (
 
     status            TEXT NOT NULL,
     attempts          INTEGER NOT NULL DEFAULT 0,
+    next_attempt_at   TIMESTAMPTZ,
+    started_at        TIMESTAMPTZ,
     processed_at      TIMESTAMPTZ,
     error_code        TEXT,
     error_message     TEXT,
+    history           JSONB NOT NULL DEFAULT '[]',
+    changes           JSONB NOT NULL DEFAULT '[]',
+    found_by_polling  BOOLEAN NOT NULL DEFAULT false,
+    twin_of           TEXT,
 
     PRIMARY KEY (organization_id, event_id),
     CONSTRAINT webhook_events_once_per_endpoint UNIQUE (organization_id, endpoint_id, external_event_id),
@@ -80,14 +86,64 @@ COMMENT ON COLUMN webhook_events.payload IS 'The request body, byte for byte; Po
 COMMENT ON COLUMN webhook_events.status IS
     'pending: to be applied. processed. ignored: it changes nothing that is stored here. dead: given up, until a '
     'person replays it.';
-COMMENT ON COLUMN webhook_events.attempts IS 'How often a job tried to apply it.';
+COMMENT ON COLUMN webhook_events.attempts IS 'How often it was tried to apply it, since it was stored or last replayed.';
+COMMENT ON COLUMN webhook_events.next_attempt_at IS 'Not before then; null for as soon as can be.';
+COMMENT ON COLUMN webhook_events.started_at IS 'When the last attempt began.';
+COMMENT ON COLUMN webhook_events.history IS
+    'Every attempt: handler, started_at, finished_at, outcome (processed or failed), error.';
+COMMENT ON COLUMN webhook_events.changes IS 'The objects that were read again because of it: object, id.';
+COMMENT ON COLUMN webhook_events.found_by_polling IS
+    'Whether it was listed by a job and never delivered: the endpoint missed it.';
+COMMENT ON COLUMN webhook_events.twin_of IS
+    'The vendor''s id of the event that tells the same, and because of which this one is ignored.';
 
 -- Which events of a connection are to be applied, in the order of their arrival?
 CREATE INDEX webhook_events_pending ON webhook_events (organization_id, connection_id, received_at, event_id)
     WHERE status = 'pending';
+-- Which events are to be tried again now?
+CREATE INDEX webhook_events_to_retry ON webhook_events (next_attempt_at)
+    WHERE status = 'pending' AND next_attempt_at IS NOT NULL;
+-- When did an endpoint last miss an event?
+CREATE INDEX webhook_events_missed ON webhook_events (organization_id, endpoint_id, received_at) WHERE found_by_polling;
 -- What are an organization's events, newest first?
 CREATE INDEX webhook_events_by_arrival ON webhook_events (organization_id, received_at DESC, event_id DESC);
 -- Which events are old? BRIN, since events are stored in the order of their arrival: it costs next to nothing.
 CREATE INDEX webhook_events_by_age ON webhook_events USING brin (received_at);
 -- When did an endpoint last receive an event?
 CREATE INDEX webhook_events_by_endpoint ON webhook_events (organization_id, endpoint_id, received_at);
+
+-- Events as people see them: a pending one is processing while a job of its connection runs that began after it came, and
+-- failed while it waits for its next attempt.
+CREATE VIEW webhook_event_states WITH (security_invoker = true) AS
+SELECT event.organization_id, event.event_id, event.external_event_id, event.endpoint_id, event.connection_id,
+       event.event_type, event.account, event.livemode, event.api_version, event.object_id, event.created_at,
+       event.received_at, event.next_attempt_at, event.processed_at, event.attempts, event.error_code,
+       event.error_message, event.history, event.changes, event.found_by_polling, event.twin_of,
+       CASE
+           WHEN event.status <> 'pending' THEN event.status
+           WHEN EXISTS (SELECT FROM sync_jobs AS job
+                        WHERE job.organization_id = event.organization_id AND job.connection_id = event.connection_id
+                          AND job.status = 'running' AND job.lease_owner IS NOT NULL
+                          AND job.started_at >= COALESCE(event.next_attempt_at, event.received_at)) THEN 'processing'
+           WHEN event.next_attempt_at IS NOT NULL THEN 'failed'
+           ELSE 'pending'
+       END AS state
+FROM webhook_events AS event;
+
+-- What programs measured of webhooks and no row of an event tells, by the hour.
+CREATE TABLE webhook_measurements (
+    organization_id TEXT NOT NULL,
+    hour            TIMESTAMPTZ NOT NULL,
+    measure         TEXT NOT NULL,
+    bucket          INTEGER NOT NULL,
+    count           BIGINT NOT NULL,
+
+    PRIMARY KEY (organization_id, hour, measure, bucket),
+    CONSTRAINT webhook_measurements_measure_check
+        CHECK (measure IN ('duplicates', 'signature_failures', 'verification', 'storage', 'response'))
+);
+COMMENT ON TABLE webhook_measurements IS 'Counts and histograms of durations of received webhooks, by the hour.';
+COMMENT ON COLUMN webhook_measurements.bucket IS
+    'Of a duration: up to 1.1 to this power in microseconds, and longer than the bucket before. Of a count: 0.';
+-- Which measurements are old?
+CREATE INDEX webhook_measurements_by_age ON webhook_measurements (hour);

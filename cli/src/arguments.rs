@@ -79,12 +79,15 @@ pub(crate) struct Received {
 }
 
 impl Received {
-    /// Its parameters of a request; refused where it ends before it begins.
-    pub(crate) fn query(self) -> Result<Vec<(&'static str, String)>, String> {
+    /// Its parameters of a request, of these names; refused where it ends before it begins.
+    pub(crate) fn query(
+        self,
+        [from, to]: [&'static str; 2],
+    ) -> Result<Vec<(&'static str, String)>, String> {
         if self.from.zip(self.to).is_some_and(|(from, to)| from > to) {
             return Err("--to must not be before --from".to_owned());
         }
-        let times = [("received_from", self.from), ("received_to", self.to)];
+        let times = [(from, self.from), (to, self.to)];
         let written = |at: DateTime<Utc>| at.to_rfc3339_opts(SecondsFormat::AutoSi, true);
         let given = times
             .into_iter()
@@ -240,7 +243,7 @@ mod tests {
             ])
         };
         assert_eq!(
-            day.query(),
+            day.query(["received_from", "received_to"]),
             query("2026-03-08T00:00:00Z", "2026-03-09T00:00:00Z")
         );
         let time = "2026-03-08T07:15:00+01:00";
@@ -249,14 +252,19 @@ mod tests {
             to: end_time(time).ok(),
         };
         assert_eq!(
-            instant.query(),
+            instant.query(["received_from", "received_to"]),
             query("2026-03-08T06:15:00Z", "2026-03-08T06:15:00Z")
         );
         let backwards = Received {
             from: day.to,
             to: day.from,
         };
-        assert!(backwards.query().unwrap_err().starts_with("--to must not"));
+        assert!(
+            backwards
+                .query(["from", "to"])
+                .unwrap_err()
+                .starts_with("--to must not")
+        );
         for text in ["yesterday", "2026-02-30", "2026-03-08T06:15:00", ""] {
             assert!(
                 end_time(text).unwrap_err().starts_with("must be a date"),

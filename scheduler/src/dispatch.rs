@@ -19,7 +19,7 @@ use common::error_chain::ErrorChain;
 use common::job::{Lane, schedule};
 use tracing::{debug, info};
 
-use crate::Scheduler;
+use crate::{Scheduler, event_retries};
 
 /// How long a job may wait to be taken up before it is sent again.
 pub(crate) const REDISPATCH_AFTER: TimeDelta = TimeDelta::seconds(15);
@@ -29,11 +29,13 @@ const BATCH: i64 = 1000;
 /// Backfills sent again in one pass: as many consumers are woken.
 const BACKFILLS: i64 = 100;
 
-/// Sends messages about every claimable job that nobody took up; tells how many.
+/// Sends messages about every claimable job that nobody took up, after making jobs for webhook events that are to be tried
+/// again; tells how many.
 ///
 /// # Errors
 /// When PostgreSQL fails. A broker that fails is logged: the jobs keep, and come up again.
 pub async fn dispatch(scheduler: &Scheduler) -> Result<usize, db::Error> {
+    event_retries::enqueue(scheduler).await?;
     if scheduler.broker.link() == LinkState::Down {
         debug!("nothing is dispatched while the broker is away");
         return Ok(0);

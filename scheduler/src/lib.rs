@@ -10,6 +10,7 @@
 
 mod config;
 mod dispatch;
+mod event_retries;
 mod retention;
 mod tick;
 

@@ -1,5 +1,5 @@
-//! Deletes what webhooks leave behind: old events that were processed or ignored, and the jobs that applied them, of which a
-//! busy account makes many a minute. Pending and dead events stay, and so do jobs that failed.
+//! Deletes what webhooks leave behind: old events that were processed or ignored, what was measured of them, and the jobs that
+//! applied them, of which a busy account makes many a minute. Pending and dead events stay, and so do jobs that failed.
 //!
 //! Batches of their own transactions, so that nothing waits for a deletion; several schedulers delete side by side. The
 //! next pass deletes what a failed one left.
@@ -45,6 +45,8 @@ pub async fn delete_old(scheduler: &Scheduler) -> Result<Deleted, db::Error> {
             break;
         }
     }
+    let measured_before = now - scheduler.webhook_retention;
+    webhook::queries::statistics::delete_measurements(&mut conn, measured_before).await?;
     loop {
         let before = now - JOB_RETENTION;
         let batch = job::queries::delete_completed(&mut conn, &kinds, before, BATCH).await?;

@@ -41,6 +41,9 @@ pub async fn tick(scheduler: &Scheduler) -> Result<Ticked, db::Error> {
     let mut longest_lag = TimeDelta::zero();
     let mut passed_by = 0;
     let kinds = scheduler.connectors.scheduled_kinds();
+    let mut conn = scheduler.pool.acquire().await?;
+    schedule::hasten_silent(&mut conn, now).await?;
+    drop(conn);
     loop {
         let ids: Vec<JobId> = (0..BATCH).map(|_| JobId(clock::new_id(now))).collect();
         let mut tx = scheduler.pool.begin().await?;

@@ -68,5 +68,7 @@ mod tenant_isolation;
 mod throttled_jobs;
 mod tidy;
 mod unresponsive_broker;
+mod webhook_attempts;
 mod webhook_kills;
+mod webhook_polling;
 mod webhooks;

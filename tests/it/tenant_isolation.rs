@@ -44,6 +44,7 @@ async fn acme() -> (ApiOnly, Value) {
              ('acme', 'acme-stripe-acct_Alpha', 'charges', 'ch_2', '{}', 'unreadable', 'odd', now());
          INSERT INTO stripe_out_of_range_charges VALUES ('acme', 'acme-stripe-acct_Alpha', 'ch_3', now());
          INSERT INTO webhook_endpoints VALUES ('acme', 'whe_1', 'acme-stripe-acct_Alpha', now());
+         INSERT INTO webhook_measurements VALUES ('acme', date_trunc('hour', now()), 'duplicates', 0, 3);
          INSERT INTO webhook_events (organization_id, event_id, endpoint_id, connection_id, external_event_id, event_type,
              received_at, payload, status)
          VALUES ('acme', '019ab000-0000-7000-8000-000000000003', 'whe_1', 'acme-stripe-acct_Alpha', 'evt_1',
@@ -306,6 +307,13 @@ async fn every_call_answers_another_tenant_as_if_there_were_nothing() {
                 }
                 ("GET", "/v1/connectors" | "/v1/webhooks/events") => {
                     assert_eq!(answer.expect(200)["data"], json!([]));
+                }
+                ("GET", "/v1/webhooks/stats") => {
+                    let stats = answer.expect(200);
+                    assert_eq!(
+                        (&stats["dead"], &stats["duplicates"]),
+                        (&json!(0), &json!(0))
+                    );
                 }
                 ("POST", "/v1/webhooks/replay") => assert_eq!(answer.expect(202)["count"], 0),
                 ("POST", "/v1/connectors/stripe/connect") => {

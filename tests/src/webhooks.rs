@@ -13,6 +13,14 @@ const MINUTE: f64 = 0.01;
 /// How long deliveries may take.
 pub const DELIVERY_TIMEOUT: Duration = Duration::from_mins(1);
 
+/// A world whose first account is connected and synced.
+pub async fn connected(charges: u64) -> World {
+    let world = World::with_charges(charges).start().await;
+    let connected = world.connect().await;
+    world.job_completed(&connected["job_id"]).await;
+    world
+}
+
 /// The path of the webhook endpoint of a world's connection.
 pub fn endpoint_path(world: &World) -> String {
     format!("/v1/connectors/stripe/{}/webhook", world.connection_id())

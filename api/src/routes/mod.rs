@@ -19,6 +19,7 @@ pub(crate) mod sync;
 pub(crate) mod token;
 pub(crate) mod webhook_endpoints;
 pub(crate) mod webhook_events;
+pub(crate) mod webhook_stats;
 pub(crate) mod webhooks;
 
 use utoipa_axum::router::OpenApiRouter;
@@ -61,6 +62,7 @@ pub(crate) fn all() -> OpenApiRouter<ApiState> {
             webhook_endpoints::get,
             webhook_endpoints::delete
         ))
+        .routes(routes!(webhook_stats::get))
         .routes(routes!(webhook_events::list))
         .routes(routes!(webhook_events::replay_matching))
         .routes(routes!(webhook_events::get))

@@ -1,13 +1,16 @@
 //! Events received by webhook: listing, reading and replaying them.
 
+use std::mem;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
 use common::db;
+use common::job::JobError;
 use common::webhook::queries::{self, EventFilter, StoredEvent};
-use common::webhook::{EventStatus, replay};
-use serde::Serialize;
+use common::webhook::{Attempt, ChangedObject, EventState, replay};
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -17,21 +20,15 @@ use crate::input::{Ids, NoParams, OptionalFields, Params, next_cursor, page};
 use crate::problem::{ApiError, Problem};
 use crate::state::ApiState;
 
-const STATUSES: [(&str, EventStatus); 4] = [
-    ("pending", EventStatus::Pending),
-    ("processed", EventStatus::Processed),
-    ("ignored", EventStatus::Ignored),
-    ("dead", EventStatus::Dead),
+const STATES: [(&str, EventState); 6] = [
+    ("pending", EventState::Pending),
+    ("processing", EventState::Processing),
+    ("processed", EventState::Processed),
+    ("ignored", EventState::Ignored),
+    ("failed", EventState::Failed),
+    ("dead", EventState::Dead),
 ];
 const MAX_NAME_CHARS: usize = 255;
-
-/// Why an event is dead.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct EventError {
-    /// Stable code, as of jobs.
-    code: String,
-    message: String,
-}
 
 /// Event received by webhook.
 #[derive(Debug, Serialize, ToSchema)]
@@ -51,14 +48,19 @@ pub(crate) struct WebhookEvent {
     api_version: Option<String>,
     /// Object that the event is about, if it has an id.
     object_id: Option<String>,
-    status: EventStatus,
+    status: EventState,
     /// When it happened, by Stripe's clock.
     created_at: Option<DateTime<Utc>>,
     received_at: DateTime<Utc>,
     processed_at: Option<DateTime<Utc>>,
-    /// How often it was tried to apply the event.
+    /// How often it was tried to apply the event, since it was received or last replayed.
     attempts: i32,
-    error: Option<EventError>,
+    /// When it is tried again, if the last attempt failed.
+    next_attempt_at: Option<DateTime<Utc>>,
+    /// Why the last attempt failed, if it did.
+    error: Option<JobError>,
+    /// Whether polling found the event: Stripe has not delivered it.
+    missed: bool,
 }
 
 impl TryFrom<StoredEvent> for WebhookEvent {
@@ -66,7 +68,7 @@ impl TryFrom<StoredEvent> for WebhookEvent {
 
     fn try_from(event: StoredEvent) -> Result<Self, ApiError> {
         Ok(Self {
-            status: event.status.parse().map_err(ApiError::internal)?,
+            status: event.state.parse().map_err(ApiError::internal)?,
             event_id: event.event_id,
             stripe_event_id: event.external_event_id,
             endpoint_id: event.endpoint_id,
@@ -80,10 +82,12 @@ impl TryFrom<StoredEvent> for WebhookEvent {
             received_at: event.received_at,
             processed_at: event.processed_at,
             attempts: event.attempts,
-            error: event.error_code.map(|code| EventError {
+            next_attempt_at: event.next_attempt_at,
+            error: event.error_code.map(|code| JobError {
                 code,
                 message: event.error_message.unwrap_or_default(),
             }),
+            missed: event.found_by_polling,
         })
     }
 }
@@ -99,7 +103,7 @@ pub(crate) struct WebhookEventList {
 ///
 /// Newest first.
 #[utoipa::path(get, path = "/v1/webhooks/events", operation_id = "list_webhook_events", tag = "webhooks",
-    params(("status" = Option<EventStatus>, Query, description = "Only events in this state"),
+    params(("status" = Option<EventState>, Query, description = "Only events in this state"),
            ("type" = Option<String>, Query, description = "Only events of this type", example = "charge.refunded"),
            ("connection_id" = Option<String>, Query, description = "Only events of this connection"),
            ("account" = Option<String>, Query, description = "Only events that name this Stripe account",
@@ -116,7 +120,7 @@ pub(crate) async fn list(
 ) -> Result<Json<WebhookEventList>, ApiError> {
     let filter = EventFilter {
         event_id: None,
-        status: params.choice("status", &STATUSES),
+        state: params.choice("status", &STATES),
         event_type: params.text("type"),
         connection_id: params.text("connection_id"),
         account: params.text("account"),
@@ -145,9 +149,57 @@ pub(crate) async fn list(
 pub(crate) struct WebhookEventDetail {
     #[serde(flatten)]
     event: WebhookEvent,
+    /// Request to Stripe that caused the event; null if it was caused by none, such as a renewal.
+    request: Option<EventRequest>,
+    /// Attempts at applying the event, the first one first.
+    history: Vec<Attempt>,
+    /// Objects that were read again because of the event.
+    changes: Vec<ChangedObject>,
+    /// Stripe's id of the event that tells the same, because of which this one is ignored.
+    #[schema(example = "evt_1PgafTB7WZ01zgkW")]
+    twin_of: Option<String>,
     /// Body of the webhook exactly as received; a string if it is not valid UTF-8.
     #[schema(value_type = Object)]
     payload: Payload,
+}
+
+/// Request to Stripe's API.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[schema(as = WebhookEventRequest)]
+struct EventRequest {
+    /// Stripe's id of the request.
+    id: Option<String>,
+    idempotency_key: Option<String>,
+}
+
+impl EventRequest {
+    /// A snapshot names it as `request`, of old versions by its id alone; a thin event as its reason.
+    fn of(payload: &[u8]) -> Option<Self> {
+        #[derive(Deserialize)]
+        struct Event {
+            request: Option<Either>,
+            reason: Option<Reason>,
+        }
+        #[derive(Deserialize)]
+        struct Reason {
+            request: Option<Either>,
+        }
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Either {
+            Id(String),
+            Request(EventRequest),
+        }
+        let event: Event = serde_json::from_slice(payload).ok()?;
+        let request = match event.request.or_else(|| event.reason?.request)? {
+            Either::Id(id) => Self {
+                id: Some(id),
+                idempotency_key: None,
+            },
+            Either::Request(request) => request,
+        };
+        Some(request).filter(|it| it.id.is_some() || it.idempotency_key.is_some())
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -185,10 +237,15 @@ pub(crate) async fn get(
     let found = queries::list(&mut tx, organization, &filter, None, 1).await?;
     let payload = queries::payload(&mut tx, organization, event_id).await?;
     db::commit(tx).await?;
-    let event = found.into_iter().next().ok_or(ApiError::NotFound)?;
+    let mut event = found.into_iter().next().ok_or(ApiError::NotFound)?;
+    let payload = payload.unwrap_or_default();
     Ok(Json(WebhookEventDetail {
+        request: EventRequest::of(&payload),
+        history: mem::take(&mut event.history.0),
+        changes: mem::take(&mut event.changes.0),
+        twin_of: event.twin_of.take(),
         event: event.try_into()?,
-        payload: Payload::of(&payload.unwrap_or_default()),
+        payload: Payload::of(&payload),
     }))
 }
 
@@ -246,7 +303,7 @@ async fn replay_all(
 #[expect(dead_code, reason = "documents what is read by hand")]
 pub(crate) struct ReplayRequest {
     /// State of the events.
-    #[schema(value_type = Option<EventStatus>, default = "dead")]
+    #[schema(value_type = Option<EventState>, default = "dead")]
     status: Option<String>,
     /// Type of the events.
     #[schema(value_type = Option<String>, min_length = 1, max_length = 255, pattern = "^[^\\u0000]*$")]
@@ -277,10 +334,10 @@ pub(crate) async fn replay_matching(
     _: NoParams,
     OptionalFields(mut fields): OptionalFields,
 ) -> Result<(StatusCode, Json<Replayed>), ApiError> {
-    let status = fields.choice("status", &STATUSES);
+    let chosen = fields.choice("status", &STATES);
     let filter = EventFilter {
         event_id: None,
-        status: Some(status.unwrap_or(EventStatus::Dead)),
+        state: Some(chosen.unwrap_or(EventState::Dead)),
         event_type: fields.text("type", MAX_NAME_CHARS),
         connection_id: fields.text("connection_id", MAX_NAME_CHARS),
         account: None,

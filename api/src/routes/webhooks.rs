@@ -4,6 +4,7 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, Request, State};
 use serde::Serialize;
+use tokio::time::Instant;
 use utoipa::ToSchema;
 
 use crate::client_address::ClientAddress;
@@ -73,6 +74,7 @@ pub(crate) async fn receive(
     Path(endpoint_id): Path<String>,
     request: Request<Body>,
 ) -> Result<Json<Received>, ApiError> {
+    let began = Instant::now();
     if !state.health.is_ready() {
         return Err(ApiError::Unavailable(None));
     }
@@ -83,7 +85,7 @@ pub(crate) async fn receive(
     let header = |name: &str| Some(headers.get(name)?.to_str().ok()?.to_owned());
     let received = state
         .webhooks
-        .receive(&endpoint, address, header, &body)
+        .receive(&endpoint, address, header, &body, began)
         .await?;
     Ok(Json(received.into()))
 }

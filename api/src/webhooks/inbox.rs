@@ -18,7 +18,7 @@ use common::unit_of_work::Publisher as _;
 use common::webhook::EventStatus;
 use common::webhook::queries::{self, NewEvent};
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 use crate::problem::ApiError;
 
@@ -57,15 +57,12 @@ impl Inbox {
 
     /// Stores an event; whether it is new. It is committed when this returns well.
     pub(super) async fn store(&self, event: NewEvent) -> Result<bool, ApiError> {
-        let started = Instant::now();
         let (answer, answered) = oneshot::channel();
         let stored = timeout(STORE_TIMEOUT, async {
             self.0.send((event, answer)).await.ok()?;
             answered.await.ok()
         });
         let stored = stored.await.ok().flatten();
-        metrics::histogram!("stripe_sync_webhook_storage_seconds")
-            .record(started.elapsed().as_secs_f64());
         match stored {
             Some(Ok(new)) => Ok(new),
             Some(Err(cause)) => Err(ApiError::Unavailable(Some(Box::new(cause)))),
@@ -112,6 +109,11 @@ impl Writer {
             .iter()
             .filter(|event| event.status == EventStatus::Pending && new.contains(&event.event_id));
         let jobs = self.enqueue(&mut tx, to_apply.copied()).await?;
+        let again = events.iter().filter(|event| !new.contains(&event.event_id));
+        let again: Vec<&NewEvent> = again.copied().collect();
+        if !again.is_empty() {
+            queries::mark_delivered(&mut tx, &again).await?;
+        }
         tx.commit().await?;
         metrics::histogram!("stripe_sync_webhook_group_size").record(events.len() as f64);
         if !jobs.is_empty() {

@@ -12,16 +12,20 @@
 mod endpoints;
 mod failing_addresses;
 mod inbox;
+mod measurements;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use common::broker::Broker;
 use common::clock::{SharedClock, new_id};
 use common::connector::Connectors;
 use common::credential::Keyring;
 use common::db::Pool;
+use common::tenant::OrganizationId;
 use common::webhook::endpoint::initial_status;
 use common::webhook::queries::NewEvent;
+use common::webhook::statistics::Measure;
 use common::webhook::{EventStatus, SignatureError, WebhookFormat};
 use tokio::time::Instant;
 use tracing::debug;
@@ -30,6 +34,7 @@ use endpoints::Endpoints;
 pub(crate) use endpoints::LiveEndpoint;
 use failing_addresses::FailingAddresses;
 use inbox::Inbox;
+use measurements::Measurements;
 
 use crate::client_address::ClientAddress;
 use crate::problem::ApiError;
@@ -45,6 +50,7 @@ pub(crate) struct Webhooks {
     endpoints: Endpoints,
     failing: FailingAddresses,
     inbox: Inbox,
+    measurements: Measurements,
 }
 
 /// What became of an event.
@@ -66,6 +72,7 @@ impl Webhooks {
         Self {
             endpoints: Endpoints::new(pool.clone(), keyring, clock.clone()),
             failing: FailingAddresses::new(),
+            measurements: Measurements::begin(pool.clone(), clock.clone()),
             inbox: Inbox::begin(pool, broker, connectors, clock.clone()),
             clock,
             connectors,
@@ -83,15 +90,17 @@ impl Webhooks {
         endpoint.ok_or(ApiError::NoWebhookEndpoint)
     }
 
-    /// Takes an event: verifies and stores it.
+    /// Takes an event: verifies and stores it. `began` is when its request did.
     pub(crate) async fn receive(
         &self,
         endpoint: &LiveEndpoint,
         address: ClientAddress,
         signature: impl Fn(&str) -> Option<String>,
         body: &[u8],
+        began: Instant,
     ) -> Result<Received, ApiError> {
         let endpoint_id = &endpoint.endpoint_id;
+        let organization = &endpoint.receiver.organization_id;
         let format = self
             .connectors
             .named(&endpoint.receiver.connector)?
@@ -104,6 +113,8 @@ impl Webhooks {
         {
             metrics::counter!("stripe_sync_webhooks_signature_failures_total").increment(1);
             self.endpoints.note_signature_failure(endpoint_id);
+            self.measurements
+                .count(organization, Measure::SignatureFailures);
             self.failing.count(address)?;
             debug!(%address, endpoint_id, %cause, "a webhook is refused");
             return Err(ApiError::WebhookSignatureInvalid(cause));
@@ -113,6 +124,7 @@ impl Webhooks {
             detail: cause.to_string(),
         })?;
         let status = initial_status(&endpoint.receiver, &envelope);
+        let verified = Instant::now();
         let stored = self.inbox.store(NewEvent {
             event_id: new_id(received_at),
             organization_id: endpoint.receiver.organization_id.clone(),
@@ -123,8 +135,14 @@ impl Webhooks {
             received_at,
             payload: body.to_vec(),
             status,
+            found_by_polling: false,
         });
         let duplicate = !stored.await?;
+        self.measure(organization, Measure::Storage, verified.elapsed());
+        self.measure(organization, Measure::Response, began.elapsed());
+        if duplicate {
+            self.measurements.count(organization, Measure::Duplicates);
+        }
         count(duplicate, status);
         Ok(Received { duplicate })
     }
@@ -144,14 +162,27 @@ impl Webhooks {
         let started = Instant::now();
         let now = self.clock.now();
         let mut checked = format.verify(signature, body, &endpoint.secrets, now);
-        metrics::histogram!("stripe_sync_webhook_verification_seconds")
-            .record(started.elapsed().as_secs_f64());
+        let organization = &endpoint.receiver.organization_id;
+        self.measure(organization, Measure::Verification, started.elapsed());
         if checked == Err(SignatureError::Mismatch)
             && let Some(fresh) = self.endpoints.refresh(endpoint).await?
         {
             checked = format.verify(signature, body, &fresh.secrets, now);
         }
         Ok(checked)
+    }
+
+    fn measure(&self, organization: &OrganizationId, measure: Measure, took: Duration) {
+        self.measurements.record(organization, measure, took);
+        let histogram = match measure {
+            Measure::Verification => {
+                metrics::histogram!("stripe_sync_webhook_verification_seconds")
+            }
+            Measure::Storage => metrics::histogram!("stripe_sync_webhook_storage_seconds"),
+            Measure::Response => metrics::histogram!("stripe_sync_webhook_response_seconds"),
+            Measure::Duplicates | Measure::SignatureFailures => return,
+        };
+        histogram.record(took.as_secs_f64());
     }
 }
 

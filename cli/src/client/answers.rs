@@ -9,6 +9,7 @@ use std::fmt;
 use chrono::{DateTime, NaiveDate, Utc};
 use common::connection::{ConnectionProblem, Permission, Warning};
 use common::job::{JobError, JobStatus};
+use common::webhook::{Attempt, ChangedObject};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -346,7 +347,54 @@ pub(super) struct WebhookEvent {
     #[serde(default)]
     pub(super) attempts: i64,
     #[serde(default)]
+    pub(super) next_attempt_at: Option<DateTime<Utc>>,
+    #[serde(default)]
     pub(super) error: Option<JobError>,
+    #[serde(default)]
+    pub(super) history: Vec<Attempt>,
+    #[serde(default)]
+    pub(super) changes: Vec<ChangedObject>,
+    #[serde(default)]
+    pub(super) twin_of: Option<String>,
+}
+
+/// Milliseconds within which half, 95 % and 99 % lie.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Durations {
+    pub(super) p50: Option<f64>,
+    pub(super) p95: Option<f64>,
+    pub(super) p99: Option<f64>,
+}
+
+/// Events of a type.
+#[derive(Debug, Deserialize)]
+pub(super) struct StatsOfType {
+    #[serde(rename = "type")]
+    pub(super) event_type: String,
+    pub(super) received: i64,
+    pub(super) failed: i64,
+    pub(super) dead: i64,
+}
+
+/// Statistics of webhooks.
+#[derive(Debug, Deserialize)]
+pub(super) struct WebhookStats {
+    pub(super) received: i64,
+    pub(super) duplicates: i64,
+    pub(super) missed: i64,
+    pub(super) processed: i64,
+    pub(super) ignored: i64,
+    pub(super) failed: i64,
+    pub(super) dead: i64,
+    pub(super) signature_failures: i64,
+    pub(super) queue_depth: i64,
+    pub(super) oldest_pending_seconds: Option<f64>,
+    pub(super) verification_ms: Durations,
+    pub(super) storage_ms: Durations,
+    pub(super) response_ms: Durations,
+    pub(super) processing_ms: Durations,
+    pub(super) freshness_ms: Durations,
+    pub(super) by_type: Vec<StatsOfType>,
 }
 
 /// How many events are to be applied again.

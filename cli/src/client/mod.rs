@@ -31,6 +31,7 @@ pub mod status;
 mod stripe_key;
 pub mod sync;
 mod webhook_events;
+mod webhook_stats;
 pub mod webhooks;
 pub mod whoami;
 pub(crate) mod words;

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use clap::builder::NonEmptyStringValueParser;
 use common::job::JobError;
-use common::webhook::EventStatus;
+use common::webhook::EventState;
 use reqwest::Method;
 use serde_json::{Map, Value};
 use uuid::Uuid;
@@ -14,14 +14,21 @@ use super::{Error, Server, print_json, words};
 use crate::arguments::{self, Received};
 use crate::output::{self, Column};
 
-const EVENT_STATUSES: [&str; 4] = ["pending", "processed", "ignored", "dead"];
+const EVENT_STATES: [&str; 6] = [
+    "pending",
+    "processing",
+    "processed",
+    "ignored",
+    "failed",
+    "dead",
+];
 
 /// What events are chosen by.
 #[derive(Debug, clap::Args)]
 struct Selection {
     /// Only events with this status
-    #[arg(long, value_name = "STATUS", value_parser = arguments::one_of::<EventStatus>(&EVENT_STATUSES))]
-    status: Option<EventStatus>,
+    #[arg(long, value_name = "STATUS", value_parser = arguments::one_of::<EventState>(&EVENT_STATES))]
+    status: Option<EventState>,
     /// Only events of this type, such as charge.refunded
     #[arg(long = "type", value_name = "TYPE", value_parser = NonEmptyStringValueParser::new())]
     event_type: Option<String>,
@@ -35,7 +42,10 @@ struct Selection {
 impl Selection {
     /// Its parameters of a request, which are members of a body as well.
     fn members(self) -> Result<Vec<(&'static str, String)>, Error> {
-        let received = self.received.query().map_err(Error::Usage)?;
+        let received = self
+            .received
+            .query(["received_from", "received_to"])
+            .map_err(Error::Usage)?;
         let others = [
             ("status", self.status.map(|it| it.as_str().to_owned())),
             ("type", self.event_type),
@@ -133,7 +143,7 @@ impl Event {
 
 impl Replay {
     pub(super) async fn run(self) -> Result<(), Error> {
-        let state = self.selection.status.unwrap_or(EventStatus::Dead);
+        let state = self.selection.status.unwrap_or(EventState::Dead);
         let members = self.selection.members()?;
         let client = self.server.client().await?;
         let (_, answer): (_, Value) = if let Some(event_id) = self.event_id {
@@ -232,8 +242,35 @@ fn event_shown(event: &WebhookEvent) -> String {
             .filter_map(|(name, at)| Some((name, output::instant(at?)))),
     );
     lines.push(("attempts", output::thousands(event.attempts)));
+    let next = event.next_attempt_at.map(output::instant);
+    lines.extend(next.map(|next| ("next attempt", next)));
+    lines.extend(
+        event
+            .twin_of
+            .as_ref()
+            .map(|twin| ("tells the same as", output::plain(twin))),
+    );
+    if !event.changes.is_empty() {
+        let changes = event
+            .changes
+            .iter()
+            .map(|it| output::plain(&format!("{} {}", it.object, it.id)));
+        lines.push(("changed", changes.collect::<Vec<_>>().join(", ")));
+    }
+    for attempt in &event.history {
+        let took = (attempt.finished_at - attempt.started_at).as_seconds_f64();
+        let mut told = format!(
+            "{} at {}, in {took:.3} s",
+            attempt.outcome.as_str(),
+            output::instant(attempt.started_at)
+        );
+        if let Some(error) = &attempt.error {
+            told = format!("{told}: {}", reason(error));
+        }
+        lines.push(("attempt", told));
+    }
     lines.extend(event.error.as_ref().map(|error| ("error", reason(error))));
-    if event.status == EventStatus::Dead.as_str() {
+    if event.status == EventState::Dead.as_str() {
         let replay = format!(
             "`stripe-sync webhooks replay {}` applies it again.",
             event.event_id
@@ -269,14 +306,17 @@ mod tests {
             "event_id": "019ab000-0000-7000-8000-000000000001", "stripe_event_id": "evt_1", "endpoint_id": "whe_1",
             "connection_id": "acme-stripe-acct_1", "type": "charge.refunded", "account": null, "livemode": true,
             "api_version": null, "object_id": "ch_1", "status": status, "created_at": "2026-11-21T06:00:00Z",
-            "received_at": "2026-11-21T06:00:01Z", "processed_at": null, "attempts": 5, "error": error}))
+            "received_at": "2026-11-21T06:00:01Z", "processed_at": null, "attempts": 5, "error": error,
+            "history": [{"handler": "webhook", "started_at": "2026-11-21T06:00:02Z",
+                         "finished_at": "2026-11-21T06:00:02.5Z", "outcome": "failed", "error": error}],
+            "changes": [{"object": "charge", "id": "ch_1"}]}))
         .unwrap()
     }
 
     #[test]
     fn statuses_are_those_of_the_engine() {
-        for status in EVENT_STATUSES {
-            assert_eq!(status.parse::<EventStatus>().unwrap().as_str(), status);
+        for status in EVENT_STATES {
+            assert_eq!(status.parse::<EventState>().unwrap().as_str(), status);
         }
     }
 
@@ -286,6 +326,9 @@ mod tests {
         let dead = event("dead", &error);
         let text = event_shown(&dead);
         assert!(text.contains("error        internal: it broke"), "{text}");
+        assert!(text.contains("changed      charge ch_1"), "{text}");
+        assert!(text.contains("failed at 2026-11-21"), "{text}");
+        assert!(text.contains("in 0.500 s: internal: it broke"), "{text}");
         let replay = "`stripe-sync webhooks replay 019ab000-0000-7000-8000-000000000001`";
         assert!(text.contains(replay), "{text}");
         let table = as_table(&[dead, event("pending", &Value::Null)]);

@@ -18,6 +18,7 @@ use super::connections::mode;
 use super::given_secret::GivenSecret;
 use super::requests::understood;
 use super::webhook_events::{Event, Events, Replay};
+use super::webhook_stats::Stats;
 use super::{Client, Error, Target, print_json};
 use crate::arguments::Confirmation;
 use crate::output;
@@ -52,6 +53,8 @@ pub enum Webhooks {
     Event(Event),
     /// Apply webhook events again: one, or all that match; without --status those that are dead
     Replay(Replay),
+    /// Show how many webhooks came, what became of them, and how long each step took: of the last 24 hours
+    Stats(Stats),
 }
 
 /// Where the signing secret is.
@@ -112,6 +115,7 @@ impl Webhooks {
             Self::Events(command) => command.run().await,
             Self::Event(command) => command.run().await,
             Self::Replay(command) => command.run().await,
+            Self::Stats(command) => command.run().await,
         }
     }
 }

@@ -258,10 +258,12 @@ const TABLES: &[Table] = &[
     table("stripe_purchases", CONSUMER_ONLY),
     table("stripe_disputes", CONSUMER_ONLY),
     Table {
-        policies: &[every_tenant("ALL", &[Webhooks], Some("true"))],
+        policies: &[every_tenant("ALL", &[Scheduler, Webhooks], Some("true"))],
         ..table(
             "webhook_endpoints",
             &[
+                // Which connections need not be polled.
+                grant(Scheduler, READ),
                 grant(Api, &["SELECT", "INSERT", "DELETE"]),
                 grant(Consumer, &["SELECT", "DELETE"]),
                 grant(Webhooks, READ),
@@ -283,7 +285,16 @@ const TABLES: &[Table] = &[
                 Grant {
                     role: Scheduler,
                     privileges: READ,
-                    columns: &["organization_id", "event_id", "received_at", "status"],
+                    columns: &[
+                        "organization_id",
+                        "event_id",
+                        "endpoint_id",
+                        "connection_id",
+                        "received_at",
+                        "status",
+                        "next_attempt_at",
+                        "found_by_polling",
+                    ],
                 },
                 // The right to lock rows.
                 Grant {
@@ -292,9 +303,14 @@ const TABLES: &[Table] = &[
                     columns: &["status"],
                 },
                 grant(Api, &["SELECT", "UPDATE"]),
-                grant(Consumer, &["SELECT", "UPDATE", "DELETE"]),
+                grant(Consumer, ALL),
                 // Stores an event and learns whether it was there; what others hold it cannot read.
                 grant(Webhooks, &["INSERT"]),
+                Grant {
+                    role: Webhooks,
+                    privileges: &["UPDATE"],
+                    columns: &["found_by_polling"],
+                },
                 Grant {
                     role: Webhooks,
                     privileges: READ,
@@ -303,8 +319,25 @@ const TABLES: &[Table] = &[
                         "event_id",
                         "endpoint_id",
                         "external_event_id",
+                        "found_by_polling",
                     ],
                 },
+            ],
+        )
+    },
+    // A view, under the row-level security of the tables below it.
+    Table {
+        rows: RowScope::Unrestricted,
+        ..table("webhook_event_states", &[grant(Api, READ)])
+    },
+    Table {
+        policies: &[every_tenant("ALL", &[Scheduler, Webhooks], Some("true"))],
+        ..table(
+            "webhook_measurements",
+            &[
+                grant(Api, READ),
+                grant(Scheduler, &["SELECT", "DELETE"]),
+                grant(Webhooks, &["SELECT", "INSERT", "UPDATE"]),
             ],
         )
     },

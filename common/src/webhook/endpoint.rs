@@ -10,11 +10,12 @@ use secrecy::{ExposeSecret as _, SecretString};
 use super::queries::{self, StoredEndpoint};
 use super::{EventStatus, WebhookFormat};
 use crate::clock;
-use crate::connection::{Connection, lookup};
+use crate::connection::{self, Connection, lookup};
 use crate::connector::Connectors;
 use crate::credential::vault::{self, Vault};
 use crate::credential::{self, CredentialBinding, Purpose};
 use crate::db::{self, PgConnection, Pool};
+use crate::job::schedule::next_sync_at;
 use crate::named;
 use crate::tenant::OrganizationId;
 
@@ -22,13 +23,15 @@ use crate::tenant::OrganizationId;
 pub const FORMER_SECRET_SERVES: TimeDelta = TimeDelta::hours(24);
 
 named! {
-    /// State of an endpoint: `waiting`, no event came yet; `receiving`; `failing`, requests with a wrong signature came
-    /// after the last event.
+    /// State of an endpoint: `waiting`, no event came yet; `receiving`; `silent`, polling found events that were never
+    /// delivered, after the last one that was; `failing`, requests with a wrong signature came after the last event.
     EndpointStatus {
         /// No event came yet.
         Waiting = "waiting",
         /// Events come.
         Receiving = "receiving",
+        /// Polling found events that were never delivered, after the last one that was.
+        Silent = "silent",
         /// Requests with a wrong signature came after the last event.
         Failing = "failing",
     }
@@ -150,7 +153,7 @@ pub async fn delete(
     connection_id: &str,
 ) -> Result<String, Error> {
     let mut tx = db::tenant_transaction(services.pool, organization).await?;
-    lookup::lock(&mut tx, organization, connection_id).await?;
+    let connection = lookup::lock(&mut tx, organization, connection_id).await?;
     let deleted = queries::delete_endpoint(&mut tx, organization, connection_id).await?;
     let endpoint_id = deleted.ok_or(Error::NoEndpoint)?;
     for purpose in [Purpose::WebhookSecret, Purpose::FormerWebhookSecret] {
@@ -161,6 +164,12 @@ pub async fn delete(
         };
         credential::queries::delete(&mut tx, binding).await?;
     }
+    // It was polled rarely while webhooks brought what changed.
+    let interval = connection.sync_interval_minutes;
+    let next = connection
+        .next_sync_at
+        .min(next_sync_at(services.now, interval));
+    connection::queries::set_next_sync(&mut tx, organization, connection_id, next).await?;
     db::commit(tx).await?;
     Ok(endpoint_id)
 }
@@ -219,9 +228,11 @@ async fn view(
     })
 }
 
-fn status(endpoint: &StoredEndpoint) -> EndpointStatus {
+/// What is known of an endpoint by what came.
+pub fn status(endpoint: &StoredEndpoint) -> EndpointStatus {
     let StoredEndpoint {
         last_event_at,
+        last_missed_at,
         last_signature_failure_at: failed_at,
         ..
     } = endpoint;
@@ -230,6 +241,9 @@ fn status(endpoint: &StoredEndpoint) -> EndpointStatus {
             EndpointStatus::Failing
         }
         (None, _) => EndpointStatus::Waiting,
+        (Some(received), _) if last_missed_at.is_some_and(|missed| missed > *received) => {
+            EndpointStatus::Silent
+        }
         (Some(_), _) => EndpointStatus::Receiving,
     }
 }

@@ -6,18 +6,20 @@
 //!
 //! Fails with PostgreSQL, and when a body is no event. Deliberately absent: HTTP, and what an event changes.
 
+mod attempt;
 pub mod endpoint;
 mod format;
 pub mod queries;
 pub mod replay;
+pub mod statistics;
 
+pub use attempt::{Attempt, AttemptOutcome, ChangedObject, next_attempt_at};
 pub use format::{Envelope, SignatureError, UnreadableEvent, WebhookFormat};
 
 use crate::named;
 
 named! {
-    /// State of an event: `pending`, to be applied; `processed`; `ignored`, it changes nothing that is stored; `dead`, given
-    /// up until it is replayed.
+    /// What is stored of an event's state.
     EventStatus {
         /// To be applied, or tried again.
         Pending = "pending",
@@ -25,6 +27,25 @@ named! {
         Processed = "processed",
         /// Changes nothing that is stored.
         Ignored = "ignored",
+        /// Given up until a user replays it.
+        Dead = "dead",
+    }
+}
+
+named! {
+    /// State of an event: `pending`, to be applied; `processing`, a job is applying it; `processed`; `ignored`, it changes
+    /// nothing that is stored; `failed`, to be tried again at `next_attempt_at`; `dead`, given up until it is replayed.
+    EventState {
+        /// To be applied.
+        Pending = "pending",
+        /// A job is applying it.
+        Processing = "processing",
+        /// Applied.
+        Processed = "processed",
+        /// Changes nothing that is stored.
+        Ignored = "ignored",
+        /// To be tried again.
+        Failed = "failed",
         /// Given up until a user replays it.
         Dead = "dead",
     }

@@ -1,10 +1,15 @@
-//! Endpoints and events in PostgreSQL.
+//! Endpoints and events in PostgreSQL: storing, finding and replaying. Applying them is in [`attempts`], what is measured of
+//! them in [`statistics`].
+
+pub mod attempts;
+pub mod statistics;
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
+use sqlx::types::Json;
 use uuid::Uuid;
 
-use super::{Envelope, EventStatus};
+use super::{Attempt, ChangedObject, Envelope, EventState, EventStatus};
 use crate::db::{self, Error};
 use crate::id::OrganizationId;
 
@@ -15,6 +20,8 @@ pub struct StoredEndpoint {
     pub connection_id: String,
     pub created_at: DateTime<Utc>,
     pub last_event_at: Option<DateTime<Utc>>,
+    /// When a job last listed an event that was never delivered.
+    pub last_missed_at: Option<DateTime<Utc>>,
     /// When a request with a wrong signature last came.
     pub last_signature_failure_at: Option<DateTime<Utc>>,
 }
@@ -31,7 +38,10 @@ pub async fn endpoint_of(
         r#"SELECT endpoint_id, connection_id, created_at, last_signature_failure_at,
                   (SELECT MAX(received_at) FROM webhook_events AS event
                    WHERE event.organization_id = endpoint.organization_id
-                     AND event.endpoint_id = endpoint.endpoint_id) AS last_event_at
+                     AND event.endpoint_id = endpoint.endpoint_id AND NOT found_by_polling) AS last_event_at,
+                  (SELECT MAX(received_at) FROM webhook_events AS event
+                   WHERE event.organization_id = endpoint.organization_id
+                     AND event.endpoint_id = endpoint.endpoint_id AND found_by_polling) AS last_missed_at
            FROM webhook_endpoints AS endpoint WHERE organization_id = $1 AND connection_id = $2"#,
         organization.as_str(),
         connection_id
@@ -154,6 +164,8 @@ pub struct NewEvent {
     /// The body, byte for byte.
     pub payload: Vec<u8>,
     pub status: EventStatus,
+    /// Whether a job listed it, rather than the vendor having delivered it.
+    pub found_by_polling: bool,
 }
 
 /// Stores the events that are not stored yet, of whatever tenants; their ids. Needs the role that receives webhooks.
@@ -178,113 +190,37 @@ pub async fn store(conn: &mut PgConnection, events: &[&NewEvent]) -> Result<Vec<
         &column(events, |event| event.received_at),
         &column(events, |event| event.payload.as_slice()) as &[&[u8]],
         &column(events, |event| event.status.as_str()) as &[&str],
+        &column(events, |event| event.found_by_polling),
     )
     .fetch_all(conn)
     .await?)
 }
 
-/// An event that is to be applied.
-#[derive(Debug, Clone)]
-pub struct PendingEvent {
-    pub event_id: Uuid,
-    pub received_at: DateTime<Utc>,
-    pub external_event_id: String,
-    pub payload: Vec<u8>,
-}
-
-/// The events of a connection that are to be applied, in the order of their arrival; those after the given one.
-#[tracing::instrument(name = "db.webhook.pending", level = "debug", skip_all)]
-pub async fn pending(
-    conn: &mut PgConnection,
-    organization: &OrganizationId,
-    connection_id: &str,
-    after: Option<(DateTime<Utc>, Uuid)>,
-    limit: i64,
-) -> Result<Vec<PendingEvent>, Error> {
-    let (after_time, after_id) = after.unzip();
-    Ok(sqlx::query_as!(
-        PendingEvent,
-        "SELECT event_id, received_at, external_event_id, payload FROM webhook_events
-         WHERE organization_id = $1 AND connection_id = $2 AND status = 'pending'
-           AND ($3::TIMESTAMPTZ IS NULL OR (received_at, event_id) > ($3, $4))
-         ORDER BY received_at, event_id LIMIT $5",
-        organization.as_str(),
-        connection_id,
-        after_time,
-        after_id,
-        limit
-    )
-    .fetch_all(conn)
-    .await?)
-}
-
-/// Notes that events were applied.
-#[tracing::instrument(name = "db.webhook.mark_processed", level = "debug", skip_all)]
-pub async fn mark_processed(
-    conn: &mut PgConnection,
-    organization: &OrganizationId,
-    event_ids: &[Uuid],
-    now: DateTime<Utc>,
-) -> Result<(), Error> {
+/// Notes that events were delivered after all, if a job listed them before.
+#[tracing::instrument(name = "db.webhook.mark_delivered", level = "debug", skip_all)]
+pub async fn mark_delivered(conn: &mut PgConnection, events: &[&NewEvent]) -> Result<(), Error> {
+    let organizations: Vec<&str> = events
+        .iter()
+        .map(|event| event.organization_id.as_str())
+        .collect();
+    let endpoints: Vec<&str> = events
+        .iter()
+        .map(|event| event.endpoint_id.as_str())
+        .collect();
+    let ids = events
+        .iter()
+        .map(|event| event.envelope.external_event_id.as_str());
     sqlx::query!(
-        "UPDATE webhook_events
-         SET status = 'processed', attempts = attempts + 1, processed_at = $3, error_code = NULL, error_message = NULL
-         WHERE organization_id = $1 AND event_id = ANY($2) AND status = 'pending'",
-        organization.as_str(),
-        event_ids,
-        now
+        "UPDATE webhook_events SET found_by_polling = false
+         WHERE found_by_polling AND (organization_id, endpoint_id, external_event_id) IN (
+             SELECT * FROM UNNEST($1::TEXT[], $2::TEXT[], $3::TEXT[]))",
+        &organizations as &[&str],
+        &endpoints as &[&str],
+        &ids.collect::<Vec<_>>() as &[&str]
     )
     .execute(conn)
     .await?;
     Ok(())
-}
-
-/// Gives up the pending events of a connection that were received up to `tried_until`: later ones were not tried yet.
-#[tracing::instrument(name = "db.webhook.mark_dead", level = "debug", skip_all)]
-pub async fn mark_dead(
-    conn: &mut PgConnection,
-    organization: &OrganizationId,
-    connection_id: &str,
-    tried_until: DateTime<Utc>,
-    attempts: i32,
-    code: &str,
-    message: &str,
-) -> Result<(), Error> {
-    sqlx::query!(
-        "UPDATE webhook_events
-         SET status = 'dead', attempts = attempts + $4, error_code = $5, error_message = $6
-         WHERE organization_id = $1 AND connection_id = $2 AND status = 'pending' AND received_at <= $3",
-        organization.as_str(),
-        connection_id,
-        tried_until,
-        attempts,
-        code,
-        message
-    )
-    .execute(conn)
-    .await?;
-    Ok(())
-}
-
-/// Those of these events of a connection that were applied when they came.
-#[tracing::instrument(name = "db.webhook.processed_among", level = "debug", skip_all)]
-pub async fn processed_among(
-    conn: &mut PgConnection,
-    organization: &OrganizationId,
-    connection_id: &str,
-    external_event_ids: &[String],
-) -> Result<Vec<String>, Error> {
-    Ok(sqlx::query_scalar!(
-        "SELECT external_event_id FROM webhook_events
-         WHERE organization_id = $1 AND external_event_id = ANY($3) AND status = 'processed'
-           AND endpoint_id = (SELECT endpoint_id FROM webhook_endpoints
-                              WHERE organization_id = $1 AND connection_id = $2)",
-        organization.as_str(),
-        connection_id,
-        external_event_ids
-    )
-    .fetch_all(conn)
-    .await?)
 }
 
 /// Deletes up to `limit` events of any tenant that came before `before` and need nothing more; how many. Needs the
@@ -312,7 +248,7 @@ pub async fn delete_done(
 #[derive(Debug, Clone, Default)]
 pub struct EventFilter {
     pub event_id: Option<Uuid>,
-    pub status: Option<EventStatus>,
+    pub state: Option<EventState>,
     pub event_type: Option<String>,
     pub connection_id: Option<String>,
     pub account: Option<String>,
@@ -337,11 +273,21 @@ pub struct StoredEvent {
     /// When it happened, by the vendor's clock.
     pub created_at: Option<DateTime<Utc>>,
     pub received_at: DateTime<Utc>,
-    pub status: String,
+    pub state: String,
+    pub next_attempt_at: Option<DateTime<Utc>>,
     pub processed_at: Option<DateTime<Utc>>,
+    /// Since it was stored or last replayed.
     pub attempts: i32,
     pub error_code: Option<String>,
     pub error_message: Option<String>,
+    /// Every attempt, the oldest first.
+    pub history: Json<Vec<Attempt>>,
+    /// What was read again because of it.
+    pub changes: Json<Vec<ChangedObject>>,
+    /// Whether a job listed it and it was never delivered.
+    pub found_by_polling: bool,
+    /// The vendor's id of the event that tells the same.
+    pub twin_of: Option<String>,
 }
 
 /// Events of a tenant, the newest first; those after the given one.
@@ -356,18 +302,21 @@ pub async fn list(
     let (after_time, after_id) = after.unzip();
     Ok(sqlx::query_as!(
         StoredEvent,
-        "SELECT event_id, external_event_id, endpoint_id, connection_id, event_type, account, livemode, api_version,
-                object_id, created_at, received_at, status, processed_at, attempts, error_code, error_message
-         FROM webhook_events
+        r#"SELECT event_id AS "event_id!", external_event_id AS "external_event_id!", endpoint_id AS "endpoint_id!",
+                connection_id AS "connection_id!", event_type AS "event_type!", account, livemode, api_version, object_id,
+                created_at, received_at AS "received_at!", state AS "state!", next_attempt_at, processed_at,
+                attempts AS "attempts!", error_code, error_message, history AS "history!: Json<Vec<Attempt>>",
+                changes AS "changes!: Json<Vec<ChangedObject>>", found_by_polling AS "found_by_polling!", twin_of
+         FROM webhook_event_states
          WHERE organization_id = $1
-           AND ($2::TEXT IS NULL OR status = $2) AND ($3::TEXT IS NULL OR event_type = $3)
+           AND ($2::TEXT IS NULL OR state = $2) AND ($3::TEXT IS NULL OR event_type = $3)
            AND ($4::TEXT IS NULL OR connection_id = $4) AND ($5::TEXT IS NULL OR account = $5)
            AND ($6::TIMESTAMPTZ IS NULL OR received_at >= $6) AND ($7::TIMESTAMPTZ IS NULL OR received_at < $7)
            AND ($8::UUID IS NULL OR event_id = $8)
            AND ($9::TIMESTAMPTZ IS NULL OR (received_at, event_id) < ($9, $10))
-         ORDER BY received_at DESC, event_id DESC LIMIT $11",
+         ORDER BY received_at DESC, event_id DESC LIMIT $11"#,
         organization.as_str(),
-        filter.status.map(EventStatus::as_str),
+        filter.state.map(EventState::as_str),
         filter.event_type,
         filter.connection_id,
         filter.account,
@@ -406,14 +355,14 @@ pub(super) async fn count_replayable(
     filter: &EventFilter,
 ) -> Result<i64, Error> {
     Ok(sqlx::query_scalar!(
-        r#"SELECT COUNT(*) AS "count!" FROM webhook_events
-           WHERE organization_id = $1 AND status <> 'pending'
-             AND ($2::TEXT IS NULL OR status = $2) AND ($3::TEXT IS NULL OR event_type = $3)
+        r#"SELECT COUNT(*) AS "count!" FROM webhook_event_states
+           WHERE organization_id = $1 AND state NOT IN ('pending', 'processing')
+             AND ($2::TEXT IS NULL OR state = $2) AND ($3::TEXT IS NULL OR event_type = $3)
              AND ($4::TEXT IS NULL OR connection_id = $4) AND ($5::TEXT IS NULL OR account = $5)
              AND ($6::TIMESTAMPTZ IS NULL OR received_at >= $6) AND ($7::TIMESTAMPTZ IS NULL OR received_at < $7)
              AND ($8::UUID IS NULL OR event_id = $8)"#,
         organization.as_str(),
-        filter.status.map(EventStatus::as_str),
+        filter.state.map(EventState::as_str),
         filter.event_type,
         filter.connection_id,
         filter.account,
@@ -434,15 +383,18 @@ pub(super) async fn make_pending(
 ) -> Result<Vec<String>, Error> {
     Ok(sqlx::query_scalar!(
         "UPDATE webhook_events
-         SET status = 'pending', processed_at = NULL, error_code = NULL, error_message = NULL
-         WHERE organization_id = $1 AND status <> 'pending'
-           AND ($2::TEXT IS NULL OR status = $2) AND ($3::TEXT IS NULL OR event_type = $3)
-           AND ($4::TEXT IS NULL OR connection_id = $4) AND ($5::TEXT IS NULL OR account = $5)
-           AND ($6::TIMESTAMPTZ IS NULL OR received_at >= $6) AND ($7::TIMESTAMPTZ IS NULL OR received_at < $7)
-           AND ($8::UUID IS NULL OR event_id = $8)
+         SET status = 'pending', attempts = 0, next_attempt_at = NULL, processed_at = NULL, error_code = NULL,
+             error_message = NULL, twin_of = NULL
+         WHERE organization_id = $1 AND event_id IN (
+             SELECT event_id FROM webhook_event_states
+             WHERE organization_id = $1 AND state NOT IN ('pending', 'processing')
+               AND ($2::TEXT IS NULL OR state = $2) AND ($3::TEXT IS NULL OR event_type = $3)
+               AND ($4::TEXT IS NULL OR connection_id = $4) AND ($5::TEXT IS NULL OR account = $5)
+               AND ($6::TIMESTAMPTZ IS NULL OR received_at >= $6) AND ($7::TIMESTAMPTZ IS NULL OR received_at < $7)
+               AND ($8::UUID IS NULL OR event_id = $8))
          RETURNING connection_id",
         organization.as_str(),
-        filter.status.map(EventStatus::as_str),
+        filter.state.map(EventState::as_str),
         filter.event_type,
         filter.connection_id,
         filter.account,

@@ -78,6 +78,21 @@ impl Sizes {
         self.part(50_000)
     }
 
+    /// Events of one turn.
+    pub(crate) fn received_events(self) -> usize {
+        self.part(20_000) as usize
+    }
+
+    /// Seconds for which events come at a steady rate.
+    pub(crate) fn steady_seconds(self) -> u32 {
+        self.part(20).max(5) as u32
+    }
+
+    /// Refunds that are looked for in the figures.
+    pub(crate) fn fresh_refunds(self) -> usize {
+        self.part(100).max(20) as usize
+    }
+
     /// Requests of which a percentile is taken.
     pub(crate) fn asked(self) -> usize {
         self.part(300).max(100) as usize

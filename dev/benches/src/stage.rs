@@ -91,6 +91,10 @@ impl Stage {
         Ok(stage)
     }
 
+    pub(crate) fn servers(&self) -> &Servers {
+        &self.servers
+    }
+
     /// Writes out what earlier work left in PostgreSQL's buffers, so that it is not paid for later.
     pub(crate) async fn settle(&self) -> anyhow::Result<()> {
         sqlx::query("CHECKPOINT")

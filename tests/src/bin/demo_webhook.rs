@@ -125,13 +125,10 @@ impl Demo {
 
     /// Whether no event waits and no job runs.
     async fn is_idle(&self, connection: &str) -> anyhow::Result<bool> {
-        let events = self
-            .ask("/v1/webhooks/events?status=pending&limit=1")
-            .await?;
+        let stats = self.ask("/v1/webhooks/stats").await?;
         let path = format!("/v1/connectors/{connection}/jobs?limit=1");
         let jobs = self.ask(&path).await?;
-        let no_events = events["data"].as_array().is_some_and(Vec::is_empty);
-        Ok(no_events && !jobs["data"][0]["finished_at"].is_null())
+        Ok(stats["queue_depth"] == 0 && !jobs["data"][0]["finished_at"].is_null())
     }
 
     async fn ask(&self, path: &str) -> anyhow::Result<Value> {

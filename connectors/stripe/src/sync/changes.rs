@@ -6,6 +6,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use common::webhook::ChangedObject;
+
 use crate::read_client::Event;
 use crate::sync::List;
 
@@ -28,6 +30,20 @@ impl Changes {
     /// The changed objects of a list.
     pub fn of(&self, list: List) -> Ids {
         self.lists.get(&list).cloned().unwrap_or_default()
+    }
+
+    /// Everything that is to be read again.
+    pub fn objects(&self) -> Vec<ChangedObject> {
+        let named = |object: &str, id: &String| ChangedObject {
+            object: object.to_owned(),
+            id: id.clone(),
+        };
+        let of_lists = self
+            .lists
+            .iter()
+            .flat_map(|(list, ids)| ids.keys().map(|id| named(list.object(), id)));
+        let customers = self.customers.iter().map(|id| named("customer", id));
+        of_lists.chain(customers).collect()
     }
 
     pub fn add(&mut self, event: &Event) {

@@ -58,6 +58,32 @@ pub enum Error {
     TaskEndedEarly,
 }
 
+impl Error {
+    /// Whether one of the objects that were read may be the cause, so that others can be read without it.
+    pub(super) fn may_lie_in_an_object(&self) -> bool {
+        match self {
+            Self::Stripe(cause) => {
+                let of_the_key = matches!(
+                    cause,
+                    read_client::Error::KeyInvalid { .. }
+                        | read_client::Error::PermissionMissing { .. }
+                );
+                !cause.is_transient() && !of_the_key
+            }
+            Self::Database(cause) => {
+                !cause.is_transient() && !matches!(cause, db::Error::LeaseLost)
+            }
+            Self::Unreadable { .. } | Self::TaskEndedEarly => true,
+            Self::ManyRefused { .. }
+            | Self::Credential(_)
+            | Self::NoCredential
+            | Self::NoConnection
+            | Self::PermissionLost { .. }
+            | Self::KindChanged(_) => false,
+        }
+    }
+}
+
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let stops = |remedy: &str| Severity::StopsConnection {

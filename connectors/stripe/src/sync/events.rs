@@ -10,17 +10,17 @@
 //! it shows which object changed. Deliberately absent: what events change (`changes`).
 
 use std::collections::HashSet;
+use std::mem;
 
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
-use uuid::Uuid;
 
 use super::Error;
 use super::changes::Changes;
 use super::fetch::FetchedPage;
-use super::inbox::PendingEvents;
+use super::inbox::{self, Pending};
 use super::objects::{self, ReadError};
 use super::run::Run;
 use super::stripe_reader::StripeReader;
@@ -37,7 +37,7 @@ pub(super) async fn for_each(
     source: &StripeReader,
     cursor: DateTime<Utc>,
     most_pages: usize,
-    mut take: impl FnMut(Result<Event, ParkedObject>),
+    mut take: impl FnMut(&RawValue, Result<Event, ParkedObject>),
 ) -> Result<(), Error> {
     let mut after: Option<String> = None;
     for _ in 0..most_pages {
@@ -50,10 +50,11 @@ pub(super) async fn for_each(
         let mut oldest = None;
         for raw in &page.data {
             oldest = Some(objects::head(EVENTS, raw)?.id);
-            take(match read(raw) {
+            let event = match read(raw) {
                 Ok(event) => Ok(event),
                 Err(cause) => Err(objects::parked("events", EVENTS, raw, &cause)?),
-            });
+            };
+            take(raw, event);
         }
         after = oldest.filter(|_| page.has_more);
         if after.is_none() {
@@ -141,7 +142,7 @@ fn what_it_names(raw: &RawValue) -> Option<Event> {
 pub(super) struct Superseded {
     events: Vec<Seen>,
     /// Those received by webhook, with what they name.
-    pending: Vec<(Uuid, Names)>,
+    pending: Vec<(Pending, Names)>,
     /// Objects that these name and that were not listed yet.
     unlisted: HashSet<(List, String)>,
 }
@@ -166,11 +167,14 @@ impl Superseded {
     ) -> Result<Self, Error> {
         let mut superseded = Self::default();
         let reads = |list| run.reads(list);
-        for (event_id, event) in PendingEvents::read(run).await?.events {
-            let names = superseded.name(&event, reads);
-            superseded.pending.push((event_id, names));
+        for pending in inbox::pending(run).await? {
+            // One that does not tell what changed is left to the job that parks it.
+            if let Ok(event) = &pending.read {
+                let names = superseded.name(event, reads);
+                superseded.pending.push((pending, names));
+            }
         }
-        for_each(source, cursor, MAX_PAGES, |event| {
+        for_each(source, cursor, MAX_PAGES, |_, event| {
             // One that does not tell what changed is left to the incremental job, which parks it.
             if let Ok(event) = event {
                 superseded.add(&event, reads);
@@ -211,11 +215,12 @@ impl Superseded {
         }
     }
 
-    /// The superseded ones among those received by webhook.
-    pub(super) fn pending_ids(&self) -> Vec<Uuid> {
+    /// Takes the superseded ones among those received by webhook.
+    pub(super) fn take_pending(&mut self) -> Vec<Pending> {
+        let pending = mem::take(&mut self.pending).into_iter();
         let listed = |names: &Names| names.iter().all(|name| !self.unlisted.contains(name));
-        let superseded = self.pending.iter().filter(|(_, names)| listed(names));
-        superseded.map(|(id, _)| *id).collect()
+        let superseded = pending.filter(|(_, names)| listed(names));
+        superseded.map(|(pending, _)| pending).collect()
     }
 
     /// The superseded events that were created at `cursor` or later, which is where events are read from next.

@@ -7,7 +7,6 @@
 use chrono::NaiveDate;
 use common::connection;
 use common::job::lease::{Progress, complete as complete_job, fenced_progress};
-use common::job::schedule::next_sync_at;
 
 use super::Error;
 use super::run::Run;
@@ -57,8 +56,7 @@ pub(super) async fn complete(run: &Run<'_>, completed: Completed<'_>) -> Result<
                 connection::queries::set_scheduled_kind(&mut tx, organization, connection_id, kind)
                     .await?;
             }
-            if run.connection.next_sync_at <= now {
-                let next = next_sync_at(now, run.connection.sync_interval_minutes);
+            if let Some(next) = run.next_poll(now) {
                 connection::queries::set_next_sync(&mut tx, organization, connection_id, next)
                     .await?;
             }

@@ -76,7 +76,7 @@ pub(super) async fn run(run: &Run<'_>) -> Result<(), Error> {
     };
     // Everything is as of when the plan was made, which may have been by an attempt of long ago.
     let begun_at = read.plan.to.min(now);
-    inbox::mark_processed(run, &superseded.pending_ids()).await?;
+    inbox::mark_processed(run, &superseded.take_pending(), now).await?;
     // The plan counts in seconds: what was parked in the second of its beginning may be its own.
     release_parked_before(run, read.plan.to - TimeDelta::seconds(1)).await?;
     // By Stripe's clock where ours is ahead: the cursor is.

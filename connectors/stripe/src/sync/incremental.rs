@@ -9,12 +9,11 @@ use std::collections::{BTreeSet, HashSet};
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use common::catalogue::ObjectType;
 use common::connection;
 use common::job::lease::{Progress, change_kind, complete_idle, fenced_progress};
-use common::job::schedule::next_sync_at;
-use common::webhook::queries as webhooks;
+use common::webhook::queries::attempts;
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 
@@ -23,17 +22,21 @@ use super::batch::Batch;
 use super::changes::{Changes, Ids};
 use super::commit;
 use super::finish::Completed;
-use super::inbox::PendingEvents;
 use super::objects::Objects;
 use super::retrieve::{self, MAX_CONCURRENT_RETRIEVALS, OBJECTS_PER_COMMIT};
 use super::run::Run;
 use super::stripe_reader::StripeReader;
 use super::windows::{self, Window};
-use super::{events, fetch, finish, full, reconcile};
+use super::{events, fetch, finish, full, inbox, reconcile};
 use crate::charge::{self, out_of_range};
 use crate::purchase::{self, PurchaseKind};
+use crate::read_client::ListQuery;
 use crate::sync::state::{self, SyncPosition};
 use crate::sync::{JobType, List, ParkedObject, Span};
+use crate::webhook::EVENT_TYPES;
+
+/// How long Stripe takes at most to deliver an event to an endpoint that works.
+const MAX_DELIVERY: TimeDelta = TimeDelta::minutes(10);
 
 /// From where events are to be read; none where only a full job can make the rows what they have to be.
 pub(super) fn cursor_to_go_on(run: &Run<'_>) -> Option<DateTime<Utc>> {
@@ -60,10 +63,10 @@ pub(super) async fn run(run: &Run<'_>) -> Result<(), Error> {
     };
     let source = run.source()?;
     // Before events are listed: one that comes meanwhile is applied by the job that it causes.
-    let pending = PendingEvents::read(run).await?;
-    let mut read = read_events(run, &source, cursor).await?;
-    pending.add_to(&mut read.changes);
-    read.parked.extend(pending.parked.iter().cloned());
+    let pending = inbox::pending(run).await?;
+    let received = pending.len();
+    inbox::apply(run, &source, pending).await?;
+    let read = read_events(run, &source, cursor).await?;
     let next_cursor = cursor.max(source.clamp_to_server_time(now) - run.lag());
     let next = SyncPosition {
         covered_from: run.connection.covered_from(),
@@ -75,9 +78,17 @@ pub(super) async fn run(run: &Run<'_>) -> Result<(), Error> {
         reconciliation: None,
     };
     apply(run, &source, &read.changes).await?;
-    pending.mark_processed(run).await?;
+    if read.missed > 0 {
+        inbox::apply(run, &source, inbox::pending(run).await?).await?;
+    }
+    if run.webhooks_work.load(Ordering::Relaxed) && is_any_undelivered(run, &source, cursor).await?
+    {
+        run.webhooks_work.store(false, Ordering::Relaxed);
+    }
     let reconciliation = reconcile::run_if_due(run, &source, now).await?;
-    let nothing_happened = read.changes.is_empty()
+    let nothing_happened = received == 0
+        && read.missed == 0
+        && read.changes.is_empty()
         && read.parked.is_empty()
         && reconciliation.is_none()
         && !run.has_parked.load(Ordering::Relaxed);
@@ -117,8 +128,7 @@ async fn complete_without_changes(
     if run.connection.problem.is_some() {
         connection::queries::clear_problem(&mut tx, organization, connection_id).await?;
     }
-    if run.connection.next_sync_at <= now {
-        let next = next_sync_at(now, run.connection.sync_interval_minutes);
+    if let Some(next) = run.next_poll(now) {
         connection::queries::set_next_sync(&mut tx, organization, connection_id, next).await?;
     }
     // A job that was given up may have brought the days up to date and not the totals.
@@ -130,10 +140,13 @@ async fn complete_without_changes(
 
 #[derive(Default)]
 struct ReadEvents {
+    /// What changed by events that no webhook brought.
     changes: Changes,
     /// Every event with the second of its creation.
     seen: Vec<(String, i64)>,
     parked: Vec<ParkedObject>,
+    /// Events that are in the inbox now, since a webhook should have brought them.
+    missed: usize,
 }
 
 impl ReadEvents {
@@ -155,29 +168,56 @@ async fn read_events(
     cursor: DateTime<Utc>,
 ) -> Result<ReadEvents, Error> {
     let mut read = ReadEvents::default();
-    let mut listed = Vec::new();
-    events::for_each(source, cursor, usize::MAX, |event| match event {
-        Ok(event) => listed.push(event),
+    let applied: HashSet<&String> = run.state.applied_events.iter().collect();
+    let mut new = Vec::new();
+    events::for_each(source, cursor, usize::MAX, |raw, event| match event {
+        Ok(event) => {
+            read.seen.push((event.id.clone(), event.created));
+            if !applied.contains(&event.id) {
+                new.push((raw.to_owned(), event));
+            }
+        }
         Err(parked) => read.parked.push(parked),
     })
     .await?;
-    let mut applied: HashSet<String> = run.state.applied_events.iter().cloned().collect();
-    let new = listed.iter().map(|event| &event.id);
-    let new: Vec<String> = new.filter(|id| !applied.contains(*id)).cloned().collect();
-    if !new.is_empty() {
-        let mut tx = run.transaction().await?;
-        let (organization, connection_id) = (run.organization(), run.connection_id());
-        applied
-            .extend(webhooks::processed_among(&mut tx, organization, connection_id, &new).await?);
-        run.commit(tx).await?;
+    if new.is_empty() {
+        return Ok(read);
     }
-    for event in listed {
-        if !applied.contains(&event.id) {
+    let ids: Vec<String> = new.iter().map(|(_, event)| event.id.clone()).collect();
+    let mut tx = run.transaction().await?;
+    let known =
+        attempts::known_among(&mut tx, run.organization(), run.connection_id(), &ids).await?;
+    run.commit(tx).await?;
+    let known: HashSet<String> = known.into_iter().collect();
+    let mut missed = Vec::new();
+    for (raw, event) in new {
+        if known.contains(&event.id) {
+            continue;
+        }
+        if run.webhooks_seen && EVENT_TYPES.contains(&event.kind.as_str()) {
+            missed.push(raw);
+        } else {
             read.changes.add(&event);
         }
-        read.seen.push((event.id, event.created));
     }
+    read.missed = inbox::store_missed(run, &missed).await?;
     Ok(read)
+}
+
+/// Whether Stripe says of an event since the cursor that it could not deliver it everywhere. Those of the last minutes may
+/// still be on their way.
+async fn is_any_undelivered(
+    run: &Run<'_>,
+    source: &StripeReader,
+    cursor: DateTime<Utc>,
+) -> Result<bool, Error> {
+    let query = ListQuery {
+        created_gte: Some(cursor.timestamp()),
+        created_lt: Some((run.services.clock.now() - MAX_DELIVERY).timestamp()),
+        of: Some(("delivery_success", "false")),
+        ..ListQuery::default()
+    };
+    Ok(!source.list("/v1/events", &query).await?.data.is_empty())
 }
 
 /// Reads every changed object once and writes it; what charges refer to before the charges.

@@ -6,11 +6,10 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use common::db;
 use common::job::{Budget, Failure, Job, JobError, JobHandler, Services};
-use common::webhook::queries as webhooks;
 use sqlx::PgConnection;
 
 use super::run::Run;
-use super::{Error, JobType, delete, full, incremental, redate, refilter, state, webhook};
+use super::{Error, JobType, delete, full, inbox, incremental, redate, refilter, state, webhook};
 use crate::Stripe;
 
 /// Optional permissions that a job may lose while it runs; more would be the same one over and over.
@@ -64,12 +63,7 @@ impl JobHandler for StripeJob {
     ) -> Result<(), db::Error> {
         let organization = &job.job_ref.organization_id;
         if self.job_type == JobType::Webhook {
-            let JobError { code, message } = error;
-            let (id, attempts) = (&job.connection_id, job.failures + 1);
-            // What was received since the first attempt is applied by the job that it caused.
-            let tried_until = job.started_at.unwrap_or(now);
-            webhooks::mark_dead(conn, organization, id, tried_until, attempts, code, message)
-                .await?;
+            inbox::mark_dead(conn, job, error, now).await?;
         }
         state::note_failed_job(
             conn,

@@ -44,6 +44,7 @@ pub mod state;
 pub mod status;
 mod stripe_reader;
 mod sweep;
+mod thin;
 mod webhook;
 mod windows;
 

@@ -83,6 +83,18 @@ impl List {
             Self::Charges => "charges",
         }
     }
+
+    /// Stripe's name for one of its objects.
+    pub fn object(self) -> &'static str {
+        match self {
+            Self::Products => "product",
+            Self::Prices => "price",
+            Self::Invoices => "invoice",
+            Self::CheckoutSessions => "checkout.session",
+            Self::Disputes => "dispute",
+            Self::Charges => "charge",
+        }
+    }
 }
 
 /// How far one list has been read.

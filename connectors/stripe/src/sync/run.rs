@@ -1,19 +1,22 @@
 //! A job at work: what it has to know of its connection, and what its key may read.
 
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use common::connection::{self, Connection, Permission, Warning};
 use common::connector::Connector as _;
 use common::credential::{self, CredentialBinding};
 use common::db::{self, Pool};
 use common::filter::RuleSet;
 use common::job::lease::{Progress, fenced_progress};
+use common::job::schedule::next_sync_at;
 use common::job::{Budget, Fence, Job, Services};
 use common::rule;
 use common::tenant::OrganizationId;
+use common::webhook::endpoint::{self, EndpointStatus};
+use common::webhook::queries::endpoint_of;
 use sqlx::{Postgres, Transaction};
 
 use super::customer_cache::CustomerCache;
@@ -21,6 +24,9 @@ use super::state::{self, SyncState};
 use super::stripe_reader::StripeReader;
 use super::{Error, List, parked};
 use crate::{Stripe, StripeConnector};
+
+/// How often a connection is polled at least, in minutes, while its webhooks work.
+const POLLING_BESIDE_WEBHOOKS_MINUTES: i32 = 6 * 60;
 
 /// A job at work, with what it needs to know of its connection.
 pub(crate) struct Run<'a> {
@@ -36,6 +42,12 @@ pub(crate) struct Run<'a> {
     sealed: Option<Vec<u8>>,
     /// Whether objects are parked that may be readable now.
     pub(crate) has_parked: AtomicBool,
+    /// The connection's webhook endpoint.
+    pub(crate) webhook_endpoint: Option<String>,
+    /// Whether it has ever received an event.
+    pub(crate) webhooks_seen: bool,
+    /// Whether it seems to receive them all, so that polling may be rare.
+    pub(crate) webhooks_work: AtomicBool,
     /// Customers that this run has committed.
     pub(crate) known: Mutex<CustomerCache>,
 }
@@ -60,7 +72,9 @@ impl<'a> Run<'a> {
         let parked = parked::count(&mut tx, organization, &job.connection_id).await?;
         let binding = CredentialBinding::api_key(organization, &job.connection_id);
         let sealed = credential::queries::load(&mut tx, binding).await?;
+        let endpoint = endpoint_of(&mut tx, organization, &job.connection_id).await?;
         services.commit(tx).await?;
+        let status = endpoint.as_ref().map(endpoint::status);
         Ok(Self {
             services,
             stripe,
@@ -73,6 +87,11 @@ impl<'a> Run<'a> {
             state,
             sealed,
             has_parked: AtomicBool::new(!parked.is_empty()),
+            webhooks_seen: endpoint
+                .as_ref()
+                .is_some_and(|it| it.last_event_at.is_some()),
+            webhooks_work: AtomicBool::new(status == Some(EndpointStatus::Receiving)),
+            webhook_endpoint: endpoint.map(|it| it.endpoint_id),
             known: Mutex::default(),
         })
     }
@@ -97,6 +116,19 @@ impl<'a> Run<'a> {
 
     pub(crate) async fn commit(&self, tx: Transaction<'static, Postgres>) -> Result<(), db::Error> {
         self.services.commit(tx).await
+    }
+
+    /// When the connection is to be polled next, where this job decides that: rarely while webhooks bring what changes.
+    pub(crate) fn next_poll(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let interval = self.connection.sync_interval_minutes;
+        if self.webhooks_work.load(Ordering::Relaxed) {
+            let saved = TimeDelta::minutes(i64::from(POLLING_BESIDE_WEBHOOKS_MINUTES - interval));
+            Some(next_sync_at(now + saved.max(TimeDelta::zero()), interval))
+        } else {
+            // Otherwise the schedule has moved it, unless the job took longer than that.
+            let overdue = self.connection.next_sync_at <= now;
+            overdue.then(|| next_sync_at(now, interval))
+        }
     }
 
     /// Opens the credential. The only place where a sync holds the key.

@@ -16,7 +16,7 @@ use crate::read_client::API_VERSION;
 
 /// The types that can change a stored row. Not `invoice.created`: a draft is paid by nothing, and Stripe waits for it to be
 /// delivered before it charges a renewal. `docs.stripe.com/api/events/types`
-const EVENT_TYPES: [&str; 38] = [
+pub(crate) const EVENT_TYPES: [&str; 38] = [
     "charge.captured",
     "charge.dispute.closed",
     "charge.dispute.created",

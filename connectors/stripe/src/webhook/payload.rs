@@ -18,6 +18,11 @@ use crate::sync::events;
 /// Bytes of the longest text that is kept in addition to the payload, so that an index can hold it.
 const MAX_TEXT_BYTES: usize = 255;
 
+/// The `object` of a thin event.
+const THIN: &str = "v2.core.event";
+/// Objects that change one to which they belong.
+const OWNED: [&str; 3] = ["refund", "dispute", "invoice_payment"];
+
 #[derive(Deserialize)]
 struct Outer<'a> {
     #[serde(default, borrow)]
@@ -70,12 +75,16 @@ pub(super) fn envelope(body: &[u8]) -> Result<Envelope, UnreadableEvent> {
     let json = sanitize(Bytes::copy_from_slice(body));
     let outer: Outer<'_> = serde_json::from_str(&json)?;
     let external_event_id = text(outer.id).ok_or(UnreadableEvent::NoId)?;
+    let is_thin = text(outer.object).as_deref() == Some(THIN);
     let event = read(&json, &outer);
     let has_changes = match &event {
         Some(event) => {
             let mut changes = Changes::default();
             changes.add(event);
+            // A thin event does not say to which charge its refund belongs; the job asks.
             !changes.is_empty()
+                || is_thin
+                    && OWNED.contains(&event.data.object.object.as_deref().unwrap_or_default())
         }
         // It does not tell which object changed; the job parks it, so that a person sees it.
         None => true,
@@ -99,8 +108,17 @@ pub(crate) fn event(payload: &[u8]) -> Option<Event> {
     read(&json, &outer)
 }
 
+/// Whether the event of a stored payload only names its object.
+pub(crate) fn is_thin(payload: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct Kind {
+        object: String,
+    }
+    serde_json::from_slice(payload).is_ok_and(|kind: Kind| kind.object == THIN)
+}
+
 fn read(json: &str, outer: &Outer<'_>) -> Option<Event> {
-    if text(outer.object).as_deref() == Some("v2.core.event") {
+    if text(outer.object).as_deref() == Some(THIN) {
         return Some(thin(outer));
     }
     events::read(serde_json::from_str(json).ok()?).ok()

@@ -13,6 +13,7 @@ mod small;
 mod sync;
 mod tenants;
 mod tick;
+mod webhooks;
 
 use crate::measure::Run;
 use crate::stage::Servers;
@@ -28,7 +29,7 @@ pub(crate) struct Scenario {
 }
 
 /// All of them, the short ones first.
-pub(crate) const ALL: [Scenario; 8] = [
+pub(crate) const ALL: [Scenario; 9] = [
     Scenario {
         name: "small",
         also: &[],
@@ -66,6 +67,12 @@ pub(crate) const ALL: [Scenario; 8] = [
         runs: 3,
     },
     Scenario {
+        name: "webhooks",
+        also: &[],
+        what: "events received, answered and in the figures",
+        runs: 1,
+    },
+    Scenario {
         name: "sync-1m",
         also: &["memory"],
         what: "the first sync of an account of charges alone at a raised limit, and the consumer's memory",
@@ -94,6 +101,7 @@ impl Scenario {
             "sync-1m" => sync::large(servers).await,
             "idle" => idle::run(servers).await,
             "tick" => tick::run(servers).await,
+            "webhooks" => webhooks::run(servers).await,
             "analytics" => analytics::run(servers).await,
             "changes" => changes::run(servers).await,
             unknown => anyhow::bail!("no scenario is called {unknown}"),

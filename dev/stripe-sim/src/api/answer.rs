@@ -18,6 +18,7 @@ use crate::parameters::{Paging, Parameters, Window};
 use crate::patch::Patches;
 use crate::run;
 use crate::view::View;
+use crate::webhook::thin;
 
 /// What an answer is made from.
 pub(crate) struct Answer<'a> {
@@ -64,6 +65,10 @@ impl Answer<'_> {
                 let expand = self.expand(&paths, kind, false)?;
                 parameters.finish()?;
                 self.object(kind, id, &expand)
+            }
+            Operation::ThinEvent => {
+                parameters.finish()?;
+                self.thin_event(id)
             }
             Operation::List(Kind::Event) => self.events(parameters),
             Operation::List(kind) => {
@@ -125,6 +130,24 @@ impl Answer<'_> {
             }
             None => Err(self.missing(kind, id)),
         }
+    }
+
+    fn thin_event(&self, id: &str) -> Result<String, StripeError> {
+        let snapshot = thin::snapshot_of(id);
+        let codec = &self.view.account.codec;
+        let index = snapshot
+            .as_deref()
+            .and_then(|snapshot| codec.decode(Kind::Event, snapshot));
+        let event = index.and_then(|index| self.events.get(index));
+        let (Some(snapshot), Some(event)) = (snapshot, event) else {
+            return Err(StripeError::no_such("event", id));
+        };
+        Ok(thin::fetched(
+            id,
+            &snapshot,
+            event,
+            self.view.account.livemode,
+        ))
     }
 
     fn found(&self, kind: Kind, id: &str) -> Result<u64, StripeError> {

@@ -15,6 +15,8 @@ pub(crate) enum Operation {
     Balance,
     List(Kind),
     Get(Kind),
+    /// What the thin twin of an event says beyond its notification.
+    ThinEvent,
     ChargeRefunds,
     InvoiceLines,
     SessionItems,
@@ -90,7 +92,7 @@ pub(crate) const fn permission(node: Node) -> Option<&'static str> {
     }
 }
 
-static ENDPOINTS: [Endpoint; 28] = [
+static ENDPOINTS: [Endpoint; 29] = [
     endpoint("GET /v1/charges", CHARGES, Operation::List(Kind::Charge)),
     endpoint("GET /v1/events", EVENTS, Operation::List(Kind::Event)),
     endpoint("GET /v1/invoices", INVOICES, Operation::List(Kind::Invoice)),
@@ -180,6 +182,7 @@ static ENDPOINTS: [Endpoint; 28] = [
         Operation::Get(Kind::Dispute),
     ),
     endpoint("GET /v1/events/{id}", EVENTS, Operation::Get(Kind::Event)),
+    endpoint("GET /v2/core/events/{id}", EVENTS, Operation::ThinEvent),
     endpoint("GET /v1/balance", BALANCE, Operation::Balance),
     endpoint("GET /v1/account", ACCOUNT, Operation::Account),
     endpoint("GET /v1/accounts/{id}", ACCOUNT, Operation::AccountById),

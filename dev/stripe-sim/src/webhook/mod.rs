@@ -19,7 +19,7 @@ mod handle;
 mod notice;
 mod sender;
 mod signature;
-mod thin;
+pub(crate) mod thin;
 
 pub use delivery::{Delivery, DeliveryState, Undelivered};
 pub use endpoint::{EventPayload, Retries, WebhookEndpoint};

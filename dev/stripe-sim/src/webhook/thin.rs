@@ -1,13 +1,14 @@
 //! Thin events: the notification that names an object and does not show it.
 //!
 //! A thin event is unversioned and has an id of its own; a receiver that takes both kinds gets
-//! one change twice. Nothing here can fail. Deliberately absent: fetching the event, which
-//! says what changed and of which snapshot it is the twin.
+//! one change twice; fetched, the event names its twin. Nothing here can fail. Deliberately absent: the `changes`
+//! of a fetched event.
 
 use chrono::{DateTime, SecondsFormat};
 use serde::Deserialize;
 
 use super::notice::Notice;
+use crate::event::Event;
 use crate::json;
 use crate::version::ApiVersion;
 
@@ -16,6 +17,28 @@ pub(super) fn id(notice: &Notice) -> String {
     let mode = if notice.livemode { "" } else { "test_" };
     let tail = notice.id.trim_start_matches("evt_");
     format!("evt_{mode}65{tail}")
+}
+
+/// The id of the snapshot of which `id` is the thin twin.
+pub(crate) fn snapshot_of(id: &str) -> Option<String> {
+    let tail = id.strip_prefix("evt_")?;
+    let tail = tail.strip_prefix("test_").unwrap_or(tail);
+    Some(format!("evt_{}", tail.strip_prefix("65")?))
+}
+
+/// The thin twin of `event` as it is fetched.
+pub(crate) fn fetched(id: &str, snapshot: &str, event: &Event, livemode: bool) -> String {
+    let created = DateTime::from_timestamp(event.created, 0).unwrap_or_default();
+    let created = created.to_rfc3339_opts(SecondsFormat::Millis, true);
+    let mut body = String::with_capacity(512);
+    json::object(&mut body, |o| {
+        o.null("changes").text("created", &created).text("id", id);
+        o.flag("livemode", livemode);
+        o.text("object", "v2.core.event").null("reason");
+        o.text("snapshot_event", snapshot)
+            .text("type", &kind(&event.kind));
+    });
+    body
 }
 
 /// The type of the thin twin of an event of type `kind`.

@@ -1,6 +1,8 @@
 //! Webhooks as a receiver meets them when nothing is made to go wrong: signed, tried again, by account
 //! and version; and the controls of their endpoints.
 
+use std::io::Write as _;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -391,4 +393,69 @@ async fn a_receiver_that_never_answers_slows_nobody_and_is_tried_again() {
     assert!(hanging.wait_until_delivered(LONG).await.is_err());
     let delivery = &hanging.deliveries()[0];
     assert_eq!((delivery.attempts, delivery.last_status), (4, None));
+}
+
+/// What Stripe's own library says of webhooks: the event's id, or `refused`. None where there is no Python.
+fn verify_with_stripes_library(webhooks: &[Value]) -> Option<Vec<String>> {
+    if Command::new("python3").arg("--version").output().is_err() {
+        return None;
+    }
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../scripts/stripe-sdk");
+    let mut library = Command::new(script)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the script");
+    let mut lines = library.stdin.take().expect("piped");
+    for webhook in webhooks {
+        writeln!(lines, "{webhook}").expect("it reads");
+    }
+    drop(lines);
+    let answered = library.wait_with_output().expect("it ends");
+    assert!(answered.status.success());
+    let answers = String::from_utf8(answered.stdout).expect("text");
+    Some(answers.lines().map(str::to_owned).collect())
+}
+
+#[tokio::test]
+async fn stripes_own_library_accepts_what_is_signed_and_nothing_else() {
+    let sim = start(config(50)).await;
+    let receiver = Receiver::start().await;
+    let endpoint = add(&sim, fast(&receiver));
+    let old = endpoint.secret();
+    customer(&sim);
+    endpoint.wait_until_delivered(LONG).await.expect("signed");
+    let new = endpoint.roll_secret(3_600);
+    customer(&sim);
+    endpoint.wait_until_delivered(LONG).await.expect("signed");
+    let arrivals = receiver.arrivals();
+    let [before, during] = &arrivals[..] else {
+        panic!("two events")
+    };
+    let webhook = |arrival: &Arrival, secret: &str| {
+        let payload = String::from_utf8(arrival.body.to_vec()).expect("text");
+        json!({"payload": payload, "header": arrival.header("stripe-signature"), "secret": secret})
+    };
+    let mut altered = webhook(before, &old);
+    altered["payload"] = json!("{}");
+    let webhooks = [
+        webhook(before, &old),
+        webhook(before, &new),
+        webhook(during, &old),
+        webhook(during, &new),
+        altered,
+    ];
+    let Some(answers) = verify_with_stripes_library(&webhooks) else {
+        println!("skipped: there is no python3");
+        return;
+    };
+    let refused = "refused".to_owned();
+    let expected = [
+        before.id(),
+        refused.clone(),
+        during.id(),
+        during.id(),
+        refused,
+    ];
+    assert_eq!(answers, expected);
 }

@@ -1,0 +1,163 @@
+//! Statistics of webhooks.
+
+use axum::Json;
+use axum::extract::State;
+use chrono::{DateTime, TimeDelta, Utc};
+use common::db;
+use common::webhook::statistics::{self, Percentiles, Statistics};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::auth::Caller;
+use crate::input::Params;
+use crate::problem::ApiError;
+use crate::state::ApiState;
+
+/// The range without `from`.
+const DEFAULT_RANGE: TimeDelta = TimeDelta::hours(24);
+
+/// Milliseconds within which half, 95 % and 99 % lie; null if nothing was measured.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = WebhookDurations)]
+struct Durations {
+    p50: Option<f64>,
+    p95: Option<f64>,
+    p99: Option<f64>,
+}
+
+impl From<Percentiles> for Durations {
+    fn from(of: Percentiles) -> Self {
+        let rounded = |ms: Option<f64>| ms.map(|ms| (ms * 1_000.0).round() / 1_000.0);
+        Self {
+            p50: rounded(of.p50),
+            p95: rounded(of.p95),
+            p99: rounded(of.p99),
+        }
+    }
+}
+
+/// Delivered events of a type.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = WebhookStatsOfType)]
+struct OfType {
+    #[serde(rename = "type")]
+    #[schema(example = "charge.refunded")]
+    event_type: String,
+    received: i64,
+    /// To be tried again.
+    failed: i64,
+    dead: i64,
+}
+
+/// Delivered events of an hour.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = WebhookStatsOfHour)]
+struct OfHour {
+    /// Start of the hour, UTC.
+    hour: DateTime<Utc>,
+    received: i64,
+    /// To be tried again, or dead.
+    failed: i64,
+}
+
+/// Statistics of the events received in a range.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct WebhookStats {
+    /// Distinct events that Stripe delivered.
+    received: i64,
+    /// Deliveries of events that had been received before.
+    duplicates: i64,
+    /// Events that polling found and Stripe has not delivered.
+    missed: i64,
+    processed: i64,
+    /// Events that change nothing that is stored.
+    ignored: i64,
+    /// Events to be tried again.
+    failed: i64,
+    dead: i64,
+    /// Requests with an invalid signature.
+    signature_failures: i64,
+    /// Events that wait to be applied now, whenever they were received.
+    queue_depth: i64,
+    /// Age of the oldest of them in seconds; null if there is none.
+    oldest_pending_seconds: Option<f64>,
+    /// Checking a signature.
+    verification_ms: Durations,
+    /// From the verified request to the commit.
+    storage_ms: Durations,
+    /// From the request's head to the response.
+    response_ms: Durations,
+    /// Applying an event, together with others.
+    processing_ms: Durations,
+    /// From receipt until the figures show the change.
+    freshness_ms: Durations,
+    /// The 500 most frequent types.
+    by_type: Vec<OfType>,
+    by_hour: Vec<OfHour>,
+}
+
+impl WebhookStats {
+    fn of(statistics: Statistics, now: DateTime<Utc>) -> Self {
+        let events = statistics.events;
+        let by_type = statistics.by_type.into_iter().map(|of| OfType {
+            event_type: of.event_type,
+            received: of.received,
+            failed: of.failed,
+            dead: of.dead,
+        });
+        let by_hour = statistics.by_hour.into_iter().map(|of| OfHour {
+            hour: of.hour,
+            received: of.received,
+            failed: of.failed,
+        });
+        Self {
+            received: events.received,
+            duplicates: statistics.duplicates,
+            missed: events.missed,
+            processed: events.processed,
+            ignored: events.ignored,
+            failed: events.failed,
+            dead: events.dead,
+            signature_failures: statistics.signature_failures,
+            queue_depth: events.queue_depth,
+            oldest_pending_seconds: events
+                .oldest_pending_at
+                .map(|at| (now - at).as_seconds_f64().max(0.0)),
+            verification_ms: statistics.verification_ms.into(),
+            storage_ms: statistics.storage_ms.into(),
+            response_ms: statistics.response_ms.into(),
+            processing_ms: events.processing_ms.into(),
+            freshness_ms: events.freshness_ms.into(),
+            by_type: by_type.collect(),
+            by_hour: by_hour.collect(),
+        }
+    }
+}
+
+/// Get webhook statistics
+///
+/// Counts events by when they were received, as far as they are still stored. Duplicates, invalid signatures and the
+/// durations of verification, storage and response are measured by the hour: they are those of all hours that the range
+/// touches.
+#[utoipa::path(get, path = "/v1/webhooks/stats", operation_id = "get_webhook_stats", tag = "webhooks",
+    params(("from" = Option<DateTime<Utc>>, Query, description = "Received at this time or later; 24 hours ago by default"),
+           ("to" = Option<DateTime<Utc>>, Query, description = "Received before this time; now by default")),
+    responses((status = 200, description = "The statistics", body = WebhookStats)))]
+pub(crate) async fn get(
+    State(state): State<ApiState>,
+    caller: Caller,
+    mut params: Params,
+) -> Result<Json<WebhookStats>, ApiError> {
+    let now = state.clock.now();
+    let from = params.instant("from");
+    let to = params.instant("to");
+    params.finish()?;
+    let organization = &caller.organization;
+    // Without an end, what is received at this moment belongs to it.
+    let to = to.unwrap_or(now + TimeDelta::seconds(1));
+    let from = from.unwrap_or(to - DEFAULT_RANGE);
+    let mut tx = state.begin(organization).await?;
+    let statistics = statistics::get(&mut tx, Some(organization), from, to).await?;
+    db::commit(tx).await?;
+    Ok(Json(WebhookStats::of(statistics, now)))
+}
