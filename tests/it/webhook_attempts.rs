@@ -194,7 +194,7 @@ async fn statistics_count_what_came_and_what_became_of_it() {
             (stats["signature_failures"] == 1 && stats["duplicates"] == 2).then_some(stats)
         })
         .await;
-    // The sender does not count what it was told to send by hand.
+    // The sender does not count what is sent by hand.
     assert_eq!(stats["received"], delivered + 2, "{stats:#}");
     assert_eq!(stats["ignored"], count(&world, "ignored").await);
     assert_eq!(stats["failed"], 1);

@@ -1,4 +1,4 @@
-//! Polling beside webhooks: rare while they work, and the net that catches what they miss.
+//! Polling in addition to webhooks: rare while they work, and the net that catches what they miss.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use reqwest::Method;

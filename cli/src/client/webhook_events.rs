@@ -259,15 +259,15 @@ fn event_shown(event: &WebhookEvent) -> String {
     }
     for attempt in &event.history {
         let took = (attempt.finished_at - attempt.started_at).as_seconds_f64();
-        let mut told = format!(
+        let mut line = format!(
             "{} at {}, in {took:.3} s",
             attempt.outcome.as_str(),
             output::instant(attempt.started_at)
         );
         if let Some(error) = &attempt.error {
-            told = format!("{told}: {}", reason(error));
+            line = format!("{line}: {}", reason(error));
         }
-        lines.push(("attempt", told));
+        lines.push(("attempt", line));
     }
     lines.extend(event.error.as_ref().map(|error| ("error", reason(error))));
     if event.status == EventState::Dead.as_str() {

@@ -26,7 +26,7 @@ use super::{Error, List, parked};
 use crate::{Stripe, StripeConnector};
 
 /// How often a connection is polled at least, in minutes, while its webhooks work.
-const POLLING_BESIDE_WEBHOOKS_MINUTES: i32 = 6 * 60;
+const POLLING_WITH_WEBHOOKS_MINUTES: i32 = 6 * 60;
 
 /// A job at work, with what it needs to know of its connection.
 pub(crate) struct Run<'a> {
@@ -122,7 +122,7 @@ impl<'a> Run<'a> {
     pub(crate) fn next_poll(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let interval = self.connection.sync_interval_minutes;
         if self.webhooks_work.load(Ordering::Relaxed) {
-            let saved = TimeDelta::minutes(i64::from(POLLING_BESIDE_WEBHOOKS_MINUTES - interval));
+            let saved = TimeDelta::minutes(i64::from(POLLING_WITH_WEBHOOKS_MINUTES - interval));
             Some(next_sync_at(now + saved.max(TimeDelta::zero()), interval))
         } else {
             // Otherwise the schedule has moved it, unless the job took longer than that.
