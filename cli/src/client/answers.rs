@@ -347,6 +347,22 @@ pub(super) struct WebhookEvent {
     pub(super) attempts: i64,
     #[serde(default)]
     pub(super) error: Option<JobError>,
+    /// Only of one event, and null if it is not forwarded.
+    #[serde(default)]
+    pub(super) forward: Option<WebhookForward>,
+}
+
+/// The delivery of an event to the internal handler.
+#[derive(Debug, Deserialize)]
+pub(super) struct WebhookForward {
+    pub(super) status: String,
+    pub(super) attempts: i64,
+    #[serde(default)]
+    pub(super) next_attempt_at: Option<DateTime<Utc>>,
+    #[serde(default)]
+    pub(super) last_error: Option<String>,
+    #[serde(default)]
+    pub(super) delivered_at: Option<DateTime<Utc>>,
 }
 
 /// How many events are to be applied again.
