@@ -68,5 +68,6 @@ mod tenant_isolation;
 mod throttled_jobs;
 mod tidy;
 mod unresponsive_broker;
+mod webhook_forwarding;
 mod webhook_kills;
 mod webhooks;

@@ -209,6 +209,7 @@ impl ForwardSettings {
         forwarding.timeout = self.timeout;
         forwarding.lease = self.lease;
         forwarding.retry = self.retry;
+        forwarding.poll_interval = POLL;
         forwarding
     }
 }

@@ -51,6 +51,8 @@ pub struct Forwarding {
     pub lease: TimeDelta,
     /// How often and when a delivery is tried again.
     pub retry: RetryPolicy,
+    /// How often deliveries that are due are looked for.
+    pub poll_interval: Duration,
 }
 
 impl Forwarding {
@@ -70,6 +72,7 @@ impl Forwarding {
             timeout: TIMEOUT,
             lease: LEASE,
             retry: RetryPolicy::WEBHOOK,
+            poll_interval: POLL_INTERVAL,
         })
     }
 }
@@ -97,7 +100,7 @@ pub(crate) async fn forward(engine: &Engine, context: &Context) {
         };
         let more_may_be_due = claimed.len() == held;
         start(engine, forwarding, &running, permits, claimed);
-        if !more_may_be_due && !context.sleep(POLL_INTERVAL).await {
+        if !more_may_be_due && !context.sleep(forwarding.poll_interval).await {
             break;
         }
     }
