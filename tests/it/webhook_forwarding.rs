@@ -36,9 +36,24 @@ async fn forwarding(settings: ForwardSettings) -> (World, EndpointHandle) {
     (world, sender)
 }
 
+/// Waits for the handler for longer than any of the tests takes.
+fn patient(handler: &Handler) -> ForwardSettings {
+    ForwardSettings {
+        timeout: Duration::from_mins(5),
+        lease: TimeDelta::minutes(10),
+        ..ForwardSettings::to(handler.url.clone())
+    }
+}
+
+/// Those of charges change something here, others do not.
 fn event(id: &str, event_type: &str) -> Value {
+    let object = if event_type.starts_with("charge.") {
+        json!({"object": "charge", "id": "ch_of_nobody", "created": 1_700_000_000})
+    } else {
+        json!({"object": "payout", "id": "po_1"})
+    };
     json!({"id": id, "object": "event", "type": event_type, "created": 1_700_000_000, "livemode": false,
-           "data": {"object": {"object": "payout", "id": "po_1"}}})
+           "data": {"object": object}})
 }
 
 async fn send(sender: &EndpointHandle, id: &str, event_type: &str) {
@@ -194,7 +209,10 @@ async fn a_redirect_is_not_followed_and_the_secret_goes_nowhere_else() {
     handler.set_answer(Answer::Redirect(elsewhere.url.to_string()));
     let (world, sender) = forwarding(ForwardSettings::to(handler.url.clone())).await;
     send(&sender, "evt_1", "payout.paid").await;
-    let event = forward_until(&world, "evt_1", "a failure", |it| it["attempts"] == 2).await;
+    let event = forward_until(&world, "evt_1", "a failure", |it| {
+        it["attempts"].as_i64() >= Some(2)
+    })
+    .await;
     let error = "The handler answered 307; redirects are not followed.";
     assert_eq!(event["forward"]["last_error"], error);
     assert!(elsewhere.requests().is_empty());
@@ -236,7 +254,7 @@ async fn a_handler_that_is_away_costs_no_attempt_and_gets_the_event_when_it_is_b
 async fn a_handler_that_never_answers_holds_up_no_job() {
     let handler = Handler::start().await;
     handler.set_answer(Answer::Silence);
-    let (world, sender) = forwarding(ForwardSettings::to(handler.url.clone())).await;
+    let (world, sender) = forwarding(patient(&handler)).await;
     for number in 0..40 {
         send(&sender, &format!("evt_{number}"), "payout.paid").await;
     }
@@ -263,12 +281,12 @@ async fn a_handler_that_never_answers_holds_up_no_job() {
 async fn an_answer_without_an_end_is_a_delivery_and_not_read_to_its_end() {
     let handler = Handler::start().await;
     handler.set_answer(Answer::Endless);
-    let (world, sender) = forwarding(ForwardSettings::to(handler.url.clone())).await;
+    let (world, sender) = forwarding(patient(&handler)).await;
     send(&sender, "evt_1", "payout.paid").await;
     let started = tokio::time::Instant::now();
     delivered(&world, "evt_1").await;
     assert!(
-        started.elapsed() < Duration::from_secs(8),
+        started.elapsed() < Duration::from_secs(60),
         "not the whole timeout"
     );
 }

@@ -273,7 +273,7 @@ pub(crate) async fn replay_one(
     let event = found.into_iter().next().ok_or(ApiError::NotFound)?;
     if forward.is_some_and(|types| !types.contain(&event.event_type)) {
         let detail = format!(
-            "must not be true: WEBHOOK_FORWARD_TYPES does not have the type {}",
+            "needs a type in WEBHOOK_FORWARD_TYPES, which does not have {}",
             event.event_type
         );
         fields.refuse("forward", detail);
@@ -294,9 +294,7 @@ fn forwarded_types<'a>(state: &'a ApiState, fields: &mut Fields) -> Option<&'a F
     }
     let types = state.forward_types.as_deref();
     if types.is_none() {
-        let detail =
-            "must not be true: events are not forwarded, since WEBHOOK_FORWARD_URL is not set";
-        fields.refuse("forward", detail);
+        fields.refuse("forward", "needs WEBHOOK_FORWARD_URL, which is not set");
     }
     types
 }
