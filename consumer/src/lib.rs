@@ -5,7 +5,7 @@
 //! the last one, so a consumer that stalls past its lease commits nothing more. A kill at any instant
 //! leaves what was committed, with the checkpoint of what is left.
 //!
-//! Beside that, events received by webhook are delivered to an internal handler where one is set (`forwarding`).
+//! In addition, events received by webhook are delivered to an internal handler where one is set (`forwarding`).
 //!
 //! What fails: a job, by kind ([`outcome`]); PostgreSQL or the broker going away only delays. The
 //! consumer takes no requests and makes no schedule.

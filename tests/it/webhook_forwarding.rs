@@ -204,7 +204,7 @@ async fn an_event_that_the_handler_refuses_five_times_is_dead_there_and_nowhere_
 }
 
 #[tokio::test]
-async fn a_redirect_is_not_followed_and_the_secret_goes_nowhere_else() {
+async fn a_redirect_is_not_followed_and_the_secret_is_sent_to_no_other_address() {
     let (handler, elsewhere) = (Handler::start().await, Handler::start().await);
     handler.set_answer(Answer::Redirect(elsewhere.url.to_string()));
     let (world, sender) = forwarding(ForwardSettings::to(handler.url.clone())).await;

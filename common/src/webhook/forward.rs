@@ -1,4 +1,4 @@
-//! Forwarding: the delivery of events to an internal handler, beside what the engine does with them itself.
+//! Forwarding: the delivery of events to an internal handler, in addition to what the engine does with them itself.
 //!
 //! Which events are forwarded is decided by their type when they are stored ([`ForwardTypes`]). What becomes of a delivery
 //! that failed is decided here ([`after_failure`]), without a clock or randomness of its own. A handler that is away costs

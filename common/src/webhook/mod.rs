@@ -2,7 +2,7 @@
 //!
 //! The inbox ([`queries`]) is the queue: an event is answered once it is committed, and a job of its connection applies all
 //! that are pending. A vendor's signatures and shapes are its connector's ([`WebhookFormat`]). A connection has at most one
-//! [`endpoint`]; events can be applied again ([`replay`]). Beside that, events are delivered to an internal handler
+//! [`endpoint`]; events can be applied again ([`replay`]). In addition, events are delivered to an internal handler
 //! ([`forward`]).
 //!
 //! Fails with PostgreSQL, and when a body is no event. Deliberately absent: HTTP, and what an event changes.

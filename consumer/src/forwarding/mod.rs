@@ -1,4 +1,4 @@
-//! Forwarding: delivers events received by webhook to an internal handler, beside the jobs that apply them.
+//! Forwarding: delivers events received by webhook to an internal handler, next to the jobs that apply them.
 //!
 //! A delivery is claimed by moving the time of its next attempt forward by a lease, so that what a killed consumer held is
 //! tried again, and its outcome is written only while that time still stands. No transaction is open while the
