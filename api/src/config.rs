@@ -6,8 +6,10 @@ use std::num::NonZeroU32;
 use clap::Parser;
 use common::config::{
     BrokerArgs, BrokerConfig, DatabaseArgs, DatabaseConfig, EncryptionArgs, EncryptionConfig,
-    Error, LogArgs, LogConfig, SettingErrors, or_default, parse_bind, parse_number,
+    Error, ForwardTypesArgs, ForwardUrlArgs, LogArgs, LogConfig, SettingErrors, or_default,
+    parse_bind, parse_number,
 };
+use common::webhook::forward::ForwardTypes;
 use stripe::config::{StripeArgs, StripeConfig};
 use url::Url;
 
@@ -40,6 +42,10 @@ pub struct Args {
     pub encryption: EncryptionArgs,
     #[command(flatten)]
     pub stripe: StripeArgs,
+    #[command(flatten)]
+    pub forward_url: ForwardUrlArgs,
+    #[command(flatten)]
+    pub forward_types: ForwardTypesArgs,
     #[command(flatten)]
     pub log: LogArgs,
 }
@@ -204,6 +210,8 @@ pub struct Config {
     /// The keys that seal Stripe keys.
     pub encryption: EncryptionConfig,
     pub stripe: StripeConfig,
+    /// Types of the events that are forwarded; none forwards nothing.
+    pub forward_types: Option<ForwardTypes>,
     pub log: LogConfig,
 }
 
@@ -235,6 +243,8 @@ impl Args {
         let broker = self.broker.check(&mut problems);
         let encryption = self.encryption.check(&mut problems);
         let stripe = self.stripe.check(&mut problems);
+        let forward_url = self.forward_url.check(&mut problems);
+        let forward_types = self.forward_types.check(&mut problems);
         let log = self.log.check(&mut problems);
         let config = (|| {
             Some(Config {
@@ -245,6 +255,10 @@ impl Args {
                 broker: broker?,
                 encryption: encryption?,
                 stripe: stripe?,
+                forward_types: match forward_url? {
+                    Some(_) => Some(forward_types?),
+                    None => None,
+                },
                 log: log?,
             })
         })();

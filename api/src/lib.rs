@@ -179,6 +179,7 @@ pub fn state_of(config: &Config, context: &Context) -> Result<ApiState, Error> {
         webhook_pool,
         public_url: config.addresses.public_url(config.api_bind),
         trusted_proxies: config.addresses.trusted_proxies.clone(),
+        forward_types: config.forward_types.clone(),
         ready: false,
     }))
 }

@@ -13,6 +13,7 @@ use common::db;
 use common::identity::EngineSecret;
 use common::lifecycle::Health;
 use common::tenant::OrganizationId;
+use common::webhook::forward::ForwardTypes;
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use sqlx::{Postgres, Transaction};
 use stripe::{Stripe, StripeConnector};
@@ -44,6 +45,8 @@ pub struct Parts {
     /// Where people and vendors reach the API.
     pub public_url: Url,
     pub trusted_proxies: TrustedProxies,
+    /// Types of the events that are forwarded to an internal handler; none forwards nothing.
+    pub forward_types: Option<ForwardTypes>,
     /// Whether the API begins at once; otherwise `/v1` answers 503 until it has.
     pub ready: bool,
 }
@@ -68,6 +71,7 @@ pub struct ApiState {
     pub(crate) webhooks: Webhooks,
     pub(crate) public_url: Url,
     pub(crate) trusted_proxies: Arc<TrustedProxies>,
+    pub(crate) forward_types: Option<Arc<ForwardTypes>>,
 }
 
 impl std::fmt::Debug for ApiState {
@@ -87,12 +91,14 @@ impl ApiState {
     /// Begins the task that stores webhooks, so it is to be called in a runtime.
     pub fn new(parts: Parts) -> Self {
         let connectors = Connectors::new(&[&StripeConnector]);
+        let forward_types = parts.forward_types.map(Arc::new);
         let webhooks = Webhooks::new(
             parts.webhook_pool,
             Arc::clone(&parts.broker),
             connectors,
             Arc::clone(&parts.keyring),
             parts.clock.clone(),
+            forward_types.clone(),
         );
         let limits = parts.limits;
         let quota =
@@ -119,6 +125,7 @@ impl ApiState {
             webhooks,
             public_url: parts.public_url,
             trusted_proxies: Arc::new(parts.trusted_proxies),
+            forward_types,
         }
     }
 

@@ -24,13 +24,15 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use common::config::{
     self, BrokerArgs, BrokerConfig, DatabaseArgs, DatabaseConfig, EncryptionArgs, EncryptionConfig,
-    JobArgs, JobConfig, LogArgs, LogConfig, SettingErrors,
+    ForwardSecretArgs, ForwardTarget, ForwardTypesArgs, ForwardUrlArgs, JobArgs, JobConfig,
+    LogArgs, LogConfig, SettingErrors,
 };
 use common::db;
 use common::error_chain::ErrorChain;
 use common::identity::EngineSecret;
 use common::lifecycle::Context;
 use common::lifecycle::keys::KeyMismatch;
+use common::webhook::forward::ForwardTypes;
 use scheduler::{RetentionArgs, Schedule, ScheduleArgs};
 use secrecy::SecretString;
 use stripe::config::{StripeArgs, StripeConfig};
@@ -105,6 +107,12 @@ pub struct Up {
     #[command(flatten)]
     job: JobArgs,
     #[command(flatten)]
+    forward_url: ForwardUrlArgs,
+    #[command(flatten)]
+    forward_secret: ForwardSecretArgs,
+    #[command(flatten)]
+    forward_types: ForwardTypesArgs,
+    #[command(flatten)]
     log: LogArgs,
 }
 
@@ -122,6 +130,8 @@ pub struct Config {
     sync_schedule: Schedule,
     webhook_retention: TimeDelta,
     job: JobConfig,
+    forward: Option<ForwardTarget>,
+    forward_types: ForwardTypes,
     /// How much is logged.
     pub log: LogConfig,
 }
@@ -144,6 +154,9 @@ impl Up {
         let sync_schedule = self.schedule.check(&mut problems);
         let webhook_retention = self.retention.check(&mut problems);
         let job = self.job.check(&mut problems);
+        let forward_url = self.forward_url.check(&mut problems);
+        let forward = self.forward_secret.check(forward_url, &mut problems);
+        let forward_types = self.forward_types.check(&mut problems);
         let log = self.log.check(&mut problems);
         let assemble = || {
             Some(Config {
@@ -158,6 +171,8 @@ impl Up {
                 sync_schedule: sync_schedule?,
                 webhook_retention: webhook_retention?,
                 job: job?,
+                forward: forward?,
+                forward_types: forward_types?,
                 log: log?,
             })
         };
@@ -228,6 +243,10 @@ async fn run_on(
         broker: config.broker.clone(),
         encryption: encryption.clone(),
         stripe: config.stripe.clone(),
+        forward_types: config
+            .forward
+            .as_ref()
+            .map(|_| config.forward_types.clone()),
         log: config.log.clone(),
     };
     let scheduler_config = scheduler::Config {
@@ -244,6 +263,7 @@ async fn run_on(
         encryption,
         stripe: config.stripe,
         job: config.job,
+        forward: config.forward,
         ops_bind: None,
         log: config.log,
     };

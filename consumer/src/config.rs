@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 use clap::Parser;
 use common::config::{
     self, BrokerArgs, BrokerConfig, DatabaseArgs, DatabaseConfig, EncryptionArgs, EncryptionConfig,
-    JobArgs, JobConfig, LogArgs, LogConfig, SettingErrors,
+    ForwardSecretArgs, ForwardTarget, ForwardUrlArgs, JobArgs, JobConfig, LogArgs, LogConfig,
+    SettingErrors,
 };
 use stripe::config::{StripeArgs, StripeConfig};
 
@@ -25,6 +26,10 @@ pub struct Args {
     pub stripe: StripeArgs,
     #[command(flatten)]
     pub job: JobArgs,
+    #[command(flatten)]
+    pub forward_url: ForwardUrlArgs,
+    #[command(flatten)]
+    pub forward_secret: ForwardSecretArgs,
     /// Where health and metrics are served
     #[arg(long, env = "OPS_BIND", default_value = DEFAULT_OPS_BIND, value_name = "ADDRESS")]
     pub ops_bind: String,
@@ -39,6 +44,8 @@ pub struct Config {
     pub encryption: EncryptionConfig,
     pub stripe: StripeConfig,
     pub job: JobConfig,
+    /// Where events are forwarded to; none forwards nothing.
+    pub forward: Option<ForwardTarget>,
     /// Where health and metrics are served; none serves them not at all.
     pub ops_bind: Option<SocketAddr>,
     pub log: LogConfig,
@@ -56,6 +63,8 @@ impl Args {
         let encryption = self.encryption.check(&mut problems);
         let stripe = self.stripe.check(&mut problems);
         let job = self.job.check(&mut problems);
+        let forward_url = self.forward_url.check(&mut problems);
+        let forward = self.forward_secret.check(forward_url, &mut problems);
         let ops_bind = config::or_default(&self.ops_bind, DEFAULT_OPS_BIND);
         let ops_bind = config::parse_bind("OPS_BIND", ops_bind, &mut problems);
         let log = self.log.check(&mut problems);
@@ -66,6 +75,7 @@ impl Args {
                 encryption: encryption?,
                 stripe: stripe?,
                 job: job?,
+                forward: forward?,
                 ops_bind: Some(ops_bind?),
                 log: log?,
             })

@@ -5,11 +5,14 @@
 //! the last one, so a consumer that stalls past its lease commits nothing more. A kill at any instant
 //! leaves what was committed, with the checkpoint of what is left.
 //!
+//! In addition, events received by webhook are delivered to an internal handler where one is set (`forwarding`).
+//!
 //! What fails: a job, by kind ([`outcome`]); PostgreSQL or the broker going away only delays. The
 //! consumer takes no requests and makes no schedule.
 
 mod config;
 mod credential_recovery;
+mod forwarding;
 mod job_end;
 pub mod outcome;
 mod running;
@@ -30,12 +33,13 @@ use stripe::{Settings, Stripe};
 use tracing::info;
 
 pub use config::{Args, Config};
+pub use forwarding::Forwarding;
 pub use running::run_claimed;
 pub use slots::backfill_slots;
 pub use worker::work;
 
-/// Connections in addition to one per job: heartbeats, claims, health, and a second one for jobs that read and write at
-/// the same time. A job that waits for Stripe holds none.
+/// Connections in addition to one per job: heartbeats, claims, health, events that are forwarded, and a second one for jobs
+/// that read and write at the same time. A job that waits for Stripe holds none, nor does an event that is being sent.
 const EXTRA_CONNECTIONS: u32 = 12;
 
 /// Longer than a scheduler takes to send a lost message again, so that a consumer asks PostgreSQL unasked only
@@ -77,6 +81,8 @@ pub struct Engine {
     pub quiet: Duration,
     /// Names this process in the leases it holds.
     pub owner: String,
+    /// How events are forwarded; none forwards nothing.
+    pub forwarding: Option<Forwarding>,
 }
 
 impl Engine {
@@ -103,7 +109,9 @@ impl Engine {
             ..Settings::new(config.stripe.stripe_api_base.clone())
         })
         .map_err(Error::Http)?;
+        let forwarding = config.forward.clone().map(Forwarding::new);
         Ok(Self {
+            forwarding: forwarding.transpose().map_err(Error::Http)?,
             broker,
             owner: format!("consumer-{}", new_id(clock.now())),
             registry: Arc::new(registry(&stripe, config.stripe.stripe_event_lag)),

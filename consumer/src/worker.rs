@@ -26,6 +26,7 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use crate::Engine;
+use crate::forwarding;
 use crate::running;
 use crate::slots::{JobSlot, SlotPermit, Slots};
 
@@ -48,6 +49,7 @@ pub async fn work(engine: &Engine, context: &Context) {
         Box::pin(claim_lane(engine, context, &slots, Lane::Interactive)),
         Box::pin(keep_listening(engine, context, &slots, &heard)),
         Box::pin(poll_when_quiet(engine, context, &slots, &heard)),
+        Box::pin(forwarding::forward(engine, context)),
     );
     slots.running.close();
     slots.running.wait().await;

@@ -5,13 +5,18 @@
 use serde_json::{Value, json};
 use stripe_sim::{EndpointHandle, NewCharge, WebhookEndpoint};
 use tests::shell::Shell;
+use tests::webhook_handler::Handler;
 use tests::webhooks::{DELIVERY_TIMEOUT, all_applied, count, endpoint_path, local_url};
-use tests::world::World;
+use tests::world::{ForwardSettings, World, WorldBuilder};
 
 use crate::command_line_client::{assert_speaks_of_commands, json_of, shell_of};
 
 async fn connected() -> (World, Shell) {
-    let world = World::with_charges(20).start().await;
+    connected_in(World::with_charges(20)).await
+}
+
+async fn connected_in(world: WorldBuilder) -> (World, Shell) {
+    let world = world.start().await;
     let connected = world.connect().await;
     world.job_completed(&connected["job_id"]).await;
     let shell = shell_of(&world);
@@ -159,7 +164,11 @@ async fn what_is_missing_or_wrong_is_reported_in_commands() {
 
 /// A refund whose events came by webhook and are applied, and its charge.
 async fn refunded() -> (World, Shell, String) {
-    let (world, shell) = connected().await;
+    refunded_in(World::with_charges(20)).await
+}
+
+async fn refunded_in(world: WorldBuilder) -> (World, Shell, String) {
+    let (world, shell) = connected_in(world).await;
     let created = json_of(&shell.run("webhooks create --json", 0).await);
     let sender = send_to(&world, &created["url"]);
     let stored = shell
@@ -232,4 +241,47 @@ async fn dead_events_are_counted_and_applied_again() {
     all_applied(&world).await;
     assert_eq!(count(&world, "dead").await, 0);
     world.assert_exact().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_event_is_shown_with_its_forwarding_and_forwarded_again() {
+    let handler = Handler::start().await;
+    let settings = ForwardSettings::to(handler.url.clone());
+    let (world, shell, _) = refunded_in(World::with_charges(20).forward(settings)).await;
+    let listed = json_of(
+        &shell
+            .run("webhooks events --type charge.refunded --json", 0)
+            .await,
+    );
+    let (event, stripe_event) = (&listed[0]["event_id"], &listed[0]["stripe_event_id"]);
+    let event = event.as_str().unwrap();
+    let times = async |number: usize| {
+        world
+            .eventually("the event to be forwarded", async || {
+                let ids = handler.event_ids();
+                let came = ids.iter().filter(|id| **id == *stripe_event).count();
+                let forward = &world.get(&format!("/v1/webhooks/events/{event}")).await["forward"];
+                (came == number && forward["status"] == "delivered").then_some(())
+            })
+            .await;
+    };
+    times(1).await;
+    let line = format!("webhooks event {event}");
+    reported(&shell, &line, "", 0, &["forwarded", "delivered, 20"]).await;
+    let line = format!("webhooks replay {event} --forward");
+    let pending = ["1 event is pending again, to be forwarded as well"];
+    reported(&shell, &line, "", 0, &pending).await;
+    times(2).await;
+    all_applied(&world).await;
+    let line = "webhooks replay --status processed --type charge.refunded --forward";
+    let pending = ["1 processed event is pending again, to be forwarded as well"];
+    reported(&shell, line, "", 0, &pending).await;
+    times(3).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn forwarding_again_without_a_handler_names_the_setting() {
+    let (_world, shell) = connected().await;
+    let words = ["--forward", "WEBHOOK_FORWARD_URL"];
+    reported(&shell, "webhooks replay --forward", "", 1, &words).await;
 }

@@ -49,6 +49,8 @@ async fn acme() -> (ApiOnly, Value) {
              received_at, payload, status)
          VALUES ('acme', '019ab000-0000-7000-8000-000000000003', 'whe_1', 'acme-stripe-acct_Alpha', 'evt_1',
              'charge.refunded', now(), '{}', 'dead');
+         INSERT INTO webhook_forwards (organization_id, event_id, status, created_at, next_attempt_at)
+         VALUES ('acme', '019ab000-0000-7000-8000-000000000003', 'pending', now(), now());
          INSERT INTO connector_filter_rules VALUES
              ('acme', 'acme-stripe-acct_Alpha', '019ab000-0000-7000-8000-000000000001', 'rule', 'exclude', 'AND',
               '[{\"type\": \"field\", \"field\": \"country\", \"operator\": \"exists\"}]', TRUE, now(), now())",

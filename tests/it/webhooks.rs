@@ -376,6 +376,9 @@ async fn the_role_that_receives_webhooks_reads_no_key_and_no_payload() {
     assert_eq!(purposes, ["webhook_secret"]);
     for refused in [
         "SELECT payload FROM webhook_events",
+        "SELECT last_error FROM webhook_forwards",
+        "UPDATE webhook_forwards SET status = 'dead'",
+        "DELETE FROM webhook_forwards",
         "DELETE FROM webhook_events",
         "UPDATE webhook_events SET status = 'dead'",
         "UPDATE sync_jobs SET status = 'cancelled'",

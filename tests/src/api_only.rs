@@ -120,6 +120,7 @@ impl ApiOnly {
             webhook_pool: database.pool(Role::Webhooks),
             public_url: "https://sync.example.com".parse().expect("a URL"),
             trusted_proxies: api::TrustedProxies::default(),
+            forward_types: Some("*".parse().expect("types")),
             ready: true,
         });
         let mut world = Self {

@@ -21,5 +21,6 @@ pub mod programs;
 pub mod random;
 pub mod servers;
 pub mod shell;
+pub mod webhook_handler;
 pub mod webhooks;
 pub mod world;

@@ -9,13 +9,16 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use common::broker::{self, Broker};
 use common::clock::{Clock as _, SharedClock, SystemClock, new_id, random_bytes};
+use common::config::ForwardTarget;
 use common::connector::Connectors;
 use common::credential::Keyring;
 use common::db::{self, Role};
 use common::fail_point::{NoFailPoints, SharedFailPoints};
-use common::job::Services;
+use common::job::{RetryPolicy, Services};
 use common::lifecycle::{self, Context};
 use common::tenant::{self, OrganizationId, TokenRole};
+use common::webhook::forward_signature::ForwardSecret;
+use consumer::Forwarding;
 use reqwest::{Method, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
@@ -25,6 +28,7 @@ use stripe_sim::{AccountConfig, AccountHandle, SimHandle, Simulator, TimeSource}
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use url::Url;
 
 use crate::database::TestDatabase;
 use crate::servers::shared_amqp_url;
@@ -48,9 +52,17 @@ pub struct WorldBuilder {
     slots: u16,
     rate: NonZeroU32,
     stripe_time: TimeSource,
+    forward: Option<ForwardSettings>,
 }
 
 impl WorldBuilder {
+    /// Events of these types are forwarded to this handler; nothing is when not called.
+    #[must_use]
+    pub fn forward(mut self, settings: ForwardSettings) -> Self {
+        self.forward = Some(settings);
+        self
+    }
+
     /// Jobs that a consumer runs side by side.
     #[must_use]
     pub fn slots(mut self, slots: u16) -> Self {
@@ -128,7 +140,10 @@ impl WorldBuilder {
             simulator = simulator.account(account);
         }
         let sim = simulator.start().await.expect("the simulator starts");
-        let parts = Parts::new(&sim, self.amqp_url, self.rate);
+        let parts = Parts {
+            forward: self.forward,
+            ..Parts::new(&sim, self.amqp_url, self.rate)
+        };
         let api_stop = CancellationToken::new();
         let api_url = serve_api(&parts, &database, api_stop.clone()).await;
         let mut world = World {
@@ -154,6 +169,51 @@ impl WorldBuilder {
     }
 }
 
+/// How events of a world are forwarded.
+#[derive(Debug, Clone)]
+pub struct ForwardSettings {
+    pub url: Url,
+    pub secret: SecretString,
+    pub types: String,
+    /// How long the handler may take to answer.
+    pub timeout: Duration,
+    /// After so long another consumer takes a delivery over.
+    pub lease: TimeDelta,
+    pub retry: RetryPolicy,
+}
+
+impl ForwardSettings {
+    /// Everything is forwarded to this URL, with waits a hundredth as long as in production.
+    pub fn to(url: Url) -> Self {
+        let retry = RetryPolicy::WEBHOOK;
+        Self {
+            url,
+            secret: "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".into(),
+            types: "*".to_owned(),
+            timeout: Duration::from_secs(10),
+            lease: TimeDelta::minutes(1),
+            retry: RetryPolicy {
+                first_backoff: retry.first_backoff / 100,
+                max_backoff: retry.max_backoff / 100,
+                ..retry
+            },
+        }
+    }
+
+    fn forwarding(&self) -> Forwarding {
+        let target = ForwardTarget {
+            url: self.url.clone(),
+            secret: ForwardSecret::new(self.secret.clone()).expect("a secret"),
+        };
+        let mut forwarding = Forwarding::new(target).expect("an HTTP client");
+        forwarding.timeout = self.timeout;
+        forwarding.lease = self.lease;
+        forwarding.retry = self.retry;
+        forwarding.poll_interval = POLL;
+        forwarding
+    }
+}
+
 /// What programs of a world share.
 #[derive(Debug, Clone)]
 struct Parts {
@@ -162,6 +222,7 @@ struct Parts {
     stripe: Stripe,
     amqp_url: Option<SecretString>,
     queue_prefix: String,
+    forward: Option<ForwardSettings>,
 }
 
 impl Parts {
@@ -174,6 +235,7 @@ impl Parts {
             stripe,
             amqp_url: amqp_url.map(Into::into),
             queue_prefix: format!("test_{}", new_id(SystemClock.now()).simple()),
+            forward: None,
         }
     }
 
@@ -213,6 +275,10 @@ async fn serve_api(parts: &Parts, database: &TestDatabase, stop: CancellationTok
         webhook_pool: database.pool(Role::Webhooks),
         public_url: "https://sync.example.com".parse().expect("a URL"),
         trusted_proxies: api::TrustedProxies::default(),
+        forward_types: parts
+            .forward
+            .as_ref()
+            .map(|forward| forward.types.parse().expect("types")),
         ready: true,
     });
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
@@ -290,6 +356,7 @@ impl World {
             slots: 4,
             rate: NO_LIMIT,
             stripe_time: TimeSource::System,
+            forward: None,
         }
     }
 
@@ -391,6 +458,7 @@ impl World {
             slots: self.slots,
             quiet: self.quiet,
             owner: format!("consumer-{}", new_id(SystemClock.now())),
+            forwarding: self.parts.forward.as_ref().map(ForwardSettings::forwarding),
         }
     }
 

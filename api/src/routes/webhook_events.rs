@@ -8,7 +8,10 @@ use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
 use common::db;
 use common::job::JobError;
+use common::webhook::forward::{ForwardStatus, ForwardTypes};
+use common::webhook::queries::forward::StoredForward;
 use common::webhook::queries::{self, EventFilter, StoredEvent};
+use common::webhook::replay::Replay;
 use common::webhook::{Attempt, ChangedObject, EventState, replay};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -16,7 +19,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::auth::Caller;
-use crate::input::{Ids, NoParams, OptionalFields, Params, next_cursor, page};
+use crate::input::{Fields, Ids, NoParams, OptionalFields, Params, next_cursor, page};
 use crate::problem::{ApiError, Problem};
 use crate::state::ApiState;
 
@@ -144,7 +147,34 @@ pub(crate) async fn list(
     }))
 }
 
-/// Event with its payload.
+/// Delivery of an event to the internal handler.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct WebhookForward {
+    status: ForwardStatus,
+    /// How often the handler gave an answer that counts. While it is away nothing counts.
+    attempts: i32,
+    /// When it is delivered next, unless a delivery is under way; null if the status is not `pending`.
+    next_attempt_at: Option<DateTime<Utc>>,
+    /// Why the last attempt failed.
+    last_error: Option<String>,
+    delivered_at: Option<DateTime<Utc>>,
+}
+
+impl TryFrom<StoredForward> for WebhookForward {
+    type Error = ApiError;
+
+    fn try_from(forward: StoredForward) -> Result<Self, ApiError> {
+        Ok(Self {
+            status: forward.status.parse().map_err(ApiError::internal)?,
+            attempts: forward.attempts,
+            next_attempt_at: forward.next_attempt_at,
+            last_error: forward.last_error,
+            delivered_at: forward.delivered_at,
+        })
+    }
+}
+
+/// Event with its payload and its forwarding.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct WebhookEventDetail {
     #[serde(flatten)]
@@ -158,6 +188,8 @@ pub(crate) struct WebhookEventDetail {
     /// Stripe's id of the event that tells the same, because of which this one is ignored.
     #[schema(example = "evt_1PgafTB7WZ01zgkW")]
     twin_of: Option<String>,
+    /// Delivery to the internal handler; null if the event is not forwarded.
+    forward: Option<WebhookForward>,
     /// Body of the webhook exactly as received; a string if it is not valid UTF-8.
     #[schema(value_type = Object)]
     payload: Payload,
@@ -236,6 +268,7 @@ pub(crate) async fn get(
     let mut tx = state.begin(organization).await?;
     let found = queries::list(&mut tx, organization, &filter, None, 1).await?;
     let payload = queries::payload(&mut tx, organization, event_id).await?;
+    let forward = queries::forward::find(&mut tx, organization, event_id).await?;
     db::commit(tx).await?;
     let mut event = found.into_iter().next().ok_or(ApiError::NotFound)?;
     let payload = payload.unwrap_or_default();
@@ -245,11 +278,12 @@ pub(crate) async fn get(
         changes: mem::take(&mut event.changes.0),
         twin_of: event.twin_of.take(),
         event: event.try_into()?,
+        forward: forward.map(TryInto::try_into).transpose()?,
         payload: Payload::of(&payload),
     }))
 }
 
-/// Events that were made pending.
+/// Events that were made pending or are forwarded again.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = WebhookReplay)]
 pub(crate) struct Replayed {
@@ -257,12 +291,23 @@ pub(crate) struct Replayed {
     count: i64,
 }
 
+/// What else to do with an event that is applied again.
+#[derive(Debug, ToSchema)]
+#[expect(dead_code, reason = "documents what is read by hand")]
+pub(crate) struct ReplayOneRequest {
+    /// Whether the event is delivered to the internal handler again.
+    #[schema(default = false)]
+    forward: Option<bool>,
+}
+
 /// Replay a webhook event
 ///
-/// Applies the event again, whatever became of it before: its object is read from Stripe and replaces what is stored.
+/// Applies the event again, whatever became of it before: its object is read from Stripe and replaces what is stored. With
+/// `forward`, it is also delivered to the internal handler again.
 #[utoipa::path(post, path = "/v1/webhooks/events/{event_id}/replay", operation_id = "replay_webhook_event",
     tag = "webhooks",
     params(("event_id" = Uuid, Path, description = "Event id")),
+    request_body(content = Option<ReplayOneRequest>, example = json!({"forward": true})),
     responses((status = 202, description = "The event is pending", body = Replayed),
               (status = 404, description = "`not_found`: the organization has no such event",
                body = Problem, content_type = "application/problem+json")))]
@@ -271,7 +316,9 @@ pub(crate) async fn replay_one(
     caller: Caller,
     Ids(event_id): Ids<Uuid>,
     _: NoParams,
+    OptionalFields(mut fields): OptionalFields,
 ) -> Result<(StatusCode, Json<Replayed>), ApiError> {
+    let forward = forwarded_types(&state, &mut fields);
     let organization = &caller.organization;
     let filter = EventFilter {
         event_id: Some(event_id),
@@ -280,21 +327,43 @@ pub(crate) async fn replay_one(
     let mut tx = state.begin(organization).await?;
     let found = queries::list(&mut tx, organization, &filter, None, 1).await?;
     db::commit(tx).await?;
-    if found.is_empty() {
-        return Err(ApiError::NotFound);
+    let event = found.into_iter().next().ok_or(ApiError::NotFound)?;
+    if forward.is_some_and(|types| !types.contain(&event.event_type)) {
+        let detail = format!(
+            "needs a type in WEBHOOK_FORWARD_TYPES, which does not have {}",
+            event.event_type
+        );
+        fields.refuse("forward", detail);
     }
-    let count = replay_all(&state, &caller, &filter).await?;
+    fields.finish()?;
+    let replay = Replay {
+        events: &filter,
+        forward,
+    };
+    let count = replay_all(&state, &caller, replay).await?;
     Ok((StatusCode::ACCEPTED, Json(Replayed { count })))
+}
+
+/// The types of events whose delivery is to be repeated; none unless the body asks for that.
+fn forwarded_types<'a>(state: &'a ApiState, fields: &mut Fields) -> Option<&'a ForwardTypes> {
+    if !fields.boolean("forward").unwrap_or_default() {
+        return None;
+    }
+    let types = state.forward_types.as_deref();
+    if types.is_none() {
+        fields.refuse("forward", "needs WEBHOOK_FORWARD_URL, which is not set");
+    }
+    types
 }
 
 async fn replay_all(
     state: &ApiState,
     caller: &Caller,
-    filter: &EventFilter,
+    replay: Replay<'_>,
 ) -> Result<i64, ApiError> {
     let (connectors, now) = (state.connectors, state.clock.now());
     let replayed =
-        replay::replay(&state.pool, connectors, &caller.organization, filter, now).await?;
+        replay::replay(&state.pool, connectors, &caller.organization, replay, now).await?;
     Ok(replayed.publish(&state.broker).await as i64)
 }
 
@@ -315,6 +384,9 @@ pub(crate) struct ReplayRequest {
     received_from: Option<DateTime<Utc>>,
     /// Only events received before this time.
     received_to: Option<DateTime<Utc>>,
+    /// Whether the events are delivered to the internal handler again, as far as their types are forwarded.
+    #[schema(default = false)]
+    forward: Option<bool>,
     /// Only counts the events.
     #[schema(default = false)]
     dry_run: Option<bool>,
@@ -323,7 +395,7 @@ pub(crate) struct ReplayRequest {
 /// Replay webhook events
 ///
 /// Replays all events that match; without a `status` those that are dead. Applying an event twice changes nothing that was
-/// right.
+/// right. With `forward`, they are also delivered to the internal handler again.
 #[utoipa::path(post, path = "/v1/webhooks/replay", operation_id = "replay_webhook_events", tag = "webhooks",
     request_body(content = Option<ReplayRequest>, example = json!({"status": "dead", "dry_run": true})),
     responses((status = 202, description = "The events are pending, or counted if `dry_run` is true",
@@ -345,11 +417,16 @@ pub(crate) async fn replay_matching(
         received_to: fields.instant("received_to"),
     };
     let dry_run = fields.boolean("dry_run").unwrap_or_default();
+    let forward = forwarded_types(&state, &mut fields);
     fields.finish()?;
+    let replay = Replay {
+        events: &filter,
+        forward,
+    };
     let count = if dry_run {
-        replay::count(&state.pool, &caller.organization, &filter).await?
+        replay::count(&state.pool, &caller.organization, replay).await?
     } else {
-        replay_all(&state, &caller, &filter).await?
+        replay_all(&state, &caller, replay).await?
     };
     Ok((StatusCode::ACCEPTED, Json(Replayed { count })))
 }

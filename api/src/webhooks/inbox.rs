@@ -16,6 +16,7 @@ use common::job::queries::{Wanted, enqueue_for_events};
 use common::job::{JobId, JobKind, JobRef};
 use common::unit_of_work::Publisher as _;
 use common::webhook::EventStatus;
+use common::webhook::forward::ForwardTypes;
 use common::webhook::queries::{self, NewEvent};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
@@ -43,6 +44,7 @@ impl Inbox {
         broker: Arc<dyn Broker>,
         connectors: Connectors,
         clock: SharedClock,
+        forward_types: Option<Arc<ForwardTypes>>,
     ) -> Self {
         let (sender, receiver) = mpsc::channel(MAX_WAITING);
         let writer = Writer {
@@ -50,6 +52,7 @@ impl Inbox {
             broker,
             connectors,
             clock,
+            forward_types,
         };
         tokio::spawn(writer.run(receiver));
         Self(sender)
@@ -76,6 +79,8 @@ struct Writer {
     broker: Arc<dyn Broker>,
     connectors: Connectors,
     clock: SharedClock,
+    /// Types of the events that are forwarded; none forwards nothing.
+    forward_types: Option<Arc<ForwardTypes>>,
 }
 
 impl Writer {
@@ -101,7 +106,7 @@ impl Writer {
         }
     }
 
-    /// Stores a group with the jobs that apply it; the ids of the events that are new.
+    /// Stores a group with the jobs that apply it and the deliveries to the handler; the ids of the events that are new.
     async fn store(&self, events: &[&NewEvent]) -> Result<Vec<uuid::Uuid>, db::Error> {
         let mut tx = self.pool.begin().await?;
         let new = queries::store(&mut tx, events).await?;
@@ -114,6 +119,7 @@ impl Writer {
         if !again.is_empty() {
             queries::mark_delivered(&mut tx, &again).await?;
         }
+        self.forward(&mut tx, events, &new).await?;
         tx.commit().await?;
         metrics::histogram!("stripe_sync_webhook_group_size").record(events.len() as f64);
         if !jobs.is_empty() {
@@ -121,6 +127,28 @@ impl Writer {
             tokio::spawn(async move { broker.publish_committed(jobs).await });
         }
         Ok(new)
+    }
+
+    /// Makes a delivery for each new event of a type that is forwarded.
+    async fn forward(
+        &self,
+        conn: &mut db::PgConnection,
+        events: &[&NewEvent],
+        new: &[uuid::Uuid],
+    ) -> Result<(), db::Error> {
+        let Some(types) = &self.forward_types else {
+            return Ok(());
+        };
+        let forwarded = events.iter().filter(|event| {
+            types.contain(&event.envelope.event_type) && new.contains(&event.event_id)
+        });
+        let (organizations, event_ids): (Vec<&str>, Vec<uuid::Uuid>) = forwarded
+            .map(|event| (event.organization_id.as_str(), event.event_id))
+            .unzip();
+        if event_ids.is_empty() {
+            return Ok(());
+        }
+        queries::forward::insert(conn, &organizations, &event_ids, self.clock.now()).await
     }
 
     /// Makes a job for each connection that has something to apply.

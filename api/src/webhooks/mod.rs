@@ -3,8 +3,8 @@
 //! A request carries no token; its signature is what proves it. So verification comes before all else, and only addresses
 //! whose signatures keep failing are ever refused for asking too often: what is correctly signed is stored, whatever its
 //! type, account or mode, and however much comes at once. An answer of 2xx says that the event is committed. Requests
-//! that arrive together share one transaction ([`inbox`]), which also makes the jobs that apply them; their wake-ups are
-//! published afterwards and waited for by nobody.
+//! that arrive together share one transaction ([`inbox`]), which also makes the jobs that apply them, and the deliveries to an
+//! internal handler where one is set; wake-ups are published afterwards and waited for by nobody.
 //!
 //! Fails with 503 when the event could not be stored, and only then: a vendor that gets an error delays its own work, Stripe
 //! for one the invoices of renewals. Deliberately absent: working on events.
@@ -24,6 +24,7 @@ use common::credential::Keyring;
 use common::db::Pool;
 use common::tenant::OrganizationId;
 use common::webhook::endpoint::initial_status;
+use common::webhook::forward::ForwardTypes;
 use common::webhook::queries::NewEvent;
 use common::webhook::statistics::Measure;
 use common::webhook::{EventStatus, SignatureError, WebhookFormat};
@@ -68,12 +69,13 @@ impl Webhooks {
         connectors: Connectors,
         keyring: Arc<Keyring>,
         clock: SharedClock,
+        forward_types: Option<Arc<ForwardTypes>>,
     ) -> Self {
         Self {
             endpoints: Endpoints::new(pool.clone(), keyring, clock.clone()),
             failing: FailingAddresses::new(),
             measurements: Measurements::begin(pool.clone(), clock.clone()),
-            inbox: Inbox::begin(pool, broker, connectors, clock.clone()),
+            inbox: Inbox::begin(pool, broker, connectors, clock.clone(), forward_types),
             clock,
             connectors,
         }

@@ -356,6 +356,9 @@ pub(super) struct WebhookEvent {
     pub(super) changes: Vec<ChangedObject>,
     #[serde(default)]
     pub(super) twin_of: Option<String>,
+    /// Only of one event, and null if it is not forwarded.
+    #[serde(default)]
+    pub(super) forward: Option<WebhookForward>,
 }
 
 /// Milliseconds within which half, 95 % and 99 % lie.
@@ -395,6 +398,19 @@ pub(super) struct WebhookStats {
     pub(super) processing_ms: Durations,
     pub(super) freshness_ms: Durations,
     pub(super) by_type: Vec<StatsOfType>,
+}
+
+/// The delivery of an event to the internal handler.
+#[derive(Debug, Deserialize)]
+pub(super) struct WebhookForward {
+    pub(super) status: String,
+    pub(super) attempts: i64,
+    #[serde(default)]
+    pub(super) next_attempt_at: Option<DateTime<Utc>>,
+    #[serde(default)]
+    pub(super) last_error: Option<String>,
+    #[serde(default)]
+    pub(super) delivered_at: Option<DateTime<Utc>>,
 }
 
 /// How many events are to be applied again.

@@ -4,12 +4,13 @@ use chrono::{DateTime, Utc};
 use clap::builder::NonEmptyStringValueParser;
 use common::job::JobError;
 use common::webhook::EventState;
+use common::webhook::forward::ForwardStatus;
 use reqwest::Method;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::answers::{Replayed, WebhookEvent};
-use super::requests::{NOTHING, understood};
+use super::answers::{Replayed, WebhookEvent, WebhookForward};
+use super::requests::understood;
 use super::{Error, Server, print_json, words};
 use crate::arguments::{self, Received};
 use crate::output::{self, Column};
@@ -95,6 +96,9 @@ pub struct Replay {
     event_id: Option<Uuid>,
     #[command(flatten)]
     selection: Selection,
+    /// Also deliver the events to the internal handler again
+    #[arg(long)]
+    forward: bool,
     /// Only count the events
     #[arg(long)]
     dry_run: bool,
@@ -149,13 +153,15 @@ impl Replay {
         let (_, answer): (_, Value) = if let Some(event_id) = self.event_id {
             let event_id = event_id.to_string();
             let path = ["v1", "webhooks", "events", &event_id, "replay"];
-            client.call(Method::POST, &path, NOTHING).await?
+            let body = json!({ "forward": self.forward });
+            client.call(Method::POST, &path, Some(&body)).await?
         } else {
             let members = members
                 .into_iter()
                 .map(|(name, text)| (name.to_owned(), text.into()));
             let mut body: Map<String, Value> = members.collect();
             body.insert("dry_run".to_owned(), self.dry_run.into());
+            body.insert("forward".to_owned(), self.forward.into());
             let path = ["v1", "webhooks", "replay"];
             client.call(Method::POST, &path, Some(&body)).await?
         };
@@ -167,10 +173,11 @@ impl Replay {
             Some(_) => "event".to_owned(),
             None => format!("{} event", state.as_str()),
         };
-        let what = if self.dry_run {
-            "would be applied again"
-        } else {
-            "pending again"
+        let what = match (self.dry_run, self.forward) {
+            (true, false) => "would be applied again",
+            (true, true) => "would be applied and forwarded again",
+            (false, false) => "pending again",
+            (false, true) => "pending again, to be forwarded as well",
         };
         let number = if self.dry_run {
             output::count(count, &events)
@@ -270,9 +277,18 @@ fn event_shown(event: &WebhookEvent) -> String {
         lines.push(("attempt", line));
     }
     lines.extend(event.error.as_ref().map(|error| ("error", reason(error))));
+    if let Some(forward) = &event.forward {
+        lines.push(("forwarded", forward_shown(forward)));
+    }
     if event.status == EventState::Dead.as_str() {
         let replay = format!(
             "`stripe-sync webhooks replay {}` applies it again.",
+            event.event_id
+        );
+        lines.push(("what to do", replay));
+    } else if forward_is_dead(event) {
+        let replay = format!(
+            "`stripe-sync webhooks replay --forward {}` delivers it again.",
             event.event_id
         );
         lines.push(("what to do", replay));
@@ -284,6 +300,30 @@ fn event_shown(event: &WebhookEvent) -> String {
         output::plain(&event.status)
     );
     output::listed(&heading, &lines)
+}
+
+fn forward_is_dead(event: &WebhookEvent) -> bool {
+    let forward = event.forward.as_ref();
+    forward.is_some_and(|forward| forward.status == ForwardStatus::Dead.as_str())
+}
+
+/// What came of delivering an event to the internal handler, in one line.
+fn forward_shown(forward: &WebhookForward) -> String {
+    let mut parts = vec![output::plain(&forward.status)];
+    if let Some(at) = forward.delivered_at {
+        parts.push(output::instant(at));
+    }
+    if forward.attempts != 1 || forward.delivered_at.is_none() {
+        parts.push(output::count(forward.attempts, "attempt"));
+    }
+    if let Some(at) = forward.next_attempt_at {
+        parts.push(format!("next {}", output::instant(at)));
+    }
+    let shown = parts.join(", ");
+    match &forward.last_error {
+        Some(error) => format!("{shown}: {}", output::plain(error)),
+        None => shown,
+    }
 }
 
 /// The body of a webhook. JSON escapes only some of what a terminal would obey.
@@ -335,6 +375,33 @@ mod tests {
         assert!(table.contains("internal: it broke"), "{table}");
         assert!(!event_shown(&event("pending", &Value::Null)).contains("what to do"));
         assert_eq!(as_table(&[]), "no webhook events found");
+    }
+
+    #[test]
+    fn what_came_of_forwarding_an_event_is_shown_in_a_line() {
+        let mut shown = event("processed", &Value::Null);
+        assert!(!event_shown(&shown).contains("forwarded"));
+        let forward = |value| Some(understood(value).unwrap());
+        shown.forward = forward(
+            json!({"status": "delivered", "attempts": 1, "next_attempt_at": null,
+            "last_error": null, "delivered_at": "2026-11-21T06:00:02Z"}),
+        );
+        let text = event_shown(&shown);
+        assert!(
+            text.contains("delivered, 2026-11-21") && !text.contains("what to do"),
+            "{text}"
+        );
+        shown.forward = forward(
+            json!({"status": "dead", "attempts": 5, "next_attempt_at": null,
+            "last_error": "The handler answered 400.", "delivered_at": null}),
+        );
+        let text = event_shown(&shown);
+        let line = "dead, 5 attempts: The handler answered 400.";
+        assert!(text.contains(line), "{text}");
+        assert!(
+            text.contains("`stripe-sync webhooks replay --forward 019ab000"),
+            "{text}"
+        );
     }
 
     #[test]

@@ -18,8 +18,10 @@ use std::str::FromStr;
 
 use secrecy::{ExposeSecret, SecretString};
 
+mod forwarding;
 mod sections;
 
+pub use forwarding::{ForwardSecretArgs, ForwardTarget, ForwardTypesArgs, ForwardUrlArgs};
 pub use sections::{
     BrokerArgs, BrokerConfig, DatabaseArgs, DatabaseConfig, EncryptionArgs, EncryptionConfig,
     JobArgs, JobConfig, LogArgs, LogConfig, LogFormat,

@@ -342,6 +342,28 @@ const TABLES: &[Table] = &[
         )
     },
     Table {
+        policies: &[every_tenant(
+            "ALL",
+            &[Consumer, Scheduler, Webhooks],
+            Some("true"),
+        )],
+        ..table(
+            "webhook_forwards",
+            &[
+                // Whether an event may be deleted.
+                Grant {
+                    role: Scheduler,
+                    privileges: READ,
+                    columns: &["organization_id", "event_id", "status"],
+                },
+                grant(Api, &["SELECT", "INSERT", "UPDATE"]),
+                // Deliveries are found across tenants; what is sent is then read under the tenant's setting.
+                grant(Consumer, &["SELECT", "UPDATE"]),
+                grant(Webhooks, &["INSERT"]),
+            ],
+        )
+    },
+    Table {
         rows: RowScope::Engine,
         policies: &[Policy {
             name: "every_program",

@@ -2,13 +2,16 @@
 //!
 //! The inbox ([`queries`]) is the queue: an event is answered once it is committed, and a job of its connection applies all
 //! that are pending. A vendor's signatures and shapes are its connector's ([`WebhookFormat`]). A connection has at most one
-//! [`endpoint`]; events can be applied again ([`replay`]).
+//! [`endpoint`]; events can be applied again ([`replay`]). In addition, events are delivered to an internal handler
+//! ([`forward`]).
 //!
 //! Fails with PostgreSQL, and when a body is no event. Deliberately absent: HTTP, and what an event changes.
 
 mod attempt;
 pub mod endpoint;
 mod format;
+pub mod forward;
+pub mod forward_signature;
 pub mod queries;
 pub mod replay;
 pub mod statistics;

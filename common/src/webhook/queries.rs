@@ -1,7 +1,8 @@
-//! Endpoints and events in PostgreSQL: storing, finding and replaying. Applying them is in [`attempts`], what is measured of
-//! them in [`statistics`].
+//! Endpoints and events in PostgreSQL: storing, finding and replaying. Applying them is in [`attempts`], forwarding them
+//! in [`forward`], what is measured of them in [`statistics`].
 
 pub mod attempts;
+pub mod forward;
 pub mod statistics;
 
 use chrono::{DateTime, Utc};
@@ -9,6 +10,7 @@ use sqlx::PgConnection;
 use sqlx::types::Json;
 use uuid::Uuid;
 
+use super::forward::ForwardTypes;
 use super::{Attempt, ChangedObject, Envelope, EventState, EventStatus};
 use crate::db::{self, Error};
 use crate::id::OrganizationId;
@@ -223,8 +225,8 @@ pub async fn mark_delivered(conn: &mut PgConnection, events: &[&NewEvent]) -> Re
     Ok(())
 }
 
-/// Deletes up to `limit` events of any tenant that came before `before` and need nothing more; how many. Needs the
-/// scheduler's role.
+/// Deletes up to `limit` events of any tenant that came before `before` and need nothing more, with their deliveries; how
+/// many. Needs the scheduler's role.
 #[tracing::instrument(name = "db.webhook.delete_done", level = "debug", skip_all)]
 pub async fn delete_done(
     conn: &mut PgConnection,
@@ -234,8 +236,12 @@ pub async fn delete_done(
     let deleted = sqlx::query!(
         "DELETE FROM webhook_events
          WHERE (organization_id, event_id) IN (
-             SELECT organization_id, event_id FROM webhook_events
-             WHERE received_at < $1 AND status IN ('processed', 'ignored') LIMIT $2 FOR UPDATE SKIP LOCKED)",
+             SELECT organization_id, event_id FROM webhook_events AS event
+             WHERE received_at < $1 AND status IN ('processed', 'ignored')
+               AND NOT EXISTS (SELECT FROM webhook_forwards AS forward
+                               WHERE forward.organization_id = event.organization_id
+                                 AND forward.event_id = event.event_id AND forward.status = 'pending')
+             LIMIT $2 FOR UPDATE SKIP LOCKED)",
         before,
         limit
     )
@@ -347,16 +353,20 @@ pub async fn payload(
     .await?)
 }
 
-/// How many events a replay would make pending: those that are pending already are none of them.
+/// How many events a replay would make pending, or forward: those of these types. Those that are pending already are only
+/// forwarded.
 #[tracing::instrument(name = "db.webhook.count_replayable", level = "debug", skip_all)]
 pub(super) async fn count_replayable(
     conn: &mut PgConnection,
     organization: &OrganizationId,
     filter: &EventFilter,
+    forwarded: &ForwardTypes,
 ) -> Result<i64, Error> {
     Ok(sqlx::query_scalar!(
         r#"SELECT COUNT(*) AS "count!" FROM webhook_event_states
-           WHERE organization_id = $1 AND state NOT IN ('pending', 'processing')
+           WHERE organization_id = $1
+             AND (state NOT IN ('pending', 'processing') OR event_type = ANY($9)
+                  OR EXISTS (SELECT FROM UNNEST($10::TEXT[]) AS prefix WHERE starts_with(event_type, prefix)))
              AND ($2::TEXT IS NULL OR state = $2) AND ($3::TEXT IS NULL OR event_type = $3)
              AND ($4::TEXT IS NULL OR connection_id = $4) AND ($5::TEXT IS NULL OR account = $5)
              AND ($6::TIMESTAMPTZ IS NULL OR received_at >= $6) AND ($7::TIMESTAMPTZ IS NULL OR received_at < $7)
@@ -368,20 +378,30 @@ pub(super) async fn count_replayable(
         filter.account,
         filter.received_from,
         filter.received_to,
-        filter.event_id
+        filter.event_id,
+        forwarded.exact(),
+        forwarded.prefixes()
     )
     .fetch_one(conn)
     .await?)
 }
 
-/// Makes events pending again; the connection of each.
+/// An event that is applied again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Replayed {
+    pub(super) event_id: Uuid,
+    pub(super) connection_id: String,
+}
+
+/// Makes events pending again.
 #[tracing::instrument(name = "db.webhook.make_pending", level = "debug", skip_all)]
 pub(super) async fn make_pending(
     conn: &mut PgConnection,
     organization: &OrganizationId,
     filter: &EventFilter,
-) -> Result<Vec<String>, Error> {
-    Ok(sqlx::query_scalar!(
+) -> Result<Vec<Replayed>, Error> {
+    Ok(sqlx::query_as!(
+        Replayed,
         "UPDATE webhook_events
          SET status = 'pending', attempts = 0, next_attempt_at = NULL, processed_at = NULL, error_code = NULL,
              error_message = NULL, twin_of = NULL
@@ -392,7 +412,7 @@ pub(super) async fn make_pending(
                AND ($4::TEXT IS NULL OR connection_id = $4) AND ($5::TEXT IS NULL OR account = $5)
                AND ($6::TIMESTAMPTZ IS NULL OR received_at >= $6) AND ($7::TIMESTAMPTZ IS NULL OR received_at < $7)
                AND ($8::UUID IS NULL OR event_id = $8))
-         RETURNING connection_id",
+         RETURNING event_id, connection_id",
         organization.as_str(),
         filter.state.map(EventState::as_str),
         filter.event_type,
