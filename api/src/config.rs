@@ -1,5 +1,7 @@
 //! The API's settings.
 
+mod platform_secrets;
+
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 
@@ -7,12 +9,15 @@ use clap::Parser;
 use common::config::{
     BrokerArgs, BrokerConfig, DatabaseArgs, DatabaseConfig, EncryptionArgs, EncryptionConfig,
     Error, LogArgs, LogConfig, SettingErrors, or_default, parse_bind, parse_number,
+    parse_public_url,
 };
 use stripe::config::{StripeArgs, StripeConfig};
 use url::Url;
 
 use crate::client_address::TrustedProxies;
 use crate::limits::{Limits, TokenRate};
+
+pub use platform_secrets::{PlatformSecretArgs, PlatformSecrets};
 
 const DEFAULT_BIND: &str = "127.0.0.1:8080";
 
@@ -40,6 +45,8 @@ pub struct Args {
     pub encryption: EncryptionArgs,
     #[command(flatten)]
     pub stripe: StripeArgs,
+    #[command(flatten)]
+    pub webhooks: PlatformSecretArgs,
     #[command(flatten)]
     pub log: LogArgs,
 }
@@ -82,21 +89,7 @@ impl AddressConfig {
 
 impl AddressArgs {
     pub fn check(self, problems: &mut SettingErrors) -> Option<AddressConfig> {
-        let public_url = match self.public_url.as_deref().map(str::trim) {
-            None | Some("") => Some(None),
-            Some(text) => {
-                let url = Url::parse(text).ok();
-                let url =
-                    url.filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
-                if url.is_none() {
-                    problems.add(
-                        "PUBLIC_URL",
-                        "must be a URL such as https://sync.example.com",
-                    );
-                }
-                url.map(Some)
-            }
-        };
+        let public_url = parse_public_url(self.public_url.as_deref(), problems);
         let trusted_proxies =
             TrustedProxies::parse("TRUSTED_PROXIES", &self.trusted_proxies, problems);
         Some(AddressConfig {
@@ -204,6 +197,7 @@ pub struct Config {
     /// The keys that seal Stripe keys.
     pub encryption: EncryptionConfig,
     pub stripe: StripeConfig,
+    pub webhooks: PlatformSecrets,
     pub log: LogConfig,
 }
 
@@ -235,6 +229,7 @@ impl Args {
         let broker = self.broker.check(&mut problems);
         let encryption = self.encryption.check(&mut problems);
         let stripe = self.stripe.check(&mut problems);
+        let webhooks = self.webhooks.check(&mut problems);
         let log = self.log.check(&mut problems);
         let config = (|| {
             Some(Config {
@@ -245,6 +240,7 @@ impl Args {
                 broker: broker?,
                 encryption: encryption?,
                 stripe: stripe?,
+                webhooks: webhooks?,
                 log: log?,
             })
         })();

@@ -22,6 +22,7 @@ use uuid::Uuid;
 
 use crate::aggregate_cache::{self, AggregateCache};
 use crate::client_address::TrustedProxies;
+use crate::config::PlatformSecrets;
 use crate::limits::{Limits, OpenCount};
 use crate::problem::ApiError;
 use crate::webhooks::Webhooks;
@@ -41,6 +42,8 @@ pub struct Parts {
     pub limits: Limits,
     /// A pool in the role that receives webhooks.
     pub webhook_pool: db::Pool,
+    /// What verifies the webhooks of the platform, besides what was kept when its endpoints were registered.
+    pub platform_secrets: PlatformSecrets,
     /// Where people and vendors reach the API.
     pub public_url: Url,
     pub trusted_proxies: TrustedProxies,
@@ -93,6 +96,7 @@ impl ApiState {
             connectors,
             Arc::clone(&parts.keyring),
             parts.clock.clone(),
+            parts.platform_secrets,
         );
         let limits = parts.limits;
         let quota =

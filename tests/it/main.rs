@@ -50,6 +50,7 @@ mod organizations;
 mod parked_objects;
 mod peer_regressions;
 mod permission_loss;
+mod platform_webhooks;
 mod process_kills;
 mod programs;
 mod query_plans;

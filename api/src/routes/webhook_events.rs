@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::auth::Caller;
-use crate::input::{Ids, NoParams, OptionalFields, Params, next_cursor, page};
+use crate::input::{Fields, Ids, NoParams, OptionalFields, Params, next_cursor, page};
 use crate::problem::{ApiError, Problem};
 use crate::state::ApiState;
 
@@ -23,7 +23,7 @@ const STATUSES: [(&str, EventStatus); 4] = [
     ("ignored", EventStatus::Ignored),
     ("dead", EventStatus::Dead),
 ];
-const MAX_NAME_CHARS: usize = 255;
+pub(super) const MAX_NAME_CHARS: usize = 255;
 
 /// Why an event is dead.
 #[derive(Debug, Serialize, ToSchema)]
@@ -41,7 +41,8 @@ pub(crate) struct WebhookEvent {
     #[schema(example = "evt_1PgafTB7WZ01zgkW")]
     stripe_event_id: String,
     endpoint_id: String,
-    connection_id: String,
+    /// Connection whose endpoint received it; null for the endpoints of the platform.
+    connection_id: Option<String>,
     #[serde(rename = "type")]
     #[schema(example = "charge.refunded")]
     event_type: String,
@@ -114,15 +115,7 @@ pub(crate) async fn list(
     caller: Caller,
     mut params: Params,
 ) -> Result<Json<WebhookEventList>, ApiError> {
-    let filter = EventFilter {
-        event_id: None,
-        status: params.choice("status", &STATUSES),
-        event_type: params.text("type"),
-        connection_id: params.text("connection_id"),
-        account: params.text("account"),
-        received_from: params.instant("received_from"),
-        received_to: params.instant("received_to"),
-    };
+    let filter = asked_for(&mut params);
     let limit = params.limit();
     let after: Option<(DateTime<Utc>, Uuid)> = params.cursor("webhook_events")?;
     params.finish()?;
@@ -140,6 +133,19 @@ pub(crate) async fn list(
     }))
 }
 
+/// The events that the parameters of a request ask for.
+pub(super) fn asked_for(params: &mut Params) -> EventFilter {
+    EventFilter {
+        event_id: None,
+        status: params.choice("status", &STATUSES),
+        event_type: params.text("type"),
+        connection_id: params.text("connection_id"),
+        account: params.text("account"),
+        received_from: params.instant("received_from"),
+        received_to: params.instant("received_to"),
+    }
+}
+
 /// Event with its payload.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct WebhookEventDetail {
@@ -150,15 +156,16 @@ pub(crate) struct WebhookEventDetail {
     payload: Payload,
 }
 
+/// The body of a webhook in an answer.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
-enum Payload {
+pub(super) enum Payload {
     Json(Box<RawValue>),
     Text(String),
 }
 
 impl Payload {
-    fn of(bytes: &[u8]) -> Self {
+    pub(super) fn of(bytes: &[u8]) -> Self {
         serde_json::from_slice(bytes).map_or_else(
             |_| Self::Text(String::from_utf8_lossy(bytes).into_owned()),
             Self::Json,
@@ -197,7 +204,7 @@ pub(crate) async fn get(
 #[schema(as = WebhookReplay)]
 pub(crate) struct Replayed {
     /// Number of events.
-    count: i64,
+    pub(super) count: i64,
 }
 
 /// Replay a webhook event
@@ -277,16 +284,7 @@ pub(crate) async fn replay_matching(
     _: NoParams,
     OptionalFields(mut fields): OptionalFields,
 ) -> Result<(StatusCode, Json<Replayed>), ApiError> {
-    let status = fields.choice("status", &STATUSES);
-    let filter = EventFilter {
-        event_id: None,
-        status: Some(status.unwrap_or(EventStatus::Dead)),
-        event_type: fields.text("type", MAX_NAME_CHARS),
-        connection_id: fields.text("connection_id", MAX_NAME_CHARS),
-        account: None,
-        received_from: fields.instant("received_from"),
-        received_to: fields.instant("received_to"),
-    };
+    let filter = to_be_replayed(&mut fields);
     let dry_run = fields.boolean("dry_run").unwrap_or_default();
     fields.finish()?;
     let count = if dry_run {
@@ -295,4 +293,18 @@ pub(crate) async fn replay_matching(
         replay_all(&state, &caller, &filter).await?
     };
     Ok((StatusCode::ACCEPTED, Json(Replayed { count })))
+}
+
+/// The events that the body of a request asks for; those that are dead where it names no status.
+pub(super) fn to_be_replayed(fields: &mut Fields) -> EventFilter {
+    let status = fields.choice("status", &STATUSES);
+    EventFilter {
+        event_id: None,
+        status: Some(status.unwrap_or(EventStatus::Dead)),
+        event_type: fields.text("type", MAX_NAME_CHARS),
+        connection_id: fields.text("connection_id", MAX_NAME_CHARS),
+        account: None,
+        received_from: fields.instant("received_from"),
+        received_to: fields.instant("received_to"),
+    }
 }

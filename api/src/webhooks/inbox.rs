@@ -121,7 +121,7 @@ impl Writer {
         Ok(new)
     }
 
-    /// Makes a job for each connection that has something to apply.
+    /// Makes a job for each connection that has something to apply; what is of no connection needs none.
     async fn enqueue<'a>(
         &self,
         conn: &mut db::PgConnection,
@@ -129,12 +129,12 @@ impl Writer {
     ) -> Result<Vec<JobRef>, db::Error> {
         let now = self.clock.now();
         let mut connections: Vec<_> = events
-            .map(|event| {
-                (
+            .filter_map(|event| {
+                Some((
                     &event.connector,
                     &event.organization_id,
-                    &event.connection_id,
-                )
+                    event.connection_id.as_deref()?,
+                ))
             })
             .collect();
         connections.sort_unstable();

@@ -6,6 +6,8 @@
 //! that arrive together share one transaction ([`inbox`]), which also makes the jobs that apply them; their wake-ups are
 //! published afterwards and waited for by nobody.
 //!
+//! An endpoint is a connection's, or one of the two of the platform itself, whose events nothing applies yet.
+//!
 //! Fails with 503 when the event could not be stored, and only then: a vendor that gets an error delays its own work, Stripe
 //! for one the invoices of renewals. Deliberately absent: working on events.
 
@@ -15,6 +17,7 @@ mod inbox;
 
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use common::broker::Broker;
 use common::clock::{SharedClock, new_id};
 use common::connector::Connectors;
@@ -22,16 +25,17 @@ use common::credential::Keyring;
 use common::db::Pool;
 use common::webhook::endpoint::initial_status;
 use common::webhook::queries::NewEvent;
-use common::webhook::{EventStatus, SignatureError, WebhookFormat};
+use common::webhook::{Envelope, EventStatus, SignatureError, WebhookFormat, platform};
 use tokio::time::Instant;
 use tracing::debug;
 
-use endpoints::Endpoints;
-pub(crate) use endpoints::LiveEndpoint;
+pub(crate) use endpoints::{Address, LiveEndpoint};
+use endpoints::{Endpoints, Scope};
 use failing_addresses::FailingAddresses;
 use inbox::Inbox;
 
 use crate::client_address::ClientAddress;
+use crate::config::PlatformSecrets;
 use crate::problem::ApiError;
 
 /// Bytes of the longest body that is taken. Stripe's events have some kilobytes.
@@ -62,9 +66,10 @@ impl Webhooks {
         connectors: Connectors,
         keyring: Arc<Keyring>,
         clock: SharedClock,
+        platform_secrets: PlatformSecrets,
     ) -> Self {
         Self {
-            endpoints: Endpoints::new(pool.clone(), keyring, clock.clone()),
+            endpoints: Endpoints::new(pool.clone(), keyring, clock.clone(), platform_secrets),
             failing: FailingAddresses::new(),
             inbox: Inbox::begin(pool, broker, connectors, clock.clone()),
             clock,
@@ -78,8 +83,8 @@ impl Webhooks {
     }
 
     /// The endpoint at an address.
-    pub(crate) async fn endpoint(&self, endpoint_id: &str) -> Result<Arc<LiveEndpoint>, ApiError> {
-        let endpoint = self.endpoints.find(endpoint_id).await?;
+    pub(crate) async fn endpoint(&self, address: &Address) -> Result<Arc<LiveEndpoint>, ApiError> {
+        let endpoint = self.endpoints.find(address).await?;
         endpoint.ok_or(ApiError::NoWebhookEndpoint)
     }
 
@@ -91,10 +96,9 @@ impl Webhooks {
         signature: impl Fn(&str) -> Option<String>,
         body: &[u8],
     ) -> Result<Received, ApiError> {
-        let endpoint_id = &endpoint.endpoint_id;
         let format = self
             .connectors
-            .named(&endpoint.receiver.connector)?
+            .named(endpoint.scope.connector())?
             .webhooks()
             .ok_or(ApiError::NoWebhookEndpoint)?;
         let signature = signature(format.signature_header());
@@ -103,8 +107,9 @@ impl Webhooks {
             .await?
         {
             metrics::counter!("stripe_sync_webhooks_signature_failures_total").increment(1);
-            self.endpoints.note_signature_failure(endpoint_id);
+            self.endpoints.note_signature_failure(&endpoint.address);
             self.failing.count(address)?;
+            let endpoint_id = endpoint.address.endpoint_id();
             debug!(%address, endpoint_id, %cause, "a webhook is refused");
             return Err(ApiError::WebhookSignatureInvalid(cause));
         }
@@ -112,18 +117,9 @@ impl Webhooks {
         let envelope = format.read(body).map_err(|cause| ApiError::MalformedJson {
             detail: cause.to_string(),
         })?;
-        let status = initial_status(&endpoint.receiver, &envelope);
-        let stored = self.inbox.store(NewEvent {
-            event_id: new_id(received_at),
-            organization_id: endpoint.receiver.organization_id.clone(),
-            endpoint_id: endpoint_id.clone(),
-            connection_id: endpoint.receiver.connection_id.clone(),
-            connector: endpoint.receiver.connector.clone(),
-            envelope,
-            received_at,
-            payload: body.to_vec(),
-            status,
-        });
+        let event = new_event(endpoint, envelope, received_at, body);
+        let status = event.status;
+        let stored = self.inbox.store(event);
         let duplicate = !stored.await?;
         count(duplicate, status);
         Ok(Received { duplicate })
@@ -152,6 +148,38 @@ impl Webhooks {
             checked = format.verify(signature, body, &fresh.secrets, now);
         }
         Ok(checked)
+    }
+}
+
+/// An event as it is stored: where it belongs, and whether anything is to be applied.
+fn new_event(
+    endpoint: &LiveEndpoint,
+    envelope: Envelope,
+    received_at: DateTime<Utc>,
+    body: &[u8],
+) -> NewEvent {
+    let (organization_id, connection_id, status) = match &endpoint.scope {
+        Scope::Connection(receiver) => (
+            receiver.organization_id.clone(),
+            Some(receiver.connection_id.clone()),
+            initial_status(receiver, &envelope),
+        ),
+        Scope::Platform(of) => (
+            platform::organization_of(*of, &envelope),
+            None,
+            platform::initial_status(*of, &envelope),
+        ),
+    };
+    NewEvent {
+        event_id: new_id(received_at),
+        organization_id,
+        endpoint_id: endpoint.address.endpoint_id().to_owned(),
+        connection_id,
+        connector: endpoint.scope.connector().to_owned(),
+        envelope,
+        received_at,
+        payload: body.to_vec(),
+        status,
     }
 }
 

@@ -129,7 +129,7 @@ pub enum Error {
     )]
     ExpiresTooLate,
     /// A token's id alone does not say whose it is.
-    #[error("to revoke a token by its id, also give --org ID")]
+    #[error("to revoke a token by its id, also give --org ID, or --operator for an operator's")]
     TokenIdNeedsOrganization,
     /// It is neither a token nor the id of one.
     #[error(

@@ -81,7 +81,7 @@ const fn table(name: &'static str, grants: &'static [Grant]) -> Table {
     }
 }
 
-use Role::{Api, Consumer, Scheduler, Webhooks};
+use Role::{Api, Consumer, Operator, Scheduler, Webhooks};
 
 const READ: &[&str] = &["SELECT"];
 const ALL: &[&str] = &["SELECT", "INSERT", "UPDATE", "DELETE"];
@@ -116,6 +116,7 @@ const TABLES: &[Table] = &[
                 grant(Scheduler, READ),
                 grant(Consumer, READ),
                 grant(Webhooks, READ),
+                grant(Operator, READ),
             ],
         )
     },
@@ -273,11 +274,22 @@ const TABLES: &[Table] = &[
             ],
         )
     },
+    table(
+        "platform_webhook_endpoints",
+        &[grant(Api, &["SELECT", "INSERT", "UPDATE"])],
+    ),
     Table {
-        policies: &[every_tenant("ALL", &[Scheduler, Webhooks], Some("true"))],
+        policies: &[
+            every_tenant("ALL", &[Scheduler, Webhooks], Some("true")),
+            Policy {
+                name: "operator",
+                ..every_tenant("SELECT", &[Operator], None)
+            },
+        ],
         ..table(
             "webhook_events",
             &[
+                grant(Operator, READ),
                 // Deletes old events, of which it reads no more than that they are.
                 grant(Scheduler, &["DELETE"]),
                 Grant {
@@ -303,6 +315,7 @@ const TABLES: &[Table] = &[
                         "event_id",
                         "endpoint_id",
                         "external_event_id",
+                        "account",
                     ],
                 },
             ],
@@ -696,5 +709,14 @@ mod tests {
             statements,
             ["organization_id", "connection_id", "purpose", "key_id"].map(read)
         );
+    }
+
+    #[test]
+    fn an_operator_reads_events_and_nothing_else() {
+        let of_operator = description().into_iter();
+        let of_operator = of_operator.filter(|entry| entry.role == Some("stripe_sync_operator"));
+        let statements: Vec<_> = of_operator.map(|entry| entry.statement).collect();
+        let read = |table| format!("GRANT SELECT ON {table} TO stripe_sync_operator");
+        assert_eq!(statements, ["_sqlx_migrations", "webhook_events"].map(read));
     }
 }

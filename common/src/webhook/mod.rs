@@ -2,12 +2,15 @@
 //!
 //! The inbox ([`queries`]) is the queue: an event is answered once it is committed, and a job of its connection applies all
 //! that are pending. A vendor's signatures and shapes are its connector's ([`WebhookFormat`]). A connection has at most one
-//! [`endpoint`]; events can be applied again ([`replay`]).
+//! [`endpoint`]; events can be applied again ([`replay`]). The platform has two endpoints of its own ([`platform`]), and
+//! operators read the events of all organizations ([`operator`]).
 //!
 //! Fails with PostgreSQL, and when a body is no event. Deliberately absent: HTTP, and what an event changes.
 
 pub mod endpoint;
 mod format;
+pub mod operator;
+pub mod platform;
 pub mod queries;
 pub mod replay;
 

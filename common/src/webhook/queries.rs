@@ -1,4 +1,8 @@
-//! Endpoints and events in PostgreSQL.
+//! Endpoints and events in PostgreSQL: those of one organization here, those of all in `every_organization`, and the
+//! endpoints of the platform in `platform`.
+
+pub mod every_organization;
+pub mod platform;
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
@@ -146,8 +150,9 @@ pub struct NewEvent {
     pub event_id: Uuid,
     pub organization_id: OrganizationId,
     pub endpoint_id: String,
-    pub connection_id: String,
-    /// The connector of the connection, whose kind of job applies the event. Not stored.
+    /// None for an event of the platform's endpoints.
+    pub connection_id: Option<String>,
+    /// The connector whose kind of job applies the event. Not stored.
     pub connector: String,
     pub envelope: Envelope,
     pub received_at: DateTime<Utc>,
@@ -167,7 +172,7 @@ pub async fn store(conn: &mut PgConnection, events: &[&NewEvent]) -> Result<Vec<
         &column(events, |event| event.organization_id.as_str()) as &[&str],
         &column(events, |event| event.event_id),
         &column(events, |event| event.endpoint_id.as_str()) as &[&str],
-        &column(events, |event| event.connection_id.as_str()) as &[&str],
+        &column(events, |event| event.connection_id.as_deref()) as &[Option<&str>],
         &column(events, |event| event.envelope.external_event_id.as_str()) as &[&str],
         &column(events, |event| event.envelope.event_type.as_str()) as &[&str],
         &column(events, |event| event.envelope.account.as_deref()) as &[Option<&str>],
@@ -325,10 +330,12 @@ pub struct EventFilter {
 /// An event as it is stored, without its payload.
 #[derive(Debug, Clone)]
 pub struct StoredEvent {
+    pub organization_id: String,
     pub event_id: Uuid,
     pub external_event_id: String,
     pub endpoint_id: String,
-    pub connection_id: String,
+    /// None for an event of the platform's endpoints.
+    pub connection_id: Option<String>,
     pub event_type: String,
     pub account: Option<String>,
     pub livemode: Option<bool>,
@@ -356,8 +363,8 @@ pub async fn list(
     let (after_time, after_id) = after.unzip();
     Ok(sqlx::query_as!(
         StoredEvent,
-        "SELECT event_id, external_event_id, endpoint_id, connection_id, event_type, account, livemode, api_version,
-                object_id, created_at, received_at, status, processed_at, attempts, error_code, error_message
+        "SELECT organization_id, event_id, external_event_id, endpoint_id, connection_id, event_type, account, livemode,
+                api_version, object_id, created_at, received_at, status, processed_at, attempts, error_code, error_message
          FROM webhook_events
          WHERE organization_id = $1
            AND ($2::TEXT IS NULL OR status = $2) AND ($3::TEXT IS NULL OR event_type = $3)
@@ -398,7 +405,8 @@ pub async fn payload(
     .await?)
 }
 
-/// How many events a replay would make pending: those that are pending already are none of them.
+/// How many events a replay would make pending: those that are pending already are none of them, nor are those of the
+/// platform's endpoints, which nothing applies yet.
 #[tracing::instrument(name = "db.webhook.count_replayable", level = "debug", skip_all)]
 pub(super) async fn count_replayable(
     conn: &mut PgConnection,
@@ -407,7 +415,7 @@ pub(super) async fn count_replayable(
 ) -> Result<i64, Error> {
     Ok(sqlx::query_scalar!(
         r#"SELECT COUNT(*) AS "count!" FROM webhook_events
-           WHERE organization_id = $1 AND status <> 'pending'
+           WHERE organization_id = $1 AND status <> 'pending' AND connection_id IS NOT NULL
              AND ($2::TEXT IS NULL OR status = $2) AND ($3::TEXT IS NULL OR event_type = $3)
              AND ($4::TEXT IS NULL OR connection_id = $4) AND ($5::TEXT IS NULL OR account = $5)
              AND ($6::TIMESTAMPTZ IS NULL OR received_at >= $6) AND ($7::TIMESTAMPTZ IS NULL OR received_at < $7)
@@ -425,7 +433,7 @@ pub(super) async fn count_replayable(
     .await?)
 }
 
-/// Makes events pending again; the connection of each.
+/// Makes events pending again, those that [`count_replayable`] counts; the connection of each.
 #[tracing::instrument(name = "db.webhook.make_pending", level = "debug", skip_all)]
 pub(super) async fn make_pending(
     conn: &mut PgConnection,
@@ -433,14 +441,14 @@ pub(super) async fn make_pending(
     filter: &EventFilter,
 ) -> Result<Vec<String>, Error> {
     Ok(sqlx::query_scalar!(
-        "UPDATE webhook_events
+        r#"UPDATE webhook_events
          SET status = 'pending', processed_at = NULL, error_code = NULL, error_message = NULL
-         WHERE organization_id = $1 AND status <> 'pending'
+         WHERE organization_id = $1 AND status <> 'pending' AND connection_id IS NOT NULL
            AND ($2::TEXT IS NULL OR status = $2) AND ($3::TEXT IS NULL OR event_type = $3)
            AND ($4::TEXT IS NULL OR connection_id = $4) AND ($5::TEXT IS NULL OR account = $5)
            AND ($6::TIMESTAMPTZ IS NULL OR received_at >= $6) AND ($7::TIMESTAMPTZ IS NULL OR received_at < $7)
            AND ($8::UUID IS NULL OR event_id = $8)
-         RETURNING connection_id",
+         RETURNING connection_id AS "connection_id!""#,
         organization.as_str(),
         filter.status.map(EventStatus::as_str),
         filter.event_type,
