@@ -70,4 +70,5 @@ mod throttled_jobs;
 mod tidy;
 mod unresponsive_broker;
 mod webhook_kills;
+mod webhook_registration;
 mod webhooks;

@@ -18,10 +18,10 @@ use chrono::TimeDelta;
 use secrecy::SecretString;
 use uuid::Uuid;
 
+use super::WebhookFormat;
 use super::endpoint::{self, SecretError};
 use super::platform::PlatformEndpoint;
 use super::queries::platform::{self as queries, Registration};
-use super::WebhookFormat;
 use crate::clock::{Clock, new_id};
 use crate::credential::queries::{KeyLock, announced_keys, lock_keys};
 use crate::credential::vault::{self, ANNOUNCEMENT_EXPIRES_AFTER, Vault};
@@ -315,11 +315,7 @@ impl Run<'_> {
     }
 
     /// Keeps the signing secret that came with an endpoint, and the endpoint's id.
-    async fn keep(
-        &self,
-        registration_id: Uuid,
-        created: &RegisteredEndpoint,
-    ) -> Result<(), Error> {
+    async fn keep(&self, registration_id: Uuid, created: &RegisteredEndpoint) -> Result<(), Error> {
         let external_id = || created.external_id.clone();
         let secret = created.secret.as_ref().ok_or_else(|| Error::NoSecret {
             external_id: external_id(),

@@ -10,7 +10,7 @@ use common::webhook::WebhookFormat;
 use common::webhook::platform::PlatformEndpoint;
 use common::webhook::registration::{EndpointRegistry, RegisteredEndpoint, RegistryError};
 use secrecy::SecretString;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use uuid::Uuid;
 
 use super::{Error, WriteClient, form};
@@ -35,8 +35,12 @@ struct EndpointObject {
     status: String,
     #[serde(default)]
     metadata: BTreeMap<String, String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "secret")]
     secret: Option<SecretString>,
+}
+
+fn secret<'de, D: Deserializer<'de>>(from: D) -> Result<Option<SecretString>, D::Error> {
+    Ok(Option::<String>::deserialize(from)?.map(SecretString::from))
 }
 
 #[derive(Deserialize)]
@@ -70,7 +74,7 @@ impl From<Error> for RegistryError {
     }
 }
 
-fn types() -> impl Iterator<Item = (&'static str, &'static str)> {
+fn types<'a>() -> impl Iterator<Item = (&'a str, &'a str)> {
     let types = StripeWebhooks.event_types().iter();
     types.map(|name| ("enabled_events[]", *name))
 }
