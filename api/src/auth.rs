@@ -2,7 +2,9 @@
 //!
 //! The check is a layer around the whole router, so a new route cannot forget it, and runs before a
 //! body is read. A role is decided by method: an analyst may use every GET, and the preview of a
-//! rule, which is a POST only because a rule does not fit into a query.
+//! rule, which is a POST only because a rule does not fit into a query. An operator may use what is under `/v1/operator/`
+//! and nothing else, and nobody else may: both are 403, since the document names these calls to everybody. A handler says
+//! by its parameter, [`Caller`] or [`Operator`], whom it serves, and refuses the other once more.
 //!
 //! A token that is wrong, revoked, expired or missing gives one and the same answer.
 
@@ -23,7 +25,15 @@ use crate::state::ApiState;
 /// The path of the one POST that an analyst may use.
 const PREVIEW: &str = "/v1/connectors/{id}/filters/preview";
 
-/// The live token behind a request.
+/// What operators may use begins with it.
+const OPERATOR_CALLS: &str = "/v1/operator/";
+
+const NEEDS_OPERATOR: &str =
+    "The token belongs to an organization; this needs a token of an operator.";
+const NEEDS_ORGANIZATION: &str = "The token is an operator's, which belongs to no organization; it may use only what is \
+                                  under /v1/operator.";
+
+/// The live token behind a request, of an organization.
 #[derive(Debug, Clone)]
 pub struct Caller {
     /// Whose token it is; nothing of another organization exists for it.
@@ -36,11 +46,36 @@ impl<S: Sync> FromRequestParts<S> for Caller {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
-        parts
-            .extensions
-            .get::<Arc<Self>>()
-            .map(|caller| Self::clone(caller))
-            .ok_or(ApiError::Unauthenticated)
+        let caller = parts.extensions.get::<Arc<Self>>();
+        let caller = caller.ok_or(ApiError::Unauthenticated)?;
+        if caller.role == TokenRole::Operator || caller.organization.is_platform() {
+            return Err(forbidden(NEEDS_ORGANIZATION));
+        }
+        Ok(Self::clone(caller))
+    }
+}
+
+/// An operator, by whose live token a request is made.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Operator;
+
+impl<S: Sync> FromRequestParts<S> for Operator {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        let caller = parts.extensions.get::<Arc<Caller>>();
+        let caller = caller.ok_or(ApiError::Unauthenticated)?;
+        if caller.role == TokenRole::Operator && caller.organization.is_platform() {
+            Ok(Self)
+        } else {
+            Err(forbidden(NEEDS_OPERATOR))
+        }
+    }
+}
+
+fn forbidden(detail: &str) -> ApiError {
+    ApiError::Forbidden {
+        detail: detail.to_owned(),
     }
 }
 
@@ -87,23 +122,25 @@ async fn authenticate(state: &ApiState, request: &Parts) -> Result<Caller, ApiEr
         .extensions
         .get::<MatchedPath>()
         .map(MatchedPath::as_str);
-    if is_authorized(caller.role, &request.method, route) {
-        return Ok(caller);
-    }
-    Err(ApiError::Forbidden {
-        detail: "The token's role is analyst, which reads only; this needs a token of role admin."
-            .to_owned(),
-    })
+    authorize(caller.role, &request.method, route).map_err(forbidden)?;
+    Ok(caller)
 }
 
-/// Whether a role may use a method of a route; a path that does not exist is no secret.
-fn is_authorized(role: TokenRole, method: &Method, route: Option<&str>) -> bool {
+/// Whether a role may use a method of a route, or what to say; a path that does not exist is no secret.
+fn authorize(role: TokenRole, method: &Method, route: Option<&str>) -> Result<(), &'static str> {
+    let Some(route) = route else { return Ok(()) };
+    let of_operators = route.starts_with(OPERATOR_CALLS);
     match role {
-        TokenRole::Admin => true,
+        TokenRole::Operator if of_operators => Ok(()),
+        TokenRole::Operator => Err(NEEDS_ORGANIZATION),
+        TokenRole::Admin | TokenRole::Analyst if of_operators => Err(NEEDS_OPERATOR),
+        TokenRole::Admin => Ok(()),
         TokenRole::Analyst => {
-            matches!(*method, Method::GET | Method::HEAD)
-                || route.is_none()
-                || (*method == Method::POST && route == Some(PREVIEW))
+            let reads = matches!(*method, Method::GET | Method::HEAD)
+                || (*method == Method::POST && route == PREVIEW);
+            let refusal =
+                "The token's role is analyst, which reads only; this needs a token of role admin.";
+            reads.then_some(()).ok_or(refusal)
         }
     }
 }
@@ -150,11 +187,29 @@ mod tests {
             (Method::PATCH, "/v1/connectors/{id}", false),
         ] {
             assert_eq!(
-                is_authorized(TokenRole::Analyst, &method, Some(route)),
+                authorize(TokenRole::Analyst, &method, Some(route)).is_ok(),
                 may,
                 "{method} {route}"
             );
-            assert!(is_authorized(TokenRole::Admin, &method, Some(route)));
+            assert!(authorize(TokenRole::Admin, &method, Some(route)).is_ok());
         }
+    }
+
+    #[test]
+    fn operators_and_organizations_may_use_nothing_of_each_other() {
+        let calls = [
+            (Method::GET, "/v1/operator/webhooks/events", true),
+            (Method::POST, "/v1/operator/webhooks/replay", true),
+            (Method::GET, "/v1/webhooks/events", false),
+            (Method::GET, "/v1/token", false),
+            (Method::POST, PREVIEW, false),
+        ];
+        for (method, route, of_operators) in calls {
+            let may = |role| authorize(role, &method, Some(route)).is_ok();
+            assert_eq!(may(TokenRole::Operator), of_operators, "{route}");
+            assert_eq!(may(TokenRole::Admin), !of_operators, "{route}");
+            assert_eq!(may(TokenRole::Analyst), !of_operators, "{route}");
+        }
+        assert!(authorize(TokenRole::Operator, &Method::GET, None).is_ok());
     }
 }

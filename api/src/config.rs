@@ -1,5 +1,7 @@
 //! The API's settings.
 
+mod platform_secrets;
+
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 
@@ -7,7 +9,7 @@ use clap::Parser;
 use common::config::{
     BrokerArgs, BrokerConfig, DatabaseArgs, DatabaseConfig, EncryptionArgs, EncryptionConfig,
     Error, ForwardTypesArgs, ForwardUrlArgs, LogArgs, LogConfig, SettingErrors, or_default,
-    parse_bind, parse_number,
+    parse_bind, parse_number, parse_public_url,
 };
 use common::webhook::forward::ForwardTypes;
 use stripe::config::{StripeArgs, StripeConfig};
@@ -15,6 +17,8 @@ use url::Url;
 
 use crate::client_address::TrustedProxies;
 use crate::limits::{Limits, TokenRate};
+
+pub use platform_secrets::{PlatformSecretArgs, PlatformSecrets};
 
 const DEFAULT_BIND: &str = "127.0.0.1:8080";
 
@@ -46,6 +50,8 @@ pub struct Args {
     pub forward_url: ForwardUrlArgs,
     #[command(flatten)]
     pub forward_types: ForwardTypesArgs,
+    #[command(flatten)]
+    pub webhooks: PlatformSecretArgs,
     #[command(flatten)]
     pub log: LogArgs,
 }
@@ -88,21 +94,7 @@ impl AddressConfig {
 
 impl AddressArgs {
     pub fn check(self, problems: &mut SettingErrors) -> Option<AddressConfig> {
-        let public_url = match self.public_url.as_deref().map(str::trim) {
-            None | Some("") => Some(None),
-            Some(text) => {
-                let url = Url::parse(text).ok();
-                let url =
-                    url.filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
-                if url.is_none() {
-                    problems.add(
-                        "PUBLIC_URL",
-                        "must be a URL such as https://sync.example.com",
-                    );
-                }
-                url.map(Some)
-            }
-        };
+        let public_url = parse_public_url(self.public_url.as_deref(), problems);
         let trusted_proxies =
             TrustedProxies::parse("TRUSTED_PROXIES", &self.trusted_proxies, problems);
         Some(AddressConfig {
@@ -212,6 +204,7 @@ pub struct Config {
     pub stripe: StripeConfig,
     /// Types of the events that are forwarded; none forwards nothing.
     pub forward_types: Option<ForwardTypes>,
+    pub webhooks: PlatformSecrets,
     pub log: LogConfig,
 }
 
@@ -245,6 +238,7 @@ impl Args {
         let stripe = self.stripe.check(&mut problems);
         let forward_url = self.forward_url.check(&mut problems);
         let forward_types = self.forward_types.check(&mut problems);
+        let webhooks = self.webhooks.check(&mut problems);
         let log = self.log.check(&mut problems);
         let config = (|| {
             Some(Config {
@@ -259,6 +253,7 @@ impl Args {
                     Some(_) => Some(forward_types?),
                     None => None,
                 },
+                webhooks: webhooks?,
                 log: log?,
             })
         })();

@@ -49,7 +49,9 @@ use tracing::info;
 
 pub use auth::Caller;
 pub use client_address::TrustedProxies;
-pub use config::{AddressArgs, AddressConfig, Args, Config, LimitArgs};
+pub use config::{
+    AddressArgs, AddressConfig, Args, Config, LimitArgs, PlatformSecretArgs, PlatformSecrets,
+};
 pub use limits::{Limits, TokenRate};
 pub use request_log::REQUEST_ID;
 pub use state::{ApiState, Parts};
@@ -177,6 +179,7 @@ pub fn state_of(config: &Config, context: &Context) -> Result<ApiState, Error> {
         shutdown: context.shutdown.clone(),
         limits: config.limits,
         webhook_pool,
+        platform_secrets: config.webhooks.clone(),
         public_url: config.addresses.public_url(config.api_bind),
         trusted_proxies: config.addresses.trusted_proxies.clone(),
         forward_types: config.forward_types.clone(),

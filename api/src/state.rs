@@ -23,6 +23,7 @@ use uuid::Uuid;
 
 use crate::aggregate_cache::{self, AggregateCache};
 use crate::client_address::TrustedProxies;
+use crate::config::PlatformSecrets;
 use crate::limits::{Limits, OpenCount};
 use crate::problem::ApiError;
 use crate::webhooks::Webhooks;
@@ -42,6 +43,8 @@ pub struct Parts {
     pub limits: Limits,
     /// A pool in the role that receives webhooks.
     pub webhook_pool: db::Pool,
+    /// What verifies the webhooks of the platform, besides what was kept when its endpoints were registered.
+    pub platform_secrets: PlatformSecrets,
     /// Where people and vendors reach the API.
     pub public_url: Url,
     pub trusted_proxies: TrustedProxies,
@@ -99,6 +102,7 @@ impl ApiState {
             Arc::clone(&parts.keyring),
             parts.clock.clone(),
             forward_types.clone(),
+            parts.platform_secrets,
         );
         let limits = parts.limits;
         let quota =

@@ -16,6 +16,7 @@ mod output;
 pub mod running_engines;
 mod secret_input;
 pub mod up;
+mod webhooks;
 
 use std::future::Future;
 use std::process::ExitCode;
@@ -58,7 +59,7 @@ enum Command {
     Explain(client::explain::Explain),
     Parked(client::parked::Parked),
     #[command(subcommand)]
-    Webhooks(Box<client::webhooks::Webhooks>),
+    Webhooks(Box<webhooks::Webhooks>),
 }
 
 /// Why a command failed.

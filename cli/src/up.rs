@@ -101,6 +101,8 @@ pub struct Up {
     #[command(flatten)]
     stripe: StripeArgs,
     #[command(flatten)]
+    webhooks: api::PlatformSecretArgs,
+    #[command(flatten)]
     schedule: ScheduleArgs,
     #[command(flatten)]
     retention: RetentionArgs,
@@ -127,6 +129,7 @@ pub struct Config {
     addresses: api::AddressConfig,
     limits: api::Limits,
     stripe: StripeConfig,
+    webhooks: api::PlatformSecrets,
     sync_schedule: Schedule,
     webhook_retention: TimeDelta,
     job: JobConfig,
@@ -151,6 +154,7 @@ impl Up {
         let addresses = self.addresses.check(&mut problems);
         let limits = self.limits.check(&mut problems);
         let stripe = self.stripe.check(&mut problems);
+        let webhooks = self.webhooks.check(&mut problems);
         let sync_schedule = self.schedule.check(&mut problems);
         let webhook_retention = self.retention.check(&mut problems);
         let job = self.job.check(&mut problems);
@@ -168,6 +172,7 @@ impl Up {
                 addresses: addresses?,
                 limits: limits?,
                 stripe: stripe?,
+                webhooks: webhooks?,
                 sync_schedule: sync_schedule?,
                 webhook_retention: webhook_retention?,
                 job: job?,
@@ -247,6 +252,7 @@ async fn run_on(
             .forward
             .as_ref()
             .map(|_| config.forward_types.clone()),
+        webhooks: config.webhooks.clone(),
         log: config.log.clone(),
     };
     let scheduler_config = scheduler::Config {

@@ -20,6 +20,10 @@ pub struct OrganizationId(String);
 pub struct InvalidOrganizationId;
 
 impl OrganizationId {
+    /// The id of the reserved organization, to which belongs what concerns the platform and no tenant. It does not follow
+    /// the pattern, so nobody can name it in place of a tenant's.
+    pub const PLATFORM: &str = "_platform";
+
     pub fn new(id: impl Into<String>) -> Result<Self, InvalidOrganizationId> {
         let id = id.into();
         let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
@@ -31,6 +35,25 @@ impl OrganizationId {
             Ok(Self(id))
         } else {
             Err(InvalidOrganizationId)
+        }
+    }
+
+    /// The reserved organization.
+    pub fn platform() -> Self {
+        Self(Self::PLATFORM.to_owned())
+    }
+
+    /// Whether this is the reserved organization.
+    pub fn is_platform(&self) -> bool {
+        self.0 == Self::PLATFORM
+    }
+
+    /// An id as it is stored: a tenant's, or the reserved one.
+    pub(crate) fn stored(id: String) -> Result<Self, InvalidOrganizationId> {
+        if id == Self::PLATFORM {
+            Ok(Self::platform())
+        } else {
+            Self::new(id)
         }
     }
 
@@ -99,5 +122,16 @@ mod tests {
         }
         assert!(OrganizationId::new("a".repeat(63)).is_ok());
         assert!(OrganizationId::new("a".repeat(64)).is_err());
+    }
+
+    #[test]
+    fn no_tenant_can_have_the_reserved_id() {
+        let reserved = OrganizationId::platform();
+        assert!(OrganizationId::new(reserved.as_str()).is_err());
+        assert!(reserved.as_str().parse::<OrganizationId>().is_err());
+        assert!(serde_json::from_str::<OrganizationId>("\"_platform\"").is_err());
+        let stored = OrganizationId::stored(reserved.as_str().to_owned()).unwrap();
+        assert!(stored == reserved && stored.is_platform());
+        assert!(OrganizationId::stored("_other".to_owned()).is_err());
     }
 }

@@ -120,6 +120,7 @@ async fn a_program_reports_only_its_own_missing_access() {
             State::Ready,
             State::AccessMissing(vec![lacking]),
             State::Ready,
+            State::Ready,
         ]
     );
     assert!(states[2].to_string().contains("run `stripe-sync migrate`"));
@@ -322,7 +323,8 @@ async fn without_ownership_the_error_names_the_owner() {
     execute(admin, format!("CREATE ROLE {name} LOGIN PASSWORD 'other'")).await;
     execute(
         admin,
-        format!("GRANT stripe_sync_api, stripe_sync_scheduler, stripe_sync_consumer, stripe_sync_webhooks TO {name}"),
+        format!("GRANT stripe_sync_api, stripe_sync_scheduler, stripe_sync_consumer, stripe_sync_webhooks, \
+             stripe_sync_operator TO {name}"),
     )
     .await;
     execute(admin, "REVOKE SELECT ON organizations FROM stripe_sync_api").await;

@@ -30,7 +30,8 @@ async fn database_of_an_ordinary_owner() -> String {
     for statement in [
         format!("CREATE ROLE {name} LOGIN CREATEROLE PASSWORD 'ordinary'"),
         format!(
-            "GRANT stripe_sync_api, stripe_sync_scheduler, stripe_sync_consumer, stripe_sync_webhooks TO {name}"
+            "GRANT stripe_sync_api, stripe_sync_scheduler, stripe_sync_consumer, stripe_sync_webhooks, \
+             stripe_sync_operator TO {name}"
         ),
         format!("CREATE DATABASE {name} OWNER {name}"),
     ] {
@@ -99,6 +100,36 @@ async fn organizations_and_tokens_are_managed_by_an_owner_who_is_no_superuser() 
             expires.then_some(90)
         );
     }
+    let operator = shell.run("token create --operator --name me", 0).await;
+    let found = tenant::queries::authenticate(&pool, token_hash(operator.out.trim()), now);
+    let found = found.await.unwrap().unwrap();
+    assert_eq!(
+        (found.organization_id, found.role),
+        (OrganizationId::platform(), TokenRole::Operator)
+    );
+    for refused in [
+        "token create",
+        "token create --operator --org acme",
+        "token create --operator --role admin",
+        "token create --org acme --role operator",
+        "token create --org _platform",
+        "org create _platform --name Mine",
+    ] {
+        shell.run(refused, 2).await;
+    }
+    let operators = shell.run("token list --operator", 0).await.out;
+    assert!(
+        operators.contains("me") && operators.contains("operator") && !operators.contains("admin"),
+        "{operators}"
+    );
+    let listed = shell.run("org list", 0).await.out;
+    assert!(!listed.contains("_platform"), "{listed}");
+    let id = found.token_id;
+    shell.run(&format!("token revoke {id} --org acme"), 1).await;
+    shell.run(&format!("token revoke {id} --operator"), 0).await;
+    let revoked = tenant::queries::authenticate(&pool, token_hash(operator.out.trim()), now).await;
+    assert!(revoked.unwrap().is_none());
+
     let listed = shell.run("token list --org acme", 0).await.out;
     assert!(
         listed.contains("reports") && listed.contains("analyst"),

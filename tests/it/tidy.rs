@@ -20,7 +20,7 @@ const SYSTEMS_AND_SHELL: [&str; 13] = [
     "throttle",
 ];
 /// What a connector holds besides nouns: its vendor, its settings, and how the engine knows it.
-const VENDOR_AND_SEAM: [&str; 4] = ["config", "connector", "lib", "read_client"];
+const VENDOR_AND_SEAM: [&str; 5] = ["config", "connector", "lib", "read_client", "write_client"];
 /// Where a noun speaks to PostgreSQL.
 const SQL: [&str; 15] = [
     "/queries.rs",
@@ -168,7 +168,9 @@ fn the_engine_knows_no_connector_and_connectors_do_not_know_each_other() {
 #[test]
 fn a_vendor_knows_no_table() {
     for connector in connectors() {
-        for (path, text) in rust_files(&format!("{connector}/src/read_client")) {
+        let mut files = rust_files(&format!("{connector}/src/read_client"));
+        files.extend(rust_files(&format!("{connector}/src/write_client")));
+        for (path, text) in files {
             for system in ["common::db", "common::broker", "sqlx::"] {
                 assert!(!mentions(&text, system), "{path} uses {system}");
             }

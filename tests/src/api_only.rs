@@ -16,7 +16,7 @@ use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
 use common::broker;
-use common::clock::{TestClock, new_id, random_bytes};
+use common::clock::TestClock;
 use common::credential::Keyring;
 use common::db::Role;
 use common::lifecycle::{self, http};
@@ -83,6 +83,9 @@ impl Answer {
     }
 }
 
+/// The signing secret of both of the platform's webhook endpoints.
+pub const PLATFORM_SECRET: &str = "whsec_test_secret_0123456789abcdef";
+
 impl ApiOnly {
     /// An API with the organization `acme`, a simple Stripe, and no rate limit to speak of.
     pub async fn start() -> Self {
@@ -118,6 +121,10 @@ impl ApiOnly {
             shutdown: CancellationToken::new(),
             limits,
             webhook_pool: database.pool(Role::Webhooks),
+            platform_secrets: api::PlatformSecrets {
+                platform: [PLATFORM_SECRET.into()].into(),
+                connect: [PLATFORM_SECRET.into()].into(),
+            },
             public_url: "https://sync.example.com".parse().expect("a URL"),
             trusted_proxies: api::TrustedProxies::default(),
             forward_types: Some("*".parse().expect("types")),
@@ -160,7 +167,6 @@ impl ApiOnly {
     /// Makes a token, and its organization where that is new.
     pub async fn token(&self, organization: &str, role: TokenRole) -> String {
         let organization = OrganizationId::new(organization).expect("a valid id");
-        let token = tenant::token_text(&random_bytes());
         let mut conn = self.database.admin().acquire().await.expect("a connection");
         tenant::queries::create_organization(
             &mut conn,
@@ -170,17 +176,15 @@ impl ApiOnly {
         )
         .await
         .expect("an organization");
-        let new = tenant::queries::NewToken {
-            token_id: new_id(now()),
-            hash: tenant::token_hash(&token),
-            name: "test",
-            role,
-            expires_at: None,
-        };
-        tenant::queries::create_token(&mut conn, &organization, &new, now())
+        self.database.token(&organization, role, now()).await
+    }
+
+    /// Makes a token of an operator.
+    pub async fn operator_token(&self) -> String {
+        let platform = OrganizationId::platform();
+        self.database
+            .token(&platform, TokenRole::Operator, now())
             .await
-            .expect("a token");
-        token
     }
 
     /// Sends a request as it is.

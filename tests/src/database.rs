@@ -2,8 +2,10 @@
 //!
 //! Databases are left behind: the cluster is thrown away after the run.
 
-use common::clock::{Clock as _, SystemClock, new_id};
+use chrono::{DateTime, Utc};
+use common::clock::{Clock as _, SystemClock, new_id, random_bytes};
 use common::db::{self, Pool, Role};
+use common::tenant::{self, OrganizationId, TokenRole};
 use secrecy::SecretString;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Connection as _, PgConnection};
@@ -63,6 +65,28 @@ impl TestDatabase {
     /// Connections of the superuser, who sees every tenant.
     pub fn admin(&self) -> &Pool {
         &self.admin
+    }
+
+    /// Makes a token of an organization that exists.
+    pub async fn token(
+        &self,
+        organization: &OrganizationId,
+        role: TokenRole,
+        now: DateTime<Utc>,
+    ) -> String {
+        let token = tenant::token_text(&random_bytes());
+        let mut conn = self.admin.acquire().await.expect("a connection");
+        let new = tenant::queries::NewToken {
+            token_id: new_id(now),
+            hash: tenant::token_hash(&token),
+            name: "test",
+            role,
+            expires_at: None,
+        };
+        tenant::queries::create_token(&mut conn, organization, &new, now)
+            .await
+            .expect("a token");
+        token
     }
 
     /// A pool under a program's role.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use common::broker::{self, Broker};
-use common::clock::{Clock as _, SharedClock, SystemClock, new_id, random_bytes};
+use common::clock::{Clock as _, SharedClock, SystemClock, new_id};
 use common::config::ForwardTarget;
 use common::connector::Connectors;
 use common::credential::Keyring;
@@ -53,9 +53,21 @@ pub struct WorldBuilder {
     rate: NonZeroU32,
     stripe_time: TimeSource,
     forward: Option<ForwardSettings>,
+    platform_secrets: api::PlatformSecrets,
 }
 
 impl WorldBuilder {
+    /// What verifies the webhooks of the platform, by its settings.
+    #[must_use]
+    pub fn platform_secrets(mut self, platform: &[&str], connect: &[&str]) -> Self {
+        let secrets = |texts: &[&str]| texts.iter().map(|text| (*text).into()).collect();
+        self.platform_secrets = api::PlatformSecrets {
+            platform: secrets(platform),
+            connect: secrets(connect),
+        };
+        self
+    }
+
     /// Events of these types are forwarded to this handler; nothing is when not called.
     #[must_use]
     pub fn forward(mut self, settings: ForwardSettings) -> Self {
@@ -145,7 +157,8 @@ impl WorldBuilder {
             ..Parts::new(&sim, self.amqp_url, self.rate)
         };
         let api_stop = CancellationToken::new();
-        let api_url = serve_api(&parts, &database, api_stop.clone()).await;
+        let secrets = self.platform_secrets;
+        let api_url = serve_api(&parts, &database, secrets, api_stop.clone()).await;
         let mut world = World {
             database,
             sim,
@@ -256,7 +269,12 @@ fn stripe_at(sim: &SimHandle, rate: NonZeroU32) -> Stripe {
     .expect("an HTTP client")
 }
 
-async fn serve_api(parts: &Parts, database: &TestDatabase, stop: CancellationToken) -> String {
+async fn serve_api(
+    parts: &Parts,
+    database: &TestDatabase,
+    platform_secrets: api::PlatformSecrets,
+    stop: CancellationToken,
+) -> String {
     let pool = database.pool(Role::Api);
     let state = api::ApiState::new(api::Parts {
         broker: parts.broker(&pool),
@@ -273,6 +291,7 @@ async fn serve_api(parts: &Parts, database: &TestDatabase, stop: CancellationTok
             ..api::Limits::default()
         },
         webhook_pool: database.pool(Role::Webhooks),
+        platform_secrets,
         public_url: "https://sync.example.com".parse().expect("a URL"),
         trusted_proxies: api::TrustedProxies::default(),
         forward_types: parts
@@ -357,6 +376,7 @@ impl World {
             rate: NO_LIMIT,
             stripe_time: TimeSource::System,
             forward: None,
+            platform_secrets: api::PlatformSecrets::default(),
         }
     }
 
@@ -375,23 +395,20 @@ impl World {
     /// Makes a token, and the organization where it is new.
     pub async fn token(&self, organization: &OrganizationId, role: TokenRole) -> String {
         let now = SystemClock.now();
-        let token = tenant::token_text(&random_bytes());
         let mut conn = self.database.admin().acquire().await.expect("a connection");
-        let conn = &mut *conn;
-        tenant::queries::create_organization(conn, organization, organization.as_str(), now)
+        tenant::queries::create_organization(&mut conn, organization, organization.as_str(), now)
             .await
             .expect("an organization");
-        let new = tenant::queries::NewToken {
-            token_id: new_id(now),
-            hash: tenant::token_hash(&token),
-            name: "test",
-            role,
-            expires_at: None,
-        };
-        tenant::queries::create_token(conn, organization, &new, now)
+        self.database.token(organization, role, now).await
+    }
+
+    /// Makes a token of an operator.
+    pub async fn operator_token(&self) -> String {
+        let platform = OrganizationId::platform();
+        let now = SystemClock.now();
+        self.database
+            .token(&platform, TokenRole::Operator, now)
             .await
-            .expect("a token");
-        token
     }
 
     /// How long the leases of consumers started from now on are.

@@ -12,6 +12,7 @@ pub(crate) mod health;
 pub(crate) mod jobs;
 pub(crate) mod key;
 pub(crate) mod metadata_keys;
+pub(crate) mod operator_webhooks;
 pub(crate) mod parked;
 pub(crate) mod rules;
 mod stream_body;
@@ -67,6 +68,13 @@ pub(crate) fn all() -> OpenApiRouter<ApiState> {
         .routes(routes!(webhook_events::replay_matching))
         .routes(routes!(webhook_events::get))
         .routes(routes!(webhook_events::replay_one))
+        .routes(routes!(operator_webhooks::stats))
+        .routes(routes!(operator_webhooks::list))
+        .routes(routes!(operator_webhooks::replay_matching))
+        .routes(routes!(operator_webhooks::get))
+        .routes(routes!(operator_webhooks::replay_one))
+        .routes(routes!(webhooks::receive_platform))
+        .routes(routes!(webhooks::receive_connect))
         .routes(routes!(webhooks::receive))
         .routes(routes!(health::healthz))
         .routes(routes!(health::readyz))

@@ -31,7 +31,7 @@ const STATES: [(&str, EventState); 6] = [
     ("failed", EventState::Failed),
     ("dead", EventState::Dead),
 ];
-const MAX_NAME_CHARS: usize = 255;
+pub(super) const MAX_NAME_CHARS: usize = 255;
 
 /// Event received by webhook.
 #[derive(Debug, Serialize, ToSchema)]
@@ -41,7 +41,8 @@ pub(crate) struct WebhookEvent {
     #[schema(example = "evt_1PgafTB7WZ01zgkW")]
     stripe_event_id: String,
     endpoint_id: String,
-    connection_id: String,
+    /// Connection whose endpoint received it; null for the endpoints of the platform.
+    connection_id: Option<String>,
     #[serde(rename = "type")]
     #[schema(example = "charge.refunded")]
     event_type: String,
@@ -121,15 +122,7 @@ pub(crate) async fn list(
     caller: Caller,
     mut params: Params,
 ) -> Result<Json<WebhookEventList>, ApiError> {
-    let filter = EventFilter {
-        event_id: None,
-        state: params.choice("status", &STATES),
-        event_type: params.text("type"),
-        connection_id: params.text("connection_id"),
-        account: params.text("account"),
-        received_from: params.instant("received_from"),
-        received_to: params.instant("received_to"),
-    };
+    let filter = asked_for(&mut params);
     let limit = params.limit();
     let after: Option<(DateTime<Utc>, Uuid)> = params.cursor("webhook_events")?;
     params.finish()?;
@@ -174,11 +167,34 @@ impl TryFrom<StoredForward> for WebhookForward {
     }
 }
 
+/// The events that the parameters of a request ask for.
+pub(super) fn asked_for(params: &mut Params) -> EventFilter {
+    EventFilter {
+        event_id: None,
+        state: params.choice("status", &STATES),
+        event_type: params.text("type"),
+        connection_id: params.text("connection_id"),
+        account: params.text("account"),
+        received_from: params.instant("received_from"),
+        received_to: params.instant("received_to"),
+    }
+}
+
 /// Event with its payload and its forwarding.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct WebhookEventDetail {
     #[serde(flatten)]
     event: WebhookEvent,
+    #[serde(flatten)]
+    content: EventContent,
+    /// Delivery to the internal handler; null if the event is not forwarded.
+    forward: Option<WebhookForward>,
+}
+
+/// What an event says and what came of it.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = WebhookEventContent)]
+pub(super) struct EventContent {
     /// Request to Stripe that caused the event; null if it was caused by none, such as a renewal.
     request: Option<EventRequest>,
     /// Attempts at applying the event, the first one first.
@@ -188,11 +204,22 @@ pub(crate) struct WebhookEventDetail {
     /// Stripe's id of the event that tells the same, because of which this one is ignored.
     #[schema(example = "evt_1PgafTB7WZ01zgkW")]
     twin_of: Option<String>,
-    /// Delivery to the internal handler; null if the event is not forwarded.
-    forward: Option<WebhookForward>,
     /// Body of the webhook exactly as received; a string if it is not valid UTF-8.
     #[schema(value_type = Object)]
     payload: Payload,
+}
+
+impl EventContent {
+    /// Takes from an event what its list does not show.
+    pub(super) fn take(event: &mut StoredEvent, payload: &[u8]) -> Self {
+        Self {
+            request: EventRequest::of(payload),
+            history: mem::take(&mut event.history.0),
+            changes: mem::take(&mut event.changes.0),
+            twin_of: event.twin_of.take(),
+            payload: Payload::of(payload),
+        }
+    }
 }
 
 /// Request to Stripe's API.
@@ -234,6 +261,7 @@ impl EventRequest {
     }
 }
 
+/// The body of a webhook in an answer.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 enum Payload {
@@ -273,13 +301,9 @@ pub(crate) async fn get(
     let mut event = found.into_iter().next().ok_or(ApiError::NotFound)?;
     let payload = payload.unwrap_or_default();
     Ok(Json(WebhookEventDetail {
-        request: EventRequest::of(&payload),
-        history: mem::take(&mut event.history.0),
-        changes: mem::take(&mut event.changes.0),
-        twin_of: event.twin_of.take(),
+        content: EventContent::take(&mut event, &payload),
         event: event.try_into()?,
         forward: forward.map(TryInto::try_into).transpose()?,
-        payload: Payload::of(&payload),
     }))
 }
 
@@ -288,7 +312,7 @@ pub(crate) async fn get(
 #[schema(as = WebhookReplay)]
 pub(crate) struct Replayed {
     /// Number of events.
-    count: i64,
+    pub(super) count: i64,
 }
 
 /// What else to do with an event that is applied again.
@@ -406,16 +430,7 @@ pub(crate) async fn replay_matching(
     _: NoParams,
     OptionalFields(mut fields): OptionalFields,
 ) -> Result<(StatusCode, Json<Replayed>), ApiError> {
-    let chosen = fields.choice("status", &STATES);
-    let filter = EventFilter {
-        event_id: None,
-        state: Some(chosen.unwrap_or(EventState::Dead)),
-        event_type: fields.text("type", MAX_NAME_CHARS),
-        connection_id: fields.text("connection_id", MAX_NAME_CHARS),
-        account: None,
-        received_from: fields.instant("received_from"),
-        received_to: fields.instant("received_to"),
-    };
+    let filter = to_be_replayed(&mut fields);
     let dry_run = fields.boolean("dry_run").unwrap_or_default();
     let forward = forwarded_types(&state, &mut fields);
     fields.finish()?;
@@ -429,4 +444,18 @@ pub(crate) async fn replay_matching(
         replay_all(&state, &caller, replay).await?
     };
     Ok((StatusCode::ACCEPTED, Json(Replayed { count })))
+}
+
+/// The events that the body of a request asks for; those that are dead where it names no status.
+pub(super) fn to_be_replayed(fields: &mut Fields) -> EventFilter {
+    let status = fields.choice("status", &STATES);
+    EventFilter {
+        event_id: None,
+        state: Some(status.unwrap_or(EventState::Dead)),
+        event_type: fields.text("type", MAX_NAME_CHARS),
+        connection_id: fields.text("connection_id", MAX_NAME_CHARS),
+        account: None,
+        received_from: fields.instant("received_from"),
+        received_to: fields.instant("received_to"),
+    }
 }

@@ -1,5 +1,7 @@
 //! Statistics of webhooks.
 
+use std::ops::Range;
+
 use axum::Json;
 use axum::extract::State;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -97,7 +99,7 @@ pub(crate) struct WebhookStats {
 }
 
 impl WebhookStats {
-    fn of(statistics: Statistics, now: DateTime<Utc>) -> Self {
+    pub(super) fn of(statistics: Statistics, now: DateTime<Utc>) -> Self {
         let events = statistics.events;
         let by_type = statistics.by_type.into_iter().map(|of| OfType {
             event_type: of.event_type,
@@ -149,15 +151,19 @@ pub(crate) async fn get(
     mut params: Params,
 ) -> Result<Json<WebhookStats>, ApiError> {
     let now = state.clock.now();
-    let from = params.instant("from");
-    let to = params.instant("to");
+    let range = received_range(&mut params, now);
     params.finish()?;
     let organization = &caller.organization;
-    // Without an end, what is received at this moment belongs to it.
-    let to = to.unwrap_or(now + TimeDelta::seconds(1));
-    let from = from.unwrap_or(to - DEFAULT_RANGE);
     let mut tx = state.begin(organization).await?;
-    let statistics = statistics::get(&mut tx, Some(organization), from, to).await?;
+    let statistics = statistics::get(&mut tx, Some(organization.as_str()), range).await?;
     db::commit(tx).await?;
     Ok(Json(WebhookStats::of(statistics, now)))
+}
+
+/// When the events were received that a request is about.
+pub(super) fn received_range(params: &mut Params, now: DateTime<Utc>) -> Range<DateTime<Utc>> {
+    let from = params.instant("from");
+    // Without an end, what is received at this moment belongs to it.
+    let to = params.instant("to").unwrap_or(now + TimeDelta::seconds(1));
+    from.unwrap_or(to - DEFAULT_RANGE)..to
 }

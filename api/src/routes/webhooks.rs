@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, Request, State};
+use common::webhook::platform::PlatformEndpoint;
 use serde::Serialize;
 use tokio::time::Instant;
 use utoipa::ToSchema;
@@ -11,7 +12,7 @@ use crate::client_address::ClientAddress;
 use crate::input::read_body;
 use crate::problem::{ApiError, Problem};
 use crate::state::ApiState;
-use crate::webhooks::{self, MAX_BODY_BYTES};
+use crate::webhooks::{self, Address, MAX_BODY_BYTES};
 
 /// Receipt of a webhook.
 #[derive(Debug, Serialize, ToSchema)]
@@ -74,14 +75,93 @@ pub(crate) async fn receive(
     Path(endpoint_id): Path<String>,
     request: Request<Body>,
 ) -> Result<Json<Received>, ApiError> {
+    receive_at(&state, &Address::Connection(endpoint_id), address, request).await
+}
+
+/// Receive a webhook of the platform
+///
+/// Called by Stripe with events of the platform's own account, without a token: verified and answered as those of a
+/// connection.
+#[utoipa::path(post, path = "/webhooks/stripe", operation_id = "receive_platform_webhook", tag = "webhooks",
+    security(()),
+    params(("Stripe-Signature" = String, Header, description = "Timestamp and signatures of the body",
+            example = "t=1700000000,v1=ea4ffbeed707ca1f8d7ad0b5dc8c14bd097950eea92583e14c6cdbbc73efac0d")),
+    request_body(content = StripeEvent, example = json!({"id": "evt_test_1", "object": "event",
+        "type": "charge.succeeded"})),
+    responses((status = 200, description = "The event is stored", body = Received),
+              (status = 400, description = "`webhook_signature_invalid`: no signing secret of the endpoint made the \
+                                            signature, or it is older than five minutes; `malformed_json`: the body \
+                                            is no event",
+               body = Problem, content_type = "application/problem+json"),
+              (status = 404, description = "`not_found`: the endpoint has no signing secret",
+               body = Problem, content_type = "application/problem+json"),
+              (status = 408, description = "`request_timeout`: the request body did not arrive in time",
+               body = Problem, content_type = "application/problem+json"),
+              (status = 413, description = "`too_large`: the request body is larger than 4 MiB",
+               body = Problem, content_type = "application/problem+json"),
+              (status = 429, description = "`rate_limited`: too many invalid signatures from this address; requests \
+                                            with a valid signature are never limited",
+               body = Problem, content_type = "application/problem+json"),
+              (status = 503, description = "`unavailable`: the event could not be stored",
+               body = Problem, content_type = "application/problem+json")))]
+pub(crate) async fn receive_platform(
+    State(state): State<ApiState>,
+    address: ClientAddress,
+    request: Request<Body>,
+) -> Result<Json<Received>, ApiError> {
+    let endpoint = Address::Platform(PlatformEndpoint::Platform);
+    receive_at(&state, &endpoint, address, request).await
+}
+
+/// Receive a webhook of a connected account
+///
+/// Called by Stripe with events of the accounts that are connected to the platform, without a token: verified and answered
+/// as those of a connection.
+#[utoipa::path(post, path = "/webhooks/stripe/connect", operation_id = "receive_connect_webhook", tag = "webhooks",
+    security(()),
+    params(("Stripe-Signature" = String, Header, description = "Timestamp and signatures of the body",
+            example = "t=1700000000,v1=ea4ffbeed707ca1f8d7ad0b5dc8c14bd097950eea92583e14c6cdbbc73efac0d")),
+    request_body(content = StripeEvent, example = json!({"id": "evt_test_1", "object": "event",
+        "type": "charge.succeeded"})),
+    responses((status = 200, description = "The event is stored", body = Received),
+              (status = 400, description = "`webhook_signature_invalid`: no signing secret of the endpoint made the \
+                                            signature, or it is older than five minutes; `malformed_json`: the body \
+                                            is no event",
+               body = Problem, content_type = "application/problem+json"),
+              (status = 404, description = "`not_found`: the endpoint has no signing secret",
+               body = Problem, content_type = "application/problem+json"),
+              (status = 408, description = "`request_timeout`: the request body did not arrive in time",
+               body = Problem, content_type = "application/problem+json"),
+              (status = 413, description = "`too_large`: the request body is larger than 4 MiB",
+               body = Problem, content_type = "application/problem+json"),
+              (status = 429, description = "`rate_limited`: too many invalid signatures from this address; requests \
+                                            with a valid signature are never limited",
+               body = Problem, content_type = "application/problem+json"),
+              (status = 503, description = "`unavailable`: the event could not be stored",
+               body = Problem, content_type = "application/problem+json")))]
+pub(crate) async fn receive_connect(
+    State(state): State<ApiState>,
+    address: ClientAddress,
+    request: Request<Body>,
+) -> Result<Json<Received>, ApiError> {
+    let endpoint = Address::Platform(PlatformEndpoint::Connect);
+    receive_at(&state, &endpoint, address, request).await
+}
+
+async fn receive_at(
+    state: &ApiState,
+    endpoint: &Address,
+    address: ClientAddress,
+    request: Request<Body>,
+) -> Result<Json<Received>, ApiError> {
     let began = Instant::now();
     if !state.health.is_ready() {
         return Err(ApiError::Unavailable(None));
     }
     // Before the body is read: whoever knows no address cannot make the API hold one.
-    let endpoint = state.webhooks.endpoint(&endpoint_id).await?;
+    let endpoint = state.webhooks.endpoint(endpoint).await?;
     let headers = request.headers().clone();
-    let body = read_body(request, &state, MAX_BODY_BYTES).await?;
+    let body = read_body(request, state, MAX_BODY_BYTES).await?;
     let header = |name: &str| Some(headers.get(name)?.to_str().ok()?.to_owned());
     let received = state
         .webhooks

@@ -151,7 +151,7 @@ impl Writer {
         queries::forward::insert(conn, &organizations, &event_ids, self.clock.now()).await
     }
 
-    /// Makes a job for each connection that has something to apply.
+    /// Makes a job for each connection that has something to apply; what is of no connection needs none.
     async fn enqueue<'a>(
         &self,
         conn: &mut db::PgConnection,
@@ -159,12 +159,12 @@ impl Writer {
     ) -> Result<Vec<JobRef>, db::Error> {
         let now = self.clock.now();
         let mut connections: Vec<_> = events
-            .map(|event| {
-                (
+            .filter_map(|event| {
+                Some((
                     &event.connector,
                     &event.organization_id,
-                    &event.connection_id,
-                )
+                    event.connection_id.as_deref()?,
+                ))
             })
             .collect();
         connections.sort_unstable();

@@ -6,6 +6,8 @@
 //! that arrive together share one transaction ([`inbox`]), which also makes the jobs that apply them, and the deliveries to an
 //! internal handler where one is set; wake-ups are published afterwards and waited for by nobody.
 //!
+//! An endpoint is a connection's, or one of the two of the platform itself, whose events nothing applies yet.
+//!
 //! Fails with 503 when the event could not be stored, and only then: a vendor that gets an error delays its own work, Stripe
 //! for one the invoices of renewals. Deliberately absent: working on events.
 
@@ -17,6 +19,7 @@ mod measurements;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use common::broker::Broker;
 use common::clock::{SharedClock, new_id};
 use common::connector::Connectors;
@@ -27,17 +30,18 @@ use common::webhook::endpoint::initial_status;
 use common::webhook::forward::ForwardTypes;
 use common::webhook::queries::NewEvent;
 use common::webhook::statistics::Measure;
-use common::webhook::{EventStatus, SignatureError, WebhookFormat};
+use common::webhook::{Envelope, EventStatus, SignatureError, WebhookFormat, platform};
 use tokio::time::Instant;
 use tracing::debug;
 
-use endpoints::Endpoints;
-pub(crate) use endpoints::LiveEndpoint;
+pub(crate) use endpoints::{Address, LiveEndpoint};
+use endpoints::{Endpoints, Scope};
 use failing_addresses::FailingAddresses;
 use inbox::Inbox;
 use measurements::Measurements;
 
 use crate::client_address::ClientAddress;
+use crate::config::PlatformSecrets;
 use crate::problem::ApiError;
 
 /// Bytes of the longest body that is taken. Stripe's events have some kilobytes.
@@ -70,9 +74,10 @@ impl Webhooks {
         keyring: Arc<Keyring>,
         clock: SharedClock,
         forward_types: Option<Arc<ForwardTypes>>,
+        platform_secrets: PlatformSecrets,
     ) -> Self {
         Self {
-            endpoints: Endpoints::new(pool.clone(), keyring, clock.clone()),
+            endpoints: Endpoints::new(pool.clone(), keyring, clock.clone(), platform_secrets),
             failing: FailingAddresses::new(),
             measurements: Measurements::begin(pool.clone(), clock.clone()),
             inbox: Inbox::begin(pool, broker, connectors, clock.clone(), forward_types),
@@ -87,8 +92,8 @@ impl Webhooks {
     }
 
     /// The endpoint at an address.
-    pub(crate) async fn endpoint(&self, endpoint_id: &str) -> Result<Arc<LiveEndpoint>, ApiError> {
-        let endpoint = self.endpoints.find(endpoint_id).await?;
+    pub(crate) async fn endpoint(&self, address: &Address) -> Result<Arc<LiveEndpoint>, ApiError> {
+        let endpoint = self.endpoints.find(address).await?;
         endpoint.ok_or(ApiError::NoWebhookEndpoint)
     }
 
@@ -101,11 +106,10 @@ impl Webhooks {
         body: &[u8],
         began: Instant,
     ) -> Result<Received, ApiError> {
-        let endpoint_id = &endpoint.endpoint_id;
-        let organization = &endpoint.receiver.organization_id;
+        let organization = &endpoint.scope.organization();
         let format = self
             .connectors
-            .named(&endpoint.receiver.connector)?
+            .named(endpoint.scope.connector())?
             .webhooks()
             .ok_or(ApiError::NoWebhookEndpoint)?;
         let signature = signature(format.signature_header());
@@ -114,10 +118,11 @@ impl Webhooks {
             .await?
         {
             metrics::counter!("stripe_sync_webhooks_signature_failures_total").increment(1);
-            self.endpoints.note_signature_failure(endpoint_id);
+            self.endpoints.note_signature_failure(&endpoint.address);
             self.measurements
                 .count(organization, Measure::SignatureFailures);
             self.failing.count(address)?;
+            let endpoint_id = endpoint.address.endpoint_id();
             debug!(%address, endpoint_id, %cause, "a webhook is refused");
             return Err(ApiError::WebhookSignatureInvalid(cause));
         }
@@ -125,20 +130,10 @@ impl Webhooks {
         let envelope = format.read(body).map_err(|cause| ApiError::MalformedJson {
             detail: cause.to_string(),
         })?;
-        let status = initial_status(&endpoint.receiver, &envelope);
+        let event = new_event(endpoint, envelope, received_at, body);
+        let status = event.status;
         let verified = Instant::now();
-        let stored = self.inbox.store(NewEvent {
-            event_id: new_id(received_at),
-            organization_id: endpoint.receiver.organization_id.clone(),
-            endpoint_id: endpoint_id.clone(),
-            connection_id: endpoint.receiver.connection_id.clone(),
-            connector: endpoint.receiver.connector.clone(),
-            envelope,
-            received_at,
-            payload: body.to_vec(),
-            status,
-            found_by_polling: false,
-        });
+        let stored = self.inbox.store(event);
         let duplicate = !stored.await?;
         self.measure(organization, Measure::Storage, verified.elapsed());
         self.measure(organization, Measure::Response, began.elapsed());
@@ -164,7 +159,7 @@ impl Webhooks {
         let started = Instant::now();
         let now = self.clock.now();
         let mut checked = format.verify(signature, body, &endpoint.secrets, now);
-        let organization = &endpoint.receiver.organization_id;
+        let organization = &endpoint.scope.organization();
         self.measure(organization, Measure::Verification, started.elapsed());
         if checked == Err(SignatureError::Mismatch)
             && let Some(fresh) = self.endpoints.refresh(endpoint).await?
@@ -185,6 +180,39 @@ impl Webhooks {
             Measure::Duplicates | Measure::SignatureFailures => return,
         };
         histogram.record(took.as_secs_f64());
+    }
+}
+
+/// An event as it is stored: where it belongs, and whether anything is to be applied.
+fn new_event(
+    endpoint: &LiveEndpoint,
+    envelope: Envelope,
+    received_at: DateTime<Utc>,
+    body: &[u8],
+) -> NewEvent {
+    let (organization_id, connection_id, status) = match &endpoint.scope {
+        Scope::Connection(receiver) => (
+            receiver.organization_id.clone(),
+            Some(receiver.connection_id.clone()),
+            initial_status(receiver, &envelope),
+        ),
+        Scope::Platform(of) => (
+            platform::organization_of(*of, &envelope),
+            None,
+            platform::initial_status(*of, &envelope),
+        ),
+    };
+    NewEvent {
+        event_id: new_id(received_at),
+        organization_id,
+        endpoint_id: endpoint.address.endpoint_id().to_owned(),
+        connection_id,
+        connector: endpoint.scope.connector().to_owned(),
+        envelope,
+        received_at,
+        payload: body.to_vec(),
+        status,
+        found_by_polling: false,
     }
 }
 

@@ -13,6 +13,7 @@ pub mod keys;
 pub mod migrate;
 pub mod organization;
 pub mod token;
+pub mod webhooks;
 
 use std::path::PathBuf;
 
@@ -21,7 +22,9 @@ use common::credential::vault::ANNOUNCEMENT_EXPIRES_AFTER;
 use common::credential::{self, Purpose};
 use common::db;
 use common::db::schema::State;
+use common::lifecycle::keys::KeyMismatch;
 use common::tenant::OrganizationId;
+use common::webhook::registration;
 use secrecy::SecretString;
 use sqlx::{Connection as _, PgConnection, Postgres, Transaction};
 use uuid::Uuid;
@@ -129,7 +132,7 @@ pub enum Error {
     )]
     ExpiresTooLate,
     /// A token's id alone does not say whose it is.
-    #[error("to revoke a token by its id, also give --org ID")]
+    #[error("to revoke a token by its id, also give --org ID, or --operator for an operator's")]
     TokenIdNeedsOrganization,
     /// It is neither a token nor the id of one.
     #[error(
@@ -204,6 +207,36 @@ pub enum Error {
     /// Some credentials stay under their former key.
     #[error("{count} stored under another key could not be re-encrypted:{list}", count = output::count(.0.len() as i64, "credential"), list = stuck_list(.0))]
     CredentialsStuck(Vec<StuckCredential>),
+    /// The given encryption keys do not fit what is stored.
+    #[error(transparent)]
+    KeyMismatch(#[from] KeyMismatch),
+    /// The client for Stripe could not be set up.
+    #[error("the way to Stripe could not be set up")]
+    Stripe(#[source] reqwest::Error),
+    /// Stripe has endpoints whose signing secret is not to be had.
+    #[error(
+        "{endpoint}: Stripe shows a signing secret only once, and that of {} is not stored here. `stripe-sync webhooks \
+         register --replace` creates another endpoint and deletes this one; or keep it, and set {setting} to its secret",
+        .external_ids.join(", ")
+    )]
+    SecretNotKept {
+        /// `platform` or `connect`.
+        endpoint: &'static str,
+        /// What Stripe calls them.
+        external_ids: Vec<String>,
+        /// Where the secret may be set instead.
+        setting: &'static str,
+    },
+    /// An endpoint could not be registered.
+    #[error(
+        "{endpoint}: the webhook endpoint could not be registered; run the same command again to continue"
+    )]
+    NotRegistered {
+        /// `platform` or `connect`.
+        endpoint: &'static str,
+        #[source]
+        cause: registration::Error,
+    },
     /// The output could not be written.
     #[error("cannot write to standard output")]
     Output(#[from] std::io::Error),

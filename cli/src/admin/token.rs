@@ -1,4 +1,5 @@
-//! `token create`, `token list`, `token revoke`: the bearer tokens of an organization.
+//! `token create`, `token list`, `token revoke`: the bearer tokens of an organization, and those of operators, which belong to
+//! none.
 //!
 //! A token is shown once, when it is made, alone on standard output; the database keeps its SHA-256.
 //! Revoking takes the token itself or, when it is lost, its id from the list. A token is typed or pasted at a prompt that
@@ -30,19 +31,37 @@ pub enum Token {
     Revoke(Revoke),
 }
 
+/// Whose tokens are meant.
+#[derive(Debug, clap::Args)]
+#[group(required = true, multiple = false)]
+struct Owner {
+    /// The organization that the token gives access to
+    #[arg(long = "org", value_name = "ID")]
+    organization: Option<OrganizationId>,
+    /// Operators, who see the webhook events of all organizations and of the platform itself, and may use nothing else
+    #[arg(long)]
+    operator: bool,
+}
+
+impl Owner {
+    /// The organization under which the tokens are stored; without one they are operators'.
+    fn organization(self) -> OrganizationId {
+        self.organization.unwrap_or_else(OrganizationId::platform)
+    }
+}
+
 /// What to create.
 #[derive(Debug, clap::Args)]
 pub struct Create {
-    /// The organization that the token gives access to
-    #[arg(long = "org", value_name = "ID")]
-    organization: OrganizationId,
+    #[command(flatten)]
+    owner: Owner,
     /// A name that says what or whom the token is for
     #[arg(long, default_value = "stripe-sync")]
     name: String,
-    /// admin may change everything; analyst may only read data and preview rules
-    #[arg(long, value_name = "ROLE", default_value = "admin",
+    /// admin may change everything; analyst may only read data and preview rules [default: admin]
+    #[arg(long, value_name = "ROLE", conflicts_with = "operator",
           value_parser = arguments::one_of::<TokenRole>(&["admin", "analyst"]))]
-    role: TokenRole,
+    role: Option<TokenRole>,
     /// How long the token is valid, such as 90d or 12h [default: without limit]
     #[arg(long, value_name = "DURATION", value_parser = arguments::duration)]
     expires_in: Option<Duration>,
@@ -53,9 +72,8 @@ pub struct Create {
 /// Whose tokens to show.
 #[derive(Debug, clap::Args)]
 pub struct List {
-    /// The organization
-    #[arg(long = "org", value_name = "ID")]
-    organization: OrganizationId,
+    #[command(flatten)]
+    owner: Owner,
     #[command(flatten)]
     access: DatabaseAccess,
 }
@@ -63,13 +81,16 @@ pub struct List {
 /// Which token to revoke.
 #[derive(Debug, clap::Args)]
 pub struct Revoke {
-    /// The id of a token, as `token list` shows it, together with --org [default: read the token itself from a hidden
-    /// prompt or a pipe]
+    /// The id of a token, as `token list` shows it, together with --org or --operator [default: read the token itself from
+    /// a hidden prompt or a pipe]
     #[arg(value_name = "ID")]
     token: Option<SecretString>,
     /// The organization of the token with this id
     #[arg(long = "org", value_name = "ID")]
     organization: Option<OrganizationId>,
+    /// The token with this id is an operator's
+    #[arg(long, conflicts_with = "organization")]
+    operator: bool,
     #[command(flatten)]
     access: DatabaseAccess,
 }
@@ -93,8 +114,13 @@ impl Create {
             .map(|after| expiry(now, after))
             .transpose()?;
         let mut conn = self.access.resolve().await?.connect().await?;
-        let (name, role) = (self.name.as_str(), self.role);
-        let token = create(&mut conn, &self.organization, name, role, expires_at, now).await?;
+        let role = match self.role {
+            _ if self.owner.operator => TokenRole::Operator,
+            Some(role) => role,
+            None => TokenRole::Admin,
+        };
+        let (organization, name) = (self.owner.organization(), self.name.as_str());
+        let token = create(&mut conn, &organization, name, role, expires_at, now).await?;
         output::print(token.expose_secret())?;
         Ok(())
     }
@@ -109,7 +135,7 @@ fn expiry(now: DateTime<Utc>, after: Duration) -> Result<DateTime<Utc>, Error> {
         .ok_or(Error::ExpiresTooLate)
 }
 
-/// Makes a token of an organization and returns it; it cannot be had again.
+/// Makes a token of an organization, of the reserved one for an operator, and returns it; it cannot be had again.
 pub async fn create(
     conn: &mut PgConnection,
     organization: &OrganizationId,
@@ -142,14 +168,15 @@ impl List {
     async fn run(self) -> Result<(), Error> {
         let now = SystemClock.now();
         let mut conn = self.access.resolve().await?.connect().await?;
-        let mut tx = tenant_transaction(&mut conn, &self.organization).await?;
-        if queries::organization_name(&mut tx, &self.organization)
+        let organization = self.owner.organization();
+        let mut tx = tenant_transaction(&mut conn, &organization).await?;
+        if queries::organization_name(&mut tx, &organization)
             .await?
             .is_none()
         {
-            return Err(Error::NoOrganization(self.organization));
+            return Err(Error::NoOrganization(organization));
         }
-        let tokens = queries::list_tokens(&mut tx, &self.organization).await?;
+        let tokens = queries::list_tokens(&mut tx, &organization).await?;
         commit(tx).await?;
         let day = |at: DateTime<Utc>| at.to_rfc3339_opts(SecondsFormat::Secs, true);
         let rows = tokens.into_iter().map(|token| {
@@ -192,10 +219,9 @@ impl Revoke {
             Target::Token(token_hash(text))
         } else {
             let id = Uuid::parse_str(text).map_err(|_| Error::NotAToken)?;
-            Target::Id(
-                id,
-                self.organization.ok_or(Error::TokenIdNeedsOrganization)?,
-            )
+            let of_operator = self.operator.then(OrganizationId::platform);
+            let organization = self.organization.or(of_operator);
+            Target::Id(id, organization.ok_or(Error::TokenIdNeedsOrganization)?)
         };
         let database = self.access.resolve().await?;
         revoke(&database, &target, SystemClock.now()).await?;

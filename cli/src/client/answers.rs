@@ -329,7 +329,8 @@ pub(super) struct WebhookEndpoint {
 pub(super) struct WebhookEvent {
     pub(super) event_id: String,
     pub(super) stripe_event_id: String,
-    pub(super) connection_id: String,
+    #[serde(default)]
+    pub(super) connection_id: Option<String>,
     #[serde(rename = "type")]
     pub(super) event_type: String,
     pub(super) status: String,

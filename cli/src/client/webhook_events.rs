@@ -224,11 +224,9 @@ fn reason(error: &JobError) -> String {
 }
 
 fn event_shown(event: &WebhookEvent) -> String {
-    let mut lines = vec![
-        ("connection", output::plain(&event.connection_id)),
-        ("Stripe's id", output::plain(&event.stripe_event_id)),
-    ];
+    let mut lines = vec![("Stripe's id", output::plain(&event.stripe_event_id))];
     let texts = [
+        ("connection", &event.connection_id),
         ("object", &event.object_id),
         ("account", &event.account),
         ("API version", &event.api_version),

@@ -30,7 +30,7 @@ const SIGNING_SECRET: GivenSecret = GivenSecret {
     file_flag: "--signing-secret-file",
 };
 
-/// Receive changes from Stripe at once: set an endpoint up, list its events and apply them again
+/// The commands that ask the engine.
 #[derive(Debug, clap::Subcommand)]
 pub enum Webhooks {
     /// Create a connection's webhook endpoint, or show the existing one, with the steps for Stripe's dashboard

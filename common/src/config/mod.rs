@@ -17,6 +17,7 @@ use std::path::Path;
 use std::str::FromStr;
 
 use secrecy::{ExposeSecret, SecretString};
+use url::Url;
 
 mod forwarding;
 mod sections;
@@ -144,6 +145,26 @@ pub fn parse_bind(
         "an IP address and a port such as 127.0.0.1:8080",
         problems,
     )
+}
+
+/// Parses `PUBLIC_URL`, where people and vendors reach the API; the inner `None` is that it is not given.
+#[expect(
+    clippy::option_option,
+    reason = "a wrong value is not the same as no value"
+)]
+pub fn parse_public_url(text: Option<&str>, problems: &mut SettingErrors) -> Option<Option<Url>> {
+    let Some(text) = text.map(str::trim).filter(|text| !text.is_empty()) else {
+        return Some(None);
+    };
+    let url = Url::parse(text).ok();
+    let url = url.filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+    if url.is_none() {
+        problems.add(
+            "PUBLIC_URL",
+            "must be a URL such as https://sync.example.com",
+        );
+    }
+    url.map(Some)
 }
 
 /// `text`, or `default` when it is empty.

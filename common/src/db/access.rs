@@ -81,7 +81,7 @@ const fn table(name: &'static str, grants: &'static [Grant]) -> Table {
     }
 }
 
-use Role::{Api, Consumer, Scheduler, Webhooks};
+use Role::{Api, Consumer, Operator, Scheduler, Webhooks};
 
 const READ: &[&str] = &["SELECT"];
 const ALL: &[&str] = &["SELECT", "INSERT", "UPDATE", "DELETE"];
@@ -105,6 +105,12 @@ const fn every_tenant(
     }
 }
 
+/// What operators see of every organization.
+const OPERATOR: Policy = Policy {
+    name: "operator",
+    ..every_tenant("SELECT", &[Operator], None)
+};
+
 const TABLES: &[Table] = &[
     // By what is applied a program knows whether it may begin.
     Table {
@@ -116,6 +122,7 @@ const TABLES: &[Table] = &[
                 grant(Scheduler, READ),
                 grant(Consumer, READ),
                 grant(Webhooks, READ),
+                grant(Operator, READ),
             ],
         )
     },
@@ -210,14 +217,25 @@ const TABLES: &[Table] = &[
         &[grant(Api, ALL), grant(Consumer, &["SELECT", "DELETE"])],
     ),
     Table {
-        policies: &[every_tenant(
-            "ALL",
-            &[Consumer, Scheduler, Webhooks],
-            Some("true"),
-        )],
+        policies: &[
+            every_tenant("ALL", &[Consumer, Scheduler, Webhooks], Some("true")),
+            OPERATOR,
+        ],
         ..table(
             "sync_jobs",
             &[
+                // In which state events are.
+                Grant {
+                    role: Operator,
+                    privileges: READ,
+                    columns: &[
+                        "organization_id",
+                        "connection_id",
+                        "status",
+                        "lease_owner",
+                        "started_at",
+                    ],
+                },
                 grant(Webhooks, &["SELECT", "INSERT"]),
                 Grant {
                     role: Webhooks,
@@ -275,11 +293,19 @@ const TABLES: &[Table] = &[
             ],
         )
     },
+    table(
+        "platform_webhook_endpoints",
+        &[grant(Api, &["SELECT", "INSERT", "UPDATE"])],
+    ),
     Table {
-        policies: &[every_tenant("ALL", &[Scheduler, Webhooks], Some("true"))],
+        policies: &[
+            every_tenant("ALL", &[Scheduler, Webhooks], Some("true")),
+            OPERATOR,
+        ],
         ..table(
             "webhook_events",
             &[
+                grant(Operator, READ),
                 // Deletes old events, of which it reads no more than that they are.
                 grant(Scheduler, &["DELETE"]),
                 Grant {
@@ -320,6 +346,7 @@ const TABLES: &[Table] = &[
                         "endpoint_id",
                         "external_event_id",
                         "found_by_polling",
+                        "account",
                     ],
                 },
             ],
@@ -328,13 +355,20 @@ const TABLES: &[Table] = &[
     // A view, under the row-level security of the tables below it.
     Table {
         rows: RowScope::Unrestricted,
-        ..table("webhook_event_states", &[grant(Api, READ)])
+        ..table(
+            "webhook_event_states",
+            &[grant(Api, READ), grant(Operator, READ)],
+        )
     },
     Table {
-        policies: &[every_tenant("ALL", &[Scheduler, Webhooks], Some("true"))],
+        policies: &[
+            every_tenant("ALL", &[Scheduler, Webhooks], Some("true")),
+            OPERATOR,
+        ],
         ..table(
             "webhook_measurements",
             &[
+                grant(Operator, READ),
                 grant(Api, READ),
                 grant(Scheduler, &["SELECT", "DELETE"]),
                 grant(Webhooks, &["SELECT", "INSERT", "UPDATE"]),
@@ -751,5 +785,25 @@ mod tests {
             statements,
             ["organization_id", "connection_id", "purpose", "key_id"].map(read)
         );
+    }
+
+    #[test]
+    fn an_operator_reads_events_with_their_states_and_statistics_and_nothing_else() {
+        let of_operator = description().into_iter();
+        let of_operator = of_operator.filter(|entry| entry.role == Some("stripe_sync_operator"));
+        let statements: Vec<_> = of_operator.map(|entry| entry.statement).collect();
+        let read = |table| format!("GRANT SELECT{table} TO stripe_sync_operator");
+        let expected = [
+            " ON _sqlx_migrations",
+            " (organization_id) ON sync_jobs",
+            " (connection_id) ON sync_jobs",
+            " (status) ON sync_jobs",
+            " (lease_owner) ON sync_jobs",
+            " (started_at) ON sync_jobs",
+            " ON webhook_events",
+            " ON webhook_event_states",
+            " ON webhook_measurements",
+        ];
+        assert_eq!(statements, expected.map(read));
     }
 }

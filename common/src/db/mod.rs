@@ -41,10 +41,18 @@ pub enum Role {
     /// Stores events of any tenant and asks for the jobs that apply them; the API takes it on for webhooks, which come
     /// without a token.
     Webhooks,
+    /// Reads the events of every tenant, and nothing else; the API takes it on for operators.
+    Operator,
 }
 
 impl Role {
-    pub const ALL: [Self; 4] = [Self::Api, Self::Scheduler, Self::Consumer, Self::Webhooks];
+    pub const ALL: [Self; 5] = [
+        Self::Api,
+        Self::Scheduler,
+        Self::Consumer,
+        Self::Webhooks,
+        Self::Operator,
+    ];
 
     pub fn as_str(self) -> &'static str {
         match self {
@@ -52,16 +60,18 @@ impl Role {
             Self::Scheduler => "stripe_sync_scheduler",
             Self::Consumer => "stripe_sync_consumer",
             Self::Webhooks => "stripe_sync_webhooks",
+            Self::Operator => "stripe_sync_operator",
         }
     }
 
     /// The roles that a program in this role works under: it can begin only when all of them are complete.
     pub(crate) fn with_others(self) -> &'static [Self] {
         match self {
-            Self::Api => &[Self::Api, Self::Webhooks],
+            Self::Api => &[Self::Api, Self::Webhooks, Self::Operator],
             Self::Scheduler => &[Self::Scheduler],
             Self::Consumer => &[Self::Consumer],
             Self::Webhooks => &[Self::Webhooks],
+            Self::Operator => &[Self::Operator],
         }
     }
 
@@ -73,7 +83,7 @@ impl Role {
             // and one that does not know the size of a batch would join whole tables with it.
             Self::Scheduler => &[("plan_cache_mode", "force_custom_plan")],
             // And somebody waits for what the API does.
-            Self::Api | Self::Webhooks => &[
+            Self::Api | Self::Webhooks | Self::Operator => &[
                 ("plan_cache_mode", "force_custom_plan"),
                 ("lock_timeout", "10s"),
             ],
@@ -86,6 +96,7 @@ impl Role {
             Self::Scheduler => "SET ROLE stripe_sync_scheduler",
             Self::Consumer => "SET ROLE stripe_sync_consumer",
             Self::Webhooks => "SET ROLE stripe_sync_webhooks",
+            Self::Operator => "SET ROLE stripe_sync_operator",
         }
     }
 
@@ -95,6 +106,7 @@ impl Role {
             Self::Scheduler => "SET LOCAL ROLE stripe_sync_scheduler",
             Self::Consumer => "SET LOCAL ROLE stripe_sync_consumer",
             Self::Webhooks => "SET LOCAL ROLE stripe_sync_webhooks",
+            Self::Operator => "SET LOCAL ROLE stripe_sync_operator",
         }
     }
 }
@@ -186,7 +198,7 @@ pub async fn tenant_transaction(
 }
 
 /// A transaction in another role than the pool's: for what is found across tenants, which only the
-/// scheduler's role sees.
+/// scheduler's role sees, and for what operators read.
 pub async fn role_transaction(pool: &Pool, role: Role) -> Result<Transaction<'static>, Error> {
     let mut tx = pool.begin().await?;
     tx.execute(role.set_local_statement()).await?;
@@ -224,8 +236,9 @@ pub async fn set_tenant(
     Ok(())
 }
 
+/// The organization of a stored id, the reserved one included.
 pub fn organization_id(stored: String) -> Result<OrganizationId, Error> {
-    OrganizationId::new(stored).map_err(|cause| Error::Inconsistent {
+    OrganizationId::stored(stored).map_err(|cause| Error::Inconsistent {
         column: "organization_id",
         cause: Box::new(cause),
     })

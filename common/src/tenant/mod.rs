@@ -1,7 +1,8 @@
 //! Who owns a row: an organization, and the tokens by which people speak for it.
 //!
-//! A token is 256 random bits and is kept as its SHA-256, so a stolen table opens nothing. Roles are
-//! two because two are needed: `admin` changes things, `analyst` reads.
+//! A token is 256 random bits and is kept as its SHA-256, so a stolen table opens nothing. A tenant's roles are
+//! two because two are needed: `admin` changes things, `analyst` reads. An `operator` runs the engine: its tokens belong to
+//! the reserved organization, so to no tenant.
 
 pub mod queries;
 
@@ -18,6 +19,8 @@ pub enum TokenRole {
     Admin,
     /// Every read, and the preview of a rule.
     Analyst,
+    /// What concerns every organization, and nothing of a single one.
+    Operator,
 }
 
 impl TokenRole {
@@ -26,6 +29,7 @@ impl TokenRole {
         match self {
             Self::Admin => "admin",
             Self::Analyst => "analyst",
+            Self::Operator => "operator",
         }
     }
 }
@@ -36,7 +40,10 @@ impl std::str::FromStr for TokenRole {
         match role {
             "admin" => Ok(Self::Admin),
             "analyst" => Ok(Self::Analyst),
-            other => Err(format!("`{other}` is no role; choose admin or analyst")),
+            "operator" => Ok(Self::Operator),
+            other => Err(format!(
+                "`{other}` is no role; choose admin, analyst or operator"
+            )),
         }
     }
 }
@@ -44,6 +51,7 @@ impl std::str::FromStr for TokenRole {
 /// A live token, without its secret.
 #[derive(Debug, Clone)]
 pub struct Token {
+    /// The reserved organization for an operator's.
     pub organization_id: OrganizationId,
     /// Names the token for revoking.
     pub token_id: Uuid,

@@ -53,7 +53,7 @@ pub async fn organization_name(
     .await?)
 }
 
-/// The ids of all organizations, in order. Needs the scheduler's role, which sees every tenant.
+/// The ids of all organizations, in order, the reserved one included. Needs the scheduler's role, which sees every tenant.
 #[tracing::instrument(name = "db.tenant.all_organizations", level = "debug", skip_all)]
 pub async fn all_organizations(conn: &mut PgConnection) -> Result<Vec<OrganizationId>, Error> {
     sqlx::query_scalar!("SELECT organization_id FROM organizations ORDER BY organization_id")
@@ -73,7 +73,7 @@ pub struct ListedOrganization {
     pub connections: i64,
 }
 
-/// All organizations, by id. Needs the scheduler's role, which sees every tenant.
+/// All tenants, by id. Needs the scheduler's role, which sees every tenant.
 #[tracing::instrument(name = "db.tenant.list_organizations", level = "debug", skip_all)]
 pub async fn list_organizations(conn: &mut PgConnection) -> Result<Vec<ListedOrganization>, Error> {
     sqlx::query!(
@@ -81,7 +81,8 @@ pub async fn list_organizations(conn: &mut PgConnection) -> Result<Vec<ListedOrg
                   (SELECT COUNT(*) FROM platform_connections AS connection
                    WHERE connection.organization_id = organization.organization_id
                      AND connection.deleting_at IS NULL) AS "connections!"
-           FROM organizations AS organization ORDER BY organization_id"#
+           FROM organizations AS organization WHERE organization_id <> $1 ORDER BY organization_id"#,
+        OrganizationId::PLATFORM
     )
     .fetch_all(conn)
     .await?

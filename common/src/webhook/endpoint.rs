@@ -105,7 +105,8 @@ pub async fn create(
         queries::insert_endpoint(&mut tx, organization, &endpoint_id, connection_id, now).await?;
     }
     if let Some(secret) = secret {
-        add_secret(&mut tx, &locked, format, &connection, secret, services.now).await?;
+        let binding = secret_of(&connection);
+        add_secret(&mut tx, &locked, format, binding, secret, services.now).await?;
     }
     let endpoint = view(&mut tx, format, connection).await?;
     db::commit(tx).await?;
@@ -126,7 +127,8 @@ pub async fn replace_secret(
     queries::endpoint_of(&mut tx, organization, connection_id)
         .await?
         .ok_or(Error::NoEndpoint)?;
-    add_secret(&mut tx, &locked, format, &connection, secret, services.now).await?;
+    let binding = secret_of(&connection);
+    add_secret(&mut tx, &locked, format, binding, secret, services.now).await?;
     let endpoint = view(&mut tx, format, connection).await?;
     db::commit(tx).await?;
     Ok(endpoint)
@@ -174,22 +176,47 @@ pub async fn delete(
     Ok(endpoint_id)
 }
 
-async fn add_secret(
-    conn: &mut PgConnection,
-    vault: &vault::LockedVault<'_>,
-    format: &dyn WebhookFormat,
-    connection: &Connection,
-    secret: &SecretString,
-    now: DateTime<Utc>,
-) -> Result<(), Error> {
-    format
-        .check_secret(secret.expose_secret())
-        .map_err(Error::InvalidSecret)?;
-    let binding = CredentialBinding {
+/// Why a secret was not stored.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum SecretError {
+    #[error("the signing secret {0}")]
+    Invalid(&'static str),
+    #[error(transparent)]
+    Vault(#[from] vault::Error),
+    #[error(transparent)]
+    Database(#[from] db::Error),
+}
+
+impl From<SecretError> for Error {
+    fn from(error: SecretError) -> Self {
+        match error {
+            SecretError::Invalid(complaint) => Self::InvalidSecret(complaint),
+            SecretError::Vault(cause) => Self::Vault(cause),
+            SecretError::Database(cause) => Self::Database(cause),
+        }
+    }
+}
+
+fn secret_of(connection: &Connection) -> CredentialBinding<'_> {
+    CredentialBinding {
         organization: &connection.organization_id,
         connection_id: &connection.connection_id,
         purpose: Purpose::WebhookSecret,
-    };
+    }
+}
+
+/// Stores the signing secret of an endpoint; the one before serves for a while.
+pub(super) async fn add_secret(
+    conn: &mut PgConnection,
+    vault: &vault::LockedVault<'_>,
+    format: &dyn WebhookFormat,
+    binding: CredentialBinding<'_>,
+    secret: &SecretString,
+    now: DateTime<Utc>,
+) -> Result<(), SecretError> {
+    format
+        .check_secret(secret.expose_secret())
+        .map_err(SecretError::Invalid)?;
     // The same secret again replaces nothing: the one before it goes on serving.
     if let Some(sealed) = credential::queries::load(conn, binding).await?
         && vault.opens_to(&sealed, binding, secret)

@@ -3,7 +3,8 @@
 //! The inbox ([`queries`]) is the queue: an event is answered once it is committed, and a job of its connection applies all
 //! that are pending. A vendor's signatures and shapes are its connector's ([`WebhookFormat`]). A connection has at most one
 //! [`endpoint`]; events can be applied again ([`replay`]). In addition, events are delivered to an internal handler
-//! ([`forward`]).
+//! ([`forward`]). The platform has two endpoints of its own ([`platform`]), which [`registration`] makes at the vendor, and
+//! operators read the events of all organizations ([`operator`]).
 //!
 //! Fails with PostgreSQL, and when a body is no event. Deliberately absent: HTTP, and what an event changes.
 
@@ -12,7 +13,10 @@ pub mod endpoint;
 mod format;
 pub mod forward;
 pub mod forward_signature;
+pub mod operator;
+pub mod platform;
 pub mod queries;
+pub mod registration;
 pub mod replay;
 pub mod statistics;
 

@@ -1,8 +1,11 @@
-//! Endpoints and events in PostgreSQL: storing, finding and replaying. Applying them is in [`attempts`], forwarding them
-//! in [`forward`], what is measured of them in [`statistics`].
+//! Endpoints and events in PostgreSQL: storing, finding and replaying those of one organization. Applying them is in
+//! [`attempts`], forwarding them in [`forward`], what is measured of them in [`statistics`]; those of all organizations are in
+//! [`every_organization`], and the endpoints of the platform in [`platform`].
 
 pub mod attempts;
+pub mod every_organization;
 pub mod forward;
+pub mod platform;
 pub mod statistics;
 
 use chrono::{DateTime, Utc};
@@ -158,8 +161,9 @@ pub struct NewEvent {
     pub event_id: Uuid,
     pub organization_id: OrganizationId,
     pub endpoint_id: String,
-    pub connection_id: String,
-    /// The connector of the connection, whose kind of job applies the event. Not stored.
+    /// None for an event of the platform's endpoints.
+    pub connection_id: Option<String>,
+    /// The connector whose kind of job applies the event. Not stored.
     pub connector: String,
     pub envelope: Envelope,
     pub received_at: DateTime<Utc>,
@@ -181,7 +185,7 @@ pub async fn store(conn: &mut PgConnection, events: &[&NewEvent]) -> Result<Vec<
         &column(events, |event| event.organization_id.as_str()) as &[&str],
         &column(events, |event| event.event_id),
         &column(events, |event| event.endpoint_id.as_str()) as &[&str],
-        &column(events, |event| event.connection_id.as_str()) as &[&str],
+        &column(events, |event| event.connection_id.as_deref()) as &[Option<&str>],
         &column(events, |event| event.envelope.external_event_id.as_str()) as &[&str],
         &column(events, |event| event.envelope.event_type.as_str()) as &[&str],
         &column(events, |event| event.envelope.account.as_deref()) as &[Option<&str>],
@@ -267,10 +271,12 @@ pub struct EventFilter {
 /// An event as it is stored, without its payload.
 #[derive(Debug, Clone)]
 pub struct StoredEvent {
+    pub organization_id: String,
     pub event_id: Uuid,
     pub external_event_id: String,
     pub endpoint_id: String,
-    pub connection_id: String,
+    /// None for an event of the platform's endpoints.
+    pub connection_id: Option<String>,
     pub event_type: String,
     pub account: Option<String>,
     pub livemode: Option<bool>,
@@ -308,9 +314,9 @@ pub async fn list(
     let (after_time, after_id) = after.unzip();
     Ok(sqlx::query_as!(
         StoredEvent,
-        r#"SELECT event_id AS "event_id!", external_event_id AS "external_event_id!", endpoint_id AS "endpoint_id!",
-                connection_id AS "connection_id!", event_type AS "event_type!", account, livemode, api_version, object_id,
-                created_at, received_at AS "received_at!", state AS "state!", next_attempt_at, processed_at,
+        r#"SELECT organization_id AS "organization_id!", event_id AS "event_id!", external_event_id AS "external_event_id!",
+                endpoint_id AS "endpoint_id!", connection_id, event_type AS "event_type!", account, livemode, api_version,
+                object_id, created_at, received_at AS "received_at!", state AS "state!", next_attempt_at, processed_at,
                 attempts AS "attempts!", error_code, error_message, history AS "history!: Json<Vec<Attempt>>",
                 changes AS "changes!: Json<Vec<ChangedObject>>", found_by_polling AS "found_by_polling!", twin_of
          FROM webhook_event_states
@@ -354,7 +360,7 @@ pub async fn payload(
 }
 
 /// How many events a replay would make pending, or forward: those of these types. Those that are pending already are only
-/// forwarded.
+/// forwarded, as are those of the platform's endpoints, which nothing applies yet.
 #[tracing::instrument(name = "db.webhook.count_replayable", level = "debug", skip_all)]
 pub(super) async fn count_replayable(
     conn: &mut PgConnection,
@@ -365,7 +371,7 @@ pub(super) async fn count_replayable(
     Ok(sqlx::query_scalar!(
         r#"SELECT COUNT(*) AS "count!" FROM webhook_event_states
            WHERE organization_id = $1
-             AND (state NOT IN ('pending', 'processing') OR event_type = ANY($9)
+             AND (state NOT IN ('pending', 'processing') AND connection_id IS NOT NULL OR event_type = ANY($9)
                   OR EXISTS (SELECT FROM UNNEST($10::TEXT[]) AS prefix WHERE starts_with(event_type, prefix)))
              AND ($2::TEXT IS NULL OR state = $2) AND ($3::TEXT IS NULL OR event_type = $3)
              AND ($4::TEXT IS NULL OR connection_id = $4) AND ($5::TEXT IS NULL OR account = $5)
@@ -393,7 +399,7 @@ pub(super) struct Replayed {
     pub(super) connection_id: String,
 }
 
-/// Makes events pending again.
+/// Makes events pending again, those of connections.
 #[tracing::instrument(name = "db.webhook.make_pending", level = "debug", skip_all)]
 pub(super) async fn make_pending(
     conn: &mut PgConnection,
@@ -402,17 +408,17 @@ pub(super) async fn make_pending(
 ) -> Result<Vec<Replayed>, Error> {
     Ok(sqlx::query_as!(
         Replayed,
-        "UPDATE webhook_events
+        r#"UPDATE webhook_events
          SET status = 'pending', attempts = 0, next_attempt_at = NULL, processed_at = NULL, error_code = NULL,
              error_message = NULL, twin_of = NULL
          WHERE organization_id = $1 AND event_id IN (
              SELECT event_id FROM webhook_event_states
-             WHERE organization_id = $1 AND state NOT IN ('pending', 'processing')
+             WHERE organization_id = $1 AND state NOT IN ('pending', 'processing') AND connection_id IS NOT NULL
                AND ($2::TEXT IS NULL OR state = $2) AND ($3::TEXT IS NULL OR event_type = $3)
                AND ($4::TEXT IS NULL OR connection_id = $4) AND ($5::TEXT IS NULL OR account = $5)
                AND ($6::TIMESTAMPTZ IS NULL OR received_at >= $6) AND ($7::TIMESTAMPTZ IS NULL OR received_at < $7)
                AND ($8::UUID IS NULL OR event_id = $8))
-         RETURNING event_id, connection_id",
+         RETURNING event_id, connection_id AS "connection_id!""#,
         organization.as_str(),
         filter.state.map(EventState::as_str),
         filter.event_type,

@@ -6,6 +6,7 @@
 //! serves by itself.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::time::Duration;
 
 use chrono::{DateTime, DurationRound as _, TimeDelta, Utc};
@@ -13,7 +14,6 @@ use chrono::{DateTime, DurationRound as _, TimeDelta, Utc};
 use super::queries::statistics::{self as queries, ByHour, ByType, EventCounts};
 use crate::db::{self, PgConnection};
 use crate::named;
-use crate::tenant::OrganizationId;
 
 /// By how much a bucket is longer than the one before.
 const GROWTH: f64 = 1.1;
@@ -87,13 +87,15 @@ pub struct Statistics {
     pub by_hour: Vec<ByHour>,
 }
 
-/// Statistics of the events received from `from` until before `to`; what is measured by the hour is that of all hours that
+/// Statistics of the events received in a range; what is measured by the hour is that of all hours that
 /// the range touches. Of one organization, or of all for a role that may read them.
 pub async fn get(
     conn: &mut PgConnection,
-    organization: Option<&OrganizationId>,
-    from: DateTime<Utc>,
-    to: DateTime<Utc>,
+    organization: Option<&str>,
+    Range {
+        start: from,
+        end: to,
+    }: Range<DateTime<Utc>>,
 ) -> Result<Statistics, db::Error> {
     let mut measured: BTreeMap<String, BTreeMap<i32, i64>> = BTreeMap::new();
     for row in queries::measured(conn, organization, hour_of(from), to).await? {

@@ -7,6 +7,6 @@ SELECT *
 FROM UNNEST($1::TEXT[], $2::UUID[], $3::TEXT[], $4::TEXT[], $5::TEXT[], $6::TEXT[], $7::TEXT[], $8::BOOLEAN[],
             $9::TEXT[], $10::TEXT[], $11::TIMESTAMPTZ[], $12::TIMESTAMPTZ[], $13::BYTEA[], $14::TEXT[],
             $15::BOOLEAN[])
-ORDER BY 1, 3, 5
-ON CONFLICT (organization_id, endpoint_id, external_event_id) DO NOTHING
+ORDER BY 1, 3, 5, 7
+ON CONFLICT (organization_id, endpoint_id, external_event_id, account) DO NOTHING
 RETURNING event_id

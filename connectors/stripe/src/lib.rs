@@ -1,10 +1,10 @@
 //! The Stripe connector: reads a customer's Stripe account with the customer's key, and keeps its revenue in PostgreSQL.
 //!
-//! Uses `common` and is used by the programs; a connector for another vendor imports nothing from here. It cannot write to
-//! Stripe: the client has no way to. A client that writes, with the platform's own key, belongs next to this crate and not
-//! into it.
+//! Uses `common` and is used by the programs; a connector for another vendor imports nothing from here. It writes nothing to
+//! a customer's account: the client that is given customers' keys has no way to. What is written with the platform's own key
+//! goes through a client of its own.
 //!
-//! - Stripe itself: [`read_client`], whose names are this crate's as well, and its settings, [`config`]
+//! - Stripe itself: [`read_client`], whose names are this crate's as well, [`write_client`], and their settings, [`config`]
 //! - what the engine knows of it: [`connector`]
 //! - what is stored: [`charge`], [`purchase`], [`dispute`], [`referenced`], and how far an account is synced: [`sync`]
 //! - what it sends when something changes: [`webhook`]
@@ -22,6 +22,7 @@ pub mod referenced;
 pub mod rule;
 pub mod sync;
 pub mod webhook;
+pub mod write_client;
 
 pub use connector::{StripeConnector, register};
 pub use read_client::*;

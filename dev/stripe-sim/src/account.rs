@@ -7,6 +7,7 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use crate::api::idempotency::Answers;
 use crate::book::Book;
 use crate::event::EventLog;
 use crate::fault::FaultQueue;
@@ -76,6 +77,8 @@ pub(crate) struct Account {
     pub(crate) one_version: bool,
     pub(crate) limiter: Mutex<Limiter>,
     pub(crate) faults: Mutex<FaultQueue>,
+    /// What was answered under idempotency keys.
+    pub(crate) answers: Mutex<Answers>,
     in_flight: AtomicU32,
     book: RwLock<Book>,
     events: RwLock<EventLog>,
@@ -114,6 +117,7 @@ impl Account {
             one_version: config.always.is_some(),
             limiter: Mutex::default(),
             faults: Mutex::default(),
+            answers: Mutex::default(),
             in_flight: AtomicU32::new(0),
             book: RwLock::new(Book::new(generator)),
             events: RwLock::default(),

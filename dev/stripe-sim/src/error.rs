@@ -153,6 +153,21 @@ impl StripeError {
         Self::invalid(param, format!("Missing required param: {param}.")).of("parameter_missing")
     }
 
+    /// An idempotency key that came with another request before.
+    pub(crate) fn idempotency_mismatch(key: &str) -> Self {
+        Self {
+            kind: "idempotency_error",
+            ..Self::refused(
+                400,
+                format!(
+                    "Keys for idempotent requests can only be used with the same parameters they \
+                     were first used with. Try using a key other than '{key}' if you meant to \
+                     execute a different request."
+                ),
+            )
+        }
+    }
+
     pub(crate) fn expansion_too_deep(path: &str) -> Self {
         Self::refused(
             400,

@@ -1,7 +1,9 @@
 //! The parameters of a request, taken one by one so that whatever is left over is unknown.
 //!
-//! Wrong values and unknown names become the 400s that Stripe gives. Deliberately absent:
-//! parameters in a body, since nothing is written through the simulated API.
+//! Wrong values and unknown names become the 400s that Stripe gives. A query and a form are
+//! written alike.
+
+use std::collections::BTreeMap;
 
 use crate::error::StripeError;
 use crate::list::Direction;
@@ -65,6 +67,21 @@ impl Parameters {
                 taken.push(std::mem::take(value));
             }
             !ours
+        });
+        taken
+    }
+
+    /// The values of `name[key]`, by key; empty ones too.
+    pub(crate) fn take_map(&mut self, name: &str) -> BTreeMap<String, String> {
+        let mut taken = BTreeMap::new();
+        self.pairs.retain_mut(|(key, value)| {
+            let member = key
+                .strip_prefix(name)
+                .and_then(|rest| rest.strip_prefix('['))
+                .and_then(|rest| rest.strip_suffix(']'));
+            let Some(member) = member else { return true };
+            taken.insert(member.to_owned(), std::mem::take(value));
+            false
         });
         taken
     }

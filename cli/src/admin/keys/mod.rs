@@ -102,7 +102,7 @@ impl List {
     clippy::option_option,
     reason = "wrong keys are not the same as no keys"
 )]
-fn configured(
+pub(super) fn configured(
     encryption: EncryptionArgs,
     local: &LocalFiles,
     problems: &mut SettingErrors,

@@ -215,7 +215,7 @@ pub async fn to_retry(
 ) -> Result<Vec<ToRetry>, Error> {
     let kinds: Vec<&str> = kinds.iter().map(|kind| kind.name).collect();
     let rows = sqlx::query!(
-        r#"SELECT organization_id, connection_id, connector
+        r#"SELECT organization_id, connection_id AS "connection_id!", connector
            FROM (SELECT DISTINCT organization_id, connection_id FROM webhook_events
                  WHERE status = 'pending' AND next_attempt_at <= $2) AS event
            JOIN platform_connections AS connection USING (organization_id, connection_id)

@@ -52,7 +52,7 @@ pub(in crate::webhook) struct Measured {
 #[tracing::instrument(name = "db.webhook.measured", level = "debug", skip_all)]
 pub(in crate::webhook) async fn measured(
     conn: &mut PgConnection,
-    organization: Option<&OrganizationId>,
+    organization: Option<&str>,
     from: DateTime<Utc>,
     to: DateTime<Utc>,
 ) -> Result<Vec<Measured>, Error> {
@@ -61,7 +61,7 @@ pub(in crate::webhook) async fn measured(
         r#"SELECT measure, bucket, SUM(count)::BIGINT AS "count!" FROM webhook_measurements
            WHERE ($1::TEXT IS NULL OR organization_id = $1) AND hour >= $2 AND hour < $3
            GROUP BY measure, bucket"#,
-        organization.map(OrganizationId::as_str),
+        organization,
         from,
         to
     )
@@ -104,7 +104,7 @@ fn percentiles(of: Option<&[f64]>) -> Percentiles {
 #[tracing::instrument(name = "db.webhook.counts", level = "debug", skip_all)]
 pub(in crate::webhook) async fn counts(
     conn: &mut PgConnection,
-    organization: Option<&OrganizationId>,
+    organization: Option<&str>,
     from: DateTime<Utc>,
     to: DateTime<Utc>,
 ) -> Result<EventCounts, Error> {
@@ -123,7 +123,7 @@ pub(in crate::webhook) async fn counts(
                       FILTER (WHERE status = 'processed' AND NOT found_by_polling) AS freshness_ms
            FROM webhook_events
            WHERE ($1::TEXT IS NULL OR organization_id = $1) AND received_at >= $2 AND received_at < $3"#,
-        organization.map(OrganizationId::as_str),
+        organization,
         from,
         to
     )
@@ -132,7 +132,7 @@ pub(in crate::webhook) async fn counts(
     let waiting = sqlx::query!(
         r#"SELECT COUNT(*) AS "depth!", MIN(received_at) AS oldest FROM webhook_events
            WHERE ($1::TEXT IS NULL OR organization_id = $1) AND status = 'pending'"#,
-        organization.map(OrganizationId::as_str)
+        organization
     )
     .fetch_one(conn)
     .await?;
@@ -162,7 +162,7 @@ pub struct ByType {
 #[tracing::instrument(name = "db.webhook.by_type", level = "debug", skip_all)]
 pub(in crate::webhook) async fn by_type(
     conn: &mut PgConnection,
-    organization: Option<&OrganizationId>,
+    organization: Option<&str>,
     from: DateTime<Utc>,
     to: DateTime<Utc>,
 ) -> Result<Vec<ByType>, Error> {
@@ -175,7 +175,7 @@ pub(in crate::webhook) async fn by_type(
            WHERE ($1::TEXT IS NULL OR organization_id = $1) AND received_at >= $2 AND received_at < $3
              AND NOT found_by_polling
            GROUP BY event_type ORDER BY 2 DESC, event_type LIMIT 500"#,
-        organization.map(OrganizationId::as_str),
+        organization,
         from,
         to
     )
@@ -195,7 +195,7 @@ pub struct ByHour {
 #[tracing::instrument(name = "db.webhook.by_hour", level = "debug", skip_all)]
 pub(in crate::webhook) async fn by_hour(
     conn: &mut PgConnection,
-    organization: Option<&OrganizationId>,
+    organization: Option<&str>,
     from: DateTime<Utc>,
     to: DateTime<Utc>,
 ) -> Result<Vec<ByHour>, Error> {
@@ -208,7 +208,7 @@ pub(in crate::webhook) async fn by_hour(
            WHERE ($1::TEXT IS NULL OR organization_id = $1) AND received_at >= $2 AND received_at < $3
              AND NOT found_by_polling
            GROUP BY 1 ORDER BY 1"#,
-        organization.map(OrganizationId::as_str),
+        organization,
         from,
         to
     )

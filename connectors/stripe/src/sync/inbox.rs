@@ -108,7 +108,7 @@ pub(super) async fn store_missed(run: &Run<'_>, missed: &[Box<RawValue>]) -> Res
             event_id: new_id(now),
             organization_id: run.organization().clone(),
             endpoint_id: endpoint_id.clone(),
-            connection_id: run.connection_id().to_owned(),
+            connection_id: Some(run.connection_id().to_owned()),
             connector: run.connection.connector.clone(),
             envelope,
             received_at: now,

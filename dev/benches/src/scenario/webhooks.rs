@@ -139,7 +139,7 @@ async fn sustained(stage: &Stage, sender: &EndpointHandle, run: &mut Run) -> any
     for _ in 0..TURNS {
         let at_floor = send(&client, &floor, sender, &next, events).await?;
         stage.settle().await?;
-        let received = send(&client, sender.url(), sender, &next, events).await?;
+        let received = send(&client, &sender.url(), sender, &next, events).await?;
         stage.settle().await?;
         pairs.push(Pair {
             floor: at_floor,
@@ -203,7 +203,7 @@ async fn steady(stage: &Stage, sender: &EndpointHandle, run: &mut Run) -> anyhow
         let due = began + Duration::from_secs(1) * event / STEADY_PER_SECOND;
         tokio::time::sleep_until(due).await;
         let signed = signed_event(sender, &next);
-        let (client, url) = (client.clone(), sender.url().to_owned());
+        let (client, url) = (client.clone(), sender.url());
         // From when it was due, so that a late sender hides nothing.
         sent.spawn(async move {
             post_event(&client, &url, signed).await?;

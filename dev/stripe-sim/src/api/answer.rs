@@ -91,6 +91,8 @@ impl Answer<'_> {
                 let items = self.view.book.session(index).map_or(0, |it| it.items.len());
                 self.held_page(Kind::SessionItem, (index, items), parameters, &paths)
             }
+            // Dealt with before, since they change something.
+            Operation::WebhookEndpoints(_) => Err(StripeError::unknown_url("POST", self.path)),
         }
     }
 

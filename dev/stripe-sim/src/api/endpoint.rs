@@ -2,7 +2,7 @@
 //!
 //! A path that is none of them is Stripe's "Unrecognized request URL". Permissions have Stripe's
 //! names where those are known and plausible ones otherwise. Deliberately absent: every POST and
-//! DELETE; changes are made through the control endpoints.
+//! DELETE but those of webhook endpoints; other changes are made through the control endpoints.
 
 use crate::expand::Node;
 use crate::id::Kind;
@@ -20,6 +20,17 @@ pub(crate) enum Operation {
     ChargeRefunds,
     InvoiceLines,
     SessionItems,
+    WebhookEndpoints(EndpointCall),
+}
+
+/// What is done with webhook endpoints.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum EndpointCall {
+    List,
+    Create,
+    Get,
+    Update,
+    Delete,
 }
 
 /// One endpoint.
@@ -68,7 +79,10 @@ const BALANCE: &str = "rak_balance_read";
 const ENTRIES: &str = "rak_balance_transaction_source_read";
 const ACCOUNT: &str = "rak_accounts_kyc_basic_read";
 
-/// Every permission that some endpoint asks for.
+const READ_WEBHOOKS: &str = "rak_webhook_read";
+const WRITE_WEBHOOKS: &str = "rak_webhook_write";
+
+/// Every permission that some endpoint which shows a customer's things asks for.
 pub const PERMISSIONS: [&str; 12] = [
     CHARGES, CUSTOMERS, PRODUCTS, PRICES, INVOICES, SESSIONS, INTENTS, DISPUTES, EVENTS, BALANCE,
     ENTRIES, ACCOUNT,
@@ -201,11 +215,40 @@ static ENTRY_ENDPOINTS: [Endpoint; 2] = [
     ),
 ];
 
+static WEBHOOK_ENDPOINTS: [Endpoint; 5] = [
+    endpoint(
+        "GET /v1/webhook_endpoints",
+        READ_WEBHOOKS,
+        Operation::WebhookEndpoints(EndpointCall::List),
+    ),
+    endpoint(
+        "POST /v1/webhook_endpoints",
+        WRITE_WEBHOOKS,
+        Operation::WebhookEndpoints(EndpointCall::Create),
+    ),
+    endpoint(
+        "GET /v1/webhook_endpoints/{id}",
+        READ_WEBHOOKS,
+        Operation::WebhookEndpoints(EndpointCall::Get),
+    ),
+    endpoint(
+        "POST /v1/webhook_endpoints/{id}",
+        WRITE_WEBHOOKS,
+        Operation::WebhookEndpoints(EndpointCall::Update),
+    ),
+    endpoint(
+        "DELETE /v1/webhook_endpoints/{id}",
+        WRITE_WEBHOOKS,
+        Operation::WebhookEndpoints(EndpointCall::Delete),
+    ),
+];
+
 /// The endpoint that serves `path`, with the id in it.
 pub(crate) fn find<'p>(method: &str, path: &'p str) -> Option<(&'static Endpoint, &'p str)> {
     ENDPOINTS
         .iter()
         .chain(&ENTRY_ENDPOINTS)
+        .chain(&WEBHOOK_ENDPOINTS)
         .find_map(|endpoint| {
             let (of, template) = endpoint.template.split_once(' ')?;
             if of != method {
@@ -245,6 +288,10 @@ mod tests {
             assert_eq!(template(path), None, "{path}");
         }
         assert!(find("POST", "/v1/charges").is_none());
+        let update =
+            find("POST", "/v1/webhook_endpoints/we_1").map(|(found, id)| (found.operation, id));
+        let expected = Operation::WebhookEndpoints(EndpointCall::Update);
+        assert_eq!(update, Some((expected, "we_1")));
     }
 
     #[test]

@@ -1,12 +1,15 @@
 //! The simulated API: authenticate, limit, go wrong, then answer, in Stripe's order.
 //!
 //! Every request ends as an answer, a [`StripeError`] or a broken connection, and is counted as
-//! what it ended as. Deliberately absent: writing through the API, and idempotency keys with it.
+//! what it ended as. Only webhook endpoints can be written. An answer that breaks off (`truncate`) is
+//! that of a request that was executed.
 
 pub(crate) mod answer;
 pub(crate) mod endpoint;
+pub(crate) mod idempotency;
 pub(crate) mod objects;
 mod selection;
+mod webhook_endpoints;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,7 +31,11 @@ use crate::server::ResetSwitch;
 use crate::simulator::Simulator;
 use crate::version::ApiVersion;
 use answer::Answer;
-use endpoint::Endpoint;
+use endpoint::{Endpoint, Operation};
+use idempotency::Idempotent;
+
+/// Bytes of the longest form that is read.
+const MOST_FORM_BYTES: usize = 1 << 20;
 
 /// What went out, before it is an HTTP response.
 #[derive(Debug, Default)]
@@ -37,6 +44,8 @@ struct Outcome {
     retry_after: Option<u32>,
     truncated: bool,
     html: bool,
+    /// Whether it was given before, under the same idempotency key.
+    replayed: bool,
 }
 
 struct Asked<'r> {
@@ -44,6 +53,7 @@ struct Asked<'r> {
     id: &'r str,
     path: &'r str,
     query: &'r str,
+    form: &'r str,
     headers: &'r HeaderMap,
 }
 
@@ -52,7 +62,10 @@ pub(crate) async fn serve(
     State(simulator): State<Arc<Simulator>>,
     request: Request,
 ) -> Response<Body> {
-    let (parts, _) = request.into_parts();
+    let (parts, body) = request.into_parts();
+    let form = axum::body::to_bytes(body, MOST_FORM_BYTES).await;
+    let form = form.unwrap_or_default();
+    let form = String::from_utf8_lossy(&form);
     let (method, path) = (parts.method.as_str(), parts.uri.path());
     let found = endpoint::find(method, path);
     let unknown = format!("{method} {path}");
@@ -76,6 +89,7 @@ pub(crate) async fn serve(
                 id,
                 path,
                 query,
+                form: &form,
                 headers: &parts.headers,
             };
             let processed = process(&simulator, account, &access, &flight, &asked).await;
@@ -170,11 +184,12 @@ async fn process(
         }));
     }
     Ok(answer(simulator, account, access, asked, &settings)
-        .map(|body| Outcome {
+        .map(|(body, replayed)| Outcome {
             body,
             retry_after,
             truncated: fault == Some(Fault::Truncate),
             html: false,
+            replayed,
         })
         .map_err(Refusal::from))
 }
@@ -222,7 +237,7 @@ fn answer(
     access: &Access,
     asked: &Asked<'_>,
     settings: &crate::Settings,
-) -> Result<String, StripeError> {
+) -> Result<Idempotent, StripeError> {
     let header = |name: &str| {
         asked
             .headers
@@ -250,6 +265,19 @@ fn answer(
         return Err(StripeError::unknown_url("GET", asked.path));
     }
     let now = simulator.clock.now();
+    if let Operation::WebhookEndpoints(call) = asked.endpoint.operation {
+        let parameters = Parameters::parse(if asked.form.is_empty() {
+            asked.query
+        } else {
+            asked.form
+        });
+        let execute =
+            || webhook_endpoints::answer(simulator, account, (call, asked.id), parameters);
+        return match header("idempotency-key") {
+            Some(key) => lock(&account.answers).once(key, (asked.path, asked.form), now, execute),
+            None => execute().map(|body| (body, false)),
+        };
+    }
     let (book, events, patches) = (account.book(), account.events(), account.patches());
     Answer {
         view: account.view(&book, version),
@@ -269,6 +297,7 @@ fn answer(
         asked.id,
         Parameters::parse(asked.query),
     )
+    .map(|body| (body, false))
 }
 
 /// A refusal and its `Retry-After`.
@@ -324,6 +353,9 @@ fn response<E: Into<Refusal>>(
     );
     if outcome.truncated {
         headers.insert("content-length", HeaderValue::from(length));
+    }
+    if outcome.replayed {
+        headers.insert("idempotent-replayed", HeaderValue::from_static("true"));
     }
     if let Some(seconds) = outcome.retry_after {
         headers.insert("retry-after", HeaderValue::from(seconds));

@@ -15,6 +15,7 @@ use url::Url;
 use super::delivery::{Delivery, DeliveryState, Ledger};
 use super::fault::{Plan, WebhookFaultRule};
 use super::notice::Notice;
+use super::registered::Card;
 use super::signature::{self, Secrets};
 use super::thin;
 use crate::account::{Account, lock};
@@ -24,7 +25,7 @@ use crate::id::Kind;
 use crate::version::ApiVersion;
 
 /// Endpoints that an account can have, as at Stripe.
-const MOST_ENDPOINTS: usize = 16;
+pub(super) const MOST_ENDPOINTS: usize = 16;
 
 /// Endpoints of an account have draws of their own: more events than this none of them gets.
 const EVENTS_PER_ENDPOINT: u64 = 1 << 40;
@@ -169,6 +170,9 @@ pub(super) enum Status {
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) status: Status,
+    pub(super) url: Url,
+    pub(super) enabled_events: Vec<String>,
+    pub(super) card: Card,
     pub(super) secrets: Secrets,
     pub(super) rules: Vec<WebhookFaultRule>,
     pub(super) ledger: Ledger,
@@ -181,7 +185,7 @@ pub(super) struct State {
 #[derive(Debug)]
 pub(crate) struct Endpoint {
     pub(super) id: String,
-    pub(super) url: Url,
+    /// As it was added; where it is and what it wants may have changed since.
     pub(super) config: WebhookEndpoint,
     pub(super) retries: Retries,
     pub(super) permits: Semaphore,
@@ -201,7 +205,12 @@ pub(super) struct Parcel {
 }
 
 impl Endpoint {
-    fn new(account: &Account, number: u64, config: WebhookEndpoint) -> Result<Self, String> {
+    fn new(
+        account: &Account,
+        number: u64,
+        config: WebhookEndpoint,
+        card: Card,
+    ) -> Result<Self, String> {
         let url = config.checked()?;
         let (seed, livemode) = (account.seed, account.identity.livemode);
         let secret = config.secret.clone();
@@ -209,6 +218,9 @@ impl Endpoint {
             secret.unwrap_or_else(|| signature::generated(seed, number * EVENTS_PER_ENDPOINT));
         let state = State {
             status: Status::Enabled,
+            url,
+            enabled_events: config.enabled_events.clone(),
+            card,
             secrets: Secrets::new(secret),
             rules: config.faults.clone(),
             ledger: Ledger::default(),
@@ -218,7 +230,6 @@ impl Endpoint {
         let codec = &account.identity.codec;
         Ok(Self {
             id: codec.encode(Kind::WebhookEndpoint, number),
-            url,
             retries: config.retries.unwrap_or(Retries::stripe(livemode)),
             permits: Semaphore::new(config.parallel.min(Semaphore::MAX_PERMITS)),
             config,
@@ -227,6 +238,10 @@ impl Endpoint {
             state: Mutex::new(state),
             changes: watch::Sender::new(()),
         })
+    }
+
+    pub(crate) fn id(&self) -> &str {
+        &self.id
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
@@ -258,10 +273,15 @@ impl Endpoint {
         self.state().status == Status::Enabled
     }
 
+    fn is_present(&self) -> bool {
+        self.state().status != Status::Removed
+    }
+
     /// Whether an event of type `kind` is for it.
     pub(crate) fn wants(&self, kind: &str) -> bool {
-        let patterns = &self.config.enabled_events;
-        patterns.iter().any(|pattern| matches(pattern, kind))
+        let state = self.state();
+        let mut patterns = state.enabled_events.iter();
+        patterns.any(|pattern| matches(pattern, kind))
     }
 
     /// The shape in which it gets the events of `account`.
@@ -351,10 +371,11 @@ fn delivery(notice: &Notice, plan: &Plan) -> Delivery {
     }
 }
 
-/// The endpoints that get an account's events.
+/// The endpoints that get an account's events, and those that are its own.
 #[derive(Debug, Default)]
 pub(crate) struct Endpoints {
     all: Vec<Arc<Endpoint>>,
+    own: Vec<Arc<Endpoint>>,
     /// How many were ever its own.
     added: u64,
 }
@@ -365,29 +386,64 @@ impl Endpoints {
         &mut self,
         account: &Account,
         config: WebhookEndpoint,
+        now: i64,
     ) -> Result<Arc<Endpoint>, String> {
-        let endpoint = Arc::new(Endpoint::new(account, self.added, config)?);
-        self.share(&endpoint)?;
-        self.added += 1;
+        self.ensure_room()?;
+        let card = Card {
+            created: now,
+            api_version: config.api_version.map(|version| version.name().to_owned()),
+            ..Card::default()
+        };
+        let endpoint = self.new_endpoint(account, config, card)?;
+        self.receive(&endpoint);
         Ok(endpoint)
     }
 
-    /// Adds an endpoint that may be another account's.
-    pub(super) fn share(&mut self, endpoint: &Arc<Endpoint>) -> Result<(), String> {
-        self.all.retain(|it| it.state().status != Status::Removed);
+    /// An endpoint of `account`, which gets nothing yet.
+    pub(super) fn new_endpoint(
+        &mut self,
+        account: &Account,
+        config: WebhookEndpoint,
+        card: Card,
+    ) -> Result<Arc<Endpoint>, String> {
+        let endpoint = Arc::new(Endpoint::new(account, self.added, config, card)?);
+        self.added += 1;
+        self.own.retain(|it| it.is_present());
+        self.own.push(Arc::clone(&endpoint));
+        Ok(endpoint)
+    }
+
+    fn ensure_room(&mut self) -> Result<(), String> {
+        self.all.retain(|it| it.is_present());
         if self.all.len() >= MOST_ENDPOINTS {
             return Err(format!("an account has at most {MOST_ENDPOINTS} endpoints"));
-        }
-        if !self.all.iter().any(|it| Arc::ptr_eq(it, endpoint)) {
-            self.all.push(Arc::clone(endpoint));
         }
         Ok(())
     }
 
-    /// Those that were not removed.
+    /// Adds an endpoint that may be another account's.
+    pub(super) fn share(&mut self, endpoint: &Arc<Endpoint>) -> Result<(), String> {
+        self.ensure_room()?;
+        self.receive(endpoint);
+        Ok(())
+    }
+
+    /// Has an endpoint get the account's events.
+    pub(crate) fn receive(&mut self, endpoint: &Arc<Endpoint>) {
+        self.all.retain(|it| it.is_present());
+        if !self.all.iter().any(|it| Arc::ptr_eq(it, endpoint)) {
+            self.all.push(Arc::clone(endpoint));
+        }
+    }
+
+    /// Those that get the account's events and were not removed.
     pub(super) fn present(&self) -> impl Iterator<Item = &Arc<Endpoint>> {
-        let all = self.all.iter();
-        all.filter(|it| it.state().status != Status::Removed)
+        self.all.iter().filter(|it| it.is_present())
+    }
+
+    /// Those of the account itself that were not removed, the oldest first.
+    pub(crate) fn own(&self) -> impl Iterator<Item = &Arc<Endpoint>> {
+        self.own.iter().filter(|it| it.is_present())
     }
 
     /// Those that get events now, each with the shape in which it gets the events of `account`.

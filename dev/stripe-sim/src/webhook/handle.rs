@@ -43,7 +43,8 @@ impl AccountHandle {
         config: WebhookEndpoint,
     ) -> Result<EndpointHandle, ControlError> {
         let account = self.account();
-        let added = account.endpoints_mut().add(account, config);
+        let now = self.sender().clock.now();
+        let added = account.endpoints_mut().add(account, config, now);
         added
             .map(|endpoint| self.handle_of(&endpoint))
             .map_err(ControlError::Refused)
@@ -55,10 +56,17 @@ impl AccountHandle {
         endpoints.present().map(|it| self.handle_of(it)).collect()
     }
 
-    /// The endpoint with this `we_…` id.
+    /// The endpoint with this `we_…` id: one that gets this account's events, or one of its own.
     pub fn webhook_endpoint(&self, id: &str) -> Option<EndpointHandle> {
-        let all = self.webhook_endpoints();
-        all.into_iter().find(|it| it.id() == id)
+        let endpoints = self.account().endpoints();
+        let mut all = endpoints.present().chain(endpoints.own());
+        all.find(|it| it.id == id).map(|it| self.handle_of(it))
+    }
+
+    /// The endpoints of this account itself, whosever events they get, in the order in which they were added.
+    pub fn own_webhook_endpoints(&self) -> Vec<EndpointHandle> {
+        let endpoints = self.account().endpoints();
+        endpoints.own().map(|it| self.handle_of(it)).collect()
     }
 
     fn handle_of(&self, endpoint: &Arc<Endpoint>) -> EndpointHandle {
@@ -75,8 +83,8 @@ impl EndpointHandle {
         &self.endpoint.id
     }
 
-    pub fn url(&self) -> &str {
-        self.endpoint.url.as_str()
+    pub fn url(&self) -> String {
+        self.endpoint.state().url.to_string()
     }
 
     /// The current signing secret.

@@ -6,10 +6,10 @@
 //!
 //! In reading order: `endpoint` says where events go, `notice` what is sent, `thin` the same
 //! without the object, `fault` what goes wrong on the way, `sender` does it, `signature` signs
-//! it, `delivery` remembers it, `handle` is what a test holds.
+//! it, `delivery` remembers it, `handle` is what a test holds,
+//! `registered` is what the simulated API does with endpoints.
 //!
-//! Deliberately absent: TLS, so endpoints are plain HTTP; endpoints made through the simulated
-//! API; the fetch of a thin event; and subscription invoices, whose finalisation waits for
+//! Deliberately absent: TLS, so endpoints are plain HTTP; the fetch of a thin event; and subscription invoices, whose finalisation waits for
 //! delivery at Stripe.
 
 mod delivery;
@@ -17,6 +17,7 @@ mod endpoint;
 mod fault;
 mod handle;
 mod notice;
+mod registered;
 mod sender;
 mod signature;
 pub(crate) mod thin;
@@ -28,4 +29,5 @@ pub use handle::{EndpointHandle, SendError};
 
 pub(crate) use endpoint::{Endpoint, Endpoints};
 pub(crate) use notice::{Notice, Outgoing, Pictures};
+pub(crate) use registered::{Card, EndpointChange};
 pub(crate) use sender::Sender;

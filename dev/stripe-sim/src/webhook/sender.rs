@@ -187,9 +187,10 @@ impl Sender {
         body: Body,
         headers: HeaderMap,
     ) -> reqwest::Result<u16> {
+        let url = endpoint.state().url.clone();
         let request = self
             .client
-            .post(endpoint.url.clone())
+            .post(url)
             .timeout(Duration::from_millis(endpoint.config.timeout_ms))
             .headers(headers)
             .body(body);

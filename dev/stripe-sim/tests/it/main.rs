@@ -12,5 +12,6 @@ mod refusals;
 mod rows;
 mod shapes;
 mod truth;
+mod webhook_endpoints;
 mod webhook_faults;
 mod webhooks;

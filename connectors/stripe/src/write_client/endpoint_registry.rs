@@ -1,0 +1,182 @@
+//! Webhook endpoints at Stripe (docs.stripe.com/api/webhook_endpoints).
+//!
+//! An endpoint of ours names its registration in its metadata. `connect` and `api_version` cannot be changed afterwards, and
+//! the signing secret stands in the answer to its creation alone.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use common::webhook::WebhookFormat;
+use common::webhook::platform::PlatformEndpoint;
+use common::webhook::registration::{EndpointRegistry, RegisteredEndpoint, RegistryError};
+use secrecy::SecretString;
+use serde::{Deserialize, Deserializer};
+use uuid::Uuid;
+
+use super::{Error, WriteClient, form};
+use crate::read_client::API_VERSION;
+use crate::webhook::StripeWebhooks;
+
+const PATH: &str = "/v1/webhook_endpoints";
+/// The member of the metadata with the id of the registration.
+const REGISTRATION: &str = "stripe_sync_registration";
+/// Endpoints of one page; an account has 16 at most.
+const PAGE: &str = "100";
+/// Pages that are read at most, so that a list without an end ends.
+const MAX_PAGES: usize = 10;
+
+#[derive(Deserialize)]
+struct EndpointObject {
+    id: String,
+    url: String,
+    enabled_events: Vec<String>,
+    #[serde(default)]
+    api_version: Option<String>,
+    status: String,
+    #[serde(default)]
+    metadata: BTreeMap<String, String>,
+    #[serde(default, deserialize_with = "secret")]
+    secret: Option<SecretString>,
+}
+
+fn secret<'de, D: Deserializer<'de>>(from: D) -> Result<Option<SecretString>, D::Error> {
+    Ok(Option::<String>::deserialize(from)?.map(SecretString::from))
+}
+
+#[derive(Deserialize)]
+struct EndpointPage {
+    data: Vec<EndpointObject>,
+    has_more: bool,
+}
+
+/// An answer of which only its being one matters.
+#[derive(Deserialize)]
+struct Acknowledged {}
+
+impl From<EndpointObject> for RegisteredEndpoint {
+    fn from(endpoint: EndpointObject) -> Self {
+        let registration = endpoint.metadata.get(REGISTRATION);
+        Self {
+            registration_id: registration.and_then(|id| Uuid::parse_str(id).ok()),
+            enabled: endpoint.status == "enabled",
+            external_id: endpoint.id,
+            url: endpoint.url,
+            event_types: endpoint.enabled_events,
+            api_version: endpoint.api_version,
+            secret: endpoint.secret,
+        }
+    }
+}
+
+impl From<Error> for RegistryError {
+    fn from(error: Error) -> Self {
+        Self(Box::new(error))
+    }
+}
+
+fn types<'a>() -> impl Iterator<Item = (&'a str, &'a str)> {
+    let types = StripeWebhooks.event_types().iter();
+    types.map(|name| ("enabled_events[]", *name))
+}
+
+#[async_trait]
+impl EndpointRegistry for WriteClient {
+    fn format(&self) -> &'static dyn WebhookFormat {
+        &StripeWebhooks
+    }
+
+    fn creation(&self, endpoint: PlatformEndpoint, url: &str, registration_id: Uuid) -> String {
+        let id = registration_id.to_string();
+        let metadata = format!("metadata[{REGISTRATION}]");
+        let mut fields = vec![
+            ("url", url),
+            ("api_version", API_VERSION),
+            ("description", "Made by stripe-sync"),
+            (metadata.as_str(), id.as_str()),
+        ];
+        if endpoint == PlatformEndpoint::Connect {
+            fields.push(("connect", "true"));
+        }
+        form(fields.into_iter().chain(types()))
+    }
+
+    async fn list(&self) -> Result<Vec<RegisteredEndpoint>, RegistryError> {
+        let mut found: Vec<RegisteredEndpoint> = Vec::new();
+        for _ in 0..MAX_PAGES {
+            let after = found.last().map(|last| last.external_id.clone());
+            let mut query = vec![("limit", PAGE)];
+            query.extend(after.as_deref().map(|after| ("starting_after", after)));
+            let page: EndpointPage = self.get(PATH, &query).await?;
+            let is_last = !page.has_more || page.data.is_empty();
+            found.extend(page.data.into_iter().map(RegisteredEndpoint::from));
+            if is_last {
+                break;
+            }
+        }
+        Ok(found)
+    }
+
+    async fn create(
+        &self,
+        request: &str,
+        idempotency_key: Uuid,
+    ) -> Result<RegisteredEndpoint, RegistryError> {
+        let created: EndpointObject = self
+            .post(PATH, request.to_owned(), Some(idempotency_key))
+            .await?;
+        Ok(created.into())
+    }
+
+    async fn update(&self, external_id: &str, url: &str) -> Result<(), RegistryError> {
+        let form = form([("url", url)].into_iter().chain(types()));
+        let Acknowledged {} = self
+            .post(&format!("{PATH}/{external_id}"), form, None)
+            .await?;
+        Ok(())
+    }
+
+    async fn delete(&self, external_id: &str) -> Result<(), RegistryError> {
+        let Acknowledged {} = WriteClient::delete(self, &format!("{PATH}/{external_id}")).await?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn client() -> WriteClient {
+        common::lifecycle::prepare_process();
+        let base = "http://127.0.0.1:1".parse().unwrap();
+        WriteClient::new(&base, "sk_test_secret".into()).unwrap()
+    }
+
+    #[test]
+    fn an_endpoint_is_pinned_to_our_version_and_to_the_types_that_are_handled() {
+        let id = Uuid::from_u128(7);
+        let fields = |endpoint| -> Vec<(String, String)> {
+            let form = client().creation(endpoint, "https://sync.example.com/x", id);
+            url::form_urlencoded::parse(form.as_bytes())
+                .into_owned()
+                .collect()
+        };
+        let own = fields(PlatformEndpoint::Platform);
+        let has = |name: &str, value: &str| {
+            let field = (name.to_owned(), value.to_owned());
+            own.contains(&field)
+        };
+        assert!(has("api_version", API_VERSION));
+        assert!(has("metadata[stripe_sync_registration]", &id.to_string()));
+        assert!(has("enabled_events[]", "charge.refunded"));
+        let types = own.iter().filter(|(name, _)| name == "enabled_events[]");
+        assert_eq!(types.count(), StripeWebhooks.event_types().len());
+        let connect = fields(PlatformEndpoint::Connect);
+        let differences: Vec<_> = connect.iter().filter(|it| !own.contains(it)).collect();
+        assert_eq!(differences, [&("connect".to_owned(), "true".to_owned())]);
+    }
+
+    #[test]
+    fn a_key_is_not_shown() {
+        assert!(!format!("{:?}", client()).contains("secret"));
+    }
+}

@@ -1,0 +1,132 @@
+//! Writing to Stripe with the platform's own key: form-encoded requests, each of which either names an idempotency key or
+//! may be repeated harmlessly.
+//!
+//! A request is sent once. Where no answer comes, it may or may not have been done, and [`Error`] says so; whoever sends the
+//! same one again under the same idempotency key within a day gets the first one's answer
+//! (docs.stripe.com/api/idempotent_requests). A customer's key never gets here: what reads customers' accounts is
+//! [`crate::read_client`]. Deliberately absent: retries, and any knowledge of our tables.
+
+mod endpoint_registry;
+mod error;
+
+use std::time::Duration;
+
+use reqwest::{Method, RequestBuilder};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::de::DeserializeOwned;
+use url::Url;
+use url::form_urlencoded::Serializer;
+use uuid::Uuid;
+
+pub use error::Error;
+
+use crate::read_client::API_VERSION;
+
+/// How long Stripe may take for an answer, as in its SDKs.
+const TIMEOUT: Duration = Duration::from_secs(80);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Writes as the platform.
+#[derive(Clone)]
+pub struct WriteClient {
+    http: reqwest::Client,
+    /// Without a slash at the end.
+    api_base: String,
+    key: SecretString,
+}
+
+impl std::fmt::Debug for WriteClient {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("WriteClient")
+            .field("api_base", &self.api_base)
+            .finish_non_exhaustive()
+    }
+}
+
+impl WriteClient {
+    /// Prepares to reach Stripe at `api_base`, which ends before `/v1`; sends nothing. Needs the process's TLS provider to be
+    /// installed.
+    ///
+    /// # Errors
+    /// When the HTTP client cannot be set up.
+    pub fn new(api_base: &Url, key: SecretString) -> Result<Self, reqwest::Error> {
+        let http = reqwest::Client::builder()
+            .user_agent(concat!("stripe-sync/", env!("CARGO_PKG_VERSION")))
+            .timeout(TIMEOUT)
+            .connect_timeout(CONNECT_TIMEOUT)
+            .redirect(reqwest::redirect::Policy::none())
+            .build()?;
+        Ok(Self {
+            http,
+            api_base: api_base.as_str().trim_end_matches('/').to_owned(),
+            key,
+        })
+    }
+
+    async fn get<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        query: &[(&str, &str)],
+    ) -> Result<T, Error> {
+        let request = self.request(Method::GET, path).query(query);
+        self.send(request, path).await
+    }
+
+    /// Posts a form. Without an idempotency key it must be one that may be sent twice.
+    async fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        form: String,
+        idempotency_key: Option<Uuid>,
+    ) -> Result<T, Error> {
+        let mut request = self
+            .request(Method::POST, path)
+            .header("Content-Type", "application/x-www-form-urlencoded")
+            .body(form);
+        if let Some(key) = idempotency_key {
+            request = request.header("Idempotency-Key", key.to_string());
+        }
+        self.send(request, path).await
+    }
+
+    async fn delete<T: DeserializeOwned>(&self, path: &str) -> Result<T, Error> {
+        self.send(self.request(Method::DELETE, path), path).await
+    }
+
+    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.http
+            .request(method, format!("{}{path}", self.api_base))
+            .bearer_auth(self.key.expose_secret())
+            .header("Stripe-Version", API_VERSION)
+    }
+
+    async fn send<T: DeserializeOwned>(
+        &self,
+        request: RequestBuilder,
+        path: &str,
+    ) -> Result<T, Error> {
+        let unanswered = |cause: reqwest::Error| Error::Unanswered {
+            path: path.to_owned(),
+            cause: cause.without_url(),
+        };
+        let answer = request.send().await.map_err(unanswered)?;
+        let status = answer.status();
+        let header = answer.headers().get("request-id");
+        let request_id = header.and_then(|id| Some(id.to_str().ok()?.to_owned()));
+        let body = answer.bytes().await.map_err(unanswered)?;
+        if !status.is_success() {
+            return Err(Error::refused(status.as_u16(), path, request_id, &body));
+        }
+        serde_json::from_slice(&body).map_err(|cause| Error::Unreadable {
+            path: path.to_owned(),
+            cause,
+        })
+    }
+}
+
+/// Fields as a form.
+fn form<'a>(fields: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
+    let mut form = Serializer::new(String::new());
+    form.extend_pairs(fields);
+    form.finish()
+}
