@@ -25,10 +25,6 @@ pub struct ForwardUrlArgs {
 
 impl ForwardUrlArgs {
     /// The URL, or none when it is not set; the outer `None` means a problem.
-    #[expect(
-        clippy::option_option,
-        reason = "wrong, unset and given are three answers"
-    )]
     pub fn check(self, problems: &mut SettingErrors) -> Option<Option<Url>> {
         let text = self.webhook_forward_url.unwrap_or_default();
         if text.trim().is_empty() {
@@ -99,10 +95,6 @@ pub struct ForwardTarget {
 
 impl ForwardSecretArgs {
     /// What forwards to this URL; none without one. A URL needs a secret. The outer `None` means a problem.
-    #[expect(
-        clippy::option_option,
-        reason = "wrong, unset and given are three answers"
-    )]
     pub fn check(
         self,
         url: Option<Option<Url>>,

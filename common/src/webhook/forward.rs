@@ -222,9 +222,9 @@ mod tests {
             other in "[a-z_.]{0,30}",
         ) {
             let chosen = types(&format!("{family}.*"));
-            let matching = format!("{}.{}", family, rest);
+            let matching = format!("{family}.{rest}");
             prop_assert!(chosen.contain(&matching));
-            let begins = other.starts_with(&format!("{}.", family));
+            let begins = other.starts_with(&format!("{family}."));
             prop_assert_eq!(chosen.contain(&other), begins);
             prop_assert_eq!(types(&family).contain(&other), other == family);
             prop_assert!(types("*").contain(&other));

@@ -57,7 +57,7 @@ pub async fn replay(
     let replayed = queries::make_pending(&mut work, organization, replay.events).await?;
     events.extend(replayed.iter().map(|event| event.event_id));
     let connections = replayed.into_iter().map(|event| event.connection_id);
-    for connection_id in BTreeSet::from_iter(connections) {
+    for connection_id in connections.collect::<BTreeSet<_>>() {
         let found =
             connection::queries::get_for_update(&mut work, organization, &connection_id).await?;
         let Some(connection) = found else { continue };

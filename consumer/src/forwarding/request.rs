@@ -67,14 +67,16 @@ fn headers(
     shared.set_sensitive(true);
     let event_id = HeaderValue::from_bytes(id.as_bytes()).ok()?;
     let signature = HeaderValue::from_str(&secret.sign(id, timestamp, &event.payload)).ok()?;
-    let mut headers = HeaderMap::from_iter([
+    let mut headers: HeaderMap = [
         (CONTENT_TYPE, HeaderValue::from_static("application/json")),
         (SECRET, shared),
         (EVENT_ID, event_id.clone()),
         (ID, event_id),
         (TIMESTAMP, HeaderValue::from(timestamp)),
         (SIGNATURE, signature),
-    ]);
+    ]
+    .into_iter()
+    .collect();
     let organization = claimed.organization_id.as_str();
     // One of the engine's own, such as `_platform`, does not tell whose event it is.
     if !organization.starts_with('_') {
