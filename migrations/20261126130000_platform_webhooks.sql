@@ -1,6 +1,9 @@
 -- Webhooks of the platform itself: its own Stripe account, and the accounts that are connected to it. What concerns no
 -- tenant belongs to a reserved organization, and operators, whose tokens belong to it as well, see it.
 
+-- A foreign key below refers to it, and programs lock it first.
+LOCK TABLE platform_connections IN SHARE ROW EXCLUSIVE MODE;
+
 -- The reserved organization. No tenant can have its id, since theirs begin with a letter or a digit.
 ALTER TABLE organizations
     DROP CONSTRAINT organizations_organization_id_check,

@@ -38,7 +38,11 @@ fn sender(world: &World, path: &str, secret: &str) -> EndpointHandle {
 async fn post(world: &World, path: &str, signer: &EndpointHandle, event: &Value) -> (u16, Value) {
     let body = event.to_string();
     let signature = signer.sign(body.as_bytes(), world.sim.now());
-    let request = reqwest::Client::new().post(format!("{}{path}", world.api_url));
+    let request = reqwest::Client::builder()
+        .timeout(DELIVERY_TIMEOUT)
+        .build()
+        .unwrap()
+        .post(format!("{}{path}", world.api_url));
     let request = request.header("stripe-signature", signature).body(body);
     let answer = request.send().await.unwrap();
     let status = answer.status().as_u16();

@@ -125,7 +125,7 @@ mod tests {
         let secrets = args(" whsec_a , whsec_b,", "").check(&mut problems);
         let secrets = secrets.expect("they are right");
         let of_platform = secrets.of(PlatformEndpoint::Platform).iter();
-        let texts: Vec<&str> = of_platform.map(|secret| secret.expose_secret()).collect();
+        let texts: Vec<&str> = of_platform.map(SecretString::expose_secret).collect();
         assert_eq!(texts, ["whsec_a", "whsec_b"]);
         assert!(secrets.of(PlatformEndpoint::Connect).is_empty());
     }

@@ -235,7 +235,7 @@ pub enum Error {
         /// `platform` or `connect`.
         endpoint: &'static str,
         #[source]
-        cause: registration::Error,
+        cause: Box<registration::Error>,
     },
     /// The output could not be written.
     #[error("cannot write to standard output")]

@@ -137,7 +137,10 @@ fn failure(endpoint: PlatformEndpoint, cause: registration::Error) -> Error {
             external_ids,
             setting,
         },
-        cause => Error::NotRegistered { endpoint, cause },
+        cause => Error::NotRegistered {
+            endpoint,
+            cause: Box::new(cause),
+        },
     }
 }
 

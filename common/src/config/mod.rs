@@ -148,10 +148,6 @@ pub fn parse_bind(
 }
 
 /// Parses `PUBLIC_URL`, where people and vendors reach the API; the inner `None` is that it is not given.
-#[expect(
-    clippy::option_option,
-    reason = "a wrong value is not the same as no value"
-)]
 pub fn parse_public_url(text: Option<&str>, problems: &mut SettingErrors) -> Option<Option<Url>> {
     let Some(text) = text.map(str::trim).filter(|text| !text.is_empty()) else {
         return Some(None);

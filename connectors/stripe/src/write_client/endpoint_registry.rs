@@ -1,4 +1,4 @@
-//! Webhook endpoints at Stripe (docs.stripe.com/api/webhook_endpoints).
+//! Webhook endpoints at Stripe (`docs.stripe.com/api/webhook_endpoints`).
 //!
 //! An endpoint of ours names its registration in its metadata. `connect` and `api_version` cannot be changed afterwards, and
 //! the signing secret stands in the answer to its creation alone.

@@ -3,7 +3,7 @@
 //!
 //! A request is sent once. Where no answer comes, it may or may not have been done, and [`Error`] says so; whoever sends the
 //! same one again under the same idempotency key within a day gets the first one's answer
-//! (docs.stripe.com/api/idempotent_requests). A customer's key never gets here: what reads customers' accounts is
+//! (`docs.stripe.com/api/idempotent_requests`). A customer's key never gets here: what reads customers' accounts is
 //! [`crate::read_client`]. Deliberately absent: retries, and any knowledge of our tables.
 
 mod endpoint_registry;

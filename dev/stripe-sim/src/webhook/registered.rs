@@ -37,7 +37,7 @@ pub(crate) struct EndpointChange {
     pub(crate) metadata: BTreeMap<String, String>,
 }
 
-fn invalid_url(reason: String) -> StripeError {
+fn invalid_url(reason: &str) -> StripeError {
     StripeError::invalid("url", format!("Invalid URL: {reason}"))
 }
 
@@ -61,7 +61,7 @@ impl Endpoints {
             return Err(StripeError::not_offered(&message));
         }
         self.new_endpoint(account, config, card)
-            .map_err(invalid_url)
+            .map_err(|reason| invalid_url(&reason))
     }
 }
 
@@ -69,7 +69,7 @@ impl Endpoint {
     /// Changes what a request says.
     pub(crate) fn update(&self, change: EndpointChange) -> Result<(), StripeError> {
         let url = change.url.as_deref().map(Url::parse).transpose();
-        let url = url.map_err(|error| invalid_url(error.to_string()))?;
+        let url = url.map_err(|error| invalid_url(&error.to_string()))?;
         self.change(|state| {
             if let Some(url) = url {
                 state.url = url;
