@@ -169,7 +169,7 @@ pub(crate) fn job_id(text: &str) -> Result<Uuid, String> {
 /// The id of an event.
 pub(crate) fn event_id(text: &str) -> Result<Uuid, String> {
     Uuid::parse_str(text.trim()).map_err(|_| {
-        "must be the id of an event; `stripe-sync webhooks events` shows them".to_owned()
+        "must be the id of an event; `stripe-sync webhooks list` shows them".to_owned()
     })
 }
 
@@ -282,6 +282,6 @@ mod tests {
         assert_eq!(duration("90d"), Ok(Duration::from_hours(24 * 90)));
         assert!(duration("soon").unwrap_err().starts_with("must be"));
         assert!(job_id("7").unwrap_err().contains("jobs list"));
-        assert!(event_id("7").unwrap_err().contains("webhooks events"));
+        assert!(event_id("7").unwrap_err().contains("webhooks list"));
     }
 }

@@ -63,7 +63,7 @@ async fn an_endpoint_is_created_given_its_secret_and_deleted() {
 
     let endpoint = world.get(&endpoint_path(&world)).await;
     assert_eq!(
-        json_of(&shell.run("webhooks show --json", 0).await),
+        json_of(&shell.run("webhooks endpoint --json", 0).await),
         endpoint
     );
     let sender = send_to(&world, &endpoint["url"]);
@@ -84,7 +84,7 @@ async fn an_endpoint_is_created_given_its_secret_and_deleted() {
         .unwrap();
     sender.wait_until_delivered(DELIVERY_TIMEOUT).await.unwrap();
     let receiving = format!("webhook endpoint of {id}: receiving");
-    reported(&shell, "webhooks show", "", 0, &[&receiving, "last event"]).await;
+    reported(&shell, "webhooks endpoint", "", 0, &[&receiving, "last event"]).await;
 
     let question = "delete its signing secrets, and there is no terminal";
     reported(&shell, "webhooks delete", "", 2, &[question, "add --yes"]).await;
@@ -94,7 +94,7 @@ async fn an_endpoint_is_created_given_its_secret_and_deleted() {
     );
     let deleted = format!("deleted the webhook endpoint of {id}; remove https://");
     reported(&shell, "webhooks delete --yes", "", 0, &[&deleted]).await;
-    reported(&shell, "webhooks events", "", 0, &["charge.succeeded"]).await;
+    reported(&shell, "webhooks list", "", 0, &["charge.succeeded"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -127,11 +127,11 @@ async fn what_is_missing_or_wrong_is_reported_in_commands() {
     let (world, mut shell) = connected().await;
     let id = world.connection_id();
     let create = format!("`stripe-sync webhooks create --connection {id}`");
-    for line in ["webhooks show", "webhooks secret", "webhooks delete --yes"] {
+    for line in ["webhooks endpoint", "webhooks secret", "webhooks delete --yes"] {
         let no_endpoint = [&*create, "has no webhook endpoint"];
         reported(&shell, line, "whsec_x", 1, &no_endpoint).await;
     }
-    for command in ["create", "show", "secret", "delete"] {
+    for command in ["create", "endpoint", "secret", "delete"] {
         let line = format!("webhooks {command} --connection nobody");
         let unknown = ["`stripe-sync connections list`", "(not_found)"];
         reported(&shell, &line, "whsec_x", 1, &unknown).await;
@@ -143,11 +143,11 @@ async fn what_is_missing_or_wrong_is_reported_in_commands() {
     ];
     reported(&shell, "webhooks secret", "sk_test_1", 1, &wrong).await;
     let unknown = "01932d0e-0000-7000-8000-000000000000";
-    for command in ["event", "replay"] {
+    for command in ["show", "replay"] {
         let line = format!("webhooks {command} {unknown}");
-        reported(&shell, &line, "", 1, &["`stripe-sync webhooks events`"]).await;
+        reported(&shell, &line, "", 1, &["`stripe-sync webhooks list`"]).await;
     }
-    let backwards = "webhooks events --from 2026-02-02 --to 2026-01-31";
+    let backwards = "webhooks list --from 2026-02-02 --to 2026-01-31";
     reported(
         &shell,
         backwards,
@@ -159,7 +159,7 @@ async fn what_is_missing_or_wrong_is_reported_in_commands() {
     let long = format!("webhooks replay --type {}", "x".repeat(300));
     reported(&shell, &long, "", 1, &["--type"]).await;
     shell.set("STRIPE_SYNC_TOKEN", "sst_unknown");
-    reported(&shell, "webhooks show", "", 1, &["(unauthenticated)"]).await;
+    reported(&shell, "webhooks endpoint", "", 1, &["(unauthenticated)"]).await;
 }
 
 /// A refund whose events came by webhook and are applied, and its charge.
@@ -186,7 +186,7 @@ async fn refunded_in(world: WorldBuilder) -> (World, Shell, String) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn events_are_listed_by_status_type_connection_and_time_and_shown_with_their_payload() {
     let (world, shell, charge) = refunded().await;
-    let line = "webhooks events --status processed --type charge.refunded";
+    let line = "webhooks list --status processed --type charge.refunded";
     let row = ["charge.refunded", &*charge, "processed"];
     reported(&shell, line, "", 0, &row).await;
     let listed = json_of(&shell.run(&format!("{line} --json"), 0).await);
@@ -195,7 +195,7 @@ async fn events_are_listed_by_status_type_connection_and_time_and_shown_with_the
     let event = listed[0]["event_id"].as_str().unwrap();
     let shown = format!("event {event} (charge.refunded): processed");
     let payload = ["\"object\": \"event\"", &*shown, &charge];
-    let line = format!("webhooks event {event}");
+    let line = format!("webhooks show {event}");
     reported(&shell, &line, "", 0, &payload).await;
     let nothing = ["no webhook events found"];
     for filter in [
@@ -204,10 +204,10 @@ async fn events_are_listed_by_status_type_connection_and_time_and_shown_with_the
         "--from 2100-01-01",
         "--to 2000-01-01",
     ] {
-        let line = format!("webhooks events {filter}");
+        let line = format!("webhooks list {filter}");
         reported(&shell, &line, "", 0, &nothing).await;
     }
-    let one = shell.run("webhooks events --limit 1 --json", 0).await;
+    let one = shell.run("webhooks list --limit 1 --json", 0).await;
     assert_eq!(json_of(&one).as_array().unwrap().len(), 1);
 }
 
@@ -222,12 +222,12 @@ async fn dead_events_are_counted_and_applied_again() {
         .await
         .unwrap();
     let failed = "internal: It failed.";
-    reported(&shell, "webhooks events --status dead", "", 0, &[failed]).await;
-    let line = "webhooks events --type charge.refunded --json";
+    reported(&shell, "webhooks list --status dead", "", 0, &[failed]).await;
+    let line = "webhooks list --type charge.refunded --json";
     let listed = json_of(&shell.run(line, 0).await);
     let event = listed[0]["event_id"].as_str().unwrap();
     let advice = format!("`stripe-sync webhooks replay {event}`");
-    let line = format!("webhooks event {event}");
+    let line = format!("webhooks show {event}");
     reported(&shell, &line, "", 0, &[failed, &advice]).await;
     let line = "webhooks replay --type charge.refunded --dry-run";
     let counted = ["1 dead event would be applied again"];
@@ -250,7 +250,7 @@ async fn an_event_is_shown_with_its_forwarding_and_forwarded_again() {
     let (world, shell, _) = refunded_in(World::with_charges(20).forward(settings)).await;
     let listed = json_of(
         &shell
-            .run("webhooks events --type charge.refunded --json", 0)
+            .run("webhooks list --type charge.refunded --json", 0)
             .await,
     );
     let (event, stripe_event) = (&listed[0]["event_id"], &listed[0]["stripe_event_id"]);
@@ -266,7 +266,7 @@ async fn an_event_is_shown_with_its_forwarding_and_forwarded_again() {
             .await;
     };
     times(1).await;
-    let line = format!("webhooks event {event}");
+    let line = format!("webhooks show {event}");
     reported(&shell, &line, "", 0, &["forwarded", "delivered, 20"]).await;
     let line = format!("webhooks replay {event} --forward");
     let pending = ["1 event is pending again, to be forwarded as well"];

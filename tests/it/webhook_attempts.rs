@@ -177,8 +177,8 @@ async fn statistics_count_what_came_and_what_became_of_it() {
             .await;
         assert_eq!(answer.unwrap(), 200, "{expected}");
     }
-    let unsigned = reqwest::Client::new().post(sender.url()).body("{}");
-    assert_eq!(unsigned.send().await.unwrap().status(), 400);
+    let unsigned = [("stripe-signature", None)];
+    assert_eq!(sender.send_raw("{}", &unsigned).await.unwrap(), 400);
     world
         .eventually("the charges to be applied", async || {
             let pending = world.get("/v1/webhooks/events?status=pending").await;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use common::clock::{Clock as _, SystemClock};
 use futures::{StreamExt as _, stream};
 use reqwest::Method;
 use secrecy::ExposeSecret as _;
@@ -164,7 +165,10 @@ async fn of_a_flood_of_events_each_is_stored_once_though_programs_and_postgresql
     let acknowledged = Arc::new(AtomicUsize::new(0));
     let (sender, counter) = (receiving.sender.clone(), Arc::clone(&acknowledged));
     let flood = tokio::spawn(async move {
-        let client = reqwest::Client::new();
+        let client = reqwest::Client::builder()
+            .timeout(DELIVERY_TIMEOUT)
+            .build()
+            .unwrap();
         let sent = stream::iter(order).for_each_concurrent(PARALLEL, |n| {
             let charge = charges[n as usize % charges.len()].clone();
             let (client, sender, counter) = (client.clone(), sender.clone(), Arc::clone(&counter));
@@ -197,13 +201,13 @@ async fn send_until_acknowledged(
     n: u64,
     charge: &str,
 ) {
-    let now = chrono::Utc::now().timestamp();
+    let now = SystemClock.now().timestamp();
     let event = json!({"id": format!("evt_flood_{n}"), "object": "event", "type": "charge.updated", "created": now,
         "data": {"object": {"object": "charge", "id": charge}}});
     let body = event.to_string();
     let give_up_at = Instant::now() + DELIVERY_TIMEOUT;
     loop {
-        let now = chrono::Utc::now().timestamp();
+        let now = SystemClock.now().timestamp();
         let request = client
             .post(sender.url())
             .header("stripe-signature", sender.sign(body.as_bytes(), now))

@@ -1,6 +1,7 @@
 //! Polling in addition to webhooks: rare while they work, and the net that catches what they miss.
 
 use chrono::{DateTime, TimeDelta, Utc};
+use common::clock::{Clock as _, SystemClock};
 use reqwest::Method;
 use serde_json::Value;
 use stripe_sim::{EndpointHandle, NewCharge, WebhookFault, WebhookFaultRule};
@@ -12,7 +13,7 @@ async fn next_sync(world: &World) -> TimeDelta {
         .fetch_one(world.database.admin())
         .await
         .unwrap();
-    next - Utc::now()
+    next - SystemClock.now()
 }
 
 /// Makes the connection due, and waits until its job is done.

@@ -1,4 +1,4 @@
-//! `webhooks events`, `event` and `replay`: what Stripe sent, what came of it, and applying it again.
+//! `webhooks list`, `show` and `replay`: what Stripe sent, what came of it, and applying it again.
 
 use chrono::{DateTime, Utc};
 use clap::builder::NonEmptyStringValueParser;

@@ -44,13 +44,13 @@ pub enum Webhooks {
     /// previous one works for another 24 hours.
     Secret(Secret),
     /// Show a connection's webhook endpoint
-    Show(Show),
+    Endpoint(ShowEndpoint),
     /// Delete a connection's webhook endpoint and its signing secrets; received events are kept
     Delete(Delete),
     /// Show the newest webhook events, and what became of them
-    Events(Events),
+    List(Events),
     /// Show a webhook event with its payload
-    Event(Event),
+    Show(Event),
     /// Apply webhook events again: one, or all that match; without --status those that are dead
     Replay(Replay),
     /// Show how many webhooks came, what became of them, and how long each step took: of the last 24 hours
@@ -90,7 +90,7 @@ pub struct Secret {
 
 /// Whose endpoint to show.
 #[derive(Debug, clap::Args)]
-pub struct Show {
+pub struct ShowEndpoint {
     #[command(flatten)]
     target: Target,
 }
@@ -110,10 +110,10 @@ impl Webhooks {
         match self {
             Self::Create(command) => command.run().await,
             Self::Secret(command) => command.run().await,
-            Self::Show(command) => command.run().await,
+            Self::Endpoint(command) => command.run().await,
             Self::Delete(command) => command.run().await,
-            Self::Events(command) => command.run().await,
-            Self::Event(command) => command.run().await,
+            Self::List(command) => command.run().await,
+            Self::Show(command) => command.run().await,
             Self::Replay(command) => command.run().await,
             Self::Stats(command) => command.run().await,
         }
@@ -195,7 +195,7 @@ impl Secret {
     }
 }
 
-impl Show {
+impl ShowEndpoint {
     async fn run(self) -> Result<(), Error> {
         let json = self.target.json;
         let (client, connection) = self.target.open().await?;

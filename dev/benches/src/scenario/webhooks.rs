@@ -14,7 +14,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::post;
 use bytes::Bytes;
-use chrono::Utc;
+use common::clock::{Clock as _, SystemClock};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use reqwest::{Client, Method};
 use serde_json::json;
@@ -133,7 +133,7 @@ async fn freshness(stage: &Stage, connection: &str, run: &mut Run) -> anyhow::Re
 async fn sustained(stage: &Stage, sender: &EndpointHandle, run: &mut Run) -> anyhow::Result<()> {
     let events = stage.servers().sizes.received_events();
     let floor = floor(stage.database.admin().clone()).await?;
-    let client = Client::new();
+    let client = Client::builder().timeout(WAIT).build()?;
     let next = AtomicUsize::new(0);
     let mut pairs = Vec::new();
     for _ in 0..TURNS {
@@ -194,9 +194,9 @@ async fn send(
 async fn steady(stage: &Stage, sender: &EndpointHandle, run: &mut Run) -> anyhow::Result<()> {
     let seconds = stage.servers().sizes.steady_seconds();
     let events = seconds * STEADY_PER_SECOND;
-    let client = Client::new();
+    let client = Client::builder().timeout(WAIT).build()?;
     let next = AtomicUsize::new(1_000_000_000);
-    let began_at = Utc::now();
+    let began_at = SystemClock.now();
     let began = Instant::now();
     let mut sent = JoinSet::new();
     for event in 0..events {
@@ -247,7 +247,7 @@ async fn steady(stage: &Stage, sender: &EndpointHandle, run: &mut Run) -> anyhow
 
 fn signed_event(sender: &EndpointHandle, next: &AtomicUsize) -> (Bytes, String) {
     let n = next.fetch_add(1, Ordering::Relaxed);
-    let now = Utc::now().timestamp();
+    let now = SystemClock.now().timestamp();
     let mut event = json!({"id": format!("evt_bench_{n}"), "object": "event", "type": "charge.updated",
         "created": now, "api_version": "2026-03-25.dahlia",
         "data": {"object": {"object": "charge", "id": format!("ch_bench_{n}"), "description": ""}}});
