@@ -311,7 +311,9 @@ async fn a_change_of_the_encryption_key_covers_the_secrets_of_the_platform() {
         assert_eq!(opened.expose_secret(), at_stripe.secret());
     }
     let listed = shell.run("keys list", 0).await.out;
-    let mut rows = listed.lines().map(|line| line.split_whitespace());
+    let mut rows = listed
+        .lines()
+        .map(|line| line.split(['│', ' ']).filter(|cell| !cell.is_empty()));
     let expected = ["k2", "2", "encrypts"];
     assert!(rows.any(|row| row.eq(expected)), "{listed}");
 }
