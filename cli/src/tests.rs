@@ -239,7 +239,7 @@ fn library_words_do_not_reach_people() {
         ("revenue --to 1.1.2026", "must be a date like 2026-03-08"),
         (
             "webhooks list --status lost",
-            "pending, processed, ignored, dead",
+            "pending, processing, processed, ignored, failed, dead",
         ),
         ("webhooks list --from yesterday", "or a time like"),
         ("webhooks show evt_1", "must be the id of an event"),
