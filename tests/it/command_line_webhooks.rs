@@ -84,7 +84,14 @@ async fn an_endpoint_is_created_given_its_secret_and_deleted() {
         .unwrap();
     sender.wait_until_delivered(DELIVERY_TIMEOUT).await.unwrap();
     let receiving = format!("webhook endpoint of {id}: receiving");
-    reported(&shell, "webhooks endpoint", "", 0, &[&receiving, "last event"]).await;
+    reported(
+        &shell,
+        "webhooks endpoint",
+        "",
+        0,
+        &[&receiving, "last event"],
+    )
+    .await;
 
     let question = "delete its signing secrets, and there is no terminal";
     reported(&shell, "webhooks delete", "", 2, &[question, "add --yes"]).await;
@@ -127,7 +134,11 @@ async fn what_is_missing_or_wrong_is_reported_in_commands() {
     let (world, mut shell) = connected().await;
     let id = world.connection_id();
     let create = format!("`stripe-sync webhooks create --connection {id}`");
-    for line in ["webhooks endpoint", "webhooks secret", "webhooks delete --yes"] {
+    for line in [
+        "webhooks endpoint",
+        "webhooks secret",
+        "webhooks delete --yes",
+    ] {
         let no_endpoint = [&*create, "has no webhook endpoint"];
         reported(&shell, line, "whsec_x", 1, &no_endpoint).await;
     }
