@@ -72,6 +72,7 @@ mod unresponsive_broker;
 mod webhook_attempts;
 mod webhook_forwarding;
 mod webhook_kills;
+mod webhook_order;
 mod webhook_polling;
 mod webhook_registration;
 mod webhooks;
