@@ -42,7 +42,8 @@ def work(transaction, event, organization):
 
 def handle_once(event_id, event, organization):
     with sqlite3.connect(DATABASE, timeout=5) as transaction:
-        new = transaction.execute("INSERT OR IGNORE INTO handled VALUES (?)", (event_id,)).rowcount
+        key = (event_id, organization or "")  # none for an event of the platform itself
+        new = transaction.execute("INSERT OR IGNORE INTO handled VALUES (?, ?)", key).rowcount
         if new:
             work(transaction, event, organization)
         else:
@@ -67,7 +68,9 @@ class Handler(BaseHTTPRequestHandler):
 
 if __name__ == "__main__":
     with sqlite3.connect(DATABASE) as database:
-        database.execute("CREATE TABLE IF NOT EXISTS handled (event_id TEXT PRIMARY KEY)")
+        database.execute(
+            "CREATE TABLE IF NOT EXISTS handled (event_id TEXT, organization TEXT, PRIMARY KEY (event_id, organization))"
+        )
     server = ThreadingHTTPServer(("127.0.0.1", PORT), Handler)
     print(f"listening on http://127.0.0.1:{server.server_port}/", flush=True)
     server.serve_forever()

@@ -1,7 +1,8 @@
-//! Webhook events that could not be applied, when they are to be tried again: makes the jobs that do it.
+//! Webhook events that wait and have no job: makes the jobs that apply them.
 //!
-//! An event waits by itself, and not its connection's other events: so there is no job that waits with it. The next pass
-//! makes good what a failed one left.
+//! An event that could not be applied waits by itself, and not its connection's other events: so there is no job that waits
+//! with it. Others came while their connection was paused, or their job was cancelled. The next pass makes good what a
+//! failed one left.
 
 use common::clock::new_id;
 use common::db;
@@ -17,10 +18,11 @@ const BATCH: i64 = 1000;
 /// Makes jobs for webhook events whose next attempt is due, and says how many events wait.
 pub(crate) async fn enqueue(scheduler: &Scheduler) -> Result<(), db::Error> {
     let now = scheduler.clock.now();
-    let connectors = scheduler.connectors.iter();
-    let kinds: Vec<JobKind> = connectors.filter_map(|it| it.kinds().webhook).collect();
+    let connectors = || scheduler.connectors.iter();
+    let kinds: Vec<JobKind> = connectors().filter_map(|it| it.kinds().webhook).collect();
+    let first: Vec<JobKind> = connectors().map(|it| it.kinds().full).collect();
     let mut tx = scheduler.pool.begin().await?;
-    let to_retry = attempts::to_retry(&mut tx, &kinds, now, BATCH).await?;
+    let to_retry = attempts::to_retry(&mut tx, &kinds, &first, now, BATCH).await?;
     let mut jobs = Vec::new();
     for retry in &to_retry {
         let connector = scheduler.connectors.named(&retry.connector)?;

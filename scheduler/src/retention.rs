@@ -18,6 +18,9 @@ const BATCH: i64 = 5_000;
 /// How long a completed webhook job is kept: its events say for longer what came of them.
 const JOB_RETENTION: TimeDelta = TimeDelta::days(1);
 
+/// How long an event waits for a connection that was deleted while it was received.
+const ORPHAN_RETENTION: TimeDelta = TimeDelta::hours(1);
+
 /// What a pass deleted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Deleted {
@@ -37,6 +40,7 @@ pub async fn delete_old(scheduler: &Scheduler) -> Result<Deleted, db::Error> {
         .collect();
     let mut deleted = Deleted::default();
     let mut conn = scheduler.pool.acquire().await?;
+    deleted.events += webhook::queries::delete_orphaned(&mut conn, now - ORPHAN_RETENTION).await?;
     loop {
         let before = now - scheduler.webhook_retention;
         let batch = webhook::queries::delete_done(&mut conn, before, BATCH).await?;

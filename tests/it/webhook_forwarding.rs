@@ -137,6 +137,27 @@ async fn a_forwarded_event_is_what_came_byte_for_byte_with_the_secret_and_a_sign
 }
 
 #[tokio::test]
+async fn an_event_that_polling_found_first_is_forwarded_once_it_is_delivered() {
+    let handler = Handler::start().await;
+    let (world, sender) = forwarding(ForwardSettings::to(handler.url.clone())).await;
+    send(&sender, "evt_first", "payout.paid").await;
+    let late = event("evt_late", "payout.paid");
+    send(&sender, "evt_late", "payout.paid").await;
+    delivered(&world, "evt_late").await;
+    let found = "WITH found AS (UPDATE webhook_events SET found_by_polling = true
+                                WHERE external_event_id = 'evt_late' RETURNING event_id)
+                 DELETE FROM webhook_forwards WHERE event_id IN (SELECT event_id FROM found)";
+    sqlx::query(found)
+        .execute(world.database.admin())
+        .await
+        .unwrap();
+    assert_eq!(shown(&world, "evt_late").await["forward"], Value::Null);
+    assert_eq!(sender.send(&late).await.unwrap(), 200);
+    delivered(&world, "evt_late").await;
+    assert_eq!(shown(&world, "evt_late").await["missed"], false);
+}
+
+#[tokio::test]
 async fn every_event_of_the_chosen_types_is_forwarded_once_whatever_the_engine_does_with_it() {
     let handler = Handler::start().await;
     let settings = ForwardSettings {

@@ -124,22 +124,25 @@ async fn an_endpoint_that_falls_silent_or_whose_signatures_fail_is_polled_at_onc
     poll(&world).await;
     assert!(next_sync(&world).await > TimeDelta::hours(5));
     assert_eq!(tick(&world).await, 0);
-    let silent = "UPDATE webhook_events SET received_at = received_at - INTERVAL '2 hours'";
-    sqlx::query(silent)
-        .execute(world.database.admin())
-        .await
-        .unwrap();
+    let run = async |statement: &'static str| {
+        let admin = world.database.admin();
+        sqlx::query(statement).execute(admin).await.unwrap();
+    };
+    let an_hour_passes =
+        "UPDATE platform_connections SET next_sync_at = next_sync_at - INTERVAL '1 hour'";
+    run(an_hour_passes).await;
+    run("UPDATE webhook_events SET received_at = received_at - INTERVAL '2 hours'").await;
     assert_eq!(tick(&world).await, 1);
-    // Nothing was missed, so it is polled rarely, and looked at again at the next tick.
+    // Nothing was missed; while it stays quiet it is polled at its interval, and no more often.
     assert_eq!(status(&world).await, "receiving");
-    assert_eq!(tick(&world).await, 1);
-    charge(&world, &sender).await;
     assert_eq!(tick(&world).await, 0);
-    let failed = "UPDATE webhook_endpoints SET last_signature_failure_at = now()";
-    sqlx::query(failed)
-        .execute(world.database.admin())
-        .await
-        .unwrap();
+    assert!(next_sync(&world).await <= TimeDelta::minutes(15));
+    charge(&world, &sender).await;
+    poll(&world).await;
+    assert!(next_sync(&world).await > TimeDelta::hours(5));
+    run(an_hour_passes).await;
+    assert_eq!(tick(&world).await, 0);
+    run("UPDATE webhook_endpoints SET last_signature_failure_at = now()").await;
     assert_eq!(tick(&world).await, 1);
     assert_eq!(status(&world).await, "failing");
     assert!(next_sync(&world).await <= TimeDelta::minutes(15));

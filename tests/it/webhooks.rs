@@ -328,9 +328,59 @@ async fn a_paused_connection_keeps_its_events_and_applies_them_when_it_goes_on()
     sender.wait_until_delivered(DELIVERY_TIMEOUT).await.unwrap();
     assert!(count(&world, "pending").await > 0);
     pause(false).await;
-    world.sync(json!({})).await;
-    assert_eq!(count(&world, "pending").await, 0);
+    // Nobody asks for a sync: events that wait and have no job are found.
+    let waited = "UPDATE webhook_events SET received_at = received_at - INTERVAL '2 minutes'";
+    sqlx::query(waited)
+        .execute(world.database.admin())
+        .await
+        .unwrap();
+    scheduler::dispatch(&world.scheduler()).await.unwrap();
+    all_applied(&world).await;
     world.assert_exact().await;
+}
+
+#[tokio::test]
+async fn an_event_is_applied_at_once_though_a_full_job_has_to_cover_more_first() {
+    let world = connected(50).await;
+    let sender = receive(&world).await;
+    let more = "UPDATE platform_connections SET lookback_days = lookback_days + 30";
+    sqlx::query(more)
+        .execute(world.database.admin())
+        .await
+        .unwrap();
+    world
+        .account()
+        .create_charge(&NewCharge::of(500, "usd"))
+        .unwrap();
+    sender.wait_until_delivered(DELIVERY_TIMEOUT).await.unwrap();
+    all_applied(&world).await;
+    let full: i64 = sqlx::query_scalar(
+        "SELECT COUNT(*) FROM sync_jobs WHERE job_type = 'full' AND trigger = 'webhook' AND status = 'completed'",
+    )
+    .fetch_one(world.database.admin())
+    .await
+    .unwrap();
+    assert_eq!(full, 1);
+}
+
+#[tokio::test]
+async fn large_events_that_arrive_together_are_all_stored() {
+    let world = connected(5).await;
+    let sender = receive(&world).await;
+    let sent = (0..8).map(|n| {
+        let padding = "x".repeat(3 << 20);
+        let body = format!(r#"{{"id": "evt_{n}", "padding": "{padding}"}}"#);
+        let sender = sender.clone();
+        async move { sender.send_raw(body, &[]).await.unwrap() }
+    });
+    let answers = futures::future::join_all(sent).await;
+    assert_eq!(answers, [200; 8]);
+    assert_eq!(
+        count(&world, "ignored").await
+            + count(&world, "pending").await
+            + count(&world, "processed").await,
+        8
+    );
 }
 
 #[tokio::test]
@@ -472,6 +522,16 @@ async fn old_events_and_completed_webhook_jobs_are_deleted() {
         .await
         .unwrap();
     }
+    // Received while its connection was being deleted.
+    let orphaned = "INSERT INTO webhook_events (organization_id, event_id, endpoint_id, connection_id, external_event_id,
+                                                event_type, received_at, payload, status)
+                    SELECT organization_id, gen_random_uuid(), 'whe', 'gone', 'orphan', 'x', now() - INTERVAL '2 hours',
+                           '{}', 'pending'
+                    FROM platform_connections";
+    sqlx::query(orphaned)
+        .execute(world.database.admin())
+        .await
+        .unwrap();
     for (job_type, status) in [
         ("webhook", "completed"),
         ("webhook", "failed"),
@@ -491,7 +551,7 @@ async fn old_events_and_completed_webhook_jobs_are_deleted() {
         .unwrap();
     }
     let deleted = scheduler::delete_old(&world.scheduler()).await.unwrap();
-    assert_eq!((deleted.events, deleted.jobs), (2, 1));
+    assert_eq!((deleted.events, deleted.jobs), (3, 1));
     let left: Vec<String> =
         sqlx::query_scalar("SELECT external_event_id FROM webhook_events ORDER BY 1")
             .fetch_all(world.database.admin())

@@ -94,7 +94,8 @@ pub(crate) struct CreateWebhookRequest {
 /// Create the webhook endpoint of a connection
 ///
 /// The response has the address and the steps to enter it in Stripe's dashboard; nothing is registered with the connection's
-/// key, which only reads. A connection has one endpoint: a second request returns it.
+/// key, which only reads. A connection has one endpoint: a second request returns it, and
+/// stores the signing secret if it has one.
 #[utoipa::path(post, path = "/v1/connectors/stripe/{id}/webhook", operation_id = "create_webhook_endpoint",
     tag = "webhooks",
     params(("id" = String, Path, description = "Connection id")),

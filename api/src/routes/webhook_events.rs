@@ -57,7 +57,7 @@ pub(crate) struct WebhookEvent {
     created_at: Option<DateTime<Utc>>,
     received_at: DateTime<Utc>,
     processed_at: Option<DateTime<Utc>>,
-    /// How often it was tried to apply the event, since it was received or last replayed.
+    /// Attempts at applying the event since it was received or last replayed.
     attempts: i32,
     /// When it is tried again, if the last attempt failed.
     next_attempt_at: Option<DateTime<Utc>>,

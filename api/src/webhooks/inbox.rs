@@ -17,7 +17,7 @@ use common::job::{JobId, JobKind, JobRef};
 use common::unit_of_work::Publisher as _;
 use common::webhook::EventStatus;
 use common::webhook::forward::ForwardTypes;
-use common::webhook::queries::{self, NewEvent};
+use common::webhook::queries::{self, Delivered, NewEvent};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
@@ -25,6 +25,8 @@ use crate::problem::ApiError;
 
 /// Events of one transaction at most.
 const MAX_GROUP: usize = 256;
+/// Bytes of their bodies after which no further event joins them: PostgreSQL takes a message of a gigabyte at most.
+const MAX_GROUP_BYTES: usize = 16 << 20;
 /// Events that wait for theirs at most.
 const MAX_WAITING: usize = 4_096;
 /// How long an event may take to be stored.
@@ -74,6 +76,20 @@ impl Inbox {
     }
 }
 
+/// Adds what waits to a group, as long as there is room; the event for which there was none.
+fn gather(group: &mut Vec<Waiting>, waiting: &mut mpsc::Receiver<Waiting>) -> Option<Waiting> {
+    let mut bytes: usize = group.iter().map(|(event, _)| event.payload.len()).sum();
+    while group.len() < MAX_GROUP {
+        let another = waiting.try_recv().ok()?;
+        bytes += another.0.payload.len();
+        if bytes > MAX_GROUP_BYTES {
+            return Some(another);
+        }
+        group.push(another);
+    }
+    None
+}
+
 struct Writer {
     pool: Pool,
     broker: Arc<dyn Broker>,
@@ -86,7 +102,13 @@ struct Writer {
 impl Writer {
     async fn run(self, mut waiting: mpsc::Receiver<Waiting>) {
         let mut group = Vec::new();
-        while waiting.recv_many(&mut group, MAX_GROUP).await > 0 {
+        let mut next = None;
+        loop {
+            group.extend(next.take());
+            if group.is_empty() && waiting.recv_many(&mut group, 1).await == 0 {
+                return;
+            }
+            next = gather(&mut group, &mut waiting);
             let events: Vec<&NewEvent> = group.iter().map(|(event, _)| event).collect();
             let stored = self.store(&events).await;
             let refused = matches!(&stored, Err(cause) if cause.is_refused_value());
@@ -116,10 +138,12 @@ impl Writer {
         let jobs = self.enqueue(&mut tx, to_apply.copied()).await?;
         let again = events.iter().filter(|event| !new.contains(&event.event_id));
         let again: Vec<&NewEvent> = again.copied().collect();
-        if !again.is_empty() {
-            queries::mark_delivered(&mut tx, &again).await?;
-        }
-        self.forward(&mut tx, events, &new).await?;
+        let late = if again.is_empty() {
+            Vec::new()
+        } else {
+            queries::mark_delivered(&mut tx, &again).await?
+        };
+        self.forward(&mut tx, events, &new, &late).await?;
         tx.commit().await?;
         metrics::histogram!("stripe_sync_webhook_group_size").record(events.len() as f64);
         if !jobs.is_empty() {
@@ -129,21 +153,31 @@ impl Writer {
         Ok(new)
     }
 
-    /// Makes a delivery for each new event of a type that is forwarded.
+    /// Makes a delivery for each event of a type that is forwarded: those that are new, and those that polling had found
+    /// before they were delivered.
     async fn forward(
         &self,
         conn: &mut db::PgConnection,
         events: &[&NewEvent],
         new: &[uuid::Uuid],
+        late: &[Delivered],
     ) -> Result<(), db::Error> {
         let Some(types) = &self.forward_types else {
             return Ok(());
         };
-        let forwarded = events.iter().filter(|event| {
-            types.contain(&event.envelope.event_type) && new.contains(&event.event_id)
+        let new = events.iter().filter(|event| new.contains(&event.event_id));
+        let new = new.map(|event| {
+            let organization = event.organization_id.as_str();
+            (organization, event.event_id, &event.envelope.event_type)
         });
-        let (organizations, event_ids): (Vec<&str>, Vec<uuid::Uuid>) = forwarded
-            .map(|event| (event.organization_id.as_str(), event.event_id))
+        let late = late.iter().map(|event| {
+            let organization = event.organization_id.as_str();
+            (organization, event.event_id, &event.event_type)
+        });
+        let (organizations, event_ids): (Vec<&str>, Vec<uuid::Uuid>) = new
+            .chain(late)
+            .filter(|(_, _, event_type)| types.contain(event_type))
+            .map(|(organization, event_id, _)| (organization, event_id))
             .unzip();
         if event_ids.is_empty() {
             return Ok(());

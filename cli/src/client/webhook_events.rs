@@ -96,7 +96,7 @@ pub struct Replay {
     event_id: Option<Uuid>,
     #[command(flatten)]
     selection: Selection,
-    /// Also deliver the events to the internal handler again
+    /// Also deliver the events to the internal handler, whether or not they were delivered before
     #[arg(long)]
     forward: bool,
     /// Only count the events

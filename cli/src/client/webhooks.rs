@@ -53,7 +53,7 @@ pub enum Webhooks {
     Show(Event),
     /// Apply webhook events again: one, or all that match; without --status those that are dead
     Replay(Replay),
-    /// Show how many webhooks came, what became of them, and how long each step took: of the last 24 hours
+    /// Show how many webhooks came, what became of them, and how long each step took; of the last 24 hours by default
     Stats(Stats),
 }
 

@@ -73,7 +73,8 @@ impl ForwardTypesArgs {
 /// How the handler knows the sender.
 #[derive(Debug, Clone, Args)]
 pub struct ForwardSecretArgs {
-    /// The secret that forwarded events carry and are signed with: whsec_ and a key in base64, or any text
+    /// The secret that forwarded events carry and are signed with: whsec_ and a key in base64, or printable ASCII text
+    /// without spaces
     #[arg(
         long,
         env = "WEBHOOK_FORWARD_SECRET",

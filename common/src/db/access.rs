@@ -345,6 +345,7 @@ const TABLES: &[Table] = &[
                         "event_id",
                         "endpoint_id",
                         "external_event_id",
+                        "event_type",
                         "found_by_polling",
                         "account",
                     ],

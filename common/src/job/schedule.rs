@@ -73,14 +73,19 @@ pub async fn left_due(
     Ok(counted.collect())
 }
 
-/// Makes connections due whose webhooks no longer seem to work, and that are polled rarely because they did: nothing came for
+/// How often a connection is polled at least, in minutes, while its webhooks work.
+pub const POLLING_WITH_WEBHOOKS_MINUTES: i32 = 6 * 60;
+
+/// Has connections polled at their interval whose webhooks no longer seem to work, and that are polled rarely because they did: nothing came for
 /// much longer than between the last events, or wrong signatures came since. How many.
 ///
 /// A quiet hour of an account looks the same; it costs requests that find nothing.
 #[tracing::instrument(name = "db.job.hasten_silent", level = "debug", skip_all)]
 pub async fn hasten_silent(conn: &mut PgConnection, now: DateTime<Utc>) -> Result<u64, Error> {
     let hastened = sqlx::query!(
-        "UPDATE platform_connections AS connection SET next_sync_at = $1
+        "UPDATE platform_connections AS connection
+         -- At once, but no sooner after the last poll than it is set to be.
+         SET next_sync_at = GREATEST($1, next_sync_at - make_interval(mins => $2 - sync_interval_minutes))
          FROM webhook_endpoints AS endpoint,
               LATERAL (SELECT MAX(received_at) AS last, MIN(received_at) AS first, COUNT(*) AS events
                        FROM (SELECT received_at FROM webhook_events AS event
@@ -93,7 +98,8 @@ pub async fn hasten_silent(conn: &mut PgConnection, now: DateTime<Utc>) -> Resul
            AND ($1 > latest.last + GREATEST(INTERVAL '30 minutes',
                                             10 * (latest.last - latest.first) / GREATEST(latest.events - 1, 1))
                 OR endpoint.last_signature_failure_at > latest.last)",
-        now
+        now,
+        POLLING_WITH_WEBHOOKS_MINUTES
     )
     .execute(conn)
     .await?;

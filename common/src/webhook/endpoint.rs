@@ -23,7 +23,7 @@ use crate::tenant::OrganizationId;
 pub const FORMER_SECRET_SERVES: TimeDelta = TimeDelta::hours(24);
 
 named! {
-    /// State of an endpoint: `waiting`, no event came yet; `receiving`; `silent`, polling found events that were never
+    /// State of an endpoint: `waiting`, no event has come yet; `receiving`; `silent`, polling found events that were never
     /// delivered, after the last one that was; `failing`, requests with a wrong signature came after the last event.
     EndpointStatus {
         /// No event came yet.

@@ -202,9 +202,21 @@ pub async fn store(conn: &mut PgConnection, events: &[&NewEvent]) -> Result<Vec<
     .await?)
 }
 
-/// Notes that events were delivered after all, if a job listed them before.
+/// An event that was delivered after a job had listed it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delivered {
+    pub organization_id: String,
+    pub event_id: Uuid,
+    pub event_type: String,
+}
+
+/// Notes that events were delivered after all, if a job listed them before; those of which it was noted. Rows that another
+/// transaction holds are left as they are: nobody's event waits for them, and its next delivery notes it.
 #[tracing::instrument(name = "db.webhook.mark_delivered", level = "debug", skip_all)]
-pub async fn mark_delivered(conn: &mut PgConnection, events: &[&NewEvent]) -> Result<(), Error> {
+pub async fn mark_delivered(
+    conn: &mut PgConnection,
+    events: &[&NewEvent],
+) -> Result<Vec<Delivered>, Error> {
     let organizations: Vec<&str> = events
         .iter()
         .map(|event| event.organization_id.as_str())
@@ -216,17 +228,38 @@ pub async fn mark_delivered(conn: &mut PgConnection, events: &[&NewEvent]) -> Re
     let ids = events
         .iter()
         .map(|event| event.envelope.external_event_id.as_str());
-    sqlx::query!(
+    Ok(sqlx::query_as!(
+        Delivered,
         "UPDATE webhook_events SET found_by_polling = false
-         WHERE found_by_polling AND (organization_id, endpoint_id, external_event_id) IN (
-             SELECT * FROM UNNEST($1::TEXT[], $2::TEXT[], $3::TEXT[]))",
+         WHERE (organization_id, event_id) IN (
+             SELECT organization_id, event_id FROM webhook_events
+             WHERE found_by_polling AND (organization_id, endpoint_id, external_event_id) IN (
+                 SELECT * FROM UNNEST($1::TEXT[], $2::TEXT[], $3::TEXT[]))
+             FOR UPDATE SKIP LOCKED)
+         RETURNING organization_id, event_id, event_type",
         &organizations as &[&str],
         &endpoints as &[&str],
         &ids.collect::<Vec<_>>() as &[&str]
     )
+    .fetch_all(conn)
+    .await?)
+}
+
+/// Deletes pending events of any tenant that came before `before` and whose connection was deleted meanwhile; how many.
+/// Needs the scheduler's role.
+#[tracing::instrument(name = "db.webhook.delete_orphaned", level = "debug", skip_all)]
+pub async fn delete_orphaned(conn: &mut PgConnection, before: DateTime<Utc>) -> Result<u64, Error> {
+    let deleted = sqlx::query!(
+        "DELETE FROM webhook_events AS event
+         WHERE status = 'pending' AND received_at < $1 AND connection_id IS NOT NULL
+           AND NOT EXISTS (SELECT FROM platform_connections AS connection
+                           WHERE connection.organization_id = event.organization_id
+                             AND connection.connection_id = event.connection_id)",
+        before
+    )
     .execute(conn)
     .await?;
-    Ok(())
+    Ok(deleted.rows_affected())
 }
 
 /// Deletes up to `limit` events of any tenant that came before `before` and need nothing more, with their deliveries; how

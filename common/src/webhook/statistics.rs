@@ -1,4 +1,4 @@
-//! Where webhooks hurt: counts by outcome, type and hour, and how long each step takes.
+//! Statistics of webhooks: counts by outcome, type and hour, and how long each step takes.
 //!
 //! What became of events is counted from their rows, so it is exact for as long as these are kept. What leaves no row
 //! (duplicates, wrong signatures, and how long requests took) is measured by the programs and kept by the hour: a program

@@ -2,8 +2,8 @@
 //!
 //! A delivery is claimed by moving the time of its next attempt forward by a lease, so that what a killed consumer held is
 //! tried again, and its outcome is written only while that time still stands. No transaction is open while the
-//! handler is asked, and no slot of a job is held. A handler may so see an event twice, and knows it by its id; events come
-//! in no order.
+//! handler is asked, and no slot of a job is held. So a handler may be sent an event twice, and recognizes it by its id; events
+//! come in no order.
 //!
 //! What fails: the handler, which is asked again or given up ([`common::webhook::forward`]); PostgreSQL, whose absence only
 //! delays. Deliberately absent: which events are forwarded, which is decided when they are stored.

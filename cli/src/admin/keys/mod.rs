@@ -25,18 +25,20 @@ use crate::output::{self, Column};
 
 pub use rotate::{Rotated, rotate};
 
-/// List, add, remove and discard encryption keys, and re-encrypt stored Stripe keys
+/// List, add, remove and discard encryption keys, and re-encrypt stored Stripe keys and signing secrets
 #[derive(Debug, clap::Subcommand)]
 pub enum Keys {
-    /// Show which keys are configured, and how many stored Stripe keys each encrypts
+    /// Show which keys are configured, and how many stored Stripe keys and signing secrets each encrypts
     List(List),
     /// Add a new key in front of the others in the key file that `stripe-sync up` reads
     Add(file::Add),
-    /// Re-encrypt every stored Stripe key with the first of `ENCRYPTION_KEYS`; safe to interrupt and run again
+    /// Re-encrypt every stored Stripe key and signing secret with the first of `ENCRYPTION_KEYS`; safe to interrupt and run
+    /// again
     Rotate(rotate::Rotate),
     /// Remove a key that no longer encrypts anything from the key file that `stripe-sync up` reads
     Remove(file::Remove),
-    /// Permanently delete the Stripe keys that a lost encryption key encrypted; their connections stop until the key is replaced
+    /// Permanently delete the Stripe keys and signing secrets that a lost encryption key encrypted; connections stop, and
+    /// webhooks are refused, until they are provided again
     Discard(discard::Discard),
 }
 

@@ -147,7 +147,7 @@ pub async fn mark_twin(
 }
 
 /// Gives up the pending events of a connection that were received up to `tried_until`, since the job that was to apply them
-/// failed for good: later ones were not tried yet. How many.
+/// failed for good: later ones were not tried yet, nor were those that waited for their next attempt. How many.
 #[tracing::instrument(name = "db.webhook.mark_dead", level = "debug", skip_all)]
 pub async fn mark_dead(
     conn: &mut PgConnection,
@@ -161,14 +161,16 @@ pub async fn mark_dead(
         "UPDATE webhook_events
          SET status = 'dead', attempts = attempts + 1, next_attempt_at = NULL, started_at = $4, history = history || $5,
              error_code = $6, error_message = $7
-         WHERE organization_id = $1 AND connection_id = $2 AND status = 'pending' AND received_at <= $3",
+         WHERE organization_id = $1 AND connection_id = $2 AND status = 'pending' AND received_at <= $3
+           AND (next_attempt_at IS NULL OR next_attempt_at <= $8)",
         organization.as_str(),
         connection_id,
         tried_until,
         attempt.started_at,
         Json(attempt) as _,
         error.code,
-        error.message
+        error.message,
+        attempt.finished_at
     )
     .execute(conn)
     .await?;
@@ -196,6 +198,28 @@ pub async fn known_among(
     .await?)
 }
 
+/// Whether an event of a connection was received that is applied, or will be.
+#[tracing::instrument(name = "db.webhook.is_received", level = "debug", skip_all)]
+pub async fn is_received(
+    conn: &mut PgConnection,
+    organization: &OrganizationId,
+    connection_id: &str,
+    external_event_id: &str,
+) -> Result<bool, Error> {
+    Ok(sqlx::query_scalar!(
+        r#"SELECT EXISTS (
+               SELECT FROM webhook_events
+               WHERE organization_id = $1 AND external_event_id = $3 AND status IN ('pending', 'processed')
+                 AND endpoint_id = (SELECT endpoint_id FROM webhook_endpoints
+                                    WHERE organization_id = $1 AND connection_id = $2)) AS "received!""#,
+        organization.as_str(),
+        connection_id,
+        external_event_id
+    )
+    .fetch_one(conn)
+    .await?)
+}
+
 /// A connection with events that are to be tried again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ToRetry {
@@ -204,30 +228,40 @@ pub struct ToRetry {
     pub connector: String,
 }
 
-/// Connections of any tenant with events that are to be tried again now, and no job of these kinds that will do it. Needs the
-/// scheduler's role.
+/// Connections of any tenant with events that are to be applied now, and no job of these kinds that will do it: those that are
+/// to be tried again, and those that came a minute ago, while the connection was paused, or whose job was cancelled. Not
+/// connections that wait for their first job of the kinds `first`. Needs the scheduler's role.
 #[tracing::instrument(name = "db.webhook.to_retry", level = "debug", skip_all)]
 pub async fn to_retry(
     conn: &mut PgConnection,
     kinds: &[JobKind],
+    first: &[JobKind],
     now: DateTime<Utc>,
     limit: i64,
 ) -> Result<Vec<ToRetry>, Error> {
     let kinds: Vec<&str> = kinds.iter().map(|kind| kind.name).collect();
+    let first: Vec<&str> = first.iter().map(|kind| kind.name).collect();
     let rows = sqlx::query!(
-        r#"SELECT organization_id, connection_id AS "connection_id!", connector
-           FROM (SELECT DISTINCT organization_id, connection_id FROM webhook_events
-                 WHERE status = 'pending' AND next_attempt_at <= $2) AS event
-           JOIN platform_connections AS connection USING (organization_id, connection_id)
-           WHERE NOT EXISTS (
-               SELECT FROM sync_jobs AS job
-               WHERE job.organization_id = event.organization_id AND job.connection_id = event.connection_id
-                 AND job.external_account_id = connection.external_account_id AND job.finished_at IS NULL
-                 AND job.job_type = ANY($1))
+        r#"SELECT connection.organization_id, connection.connection_id, connector
+           FROM platform_connections AS connection
+           JOIN webhook_endpoints AS endpoint USING (organization_id, connection_id)
+           WHERE NOT paused AND problem_code IS NULL AND deleting_at IS NULL AND scheduled_job_type <> ALL($4)
+             AND EXISTS (
+                 SELECT FROM webhook_events AS event
+                 WHERE event.organization_id = connection.organization_id
+                   AND event.connection_id = connection.connection_id AND event.status = 'pending'
+                   AND COALESCE(event.next_attempt_at, event.received_at + INTERVAL '1 minute') <= $2)
+             AND NOT EXISTS (
+                 SELECT FROM sync_jobs AS job
+                 WHERE job.organization_id = connection.organization_id
+                   AND job.connection_id = connection.connection_id
+                   AND job.external_account_id = connection.external_account_id AND job.finished_at IS NULL
+                   AND job.job_type = ANY($1))
            LIMIT $3"#,
         &kinds as &[&str],
         now,
-        limit
+        limit,
+        &first as &[&str]
     )
     .fetch_all(conn)
     .await?;

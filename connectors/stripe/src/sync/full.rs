@@ -93,6 +93,8 @@ pub(super) async fn run(run: &Run<'_>) -> Result<(), Error> {
             rows_repaired: 0,
         }),
     };
+    // What changed while it listed, and came by no webhook, is not to wait for hours.
+    run.webhooks_work.store(false, Ordering::Relaxed);
     finish::complete(run, Completed::Read(&reached)).await
 }
 

@@ -7,7 +7,7 @@
 //! attempt and fails the job.
 //!
 //! An event is marked after the rows, in a transaction of its own. A job that is interrupted in between applies it again,
-//! which changes nothing. An event that does not tell which object changed is parked as one that a list showed.
+//! which changes nothing. An event that does not tell which object changed is parked, as polling does with such an event.
 
 use std::sync::atomic::Ordering;
 
@@ -33,8 +33,10 @@ use crate::sync::ParkedObject;
 use crate::sync::parked::Code;
 use crate::webhook::{StripeWebhooks, payload};
 
-/// Events that one statement reads: payloads of a few megabytes.
-const EVENTS_PER_PAGE: i64 = 1_000;
+/// Events that one statement reads: usually half a megabyte, and a few hundred if each is as large as can be received.
+const EVENTS_PER_PAGE: i64 = 100;
+/// Bytes that are kept of an event that cannot be read.
+const MAX_UNREADABLE_BYTES: usize = 64 << 10;
 /// Attempts of a job that may fail before what is left is put off as a whole: enough to find ten events among thousands.
 const MAX_FAILURES: usize = 128;
 
@@ -266,7 +268,8 @@ fn unreadable(external_event_id: String, payload: &[u8]) -> ParkedObject {
     ParkedObject {
         resource: "events".to_owned(),
         object_id: external_event_id,
-        raw: String::from_utf8_lossy(payload).replace('\0', "\u{fffd}"),
+        raw: String::from_utf8_lossy(&payload[..payload.len().min(MAX_UNREADABLE_BYTES)])
+            .replace('\0', "\u{fffd}"),
         code: Code::Unreadable,
         detail: "the event does not tell which object changed".to_owned(),
     }

@@ -52,20 +52,26 @@ pub(super) fn cursor_to_go_on(run: &Run<'_>) -> Option<DateTime<Utc>> {
     cursor.filter(|&cursor| cursor > oldest)
 }
 
+/// Makes the job a full one, which ends this attempt.
+pub(super) async fn become_full(run: &Run<'_>) -> Result<(), Error> {
+    let mut tx = run.transaction().await?;
+    let full = JobType::Full.kind();
+    change_kind(&mut tx, &run.fence, full).await?;
+    run.commit(tx).await?;
+    Err(Error::KindChanged(full))
+}
+
 pub(super) async fn run(run: &Run<'_>) -> Result<(), Error> {
     let now = run.services.clock.now();
     let Some(cursor) = cursor_to_go_on(run) else {
-        let mut tx = run.transaction().await?;
-        let full = JobType::Full.kind();
-        change_kind(&mut tx, &run.fence, full).await?;
-        run.commit(tx).await?;
-        return Err(Error::KindChanged(full));
+        return become_full(run).await;
     };
     let source = run.source()?;
     // Before events are listed: one that comes meanwhile is applied by the job that it causes.
     let pending = inbox::pending(run).await?;
     let received = pending.len();
     inbox::apply(run, &source, pending).await?;
+    run.forget_customers();
     let read = read_events(run, &source, cursor).await?;
     let next_cursor = cursor.max(source.clamp_to_server_time(now) - run.lag());
     let next = SyncPosition {
@@ -79,6 +85,7 @@ pub(super) async fn run(run: &Run<'_>) -> Result<(), Error> {
     };
     apply(run, &source, &read.changes).await?;
     if read.missed > 0 {
+        run.forget_customers();
         inbox::apply(run, &source, inbox::pending(run).await?).await?;
     }
     if run.webhooks_work.load(Ordering::Relaxed) && is_any_undelivered(run, &source, cursor).await?

@@ -1,7 +1,7 @@
 //! A job at work: what it has to know of its connection, and what its key may read.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -11,7 +11,7 @@ use common::credential::{self, CredentialBinding};
 use common::db::{self, Pool};
 use common::filter::RuleSet;
 use common::job::lease::{Progress, fenced_progress};
-use common::job::schedule::next_sync_at;
+use common::job::schedule::{POLLING_WITH_WEBHOOKS_MINUTES, next_sync_at};
 use common::job::{Budget, Fence, Job, Services};
 use common::rule;
 use common::tenant::OrganizationId;
@@ -24,9 +24,6 @@ use super::state::{self, SyncState};
 use super::stripe_reader::StripeReader;
 use super::{Error, List, parked};
 use crate::{Stripe, StripeConnector};
-
-/// How often a connection is polled at least, in minutes, while its webhooks work.
-const POLLING_WITH_WEBHOOKS_MINUTES: i32 = 6 * 60;
 
 /// A job at work, with what it needs to know of its connection.
 pub(crate) struct Run<'a> {
@@ -129,6 +126,12 @@ impl<'a> Run<'a> {
             let overdue = self.connection.next_sync_at <= now;
             overdue.then(|| next_sync_at(now, interval))
         }
+    }
+
+    /// Forgets which customers were read, since events that are read from now on may be of later changes.
+    pub(crate) fn forget_customers(&self) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        *known = CustomerCache::default();
     }
 
     /// Opens the credential. The only place where a sync holds the key.

@@ -2,9 +2,10 @@
 //!
 //! An account that sends both kinds tells each change twice, so the event itself is fetched: it names its snapshot twin
 //! (`docs.stripe.com/api/v2/core/events`), and where that was received there is nothing left to do. A refund or an
-//! invoice's payment is fetched for the charge or invoice that it belongs to. A key that may not read one of them, or an
-//! event that is gone after 30 days, leaves the event to say what it says.
+//! invoice's payment is fetched for the charge or invoice that it belongs to. If the key may not read one of
+//! them, or Stripe no longer has the event after 30 days, the event is applied with what it says itself.
 
+use common::job::lease::{Progress, fenced_progress};
 use common::webhook::queries::attempts;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use serde::Deserialize;
@@ -71,13 +72,13 @@ async fn twin_of(source: &StripeReader, id: &str) -> Result<Option<String>, Erro
 async fn note_twin(run: &Run<'_>, event: &Pending, twin: &str) -> Result<bool, Error> {
     let (organization, connection_id) = (run.organization(), run.connection_id());
     let mut tx = run.transaction().await?;
-    let ids = [twin.to_owned()];
-    let known = attempts::known_among(&mut tx, organization, connection_id, &ids).await?;
-    if !known.is_empty() {
+    let received = attempts::is_received(&mut tx, organization, connection_id, twin).await?;
+    if received {
         attempts::mark_twin(&mut tx, organization, event.event_id, twin).await?;
     }
+    fenced_progress(&mut tx, &run.fence, Progress::default()).await?;
     run.commit(tx).await?;
-    Ok(!known.is_empty())
+    Ok(received)
 }
 
 /// Finds the charge of a refund, and the invoice of a payment.

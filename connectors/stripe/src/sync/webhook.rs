@@ -1,8 +1,8 @@
 //! A webhook job: applies the events received by webhook, reading each changed object once, and lists no events.
 //!
 //! Events that come while a job runs are applied by the next one, so that those of a few moments cost one job. Before
-//! a full job has covered the range there is nothing to apply them to: they stay pending, and that job or the first
-//! incremental one after it takes them.
+//! the first full job has covered the range there is nothing to apply them to: they stay pending, and that job or the first
+//! one after it takes them. Where another full job is needed, this one becomes it.
 
 use super::finish::{self, Completed};
 use super::run::Run;
@@ -14,6 +14,9 @@ pub(super) async fn run(run: &Run<'_>) -> Result<(), Error> {
         if !pending.is_empty() {
             inbox::apply(run, &*run.source()?, pending).await?;
         }
+    } else if run.state.full_synced_at.is_some() {
+        // More is to be covered than was read, or other lists: nobody may poll for hours to find that out.
+        return incremental::become_full(run).await;
     }
     finish::complete(run, Completed::StoredRows(JobType::Webhook)).await
 }

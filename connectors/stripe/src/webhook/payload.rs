@@ -1,8 +1,8 @@
 //! What an event says about itself, whatever its type and version: a snapshot (`event`), which holds the object as it was,
 //! or a thin one (`v2.core.event`), which only names it.
 //!
-//! Every member is optional but the id, since types that Stripe invents tomorrow must be stored today. Fails when the
-//! body is no JSON object with an id.
+//! Every member but the id is optional, since events of types that Stripe adds later have to be stored as well. Fails when
+//! the body is not a JSON object with an id.
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
