@@ -180,6 +180,23 @@ async fn an_endpoint_that_was_deleted_before_its_answer_was_had_is_made_again() 
     assert_both_receive(&world, "evt_1").await;
 }
 
+/// Stripe answers the same request under the same key with the same refusal for a day.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_address_that_stripe_refused_does_not_keep_another_one_from_being_registered() {
+    let (world, shell) = platform().await;
+    lose_the_next_answer(&world);
+    register(&world, &shell, "", 1).await;
+    endpoint(&world, PlatformEndpoint::Platform).remove();
+    let of_another_address = "UPDATE platform_webhook_endpoints SET request = 'url=refused' WHERE endpoint_id = 'platform'";
+    sqlx::query(of_another_address)
+        .execute(world.database.admin())
+        .await
+        .unwrap();
+    let made = register(&world, &shell, "", 0).await;
+    assert!(made.out.contains("platform: created we_"), "{made:?}");
+    assert_both_receive(&world, "evt_1").await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_secret_that_was_lost_for_good_is_replaced_only_when_that_is_asked_for() {
     let (world, shell) = platform().await;

@@ -188,7 +188,12 @@ pub async fn register(
         },
         Some(Known { registration, .. }) => {
             let age = services.clock.now() - registration.requested_at;
+            let id = registration.registration_id;
+            let is_same = registration.request == services.registry.creation(endpoint, url, id);
+            // An address that was refused would be refused again; with another one, only what is there was made.
             if age < SAME_ANSWER_FOR
+                && !replace
+                && (is_same || ours(&registration).is_some())
                 && let Some(registered) = run.ask_again(&registration).await?
             {
                 return Ok(registered);
