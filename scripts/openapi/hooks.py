@@ -165,11 +165,9 @@ schemathesis.openapi.format(
 @schemathesis.hook
 def before_call(context, case, kwargs):
     label = case.operation.label
-    if " /v1/operator/" in label:
-        # In place of the token of an organization, which all other calls have.
-        operator = {"Authorization": f"Bearer {os.environ['CHECK_OPERATOR_TOKEN']}"}
-        case.headers = {**(case.headers or {}), **operator}
-        kwargs["headers"] = {**(kwargs.get("headers") or {}), **operator}
+    # An operator's token is for these calls and no others.
+    token = os.environ["CHECK_OPERATOR_TOKEN" if " /v1/operator/" in label else "CHECK_TOKEN"]
+    case.headers = {**(case.headers or {}), "Authorization": f"Bearer {token}"}
     ids = IDS
     if label in MADE:
         with MAKING:
