@@ -12,6 +12,8 @@ const KEY: &str = "MetadataKey";
 const SCALAR: &str = "FilterScalarRequest";
 const NUMBER: &str = "FilterNumber";
 
+/// The largest number that a condition compares with.
+const MAX_NUMBER: f64 = 1e300;
 /// No U+0000, which PostgreSQL's text does not have.
 pub(super) const TEXT: &str = r"^[^\u0000]*$";
 
@@ -80,7 +82,7 @@ fn scalar() -> Value {
         "description": "Value to compare with. A number or boolean is compared by its JSON text.",
         "anyOf": [
             {"type": "string", "maxLength": 500, "pattern": TEXT},
-            {"type": "number"},
+            {"type": "number", "minimum": -MAX_NUMBER, "maximum": MAX_NUMBER},
             {"type": "boolean"},
         ],
     })
@@ -90,7 +92,7 @@ fn number() -> Value {
     json!({
         "description": "Number to compare with.",
         "anyOf": [
-            {"type": "number"},
+            {"type": "number", "minimum": -MAX_NUMBER, "maximum": MAX_NUMBER},
             {"type": "string", "maxLength": 500,
              "pattern": r"^-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,3})?$"},
         ],
@@ -108,6 +110,7 @@ fn list(items: &Value) -> Value {
 
 fn condition() -> Value {
     let pattern = json!({"type": "string", "format": "regex", "maxLength": 500,
+        "pattern": TEXT,
         "description": "Regular expression in the syntax of Rust's `regex` crate, unanchored."});
     let mut alternatives = Vec::new();
     for (operators, value) in [

@@ -12,6 +12,10 @@ use super::{
     MetadataCondition, MetadataSource, Operand, Operator, Predicate, Scalar, values,
 };
 
+/// The largest number of a condition. PostgreSQL stores larger ones with all their digits, which cannot be read back as a
+/// double.
+const MAX_NUMBER: f64 = 1e300;
+
 /// A rule as someone wrote it, without what the server adds.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RuleDraft {
@@ -409,6 +413,10 @@ impl Reader {
     fn scalar(&mut self, value: &Value, pointer: &str) -> Option<Scalar> {
         match value {
             Value::String(_) => self.text(value, pointer, MAX_VALUE_CHARS).map(Scalar::Text),
+            Value::Number(number) if number.as_f64().is_none_or(|it| it.abs() > MAX_NUMBER) => {
+                self.refuse(pointer, "must be a number from -1e300 to 1e300");
+                None
+            }
             Value::Number(number) => Some(Scalar::Number(number.clone())),
             Value::Bool(boolean) => Some(Scalar::Boolean(*boolean)),
             Value::Null | Value::Array(_) | Value::Object(_) => {

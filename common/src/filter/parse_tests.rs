@@ -105,12 +105,14 @@ fn values_fit_their_operator() {
         ("gt", json!([1])),
         ("equals", json!("x".repeat(501))),
         ("equals", json!("a\u{0}")),
+        ("equals", json!(1.797e308)),
+        ("in", json!([-1e301])),
         ("in", json!(vec!["a"; 1001])),
     ] {
-        assert_eq!(
-            pointers(&with(operator, &value)),
-            ["/conditions/0/value"],
-            "{operator}"
+        let refused = pointers(&with(operator, &value));
+        assert!(
+            refused.len() == 1 && refused[0].starts_with("/conditions/0/value"),
+            "{operator}: {refused:?}"
         );
     }
     let items = json!(["a", null, "x".repeat(501)]);
