@@ -42,6 +42,18 @@ fn known(name: &str) -> Option<Value> {
             "schema": {"type": "string", "minLength": 1, "pattern": TEXT},
             "example": "whe_0f8fad5bd9cb469fa16570867728950e",
         }),
+        "organization_id" => json!({
+            "schema": {"type": "string", "minLength": 1, "pattern": TEXT},
+            "example": "_platform",
+        }),
+        "type" => json!({
+            "schema": {"type": "string", "minLength": 1, "pattern": TEXT},
+            "example": "charge.refunded",
+        }),
+        "account" => json!({
+            "schema": {"type": "string", "minLength": 1, "pattern": TEXT},
+            "example": "acct_1PgafTB7WZ01zgkW",
+        }),
         "received_from" => json!({
             "schema": {"type": "string", "format": "date-time"},
             "example": "2026-03-01T00:00:00Z",
