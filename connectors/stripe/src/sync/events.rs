@@ -168,8 +168,11 @@ impl Superseded {
         let mut superseded = Self::default();
         let reads = |list| run.reads(list);
         for pending in inbox::pending(run).await? {
-            // One that does not tell what changed is left to the job that parks it.
-            if let Ok(event) = &pending.read {
+            // One that does not tell what changed is left to the job that parks it, and a thin one to the job that asks
+            // what it is about: a refund's does not name its charge.
+            if let Ok(event) = &pending.read
+                && !pending.is_thin
+            {
                 let names = superseded.name(event, reads);
                 superseded.pending.push((pending, names));
             }
