@@ -6,7 +6,8 @@ use common::db::Role;
 use reqwest::Method;
 use serde_json::{Value, json};
 use stripe_sim::{
-    EventPayload, KeyState, NewCharge, WebhookEndpoint, WebhookFault, WebhookFaultRule,
+    EndpointHandle, EventPayload, KeyState, NewCharge, WebhookEndpoint, WebhookFault,
+    WebhookFaultRule,
 };
 use tests::webhooks::{
     DELIVERY_TIMEOUT, all_applied, connected, count, endpoint_path, local_url, receive,
@@ -619,22 +620,28 @@ async fn a_thin_event_whose_snapshot_was_received_is_ignored_as_its_twin() {
     world.assert_exact().await;
 }
 
-#[tokio::test]
-async fn thin_events_alone_bring_every_change() {
-    let world = connected(60).await;
-    let path = endpoint_path(&world);
+/// Has the first account send thin events alone.
+async fn receive_thin(world: &World) -> EndpointHandle {
+    let path = endpoint_path(world);
     let created = world.ask(Method::POST, &path, None).await.expect(201);
-    let account = world.account();
     let endpoint = WebhookEndpoint {
         payload: EventPayload::Thin,
-        ..WebhookEndpoint::at(local_url(&world, &created["url"]))
+        ..WebhookEndpoint::at(local_url(world, &created["url"]))
     };
-    let sender = account.add_webhook_endpoint(endpoint).unwrap();
+    let sender = world.account().add_webhook_endpoint(endpoint).unwrap();
     let secret = json!({"signing_secret": sender.secret()});
     world
         .ask(Method::PUT, &path, Some(secret))
         .await
         .expect(200);
+    sender
+}
+
+#[tokio::test]
+async fn thin_events_alone_bring_every_change() {
+    let world = connected(60).await;
+    let sender = receive_thin(&world).await;
+    let account = world.account();
     account.create_charge(&NewCharge::of(500, "usd")).unwrap();
     for charge in some_charges(&world, 3).await {
         account.refund(&charge, Some(50)).unwrap();
@@ -653,4 +660,31 @@ async fn thin_events_alone_bring_every_change() {
     );
     let refund = world.get(&path).await;
     assert_eq!(refund["changes"][0]["object"], "charge", "{refund:#}");
+}
+
+#[tokio::test]
+async fn a_full_job_leaves_a_thin_refund_to_the_job_that_asks_for_its_charge() {
+    let mut world = connected(60).await;
+    let sender = receive_thin(&world).await;
+    let charge = some_charges(&world, 1).await.remove(0);
+    world.stop_consumers().await;
+    let path = format!("/v1/connectors/stripe/{}/sync", world.connection_id());
+    let full = json!({"job_type": "full"});
+    let job = world.ask(Method::POST, &path, Some(full)).await.expect(202);
+    world.account().refund(&charge, Some(50)).unwrap();
+    sender.wait_until_idle(DELIVERY_TIMEOUT).await.unwrap();
+    world.start_consumer();
+    world.job_completed(&job["job_id"]).await;
+    all_applied(&world).await;
+    let refunds = world
+        .get("/v1/webhooks/events?type=v1.refund.created")
+        .await;
+    let id = refunds["data"][0]["event_id"].as_str().unwrap();
+    let refund = world.get(&format!("/v1/webhooks/events/{id}")).await;
+    assert_eq!(
+        refund["changes"],
+        json!([{"object": "charge", "id": charge}]),
+        "{refund:#}"
+    );
+    world.assert_exact().await;
 }
