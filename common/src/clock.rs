@@ -77,3 +77,8 @@ pub fn new_id(now: DateTime<Utc>) -> Uuid {
 pub fn random_bytes<const N: usize>() -> [u8; N] {
     rand::random()
 }
+
+/// A random number from 0 to 1, to spread what would otherwise happen at once.
+pub fn random_fraction() -> f64 {
+    f64::from(u32::from_be_bytes(random_bytes())) / f64::from(u32::MAX)
+}

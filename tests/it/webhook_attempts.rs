@@ -2,7 +2,7 @@
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use stripe_sim::{EndpointHandle, NewCharge};
+use stripe_sim::{EndpointHandle, Fault, FaultRule, NewCharge};
 use tests::webhooks::{DELIVERY_TIMEOUT, all_applied, connected, count, receive};
 use tests::world::World;
 
@@ -119,6 +119,75 @@ async fn a_dead_event_delays_no_other_objects_events() {
     assert_eq!(processed["attempts"], 1);
     assert_eq!(processed["history"].as_array().unwrap().len(), 6);
     assert_eq!(processed["error"], Value::Null);
+}
+
+#[tokio::test]
+async fn a_charge_that_stripe_answers_with_500_delays_no_other_charges_events() {
+    let world = connected(400).await;
+    let sender = receive(&world).await;
+    let account = world.account();
+    // An old one, which no page of a list shows together with the new one: each is read by its id.
+    let blocked: String = sqlx::query_scalar(
+        "SELECT charge_id FROM stripe_revenue_data
+         WHERE counted AND refunded = 0 AND amount > 100 ORDER BY created_at LIMIT 1",
+    )
+    .fetch_one(world.database.admin())
+    .await
+    .unwrap();
+    account.add_fault(FaultRule {
+        endpoint: Some(format!("/v1/charges/{blocked}")),
+        fault: Fault::Status(500),
+        after: 0,
+        times: u32::MAX,
+        retry_after: None,
+    });
+    account.refund(&blocked, Some(100)).unwrap();
+    let charge = account.create_charge(&NewCharge::of(700, "usd")).unwrap();
+    sender.wait_until_delivered(DELIVERY_TIMEOUT).await.unwrap();
+    let scheduler = world.scheduler();
+    let event_of = async |path: &str, object: &str| {
+        let events = world.get(path).await;
+        let events = events["data"].as_array().unwrap().clone();
+        let mut of_object = Vec::new();
+        for event in events {
+            let id = event["event_id"].as_str().unwrap();
+            let event = world.get(&format!("/v1/webhooks/events/{id}")).await;
+            let about = event["payload"]["data"]["object"].clone();
+            if about["id"] == object || about["charge"] == object {
+                of_object.push(event);
+            }
+        }
+        of_object
+    };
+    // Applied although the others fail for ever.
+    world
+        .eventually("the other charge to be applied", async || {
+            scheduler::dispatch(&scheduler).await.unwrap();
+            let applied = event_of("/v1/webhooks/events?status=processed&limit=1000", &charge);
+            (!applied.await.is_empty()).then_some(())
+        })
+        .await;
+    let waiting = world
+        .eventually("the refund to wait for Stripe", async || {
+            scheduler::dispatch(&scheduler).await.unwrap();
+            let waiting = event_of("/v1/webhooks/events?status=failed&limit=1000", &blocked);
+            waiting.await.into_iter().next()
+        })
+        .await;
+    assert_eq!(waiting["error"]["code"], "stripe_unavailable");
+    assert_eq!(waiting["attempts"], 0);
+    assert_eq!(waiting["history"], json!([]));
+    account.clear_faults();
+    world
+        .eventually("Stripe to hand it out", async || {
+            scheduler::dispatch(&scheduler).await.unwrap();
+            let failed = world.get("/v1/webhooks/events?status=failed").await;
+            failed["data"].as_array().unwrap().is_empty().then_some(())
+        })
+        .await;
+    all_applied(&world).await;
+    assert_eq!(count(&world, "dead").await, 0);
+    world.assert_exact().await;
 }
 
 #[tokio::test]

@@ -1,17 +1,13 @@
 //! Forwarding: the delivery of events to an internal handler, in addition to what the engine does with them itself.
 //!
-//! Which events are forwarded is decided by their type when they are stored ([`ForwardTypes`]). What becomes of a delivery
-//! that failed is decided here ([`after_failure`]), without a clock or randomness of its own. A handler that is away costs
+//! Which events are forwarded is decided by their type when they are stored ([`ForwardTypes`]). A handler that is away costs
 //! no attempt and is waited for; one that answers that it does not want the event is asked a few times.
 //!
 //! Nothing here fails but the parsing of settings. Deliberately absent: HTTP, which is the consumer's.
 
 use std::str::FromStr;
-use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
-
-use crate::job::RetryPolicy;
+use super::retry::FailureKind;
 use crate::named;
 
 named! {
@@ -99,70 +95,14 @@ pub enum DeliveryFailure {
     Refused(String),
 }
 
-/// How far a delivery has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Progress {
-    /// Answers that counted.
-    pub attempts: i32,
-    /// Since when the handler is away; none if it was there last time.
-    pub away_since: Option<DateTime<Utc>>,
-}
-
-/// What becomes of a delivery that failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct NextAttempt {
-    pub progress: Progress,
-    /// None if it is given up.
-    pub at: Option<DateTime<Utc>>,
-}
-
-/// Decides what becomes of a delivery that failed at `now`.
-///
-/// A refusal is an attempt, and waits double from one to the next. A handler that is away is asked again after as long as
-/// it has been away, which doubles as well, until it was waited for as long as `retry` waits for passing trouble.
-/// `jitter`, from 0 to 1, shortens a wait by up to a quarter, so that deliveries that failed together do not come back
-/// together.
-pub fn after_failure(
-    progress: Progress,
-    failure: &DeliveryFailure,
-    retry: &RetryPolicy,
-    now: DateTime<Utc>,
-    jitter: f64,
-) -> NextAttempt {
-    let (progress, wait) = match failure {
-        DeliveryFailure::Refused(_) => {
-            let attempts = progress.attempts + 1;
-            let wait = retry.backoff_after(progress.attempts);
-            let progress = Progress {
-                attempts,
-                away_since: None,
-            };
-            (
-                progress,
-                (attempts < retry.internal_failures).then_some(wait),
-            )
+impl DeliveryFailure {
+    /// What it asks for.
+    pub fn kind(&self) -> FailureKind {
+        match self {
+            Self::Away(_) => FailureKind::Away,
+            Self::Refused(_) => FailureKind::Failed,
         }
-        DeliveryFailure::Away(_) => {
-            let since = progress.away_since.unwrap_or(now).min(now);
-            let away = (now - since).to_std().unwrap_or_default();
-            let wait = away.clamp(retry.first_backoff, retry.max_backoff);
-            let longest = retry
-                .max_backoff
-                .saturating_mul(retry.transient_failures.unsigned_abs());
-            let progress = Progress {
-                away_since: Some(since),
-                ..progress
-            };
-            (progress, (away < longest).then_some(wait))
-        }
-    };
-    let at = wait.map(|wait| now + shortened(wait, jitter));
-    NextAttempt { progress, at }
-}
-
-fn shortened(wait: Duration, jitter: f64) -> TimeDelta {
-    let wait = wait.mul_f64(1.0 - jitter.clamp(0.0, 1.0) / 4.0);
-    TimeDelta::from_std(wait).unwrap_or(TimeDelta::MAX)
+    }
 }
 
 #[cfg(test)]
@@ -170,8 +110,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-
-    const RETRY: RetryPolicy = RetryPolicy::WEBHOOK;
 
     fn types(text: &str) -> ForwardTypes {
         text.parse().unwrap()
@@ -228,65 +166,6 @@ mod tests {
             prop_assert_eq!(chosen.contain(&other), begins);
             prop_assert_eq!(types(&family).contain(&other), other == family);
             prop_assert!(types("*").contain(&other));
-        }
-    }
-
-    fn at(seconds: i64) -> DateTime<Utc> {
-        DateTime::from_timestamp(1_800_000_000 + seconds, 0).unwrap()
-    }
-
-    #[test]
-    fn a_refusal_is_tried_five_times_with_doubling_waits() {
-        let refused = DeliveryFailure::Refused("no".to_owned());
-        let mut progress = Progress {
-            attempts: 0,
-            away_since: None,
-        };
-        let mut waits = Vec::new();
-        loop {
-            let next = after_failure(progress, &refused, &RETRY, at(0), 0.0);
-            progress = next.progress;
-            let Some(next) = next.at else { break };
-            waits.push((next - at(0)).num_seconds());
-        }
-        assert_eq!(waits, [2, 4, 8, 16]);
-        assert_eq!(progress.attempts, 5);
-    }
-
-    #[test]
-    fn a_handler_that_is_away_costs_no_attempt_and_is_waited_for_for_three_days() {
-        let away = DeliveryFailure::Away("away".to_owned());
-        let mut progress = Progress {
-            attempts: 4,
-            away_since: None,
-        };
-        let (mut now, mut waits) = (at(0), Vec::new());
-        loop {
-            let next = after_failure(progress, &away, &RETRY, now, 0.0);
-            progress = next.progress;
-            let Some(at) = next.at else { break };
-            waits.push((at - now).num_seconds());
-            now = at;
-        }
-        assert_eq!(&waits[..5], [2, 2, 4, 8, 16]);
-        assert_eq!(waits.last(), Some(&300));
-        let days = (now - at(0)).num_hours();
-        assert!((72..73).contains(&days), "{days} hours");
-        assert_eq!(progress.attempts, 4);
-        // Once it is there again, it is waited for again as long.
-        let refused = DeliveryFailure::Refused("no".to_owned());
-        let there = after_failure(progress, &refused, &RETRY, now, 0.0);
-        assert_eq!(there.progress.away_since, None);
-    }
-
-    proptest! {
-        #[test]
-        fn jitter_shortens_a_wait_by_a_quarter_at_most(jitter in 0.0..=1.0_f64, attempts in 0..4) {
-            let refused = DeliveryFailure::Refused(String::new());
-            let progress = Progress { attempts, away_since: None };
-            let whole = after_failure(progress, &refused, &RETRY, at(0), 0.0).at.unwrap() - at(0);
-            let wait = after_failure(progress, &refused, &RETRY, at(0), jitter).at.unwrap() - at(0);
-            prop_assert!(wait <= whole && wait >= whole * 3 / 4, "{} of {}", wait, whole);
         }
     }
 }

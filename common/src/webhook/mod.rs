@@ -18,10 +18,12 @@ pub mod platform;
 pub mod queries;
 pub mod registration;
 pub mod replay;
+mod retry;
 pub mod statistics;
 
-pub use attempt::{Attempt, AttemptOutcome, ChangedObject, next_attempt_at};
+pub use attempt::{Attempt, AttemptOutcome, ChangedObject};
 pub use format::{Envelope, SignatureError, UnreadableEvent, WebhookFormat};
+pub use retry::{FailureKind, NextAttempt, Progress, after_failure};
 
 use crate::named;
 

@@ -442,8 +442,8 @@ pub(super) async fn make_pending(
     Ok(sqlx::query_as!(
         Replayed,
         r#"UPDATE webhook_events
-         SET status = 'pending', attempts = 0, next_attempt_at = NULL, processed_at = NULL, error_code = NULL,
-             error_message = NULL, twin_of = NULL
+         SET status = 'pending', attempts = 0, away_since = NULL, next_attempt_at = NULL, processed_at = NULL,
+             error_code = NULL, error_message = NULL, twin_of = NULL
          WHERE organization_id = $1 AND event_id IN (
              SELECT event_id FROM webhook_event_states
              WHERE organization_id = $1 AND state NOT IN ('pending', 'processing') AND connection_id IS NOT NULL

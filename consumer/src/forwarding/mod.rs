@@ -14,14 +14,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use common::clock::random_bytes;
+use common::clock::random_fraction;
 use common::config::ForwardTarget;
 use common::db;
 use common::error_chain::ErrorChain;
 use common::job::RetryPolicy;
 use common::lifecycle::Context;
 use common::outage::Outage;
-use common::webhook::forward::{DeliveryFailure, after_failure};
+use common::webhook::after_failure;
+use common::webhook::forward::DeliveryFailure;
 use common::webhook::queries::forward::{self as queries, ClaimedForward, ForwardedEvent};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout};
@@ -216,8 +217,13 @@ async fn note(
             (noted, "delivered")
         }
         Err(failure) => {
-            let jitter = f64::from(u32::from_be_bytes(random_bytes())) / f64::from(u32::MAX);
-            let next = after_failure(claimed.progress, &failure, &forwarding.retry, now, jitter);
+            let next = after_failure(
+                claimed.progress,
+                failure.kind(),
+                &forwarding.retry,
+                now,
+                random_fraction(),
+            );
             let (DeliveryFailure::Away(error) | DeliveryFailure::Refused(error)) = &failure;
             let noted = queries::mark_failed(&mut conn, claimed, &next, error).await?;
             let outcome = match (&failure, next.at) {

@@ -5,7 +5,7 @@ use sqlx::PgConnection;
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use super::super::{Attempt, ChangedObject};
+use super::super::{Attempt, ChangedObject, NextAttempt};
 use crate::db::{self, Error};
 use crate::id::OrganizationId;
 use crate::job::{JobError, JobKind};
@@ -18,6 +18,8 @@ pub struct PendingEvent {
     pub external_event_id: String,
     /// Attempts that failed since it was stored or last replayed.
     pub attempts: i32,
+    /// Since when it waits for the vendor, which answered other requests; none if it does not.
+    pub away_since: Option<DateTime<Utc>>,
     pub payload: Vec<u8>,
 }
 
@@ -34,7 +36,7 @@ pub async fn pending(
     let (after_time, after_id) = after.unzip();
     Ok(sqlx::query_as!(
         PendingEvent,
-        "SELECT event_id, received_at, external_event_id, attempts, payload FROM webhook_events
+        "SELECT event_id, received_at, external_event_id, attempts, away_since, payload FROM webhook_events
          WHERE organization_id = $1 AND connection_id = $2 AND status = 'pending'
            AND (next_attempt_at IS NULL OR next_attempt_at <= $6)
            AND ($3::TIMESTAMPTZ IS NULL OR (received_at, event_id) > ($3, $4))
@@ -72,7 +74,8 @@ pub async fn mark_processed(
         .collect();
     sqlx::query!(
         "UPDATE webhook_events AS event
-         SET status = 'processed', attempts = attempts + 1, next_attempt_at = NULL, started_at = $4, processed_at = $5,
+         SET status = 'processed', attempts = attempts + 1, away_since = NULL, next_attempt_at = NULL, started_at = $4,
+             processed_at = $5,
              error_code = NULL, error_message = NULL, history = history || $6, changes = applied.changes
          FROM UNNEST($2::UUID[], $3::JSONB[]) AS applied (event_id, changes)
          WHERE event.organization_id = $1 AND event.event_id = applied.event_id AND status = 'pending'",
@@ -88,14 +91,14 @@ pub async fn mark_processed(
     Ok(())
 }
 
-/// An event that could not be applied, with when to try again; none to give it up.
+/// An event that could not be applied, with what becomes of it.
 #[derive(Debug, Clone, Copy)]
 pub struct NotApplied {
     pub event_id: Uuid,
-    pub next_attempt_at: Option<DateTime<Utc>>,
+    pub next: NextAttempt,
 }
 
-/// Notes that an attempt at events failed.
+/// Notes that events could not be applied. The attempt is kept where it counts or was the last.
 #[tracing::instrument(name = "db.webhook.mark_failed", level = "debug", skip_all)]
 pub async fn mark_failed(
     conn: &mut PgConnection,
@@ -105,13 +108,19 @@ pub async fn mark_failed(
     error: &JobError,
 ) -> Result<(), Error> {
     let event_ids: Vec<Uuid> = events.iter().map(|event| event.event_id).collect();
-    let next_attempts: Vec<_> = events.iter().map(|event| event.next_attempt_at).collect();
+    let next_attempts: Vec<_> = events.iter().map(|event| event.next.at).collect();
+    let progress = || events.iter().map(|event| event.next.progress);
+    let attempts: Vec<i32> = progress().map(|it| it.attempts).collect();
+    let away_since: Vec<_> = progress().map(|it| it.away_since).collect();
     sqlx::query!(
         "UPDATE webhook_events AS event
          SET status = CASE WHEN failed.next_attempt_at IS NULL THEN 'dead' ELSE 'pending' END,
-             attempts = attempts + 1, next_attempt_at = failed.next_attempt_at, started_at = $4, history = history || $5,
-             error_code = $6, error_message = $7
-         FROM UNNEST($2::UUID[], $3::TIMESTAMPTZ[]) AS failed (event_id, next_attempt_at)
+             attempts = failed.attempts, away_since = failed.away_since, next_attempt_at = failed.next_attempt_at,
+             started_at = $4, error_code = $6, error_message = $7,
+             history = CASE WHEN failed.attempts > event.attempts OR failed.next_attempt_at IS NULL
+                            THEN history || $5 ELSE history END
+         FROM UNNEST($2::UUID[], $3::TIMESTAMPTZ[], $8::INTEGER[], $9::TIMESTAMPTZ[])
+              AS failed (event_id, next_attempt_at, attempts, away_since)
          WHERE event.organization_id = $1 AND event.event_id = failed.event_id AND status = 'pending'",
         organization.as_str(),
         &event_ids,
@@ -119,7 +128,9 @@ pub async fn mark_failed(
         attempt.started_at,
         Json(attempt) as _,
         error.code,
-        error.message
+        error.message,
+        &attempts,
+        &away_since as &[Option<DateTime<Utc>>]
     )
     .execute(conn)
     .await?;

@@ -8,7 +8,8 @@ use super::EventFilter;
 use crate::db::{self, Error};
 use crate::id::OrganizationId;
 use crate::webhook::EventState;
-use crate::webhook::forward::{ForwardStatus, ForwardTypes, NextAttempt, Progress};
+use crate::webhook::forward::{ForwardStatus, ForwardTypes};
+use crate::webhook::{NextAttempt, Progress};
 
 /// Stores that events, of whatever tenants, are to be forwarded. They are new. Needs the role that receives webhooks.
 #[tracing::instrument(name = "db.webhook.forward.insert", level = "debug", skip_all)]

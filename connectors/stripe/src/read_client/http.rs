@@ -64,6 +64,7 @@ impl Stripe {
             stripe: self.clone(),
             key,
             throttle,
+            attempts: self.settings.attempts,
             requests: Arc::new(AtomicI64::new(0)),
             latency_ewma_us: Arc::new(AtomicU64::new(0)),
             first_answer_at: Arc::new(OnceLock::new()),
@@ -87,6 +88,8 @@ pub struct Client {
     stripe: Stripe,
     key: SecretString,
     throttle: Arc<Throttle>,
+    /// Attempts of one request.
+    attempts: usize,
     requests: Arc<AtomicI64>,
     /// Microseconds that answers take of late, apart from the wait at the limiter; 0 before the first.
     latency_ewma_us: Arc<AtomicU64>,
@@ -147,6 +150,13 @@ pub struct ListQuery<'a> {
 }
 
 impl Client {
+    /// The same client, which tries a request at most so often.
+    #[must_use]
+    pub fn with_attempts(self, attempts: usize) -> Self {
+        let attempts = attempts.min(self.attempts);
+        Self { attempts, ..self }
+    }
+
     /// Requests sent so far, retries included.
     pub fn requests(&self) -> i64 {
         self.requests.load(Ordering::Relaxed)
@@ -280,7 +290,7 @@ impl Client {
             .with_min_delay(settings.first_wait)
             .with_max_delay(MAX_BACKOFF)
             .with_jitter()
-            .with_max_times(settings.attempts.saturating_sub(1))
+            .with_max_times(self.attempts.saturating_sub(1))
             .build();
         loop {
             let outcome = self.attempt(endpoint, path, query).await.and_then(|body| {

@@ -82,6 +82,11 @@ impl Error {
             | Self::KindChanged(_) => false,
         }
     }
+
+    /// Whether Stripe answered that it cannot hand out something just now. It may be one object that it cannot hand out.
+    pub(super) fn may_be_one_object_away(&self) -> bool {
+        matches!(self, Self::Stripe(read_client::Error::Unavailable { .. }))
+    }
 }
 
 impl From<Error> for Failure {

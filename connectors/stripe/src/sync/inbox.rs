@@ -3,8 +3,9 @@
 //!
 //! Events that wait are applied together, each changed object once. When that fails for a reason that may lie in one of
 //! them, halves are applied by themselves, down to the event that fails: it is tried again alone, and the others do
-//! not wait for it. What says nothing about an event (Stripe or PostgreSQL being away, a key that is refused) is no
-//! attempt and fails the job.
+//! not wait for it. An object that Stripe answers with 5xx is such a reason and no attempt: its events wait by themselves
+//! until Stripe hands it out. What says nothing about an event (Stripe cannot be reached or limits, PostgreSQL is away, a
+//! key is refused) is no attempt either and fails the job.
 //!
 //! An event is marked after the rows, in a transaction of its own. A job that is interrupted in between applies it again,
 //! which changes nothing. An event that does not tell which object changed is parked, as polling does with such an event.
@@ -12,13 +13,15 @@
 use std::sync::atomic::Ordering;
 
 use chrono::{DateTime, Utc};
-use common::clock::new_id;
+use common::clock::{new_id, random_fraction};
 use common::error_chain::ErrorChain;
 use common::job::lease::{Progress, fenced_progress};
 use common::job::{Failure, JobError, RetryPolicy};
 use common::webhook::queries::attempts::{self as queries, Applied, NotApplied, PendingEvent};
 use common::webhook::queries::{NewEvent, store};
-use common::webhook::{Attempt, EventStatus, WebhookFormat as _, next_attempt_at};
+use common::webhook::{
+    Attempt, EventStatus, FailureKind, Progress as EventProgress, WebhookFormat as _, after_failure,
+};
 use serde_json::value::RawValue;
 use tracing::warn;
 use uuid::Uuid;
@@ -41,11 +44,11 @@ const MAX_UNREADABLE_BYTES: usize = 64 << 10;
 const MAX_FAILURES: usize = 128;
 
 /// An event that is to be applied.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Pending {
     pub(super) event_id: Uuid,
     received_at: DateTime<Utc>,
-    attempts: i32,
+    progress: EventProgress,
     /// Whether it shows nothing of its object.
     pub(super) is_thin: bool,
     /// What it says, or what is parked because it does not tell which object changed.
@@ -57,7 +60,10 @@ impl Pending {
         Self {
             event_id: event.event_id,
             received_at: event.received_at,
-            attempts: event.attempts,
+            progress: EventProgress {
+                attempts: event.attempts,
+                away_since: event.away_since,
+            },
             is_thin: payload::is_thin(&event.payload),
             read: payload::event(&event.payload)
                 .ok_or_else(|| unreadable(event.external_event_id, &event.payload)),
@@ -139,10 +145,9 @@ pub(super) async fn store_missed(run: &Run<'_>, missed: &[Box<RawValue>]) -> Res
 pub(super) async fn apply(
     run: &Run<'_>,
     source: &StripeReader,
-    events: Vec<Pending>,
+    events: &[Pending],
 ) -> Result<(), Error> {
-    let events = thin::resolve(run, source, events).await?;
-    let mut left = vec![events.as_slice()];
+    let mut left = vec![events];
     let mut failures = 0;
     while let Some(together) = left.pop() {
         if together.is_empty() {
@@ -152,15 +157,19 @@ pub(super) async fn apply(
         let Err(error) = apply_together(run, source, together, started_at).await else {
             continue;
         };
-        if !error.may_lie_in_an_object() {
+        let kind = if error.may_be_one_object_away() {
+            FailureKind::Away
+        } else if error.may_lie_in_an_object() {
+            FailureKind::Failed
+        } else {
             return Err(error);
-        }
+        };
         failures += 1;
         if together.len() > 1 && failures < MAX_FAILURES {
             let (first, second) = together.split_at(together.len() / 2);
             left.extend([second, first]);
         } else {
-            put_off(run, together, started_at, error).await?;
+            put_off(run, together, kind, started_at, error).await?;
         }
     }
     Ok(())
@@ -172,9 +181,10 @@ async fn apply_together(
     events: &[Pending],
     started_at: DateTime<Utc>,
 ) -> Result<(), Error> {
+    let events = thin::resolve(run, source, events).await?;
     let mut changes = Changes::default();
     let mut rest = Batch::default();
-    for event in events {
+    for event in &events {
         match &event.read {
             Ok(event) => changes.add(event),
             Err(parked) => rest.objects.parked.push(parked.clone()),
@@ -183,7 +193,7 @@ async fn apply_together(
     incremental::apply(run, source, &changes).await?;
     rest.requests = source.new_requests();
     commit::commit(run, source, rest, None).await?;
-    mark_processed(run, events, started_at).await
+    mark_processed(run, &events, started_at).await
 }
 
 /// Marks events as applied whose changes are committed.
@@ -213,10 +223,11 @@ pub(super) async fn mark_processed(
     Ok(())
 }
 
-/// Notes a failed attempt at events, and when to try them again.
+/// Notes that events could not be applied, and when to try them again.
 async fn put_off(
     run: &Run<'_>,
     events: &[Pending],
+    kind: FailureKind,
     started_at: DateTime<Utc>,
     error: Error,
 ) -> Result<(), Error> {
@@ -230,7 +241,13 @@ async fn put_off(
         .iter()
         .map(|event| NotApplied {
             event_id: event.event_id,
-            next_attempt_at: next_attempt_at(&RetryPolicy::WEBHOOK, event.attempts + 1, now),
+            next: after_failure(
+                event.progress,
+                kind,
+                &RetryPolicy::WEBHOOK,
+                now,
+                random_fraction(),
+            ),
         })
         .collect();
     let attempt = Attempt::failed(&run.job.kind, started_at, now, &error);
@@ -238,12 +255,13 @@ async fn put_off(
     queries::mark_failed(&mut tx, run.organization(), &not_applied, &attempt, &error).await?;
     fenced_progress(&mut tx, &run.fence, Progress::default()).await?;
     run.commit(tx).await?;
-    let dead = not_applied
-        .iter()
-        .filter(|event| event.next_attempt_at.is_none());
+    let dead = not_applied.iter().filter(|event| event.next.at.is_none());
     let dead = dead.count() as u64;
     metrics::counter!("stripe_sync_webhooks_dead_total").increment(dead);
-    metrics::counter!("stripe_sync_webhooks_failed_total").increment(events.len() as u64 - dead);
+    if kind == FailureKind::Failed {
+        let failed = events.len() as u64 - dead;
+        metrics::counter!("stripe_sync_webhooks_failed_total").increment(failed);
+    }
     Ok(())
 }
 

@@ -70,7 +70,7 @@ pub(super) async fn run(run: &Run<'_>) -> Result<(), Error> {
     // Before events are listed: one that comes meanwhile is applied by the job that it causes.
     let pending = inbox::pending(run).await?;
     let received = pending.len();
-    inbox::apply(run, &source, pending).await?;
+    inbox::apply(run, &source, &pending).await?;
     run.forget_customers();
     let read = read_events(run, &source, cursor).await?;
     let next_cursor = cursor.max(source.clamp_to_server_time(now) - run.lag());
@@ -86,7 +86,7 @@ pub(super) async fn run(run: &Run<'_>) -> Result<(), Error> {
     apply(run, &source, &read.changes).await?;
     if read.missed > 0 {
         run.forget_customers();
-        inbox::apply(run, &source, inbox::pending(run).await?).await?;
+        inbox::apply(run, &source, &inbox::pending(run).await?).await?;
     }
     if run.webhooks_work.load(Ordering::Relaxed) && is_any_undelivered(run, &source, cursor).await?
     {

@@ -22,8 +22,11 @@ use sqlx::{Postgres, Transaction};
 use super::customer_cache::CustomerCache;
 use super::state::{self, SyncState};
 use super::stripe_reader::StripeReader;
-use super::{Error, List, parked};
+use super::{Error, JobType, List, parked};
 use crate::{Stripe, StripeConnector};
+
+/// Attempts of a request for an object that an event names: others wait for it meanwhile, and the event is tried again.
+const ATTEMPTS_FOR_EVENT: usize = 3;
 
 /// A job at work, with what it needs to know of its connection.
 pub(crate) struct Run<'a> {
@@ -146,7 +149,10 @@ impl<'a> Run<'a> {
         } = self.connection;
         let stripe = self.stripe;
         let make = || stripe.throttle(livemode, rate_share);
-        let client = stripe.client(key, self.budget.throttle(rate_share, make));
+        let mut client = stripe.client(key, self.budget.throttle(rate_share, make));
+        if self.job.kind == JobType::Webhook.as_str() {
+            client = client.with_attempts(ATTEMPTS_FOR_EVENT);
+        }
         Ok(Arc::new(StripeReader::new(
             client,
             &self.services.fail_points,

@@ -7,7 +7,8 @@
 
 use common::job::lease::{Progress, fenced_progress};
 use common::webhook::queries::attempts;
-use futures::{StreamExt as _, TryStreamExt as _, stream};
+use futures::future::BoxFuture;
+use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 use serde::Deserialize;
 
 use super::Error;
@@ -23,14 +24,12 @@ const EVENTS: &str = "/v2/core/events";
 pub(super) async fn resolve(
     run: &Run<'_>,
     source: &StripeReader,
-    events: Vec<Pending>,
+    events: &[Pending],
 ) -> Result<Vec<Pending>, Error> {
-    if !events.iter().any(|event| event.is_thin) {
-        return Ok(events);
-    }
-    let resolved = events
-        .into_iter()
-        .map(|event| resolve_one(run, source, event));
+    let resolved: Vec<BoxFuture<'_, _>> = events
+        .iter()
+        .map(|event| resolve_one(run, source, event.clone()).boxed())
+        .collect();
     let resolved = stream::iter(resolved).buffered(MAX_CONCURRENT_RETRIEVALS);
     let left: Vec<Option<Pending>> = resolved.try_collect().await?;
     Ok(left.into_iter().flatten().collect())
