@@ -4,7 +4,7 @@
     WEBHOOK_FORWARD_SECRET=... python3 webhook_handler.py [PORT] [DATABASE]
 
 Needs Python's standard library alone. The answer is 200 only once the work is committed; 401 is for whoever does not
-know the secret. See docs/webhooks.md, "Forwarding".
+know the secret. See docs/forwarding.md.
 """
 
 import base64

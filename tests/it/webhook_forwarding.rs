@@ -1,4 +1,4 @@
-//! Forwarding: an internal handler gets every verified event of the chosen types, exactly as it came, whatever happens to
+//! Forwarding: an internal handler gets every verified event of the chosen types, byte for byte, whatever happens to
 //! the consumer meanwhile, and however the handler behaves.
 
 #![expect(clippy::unwrap_used, reason = "in helpers of tests as in tests")]

@@ -27,7 +27,7 @@ pub enum Answer {
     Endless,
 }
 
-/// A request as it came.
+/// A request as it was received.
 #[derive(Debug, Clone)]
 pub struct Request {
     pub headers: BTreeMap<String, String>,

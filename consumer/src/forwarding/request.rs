@@ -1,4 +1,4 @@
-//! One request to the internal handler: the event's body as it came, with the shared secret and a signature.
+//! One request to the internal handler: the unchanged body of the event, with the shared secret and a signature.
 //!
 //! Redirects are not followed: where they lead, the secret would be sent too. Of the answer only the status matters; its
 //! body is read as far as that keeps the connection open for the next request. What is said of a failure is shown to
