@@ -24,6 +24,7 @@ use uuid::Uuid;
 use crate::aggregate_cache::{self, AggregateCache};
 use crate::client_address::TrustedProxies;
 use crate::config::PlatformSecrets;
+use crate::failing_addresses::FailingAddresses;
 use crate::limits::{Limits, OpenCount};
 use crate::problem::ApiError;
 use crate::webhooks::Webhooks;
@@ -72,6 +73,8 @@ pub struct ApiState {
     pub(crate) aggregate_cache: AggregateCache,
     pub(crate) engine_secret: Option<EngineSecret>,
     pub(crate) webhooks: Webhooks,
+    /// Addresses that sign in with wrong tokens and links.
+    pub(crate) failing_sign_ins: FailingAddresses,
     pub(crate) public_url: Url,
     pub(crate) trusted_proxies: Arc<TrustedProxies>,
     pub(crate) forward_types: Option<Arc<ForwardTypes>>,
@@ -127,6 +130,7 @@ impl ApiState {
             aggregate_cache: aggregate_cache::new_aggregate_cache(),
             engine_secret: None,
             webhooks,
+            failing_sign_ins: FailingAddresses::new(),
             public_url: parts.public_url,
             trusted_proxies: Arc::new(parts.trusted_proxies),
             forward_types,

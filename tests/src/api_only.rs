@@ -107,6 +107,11 @@ impl ApiOnly {
 
     /// The same with limits of a test's own.
     pub async fn start_with(limits: api::Limits) -> Self {
+        Self::start_at(limits, "https://sync.example.com").await
+    }
+
+    /// The same, reached at this address.
+    pub async fn start_at(limits: api::Limits, public_url: &str) -> Self {
         lifecycle::prepare_process();
         let database = TestDatabase::create().await;
         let clock = TestClock::at(now());
@@ -125,7 +130,7 @@ impl ApiOnly {
                 platform: [PLATFORM_SECRET.into()].into(),
                 connect: [PLATFORM_SECRET.into()].into(),
             },
-            public_url: "https://sync.example.com".parse().expect("a URL"),
+            public_url: public_url.parse().expect("a URL"),
             trusted_proxies: api::TrustedProxies::default(),
             forward_types: Some("*".parse().expect("types")),
             ready: true,

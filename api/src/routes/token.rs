@@ -44,8 +44,9 @@ pub(crate) async fn token(
     _: NoParams,
 ) -> Result<Json<TokenBody>, ApiError> {
     let organization = &caller.organization;
+    let token_id = caller.token_id.ok_or(ApiError::Unauthenticated)?;
     let mut tx = state.begin(organization).await?;
-    let token = queries::named_token(&mut tx, organization, caller.token_id).await?;
+    let token = queries::named_token(&mut tx, organization, token_id).await?;
     let organization_name = queries::organization_name(&mut tx, organization).await?;
     tx.commit().await?;
     // Both were there a moment ago, when the token was checked.
@@ -53,7 +54,7 @@ pub(crate) async fn token(
         .zip(organization_name)
         .ok_or(ApiError::Unauthenticated)?;
     Ok(Json(TokenBody {
-        token_id: caller.token_id,
+        token_id,
         name: token.name,
         organization_id: caller.organization.into(),
         organization_name,
