@@ -8,7 +8,7 @@
 //!
 //! Reading order: [`router`], [`problem`] (every error), `request_log` and `auth` (what surrounds each
 //! call), `input` (how requests are read), then `routes`, a noun a file, and `document` (what is said about them);
-//! `webhooks` is what vendors send.
+//! `webhooks` is what vendors send, `pages` what browsers show.
 //!
 //! Absent: cookies and browsers' cross-origin calls; anything but JSON in; writes to figures.
 
@@ -21,6 +21,7 @@ mod input;
 mod limits;
 mod negotiation;
 mod notes;
+mod pages;
 pub mod problem;
 mod request_log;
 mod routes;
@@ -96,6 +97,7 @@ pub fn router(state: ApiState) -> Router {
     let (calls, document) = routes::all().split_for_parts();
     calls
         .merge(routes::docs::router(text_of(&document::complete(document))))
+        .merge(pages::router())
         .fallback(async || ApiError::UnknownPath)
         .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
         .layer(DefaultBodyLimit::max(input::MAX_BODY_BYTES))

@@ -47,6 +47,7 @@ mod migrating;
 mod missed_events;
 mod operations;
 mod organizations;
+mod pages;
 mod parked_objects;
 mod peer_regressions;
 mod permission_loss;
