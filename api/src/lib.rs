@@ -1,4 +1,4 @@
-//! The REST API: connections, rules, jobs and analytics.
+//! The REST API: connections, rules, jobs and analytics; and the pages that show them in a browser.
 //!
 //! The API changes settings and reads figures; it never moves data. Its only requests to Stripe look at
 //! a key that someone hands over or asks to test. Every statement about a tenant runs in a transaction

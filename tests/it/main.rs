@@ -11,6 +11,7 @@ mod analytics;
 mod api_examples;
 mod bounded_waits;
 mod broker;
+mod browser_sign_in;
 mod charge_lines;
 mod command_line;
 mod command_line_admin;

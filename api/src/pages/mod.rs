@@ -5,11 +5,15 @@
 //! part of the OpenAPI document.
 //!
 //! Reading order: [`layout`] (what surrounds each page and how it is answered), [`assets`] (styles and scripts),
-//! [`problem`] (errors as pages), then a page a file.
+//! [`problem`] (errors as pages), [`format`] and [`chart`] (how figures are shown), then a page a file.
 //!
 //! Absent on purpose: anything from another host, scripts and styles inside of pages, state that only the browser has.
 
 pub(crate) mod assets;
+#[cfg_attr(not(test), expect(dead_code, reason = "for pages that need a session"))]
+pub(crate) mod chart;
+#[cfg_attr(not(test), expect(dead_code, reason = "for pages that need a session"))]
+pub(crate) mod format;
 pub(crate) mod layout;
 pub(crate) mod problem;
 pub(crate) mod sign_in;
