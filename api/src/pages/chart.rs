@@ -1,8 +1,8 @@
 //! Revenue over time as a chart that the server draws.
 //!
-//! Gross revenue is a bar above the zero line, what was refunded a bar below it, and net revenue a line across both, so
-//! that a sign is seen by position and not by colour alone. Only shapes are in the SVG, which is stretched to its place;
-//! labels are text of the page around it, in the size of text. The same figures are a table below it.
+//! Gross revenue is a bar above the zero line, what was refunded a bar below it, and net revenue a line across both:
+//! position says what is what, and not colour alone. Only shapes are in the SVG, which is stretched to the width of the
+//! page; labels are text of the page around it, in the size of text. The same figures are a table below it.
 //!
 //! A period without figures has no bar, and its place is kept. Absent on purpose: scripts and inline styles.
 
@@ -295,7 +295,7 @@ fn bars(step: Step, periods: &[Period], scale: Scale, rows: &[Row]) -> Vec<Bar> 
     periods.iter().zip(rows).map(bar).collect()
 }
 
-/// The periods that are named under the axis. They are spread evenly, so a middle one is named only where it is in the middle.
+/// The names under the axis. They are spread evenly, so a middle period is named only where it is in the middle.
 fn names(step: Step, periods: &[Period], locale: &LocaleFormat) -> Vec<String> {
     let [first, .., last] = periods else {
         return periods

@@ -1,8 +1,8 @@
 //! The pages: what a person sees at `/`, rendered here and updated in part by htmx.
 //!
-//! A page is a template in `api/templates` and a struct that names all of its values, so that a template that asks for
-//! more does not compile. Pages read by the same use cases as the REST API, and say nothing that it does not. They are no
-//! part of the OpenAPI document.
+//! A page is a template in `api/templates` and a struct that names all of its values, so that a template that asks
+//! for more does not compile. Pages read by the same use cases as the REST API, and say nothing that it does not. They
+//! are no part of the OpenAPI document.
 //!
 //! Reading order: [`layout`] (what surrounds each page and how it is answered), [`assets`] (styles and scripts),
 //! [`problem`] (errors as pages), [`format`] and [`chart`] (how figures are shown), then a page a file.

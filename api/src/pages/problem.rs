@@ -1,7 +1,7 @@
 //! Errors as pages, for whoever looks at them in a browser.
 //!
-//! The same answer as the REST API's, with the same status and headers, but for its body: a page when a browser opens an
-//! address, a notice when htmx asks for a part of one. What answers programs keeps to problem documents, whoever asks.
+//! The same answer as the REST API's, with the same status and headers, but for its body: a page when a browser opens
+//! an address, a notice when htmx asks for a part of one. What answers programs keeps to problem documents, whoever asks.
 
 use askama::Template;
 use axum::body::Body;

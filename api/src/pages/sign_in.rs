@@ -62,7 +62,7 @@ pub(crate) async fn show(RawQuery(query): RawQuery) -> Page<SignIn> {
 /// The path, if it leads to a page of this server, otherwise the first page. A link to the sign-in page could
 /// name anything.
 pub(crate) fn local_path(path: &str) -> &str {
-    // Browsers read a backslash as a slash and drop line breaks and tabs, so `/\host` and `/<tab>/host` are other hosts.
+    // Browsers read a backslash as a slash and drop line breaks and tabs: `/\host` and `/<tab>/host` are other hosts.
     let plain = path
         .bytes()
         .all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'\\' | b'"'));
