@@ -1,4 +1,4 @@
-// The sign-in page, and the page of an address that does not exist, which is its sister without a session.
+// What is shown without a session: the sign-in page, and the page of an address that does not exist.
 
 import assert from 'node:assert/strict';
 import { NARROWEST, assertAccessible, assertFitsNarrowest, pageTest, tabTo, takeScreenshots } from './page.mjs';
@@ -43,7 +43,6 @@ pageTest('an address that does not exist leads on', { complaints: [/status of 40
   assert.equal(answer.status(), 404);
   await assertAccessible(page);
   await assertFitsNarrowest(page);
-  await takeScreenshots(page, 'not-found');
   await page.getByRole('link', { name: 'Go to the overview' }).click();
   await page.waitForURL('**/sign-in');
 });

@@ -24,7 +24,8 @@ use icu_locale_core::extensions::unicode::value;
 /// What stands between an amount and its currency, so that they stay on one line.
 const NO_BREAK_SPACE: char = '\u{a0}';
 
-/// How values are written for one reader. What ICU has no data for is written as a program would.
+/// How values are written for one reader, in templates by calls such as `{{ locale.money(total) }}`. What ICU has no
+/// data for is written as a program would.
 #[derive(Debug, Clone)]
 pub(crate) struct LocaleFormat {
     numbers: Option<DecimalFormatter>,
@@ -110,34 +111,6 @@ fn gregorian(day: NaiveDate) -> Option<Date<Gregorian>> {
     Date::try_new_gregorian(day.year(), day.month() as u8, day.day() as u8).ok()
 }
 
-/// What templates write values with, such as `{{ total|money(locale) }}`. The module of a template imports it.
-#[expect(
-    unreachable_pub,
-    reason = "what the attribute makes of a filter is public"
-)]
-pub(crate) mod filters {
-    use askama::{Result, Values};
-    use chrono::NaiveDate;
-    use common::money::Money;
-
-    use super::LocaleFormat;
-
-    #[askama::filter_fn]
-    pub(crate) fn money(money: &Money, _: &dyn Values, locale: &LocaleFormat) -> Result<String> {
-        Ok(locale.money(money))
-    }
-
-    #[askama::filter_fn]
-    pub(crate) fn count(count: &u64, _: &dyn Values, locale: &LocaleFormat) -> Result<String> {
-        Ok(locale.count(*count))
-    }
-
-    #[askama::filter_fn]
-    pub(crate) fn day(day: &NaiveDate, _: &dyn Values, locale: &LocaleFormat) -> Result<String> {
-        Ok(locale.day(*day))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use askama::Template;
@@ -206,7 +179,7 @@ mod tests {
 
     #[derive(Debug, Template)]
     #[template(
-        source = "{{ sum|money(locale) }} of {{ charges|count(locale) }} since {{ start|day(locale) }}",
+        source = "{{ locale.money(sum) }} of {{ locale.count(*charges) }} since {{ locale.day(*start) }}",
         ext = "txt"
     )]
     struct Sentence {
@@ -217,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn templates_write_values_by_filters() {
+    fn templates_write_values_in_the_locale() {
         let sentence = Sentence {
             sum: money(123_456, "eur"),
             charges: 12_345,
