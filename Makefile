@@ -1,6 +1,6 @@
 # What a person types daily. Each line calls a script, which says at its top why it exists.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long bench bench-quick ci fmt lint sqlx openapi audit clean
+.PHONY: help demo test test-long bench bench-quick ci fmt lint sqlx openapi css screenshots audit clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\): ## /\1\t/p' Makefile | expand -t 13
@@ -35,6 +35,12 @@ sqlx: ## refresh the query data in .sqlx after changing a query or a migration
 openapi: ## write api/openapi.json after changing a call
 	@SQLX_OFFLINE=true cargo run --quiet --package api --example openapi >api/openapi.json.new
 	@mv api/openapi.json.new api/openapi.json
+
+css: ## build api/assets/dist after changing a template or a style
+	@scripts/css
+
+screenshots: ## write docs/images after changing how a page looks
+	@scripts/screenshots
 
 audit: ## ask the RustSec database about known vulnerabilities (needs the network)
 	@scripts/tool cargo-deny check advisories

@@ -1,10 +1,11 @@
 //! Who asks: the bearer token of everything under `/v1`, its role, and how often it may ask.
 //!
 //! The check is a layer around the whole router, so a new route cannot forget it, and runs before a
-//! body is read. A role is decided by method: an analyst may use every GET, and the preview of a
-//! rule, which is a POST only because a rule does not fit into a query. An operator may use what is under `/v1/operator/`
-//! and nothing else, and nobody else may: both are 403, since the document names these calls to everybody. A handler says
-//! by its parameter, [`Caller`] or [`Operator`], whom it serves, and refuses the other once more.
+//! body is read. A role is decided by method: an analyst may use every GET, and the few POSTs that change
+//! no data. Pages, whose callers are known by a session instead (`pages/session.rs`), are decided here too.
+//! An operator may use what is under `/v1/operator/` and nothing else, and nobody else may: both are 403,
+//! since the document names these calls to everybody. A handler says by its parameter, [`Caller`] or
+//! [`Operator`], whom it serves, and refuses the other once more.
 //!
 //! A token that is wrong, revoked, expired or missing gives one and the same answer.
 
@@ -22,8 +23,13 @@ use uuid::Uuid;
 use crate::problem::ApiError;
 use crate::state::ApiState;
 
-/// The path of the one POST that an analyst may use.
-const PREVIEW: &str = "/v1/connectors/{id}/filters/preview";
+/// The paths of the POSTs that an analyst may use: a preview, whose rule does not fit into a query, and signing out, which
+/// changes no data.
+const POSTS_OF_ANALYSTS: [&str; 3] = [
+    "/v1/connectors/{id}/filters/preview",
+    "/sign-out",
+    "/sign-out-everywhere",
+];
 
 /// What operators may use begins with it.
 const OPERATOR_CALLS: &str = "/v1/operator/";
@@ -33,13 +39,16 @@ const NEEDS_OPERATOR: &str =
 const NEEDS_ORGANIZATION: &str = "The token is an operator's, which belongs to no organization; it may use only what is \
                                   under /v1/operator.";
 
-/// The live token behind a request, of an organization.
+/// Who makes a request, by a live token or signed in to the pages, of an organization.
 #[derive(Debug, Clone)]
 pub struct Caller {
-    /// Whose token it is; nothing of another organization exists for it.
+    /// To whom the caller belongs; nothing of another organization exists for it.
     pub organization: OrganizationId,
-    pub token_id: Uuid,
+    /// None for whoever signed in without one.
+    pub token_id: Option<Uuid>,
     pub role: TokenRole,
+    /// What the caller takes is counted under it: the token, or the session that has none.
+    pub(crate) counted_as: Uuid,
 }
 
 impl<S: Sync> FromRequestParts<S> for Caller {
@@ -104,15 +113,24 @@ async fn authenticate(state: &ApiState, request: &Parts) -> Result<Caller, ApiEr
         return Err(ApiError::Unavailable(None));
     }
     let token = bearer(&request.headers).ok_or(ApiError::Unauthenticated)?;
-    let found =
-        tenant::queries::authenticate(&state.pool, tenant::token_hash(token), state.clock.now());
+    let found = tenant::authenticate(&state.pool, token, state.clock.now());
     let token = found.await?.ok_or(ApiError::Unauthenticated)?;
     let caller = Caller {
         organization: token.organization_id,
-        token_id: token.token_id,
+        token_id: Some(token.token_id),
         role: token.role,
+        counted_as: token.token_id,
     };
-    if let Err(refusal) = state.limiter.check_key(&caller.token_id) {
+    admit(state, &caller, request)?;
+    Ok(caller)
+}
+
+/// Whether a caller may make this request now: by how often it has asked, and by its role.
+///
+/// # Errors
+/// [`ApiError::RateLimited`] or [`ApiError::Forbidden`].
+pub(crate) fn admit(state: &ApiState, caller: &Caller, request: &Parts) -> Result<(), ApiError> {
+    if let Err(refusal) = state.limiter.check_key(&caller.counted_as) {
         let wait = refusal.wait_time_from(governor::clock::DefaultClock::default().now());
         return Err(ApiError::RateLimited {
             retry_after_secs: wait.as_secs() + 1,
@@ -122,8 +140,7 @@ async fn authenticate(state: &ApiState, request: &Parts) -> Result<Caller, ApiEr
         .extensions
         .get::<MatchedPath>()
         .map(MatchedPath::as_str);
-    authorize(caller.role, &request.method, route).map_err(forbidden)?;
-    Ok(caller)
+    authorize(caller.role, &request.method, route).map_err(forbidden)
 }
 
 /// Whether a role may use a method of a route, or what to say; a path that does not exist is no secret.
@@ -137,7 +154,7 @@ fn authorize(role: TokenRole, method: &Method, route: Option<&str>) -> Result<()
         TokenRole::Admin => Ok(()),
         TokenRole::Analyst => {
             let reads = matches!(*method, Method::GET | Method::HEAD)
-                || (*method == Method::POST && route == PREVIEW);
+                || (*method == Method::POST && POSTS_OF_ANALYSTS.contains(&route));
             let refusal =
                 "The token's role is analyst, which reads only; this needs a token of role admin.";
             reads.then_some(()).ok_or(refusal)
@@ -175,13 +192,17 @@ mod tests {
         assert_eq!(bearer(&HeaderMap::new()), None);
     }
 
+    const PREVIEW: &str = "/v1/connectors/{id}/filters/preview";
+
     #[test]
-    fn an_analyst_may_read_and_preview() {
+    fn an_analyst_may_read_preview_and_sign_out() {
         let filters = "/v1/connectors/{id}/filters";
         for (method, route, may) in [
             (Method::GET, filters, true),
             (Method::HEAD, filters, true),
             (Method::POST, PREVIEW, true),
+            (Method::POST, "/sign-out", true),
+            (Method::POST, "/connections", false),
             (Method::POST, filters, false),
             (Method::DELETE, PREVIEW, false),
             (Method::PATCH, "/v1/connectors/{id}", false),

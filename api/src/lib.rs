@@ -1,4 +1,4 @@
-//! The REST API: connections, rules, jobs and analytics.
+//! The REST API: connections, rules, jobs and analytics; and the pages that show them in a browser.
 //!
 //! The API changes settings and reads figures; it never moves data. Its only requests to Stripe look at
 //! a key that someone hands over or asks to test. Every statement about a tenant runs in a transaction
@@ -8,21 +8,25 @@
 //!
 //! Reading order: [`router`], [`problem`] (every error), `request_log` and `auth` (what surrounds each
 //! call), `input` (how requests are read), then `routes`, a noun a file, and `document` (what is said about them);
-//! `webhooks` is what vendors send.
+//! `webhooks` is what vendors send, `pages` what people see in a browser.
 //!
-//! Absent: cookies and browsers' cross-origin calls; anything but JSON in; writes to figures.
+//! Absent: cookies outside of `pages`, and browsers' cross-origin calls; anything but JSON in, but for the forms of pages;
+//! writes to figures.
 
 mod aggregate_cache;
 mod auth;
 mod client_address;
 mod config;
 mod document;
+mod failing_addresses;
 mod input;
 mod limits;
 mod negotiation;
 mod notes;
+mod pages;
 pub mod problem;
 mod request_log;
+mod revenue_query;
 mod routes;
 mod security_headers;
 mod state;
@@ -96,6 +100,7 @@ pub fn router(state: ApiState) -> Router {
     let (calls, document) = routes::all().split_for_parts();
     calls
         .merge(routes::docs::router(text_of(&document::complete(document))))
+        .merge(pages::router(&state))
         .fallback(async || ApiError::UnknownPath)
         .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
         .layer(DefaultBodyLimit::max(input::MAX_BODY_BYTES))

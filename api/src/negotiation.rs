@@ -7,7 +7,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use headers::{ETag, HeaderMapExt as _, IfNoneMatch};
 use headers_accept::Accept;
-use mediatype::names::{APPLICATION, CSV, JSON, Q, TEXT};
+use mediatype::names::{APPLICATION, CSV, HTML, JSON, Q, TEXT};
 use mediatype::{MediaType, MediaTypeBuf, ReadParams as _};
 
 use crate::problem::ApiError;
@@ -35,6 +35,20 @@ pub(crate) fn rows(headers: &HeaderMap) -> Result<Rows, ApiError> {
             available: "application/json or text/csv".to_owned(),
         }),
     }
+}
+
+/// Whether the caller likes a page better than JSON, as browsers do when they open an address.
+pub(crate) fn prefers_html(headers: &HeaderMap) -> bool {
+    let available = [
+        MediaType::new(APPLICATION, JSON),
+        MediaType::new(TEXT, HTML),
+    ];
+    let Ok(Some(accept)) = headers.typed_try_get::<Accept>() else {
+        return false;
+    };
+    accept
+        .negotiate(&available)
+        .is_some_and(|best| best.subty == HTML)
 }
 
 /// The range without its parameters but for the weight. `text/csv; charset=utf-8` asks for what there is, however its

@@ -436,7 +436,7 @@ impl ApiError {
         }
     }
 
-    /// The answer with its document. Only `request_log` calls this.
+    /// The answer with its document, for `request_log` and what it shows browsers instead.
     pub fn render(&self, request_id: &str) -> Response {
         // A struct of texts and numbers always serializes.
         let body = serde_json::to_vec(&self.document(request_id)).unwrap_or_default();

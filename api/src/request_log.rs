@@ -1,4 +1,4 @@
-//! The middleware around every request: its id, the problem document of a failure, one log line for it, and the
+//! The middleware around every request: its id, the problem document or page of a failure, one log line for it, and the
 //! metrics.
 //!
 //! A handler that panics answers 500 as any other failure of our own. The id is made here and never
@@ -20,6 +20,7 @@ use tokio::time::Instant;
 use tracing::{Instrument as _, debug, error, info_span};
 
 use crate::input::{MAX_BODY_BYTES, check_content_length};
+use crate::pages::problem::{self, Shown};
 use crate::problem::{ApiError, AttachedError};
 use crate::security_headers;
 use crate::state::ApiState;
@@ -49,6 +50,7 @@ pub(crate) async fn log_request(
     } else {
         MAX_BODY_BYTES
     };
+    let shown = Shown::of(&request);
     let announced = check_content_length(request.body(), max_bytes);
     let handled = async {
         match announced {
@@ -62,7 +64,7 @@ pub(crate) async fn log_request(
         .await;
     let mut response =
         handled.unwrap_or_else(|_| ApiError::internal("the handler panicked").into_response());
-    span.in_scope(|| response = render_problem(&request_id, std::mem::take(&mut response)));
+    span.in_scope(|| response = render_problem(&request_id, shown, std::mem::take(&mut response)));
     if let Ok(value) = HeaderValue::from_str(&request_id) {
         response.headers_mut().insert(REQUEST_ID, value);
     }
@@ -94,8 +96,8 @@ fn method_label(method: &Method) -> &'static str {
     }
 }
 
-/// Writes the document of a failed request and logs why it failed.
-fn render_problem(request_id: &str, response: Response) -> Response {
+/// Writes the document or the page of a failed request and logs why it failed.
+fn render_problem(request_id: &str, shown: Option<Shown>, response: Response) -> Response {
     let status = response.status();
     let carried = response.extensions().get::<AttachedError>().cloned();
     let error = match carried {
@@ -111,7 +113,10 @@ fn render_problem(request_id: &str, response: Response) -> Response {
     } else {
         debug!(status = status.as_u16(), code = error.code(), error = %ErrorChain(&*error), "refused");
     }
-    let mut rendered = error.render(request_id);
+    let mut rendered = match shown {
+        Some(shown) => problem::render(&error, request_id, shown),
+        None => error.render(request_id),
+    };
     for (name, value) in response.headers() {
         if name == axum::http::header::ALLOW {
             rendered.headers_mut().insert(name, value.clone());

@@ -13,6 +13,7 @@ use common::db;
 use common::identity::EngineSecret;
 use common::lifecycle::Health;
 use common::tenant::OrganizationId;
+use common::webhook::endpoint::{Endpoint, EndpointServices};
 use common::webhook::forward::ForwardTypes;
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use sqlx::{Postgres, Transaction};
@@ -24,6 +25,7 @@ use uuid::Uuid;
 use crate::aggregate_cache::{self, AggregateCache};
 use crate::client_address::TrustedProxies;
 use crate::config::PlatformSecrets;
+use crate::failing_addresses::FailingAddresses;
 use crate::limits::{Limits, OpenCount};
 use crate::problem::ApiError;
 use crate::webhooks::Webhooks;
@@ -72,6 +74,8 @@ pub struct ApiState {
     pub(crate) aggregate_cache: AggregateCache,
     pub(crate) engine_secret: Option<EngineSecret>,
     pub(crate) webhooks: Webhooks,
+    /// Addresses that sign in with wrong tokens and links.
+    pub(crate) failing_sign_ins: FailingAddresses,
     pub(crate) public_url: Url,
     pub(crate) trusted_proxies: Arc<TrustedProxies>,
     pub(crate) forward_types: Option<Arc<ForwardTypes>>,
@@ -127,6 +131,7 @@ impl ApiState {
             aggregate_cache: aggregate_cache::new_aggregate_cache(),
             engine_secret: None,
             webhooks,
+            failing_sign_ins: FailingAddresses::new(),
             public_url: parts.public_url,
             trusted_proxies: Arc::new(parts.trusted_proxies),
             forward_types,
@@ -161,6 +166,23 @@ impl ApiState {
         organization: &OrganizationId,
     ) -> Result<Transaction<'static, Postgres>, ApiError> {
         Ok(db::tenant_snapshot(&self.pool, organization).await?)
+    }
+
+    /// What the use cases of webhook endpoints work with.
+    pub(crate) fn endpoint_services(&self) -> EndpointServices<'_> {
+        EndpointServices {
+            pool: &self.pool,
+            vault: &self.vault,
+            connectors: self.connectors,
+            now: self.clock.now(),
+        }
+    }
+
+    /// Where a vendor sends the events of an endpoint.
+    pub(crate) fn endpoint_url(&self, endpoint: &Endpoint) -> String {
+        let base = self.public_url.as_str().trim_end_matches('/');
+        let connector = &endpoint.connection.connector;
+        format!("{base}/webhooks/{connector}/{}", endpoint.endpoint_id)
     }
 
     /// What the use cases of a key work with.

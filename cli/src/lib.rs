@@ -41,6 +41,7 @@ enum Command {
     Organization(admin::organization::Organization),
     #[command(subcommand)]
     Token(admin::token::Token),
+    SignInLink(admin::sign_in_link::SignInLink),
     #[command(subcommand)]
     Keys(admin::keys::Keys),
     Whoami(client::whoami::Whoami),
@@ -94,6 +95,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Migrate(command) => finish(command.run()),
         Command::Organization(command) => finish(command.run()),
         Command::Token(command) => finish(command.run()),
+        Command::SignInLink(command) => finish(command.run()),
         Command::Keys(command) => finish(command.run()),
         Command::Whoami(command) => finish(command.run()),
         Command::Connect(command) => finish(command.run()),

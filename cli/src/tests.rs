@@ -36,6 +36,8 @@ fn commands_are_understood() {
         "webhooks register --public-url https://sync.example.com --replace",
         "token revoke",
         "token revoke sst_x",
+        "sign-in-link --org acme",
+        "sign-in-link --org acme --role analyst --minutes 60 --public-url https://sync.example.com",
         "keys rotate",
         "keys list",
         "keys add --local-dir /tmp/x",

@@ -48,18 +48,27 @@ pub struct Money {
 impl Money {
     /// The amount for people: `1,234.56 USD`, `500 JPY`.
     pub fn display(&self) -> String {
+        let code = self.currency.as_str().to_ascii_uppercase();
+        format!("{} {code}", self.in_major_units(grouped))
+    }
+
+    /// The amount as a number for programs, without its currency: `1234.56`, `500`.
+    pub fn decimal(&self) -> String {
+        self.in_major_units(|number| number.to_string())
+    }
+
+    fn in_major_units(&self, whole: impl Fn(u64) -> String) -> String {
         let exponent = self.currency.exponent();
         let scale = 10_u64.pow(exponent);
         let magnitude = self.minor.unsigned_abs();
         let sign = if self.minor < 0 { "-" } else { "" };
-        let code = self.currency.as_str().to_ascii_uppercase();
         if exponent == 0 {
-            return format!("{sign}{} {code}", grouped(magnitude));
+            return format!("{sign}{}", whole(magnitude));
         }
         let width = exponent as usize;
         format!(
-            "{sign}{}.{:0width$} {code}",
-            grouped(magnitude / scale),
+            "{sign}{}.{:0width$}",
+            whole(magnitude / scale),
             magnitude % scale
         )
     }

@@ -1,5 +1,6 @@
 //! Deletes what webhooks leave behind: old events that were processed or ignored, what was measured of them, and the jobs that
 //! applied them, of which a busy account makes many a minute. Pending and dead events stay, and so do jobs that failed.
+//! Browser sessions and sign-in links go once they have expired.
 //!
 //! Batches of their own transactions, so that nothing waits for a deletion; several schedulers delete side by side. The
 //! next pass deletes what a failed one left.
@@ -8,6 +9,7 @@ use chrono::TimeDelta;
 use common::connector::Connector;
 use common::db;
 use common::job;
+use common::session;
 use common::webhook;
 use tracing::info;
 
@@ -26,6 +28,8 @@ const ORPHAN_RETENTION: TimeDelta = TimeDelta::hours(1);
 pub struct Deleted {
     pub events: u64,
     pub jobs: u64,
+    /// Browser sessions and sign-in links.
+    pub sign_ins: u64,
 }
 
 /// Deletes what is older than it is kept.
@@ -59,9 +63,18 @@ pub async fn delete_old(scheduler: &Scheduler) -> Result<Deleted, db::Error> {
             break;
         }
     }
+    let idle_since = now - session::MAX_IDLE;
+    deleted.sign_ins = session::queries::delete_expired(&mut conn, now, idle_since).await?;
     if deleted != Deleted::default() {
-        let Deleted { events, jobs } = deleted;
-        info!(events, jobs, "deleted old webhook events and jobs");
+        let Deleted {
+            events,
+            jobs,
+            sign_ins,
+        } = deleted;
+        info!(
+            events,
+            jobs, sign_ins, "deleted old webhook events and jobs, and expired sessions"
+        );
     }
     Ok(deleted)
 }

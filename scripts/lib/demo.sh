@@ -54,6 +54,7 @@ process_gone() { ! process_lives "$1"; }
 # Ends the engine, then the PostgreSQL that it leaves behind when it was killed, then the simulator.
 stop_demo() {
   local data
+  end_process "$DEMO/demo-webhook.pid" demo-webhook
   end_process "$DEMO/stripe-sync.pid" stripe-sync
   data=$(cat "$DEMO/postgres/data_directory" 2>/dev/null || echo "$DEMO/postgres/data")
   end_process "$data/postmaster.pid" postgres

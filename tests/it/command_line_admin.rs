@@ -2,12 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "in helpers of tests as in tests")]
 
+use chrono::TimeDelta;
 use chrono_tz::Tz;
 use common::clock::{Clock as _, SystemClock, new_id};
 use common::connection::{self, Connection};
 use common::credential::{self, CredentialBinding, Keyring};
 use common::db::{self, Role};
 use common::job::{self, JobId, Trigger};
+use common::session;
 use common::tenant::{self, OrganizationId, TokenRole, token_hash};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
@@ -147,6 +149,58 @@ async fn organizations_and_tokens_are_managed_by_an_owner_who_is_no_superuser() 
     shell.run(&format!("token revoke {id}"), 2).await;
     shell.run(&format!("token revoke {id} --org acme"), 0).await;
     shell.run(&format!("token revoke {id} --org acme"), 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sign_in_link_is_printed_alone_and_goes_with_its_organization() {
+    let url = database_of_an_ordinary_owner().await;
+    let mut shell = Shell::new(&[("DATABASE_URL", &url)]);
+    shell.run("migrate", 0).await;
+    shell.run("org create acme --name Acme", 0).await;
+    let missing = shell.run("sign-in-link --org acme", 2).await;
+    missing.says(&["PUBLIC_URL", "is missing"]);
+    shell.set("PUBLIC_URL", "https://sync.example.com/");
+    for refused in [
+        "sign-in-link",
+        "sign-in-link --org _platform",
+        "sign-in-link --org acme --role operator",
+        "sign-in-link --org acme --minutes 0",
+        "sign-in-link --org acme --public-url sync",
+    ] {
+        shell.run(refused, 2).await;
+    }
+    shell.run("sign-in-link --org nobody", 1).await;
+
+    let pool = db::connect(&SecretString::from(url), Role::Api, 2).unwrap();
+    let made_by = async |line: &str| {
+        let made = shell.run(line, 0).await;
+        assert_eq!(made.err, "");
+        let link = made.out.strip_suffix('\n').unwrap();
+        let code = link.strip_prefix("https://sync.example.com/sign-in/");
+        let code = code.unwrap().to_owned();
+        assert!(!code.contains(char::is_whitespace), "{made:?}");
+        code
+    };
+    let now = SystemClock.now();
+    for (line, role, minutes) in [
+        ("sign-in-link --org acme", TokenRole::Admin, 15),
+        (
+            "sign-in-link --org acme --role analyst --minutes 60",
+            TokenRole::Analyst,
+            60,
+        ),
+    ] {
+        let valid_for = TimeDelta::minutes(minutes);
+        let code = made_by(line).await;
+        // A minute for the command itself.
+        let late = session::sign_in_by_link(&pool, &code, now + valid_for + TimeDelta::minutes(1));
+        assert!(matches!(late.await, Err(session::Error::LinkNotValid)));
+        let signed_in = session::sign_in_by_link(&pool, &code, now + valid_for).await;
+        let session = signed_in.unwrap().session;
+        assert_eq!((session.role, session.token_id), (role, None));
+    }
+    made_by("sign-in-link --org acme").await;
+    shell.run("org delete acme --yes", 0).await;
 }
 
 /// Stores a connection of the organization, and a credential sealed by `keyring`.

@@ -385,15 +385,14 @@ async fn figures_are_not_stored_and_documents_are() {
 }
 
 #[tokio::test]
-async fn responses_have_security_headers_and_the_root_redirects_to_the_documentation() {
+async fn responses_have_security_headers_and_the_root_leads_to_the_sign_in_page() {
     let api = ApiOnly::start().await;
     let root = fetch(&api, "/", &[]).await;
     assert_eq!(
         (root.status.as_u16(), root.header("location")),
-        (307, "/docs/")
+        (303, "/sign-in?return_to=%2F")
     );
     for path in [
-        "/",
         "/docs",
         "/docs/",
         "/docs/swagger-ui-bundle.js",

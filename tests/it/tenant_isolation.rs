@@ -51,6 +51,9 @@ async fn acme() -> (ApiOnly, Value) {
              'charge.refunded', now(), '{}', 'dead');
          INSERT INTO webhook_forwards (organization_id, event_id, status, created_at, next_attempt_at)
          VALUES ('acme', '019ab000-0000-7000-8000-000000000003', 'pending', now(), now());
+         INSERT INTO browser_sessions VALUES
+             ('acme', '019ab000-0000-7000-8000-000000000005', sha256('a session'), NULL, 'admin', now(), now(), now());
+         INSERT INTO sign_in_links VALUES ('acme', sha256('a link'), 'admin', now(), now());
          INSERT INTO platform_webhook_endpoints VALUES
              ('acme', 'platform', '019ab000-0000-7000-8000-000000000004', 'url=x', now());
          INSERT INTO connector_filter_rules VALUES
@@ -249,6 +252,77 @@ async fn a_token_is_seen_by_its_hash_only() {
         .await
         .unwrap();
     assert_eq!((found, seen_afterwards), (1, 0));
+}
+
+#[tokio::test]
+async fn the_api_role_ends_tokens_and_notes_their_use_and_changes_nothing_else_of_them() {
+    let (api, _) = acme().await;
+    let pool = api.database.pool(Role::Api);
+    for (set, allowed) in [
+        ("revoked_at = now()", true),
+        ("last_used_at = now()", true),
+        ("role = 'admin'", false),
+        ("expires_at = NULL", false),
+        ("token_hash = sha256('mine')", false),
+        ("name = 'mine'", false),
+    ] {
+        let sql = format!("UPDATE api_tokens SET {set}");
+        let done = attempt(&pool, Some("acme"), sql).await;
+        let expected = if allowed {
+            Ok(1)
+        } else {
+            Err(FORBIDDEN.to_owned())
+        };
+        assert_eq!(done, expected, "{set}");
+    }
+    let deleted = attempt(&pool, Some("acme"), "DELETE FROM api_tokens".to_owned()).await;
+    assert_eq!(deleted, Err(FORBIDDEN.to_owned()));
+}
+
+#[tokio::test]
+async fn a_session_and_a_link_are_seen_by_their_hash_only() {
+    let (api, _) = acme().await;
+    api.token("other", TokenRole::Admin).await;
+    for (table, setting, function, secret) in [
+        (
+            "browser_sessions",
+            "app.session_hash",
+            "session_by_hash",
+            "a session",
+        ),
+        (
+            "sign_in_links",
+            "app.link_hash",
+            "sign_in_link_by_hash",
+            "a link",
+        ),
+    ] {
+        let pool = api.database.pool(Role::Api);
+        let count = format!("SELECT COUNT(*) FROM {table}");
+        let mut tx = pool.begin().await.unwrap();
+        let mut seen = Vec::new();
+        for secret in ["another", secret] {
+            sqlx::query("SELECT set_config($1, encode(sha256($2::BYTEA), 'hex'), true)")
+                .bind(setting)
+                .bind(secret.as_bytes())
+                .execute(&mut *tx)
+                .await
+                .unwrap();
+            let found = sqlx::query_scalar::<_, i64>(AssertSqlSafe(count.clone()));
+            seen.push(found.fetch_one(&mut *tx).await.unwrap());
+        }
+        assert_eq!(seen, [0, 1], "{table}");
+        tx.rollback().await.unwrap();
+
+        // The function finds it, and leaves nothing that a later statement of the connection would see it by.
+        let mut conn = pool.acquire().await.unwrap();
+        let by_hash = format!("SELECT COUNT(*) FROM {function}(sha256($1::BYTEA))");
+        let found = sqlx::query_scalar::<_, i64>(AssertSqlSafe(by_hash)).bind(secret.as_bytes());
+        let found = found.fetch_one(&mut *conn).await.unwrap();
+        let later = sqlx::query_scalar::<_, i64>(AssertSqlSafe(count));
+        let later = later.fetch_one(&mut *conn).await.unwrap();
+        assert_eq!((found, later), (1, 0), "{table}");
+    }
 }
 
 /// A body that the call would accept.

@@ -75,6 +75,21 @@ impl Answer {
         body
     }
 
+    /// Checks that a form was done, and leads to this path.
+    #[track_caller]
+    pub fn assert_leads_to(&self, path: &str) {
+        let found = (self.status.as_u16(), self.header("location"));
+        assert_eq!(found, (303, path), "{}", self.text);
+    }
+
+    /// Checks that a form was refused with a page that says this.
+    #[track_caller]
+    pub fn assert_refused(&self, status: u16, said: &str) {
+        assert_eq!(self.status, status, "{}", self.text);
+        assert!(self.text.contains(said), "{said}: {}", self.text);
+        assert!(self.text.contains("<title>Error: "), "{}", self.text);
+    }
+
     /// A header, empty when it is not there.
     pub fn header(&self, name: &str) -> &str {
         self.headers
@@ -107,6 +122,11 @@ impl ApiOnly {
 
     /// The same with limits of a test's own.
     pub async fn start_with(limits: api::Limits) -> Self {
+        Self::start_at(limits, "https://sync.example.com").await
+    }
+
+    /// The same, reached at this address.
+    pub async fn start_at(limits: api::Limits, public_url: &str) -> Self {
         lifecycle::prepare_process();
         let database = TestDatabase::create().await;
         let clock = TestClock::at(now());
@@ -125,7 +145,7 @@ impl ApiOnly {
                 platform: [PLATFORM_SECRET.into()].into(),
                 connect: [PLATFORM_SECRET.into()].into(),
             },
-            public_url: "https://sync.example.com".parse().expect("a URL"),
+            public_url: public_url.parse().expect("a URL"),
             trusted_proxies: api::TrustedProxies::default(),
             forward_types: Some("*".parse().expect("types")),
             ready: true,

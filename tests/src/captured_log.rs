@@ -41,11 +41,21 @@ impl<'a> MakeWriter<'a> for Log {
 /// What is logged until the guard is dropped, without `debug`.
 #[must_use]
 pub fn listen() -> (Log, DefaultGuard) {
+    listen_to(tracing::Level::INFO)
+}
+
+/// All that is logged until the guard is dropped.
+#[must_use]
+pub fn listen_to_everything() -> (Log, DefaultGuard) {
+    listen_to(tracing::Level::TRACE)
+}
+
+fn listen_to(level: tracing::Level) -> (Log, DefaultGuard) {
     let log = Log::default();
     let subscriber = tracing_subscriber::fmt()
         .with_writer(log.clone())
         .with_ansi(false)
-        .with_max_level(tracing::Level::INFO)
+        .with_max_level(level)
         .finish();
     (log, tracing::subscriber::set_default(subscriber))
 }

@@ -11,7 +11,9 @@
 
 pub mod ad_spend;
 pub mod api_only;
+pub mod browser;
 pub mod captured_log;
+pub mod chromium;
 pub mod crashing;
 pub mod database;
 pub mod documents;

@@ -82,6 +82,10 @@ fn known(name: &str) -> Option<Value> {
             "schema": {"type": "string", "format": "date"},
             "example": "2026-03-31",
         }),
+        "currency" => json!({
+            "schema": {"type": "string", "pattern": "^[A-Za-z]{3}$"},
+            "example": "usd",
+        }),
         "object_type" => json!({
             "schema": reference("MetadataSource"),
             "example": "charge",
@@ -110,7 +114,8 @@ fn known(name: &str) -> Option<Value> {
 
 fn group_by() -> Value {
     json!({"anyOf": [
-        {"type": "string", "enum": ["day", "week", "month", "currency", "product", "price", "customer"]},
+        {"type": "string", "enum": ["day", "week", "month", "currency", "product", "price", "customer",
+                                    "country"]},
         {"type": "string", "description": "A metadata key.",
          "pattern":
             r"^metadata:(charge|product|price|customer)\.(?=[^\u0000]{1,500}$)(?!\$)[^.\u0000]*(\.[^.\u0000]*){0,31}$"},

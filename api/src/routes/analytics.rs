@@ -4,157 +4,21 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use axum::response::{IntoResponse, Response};
-use common::filter::sql::MetadataKey;
-use common::filter::{CompiledPredicate, Invalid, MetadataSource, Predicate};
-use common::tenant::OrganizationId;
 use serde::Serialize;
 use stripe::analytics::charge_lines::{ChargeRow, RowCursor};
 use stripe::analytics::completeness::Completeness;
 use stripe::analytics::report::{self, GroupPage};
 use stripe::analytics::totals::{Group, GroupCursor, Totals};
-use stripe::analytics::{GroupBy, Selection};
 use utoipa::ToSchema;
 
 use super::export;
 use crate::auth::Caller;
 use crate::input::{Params, next_cursor, page};
 use crate::negotiation::{self, Rows};
-use crate::notes::{NamedKeys, Note};
-use crate::problem::{ApiError, FieldError};
+use crate::notes::Note;
+use crate::problem::ApiError;
+use crate::revenue_query::RevenueQuery;
 use crate::state::ApiState;
-use crate::use_case_errors::at_filter;
-
-const GROUPS: &str = "day, week, month, currency, product, price, customer or metadata:SOURCE.KEY with \
-                      SOURCE one of charge, product, price, customer";
-
-/// What the call asks for, without the page.
-struct Query {
-    selection: Selection,
-    /// As it was written, and as it is meant.
-    group_by: Option<(String, GroupBy)>,
-    /// The metadata keys that it names.
-    named: NamedKeys,
-}
-
-impl Query {
-    /// Takes the parameters that say which rows are meant, noting what is wrong with them.
-    fn read(params: &mut Params, organization: &OrganizationId) -> Self {
-        let connection_id = params.required("connection_id").unwrap_or_default();
-        let (date_from, date_to) = dates(params);
-        let group_by = params
-            .text("group_by")
-            .and_then(|text| match group_by(&text) {
-                Ok(group_by) => Some((text, group_by)),
-                Err(detail) => {
-                    params.refuse("group_by", detail);
-                    None
-                }
-            });
-        let mut named = NamedKeys::default();
-        if let Some((_, GroupBy::Metadata(key))) = &group_by
-            && let Some(key) = key.named()
-        {
-            named.add(key, "group_by");
-        }
-        let predicates = predicates(params, &mut named);
-        let organization_id = organization.clone();
-        let selection = Selection {
-            organization_id,
-            connection_id,
-            date_from,
-            date_to,
-            predicates,
-        };
-        Self {
-            selection,
-            group_by,
-            named,
-        }
-    }
-}
-
-pub(super) fn dates(params: &mut Params) -> (Option<chrono::NaiveDate>, Option<chrono::NaiveDate>) {
-    let (from, to) = (params.date("date_from"), params.date("date_to"));
-    if let (Some(from), Some(to)) = (from, to)
-        && from > to
-    {
-        params.refuse("date_to", "must not be before date_from");
-    }
-    (from, to)
-}
-
-fn group_by(text: &str) -> Result<GroupBy, String> {
-    Ok(match text {
-        "day" => GroupBy::Day,
-        "week" => GroupBy::Week,
-        "month" => GroupBy::Month,
-        "currency" => GroupBy::Currency,
-        "product" => GroupBy::Product,
-        "price" => GroupBy::Price,
-        "customer" => GroupBy::Customer,
-        other => {
-            let key = other
-                .strip_prefix("metadata:")
-                .and_then(|key| key.split_once('.'));
-            let key = key.and_then(|(source, key)| Some((MetadataSource::parse(source)?, key)));
-            let Some((source, key)) = key else {
-                return Err(format!("must be {GROUPS}"));
-            };
-            GroupBy::Metadata(MetadataKey::parse(source, key).map_err(|problem| problem.detail)?)
-        }
-    })
-}
-
-/// Takes `filter` and every `metadata.SOURCE.KEY=VALUE`; all of them must hold.
-fn predicates(params: &mut Params, named: &mut NamedKeys) -> Vec<CompiledPredicate> {
-    let mut found = Vec::new();
-    if let Some(text) = params.text("filter") {
-        let parsed = serde_json::from_str(&text)
-            .map_err(|cause| vec![FieldError::of("filter", format!("must be JSON: {cause}"))])
-            .and_then(|json| {
-                compile(Predicate::parse(&json))
-                    .map_err(|problems| problems.into_iter().map(at_filter).collect::<Vec<_>>())
-            });
-        match parsed {
-            Ok(predicate) => {
-                named.add_conditions(&predicate, "filter");
-                found.push(predicate);
-            }
-            Err(problems) => params.refuse_all(problems),
-        }
-    }
-    for (path, value) in params.prefixed("metadata.") {
-        let parameter = format!("metadata.{path}");
-        let key = path.split_once('.');
-        let key = key.and_then(|(source, key)| Some((MetadataSource::parse(source)?, key)));
-        let Some((source, key)) = key else {
-            let detail =
-                "must be metadata.SOURCE.KEY with SOURCE one of charge, product, price, customer";
-            params.refuse(&parameter, detail);
-            continue;
-        };
-        match compile(Predicate::equality(source, key, &value)) {
-            Ok(predicate) => {
-                for (_, key) in predicate.named_keys() {
-                    named.add(key, &parameter);
-                }
-                found.push(predicate);
-            }
-            Err(problems) => {
-                params.refuse_all(
-                    problems
-                        .into_iter()
-                        .map(|p| FieldError::of(&parameter, p.detail)),
-                );
-            }
-        }
-    }
-    found
-}
-
-fn compile(predicate: Result<Predicate, Vec<Invalid>>) -> Result<CompiledPredicate, Vec<Invalid>> {
-    CompiledPredicate::new(&predicate?)
-}
 
 /// Revenue report.
 #[derive(Debug, Serialize, ToSchema)]
@@ -172,13 +36,14 @@ pub(crate) struct ReportBody {
 
 /// Get a revenue report
 ///
-/// A further parameter `metadata.SOURCE.KEY=VALUE`, such as `metadata.charge.tier=gold`, is the short form
-/// of a filter for equality. All such parameters and `filter` must hold.
+/// A further parameter `metadata.SOURCE.KEY=VALUE`, such as `metadata.charge.tier=gold`, or `field.NAME=VALUE`, such as
+/// `field.country=DE`, is the short form of a filter for equality. All such parameters and `filter` must hold.
 #[utoipa::path(get, path = "/v1/analytics/stripe", operation_id = "get_revenue_report",
     tag = "analytics",
     params(("connection_id" = String, Query, description = "Connection id"),
            ("date_from" = Option<String>, Query, description = "First day, inclusive; the first stored one by default"),
            ("date_to" = Option<String>, Query, description = "Last day, inclusive; the last stored one by default"),
+           ("currency" = Option<String>, Query, description = "Only charges of this currency"),
            ("group_by" = Option<String>, Query, description = "What to group by: a period, a field, or \
                 `metadata:SOURCE.KEY` such as `metadata:charge.tier`"),
            ("filter" = Option<String>, Query, description = "Conditions as JSON; only lines that match are \
@@ -191,7 +56,7 @@ pub(crate) async fn report(
     caller: Caller,
     mut params: Params,
 ) -> Result<Json<ReportBody>, ApiError> {
-    let query = Query::read(&mut params, &caller.organization);
+    let query = RevenueQuery::read(&mut params, &caller.organization);
     let limit = params.limit();
     let list = format!(
         "groups:{}",
@@ -240,6 +105,7 @@ pub(crate) struct ChargeRows {
     params(("connection_id" = String, Query, description = "Connection id"),
            ("date_from" = Option<String>, Query, description = "First day, inclusive; the first stored one by default"),
            ("date_to" = Option<String>, Query, description = "Last day, inclusive; the last stored one by default"),
+           ("currency" = Option<String>, Query, description = "Only charges of this currency"),
            ("group_by" = Option<String>, Query, description = "Has no effect"),
            ("filter" = Option<String>, Query, description = "Conditions as JSON; only lines that match are \
                 returned"),
@@ -257,7 +123,7 @@ pub(crate) async fn charges(
     mut params: Params,
 ) -> Result<Response, ApiError> {
     let wanted = negotiation::rows(&headers)?;
-    let query = Query::read(&mut params, &caller.organization);
+    let query = RevenueQuery::read(&mut params, &caller.organization);
     let limit = params.limit();
     let after: Option<RowCursor> = params.cursor("charges")?;
     params.finish()?;
@@ -292,81 +158,4 @@ fn completeness_header(completeness: &Completeness) -> Result<HeaderValue, ApiEr
     let json =
         serde_json::to_string(completeness).map_err(|cause| ApiError::Internal(cause.into()))?;
     HeaderValue::try_from(json).map_err(|cause| ApiError::Internal(cause.into()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn read(query: &str) -> (Query, Result<(), ApiError>) {
-        let mut params = Params::parse(query);
-        let read = Query::read(&mut params, &OrganizationId::new("acme").unwrap());
-        (read, params.finish())
-    }
-
-    #[test]
-    fn every_group_is_understood() {
-        for text in [
-            "day", "week", "month", "currency", "product", "price", "customer",
-        ] {
-            assert!(group_by(text).is_ok(), "{text}");
-        }
-        for text in [
-            "metadata:charge.tier",
-            "metadata:product.a.b",
-            "metadata:customer.$.a[0]",
-        ] {
-            assert!(matches!(group_by(text), Ok(GroupBy::Metadata(_))), "{text}");
-        }
-        for text in [
-            "",
-            "year",
-            "metadata:",
-            "metadata:charge",
-            "metadata:charge.",
-            "metadata:invoice.x",
-        ] {
-            assert!(group_by(text).is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn filters_are_read_in_both_forms() {
-        let filter = r#"{"conditions":[{"type":"field","field":"country","operator":"equals","value":"DE"}]}"#;
-        let mut encoded = url::form_urlencoded::Serializer::new(String::new());
-        encoded
-            .append_pair("connection_id", "c")
-            .append_pair("filter", filter);
-        encoded
-            .append_pair("metadata.charge.tier", "gold")
-            .append_pair("metadata.product.a.b", "");
-        let (query, problems) = read(&encoded.finish());
-        assert!(problems.is_ok(), "{problems:?}");
-        assert_eq!(query.selection.predicates.len(), 3);
-    }
-
-    #[test]
-    fn all_query_errors_are_reported_at_once() {
-        let (_, problems) = read(
-            "date_from=2026-02-02&date_to=2026-02-01&group_by=year&filter=%7B%7D&metadata.x=1&metadata.charge.=1",
-        );
-        let Err(ApiError::Invalid { errors, .. }) = problems else {
-            panic!("must be invalid")
-        };
-        let names: Vec<_> = errors
-            .iter()
-            .filter_map(|e| e.parameter.as_deref())
-            .collect();
-        assert_eq!(
-            names,
-            [
-                "connection_id",
-                "date_to",
-                "group_by",
-                "filter",
-                "metadata.x",
-                "metadata.charge."
-            ]
-        );
-    }
 }

@@ -25,13 +25,13 @@ use tokio_stream::wrappers::UnboundedReceiverStream;
 use tracing::{Instrument as _, warn};
 use utoipa::ToSchema;
 
-use super::analytics::dates;
 use super::stream_body::{self, Part};
 use crate::aggregate_cache::{AggregateCache, CacheKey};
 use crate::auth::Caller;
 use crate::input::Params;
 use crate::negotiation::Validator;
 use crate::problem::ApiError;
+use crate::revenue_query::dates;
 use crate::state::ApiState;
 
 /// Revenue by day and currency.

@@ -1,4 +1,4 @@
-//! The OpenAPI document at `/openapi.json`, Swagger UI at `/docs`, and `/`, which leads there.
+//! The OpenAPI document at `/openapi.json` and Swagger UI at `/docs`.
 //!
 //! All of it is compiled in and changes only with the program, so it may be cached.
 
@@ -18,7 +18,7 @@ use crate::negotiation::Validator;
 use crate::problem::ApiError;
 use crate::security_headers::DOCUMENTATION_POLICY;
 
-/// `/openapi.json`, `/docs`, and `/`, which leads there.
+/// `/openapi.json` and `/docs`.
 pub(crate) fn router<S: Clone + Send + Sync + 'static>(document: String) -> Router<S> {
     let json = Bytes::from(document);
     let validator = Validator::public(&digest(&json));
@@ -27,10 +27,8 @@ pub(crate) fn router<S: Clone + Send + Sync + 'static>(document: String) -> Rout
     };
     let config = Arc::new(Config::from("/openapi.json"));
     let index = Arc::clone(&config);
-    let to_documentation = async || Redirect::temporary("/docs/");
     Router::new()
-        .route("/", get(to_documentation))
-        .route("/docs", get(to_documentation))
+        .route("/docs", get(async || Redirect::temporary("/docs/")))
         .route(
             "/docs/",
             get(async move |request: HeaderMap| ui_file(&request, "index.html", index)),

@@ -100,7 +100,7 @@ pub(crate) fn csv(
     if method == Method::HEAD {
         return Ok((headers, Body::empty()).into_response());
     }
-    let running = state.exports.begin(caller.token_id)?;
+    let running = state.exports.begin(caller.counted_as)?;
     let (parts, receiver) = mpsc::channel(2);
     let reader = Reader {
         parts,

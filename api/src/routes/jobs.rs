@@ -264,7 +264,7 @@ pub(crate) async fn events(
     _: NoParams,
 ) -> Result<Response, ApiError> {
     let first = load(&state, &caller, JobId(job_id)).await?;
-    let open = state.streams.begin(caller.token_id)?;
+    let open = state.streams.begin(caller.counted_as)?;
     let stopped = state.shutdown.clone().cancelled_owned();
     let changes = stream::unfold(
         JobStream {

@@ -1,6 +1,7 @@
 //! Which organization a token belongs to, so that a client does not have to ask its user.
 //!
-//! Absent: making, listing and revoking tokens, which is done on the database by whoever runs the engine.
+//! Absent: making, listing and revoking tokens, which is done on the pages by an admin, and on the database by whoever runs
+//! the engine.
 
 use axum::Json;
 use axum::extract::State;
@@ -44,8 +45,9 @@ pub(crate) async fn token(
     _: NoParams,
 ) -> Result<Json<TokenBody>, ApiError> {
     let organization = &caller.organization;
+    let token_id = caller.token_id.ok_or(ApiError::Unauthenticated)?;
     let mut tx = state.begin(organization).await?;
-    let token = queries::named_token(&mut tx, organization, caller.token_id).await?;
+    let token = queries::named_token(&mut tx, organization, token_id).await?;
     let organization_name = queries::organization_name(&mut tx, organization).await?;
     tx.commit().await?;
     // Both were there a moment ago, when the token was checked.
@@ -53,7 +55,7 @@ pub(crate) async fn token(
         .zip(organization_name)
         .ok_or(ApiError::Unauthenticated)?;
     Ok(Json(TokenBody {
-        token_id: caller.token_id,
+        token_id,
         name: token.name,
         organization_id: caller.organization.into(),
         organization_name,

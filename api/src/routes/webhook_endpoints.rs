@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
-use common::webhook::endpoint::{self, Endpoint, EndpointServices, EndpointStatus};
+use common::webhook::endpoint::{self, Endpoint, EndpointStatus};
 use secrecy::SecretString;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -45,6 +45,7 @@ pub(crate) struct WebhookEndpoint {
 
 impl WebhookEndpoint {
     fn new(state: &ApiState, endpoint: Endpoint) -> Self {
+        let url = state.endpoint_url(&endpoint);
         let Endpoint {
             endpoint_id,
             connection,
@@ -54,8 +55,6 @@ impl WebhookEndpoint {
             created_at,
             last_event_at,
         } = endpoint;
-        let base = state.public_url.as_str().trim_end_matches('/');
-        let url = format!("{base}/webhooks/{}/{endpoint_id}", connection.connector);
         Self {
             instructions: format.instructions(&url, connection.livemode),
             enabled_events: format.event_types(),
@@ -68,15 +67,6 @@ impl WebhookEndpoint {
             created_at,
             last_event_at,
         }
-    }
-}
-
-fn services(state: &ApiState) -> EndpointServices<'_> {
-    EndpointServices {
-        pool: &state.pool,
-        vault: &state.vault,
-        connectors: state.connectors,
-        now: state.clock.now(),
     }
 }
 
@@ -114,7 +104,7 @@ pub(crate) async fn create(
     let secret = secret.map(SecretString::from);
     let organization = &caller.organization;
     let created = endpoint::create(
-        services(&state),
+        state.endpoint_services(),
         organization,
         &connection_id,
         secret.as_ref(),
@@ -162,8 +152,12 @@ pub(crate) async fn replace_secret(
     let secret = secret.ok_or_else(|| ApiError::invalid(Vec::new()))?;
     let secret = SecretString::from(secret);
     let organization = &caller.organization;
-    let replaced =
-        endpoint::replace_secret(services(&state), organization, &connection_id, &secret);
+    let replaced = endpoint::replace_secret(
+        state.endpoint_services(),
+        organization,
+        &connection_id,
+        &secret,
+    );
     let endpoint = replaced.await?;
     state.webhooks.forget(&endpoint.endpoint_id);
     Ok(Json(WebhookEndpoint::new(&state, endpoint)))
@@ -183,7 +177,12 @@ pub(crate) async fn get(
     Ids(connection_id): Ids<String>,
     _: NoParams,
 ) -> Result<Json<WebhookEndpoint>, ApiError> {
-    let endpoint = endpoint::find(services(&state), &caller.organization, &connection_id).await?;
+    let endpoint = endpoint::find(
+        state.endpoint_services(),
+        &caller.organization,
+        &connection_id,
+    )
+    .await?;
     Ok(Json(WebhookEndpoint::new(&state, endpoint)))
 }
 
@@ -204,7 +203,11 @@ pub(crate) async fn delete(
     Ids(connection_id): Ids<String>,
     _: NoParams,
 ) -> Result<StatusCode, ApiError> {
-    let deleted = endpoint::delete(services(&state), &caller.organization, &connection_id);
+    let deleted = endpoint::delete(
+        state.endpoint_services(),
+        &caller.organization,
+        &connection_id,
+    );
     let endpoint_id = deleted.await?;
     state.webhooks.forget(&endpoint_id);
     Ok(StatusCode::NO_CONTENT)

@@ -8,6 +8,7 @@ use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
 use common::db;
 use common::job::JobError;
+use common::webhook::detail::{self, EventDetail};
 use common::webhook::forward::{ForwardStatus, ForwardTypes};
 use common::webhook::queries::forward::StoredForward;
 use common::webhook::queries::{self, EventFilter, StoredEvent};
@@ -23,7 +24,8 @@ use crate::input::{Fields, Ids, NoParams, OptionalFields, Params, next_cursor, p
 use crate::problem::{ApiError, Problem};
 use crate::state::ApiState;
 
-const STATES: [(&str, EventState); 6] = [
+/// The names by which a parameter or field asks for a state.
+pub(crate) const STATES: [(&str, EventState); 6] = [
     ("pending", EventState::Pending),
     ("processing", EventState::Processing),
     ("processed", EventState::Processed),
@@ -31,7 +33,7 @@ const STATES: [(&str, EventState); 6] = [
     ("failed", EventState::Failed),
     ("dead", EventState::Dead),
 ];
-pub(super) const MAX_NAME_CHARS: usize = 255;
+pub(crate) const MAX_NAME_CHARS: usize = 255;
 
 /// Event received by webhook.
 #[derive(Debug, Serialize, ToSchema)]
@@ -168,7 +170,7 @@ impl TryFrom<StoredForward> for WebhookForward {
 }
 
 /// The events that the parameters of a request ask for.
-pub(super) fn asked_for(params: &mut Params) -> EventFilter {
+pub(crate) fn asked_for(params: &mut Params) -> EventFilter {
     EventFilter {
         event_id: None,
         state: params.choice("status", &STATES),
@@ -225,15 +227,15 @@ impl EventContent {
 /// Request to Stripe's API.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[schema(as = WebhookEventRequest)]
-struct EventRequest {
+pub(crate) struct EventRequest {
     /// Stripe's id of the request.
-    id: Option<String>,
+    pub(crate) id: Option<String>,
     idempotency_key: Option<String>,
 }
 
 impl EventRequest {
     /// A snapshot names it as `request`, of old versions by its id alone; a thin event as its reason.
-    fn of(payload: &[u8]) -> Option<Self> {
+    pub(crate) fn of(payload: &[u8]) -> Option<Self> {
         #[derive(Deserialize)]
         struct Event {
             request: Option<Either>,
@@ -288,18 +290,12 @@ pub(crate) async fn get(
     Ids(event_id): Ids<Uuid>,
     _: NoParams,
 ) -> Result<Json<WebhookEventDetail>, ApiError> {
-    let organization = &caller.organization;
-    let filter = EventFilter {
-        event_id: Some(event_id),
-        ..EventFilter::default()
-    };
-    let mut tx = state.begin(organization).await?;
-    let found = queries::list(&mut tx, organization, &filter, None, 1).await?;
-    let payload = queries::payload(&mut tx, organization, event_id).await?;
-    let forward = queries::forward::find(&mut tx, organization, event_id).await?;
-    db::commit(tx).await?;
-    let mut event = found.into_iter().next().ok_or(ApiError::NotFound)?;
-    let payload = payload.unwrap_or_default();
+    let found = detail::find(&state.pool, &caller.organization, event_id).await?;
+    let EventDetail {
+        mut event,
+        payload,
+        forward,
+    } = found.ok_or(ApiError::NotFound)?;
     Ok(Json(WebhookEventDetail {
         content: EventContent::take(&mut event, &payload),
         event: event.try_into()?,
@@ -380,7 +376,8 @@ fn forwarded_types<'a>(state: &'a ApiState, fields: &mut Fields) -> Option<&'a F
     types
 }
 
-async fn replay_all(
+/// Makes events pending and wakes who applies them; how many.
+pub(crate) async fn replay_all(
     state: &ApiState,
     caller: &Caller,
     replay: Replay<'_>,

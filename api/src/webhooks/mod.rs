@@ -12,7 +12,6 @@
 //! for one the invoices of renewals. Deliberately absent: working on events.
 
 mod endpoints;
-mod failing_addresses;
 mod inbox;
 mod measurements;
 
@@ -36,12 +35,12 @@ use tracing::debug;
 
 pub(crate) use endpoints::{Address, LiveEndpoint};
 use endpoints::{Endpoints, Scope};
-use failing_addresses::FailingAddresses;
 use inbox::Inbox;
 use measurements::Measurements;
 
 use crate::client_address::ClientAddress;
 use crate::config::PlatformSecrets;
+use crate::failing_addresses::FailingAddresses;
 use crate::problem::ApiError;
 
 /// Bytes of the longest body that is taken. Stripe's events have some kilobytes.
@@ -121,7 +120,14 @@ impl Webhooks {
             self.endpoints.note_signature_failure(&endpoint.address);
             self.measurements
                 .count(organization, Measure::SignatureFailures);
-            self.failing.count(address)?;
+            self.failing
+                .count(address)
+                .map_err(|refused| ApiError::TooManyOpen {
+                    title: "Too many invalid signatures",
+                    detail: "This address has sent too many requests with an invalid signature."
+                        .to_owned(),
+                    retry_after_secs: refused.retry_after_secs,
+                })?;
             let endpoint_id = endpoint.address.endpoint_id();
             debug!(%address, endpoint_id, %cause, "a webhook is refused");
             return Err(ApiError::WebhookSignatureInvalid(cause));

@@ -12,6 +12,7 @@ pub mod jobs;
 pub mod keys;
 pub mod migrate;
 pub mod organization;
+pub mod sign_in_link;
 pub mod token;
 pub mod webhooks;
 

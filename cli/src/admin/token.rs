@@ -8,9 +8,9 @@
 use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
-use common::clock::{self, Clock as _, SystemClock};
+use common::clock::{Clock as _, SystemClock};
 use common::db::Role;
-use common::tenant::{OrganizationId, TOKEN_PREFIX, TokenRole, queries, token_hash, token_text};
+use common::tenant::{self, OrganizationId, TOKEN_PREFIX, TokenRole, queries, token_hash};
 use secrecy::{ExposeSecret as _, SecretString};
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -151,17 +151,9 @@ pub async fn create(
     {
         return Err(Error::NoOrganization(organization.clone()));
     }
-    let token = token_text(&clock::random_bytes());
-    let stored = queries::NewToken {
-        token_id: clock::new_id(now),
-        hash: token_hash(&token),
-        name,
-        role,
-        expires_at,
-    };
-    queries::create_token(&mut tx, organization, &stored, now).await?;
+    let token = tenant::create_token(&mut tx, organization, name, role, expires_at, now).await?;
     commit(tx).await?;
-    Ok(token.into())
+    Ok(token)
 }
 
 impl List {

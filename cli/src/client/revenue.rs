@@ -17,7 +17,7 @@ use crate::output::{self, Column};
 /// Show revenue by group, with a total for each currency
 #[derive(Debug, clap::Args)]
 pub struct Revenue {
-    /// day, week, month, currency, product, price, customer, or metadata:SOURCE.KEY such as
+    /// day, week, month, currency, product, price, customer, country, or metadata:SOURCE.KEY such as
     /// metadata:charge.tier; a SOURCE is charge, product, price or customer
     #[arg(long, value_name = "GROUP", default_value = "day", value_parser = group_by)]
     by: String,
@@ -48,7 +48,7 @@ const SOURCES: [&str; 4] = ["charge", "product", "price", "customer"];
 
 fn group_by(text: &str) -> Result<String, String> {
     let plain = [
-        "day", "week", "month", "currency", "product", "price", "customer",
+        "day", "week", "month", "currency", "product", "price", "customer", "country",
     ];
     let metadata = text
         .strip_prefix("metadata:")

@@ -1,4 +1,4 @@
-//! A connection's key: testing and replacing it.
+//! A connection's key: checking one before it is used, testing and replacing it.
 //!
 //! No transaction is open while the vendor is asked. The old key stays unless its replacement was committed.
 
@@ -9,6 +9,7 @@ use tracing::error;
 use super::connect::{Connected, KeyServices};
 use super::probe::{self, AccountProbe, KeyError, Probe, ProbeError};
 use super::{Connection, Permission, lookup, queries, start_sync};
+use crate::connector::Connector;
 use crate::credential::{self, CredentialBinding, vault};
 use crate::db::{self, PgConnection};
 use crate::job::Trigger;
@@ -51,6 +52,16 @@ pub enum TestError {
     Probe(ProbeError),
     #[error(transparent)]
     Database(#[from] db::Error),
+}
+
+/// Finds out what a key is and may read before anybody connects with it. Nothing is stored.
+pub async fn check(
+    services: KeyServices<'_>,
+    connector: &'static dyn Connector,
+    api_key: &SecretString,
+) -> Result<Probe, TestError> {
+    let account = services.probe_of(connector.name())?;
+    account.probe(api_key).await.map_err(TestError::Probe)
 }
 
 /// Tests the stored key of a connection and stores its permissions.

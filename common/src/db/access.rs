@@ -147,7 +147,76 @@ const TABLES: &[Table] = &[
                     'hex'::text)",
             check: None,
         }],
-        ..table("api_tokens", &[grant(Api, READ)])
+        ..table(
+            "api_tokens",
+            &[
+                grant(Api, &["SELECT", "INSERT"]),
+                // Neither the role nor the owner of a token, nor what opens it, can change.
+                Grant {
+                    role: Api,
+                    privileges: &["UPDATE"],
+                    columns: &["revoked_at", "last_used_at"],
+                },
+            ],
+        )
+    },
+    Table {
+        // Like a token's caller, a browser is known by its session before its organization is.
+        policies: &[
+            every_tenant("ALL", &[Scheduler], Some("true")),
+            Policy {
+                name: "bearer",
+                command: "SELECT",
+                roles: &[Api],
+                using: "session_hash = decode(NULLIF(current_setting('app.session_hash'::text, true), ''::text), \
+                        'hex'::text)",
+                check: None,
+            },
+        ],
+        ..table(
+            "browser_sessions",
+            &[
+                grant(Api, &["SELECT", "INSERT", "DELETE"]),
+                Grant {
+                    role: Api,
+                    privileges: &["UPDATE"],
+                    columns: &["last_used_at"],
+                },
+                // Deletes those that have expired, and reads no hash.
+                grant(Scheduler, &["DELETE"]),
+                Grant {
+                    role: Scheduler,
+                    privileges: READ,
+                    columns: &["last_used_at", "expires_at"],
+                },
+            ],
+        )
+    },
+    Table {
+        policies: &[
+            every_tenant("ALL", &[Scheduler], Some("true")),
+            Policy {
+                name: "bearer",
+                command: "SELECT",
+                roles: &[Api],
+                using: "link_hash = decode(NULLIF(current_setting('app.link_hash'::text, true), ''::text), \
+                        'hex'::text)",
+                check: None,
+            },
+        ],
+        ..table(
+            "sign_in_links",
+            &[
+                // Made by `stripe-sync sign-in-link` with the rights of the owner.
+                grant(Api, &["SELECT", "DELETE"]),
+                grant(Scheduler, &["DELETE"]),
+                Grant {
+                    role: Scheduler,
+                    privileges: READ,
+                    columns: &["expires_at"],
+                },
+            ],
+        )
     },
     Table {
         policies: &[
@@ -434,6 +503,8 @@ const FUNCTIONS: &[&str] = &[
     "metadata_texts_at_path",
     "metadata_value_hash",
     "metadata_with_parsed_json",
+    "session_by_hash",
+    "sign_in_link_by_hash",
     "token_by_hash",
 ];
 

@@ -131,6 +131,23 @@ impl Predicate {
             "operator": "equals", "value": value,
         }]}))
     }
+
+    /// The predicate of one equality of a field, which `field.NAME=VALUE` is short for. An amount is read as a number.
+    ///
+    /// # Errors
+    ///
+    /// When the value is not one that the field may have.
+    pub fn field_equality(field: Field, value: &str) -> Result<Self, Vec<Invalid>> {
+        let value = match field {
+            Field::Amount => value
+                .parse::<i64>()
+                .map_or_else(|_| value.into(), Value::from),
+            _ => Value::from(value),
+        };
+        Self::parse(&serde_json::json!({"conditions": [{
+            "type": "field", "field": field.as_str(), "operator": "equals", "value": value,
+        }]}))
+    }
 }
 
 /// Reads the `conditions` column.

@@ -206,7 +206,7 @@ pub async fn authenticate(
 ) -> Result<Option<Token>, Error> {
     // The setting goes with the statement, which is a transaction of its own.
     let row = sqlx::query!(
-        r#"SELECT organization_id AS "organization_id!", token_id AS "token_id!", role AS "role!", expires_at
+        r#"SELECT organization_id AS "organization_id!", token_id AS "token_id!", role AS "role!", expires_at, last_used_at
            FROM token_by_hash($1)
            WHERE revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2)"#,
         &hash[..],
@@ -220,9 +220,30 @@ pub async fn authenticate(
             token_id: row.token_id,
             role: stored_role(&row.role)?,
             expires_at: row.expires_at,
+            last_used_at: row.last_used_at,
         })
     })
     .transpose()
+}
+
+/// Notes that a token was used.
+#[tracing::instrument(name = "db.tenant.note_use", level = "debug", skip_all)]
+pub async fn note_use(
+    conn: &mut PgConnection,
+    organization: &OrganizationId,
+    token_id: Uuid,
+    now: DateTime<Utc>,
+) -> Result<(), Error> {
+    sqlx::query!(
+        "UPDATE api_tokens SET last_used_at = $3
+         WHERE organization_id = $1 AND token_id = $2 AND (last_used_at IS NULL OR last_used_at < $3)",
+        organization.as_str(),
+        token_id,
+        now
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
 }
 
 /// A token as listed: everything but what would open something.
@@ -237,6 +258,8 @@ pub struct ListedToken {
     pub expires_at: Option<DateTime<Utc>>,
     /// Since then it is refused.
     pub revoked_at: Option<DateTime<Utc>>,
+    /// As noted, which is up to a minute late; none when it was never used.
+    pub last_used_at: Option<DateTime<Utc>>,
 }
 
 /// The tokens of an organization, oldest first, those that are refused too.
@@ -246,7 +269,7 @@ pub async fn list_tokens(
     organization: &OrganizationId,
 ) -> Result<Vec<ListedToken>, Error> {
     sqlx::query!(
-        "SELECT token_id, name, role, created_at, expires_at, revoked_at FROM api_tokens
+        "SELECT token_id, name, role, created_at, expires_at, revoked_at, last_used_at FROM api_tokens
          WHERE organization_id = $1 ORDER BY created_at, token_id",
         organization.as_str()
     )
@@ -261,6 +284,7 @@ pub async fn list_tokens(
             created_at: row.created_at,
             expires_at: row.expires_at,
             revoked_at: row.revoked_at,
+            last_used_at: row.last_used_at,
         })
     })
     .collect()

@@ -148,6 +148,33 @@ pub async fn find(
     Ok(endpoint)
 }
 
+/// An endpoint in the list of an organization's.
+#[derive(Debug, Clone)]
+pub struct ListedEndpoint {
+    pub connection_id: String,
+    pub status: EndpointStatus,
+    /// Whether a signing secret is stored; without one nothing is received.
+    pub has_secret: bool,
+    pub last_event_at: Option<DateTime<Utc>>,
+}
+
+/// The endpoints of an organization's connections.
+pub async fn list(
+    pool: &Pool,
+    organization: &OrganizationId,
+) -> Result<Vec<ListedEndpoint>, db::Error> {
+    let mut tx = db::tenant_transaction(pool, organization).await?;
+    let stored = queries::endpoints(&mut tx, organization, None).await?;
+    db::commit(tx).await?;
+    let listed = stored.into_iter().map(|endpoint| ListedEndpoint {
+        status: status(&endpoint),
+        connection_id: endpoint.connection_id,
+        has_secret: endpoint.has_secret,
+        last_event_at: endpoint.last_event_at,
+    });
+    Ok(listed.collect())
+}
+
 /// Removes the endpoint of a connection and its secrets; events that came stay. The id that it had.
 pub async fn delete(
     services: EndpointServices<'_>,
@@ -238,17 +265,11 @@ async fn view(
     let stored = queries::endpoint_of(conn, organization, &connection.connection_id)
         .await?
         .ok_or(Error::NoEndpoint)?;
-    let binding = CredentialBinding {
-        organization,
-        connection_id: &connection.connection_id,
-        purpose: Purpose::WebhookSecret,
-    };
-    let has_secret = credential::queries::load(conn, binding).await?.is_some();
     Ok(Endpoint {
         status: status(&stored),
         endpoint_id: stored.endpoint_id,
         format,
-        has_secret,
+        has_secret: stored.has_secret,
         created_at: stored.created_at,
         last_event_at: stored.last_event_at,
         connection,

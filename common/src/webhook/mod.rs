@@ -9,6 +9,7 @@
 //! Fails with PostgreSQL, and when a body is no event. Deliberately absent: HTTP, and what an event changes.
 
 mod attempt;
+pub mod detail;
 pub mod endpoint;
 mod format;
 pub mod forward;

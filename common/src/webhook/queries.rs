@@ -29,15 +29,27 @@ pub struct StoredEndpoint {
     pub last_missed_at: Option<DateTime<Utc>>,
     /// When a request with a wrong signature last came.
     pub last_signature_failure_at: Option<DateTime<Utc>>,
+    /// Whether a signing secret is stored.
+    pub has_secret: bool,
 }
 
 /// The endpoint of a connection.
-#[tracing::instrument(name = "db.webhook.endpoint_of", level = "debug", skip_all)]
 pub async fn endpoint_of(
     conn: &mut PgConnection,
     organization: &OrganizationId,
     connection_id: &str,
 ) -> Result<Option<StoredEndpoint>, Error> {
+    let mut found = endpoints(conn, organization, Some(connection_id)).await?;
+    Ok(found.pop())
+}
+
+/// The endpoints of an organization, or that of one connection.
+#[tracing::instrument(name = "db.webhook.endpoints", level = "debug", skip_all)]
+pub(super) async fn endpoints(
+    conn: &mut PgConnection,
+    organization: &OrganizationId,
+    connection_id: Option<&str>,
+) -> Result<Vec<StoredEndpoint>, Error> {
     Ok(sqlx::query_as!(
         StoredEndpoint,
         r#"SELECT endpoint_id, connection_id, created_at, last_signature_failure_at,
@@ -46,12 +58,17 @@ pub async fn endpoint_of(
                      AND event.endpoint_id = endpoint.endpoint_id AND NOT found_by_polling) AS last_event_at,
                   (SELECT MAX(received_at) FROM webhook_events AS event
                    WHERE event.organization_id = endpoint.organization_id
-                     AND event.endpoint_id = endpoint.endpoint_id AND found_by_polling) AS last_missed_at
-           FROM webhook_endpoints AS endpoint WHERE organization_id = $1 AND connection_id = $2"#,
+                     AND event.endpoint_id = endpoint.endpoint_id AND found_by_polling) AS last_missed_at,
+                  EXISTS (SELECT FROM connection_credentials AS secret
+                          WHERE secret.organization_id = endpoint.organization_id
+                            AND secret.connection_id = endpoint.connection_id
+                            AND secret.purpose = 'webhook_secret') AS "has_secret!"
+           FROM webhook_endpoints AS endpoint
+           WHERE organization_id = $1 AND ($2::TEXT IS NULL OR connection_id = $2)"#,
         organization.as_str(),
         connection_id
     )
-    .fetch_optional(conn)
+    .fetch_all(conn)
     .await?)
 }
 

@@ -2,7 +2,8 @@
 //!
 //! A step of `make demo`. `demo-webhook SIMULATOR_URL add ENDPOINT_URL` has the simulator send its events to an address of
 //! the engine and prints the signing secret; `demo-webhook SIMULATOR_URL refund`, after the secret is stored, makes the
-//! refund and waits for it. `STRIPE_SYNC_URL` and `STRIPE_SYNC_TOKEN` are read from the environment. It fails when the
+//! refund and waits for it; `demo-webhook SIMULATOR_URL live` then makes a change every few seconds until the simulator is
+//! gone, so that the pages move while one looks. `STRIPE_SYNC_URL` and `STRIPE_SYNC_TOKEN` are read from the environment. It fails when the
 //! refund is not in the figures, or not every event applied, within a minute.
 //!
 //! Deliberately absent: a comparison with the truth, which `demo-check` makes afterwards.
@@ -21,6 +22,8 @@ const CURRENCY: &str = "usd";
 const WAIT: Duration = Duration::from_mins(1);
 /// Between two looks at the figures: fewer than a token may have in a second, and a fair measure.
 const PAUSE: Duration = Duration::from_millis(20);
+/// Between two changes of a lively account.
+const BETWEEN_CHANGES: Duration = Duration::from_secs(3);
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
@@ -34,7 +37,8 @@ async fn main() -> anyhow::Result<()> {
             Ok(())
         }
         [_, "refund"] => demo.refund().await,
-        _ => anyhow::bail!("usage: demo-webhook SIMULATOR_URL add ENDPOINT_URL | refund"),
+        [_, "live"] => demo.live().await,
+        _ => anyhow::bail!("usage: demo-webhook SIMULATOR_URL add ENDPOINT_URL | refund | live"),
     }
 }
 
@@ -84,6 +88,18 @@ impl Demo {
         until(async || self.is_idle(id).await)
             .await
             .context("not every event was applied")
+    }
+
+    /// Charges, refunds and other changes, until the simulator no longer answers.
+    async fn live(&self) -> anyhow::Result<()> {
+        for seed in 1_u64.. {
+            let change = json!({"operations": 1, "seed": seed});
+            if self.change("churn", &change).await.is_err() {
+                break;
+            }
+            tokio::time::sleep(BETWEEN_CHANGES).await;
+        }
+        Ok(())
     }
 
     /// Refunds a charge that counts and has enough left; when that was asked for.

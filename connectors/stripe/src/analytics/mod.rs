@@ -31,6 +31,8 @@ pub struct Selection {
     pub date_from: Option<NaiveDate>,
     /// Last day, which belongs to it.
     pub date_to: Option<NaiveDate>,
+    /// The only currency, in lower case.
+    pub currency: Option<String>,
     /// All of these must hold for a row.
     pub predicates: Vec<CompiledPredicate>,
 }
@@ -47,6 +49,7 @@ pub enum GroupBy {
     Product,
     Price,
     Customer,
+    Country,
     /// The value of a metadata key.
     Metadata(MetadataKey),
 }
@@ -59,7 +62,7 @@ impl GroupBy {
 
     /// Whether each charge is in exactly one group whatever its metadata, so that groups add up to the totals.
     fn groups_partition_charges(&self) -> bool {
-        self.by_time() || matches!(self, Self::Currency | Self::Customer)
+        self.by_time() || matches!(self, Self::Currency | Self::Customer | Self::Country)
     }
 
     /// Writes the key of a row as text; null where it has none.
@@ -74,6 +77,7 @@ impl GroupBy {
             Self::Product => query.push("r.product_id"),
             Self::Price => query.push("r.price_id"),
             Self::Customer => query.push("r.customer_id"),
+            Self::Country => query.push("r.country"),
             Self::Metadata(key) => {
                 key.to_sql(query, "r");
                 query
@@ -84,7 +88,12 @@ impl GroupBy {
     /// Whether all lines of a charge share the group's key.
     fn is_charge_level(&self) -> bool {
         match self {
-            Self::Day | Self::Week | Self::Month | Self::Currency | Self::Customer => true,
+            Self::Day
+            | Self::Week
+            | Self::Month
+            | Self::Currency
+            | Self::Customer
+            | Self::Country => true,
             Self::Metadata(key) => key.is_charge_level(),
             Self::Product | Self::Price => false,
         }
@@ -119,6 +128,9 @@ impl Selection {
         }
         if let Some(to) = self.date_to {
             query.push(" AND r.date <= ").push_bind(to);
+        }
+        if let Some(currency) = &self.currency {
+            query.push(" AND r.currency = ").push_bind(currency.clone());
         }
     }
 

@@ -1,7 +1,8 @@
-//! Addresses whose signatures keep failing: the only ones that are ever limited.
+//! Addresses that keep failing to prove who they are, by the signature of a webhook or by signing in: the only ones that are
+//! ever limited as addresses.
 //!
-//! The limit comes after verification, so an address that also sends what is correctly signed, such as a proxy in front,
-//! loses nothing. Counted in this process alone.
+//! The limit comes after verification, so an address that also sends what is right, such as a proxy in front, loses
+//! nothing. Counted in this process alone.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -11,18 +12,24 @@ use std::time::Duration;
 use moka::sync::Cache;
 
 use crate::client_address::ClientAddress;
-use crate::problem::ApiError;
 
 /// Failures of an address within [`WINDOW`] after which it has to wait.
 const MAX_FAILURES: u32 = 20;
 const WINDOW: Duration = Duration::from_mins(1);
 const MAX_ADDRESSES: u64 = 10_000;
 
+/// That an address has failed too often.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct TooManyFailures {
+    /// Seconds after which it may try again.
+    pub(crate) retry_after_secs: u64,
+}
+
 #[derive(Debug, Clone)]
-pub(super) struct FailingAddresses(Cache<IpAddr, Arc<AtomicU32>>);
+pub(crate) struct FailingAddresses(Cache<IpAddr, Arc<AtomicU32>>);
 
 impl FailingAddresses {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let cache = Cache::builder()
             .max_capacity(MAX_ADDRESSES)
             .time_to_live(WINDOW);
@@ -32,15 +39,13 @@ impl FailingAddresses {
     /// Counts a failure.
     ///
     /// # Errors
-    /// [`ApiError::TooManyOpen`] when there were too many.
-    pub(super) fn count(&self, address: ClientAddress) -> Result<(), ApiError> {
+    /// When there were too many.
+    pub(crate) fn count(&self, address: ClientAddress) -> Result<(), TooManyFailures> {
         let failures = self.0.get_with(address.network(), Arc::default);
         if failures.fetch_add(1, Ordering::Relaxed) < MAX_FAILURES {
             return Ok(());
         }
-        Err(ApiError::TooManyOpen {
-            title: "Too many invalid signatures",
-            detail: "This address has sent too many requests with an invalid signature.".to_owned(),
+        Err(TooManyFailures {
             retry_after_secs: WINDOW.as_secs(),
         })
     }

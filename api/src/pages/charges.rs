@@ -1,0 +1,236 @@
+//! The charges behind figures, and one charge: its lines, its metadata, and why it counts or not.
+
+use askama::Template;
+use axum::extract::{RawQuery, State};
+use axum::response::{IntoResponse as _, Redirect, Response};
+use chrono_tz::Tz;
+use common::connection::lookup;
+use common::db;
+use common::money::Currency;
+use serde_json::Value;
+use stripe::analytics::charge_lines::{ChargeRow, RowCursor};
+use stripe::analytics::{explain, report};
+use url::form_urlencoded;
+
+use super::Viewer;
+use super::address::Address;
+use super::days::Days;
+use super::format::LocaleFormat;
+use super::layout::{Layout, Page, Section};
+use super::question::{self, ActiveFilter, CONNECTION, Choice, active_filters};
+use crate::input::{Ids, Params, next_cursor, page};
+use crate::problem::ApiError;
+use crate::state::ApiState;
+
+const PATH: &str = "/charges";
+/// Lines of a page.
+const LINES: i64 = 50;
+/// Where the objects of live accounts are in Stripe's dashboard; those of test mode are below `/test`.
+const DASHBOARD: &str = "https://dashboard.stripe.com";
+
+#[derive(Debug, Template)]
+#[template(path = "charges.html")]
+struct ChargesPage {
+    layout: Layout,
+    address: Address,
+    connections: Vec<Choice>,
+    presets: Vec<Choice>,
+    days: Days,
+    filters: Vec<ActiveFilter>,
+    explore: String,
+    rows: Vec<Row>,
+    next: Option<String>,
+}
+
+#[derive(Debug)]
+struct Row {
+    created: String,
+    charge_id: String,
+    address: String,
+    description: Option<String>,
+    state: &'static str,
+    amount: String,
+    net: String,
+}
+
+#[derive(Debug, Template)]
+#[template(path = "charge.html")]
+struct ChargePage {
+    layout: Layout,
+    charge_id: String,
+    counted: bool,
+    detail: String,
+    dashboard: String,
+    lines: Vec<Line>,
+}
+
+#[derive(Debug)]
+struct Line {
+    id: Option<String>,
+    facts: Vec<(&'static str, String)>,
+    metadata: Vec<(&'static str, Vec<(String, String)>)>,
+}
+
+/// `GET /charges`.
+pub(super) async fn list(
+    State(state): State<ApiState>,
+    viewer: Viewer,
+    locale: LocaleFormat,
+    RawQuery(query): RawQuery,
+) -> Result<Response, ApiError> {
+    let address = Address::new(PATH, &query.unwrap_or_default());
+    let own = |params: &mut Params| params.cursor::<RowCursor>("charges");
+    let read = question::read(&state, &viewer.organization, &address, own).await?;
+    let Some((question, after)) = read else {
+        return Ok(Redirect::to("/").into_response());
+    };
+    let selection = &question.query.selection;
+    let named = question.query.named.keys();
+    let after = after?;
+    let found = report::charge_lines(&state.pool, selection, after.as_ref(), page(LINES), named);
+    let mut rows = found.await?.rows;
+    let cursor = next_cursor("charges", &mut rows, LINES, |row| RowCursor::from(row))?;
+    let connection = question.connection();
+    let row = |row: ChargeRow| {
+        let currency = Currency::new(&row.currency);
+        Row {
+            created: locale.instant(&row.created_at, &connection.timezone),
+            address: address_of(&connection.connection_id, &row.charge_id),
+            state: state_of(&row),
+            amount: locale.minor(row.amount, &currency),
+            net: locale.minor(row.net, &currency),
+            description: row.description,
+            charge_id: row.charge_id,
+        }
+    };
+    let first_page = address.without("cursor");
+    let layout = Layout::for_viewer(
+        &state,
+        &viewer,
+        Section::Explore,
+        "Charges",
+        !connection.livemode,
+    );
+    Ok(Page(ChargesPage {
+        layout: layout.await?,
+        connections: question.connections(&first_page),
+        presets: question.presets(&first_page),
+        days: question.days,
+        filters: active_filters(&first_page),
+        explore: first_page.at("/explore").to_string(),
+        rows: rows.into_iter().map(row).collect(),
+        next: cursor.map(|cursor| address.with("cursor", &cursor).to_string()),
+        address: first_page,
+    })
+    .into_response())
+}
+
+/// `GET /charges/{charge_id}`, of the connection that the address names.
+pub(super) async fn show(
+    State(state): State<ApiState>,
+    viewer: Viewer,
+    locale: LocaleFormat,
+    Ids(charge_id): Ids<String>,
+    mut params: Params,
+) -> Result<Response, ApiError> {
+    let connection_id = params.required(CONNECTION).unwrap_or_default();
+    params.finish()?;
+    let organization = &viewer.organization;
+    let mut tx = state.begin(organization).await?;
+    let connection = lookup::find(&mut tx, organization, &connection_id).await?;
+    db::commit(tx).await?;
+    let explained = explain::explain(&state.pool, organization, &connection_id, charge_id).await?;
+    let test_mode = !connection.livemode;
+    let layout = Layout::for_viewer(&state, &viewer, Section::Explore, "Charge", test_mode).await?;
+    let mode = if test_mode { "/test" } else { "" };
+    let account = &connection.external_account_id;
+    let id = &explained.charge_id;
+    let line = |row: ChargeRow| line(row, &locale, connection.timezone);
+    Ok(Page(ChargePage {
+        layout,
+        dashboard: format!("{DASHBOARD}/{account}{mode}/payments/{}", escaped(id)),
+        counted: explained.counted,
+        detail: explained.detail,
+        lines: explained.rows.into_iter().map(line).collect(),
+        charge_id: explained.charge_id,
+    })
+    .into_response())
+}
+
+fn address_of(connection_id: &str, charge_id: &str) -> String {
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    query.append_pair(CONNECTION, connection_id);
+    format!("{PATH}/{}?{}", escaped(charge_id), query.finish())
+}
+
+/// An id as a segment of a path. Ids have no space, which this would write as a plus sign.
+fn escaped(id: &str) -> String {
+    form_urlencoded::byte_serialize(id.as_bytes()).collect()
+}
+
+fn state_of(row: &ChargeRow) -> &'static str {
+    match () {
+        () if row.excluded_by.is_some() => "Excluded by a rule",
+        () if row.status != "succeeded" => "Not succeeded",
+        () if !row.captured => "Not captured",
+        () if row.disputed => "Disputed",
+        () if row.refunded > 0 && row.refunded == row.gross => "Refunded",
+        () if row.refunded > 0 => "Partly refunded",
+        () => "Succeeded",
+    }
+}
+
+fn line(row: ChargeRow, locale: &LocaleFormat, zone: Tz) -> Line {
+    let currency = Currency::new(&row.currency);
+    let money = |minor| locale.minor(minor, &currency);
+    let state = state_of(&row);
+    let dispute = row
+        .disputed
+        .then(|| row.dispute_status.clone().unwrap_or("disputed".into()));
+    let facts = [
+        ("Created", Some(locale.instant(&row.created_at, &zone))),
+        ("State", Some(state.to_owned())),
+        ("Amount", Some(money(row.amount))),
+        ("Gross", Some(money(row.gross))),
+        ("Refunded", Some(money(row.refunded))),
+        ("Net", Some(money(row.net))),
+        ("Units", Some(row.units.to_string())),
+        ("Dispute", dispute),
+        ("Customer", row.customer_id),
+        ("Product", row.product_id),
+        ("Price", row.price_id),
+        ("Description", row.description),
+        ("Country", row.country),
+        ("Payment method", row.payment_method),
+    ];
+    let facts = facts
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value?)));
+    let metadata = [
+        ("charge", row.metadata.charge),
+        ("customer", row.metadata.customer),
+        ("product", row.metadata.product),
+        ("price", row.metadata.price),
+    ];
+    let metadata = metadata
+        .into_iter()
+        .map(|(source, value)| (source, entries(value)));
+    Line {
+        id: row.line_id,
+        facts: facts.collect(),
+        metadata: metadata
+            .filter(|(_, entries)| !entries.is_empty())
+            .collect(),
+    }
+}
+
+fn entries(metadata: Value) -> Vec<(String, String)> {
+    let Value::Object(metadata) = metadata else {
+        return Vec::new();
+    };
+    let entries = metadata.into_iter().map(|(key, value)| match value {
+        Value::String(text) => (key, text),
+        other => (key, other.to_string()),
+    });
+    entries.collect()
+}

@@ -1,0 +1,258 @@
+//! What the forms of a connection's page do. Each calls a use case, and is answered with 303 to the page, or with the page
+//! and what is wrong.
+//!
+//! A key or a signing secret goes from the form into the use case and into no answer.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Redirect, Response};
+use common::connection::key::{self, KeyProblem};
+use common::connection::probe::missing_detail;
+use common::connection::settings::{self, Changes};
+use common::connection::start_sync::{self, Wanted};
+use common::connection::{Connection, MAX_NAME_CHARS, disconnect, overview};
+use common::webhook::endpoint;
+use secrecy::SecretString;
+
+use super::detail::{self, ConnectionPage, Done, percent_of};
+use super::form::{Form, Problems};
+use super::name_of;
+use crate::input::Ids;
+use crate::pages::Viewer;
+use crate::pages::format::LocaleFormat;
+use crate::problem::ApiError;
+use crate::state::ApiState;
+
+/// `POST /connections/{id}/sync`.
+pub(super) async fn sync(
+    State(state): State<ApiState>,
+    viewer: Viewer,
+    Ids(id): Ids<String>,
+) -> Result<Response, ApiError> {
+    let (organization, now) = (&viewer.organization, state.clock.now());
+    let wanted = Wanted::default();
+    let (pool, connectors) = (&state.pool, state.connectors);
+    let job = start_sync::start_sync(pool, connectors, organization, &id, wanted, now).await?;
+    job.publish(&state.broker).await;
+    Ok(detail::done(&id, Done::Sync))
+}
+
+/// `POST /connections/{id}/pause`.
+pub(super) async fn pause(
+    State(state): State<ApiState>,
+    viewer: Viewer,
+    Ids(id): Ids<String>,
+) -> Result<Response, ApiError> {
+    let changes = Changes {
+        paused: Some(true),
+        ..Changes::default()
+    };
+    change(&state, &viewer, &id, changes).await?;
+    Ok(detail::done(&id, Done::Pause))
+}
+
+/// `POST /connections/{id}/resume`.
+pub(super) async fn resume(
+    State(state): State<ApiState>,
+    viewer: Viewer,
+    Ids(id): Ids<String>,
+) -> Result<Response, ApiError> {
+    let changes = Changes {
+        paused: Some(false),
+        ..Changes::default()
+    };
+    change(&state, &viewer, &id, changes).await?;
+    Ok(detail::done(&id, Done::Resume))
+}
+
+/// `POST /connections/{id}/settings`.
+pub(super) async fn settings(
+    State(state): State<ApiState>,
+    viewer: Viewer,
+    locale: LocaleFormat,
+    Ids(id): Ids<String>,
+    form: Form,
+) -> Result<Response, ApiError> {
+    let connection = connection(&state, &viewer, &id).await?;
+    match read_settings(&form, &connection) {
+        Ok(changes) => {
+            change(&state, &viewer, &id, changes).await?;
+            Ok(detail::done(&id, Done::Settings))
+        }
+        Err(error) => {
+            let problems = Problems::of_fields(error)?;
+            let page = ConnectionPage::load(&state, &viewer, locale, &id).await?;
+            let page = page.with_problems(problems).with_settings_of(&form);
+            Ok(page.refused(StatusCode::UNPROCESSABLE_ENTITY))
+        }
+    }
+}
+
+fn read_settings(form: &Form, connection: &Connection) -> Result<Changes, ApiError> {
+    let mut fields = form.fields(
+        &["name", "timezone"],
+        &["sync_interval_minutes", "rate_percent"],
+    );
+    let name = fields.text("name", MAX_NAME_CHARS);
+    let timezone = fields.timezone("timezone");
+    let sync_interval_minutes = fields.integer("sync_interval_minutes", 1..=1440);
+    let percent = fields.integer("rate_percent", 1..=100);
+    fields.finish()?;
+    // A share that is no whole percent stays what it is as long as nobody changes it.
+    let percent = percent.filter(|percent| *percent != percent_of(connection.rate_share));
+    Ok(Changes {
+        name: Some(name),
+        paused: None,
+        sync_interval_minutes,
+        timezone,
+        rate_share: percent.map(|percent| f64::from(percent) / 100.0),
+    })
+}
+
+async fn change(
+    state: &ApiState,
+    viewer: &Viewer,
+    connection_id: &str,
+    changes: Changes,
+) -> Result<(), ApiError> {
+    let (organization, now) = (&viewer.organization, state.clock.now());
+    let (pool, connectors) = (&state.pool, state.connectors);
+    let done =
+        settings::change(pool, connectors, organization, connection_id, changes, now).await?;
+    done.publish(&state.broker).await;
+    Ok(())
+}
+
+async fn connection(
+    state: &ApiState,
+    viewer: &Viewer,
+    connection_id: &str,
+) -> Result<Connection, ApiError> {
+    let organization = &viewer.organization;
+    let found = overview::get(&state.pool, state.connectors, organization, connection_id).await?;
+    Ok(found.connection)
+}
+
+/// `POST /connections/{id}/key`: replaces the key.
+pub(super) async fn replace_key(
+    State(state): State<ApiState>,
+    viewer: Viewer,
+    locale: LocaleFormat,
+    Ids(id): Ids<String>,
+    form: Form,
+) -> Result<Response, ApiError> {
+    let api_key = SecretString::from(form.get("api_key"));
+    let replaced = key::replace(state.key_services(), &viewer.organization, &id, &api_key).await;
+    match replaced {
+        Ok(connected) => {
+            connected.publish(&state.broker).await;
+            Ok(detail::done(&id, Done::Key))
+        }
+        Err(error) => {
+            let (status, problems) = key_problems(error.into())?;
+            let page = ConnectionPage::load(&state, &viewer, locale, &id).await?;
+            Ok(page.with_problems(problems).refused(status))
+        }
+    }
+}
+
+/// What is wrong with a key that somebody pasted, said at its field.
+///
+/// # Errors
+/// Any error that is not about the key.
+pub(super) fn key_problems(error: ApiError) -> Result<(StatusCode, Problems), ApiError> {
+    match error {
+        ApiError::StripeKeyInvalid { .. }
+        | ApiError::StripeKeyWrongKind { .. }
+        | ApiError::StripePermissionMissing { .. }
+        | ApiError::StripeAccountMismatch { .. }
+        | ApiError::StripeUnreachable(_)
+        | ApiError::StripeAccountUnknown(_)
+        | ApiError::ConnectionDeleting { .. } => {
+            let problem = error.document("");
+            let problems = Problems::of_field("api_key", &problem.detail);
+            Ok((error.status(), problems))
+        }
+        other => Err(other),
+    }
+}
+
+/// `POST /connections/{id}/key/test`: asks Stripe again what the stored key may read.
+pub(super) async fn test_key(
+    State(state): State<ApiState>,
+    viewer: Viewer,
+    locale: LocaleFormat,
+    Ids(id): Ids<String>,
+) -> Result<Response, ApiError> {
+    let tested = key::test(state.key_services(), &viewer.organization, &id).await;
+    let (status, problems) = match tested {
+        Ok(tested) => match tested.problem {
+            None => return Ok(detail::done(&id, Done::KeyTest)),
+            Some(problem) => (
+                StatusCode::UNPROCESSABLE_ENTITY,
+                Problems::of_field("api_key", &key_problem_text(&problem)),
+            ),
+        },
+        Err(error) => key_problems(error.into())?,
+    };
+    let page = ConnectionPage::load(&state, &viewer, locale, &id).await?;
+    Ok(page.with_problems(problems).refused(status))
+}
+
+fn key_problem_text(problem: &KeyProblem) -> String {
+    match problem {
+        KeyProblem::Missing => "No key is stored any more. Paste one here.".to_owned(),
+        KeyProblem::Unreadable => {
+            "The stored key cannot be decrypted. Paste one here; it works at once.".to_owned()
+        }
+        KeyProblem::Refused { detail } => detail.clone(),
+        KeyProblem::PermissionMissing { missing, vendor } => missing_detail(missing, vendor),
+    }
+}
+
+/// `POST /connections/{id}/webhook`: makes the address, and stores a signing secret where one is given.
+pub(super) async fn webhook(
+    State(state): State<ApiState>,
+    viewer: Viewer,
+    locale: LocaleFormat,
+    Ids(id): Ids<String>,
+    form: Form,
+) -> Result<Response, ApiError> {
+    let secret = form.get("signing_secret");
+    let secret = (!secret.is_empty()).then(|| SecretString::from(secret));
+    let services = state.endpoint_services();
+    match endpoint::create(services, &viewer.organization, &id, secret.as_ref()).await {
+        Ok((endpoint, _)) => {
+            state.webhooks.forget(&endpoint.endpoint_id);
+            Ok(detail::done(&id, Done::Webhook))
+        }
+        Err(error) => {
+            let problems = Problems::of_fields(error.into())?;
+            let page = ConnectionPage::load(&state, &viewer, locale, &id).await?;
+            let page = page.with_problems(problems);
+            Ok(page.refused(StatusCode::UNPROCESSABLE_ENTITY))
+        }
+    }
+}
+
+/// `POST /connections/{id}/delete`, for whoever typed the name.
+pub(super) async fn delete(
+    State(state): State<ApiState>,
+    viewer: Viewer,
+    locale: LocaleFormat,
+    Ids(id): Ids<String>,
+    form: Form,
+) -> Result<Response, ApiError> {
+    let connection = connection(&state, &viewer, &id).await?;
+    let name = name_of(&connection);
+    if form.get("confirm") != name.trim() {
+        let detail = format!("Type {name} exactly as it is written here. Nothing was deleted.");
+        let page = ConnectionPage::load(&state, &viewer, locale, &id).await?;
+        let page = page.with_problems(Problems::of_field("confirm", &detail));
+        return Ok(page.refused(StatusCode::UNPROCESSABLE_ENTITY));
+    }
+    let (organization, now) = (&viewer.organization, state.clock.now());
+    let job = disconnect::disconnect(&state.pool, state.connectors, organization, &id, now).await?;
+    job.publish(&state.broker).await;
+    Ok(Redirect::to("/connections").into_response())
+}

@@ -1,0 +1,237 @@
+//! Connecting a Stripe account: what is read and why, the key that Stripe makes for it, and one form.
+//!
+//! The form connects, or checks its key only. Where htmx runs, a pasted key is checked at once and the answer is the list
+//! of its permissions, so the key stays in its field; without, "Check key" answers the page, and the key is pasted again to
+//! connect: no answer has a key in it. Connecting probes the key once more, since nothing of a check is kept.
+
+use askama::Template;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse as _, Redirect, Response};
+use chrono_tz::Tz;
+use common::connection::connect::{self, NewConnection};
+use common::connection::probe::Probe;
+use common::connection::{DEFAULT_LOOKBACK_DAYS, MAX_LOOKBACK_DAYS, MAX_NAME_CHARS, key};
+use secrecy::SecretString;
+use stripe::StripeConnector;
+use stripe::restricted_key::{self, KEY_PERMISSIONS};
+
+use super::changes::key_problems;
+use super::form::{Form, Problems};
+use super::{layout, may_change, path_of};
+use crate::pages::Viewer;
+use crate::pages::layout::{Layout, Page};
+use crate::problem::ApiError;
+use crate::state::ApiState;
+
+const ONLY_ADMINS: &str = "Connecting an account needs the role admin, and yours is analyst, which reads only. Ask whoever \
+                           gave you your token.";
+
+/// The fields but for the key, as they are shown again.
+#[derive(Debug)]
+struct Typed {
+    name: String,
+    lookback_days: String,
+    timezone: String,
+}
+
+/// How many requests and minutes a first sync takes for so many charges.
+#[derive(Debug)]
+struct Estimate {
+    charges: &'static str,
+    requests: &'static str,
+    time: &'static str,
+}
+
+/// Scaled from the one measured first sync of 100,000 charges (docs/performance.md, against the simulated Stripe at its
+/// default limits): a request for each hundred charges, and one and a half as many again for what they refer to. An account
+/// with more customers or invoices takes more. Stripe does not say how many charges an account has before they are read.
+const ESTIMATES: [Estimate; 4] = [
+    Estimate {
+        charges: "1,000",
+        requests: "about 40",
+        time: "seconds",
+    },
+    Estimate {
+        charges: "10,000",
+        requests: "about 250",
+        time: "less than a minute",
+    },
+    Estimate {
+        charges: "100,000",
+        requests: "about 2,500",
+        time: "about a minute",
+    },
+    Estimate {
+        charges: "1,000,000",
+        requests: "about 25,000",
+        time: "about 8 minutes",
+    },
+];
+
+#[derive(Debug, Template)]
+#[template(path = "connect.html")]
+pub(super) struct ConnectPage {
+    layout: Layout,
+    typed: Typed,
+    /// Whether a browser that can may put its own time zone into the field, since nobody has chosen one.
+    is_fresh: bool,
+    check: KeyCheck,
+    problems: Problems,
+    /// The page of the connection that syncs this account already.
+    exists: Option<String>,
+}
+
+/// What was found out about a pasted key; the part of the page that a check replaces.
+#[derive(Debug, Default, Template)]
+#[template(path = "connect_check.html")]
+pub(super) struct KeyCheck {
+    probe: Option<Probe>,
+    /// Why there is none.
+    problem: Option<String>,
+}
+
+/// `GET /connections/new`.
+pub(super) async fn show(
+    State(state): State<ApiState>,
+    viewer: Viewer,
+) -> Result<Page<ConnectPage>, ApiError> {
+    if !may_change(&viewer) {
+        let detail = ONLY_ADMINS.to_owned();
+        return Err(ApiError::Forbidden { detail });
+    }
+    let typed = Typed {
+        name: String::new(),
+        lookback_days: DEFAULT_LOOKBACK_DAYS.to_string(),
+        timezone: Tz::UTC.name().to_owned(),
+    };
+    let mut page = ConnectPage::new(&state, &viewer, typed).await?;
+    page.is_fresh = true;
+    Ok(Page(page))
+}
+
+/// `POST /connections/new`: connects.
+pub(super) async fn connect(
+    State(state): State<ApiState>,
+    viewer: Viewer,
+    form: Form,
+) -> Result<Response, ApiError> {
+    let mut page = ConnectPage::new(&state, &viewer, Typed::of(&form)).await?;
+    let new = match read(&form) {
+        Ok(new) => new,
+        Err(error) => {
+            page.problems = Problems::of_fields(error)?;
+            return Ok(page.refused(StatusCode::UNPROCESSABLE_ENTITY));
+        }
+    };
+    let services = state.key_services();
+    match connect::connect(services, &StripeConnector, &viewer.organization, new).await {
+        Ok(connected) => {
+            let connected = connected.publish(&state.broker).await;
+            let path = path_of(&connected.connection.connection_id);
+            Ok(Redirect::to(&path).into_response())
+        }
+        Err(connect::Error::Exists { connection_id }) => {
+            page.exists = Some(path_of(&connection_id));
+            Ok(page.refused(StatusCode::CONFLICT))
+        }
+        Err(error) => {
+            let (status, problems) = key_problems(error.into())?;
+            page.problems = problems;
+            Ok(page.refused(status))
+        }
+    }
+}
+
+/// `POST /connections/new/check`: says what a key may read, and stores nothing.
+pub(super) async fn check(
+    State(state): State<ApiState>,
+    viewer: Viewer,
+    headers: HeaderMap,
+    form: Form,
+) -> Result<Response, ApiError> {
+    let api_key = SecretString::from(form.get("api_key"));
+    let checked = key::check(state.key_services(), &StripeConnector, &api_key).await;
+    let is_part = headers.contains_key("hx-request");
+    match checked {
+        Ok(probe) => {
+            let check = KeyCheck {
+                probe: Some(probe),
+                problem: None,
+            };
+            if is_part {
+                return Ok(Page(check).into_response());
+            }
+            let mut page = ConnectPage::new(&state, &viewer, Typed::of(&form)).await?;
+            page.check = check;
+            Ok(Page(page).into_response())
+        }
+        Err(error) => {
+            let (status, problems) = key_problems(error.into())?;
+            if is_part {
+                let check = KeyCheck {
+                    probe: None,
+                    problem: problems.at("api_key").map(str::to_owned),
+                };
+                return Ok(Page(check).into_response());
+            }
+            let mut page = ConnectPage::new(&state, &viewer, Typed::of(&form)).await?;
+            page.problems = problems;
+            Ok(page.refused(status))
+        }
+    }
+}
+
+fn read(form: &Form) -> Result<NewConnection, ApiError> {
+    let mut fields = form.fields(&["name", "timezone"], &["lookback_days"]);
+    let lookback_days = fields.integer("lookback_days", 1..=MAX_LOOKBACK_DAYS);
+    let timezone = fields.timezone("timezone");
+    let name = fields.text("name", MAX_NAME_CHARS);
+    if form.get("api_key").is_empty() {
+        fields.refuse("api_key", "paste the key that Stripe shows");
+    }
+    fields.finish()?;
+    Ok(NewConnection {
+        api_key: form.get("api_key").into(),
+        lookback_days: lookback_days.unwrap_or(DEFAULT_LOOKBACK_DAYS),
+        timezone: timezone.unwrap_or(Tz::UTC),
+        name,
+    })
+}
+
+impl Typed {
+    fn of(form: &Form) -> Self {
+        let typed = |name| form.get(name).to_owned();
+        Self {
+            name: typed("name"),
+            lookback_days: typed("lookback_days"),
+            timezone: typed("timezone"),
+        }
+    }
+}
+
+impl ConnectPage {
+    async fn new(state: &ApiState, viewer: &Viewer, typed: Typed) -> Result<Self, ApiError> {
+        Ok(Self {
+            layout: layout(state, viewer, "Connect Stripe", false).await?,
+            typed,
+            is_fresh: false,
+            check: KeyCheck::default(),
+            problems: Problems::default(),
+            exists: None,
+        })
+    }
+
+    fn refused(mut self, status: StatusCode) -> Response {
+        self.layout.title = format!("Error: {}", self.layout.title);
+        (status, Page(self)).into_response()
+    }
+}
+
+/// A resource as people read it.
+pub(super) fn resource_text(resource: &str) -> String {
+    let text = resource.replace('_', " ");
+    let mut chars = text.chars();
+    let first = chars.next().map(|first| first.to_ascii_uppercase());
+    first.into_iter().chain(chars).collect()
+}

@@ -1,0 +1,375 @@
+//! One connection: how it stands, its jobs, and the forms that change it.
+//!
+//! While a job runs, the page asks for itself every two seconds and replaces the part that follows the job; it stops when
+//! no job runs. Fails as the calls that it reads by.
+
+use askama::Template;
+use axum::extract::{RawQuery, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Redirect, Response};
+use chrono::{DateTime, NaiveDate, Utc};
+use chrono_tz::Tz;
+use common::connection::Connection;
+use common::connection::overview::ConnectionStatus;
+use common::db;
+use common::filter::Rule;
+use common::job::{Job, queries};
+use common::money::{Currency, Money};
+use common::rule;
+use common::webhook::endpoint::{self, EndpointStatus};
+use stripe::analytics::{Selection, report};
+use stripe::sync::state::SyncState;
+use stripe::sync::status::{self as sync_status, SyncStatus};
+
+use super::form::{Form, Problems};
+use super::jobs::{self, JobRow};
+use super::{layout, may_change, name_of, path_of};
+use crate::input::Ids;
+use crate::pages::Viewer;
+use crate::pages::address::Address;
+use crate::pages::format::LocaleFormat;
+use crate::pages::layout::{Layout, Page};
+use crate::problem::ApiError;
+use crate::state::ApiState;
+
+/// Jobs that are shown.
+const JOBS: i64 = 8;
+
+/// The parameter that says what was just done.
+const DONE: &str = "done";
+
+/// What was just done, which the page confirms.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Done {
+    Sync,
+    Pause,
+    Resume,
+    Settings,
+    Key,
+    KeyTest,
+    Webhook,
+    Retry,
+    Cancel,
+    Rule,
+}
+
+impl Done {
+    const ALL: [Self; 10] = [
+        Self::Sync,
+        Self::Pause,
+        Self::Resume,
+        Self::Settings,
+        Self::Key,
+        Self::KeyTest,
+        Self::Webhook,
+        Self::Retry,
+        Self::Cancel,
+        Self::Rule,
+    ];
+
+    /// As addresses name it.
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Sync => "sync",
+            Self::Pause => "pause",
+            Self::Resume => "resume",
+            Self::Settings => "settings",
+            Self::Key => "key",
+            Self::KeyTest => "key-test",
+            Self::Webhook => "webhook",
+            Self::Retry => "retry",
+            Self::Cancel => "cancel",
+            Self::Rule => "rule",
+        }
+    }
+
+    fn text(self) -> &'static str {
+        match self {
+            Self::Sync => "A sync has been started.",
+            Self::Pause => "Scheduled syncs are paused. Sync now still works.",
+            Self::Resume => "Scheduled syncs go on.",
+            Self::Settings => "The settings are saved.",
+            Self::Key => "The key is replaced, and a sync has been started.",
+            Self::KeyTest => "The key works. What it may read is up to date.",
+            Self::Webhook => "The webhook is saved.",
+            Self::Retry => "The job goes on where it stopped.",
+            Self::Cancel => "The job is cancelled. What it has read is kept.",
+            Self::Rule => "The rules are saved and are being applied to all charges.",
+        }
+    }
+}
+
+/// What happened, above everything else on the page.
+#[derive(Debug)]
+struct Notice {
+    text: String,
+    is_error: bool,
+}
+
+/// The webhook endpoint of the connection.
+#[derive(Debug)]
+struct Webhook {
+    url: String,
+    status: EndpointStatus,
+    has_secret: bool,
+    last_event_at: Option<DateTime<Utc>>,
+    api_version: &'static str,
+    event_types: &'static [&'static str],
+}
+
+/// The settings as their fields show them.
+#[derive(Debug)]
+struct Settings {
+    name: String,
+    timezone: String,
+    sync_interval_minutes: String,
+    rate_percent: String,
+}
+
+#[derive(Debug, Template)]
+#[template(path = "connection.html")]
+pub(super) struct ConnectionPage {
+    layout: Layout,
+    locale: LocaleFormat,
+    path: String,
+    connection: Connection,
+    status: ConnectionStatus,
+    stored: SyncState,
+    jobs: Vec<JobRow>,
+    /// Net revenue of today in each currency, while the first sync has not ended.
+    today: Vec<Money>,
+    rules: Vec<Rule>,
+    webhook: Option<Webhook>,
+    settings: Settings,
+    problems: Problems,
+    notice: Option<Notice>,
+    may_change: bool,
+}
+
+/// `GET /connections/{id}`.
+pub(super) async fn show(
+    State(state): State<ApiState>,
+    viewer: Viewer,
+    locale: LocaleFormat,
+    Ids(id): Ids<String>,
+    RawQuery(query): RawQuery,
+) -> Result<Page<ConnectionPage>, ApiError> {
+    let address = Address::new("/connections", &query.unwrap_or_default());
+    let mut page = ConnectionPage::load(&state, &viewer, locale, &id).await?;
+    let done = Done::ALL
+        .into_iter()
+        .find(|done| address.get(DONE) == Some(done.as_str()));
+    page.notice = done.map(|done| Notice {
+        text: done.text().to_owned(),
+        is_error: false,
+    });
+    Ok(Page(page))
+}
+
+/// The answer to a form that was done: the page of the connection, which says so.
+pub(super) fn done(connection_id: &str, done: Done) -> Response {
+    let path = path_of(connection_id);
+    Redirect::to(&format!("{path}?{DONE}={}", done.as_str())).into_response()
+}
+
+/// The page, which says that what was asked for is not possible now.
+///
+/// # Errors
+/// Any error that is no conflict.
+pub(super) async fn conflict(
+    state: &ApiState,
+    viewer: &Viewer,
+    locale: LocaleFormat,
+    connection_id: &str,
+    error: ApiError,
+) -> Result<Response, ApiError> {
+    let ApiError::Conflict { detail } = error else {
+        return Err(error);
+    };
+    let mut page = ConnectionPage::load(state, viewer, locale, connection_id).await?;
+    page.notice = Some(Notice {
+        text: detail,
+        is_error: true,
+    });
+    Ok(page.refused(StatusCode::CONFLICT))
+}
+
+impl ConnectionPage {
+    /// The page as it is at first.
+    pub(super) async fn load(
+        state: &ApiState,
+        viewer: &Viewer,
+        locale: LocaleFormat,
+        connection_id: &str,
+    ) -> Result<Self, ApiError> {
+        let organization = &viewer.organization;
+        let found =
+            sync_status::get(&state.pool, state.connectors, organization, connection_id).await?;
+        let SyncStatus {
+            overview,
+            state: stored,
+            ..
+        } = found;
+        let connection = overview.connection;
+        let now = state.clock.now();
+        let jobs = read_jobs(state, viewer, connection_id).await?;
+        let jobs = jobs::rows(&jobs, state.connectors, &locale, now);
+        let today = match stored.full_synced_at {
+            None => today(state, &connection, now).await?,
+            Some(_) => Vec::new(),
+        };
+        let title = name_of(&connection);
+        Ok(Self {
+            layout: layout(state, viewer, title, !connection.livemode).await?,
+            locale,
+            path: path_of(connection_id),
+            status: overview.status,
+            stored,
+            jobs,
+            today,
+            rules: rule::list(&state.pool, organization, connection_id).await?,
+            webhook: webhook(state, viewer, connection_id).await?,
+            settings: Settings::of(&connection),
+            connection,
+            problems: Problems::default(),
+            notice: None,
+            may_change: may_change(viewer),
+        })
+    }
+
+    /// With what is wrong with a form.
+    pub(super) fn with_problems(mut self, problems: Problems) -> Self {
+        self.problems = problems;
+        self
+    }
+
+    /// With the settings as somebody typed them.
+    pub(super) fn with_settings_of(mut self, form: &Form) -> Self {
+        let typed = |name| form.get(name).to_owned();
+        self.settings = Settings {
+            name: typed("name"),
+            timezone: typed("timezone"),
+            sync_interval_minutes: typed("sync_interval_minutes"),
+            rate_percent: typed("rate_percent"),
+        };
+        self
+    }
+
+    /// As the answer to a form that was refused.
+    pub(super) fn refused(mut self, status: StatusCode) -> Response {
+        self.layout.title = format!("Error: {}", self.layout.title);
+        (status, Page(self)).into_response()
+    }
+
+    fn zone(&self) -> &Tz {
+        &self.connection.timezone
+    }
+
+    fn name(&self) -> &str {
+        name_of(&self.connection)
+    }
+
+    /// The first day whose charges are stored.
+    fn covered_since(&self) -> Option<NaiveDate> {
+        let from = self.stored.covered_from;
+        from.map(|from| self.connection.date_of(from))
+    }
+
+    /// Whether a job is waiting or running, so that the page changes by itself.
+    fn is_live(&self) -> bool {
+        self.jobs.iter().any(|job| !job.is_over)
+    }
+
+    /// The job whose progress is shown large.
+    fn leading_job(&self) -> Option<&JobRow> {
+        self.jobs.iter().find(|job| job.progress.is_some())
+    }
+
+    fn is_first_sync(&self) -> bool {
+        self.stored.full_synced_at.is_none()
+    }
+}
+
+impl Settings {
+    fn of(connection: &Connection) -> Self {
+        Self {
+            name: connection.name.clone().unwrap_or_default(),
+            timezone: connection.timezone.name().to_owned(),
+            sync_interval_minutes: connection.sync_interval_minutes.to_string(),
+            rate_percent: percent_of(connection.rate_share).to_string(),
+        }
+    }
+}
+
+/// A share as its field shows it.
+pub(super) fn percent_of(share: f64) -> i32 {
+    (share * 100.0).round() as i32
+}
+
+async fn read_jobs(
+    state: &ApiState,
+    viewer: &Viewer,
+    connection_id: &str,
+) -> Result<Vec<Job>, ApiError> {
+    let organization = &viewer.organization;
+    let mut tx = state.begin(organization).await?;
+    let jobs = queries::list(&mut tx, organization, connection_id, None, JOBS).await?;
+    db::commit(tx).await?;
+    Ok(jobs)
+}
+
+/// Today's net revenue, which a first sync reads before anything else.
+async fn today(
+    state: &ApiState,
+    connection: &Connection,
+    now: DateTime<Utc>,
+) -> Result<Vec<Money>, ApiError> {
+    let today = connection.date_of(now);
+    let selection = Selection {
+        organization_id: connection.organization_id.clone(),
+        connection_id: connection.connection_id.clone(),
+        date_from: Some(today),
+        date_to: Some(today),
+        currency: None,
+        predicates: Vec::new(),
+    };
+    let report = report::report(&state.pool, &selection, None, &[]).await?;
+    let money = report.totals.into_iter().map(|totals| Money {
+        minor: totals.net,
+        currency: Currency::new(&totals.currency),
+    });
+    Ok(money.collect())
+}
+
+/// The webhook endpoint; none where there is none yet.
+async fn webhook(
+    state: &ApiState,
+    viewer: &Viewer,
+    connection_id: &str,
+) -> Result<Option<Webhook>, ApiError> {
+    let services = state.endpoint_services();
+    match endpoint::find(services, &viewer.organization, connection_id).await {
+        Ok(endpoint) => Ok(Some(Webhook {
+            url: state.endpoint_url(&endpoint),
+            status: endpoint.status,
+            has_secret: endpoint.has_secret,
+            last_event_at: endpoint.last_event_at,
+            api_version: endpoint.format.api_version(),
+            event_types: endpoint.format.event_types(),
+        })),
+        Err(endpoint::Error::NoEndpoint | endpoint::Error::NotSupported) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_is_shown_in_percent() {
+        for (share, percent) in [(1.0, 100), (0.01, 1), (0.29, 29), (0.125, 13)] {
+            assert_eq!(percent_of(share), percent);
+        }
+    }
+}

@@ -1,0 +1,442 @@
+//! The rules of a connection: in words, and a form for one with a single condition, whose effect is shown before it is saved.
+//!
+//! The form is a GET: its address holds the rule, so the effect is a page that can be opened again, and an analyst may look.
+//! Rules of several conditions come from the API and are shown here all the same. Values are read as the field needs them.
+
+use askama::Template;
+use axum::extract::{RawQuery, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Response};
+use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
+use common::connection::overview;
+use common::filter::{
+    Action, Combination, Condition, Field, Invalid, MetadataSource, Operand, Operator, Rule,
+    RuleDraft, RulePatch, Scalar,
+};
+use common::money::{Currency, Money};
+use common::rule;
+use serde_json::{Value, json};
+use stripe::analytics::charge_lines::ChargeRow;
+use uuid::Uuid;
+
+use super::detail::{self, Done};
+use super::form::{Form, Problems};
+use super::{layout, may_change, name_of, path_of};
+use crate::input::Ids;
+use crate::pages::Viewer;
+use crate::pages::format::LocaleFormat;
+use crate::pages::layout::{Layout, Page};
+use crate::problem::ApiError;
+use crate::state::ApiState;
+
+const NAME_NEEDED: &str = "give the rule a name of at most 200 characters";
+
+/// The rule of the form, as its fields hold it.
+#[derive(Debug)]
+struct Draft {
+    name: String,
+    action: String,
+    /// A field, or an object whose metadata is compared.
+    subject: String,
+    key: String,
+    operator: String,
+    value: String,
+}
+
+/// What a rule would do.
+#[derive(Debug)]
+struct Effect {
+    sentence: String,
+    revenue: Vec<Money>,
+    sample: Vec<SampleRow>,
+    notes: Vec<String>,
+}
+
+/// A charge that the rule matches.
+#[derive(Debug)]
+struct SampleRow {
+    charge_id: String,
+    created_at: DateTime<Utc>,
+    description: String,
+    amount: Money,
+}
+
+#[derive(Debug, Template)]
+#[template(path = "rule_new.html")]
+pub(super) struct NewRulePage {
+    layout: Layout,
+    locale: LocaleFormat,
+    path: String,
+    connection_name: String,
+    zone: Tz,
+    draft: Draft,
+    problems: Problems,
+    effect: Option<Effect>,
+    may_change: bool,
+}
+
+/// `GET /connections/{id}/rules/new`: the form, and the effect of the rule that the address holds.
+pub(super) async fn new(
+    State(state): State<ApiState>,
+    viewer: Viewer,
+    locale: LocaleFormat,
+    Ids(id): Ids<String>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, ApiError> {
+    let form = Form::parse(query.unwrap_or_default().as_bytes());
+    let mut page = NewRulePage::load(&state, &viewer, locale, &id, &form).await?;
+    if form.get("subject").is_empty() {
+        return Ok(Page(page).into_response());
+    }
+    match page.preview(&state, &viewer, &id).await {
+        Ok(effect) => {
+            page.effect = Some(effect);
+            Ok(Page(page).into_response())
+        }
+        Err(rule::Error::Invalid(problems)) => Ok(page.refused(&problems)),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// `POST /connections/{id}/rules`: saves the rule.
+pub(super) async fn create(
+    State(state): State<ApiState>,
+    viewer: Viewer,
+    locale: LocaleFormat,
+    Ids(id): Ids<String>,
+    form: Form,
+) -> Result<Response, ApiError> {
+    let mut page = NewRulePage::load(&state, &viewer, locale, &id, &form).await?;
+    let created = match RuleDraft::parse(&page.draft.body()) {
+        Ok(draft) => {
+            let (organization, now) = (&viewer.organization, state.clock.now());
+            let (pool, connectors) = (&state.pool, state.connectors);
+            rule::create(pool, connectors, organization, &id, draft, now).await
+        }
+        Err(problems) => Err(problems.into()),
+    };
+    match created {
+        Ok(created) => {
+            created.publish(&state.broker).await;
+            Ok(detail::done(&id, Done::Rule))
+        }
+        Err(rule::Error::Invalid(problems)) => {
+            // Where only the name is wrong, its field stands below the effect.
+            page.effect = page.preview(&state, &viewer, &id).await.ok();
+            Ok(page.refused(&problems))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// `POST /connections/{id}/rules/{rule_id}`: switches a rule on or off, or deletes it, as its `action` says.
+pub(super) async fn change(
+    State(state): State<ApiState>,
+    viewer: Viewer,
+    Ids((id, rule_id)): Ids<(String, Uuid)>,
+    form: Form,
+) -> Result<Response, ApiError> {
+    let (organization, now) = (&viewer.organization, state.clock.now());
+    let (pool, connectors) = (&state.pool, state.connectors);
+    let active = match form.get("action") {
+        "on" => true,
+        "off" => false,
+        "delete" => {
+            let deleted = rule::delete(pool, connectors, organization, &id, rule_id, now).await?;
+            deleted.publish(&state.broker).await;
+            return Ok(detail::done(&id, Done::Rule));
+        }
+        _ => return Err(ApiError::NotFound),
+    };
+    let patch = RulePatch {
+        active: Some(active),
+        ..RulePatch::default()
+    };
+    let changed = rule::update(pool, connectors, organization, &id, rule_id, patch, now).await?;
+    changed.publish(&state.broker).await;
+    Ok(detail::done(&id, Done::Rule))
+}
+
+impl Draft {
+    fn of(form: &Form) -> Self {
+        let typed = |name, default: &str| {
+            let value = form.get(name);
+            if value.is_empty() { default } else { value }.to_owned()
+        };
+        Self {
+            name: typed("name", ""),
+            action: typed("action", Action::Exclude.as_str()),
+            subject: typed("subject", Field::Description.as_str()),
+            key: typed("key", ""),
+            operator: typed("operator", Operator::Equals.as_str()),
+            value: typed("value", ""),
+        }
+    }
+
+    /// The rule as the API's body.
+    fn body(&self) -> Value {
+        let mut condition = if MetadataSource::parse(&self.subject).is_some() {
+            json!({"type": "metadata", "metadata_source": self.subject, "metadata_key": self.key})
+        } else {
+            json!({"type": "field", "field": self.subject})
+        };
+        condition["operator"] = Value::from(self.operator.as_str());
+        let operator = Operator::ALL
+            .into_iter()
+            .find(|it| it.as_str() == self.operator);
+        if operator.is_some_and(Operator::takes_list) {
+            let values = self.value.split(',').map(|value| self.scalar(value.trim()));
+            condition["value"] = values.collect();
+        } else if !operator.is_some_and(Operator::takes_no_value) {
+            condition["value"] = self.scalar(&self.value);
+        }
+        let mut body = json!({"action": self.action, "conditions": [condition]});
+        if !self.name.is_empty() {
+            body["name"] = Value::from(self.name.as_str());
+        }
+        body
+    }
+
+    /// A value as what it is compared with needs it.
+    fn scalar(&self, text: &str) -> Value {
+        let orders = matches!(&*self.operator, "gt" | "gte" | "lt" | "lte");
+        if orders || self.subject == Field::Amount.as_str() {
+            let number = text.parse::<serde_json::Number>();
+            return number.map_or_else(|_| Value::from(text), Value::from);
+        }
+        match (&*self.subject, text) {
+            ("livemode", "true") => Value::from(true),
+            ("livemode", "false") => Value::from(false),
+            _ => Value::from(text),
+        }
+    }
+}
+
+impl SampleRow {
+    fn of(row: ChargeRow) -> Self {
+        Self {
+            charge_id: row.charge_id,
+            created_at: row.created_at,
+            description: row.description.unwrap_or_default(),
+            amount: Money {
+                minor: row.amount,
+                currency: Currency::new(&row.currency),
+            },
+        }
+    }
+}
+
+impl NewRulePage {
+    async fn load(
+        state: &ApiState,
+        viewer: &Viewer,
+        locale: LocaleFormat,
+        connection_id: &str,
+        form: &Form,
+    ) -> Result<Self, ApiError> {
+        let organization = &viewer.organization;
+        let (pool, connectors) = (&state.pool, state.connectors);
+        let found = overview::get(pool, connectors, organization, connection_id).await?;
+        let connection = found.connection;
+        Ok(Self {
+            layout: layout(state, viewer, "New rule", !connection.livemode).await?,
+            locale,
+            path: path_of(connection_id),
+            connection_name: name_of(&connection).to_owned(),
+            draft: Draft::of(form),
+            problems: Problems::default(),
+            effect: None,
+            may_change: may_change(viewer),
+            zone: connection.timezone,
+        })
+    }
+
+    async fn preview(
+        &self,
+        state: &ApiState,
+        viewer: &Viewer,
+        connection_id: &str,
+    ) -> Result<Effect, rule::Error> {
+        let draft = RuleDraft::parse_preview(&self.draft.body())?;
+        let organization = &viewer.organization;
+        let predicate = &draft.predicate;
+        let found =
+            stripe::rule::preview(&state.pool, organization, connection_id, predicate).await?;
+        let matched = self.locale.count(found.matched_charges.unsigned_abs());
+        let total = self.locale.count(found.total_charges.unsigned_abs());
+        let sentence = match draft.action {
+            Action::Exclude => format!("{matched} of {total} charges would no longer count."),
+            Action::Include => {
+                format!(
+                    "Of {total} charges, {matched} match and would count, with those of other include rules."
+                )
+            }
+        };
+        let revenue = found.matched_revenue.into_iter();
+        let revenue = revenue.map(|(currency, minor)| Money {
+            minor,
+            currency: Currency::new(&currency),
+        });
+        Ok(Effect {
+            sentence,
+            revenue: revenue.collect(),
+            sample: found.sample.into_iter().map(SampleRow::of).collect(),
+            notes: found
+                .unknown_keys
+                .into_iter()
+                .map(|key| key.detail)
+                .collect(),
+        })
+    }
+
+    /// As the answer to a rule that is refused.
+    fn refused(mut self, problems: &[Invalid]) -> Response {
+        self.problems = problems_of(problems);
+        self.layout.title = format!("Error: {}", self.layout.title);
+        (StatusCode::UNPROCESSABLE_ENTITY, Page(self)).into_response()
+    }
+}
+
+/// What is wrong with a rule, at the fields of the form.
+fn problems_of(problems: &[Invalid]) -> Problems {
+    let at_fields = problems.iter().map(|problem| {
+        let name = match problem.pointer.rsplit('/').next() {
+            Some("name") => return ("name", NAME_NEEDED),
+            Some("metadata_key") => "key",
+            Some("operator") => "operator",
+            Some("field" | "metadata_source") => "subject",
+            // A value of a list has its index as its name.
+            _ => "value",
+        };
+        (name, problem.detail.as_str())
+    });
+    Problems::of_pairs(at_fields)
+}
+
+/// What a rule does, in words.
+pub(super) fn effect_text(rule: &Rule) -> String {
+    let action = match rule.action {
+        Action::Include => "Only count charges where",
+        Action::Exclude => "Do not count charges where",
+    };
+    let and = match rule.operator {
+        Combination::And => " and ",
+        Combination::Or => " or ",
+    };
+    let conditions: Vec<String> = rule.conditions.iter().map(condition_text).collect();
+    format!("{action} {}.", conditions.join(and))
+}
+
+fn condition_text(condition: &Condition) -> String {
+    let (subject, operator, value) = match condition {
+        Condition::Field(it) => {
+            let subject = it.field.as_str().replace('_', " ");
+            (subject, it.operator, &it.value)
+        }
+        Condition::Metadata(it) => {
+            let subject = format!(
+                "{} metadata {}",
+                it.metadata_source.as_str(),
+                it.metadata_key
+            );
+            (subject, it.operator, &it.value)
+        }
+    };
+    let operator = operator_text(operator);
+    match value {
+        Some(value) => format!("{subject} {operator} {}", operand_text(value)),
+        None => format!("{subject} {operator}"),
+    }
+}
+
+fn operand_text(operand: &Operand) -> String {
+    let quoted = |scalar: &Scalar| match scalar {
+        Scalar::Text(text) => format!("“{text}”"),
+        other => other.text(),
+    };
+    match operand {
+        Operand::One(scalar) => quoted(scalar),
+        Operand::Many(scalars) => scalars.iter().map(quoted).collect::<Vec<_>>().join(", "),
+    }
+}
+
+/// An operator as a part of a sentence.
+fn operator_text(operator: Operator) -> &'static str {
+    match operator {
+        Operator::Equals => "is",
+        Operator::NotEquals => "is not",
+        Operator::In => "is one of",
+        Operator::NotIn => "is none of",
+        Operator::Contains => "contains",
+        Operator::NotContains => "does not contain",
+        Operator::StartsWith => "begins with",
+        Operator::EndsWith => "ends with",
+        Operator::Exists => "exists",
+        Operator::NotExists => "does not exist",
+        Operator::Gt => "is greater than",
+        Operator::Gte => "is at least",
+        Operator::Lt => "is less than",
+        Operator::Lte => "is at most",
+        Operator::Regex => "matches the regular expression",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn draft(query: &str) -> Draft {
+        Draft::of(&Form::parse(query.as_bytes()))
+    }
+
+    #[test]
+    fn a_form_becomes_the_rule_that_it_says() {
+        for (query, text) in [
+            (
+                "action=exclude&subject=amount&operator=lt&value=100",
+                "Do not count charges where amount is less than 100.",
+            ),
+            (
+                "action=include&subject=charge&key=tier&operator=in&value=gold,+silver",
+                "Only count charges where charge metadata tier is one of “gold”, “silver”.",
+            ),
+            (
+                "action=exclude&subject=livemode&operator=equals&value=false",
+                "Do not count charges where livemode is false.",
+            ),
+            (
+                "action=exclude&subject=customer&key=internal&operator=exists&value=ignored",
+                "Do not count charges where customer metadata internal exists.",
+            ),
+        ] {
+            let parsed = RuleDraft::parse_preview(&draft(query).body()).unwrap();
+            let rule = Rule {
+                filter_id: Uuid::nil(),
+                name: parsed.name,
+                action: parsed.action,
+                operator: parsed.predicate.operator,
+                conditions: parsed.predicate.conditions,
+                active: true,
+                created_at: chrono::DateTime::UNIX_EPOCH,
+            };
+            assert_eq!(effect_text(&rule), text);
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_rule_is_said_at_its_field() {
+        for (query, field) in [
+            ("subject=amount&operator=lt&value=much", "value"),
+            ("subject=charge&operator=equals&value=x", "key"),
+            ("subject=nothing&operator=equals&value=x", "subject"),
+            ("subject=amount&operator=like&value=1", "operator"),
+        ] {
+            let problems = RuleDraft::parse_preview(&draft(query).body()).unwrap_err();
+            assert!(
+                problems_of(&problems).at(field).is_some(),
+                "{query}: {problems:?}"
+            );
+        }
+    }
+}

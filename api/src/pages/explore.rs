@@ -1,0 +1,331 @@
+//! Revenue grouped by whatever the objects of an account say, and the way down from a group to its charges.
+//!
+//! The address has the parameters of `GET /v1/analytics/stripe` and `range`. `add` and `value` come from the form for a further
+//! condition and become a parameter of their own.
+
+use askama::Template;
+use axum::extract::{RawQuery, State};
+use axum::response::{IntoResponse as _, Redirect, Response};
+use common::filter::Field;
+use common::money::Currency;
+use stripe::analytics::GroupBy;
+use stripe::analytics::report::{self, GroupPage, Report};
+use stripe::analytics::totals::{Group, GroupCursor};
+use stripe::metadata::queries::DiscoveredKey;
+
+use super::address::Address;
+use super::days::Days;
+use super::format::LocaleFormat;
+use super::layout::{Layout, Page, Section};
+use super::question::{self, ActiveFilter, Choice, Question, active_filters, key_name};
+use super::{Viewer, groups_csv};
+use crate::input::{next_cursor, page};
+use crate::problem::ApiError;
+use crate::state::ApiState;
+
+const PATH: &str = "/explore";
+const GROUP_BY: &str = "group_by";
+/// Groups of a page.
+const GROUPS: i64 = 50;
+/// Groups of a CSV file at most.
+const MAX_CSV_GROUPS: i64 = 100_000;
+/// Values that are suggested.
+const MAX_SUGGESTED: usize = 300;
+
+/// What every account can be grouped by, with its name.
+const FIXED_GROUPS: [(&str, &str); 8] = [
+    ("product", "Product"),
+    ("price", "Price"),
+    ("customer", "Customer"),
+    ("country", "Country"),
+    ("currency", "Currency"),
+    ("day", "Day"),
+    ("week", "Week"),
+    ("month", "Month"),
+];
+
+/// Fields of which a condition can be added by hand.
+const FIELDS: [(Field, &str); 5] = [
+    (Field::Country, "Country"),
+    (Field::ProductId, "Product"),
+    (Field::PriceId, "Price"),
+    (Field::CustomerId, "Customer"),
+    (Field::PaymentMethod, "Payment method"),
+];
+
+#[derive(Debug, Template)]
+#[template(path = "explore.html")]
+struct ExplorePage {
+    layout: Layout,
+    address: Address,
+    connections: Vec<Choice>,
+    presets: Vec<Choice>,
+    days: Days,
+    groups_by: Vec<Choice>,
+    conditions: Vec<Choice>,
+    /// Values that keys have.
+    values: Vec<String>,
+    filters: Vec<ActiveFilter>,
+    totals: Vec<Total>,
+    /// What the groups are of.
+    group: String,
+    rows: Vec<Row>,
+    charges: String,
+    csv: String,
+    next: Option<String>,
+}
+
+/// What was found for the page.
+struct Answer {
+    question: Question,
+    keys: Vec<DiscoveredKey>,
+    /// What the groups are of, as the address names it.
+    group: String,
+    found: Report,
+    cursor: Option<String>,
+}
+
+#[derive(Debug)]
+struct Total {
+    currency: String,
+    /// The same page with this currency only.
+    address: String,
+    charges: String,
+    net: String,
+}
+
+#[derive(Debug)]
+struct Row {
+    label: String,
+    /// The same page with this group only; none where there is no value, or it is a period.
+    address: Option<String>,
+    charges: String,
+    gross: String,
+    refunded: String,
+    net: String,
+}
+
+/// `GET /explore`.
+pub(super) async fn show(
+    State(state): State<ApiState>,
+    viewer: Viewer,
+    locale: LocaleFormat,
+    RawQuery(query): RawQuery,
+) -> Result<Response, ApiError> {
+    let address = Address::new(PATH, &query.unwrap_or_default());
+    if let Some(added) = with_added(&address) {
+        return Ok(Redirect::to(&added.to_string()).into_response());
+    }
+    let list = format!("groups:{}", address.get(GROUP_BY).unwrap_or_default());
+    let own = |params: &mut crate::input::Params| params.cursor::<GroupCursor>(&list);
+    let read = question::read(&state, &viewer.organization, &address, own).await?;
+    let Some((question, after)) = read else {
+        return Ok(Redirect::to("/").into_response());
+    };
+    let keys = question.metadata_keys(&state).await?;
+    let (name, by) = group_of(&question, &keys)?;
+    let mut found = ask(&state, &question, &by, after?, page(GROUPS)).await?;
+    let cursor = next_cursor(&list, &mut found.groups, GROUPS, |group| {
+        GroupCursor::from(group)
+    })?;
+    let test_mode = !question.connection().livemode;
+    let layout =
+        Layout::for_viewer(&state, &viewer, Section::Explore, "Explore", test_mode).await?;
+    let answer = Answer {
+        question,
+        keys,
+        group: name,
+        found,
+        cursor,
+    };
+    Ok(Page(ExplorePage::new(layout, &address, answer, &locale)).into_response())
+}
+
+/// `GET /explore.csv`: all groups.
+pub(super) async fn csv(
+    State(state): State<ApiState>,
+    viewer: Viewer,
+    RawQuery(query): RawQuery,
+) -> Result<Response, ApiError> {
+    let address = Address::new(PATH, &query.unwrap_or_default());
+    let read = question::read(&state, &viewer.organization, &address, |_| ()).await?;
+    let (question, ()) = read.ok_or(ApiError::NotFound)?;
+    let keys = question.metadata_keys(&state).await?;
+    let (name, by) = group_of(&question, &keys)?;
+    let found = ask(&state, &question, &by, None, MAX_CSV_GROUPS).await?;
+    groups_csv::answer(&label_of(&name), &found.groups)
+}
+
+/// The address with the condition that the form asks for.
+fn with_added(address: &Address) -> Option<Address> {
+    let (name, value) = (address.get("add")?, address.get("value")?);
+    let address = address.without("add").without("value").without("cursor");
+    Some(address.with(name, value))
+}
+
+/// What to group by, as the address names it: the first metadata key unless it says so, or products.
+fn group_of(question: &Question, keys: &[DiscoveredKey]) -> Result<(String, GroupBy), ApiError> {
+    if let Some((name, by)) = &question.query.group_by {
+        return Ok((name.clone(), by.clone()));
+    }
+    let Some(first) = keys.first().map(key_name) else {
+        return Ok(("product".to_owned(), GroupBy::Product));
+    };
+    let name = format!("metadata:{first}");
+    let by = crate::revenue_query::group_by(&name).map_err(|detail| {
+        ApiError::invalid(vec![crate::problem::FieldError::of(GROUP_BY, detail)])
+    })?;
+    Ok((name, by))
+}
+
+async fn ask(
+    state: &ApiState,
+    question: &Question,
+    by: &GroupBy,
+    after: Option<GroupCursor>,
+    limit: i64,
+) -> Result<Report, ApiError> {
+    let page = GroupPage { by, after, limit };
+    let named = question.query.named.keys();
+    Ok(report::report(&state.pool, &question.query.selection, Some(page), named).await?)
+}
+
+/// What people call a group.
+fn label_of(group: &str) -> String {
+    let fixed = FIXED_GROUPS.iter().find(|(name, _)| *name == group);
+    match fixed {
+        Some((_, label)) => (*label).to_owned(),
+        None => group.trim_start_matches("metadata:").to_owned(),
+    }
+}
+
+/// The parameter of a condition on a value of a group; none for periods.
+fn parameter_of(group: &str) -> Option<String> {
+    let field = match group {
+        "product" => Field::ProductId,
+        "price" => Field::PriceId,
+        "customer" => Field::CustomerId,
+        "country" => Field::Country,
+        "currency" => return Some("currency".to_owned()),
+        _ => {
+            return group
+                .strip_prefix("metadata:")
+                .map(|key| format!("metadata.{key}"));
+        }
+    };
+    Some(format!("field.{}", field.as_str()))
+}
+
+impl ExplorePage {
+    fn new(layout: Layout, address: &Address, answer: Answer, locale: &LocaleFormat) -> Self {
+        let Answer {
+            question,
+            keys,
+            group,
+            found,
+            cursor,
+        } = answer;
+        let first_page = address.without("cursor");
+        let fixed = FIXED_GROUPS
+            .iter()
+            .map(|(name, label)| (*name).to_owned() + "|" + label);
+        let of_keys = keys.iter().map(key_name);
+        let of_keys = of_keys.map(|name| format!("metadata:{name}|{name}"));
+        let groups_by = of_keys.chain(fixed).map(|both| {
+            let (name, label) = both.split_once('|').unwrap_or((&both, &both));
+            Choice::of(&first_page, GROUP_BY, name, label, name == group)
+        });
+        let of_keys = keys.iter().map(key_name);
+        let of_keys = of_keys
+            .map(|name| Choice::of(address, "add", &format!("metadata.{name}"), &name, false));
+        let of_fields = FIELDS.iter().map(|(field, label)| {
+            let name = format!("field.{}", field.as_str());
+            Choice::of(address, "add", &name, label, false)
+        });
+        let mut values: Vec<String> = keys
+            .iter()
+            .flat_map(|found| found.key.entry.samples.iter().cloned())
+            .collect();
+        values.sort_unstable();
+        values.dedup();
+        values.truncate(MAX_SUGGESTED);
+        let totals = found.totals.into_iter().map(|total| {
+            let currency = Currency::new(&total.currency);
+            Total {
+                charges: locale.count(total.charges.unsigned_abs()),
+                net: locale.minor(total.net, &currency),
+                address: first_page.with("currency", &total.currency).to_string(),
+                currency: total.currency,
+            }
+        });
+        let rows = found
+            .groups
+            .iter()
+            .map(|row| Row::of(row, &group, &first_page, locale));
+        Self {
+            connections: question.connections(&first_page),
+            presets: question.presets(&first_page),
+            days: question.days,
+            groups_by: groups_by.collect(),
+            conditions: of_keys.chain(of_fields).collect(),
+            values,
+            filters: active_filters(&first_page),
+            totals: totals.collect(),
+            rows: rows.collect(),
+            group: label_of(&group),
+            charges: first_page.at("/charges").without(GROUP_BY).to_string(),
+            csv: first_page.at("/explore.csv").to_string(),
+            next: cursor.map(|cursor| address.with("cursor", &cursor).to_string()),
+            address: first_page,
+            layout,
+        }
+    }
+}
+
+impl Row {
+    fn of(row: &Group, group: &str, address: &Address, locale: &LocaleFormat) -> Self {
+        let currency = Currency::new(&row.currency);
+        let value = row.key.as_deref();
+        let narrowed = value.zip(parameter_of(group));
+        let narrowed = narrowed.map(|(value, parameter)| address.with(&parameter, value));
+        Self {
+            label: value.unwrap_or("none").to_owned(),
+            address: narrowed.map(|address| address.to_string()),
+            charges: locale.count(row.charges.unsigned_abs()),
+            gross: locale.minor(row.gross, &currency),
+            refunded: locale.minor(row.refunded, &currency),
+            net: locale.minor(row.net, &currency),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_form_adds_a_condition_and_keeps_the_others() {
+        let asked =
+            "group_by=country&add=metadata.charge.tier&value=gold&cursor=x&field.country=DE";
+        let added = with_added(&Address::new(PATH, asked)).unwrap();
+        let expected = "/explore?group_by=country&field.country=DE&metadata.charge.tier=gold";
+        assert_eq!(added.to_string(), expected);
+        assert_eq!(
+            with_added(&Address::new(PATH, "add=field.country&value=")),
+            None
+        );
+    }
+
+    #[test]
+    fn a_value_is_a_condition_and_a_period_is_none() {
+        assert_eq!(parameter_of("product").unwrap(), "field.product_id");
+        assert_eq!(parameter_of("currency").unwrap(), "currency");
+        assert_eq!(
+            parameter_of("metadata:charge.a.b").unwrap(),
+            "metadata.charge.a.b"
+        );
+        assert_eq!(parameter_of("week"), None);
+        assert_eq!(label_of("metadata:charge.tier"), "charge.tier");
+        assert_eq!(label_of("customer"), "Customer");
+    }
+}

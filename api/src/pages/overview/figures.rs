@@ -1,0 +1,381 @@
+//! The figures of the overview, asked for side by side like as many calls of the REST API.
+
+use chrono::NaiveDate;
+use common::filter::MetadataSource;
+use common::filter::sql::MetadataKey;
+use common::money::Currency;
+use futures::FutureExt as _;
+use futures::future::{BoxFuture, try_join_all};
+use stripe::analytics::completeness::Completeness;
+use stripe::analytics::report::{self, GroupPage, Report};
+use stripe::analytics::totals::{Group, Totals};
+use stripe::analytics::{GroupBy, Selection};
+
+use super::Wanted;
+use crate::pages::address::Address;
+use crate::pages::chart::{Period, RevenueChart, Step};
+use crate::pages::format::LocaleFormat;
+use crate::problem::{ApiError, FieldError};
+use crate::state::ApiState;
+
+/// Periods that are read: those of a decade by day, in some currencies.
+const MAX_PERIODS: i64 = 20_000;
+/// Values of a ranked list.
+const RANKED: i64 = 6;
+
+/// What was read for the page.
+pub(super) struct Loaded {
+    /// Currencies with revenue in these days, the one with most of it first.
+    pub(super) currencies: Vec<String>,
+    /// The one that is shown.
+    pub(super) currency: Option<String>,
+    /// The metadata key of the third list.
+    pub(super) key: Option<String>,
+    /// None when nothing was sold in these days.
+    pub(super) figures: Option<Figures>,
+    pub(super) completeness: Completeness,
+}
+
+/// The figures of one currency.
+#[derive(Debug)]
+pub(super) struct Figures {
+    pub(super) net: Headline,
+    pub(super) others: Vec<Headline>,
+    pub(super) chart: RevenueChart,
+    pub(super) lists: Vec<RankedList>,
+}
+
+/// A figure, and how it compares.
+#[derive(Debug)]
+pub(super) struct Headline {
+    pub(super) name: &'static str,
+    pub(super) value: String,
+    pub(super) before: String,
+    pub(super) change: Change,
+}
+
+/// How a figure compares with the one before.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Change {
+    /// By so many tenths of a percent.
+    Rise(i128),
+    Fall(i128),
+    Same,
+    /// There was nothing before, so there is no share of it.
+    New,
+}
+
+impl Change {
+    fn between(before: i64, now: i64) -> Self {
+        if before == now {
+            return Self::Same;
+        }
+        if before == 0 {
+            return Self::New;
+        }
+        let (before, now) = (i128::from(before), i128::from(now));
+        let base = before.abs();
+        // Half a tenth is rounded up.
+        let tenths = ((now - before).abs() * 2000 + base) / (2 * base);
+        if now > before {
+            Self::Rise(tenths)
+        } else {
+            Self::Fall(tenths)
+        }
+    }
+
+    /// As people read it: a shape and a word, or a number.
+    pub(super) fn text(&self, locale: &LocaleFormat) -> String {
+        match self {
+            Self::Rise(tenths) => format!("▲ {} %", locale.amount(*tenths, 1)),
+            Self::Fall(tenths) => format!("▼ {} %", locale.amount(*tenths, 1)),
+            Self::Same => "unchanged".to_owned(),
+            Self::New => "new".to_owned(),
+        }
+    }
+}
+
+/// Values by their revenue, the highest first.
+#[derive(Debug)]
+pub(super) struct RankedList {
+    pub(super) title: String,
+    pub(super) rows: Vec<Row>,
+}
+
+#[derive(Debug)]
+pub(super) struct Row {
+    pub(super) label: String,
+    pub(super) net: String,
+    /// The page with this value only; none where there is no value.
+    pub(super) address: Option<String>,
+    /// Of the highest value, in hundredths.
+    pub(super) share: i64,
+}
+
+/// A list to ask for.
+struct Ranking {
+    title: String,
+    group_by: GroupBy,
+    /// The parameter of a condition.
+    parameter: String,
+}
+
+pub(super) async fn load(
+    state: &ApiState,
+    wanted: &Wanted,
+    keys: &[String],
+    address: &Address,
+    locale: &LocaleFormat,
+) -> Result<Loaded, ApiError> {
+    let key = wanted.key.as_ref().or_else(|| keys.first()).cloned();
+    let all = Selection {
+        currency: None,
+        ..wanted.question.query.selection.clone()
+    };
+    let Report {
+        mut totals,
+        groups,
+        completeness,
+        ..
+    } = ask(state, &all, Some((&by(wanted.step), MAX_PERIODS))).await?;
+    totals.sort_by_key(|total| std::cmp::Reverse(total.charges));
+    let currencies: Vec<String> = totals.iter().map(|it| it.currency.clone()).collect();
+    let currency = wanted.question.query.selection.currency.clone();
+    let currency = currency.or_else(|| currencies.first().cloned());
+    let total = totals
+        .into_iter()
+        .find(|it| Some(&it.currency) == currency.as_ref());
+    let Some(total) = total else {
+        return Ok(Loaded {
+            currencies,
+            currency,
+            key,
+            figures: None,
+            completeness,
+        });
+    };
+    let selection = Selection {
+        currency: currency.clone(),
+        ..all
+    };
+    let rankings = rankings(key.as_deref())?;
+    let (before, lists) = tokio::try_join!(
+        before(state, &selection, wanted),
+        ranked(state, &selection, &rankings)
+    )?;
+    let code = Currency::new(&total.currency);
+    let of_currency = groups
+        .iter()
+        .filter(|group| group.currency == total.currency);
+    let periods: Vec<Period> = of_currency.filter_map(period).collect();
+    let lists = rankings.iter().zip(lists);
+    let figures = Figures {
+        chart: RevenueChart::new("revenue", wanted.step, &code, &periods, locale),
+        lists: lists
+            .map(|(ranking, groups)| ranking.list(groups, &code, address, locale))
+            .collect(),
+        net: money("Net revenue", total.net, before.net, &code, locale),
+        others: vec![
+            money("Gross", total.gross, before.gross, &code, locale),
+            money("Refunded", total.refunded, before.refunded, &code, locale),
+            Headline {
+                name: "Charges",
+                value: locale.count(total.charges.unsigned_abs()),
+                before: locale.count(before.charges.unsigned_abs()),
+                change: Change::between(before.charges, total.charges),
+            },
+        ],
+    };
+    Ok(Loaded {
+        currencies,
+        currency,
+        key,
+        figures: Some(figures),
+        completeness,
+    })
+}
+
+/// The periods of the chart, of the currency that the address names or of all.
+pub(super) async fn periods(state: &ApiState, wanted: &Wanted) -> Result<Report, ApiError> {
+    let page = Some((&by(wanted.step), MAX_PERIODS));
+    ask(state, &wanted.question.query.selection, page).await
+}
+
+fn by(step: Step) -> GroupBy {
+    match step {
+        Step::Day => GroupBy::Day,
+        Step::Week => GroupBy::Week,
+        Step::Month => GroupBy::Month,
+    }
+}
+
+async fn ask(
+    state: &ApiState,
+    selection: &Selection,
+    groups: Option<(&GroupBy, i64)>,
+) -> Result<Report, ApiError> {
+    let page = groups.map(|(by, limit)| GroupPage {
+        by,
+        after: None,
+        limit,
+    });
+    Ok(report::report(&state.pool, selection, page, &[]).await?)
+}
+
+/// The totals of the days to compare with.
+async fn before(
+    state: &ApiState,
+    selection: &Selection,
+    wanted: &Wanted,
+) -> Result<Totals, ApiError> {
+    let days = wanted.question.days.compared_by(wanted.comparison);
+    let selection = Selection {
+        date_from: Some(days.from),
+        date_to: Some(days.to),
+        ..selection.clone()
+    };
+    let found = ask(state, &selection, None).await?.totals;
+    let none = Totals {
+        currency: selection.currency.unwrap_or_default(),
+        charges: 0,
+        units: 0,
+        gross: 0,
+        refunded: 0,
+        net: 0,
+    };
+    Ok(found.into_iter().next().unwrap_or(none))
+}
+
+fn rankings(key: Option<&str>) -> Result<Vec<Ranking>, ApiError> {
+    let mut rankings = vec![Ranking {
+        title: "Products".to_owned(),
+        group_by: GroupBy::Product,
+        parameter: "field.product_id".to_owned(),
+    }];
+    if let Some(key) = key {
+        let split = key.split_once('.');
+        let parsed = split.and_then(|(source, key)| Some((MetadataSource::parse(source)?, key)));
+        let invalid = |detail: &str| ApiError::invalid(vec![FieldError::of("key", detail)]);
+        let (source, name) = parsed.ok_or_else(|| invalid("must be SOURCE.KEY"))?;
+        let group_by = MetadataKey::parse(source, name).map_err(|it| invalid(&it.detail))?;
+        rankings.push(Ranking {
+            title: key.to_owned(),
+            group_by: GroupBy::Metadata(group_by),
+            parameter: format!("metadata.{key}"),
+        });
+    }
+    rankings.push(Ranking {
+        title: "Countries".to_owned(),
+        group_by: GroupBy::Country,
+        parameter: "field.country".to_owned(),
+    });
+    Ok(rankings)
+}
+
+async fn ranked(
+    state: &ApiState,
+    selection: &Selection,
+    rankings: &[Ranking],
+) -> Result<Vec<Vec<Group>>, ApiError> {
+    let asked: Vec<BoxFuture<'_, _>> = rankings
+        .iter()
+        .map(|ranking| ask(state, selection, Some((&ranking.group_by, RANKED))).boxed())
+        .collect();
+    let found = try_join_all(asked).await?;
+    Ok(found.into_iter().map(|report| report.groups).collect())
+}
+
+impl Ranking {
+    fn list(
+        &self,
+        groups: Vec<Group>,
+        currency: &Currency,
+        address: &Address,
+        locale: &LocaleFormat,
+    ) -> RankedList {
+        let highest = groups.iter().map(|group| group.net).max().unwrap_or(0);
+        let row = |group: Group| {
+            let address = group.key.as_deref().map(|value| {
+                let address = address.with(&self.parameter, value);
+                address.to_string()
+            });
+            Row {
+                net: locale.amount(group.net.into(), currency.exponent()),
+                share: share(group.net, highest),
+                label: group.key.unwrap_or_else(|| "none".to_owned()),
+                address,
+            }
+        };
+        RankedList {
+            title: self.title.clone(),
+            rows: groups.into_iter().map(row).collect(),
+        }
+    }
+}
+
+/// How much of the highest a value is, in hundredths; nothing for what is not positive.
+fn share(value: i64, highest: i64) -> i64 {
+    if value <= 0 || highest <= 0 {
+        return 0;
+    }
+    // At most 100, since no value is above the highest.
+    (i128::from(value) * 100 / i128::from(highest)) as i64
+}
+
+fn period(group: &Group) -> Option<Period> {
+    let key = group.key.as_deref()?;
+    // A month is named without a day.
+    let start: NaiveDate = key.parse().or_else(|_| format!("{key}-01").parse()).ok()?;
+    Some(Period {
+        start,
+        gross: group.gross,
+        refunded: group.refunded,
+        net: group.net,
+    })
+}
+
+fn money(
+    name: &'static str,
+    now: i64,
+    before: i64,
+    currency: &Currency,
+    locale: &LocaleFormat,
+) -> Headline {
+    let text = |minor| locale.minor(minor, currency);
+    Headline {
+        name,
+        value: text(now),
+        before: text(before),
+        change: Change::between(before, now),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn changes_are_rounded_to_tenths_of_a_percent() {
+        for (before, now, change) in [
+            (100, 150, Change::Rise(500)),
+            (100, 50, Change::Fall(500)),
+            (3, 4, Change::Rise(333)),
+            (-100, -50, Change::Rise(500)),
+            (-100, 50, Change::Rise(1500)),
+            (0, 7, Change::New),
+            (7, 7, Change::Same),
+            (2000, 2001, Change::Rise(1)),
+            (i64::MIN, i64::MAX, Change::Rise(2000)),
+        ] {
+            assert_eq!(Change::between(before, now), change, "{before} to {now}");
+        }
+    }
+
+    #[test]
+    fn shares_are_of_the_highest_and_never_negative() {
+        assert_eq!(share(50, 200), 25);
+        assert_eq!(share(i64::MAX, i64::MAX), 100);
+        assert_eq!(share(-5, 200), 0);
+        assert_eq!(share(-5, -2), 0);
+    }
+}

@@ -1,0 +1,123 @@
+//! The restricted key that a customer makes for us in Stripe's dashboard: what it may read, and the address of the page
+//! that makes it.
+//!
+//! The page takes permissions out of its address. Stripe does not document that, so whoever shows the link lists the
+//! permissions as well. What each of them is needed for is said in the words of the dashboard; the probe of a key has
+//! its own list, of what can be asked for.
+
+use url::form_urlencoded::Serializer;
+
+/// The name that the dashboard proposes for the key.
+const KEY_NAME: &str = "stripe-sync";
+
+/// A permission to read, as the dashboard names it.
+#[derive(Debug, Clone, Copy)]
+pub struct KeyPermission {
+    pub label: &'static str,
+    /// How addresses and error messages of Stripe's name it.
+    slug: &'static str,
+    pub needed_for: &'static str,
+    /// Whether nothing can be synced without it.
+    pub required: bool,
+}
+
+pub const KEY_PERMISSIONS: [KeyPermission; 9] = [
+    permission(
+        "Charges and Refunds",
+        "rak_charge_read",
+        "revenue and refunds",
+        true,
+    ),
+    permission(
+        "Events",
+        "rak_event_read",
+        "changes since the last sync",
+        true,
+    ),
+    permission(
+        "Customers",
+        "rak_customer_read",
+        "customer metadata in rules and figures",
+        false,
+    ),
+    permission(
+        "Products",
+        "rak_product_read",
+        "product names and metadata",
+        false,
+    ),
+    permission("Prices", "rak_plan_read", "price metadata", false),
+    permission(
+        "Invoices",
+        "rak_invoice_read",
+        "revenue by product of invoiced charges",
+        false,
+    ),
+    permission(
+        "Checkout Sessions",
+        "rak_checkout_session_read",
+        "revenue by product of charges made in Checkout",
+        false,
+    ),
+    permission("Disputes", "rak_dispute_read", "dispute status", false),
+    permission(
+        "Balance Transaction Sources",
+        "rak_balance_transaction_source_read",
+        "telling a partial capture from a refund",
+        false,
+    ),
+];
+
+const fn permission(
+    label: &'static str,
+    slug: &'static str,
+    needed_for: &'static str,
+    required: bool,
+) -> KeyPermission {
+    KeyPermission {
+        label,
+        slug,
+        needed_for,
+        required,
+    }
+}
+
+/// The page of Stripe's dashboard that makes a key with these permissions, in live or in test mode.
+pub fn dashboard_url(livemode: bool) -> String {
+    let mode = if livemode { "" } else { "test/" };
+    let mut query = Serializer::new(String::new());
+    query.append_pair("name", KEY_NAME);
+    for KeyPermission { slug, .. } in KEY_PERMISSIONS {
+        query.append_pair("permissions[]", slug);
+    }
+    let query = query.finish();
+    format!("https://dashboard.stripe.com/{mode}apikeys/create?{query}")
+}
+
+#[cfg(test)]
+mod tests {
+    use url::Url;
+
+    use super::*;
+
+    #[test]
+    fn the_dashboard_is_asked_for_reading_and_nothing_else() {
+        let url: Url = dashboard_url(true).parse().unwrap();
+        assert_eq!(url.path(), "/apikeys/create");
+        let asked: Vec<String> = url
+            .query_pairs()
+            .filter(|(name, _)| name == "permissions[]")
+            .map(|(_, slug)| slug.into_owned())
+            .collect();
+        assert_eq!(asked.len(), KEY_PERMISSIONS.len());
+        assert!(
+            asked.iter().all(|slug| slug.ends_with("_read")),
+            "{asked:?}"
+        );
+        let test = dashboard_url(false);
+        assert!(
+            test.starts_with("https://dashboard.stripe.com/test/"),
+            "{test}"
+        );
+    }
+}
