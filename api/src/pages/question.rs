@@ -137,7 +137,7 @@ impl Question {
             let other = &other.connection;
             let id = &other.connection_id;
             let chosen = *id == self.connection().connection_id;
-            Choice::of(address, CONNECTION, id, name_of(other), chosen)
+            Choice::of(address, CONNECTION, id, other.display_name(), chosen)
         });
         choices.collect()
     }
@@ -169,12 +169,6 @@ impl Question {
         });
         Ok(found)
     }
-}
-
-/// What people call a connection.
-pub(super) fn name_of(connection: &Connection) -> &str {
-    let name = connection.name.as_ref();
-    name.unwrap_or(&connection.external_account_id)
 }
 
 /// How addresses name a metadata key: `charge.tier`.

@@ -201,6 +201,11 @@ impl Connection {
         self.covered_from() - PURCHASE_LOOKBACK
     }
 
+    /// What people call it: its name, or the vendor's id of the account.
+    pub fn display_name(&self) -> &str {
+        self.name.as_ref().unwrap_or(&self.external_account_id)
+    }
+
     /// The day an instant belongs to.
     pub fn date_of(&self, instant: DateTime<Utc>) -> NaiveDate {
         instant.with_timezone(&self.timezone).date_naive()

@@ -16,7 +16,6 @@ use secrecy::SecretString;
 
 use super::detail::{self, ConnectionPage, Done, percent_of};
 use super::form::{Form, Problems};
-use super::name_of;
 use crate::input::Ids;
 use crate::pages::Viewer;
 use crate::pages::format::LocaleFormat;
@@ -244,7 +243,7 @@ pub(super) async fn delete(
     form: Form,
 ) -> Result<Response, ApiError> {
     let connection = connection(&state, &viewer, &id).await?;
-    let name = name_of(&connection);
+    let name = connection.display_name();
     if form.get("confirm") != name.trim() {
         let detail = format!("Type {name} exactly as it is written here. Nothing was deleted.");
         let page = ConnectionPage::load(&state, &viewer, locale, &id).await?;

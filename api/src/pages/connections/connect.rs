@@ -18,9 +18,10 @@ use stripe::restricted_key::{self, KEY_PERMISSIONS};
 
 use super::changes::key_problems;
 use super::form::{Form, Problems};
-use super::{layout, may_change, path_of};
+use super::{layout, path_of};
 use crate::pages::Viewer;
 use crate::pages::layout::{Layout, Page};
+use crate::pages::permission::may_change;
 use crate::problem::ApiError;
 use crate::state::ApiState;
 

@@ -23,12 +23,13 @@ use stripe::sync::status::{self as sync_status, SyncStatus};
 
 use super::form::{Form, Problems};
 use super::jobs::{self, JobRow};
-use super::{layout, may_change, name_of, path_of};
+use super::{layout, path_of};
 use crate::input::Ids;
 use crate::pages::Viewer;
 use crate::pages::address::Address;
 use crate::pages::format::LocaleFormat;
 use crate::pages::layout::{Layout, Page};
+use crate::pages::permission::may_change;
 use crate::problem::ApiError;
 use crate::state::ApiState;
 
@@ -218,7 +219,7 @@ impl ConnectionPage {
             None => today(state, &connection, now).await?,
             Some(_) => Vec::new(),
         };
-        let title = name_of(&connection);
+        let title = connection.display_name();
         Ok(Self {
             layout: layout(state, viewer, title, !connection.livemode).await?,
             locale,
@@ -266,7 +267,7 @@ impl ConnectionPage {
     }
 
     fn name(&self) -> &str {
-        name_of(&self.connection)
+        self.connection.display_name()
     }
 
     /// The first day whose charges are stored.

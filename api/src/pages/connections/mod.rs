@@ -20,14 +20,13 @@ use askama::Template;
 use axum::Router;
 use axum::extract::State;
 use axum::routing::{get, post};
-use common::connection::Connection;
 use common::connection::overview::{self, ConnectionStatus, Overview};
-use common::tenant::TokenRole;
 use url::form_urlencoded;
 
 use super::Viewer;
 use super::format::LocaleFormat;
 use super::layout::{Layout, Page, Section};
+use super::permission::may_change;
 use crate::problem::ApiError;
 use crate::state::ApiState;
 
@@ -99,17 +98,6 @@ async fn layout(
     test_mode: bool,
 ) -> Result<Layout, ApiError> {
     Layout::for_viewer(state, viewer, Section::Connections, title, test_mode).await
-}
-
-/// Whether forms are shown to a viewer.
-fn may_change(viewer: &Viewer) -> bool {
-    viewer.role == TokenRole::Admin
-}
-
-/// What people call a connection.
-fn name_of(connection: &Connection) -> &str {
-    let account = &connection.external_account_id;
-    connection.name.as_ref().unwrap_or(account)
 }
 
 /// The path of a connection's page. An id has no space, which would have to be written in another way in a path.

@@ -22,11 +22,12 @@ use uuid::Uuid;
 
 use super::detail::{self, Done};
 use super::form::{Form, Problems};
-use super::{layout, may_change, name_of, path_of};
+use super::{layout, path_of};
 use crate::input::Ids;
 use crate::pages::Viewer;
 use crate::pages::format::LocaleFormat;
 use crate::pages::layout::{Layout, Page};
+use crate::pages::permission::may_change;
 use crate::problem::ApiError;
 use crate::state::ApiState;
 
@@ -243,7 +244,7 @@ impl NewRulePage {
             layout: layout(state, viewer, "New rule", !connection.livemode).await?,
             locale,
             path: path_of(connection_id),
-            connection_name: name_of(&connection).to_owned(),
+            connection_name: connection.display_name().to_owned(),
             draft: Draft::of(form),
             problems: Problems::default(),
             effect: None,

@@ -4,7 +4,6 @@ use chrono_tz::Tz;
 use common::connection::overview::Overview;
 use common::webhook::endpoint::{EndpointStatus, ListedEndpoint};
 
-use super::name_of;
 use crate::pages::format::LocaleFormat;
 use crate::pages::mark::{Mark, Shape, Tone};
 use crate::pages::moment::Moment;
@@ -40,7 +39,7 @@ pub(super) fn rows(
         let last_event = endpoint.and_then(|endpoint| endpoint.last_event_at);
         let dashboard = stripe_dashboard::webhooks(connection.livemode);
         EndpointRow {
-            account: name_of(connection),
+            account: connection.display_name().to_owned(),
             connection_id: id.clone(),
             state: advice.state,
             text: advice.text,

@@ -6,6 +6,7 @@ use askama::Template;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse as _, Redirect, Response};
 use chrono_tz::Tz;
+use common::connection::Connection;
 use common::connection::overview::Overview;
 use common::webhook::detail::{self, EventDetail};
 use common::webhook::forward::ForwardStatus;
@@ -17,7 +18,7 @@ use uuid::Uuid;
 
 use super::figures::duration;
 use super::replay::{FORWARD, MAX_FORM_BYTES};
-use super::{PATH, connections, mark_of, name_of};
+use super::{PATH, connections, mark_of};
 use crate::input::{Ids, Params, read_body};
 use crate::pages::Viewer;
 use crate::pages::format::LocaleFormat;
@@ -199,7 +200,7 @@ impl EventPage {
             processed: event.processed_at.map(moment),
             next_attempt: event.next_attempt_at.map(moment),
             receiver: event.connection_id.as_deref().map(|id| Receiver {
-                name: connection.map_or_else(|| id.to_owned(), name_of),
+                name: connection.map_or(id, Connection::display_name).to_owned(),
                 address: connection.map(|it| format!("/connections/{}", it.connection_id)),
             }),
             twin: event.twin_of.as_deref().map(|twin| stripe("event", twin)),

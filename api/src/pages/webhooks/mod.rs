@@ -18,7 +18,6 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
-use common::connection::Connection;
 use common::connection::overview::{self, Overview};
 use common::db;
 use common::webhook::queries::{self, EventFilter, StoredEvent};
@@ -338,7 +337,10 @@ impl AccountNames {
     fn of(connections: &[Overview]) -> Self {
         let names = connections.iter().map(|it| {
             let connection = &it.connection;
-            (connection.connection_id.clone(), name_of(connection))
+            (
+                connection.connection_id.clone(),
+                connection.display_name().to_owned(),
+            )
         });
         Self(names.collect())
     }
@@ -371,11 +373,6 @@ impl AccountNames {
 fn are_of_test_mode(connections: &[Overview]) -> bool {
     let is_test = |it: &Overview| !it.connection.livemode;
     !connections.is_empty() && connections.iter().all(is_test)
-}
-
-fn name_of(connection: &Connection) -> String {
-    let account = &connection.external_account_id;
-    connection.name.clone().unwrap_or_else(|| account.clone())
 }
 
 /// The time zone of the connections, where they have the same.
