@@ -93,6 +93,7 @@ pageTest('the overview works without JavaScript, and its state is in the address
   await page.getByRole('link', { name: '7 days' }).click();
   await page.getByRole('link', { name: 'year before' }).click();
   assert.equal(new URL(page.url()).search, '?range=7d&compare=previous_year');
+  await page.getByText('The days to compare with are not in the stored history.').waitFor();
   assert.equal(await page.locator('[data-figure=net]').textContent(), money(await totals(7)));
 });
 

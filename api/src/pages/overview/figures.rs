@@ -50,7 +50,14 @@ pub(super) struct Figures {
 pub(super) struct Headline {
     pub(super) name: &'static str,
     pub(super) value: String,
-    pub(super) before: String,
+    /// None where the days to compare with are not in the stored history.
+    pub(super) before: Option<Before>,
+}
+
+/// The figure of the days to compare with.
+#[derive(Debug)]
+pub(super) struct Before {
+    pub(super) value: String,
     pub(super) change: Change,
 }
 
@@ -160,7 +167,7 @@ pub(super) async fn load(
     };
     let rankings = rankings(key.as_deref())?;
     let (before, lists) = tokio::try_join!(
-        before(state, &selection, wanted),
+        before(state, &selection, wanted, &completeness),
         ranked(state, &selection, &rankings)
     )?;
     let code = Currency::new(&total.currency);
@@ -169,21 +176,27 @@ pub(super) async fn load(
         .filter(|group| group.currency == total.currency);
     let periods: Vec<Period> = of_currency.filter_map(period).collect();
     let lists = rankings.iter().zip(lists);
+    let text = |minor| locale.minor(minor, &code);
+    let money = |name, now, before| headline(name, now, before, &text);
     let figures = Figures {
         chart: RevenueChart::new("revenue", wanted.step, &code, &periods, locale),
         lists: lists
             .map(|(ranking, groups)| ranking.list(groups, &code, address, locale))
             .collect(),
-        net: money("Net revenue", total.net, before.net, &code, locale),
+        net: money("Net revenue", total.net, before.as_ref().map(|it| it.net)),
         others: vec![
-            money("Gross", total.gross, before.gross, &code, locale),
-            money("Refunded", total.refunded, before.refunded, &code, locale),
-            Headline {
-                name: "Charges",
-                value: locale.count(total.charges.unsigned_abs()),
-                before: locale.count(before.charges.unsigned_abs()),
-                change: Change::between(before.charges, total.charges),
-            },
+            money("Gross", total.gross, before.as_ref().map(|it| it.gross)),
+            money(
+                "Refunded",
+                total.refunded,
+                before.as_ref().map(|it| it.refunded),
+            ),
+            headline(
+                "Charges",
+                total.charges,
+                before.as_ref().map(|it| it.charges),
+                &|count| locale.count(count.unsigned_abs()),
+            ),
         ],
     };
     Ok(Loaded {
@@ -222,13 +235,22 @@ async fn ask(
     Ok(report::report(&state.pool, selection, page, &[]).await?)
 }
 
-/// The totals of the days to compare with.
+/// The totals of the days to compare with; none where these are not all in the stored history, since what was sold then is
+/// not known.
 async fn before(
     state: &ApiState,
     selection: &Selection,
     wanted: &Wanted,
-) -> Result<Totals, ApiError> {
+    completeness: &Completeness,
+) -> Result<Option<Totals>, ApiError> {
     let days = wanted.question.days.compared_by(wanted.comparison);
+    let connection = wanted.question.connection();
+    let covered = completeness
+        .covered
+        .map(|span| connection.date_of(span.from));
+    if covered.is_none_or(|first| first > days.from) {
+        return Ok(None);
+    }
     let selection = Selection {
         date_from: Some(days.from),
         date_to: Some(days.to),
@@ -243,7 +265,7 @@ async fn before(
         refunded: 0,
         net: 0,
     };
-    Ok(found.into_iter().next().unwrap_or(none))
+    Ok(Some(found.into_iter().next().unwrap_or(none)))
 }
 
 fn rankings(key: Option<&str>) -> Result<Vec<Ranking>, ApiError> {
@@ -334,19 +356,19 @@ fn period(group: &Group) -> Option<Period> {
     })
 }
 
-fn money(
+fn headline(
     name: &'static str,
     now: i64,
-    before: i64,
-    currency: &Currency,
-    locale: &LocaleFormat,
+    before: Option<i64>,
+    text: &dyn Fn(i64) -> String,
 ) -> Headline {
-    let text = |minor| locale.minor(minor, currency);
     Headline {
         name,
         value: text(now),
-        before: text(before),
-        change: Change::between(before, now),
+        before: before.map(|before| Before {
+            value: text(before),
+            change: Change::between(before, now),
+        }),
     }
 }
 
