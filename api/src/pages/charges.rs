@@ -12,12 +12,12 @@ use stripe::analytics::charge_lines::{ChargeRow, RowCursor};
 use stripe::analytics::{explain, report};
 use url::form_urlencoded;
 
-use super::Viewer;
 use super::address::Address;
 use super::days::Days;
 use super::format::LocaleFormat;
 use super::layout::{Layout, Page, Section};
 use super::question::{self, ActiveFilter, CONNECTION, Choice, active_filters};
+use super::{Viewer, stripe_dashboard};
 use crate::input::{Ids, Params, next_cursor, page};
 use crate::problem::ApiError;
 use crate::state::ApiState;
@@ -25,8 +25,6 @@ use crate::state::ApiState;
 const PATH: &str = "/charges";
 /// Lines of a page.
 const LINES: i64 = 50;
-/// Where the objects of live accounts are in Stripe's dashboard; those of test mode are below `/test`.
-const DASHBOARD: &str = "https://dashboard.stripe.com";
 
 #[derive(Debug, Template)]
 #[template(path = "charges.html")]
@@ -60,7 +58,7 @@ struct ChargePage {
     charge_id: String,
     counted: bool,
     detail: String,
-    dashboard: String,
+    dashboard: Option<String>,
     lines: Vec<Line>,
 }
 
@@ -142,13 +140,11 @@ pub(super) async fn show(
     let explained = explain::explain(&state.pool, organization, &connection_id, charge_id).await?;
     let test_mode = !connection.livemode;
     let layout = Layout::for_viewer(&state, &viewer, Section::Explore, "Charge", test_mode).await?;
-    let mode = if test_mode { "/test" } else { "" };
-    let account = &connection.external_account_id;
     let id = &explained.charge_id;
     let line = |row: ChargeRow| line(row, &locale, connection.timezone);
     Ok(Page(ChargePage {
         layout,
-        dashboard: format!("{DASHBOARD}/{account}{mode}/payments/{}", escaped(id)),
+        dashboard: stripe_dashboard::address_of("charge", id, Some(connection.livemode)),
         counted: explained.counted,
         detail: explained.detail,
         lines: explained.rows.into_iter().map(line).collect(),

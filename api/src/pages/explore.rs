@@ -226,15 +226,12 @@ impl ExplorePage {
             cursor,
         } = answer;
         let first_page = address.without("cursor");
-        let fixed = FIXED_GROUPS
-            .iter()
-            .map(|(name, label)| (*name).to_owned() + "|" + label);
+        let by =
+            |name: &str, label: &str| Choice::of(&first_page, GROUP_BY, name, label, name == group);
         let of_keys = keys.iter().map(key_name);
-        let of_keys = of_keys.map(|name| format!("metadata:{name}|{name}"));
-        let groups_by = of_keys.chain(fixed).map(|both| {
-            let (name, label) = both.split_once('|').unwrap_or((&both, &both));
-            Choice::of(&first_page, GROUP_BY, name, label, name == group)
-        });
+        let of_keys = of_keys.map(|name| by(&format!("metadata:{name}"), &name));
+        let fixed = FIXED_GROUPS.iter().map(|(name, label)| by(name, label));
+        let groups_by = of_keys.chain(fixed);
         let of_keys = keys.iter().map(key_name);
         let of_keys = of_keys
             .map(|name| Choice::of(address, "add", &format!("metadata.{name}"), &name, false));
