@@ -397,11 +397,15 @@ async fn an_api_that_stops_counts_as_running_until_its_last_call_is_answered() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let context = Context::system();
-    let served = tokio::spawn(api::serve(listener, api.state.clone(), context.clone()));
-    until("the API to announce its keys", async || {
-        (count(admin, "program_encryption_keys").await == 1).then_some(())
+    let state = api.state_before_it_begins().await;
+    let served = tokio::spawn(api::serve(listener, state, context.clone()));
+    let http = reqwest::Client::builder().build().unwrap();
+    until("the API to begin", async || {
+        let answer = http.get(format!("http://{address}/readyz")).send().await;
+        (answer.ok()?.status() == 200).then_some(())
     })
     .await;
+    assert_eq!(count(admin, "program_encryption_keys").await, 1);
     // The server says that it waits for the body, and so that the call has begun.
     let mut call = TcpStream::connect(address).await.unwrap();
     let head = format!(
@@ -432,6 +436,38 @@ async fn an_api_that_stops_counts_as_running_until_its_last_call_is_answered() {
     let mut answer = String::new();
     call.read_to_string(&mut answer).await.unwrap();
     assert!(answer.contains("HTTP/1.1 422"), "{answer}");
+    served.await.unwrap().unwrap();
+    assert_eq!(count(admin, "program_encryption_keys").await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_api_that_stops_while_it_begins_does_not_stay_announced() {
+    let api = ApiOnly::start().await;
+    let admin = api.database.admin();
+    // The announcement's commit takes a while, and the API is told to stop meanwhile.
+    execute(
+        admin,
+        "CREATE FUNCTION slow() RETURNS TRIGGER LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(1); RETURN NULL; END $$",
+    )
+    .await;
+    execute(
+        admin,
+        "CREATE CONSTRAINT TRIGGER slow AFTER INSERT ON program_encryption_keys DEFERRABLE INITIALLY DEFERRED
+         FOR EACH ROW EXECUTE FUNCTION slow()",
+    )
+    .await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let context = Context::system();
+    let state = api.state_before_it_begins().await;
+    let served = tokio::spawn(api::serve(listener, state, context.clone()));
+    until("the commit of the announcement to begin", async || {
+        let committing = "SELECT count(*) FROM pg_stat_activity
+                          WHERE datname = current_database() AND query = 'COMMIT' AND wait_event = 'PgSleep'";
+        let committing: i64 = sqlx::query_scalar(committing).fetch_one(admin).await.unwrap();
+        (committing == 1).then_some(())
+    })
+    .await;
+    context.shutdown.cancel();
     served.await.unwrap().unwrap();
     assert_eq!(count(admin, "program_encryption_keys").await, 0);
 }

@@ -29,6 +29,7 @@ use tower::ServiceExt as _;
 
 use crate::database::TestDatabase;
 
+const PUBLIC_URL: &str = "https://sync.example.com";
 const NO_LIMIT: NonZeroU32 = NonZeroU32::new(100_000).expect("not zero");
 
 /// The instant at which the clock of every such API stands.
@@ -122,7 +123,7 @@ impl ApiOnly {
 
     /// The same with limits of a test's own.
     pub async fn start_with(limits: api::Limits) -> Self {
-        Self::start_at(limits, "https://sync.example.com").await
+        Self::start_at(limits, PUBLIC_URL).await
     }
 
     /// The same, reached at this address.
@@ -130,26 +131,7 @@ impl ApiOnly {
         lifecycle::prepare_process();
         let database = TestDatabase::create().await;
         let clock = TestClock::at(now());
-        let pool = database.pool(Role::Api);
-        let keyring = Keyring::generate("k1");
-        let state = api::ApiState::new(api::Parts {
-            broker: broker::connect(None, "unused", &pool).expect("no broker is needed"),
-            pool,
-            clock: Arc::new(clock.clone()),
-            stripe: keys_only_stripe().await,
-            keyring: Arc::new(Keyring::parse(keyring.expose_secret()).expect("a keyring")),
-            shutdown: CancellationToken::new(),
-            limits,
-            webhook_pool: database.pool(Role::Webhooks),
-            platform_secrets: api::PlatformSecrets {
-                platform: [PLATFORM_SECRET.into()].into(),
-                connect: [PLATFORM_SECRET.into()].into(),
-            },
-            public_url: public_url.parse().expect("a URL"),
-            trusted_proxies: api::TrustedProxies::default(),
-            forward_types: Some("*".parse().expect("types")),
-            ready: true,
-        });
+        let state = new_state(&database, &clock, limits, public_url, true).await;
         let mut world = Self {
             database,
             clock,
@@ -159,6 +141,12 @@ impl ApiOnly {
         };
         world.token = world.token("acme", TokenRole::Admin).await;
         world
+    }
+
+    /// Another state over the same database, of an API that has not begun yet.
+    pub async fn state_before_it_begins(&self) -> api::ApiState {
+        let limits = api::Limits::default();
+        new_state(&self.database, &self.clock, limits, PUBLIC_URL, false).await
     }
 
     /// Serves it as the program does; the URL without a path.
@@ -342,4 +330,33 @@ async fn answer(request: Request) -> Response {
         json!({"object": "list", "data": [], "has_more": false, "url": path})
     };
     axum::Json(body).into_response()
+}
+
+async fn new_state(
+    database: &TestDatabase,
+    clock: &TestClock,
+    limits: api::Limits,
+    public_url: &str,
+    ready: bool,
+) -> api::ApiState {
+    let pool = database.pool(Role::Api);
+    let keyring = Keyring::generate("k1");
+    api::ApiState::new(api::Parts {
+        broker: broker::connect(None, "unused", &pool).expect("no broker is needed"),
+        pool,
+        clock: Arc::new(clock.clone()),
+        stripe: keys_only_stripe().await,
+        keyring: Arc::new(Keyring::parse(keyring.expose_secret()).expect("a keyring")),
+        shutdown: CancellationToken::new(),
+        limits,
+        webhook_pool: database.pool(Role::Webhooks),
+        platform_secrets: api::PlatformSecrets {
+            platform: [PLATFORM_SECRET.into()].into(),
+            connect: [PLATFORM_SECRET.into()].into(),
+        },
+        public_url: public_url.parse().expect("a URL"),
+        trusted_proxies: api::TrustedProxies::default(),
+        forward_types: Some("*".parse().expect("types")),
+        ready,
+    })
 }

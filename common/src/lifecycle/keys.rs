@@ -153,10 +153,16 @@ impl Announcement {
         self.instance
     }
 
-    /// Announces, the first time and again. A program that had not done so in time, by PostgreSQL's clock, counted as
-    /// gone, and the keys may have been changed without it: its keyring is checked as at its start, and only then
-    /// does the announcement count. The lock keeps a rotation from beginning in between.
+    /// Announces, the first time and again.
     async fn renew(&self) -> Result<(), KeyMismatch> {
+        self.commit(self.prepare().await?).await
+    }
+
+    /// Everything but the commit, so that whoever drops this has announced nothing. A program that had not announced
+    /// itself in time, by PostgreSQL's clock, counted as gone, and the keys may have been changed without it: its
+    /// keyring is checked as at its start, and only then does the announcement count. The lock keeps a rotation from
+    /// beginning in between.
+    async fn prepare(&self) -> Result<Prepared, KeyMismatch> {
         let mut tx = self.pool.begin().await.map_err(db::Error::from)?;
         queries::lock_keys(&mut tx, KeyLock::Announce).await?;
         let in_time = is_current(&mut tx, self.instance).await?;
@@ -165,8 +171,12 @@ impl Announcement {
         if !in_time {
             check(&self.pool, &self.keyring).await?;
         }
-        tx.commit().await.map_err(db::Error::from)?;
-        if !in_time {
+        Ok(Prepared { tx, in_time })
+    }
+
+    async fn commit(&self, prepared: Prepared) -> Result<(), KeyMismatch> {
+        prepared.tx.commit().await.map_err(db::Error::from)?;
+        if !prepared.in_time {
             warn_of_programs_without_key(&self.pool, &self.keyring).await;
         }
         Ok(())
@@ -208,6 +218,12 @@ impl Announcement {
     }
 }
 
+/// An announcement that counts once it is committed.
+struct Prepared {
+    tx: db::Transaction<'static>,
+    in_time: bool,
+}
+
 /// Says which keys the program knows, and makes sure that they decrypt what is stored. Waits for PostgreSQL; none when the
 /// program is to stop instead.
 ///
@@ -227,20 +243,25 @@ pub async fn begin(
     };
     let outage = Outage::new("checking the encryption keys");
     loop {
-        match context
+        let Some(prepared) = context
             .shutdown
-            .run_until_cancelled(announcement.renew())
+            .run_until_cancelled(announcement.prepare())
             .await
-        {
-            None => return Ok(None),
-            Some(Ok(())) => {
+        else {
+            return Ok(None);
+        };
+        // A commit that is dropped may still happen, and nobody would withdraw it.
+        let announced = match prepared {
+            Ok(prepared) => announcement.commit(prepared).await,
+            Err(cause) => Err(cause),
+        };
+        match announced {
+            Ok(()) => {
                 outage.worked();
                 return Ok(Some(announcement));
             }
-            Some(Err(KeyMismatch::Database(cause))) if cause.is_transient() => {
-                outage.failed(&cause);
-            }
-            Some(Err(unfit)) => return Err(unfit),
+            Err(KeyMismatch::Database(cause)) if cause.is_transient() => outage.failed(&cause),
+            Err(unfit) => return Err(unfit),
         }
         if !context.sleep(PAUSE).await {
             return Ok(None);
