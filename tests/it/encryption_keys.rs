@@ -13,6 +13,7 @@ use stripe_sim::{SimHandle, Simulator};
 use tests::api_only::ApiOnly;
 use tests::database::TestDatabase;
 use tests::programs::Deployment;
+use tests::wait::until;
 use tests::world::{WAIT_TIMEOUT, unlimited_account};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -38,19 +39,6 @@ fn deployment(database: &TestDatabase, sim: &SimHandle) -> Deployment {
     let mut engine = Deployment::prepare(&url, None, &sim.base_url);
     engine.set("SYNC_SCHEDULE", Some("* * * * * *"));
     engine
-}
-
-async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
-    let asked = async {
-        loop {
-            if let Some(answer) = ask().await {
-                return answer;
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    };
-    let answered = tokio::time::timeout(WAIT_TIMEOUT, asked).await;
-    answered.unwrap_or_else(|_| panic!("waited in vain for {what}"))
 }
 
 async fn execute(admin: &PgPool, sql: &str) {
@@ -444,7 +432,7 @@ async fn an_api_that_stops_counts_as_running_until_its_last_call_is_answered() {
 async fn an_api_that_stops_while_it_begins_does_not_stay_announced() {
     let api = ApiOnly::start().await;
     let admin = api.database.admin();
-    // The announcement's commit takes a while, and the API is told to stop meanwhile.
+    // The announcement's commit takes a while, and the API has to stop meanwhile.
     execute(
         admin,
         "CREATE FUNCTION slow() RETURNS TRIGGER LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(1); RETURN NULL; END $$",

@@ -5,10 +5,12 @@ use std::time::Duration;
 use common::db::Role;
 use reqwest::Method;
 use serde_json::{Value, json};
+use sqlx::postgres::PgListener;
 use stripe_sim::{
     EndpointHandle, EventPayload, KeyState, NewCharge, WebhookEndpoint, WebhookFault,
     WebhookFaultRule,
 };
+use tests::wait::until;
 use tests::webhooks::{
     DELIVERY_TIMEOUT, all_applied, connected, count, endpoint_path, local_url, receive,
 };
@@ -67,6 +69,43 @@ async fn an_event_that_comes_again_is_stored_once_and_answered_200() {
     assert_eq!(stored, expected);
     assert!(sent.iter().all(|delivery| delivery.acknowledgements == 2));
     world.assert_exact().await;
+}
+
+/// A consumer that was woken while another group of events held the job has passed over it.
+#[tokio::test]
+async fn a_job_that_waits_already_is_announced_with_each_group_of_events() {
+    let world = connected(5).await;
+    let sender = receive(&world).await;
+    let mut wake_ups = PgListener::connect_with(world.database.admin())
+        .await
+        .unwrap();
+    wake_ups.listen("stripe_sync_jobs").await.unwrap();
+    let mut other_group = world.database.admin().begin().await.unwrap();
+    sqlx::query(
+        "INSERT INTO sync_jobs (organization_id, job_id, connection_id, external_account_id, job_type, lane,
+                                exclusive_on_account, trigger, status, created_at)
+         SELECT organization_id, gen_random_uuid(), connection_id, external_account_id, 'webhook', 'interactive', true,
+                'webhook', 'pending', now()
+         FROM platform_connections",
+    )
+    .execute(&mut *other_group)
+    .await
+    .unwrap();
+    let event = json!({"id": "evt_1", "type": "charge.updated", "data": {"object": {"object": "charge", "id": "ch_1"}}});
+    let sent = async { assert_eq!(sender.send(&event).await.unwrap(), 200) };
+    let committed = async {
+        let waits = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database()
+                                    AND wait_event_type = 'Lock' AND query LIKE 'INSERT INTO sync_jobs%')";
+        until("the event to wait for the other group", async || {
+            let waits = sqlx::query_scalar(waits).fetch_one(world.database.admin());
+            waits.await.unwrap_or(false).then_some(())
+        })
+        .await;
+        other_group.commit().await.unwrap();
+    };
+    tokio::join!(sent, committed);
+    let announced = tokio::time::timeout(DELIVERY_TIMEOUT, wake_ups.recv()).await;
+    announced.expect("no wake-up came").unwrap();
 }
 
 /// An unknown type, another account or mode, a test event with its fixed id, an event of nothing that has an id: the

@@ -23,6 +23,7 @@ pub mod programs;
 pub mod random;
 pub mod servers;
 pub mod shell;
+pub mod wait;
 pub mod webhook_handler;
 pub mod webhooks;
 pub mod world;

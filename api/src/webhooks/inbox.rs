@@ -5,6 +5,7 @@
 //! one cannot take others with it. Fails when PostgreSQL is away, or when so much waits that an answer would come too
 //! late; the sender tries again.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -49,9 +50,11 @@ impl Inbox {
         forward_types: Option<Arc<ForwardTypes>>,
     ) -> Self {
         let (sender, receiver) = mpsc::channel(MAX_WAITING);
+        let (committed, to_publish) = mpsc::channel(MAX_WAITING);
+        tokio::spawn(publish(broker, to_publish));
         let writer = Writer {
             pool,
-            broker,
+            committed,
             connectors,
             clock,
             forward_types,
@@ -90,9 +93,21 @@ fn gather(group: &mut Vec<Waiting>, waiting: &mut mpsc::Receiver<Waiting>) -> Op
     None
 }
 
+/// Publishes committed jobs: what is committed while the broker takes a message goes with the next one, and once.
+async fn publish(broker: Arc<dyn Broker>, mut committed: mpsc::Receiver<JobRef>) {
+    let mut jobs = Vec::new();
+    while committed.recv_many(&mut jobs, MAX_WAITING).await > 0 {
+        let distinct: HashSet<JobRef> = jobs.drain(..).collect();
+        broker
+            .publish_committed(distinct.into_iter().collect())
+            .await;
+    }
+}
+
 struct Writer {
     pool: Pool,
-    broker: Arc<dyn Broker>,
+    /// Jobs to publish.
+    committed: mpsc::Sender<JobRef>,
     connectors: Connectors,
     clock: SharedClock,
     /// Types of the events that are forwarded; none forwards nothing.
@@ -146,9 +161,9 @@ impl Writer {
         self.forward(&mut tx, events, &new, &late).await?;
         tx.commit().await?;
         metrics::histogram!("stripe_sync_webhook_group_size").record(events.len() as f64);
-        if !jobs.is_empty() {
-            let broker = Arc::clone(&self.broker);
-            tokio::spawn(async move { broker.publish_committed(jobs).await });
+        for job in jobs {
+            // When the broker has not taken so many, one more is left to the dispatcher.
+            let _ = self.committed.try_send(job);
         }
         Ok(new)
     }

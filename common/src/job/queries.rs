@@ -130,11 +130,12 @@ pub struct Wanted<'a> {
     pub job_id: JobId,
 }
 
-/// Makes a job of this kind for each of these connections, of whatever tenants, unless one is pending already; the jobs that
-/// are new, and so have to be published. None for a connection that is paused, stopped or being deleted.
+/// Makes a job of this kind for each of these connections, of whatever tenants, unless one is pending already; the jobs
+/// that will do the work. None for a connection that is paused, stopped or being deleted.
 ///
-/// A pending job is locked until the transaction ends, so that none begins before what it is to work on is committed. Needs
-/// the role that receives webhooks.
+/// A pending job is locked until the transaction ends, so that none begins before what it is to work on is committed. All of
+/// them are to be published then: a consumer that was woken meanwhile has passed over a locked one. Needs the role that
+/// receives webhooks.
 #[tracing::instrument(name = "db.job.enqueue_for_events", level = "debug", skip_all)]
 pub async fn enqueue_for_events(
     conn: &mut PgConnection,
@@ -167,14 +168,14 @@ pub async fn enqueue_for_events(
     )
     .fetch_all(conn)
     .await?;
-    let new = rows.into_iter().filter(|row| job_ids.contains(&row.job_id));
-    new.map(|row| {
-        Ok(JobRef {
-            organization_id: db::organization_id(row.organization_id)?,
-            job_id: JobId(row.job_id),
+    rows.into_iter()
+        .map(|row| {
+            Ok(JobRef {
+                organization_id: db::organization_id(row.organization_id)?,
+                job_id: JobId(row.job_id),
+            })
         })
-    })
-    .collect()
+        .collect()
 }
 
 /// Makes a job unless one that does its work is pending, or running where that serves: one of its kind, or of a kind that
