@@ -49,6 +49,7 @@ use stripe::{Settings, Stripe};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tower_http::compression::CompressionLayer;
+use tower_http::compression::predicate::{DefaultPredicate, Predicate, SizeAbove};
 use tracing::info;
 
 pub use auth::Caller;
@@ -70,6 +71,8 @@ const WEBHOOK_CONNECTIONS: u32 = 3;
 
 /// The API's server in metrics and logs.
 const SERVER: &str = "api";
+/// Bytes of the smallest answer that is compressed.
+const COMPRESSED_FROM_BYTES: u16 = 1_024;
 
 /// How long Stripe may take for one answer about a key, and how often it is asked again: less
 /// than in a sync, since someone is waiting. The whole has a deadline of its own.
@@ -112,8 +115,13 @@ pub fn router(state: ApiState) -> Router {
             state.clone(),
             request_log::log_request,
         ))
-        .layer(CompressionLayer::new())
+        .layer(CompressionLayer::new().compress_when(large()))
         .with_state(state)
+}
+
+/// Which answers are compressed. Beginning to compress costs more than a small one has to gain.
+fn large() -> impl Predicate {
+    DefaultPredicate::new().and(SizeAbove::new(COMPRESSED_FROM_BYTES))
 }
 
 /// The OpenAPI document of every call.

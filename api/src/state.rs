@@ -1,5 +1,6 @@
 //! What every handler is given: the ways to PostgreSQL, the broker and Stripe, and the clock.
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use common::broker::Broker;
@@ -56,9 +57,13 @@ pub struct Parts {
     pub ready: bool,
 }
 
-/// Shared by all handlers; cloning is cheap.
+/// Shared by all handlers; cloning is cheap, as every layer and handler does it for each request.
 #[derive(Clone)]
-pub struct ApiState {
+pub struct ApiState(Arc<Shared>);
+
+/// What an [`ApiState`] holds.
+#[derive(Clone)]
+pub struct Shared {
     pub(crate) pool: db::Pool,
     pub(crate) clock: SharedClock,
     pub(crate) broker: Arc<dyn Broker>,
@@ -77,8 +82,16 @@ pub struct ApiState {
     /// Addresses that sign in with wrong tokens and links.
     pub(crate) failing_sign_ins: FailingAddresses,
     pub(crate) public_url: Url,
-    pub(crate) trusted_proxies: Arc<TrustedProxies>,
+    pub(crate) trusted_proxies: TrustedProxies,
     pub(crate) forward_types: Option<Arc<ForwardTypes>>,
+}
+
+impl Deref for ApiState {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
 }
 
 impl std::fmt::Debug for ApiState {
@@ -91,7 +104,8 @@ impl ApiState {
     /// The same, and `/readyz` speaks for a consumer in this process, too, which this broker wakes.
     #[must_use]
     pub fn with_consumer(mut self, broker: Arc<dyn Broker>) -> Self {
-        self.health = Health::of_subscriber(&self.pool, db::Role::Api, broker);
+        let health = Health::of_subscriber(&self.pool, db::Role::Api, broker);
+        Arc::make_mut(&mut self.0).health = health;
         self
     }
 
@@ -115,7 +129,7 @@ impl ApiState {
         if parts.ready {
             health.begin();
         }
-        Self {
+        Self(Arc::new(Shared {
             health,
             pool: parts.pool,
             clock: parts.clock,
@@ -133,18 +147,16 @@ impl ApiState {
             webhooks,
             failing_sign_ins: FailingAddresses::new(),
             public_url: parts.public_url,
-            trusted_proxies: Arc::new(parts.trusted_proxies),
+            trusted_proxies: parts.trusted_proxies,
             forward_types,
-        }
+        }))
     }
 
     /// Lets the API prove to clients that know this secret which engine it is.
     #[must_use]
-    pub fn with_engine_secret(self, secret: EngineSecret) -> Self {
-        Self {
-            engine_secret: Some(secret),
-            ..self
-        }
+    pub fn with_engine_secret(mut self, secret: EngineSecret) -> Self {
+        Arc::make_mut(&mut self.0).engine_secret = Some(secret);
+        self
     }
 
     /// What `/readyz` answers.

@@ -30,20 +30,19 @@ impl FromRequest<ApiState> for JsonBody {
         if !is_json(request.headers()) {
             return Err(ApiError::UnsupportedMediaType);
         }
-        parse(&read_body(request, state, MAX_BODY_BYTES).await?).map(Self)
+        parse(&read_body(request.into_body(), state, MAX_BODY_BYTES).await?).map(Self)
     }
 }
 
 /// The whole body. The limit on its time is for all of it, since a client that sends a byte now and then is never
 /// idle.
 pub(crate) async fn read_body(
-    request: Request,
+    body: Body,
     state: &ApiState,
     max_bytes: usize,
 ) -> Result<Bytes, ApiError> {
     let limit = state.limits.body;
-    let read =
-        tokio::time::timeout(limit, axum::body::to_bytes(request.into_body(), max_bytes)).await;
+    let read = tokio::time::timeout(limit, axum::body::to_bytes(body, max_bytes)).await;
     let Ok(read) = read else {
         Limit::Body.count(SERVER);
         return Err(ApiError::BodyTimeout {
@@ -128,7 +127,7 @@ impl FromRequest<ApiState> for OptionalFields {
 
     async fn from_request(request: Request, state: &ApiState) -> Result<Self, ApiError> {
         let json = is_json(request.headers());
-        let body = read_body(request, state, MAX_BODY_BYTES).await?;
+        let body = read_body(request.into_body(), state, MAX_BODY_BYTES).await?;
         if body.is_empty() {
             return Ok(Self(Fields::of(Value::Object(Map::new()))));
         }

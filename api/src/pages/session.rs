@@ -171,7 +171,7 @@ pub(super) async fn sign_in(
     address: ClientAddress,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let form = read_body(request, &state, MAX_FORM_BYTES).await?;
+    let form = read_body(request.into_body(), &state, MAX_FORM_BYTES).await?;
     let return_to = ReturnPath::in_form(&form);
     let mut fields = form_urlencoded::parse(&form);
     let token = fields.find_map(|(name, token)| (name == TOKEN).then_some(token));

@@ -193,7 +193,7 @@ async fn create(
     locale: LocaleFormat,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let form = Form::read(&read_body(request, &state, MAX_FORM_BYTES).await?)?;
+    let form = Form::read(&read_body(request.into_body(), &state, MAX_FORM_BYTES).await?)?;
     if form.name_error.is_some() {
         let page = page(&state, &viewer, &locale, Some(form)).await?;
         return Ok((StatusCode::UNPROCESSABLE_ENTITY, Page(page)).into_response());

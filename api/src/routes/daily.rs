@@ -88,7 +88,7 @@ pub(crate) async fn daily_aggregates(
         return Ok(validator.mark((JSON, body).into_response()));
     }
     let (parts, answer) = mpsc::unbounded_channel();
-    tokio::spawn(read(tx, key, state.aggregate_cache, parts).in_current_span());
+    tokio::spawn(read(tx, key, state.aggregate_cache.clone(), parts).in_current_span());
     let mut answer = UnboundedReceiverStream::new(answer);
     let first = match answer.next().await {
         Some(first @ Ok(Part::Bytes(_))) => first,

@@ -43,8 +43,8 @@ pub(crate) async fn healthz(State(state): State<ApiState>, mut params: Params) -
     let challenge = params
         .text("challenge")
         .filter(|text| !text.is_empty() && text.len() <= identity::MAX_CHALLENGE_BYTES);
-    let proof = state
-        .engine_secret
+    let secret = state.engine_secret.as_ref();
+    let proof = secret
         .zip(challenge)
         .map(|(secret, challenge)| secret.proof(&challenge));
     Json(Liveness {

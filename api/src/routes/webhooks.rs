@@ -160,9 +160,9 @@ async fn receive_at(
     }
     // Before the body is read: whoever knows no address cannot make the API hold one.
     let endpoint = state.webhooks.endpoint(endpoint).await?;
-    let headers = request.headers().clone();
-    let body = read_body(request, state, MAX_BODY_BYTES).await?;
-    let header = |name: &str| Some(headers.get(name)?.to_str().ok()?.to_owned());
+    let (head, body) = request.into_parts();
+    let body = read_body(body, state, MAX_BODY_BYTES).await?;
+    let header = |name: &str| Some(head.headers.get(name)?.to_str().ok()?.to_owned());
     let received = state
         .webhooks
         .receive(&endpoint, address, header, &body, began)

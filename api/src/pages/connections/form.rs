@@ -22,7 +22,7 @@ impl FromRequest<ApiState> for Form {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &ApiState) -> Result<Self, ApiError> {
-        let body = read_body(request, state, MAX_FORM_BYTES).await?;
+        let body = read_body(request.into_body(), state, MAX_FORM_BYTES).await?;
         Ok(Self::parse(&body))
     }
 }

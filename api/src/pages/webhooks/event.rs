@@ -133,7 +133,7 @@ pub(super) async fn replay(
     Ids(event_id): Ids<Uuid>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let body = read_body(request, &state, MAX_FORM_BYTES).await?;
+    let body = read_body(request.into_body(), &state, MAX_FORM_BYTES).await?;
     let mut params = Params::parse(&String::from_utf8_lossy(&body));
     let forward = params.text(FORWARD).is_some();
     params.finish()?;

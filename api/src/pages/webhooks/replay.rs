@@ -86,7 +86,7 @@ pub(super) async fn replay(
     viewer: Viewer,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let body = read_body(request, &state, MAX_FORM_BYTES).await?;
+    let body = read_body(request.into_body(), &state, MAX_FORM_BYTES).await?;
     let mut params = Params::parse(&String::from_utf8_lossy(&body));
     let filter = asked_for(&mut params);
     let forward = params.text(FORWARD).is_some();
