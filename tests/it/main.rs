@@ -82,6 +82,7 @@ mod throttled_jobs;
 mod tidy;
 mod unresponsive_broker;
 mod webhook_attempts;
+mod webhook_complaints;
 mod webhook_forwarding;
 mod webhook_kills;
 mod webhook_order;

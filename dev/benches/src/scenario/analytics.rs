@@ -1,6 +1,6 @@
 //! Figures of one large connection whose rows stand among those of many tenants: the year's daily aggregates,
 //! compared with reading the same stored rows, and groups by day under filters, compared with the best SQL that was
-//! written by hand for the same answer. Then a rule that changes.
+//! written by hand for the same answer. Then the pages, and a rule that changes.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
 use stripe_sim::{AccountConfig, Settings};
 use tokio::time::Instant;
 
-use super::{large_table, refilter};
+use super::{large_table, pages, refilter};
 use crate::measure::{Measure, Pair, Run, Unit, median, percentile};
 use crate::stage::{Servers, Stage};
 
@@ -96,6 +96,7 @@ pub(super) async fn run(servers: &Servers) -> anyhow::Result<Run> {
         let filter = Filter { name, key, value };
         groups(&asker, &id, &filter, &mut run).await?;
     }
+    pages::run(&asker, &id, &mut run).await?;
     refilter::run(servers, &stage, &id, &mut run).await?;
     drop(asker);
     stage.close().await?;
@@ -167,8 +168,8 @@ async fn prepare(stage: &Stage, id: &str, rows: u64, run: &mut Run) -> anyhow::R
 }
 
 /// Asks one thing again and again, one at a time over one connection.
-struct Asker<'a> {
-    stage: &'a Stage,
+pub(super) struct Asker<'a> {
+    pub(super) stage: &'a Stage,
     http: reqwest::Client,
     asked: usize,
     series: Duration,
@@ -187,7 +188,7 @@ impl<'a> Asker<'a> {
     }
 
     /// The body of an answer, which must be a good one.
-    async fn get(&self, path: &str) -> anyhow::Result<Bytes> {
+    pub(super) async fn get(&self, path: &str) -> anyhow::Result<Bytes> {
         let url = format!("{}{path}", self.stage.engine.api_url);
         let request = self.http.get(url).bearer_auth(&self.stage.engine.token);
         Ok(request.send().await?.error_for_status()?.bytes().await?)
@@ -206,7 +207,7 @@ impl<'a> Asker<'a> {
 
     /// The same of two things in turn, so that both find the machine alike: what is a floor, and what is measured. Each
     /// tells its own milliseconds.
-    async fn pairs(
+    pub(super) async fn pairs(
         &self,
         mut floor: impl AsyncFnMut() -> anyhow::Result<f64>,
         mut figure: impl AsyncFnMut() -> anyhow::Result<f64>,
@@ -227,7 +228,9 @@ impl<'a> Asker<'a> {
     }
 }
 
-async fn milliseconds(asked: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<f64> {
+pub(super) async fn milliseconds(
+    asked: impl Future<Output = anyhow::Result<()>>,
+) -> anyhow::Result<f64> {
     let began = Instant::now();
     asked.await?;
     Ok(began.elapsed().as_secs_f64() * 1_000.0)

@@ -8,6 +8,7 @@ mod changes;
 mod first_figures;
 mod idle;
 mod large_table;
+mod pages;
 mod refilter;
 mod small;
 mod sync;
@@ -80,8 +81,8 @@ pub(crate) const ALL: [Scenario; 9] = [
     },
     Scenario {
         name: "analytics",
-        also: &["refilter"],
-        what: "figures of one large connection among many tenants, and a rule that changes",
+        also: &["refilter", "pages"],
+        what: "figures of one large connection among many tenants, its pages, and a rule that changes",
         runs: 1,
     },
 ];
