@@ -7,6 +7,9 @@
 //! since the document names these calls to everybody. A handler says by its parameter, [`Caller`] or
 //! [`Operator`], whom it serves, and refuses the other once more.
 //!
+//! Where another application's sessions count (`session_service.rs`), a bearer token or a cookie may be one of those. A
+//! browser sends a cookie along with whatever any site asks for, so one counts only in a request of our own pages.
+//!
 //! A token that is wrong, revoked, expired or missing gives one and the same answer.
 
 use std::sync::Arc;
@@ -16,11 +19,14 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use common::tenant::{self, OrganizationId, TokenRole};
+use common::tenant::{self, OrganizationId, TOKEN_PREFIX, TokenRole};
 use governor::clock::Clock as _;
 use uuid::Uuid;
 
+use crate::client_address::ClientAddress;
 use crate::problem::ApiError;
+use crate::same_origin::is_same_origin;
+use crate::session_service::SessionService;
 use crate::state::ApiState;
 
 /// The paths of the POSTs that an analyst may use: a preview, whose rule does not fit into a query, and signing out, which
@@ -34,6 +40,8 @@ const POSTS_OF_ANALYSTS: [&str; 3] = [
 /// What operators may use begins with it.
 const OPERATOR_CALLS: &str = "/v1/operator/";
 
+const COOKIE_OF_OTHER_SITE: &str = "A cookie counts only in requests that pages of this server make. Send a token as \
+                                    `Authorization: Bearer TOKEN` instead.";
 const NEEDS_OPERATOR: &str =
     "The token belongs to an organization; this needs a token of an operator.";
 const NEEDS_ORGANIZATION: &str = "The token is an operator's, which belongs to no organization; it may use only what is \
@@ -112,17 +120,59 @@ async fn authenticate(state: &ApiState, request: &Parts) -> Result<Caller, ApiEr
     if !state.health.is_ready() {
         return Err(ApiError::Unavailable(None));
     }
-    let token = bearer(&request.headers).ok_or(ApiError::Unauthenticated)?;
-    let found = tenant::authenticate(&state.pool, token, state.clock.now());
-    let token = found.await?.ok_or(ApiError::Unauthenticated)?;
-    let caller = Caller {
+    let headers = &request.headers;
+    let caller = match (bearer(headers), &state.session_service) {
+        (Some(token), None) => by_token(state, token).await?,
+        (Some(token), Some(_)) if token.starts_with(TOKEN_PREFIX) => by_token(state, token).await?,
+        (Some(token), Some(service)) => by_session(state, service, token, request).await?,
+        (None, Some(service)) => match service.cookie(headers) {
+            Some(_) if !is_same_origin(headers, &request.uri, &state.public_url) => {
+                return Err(forbidden(COOKIE_OF_OTHER_SITE));
+            }
+            Some(session) => by_session(state, service, &session, request).await?,
+            None => None,
+        },
+        (None, None) => None,
+    };
+    let caller = caller.ok_or(ApiError::Unauthenticated)?;
+    admit(state, &caller, request)?;
+    Ok(caller)
+}
+
+async fn by_token(state: &ApiState, token: &str) -> Result<Option<Caller>, ApiError> {
+    let token = tenant::authenticate(&state.pool, token, state.clock.now()).await?;
+    Ok(token.map(|token| Caller {
         organization: token.organization_id,
         token_id: Some(token.token_id),
         role: token.role,
         counted_as: token.token_id,
-    };
-    admit(state, &caller, request)?;
-    Ok(caller)
+    }))
+}
+
+/// Whoever has a session of the application. An address that keeps sending what is none has to wait, or it could keep the
+/// application busy.
+pub(crate) async fn by_session(
+    state: &ApiState,
+    service: &SessionService,
+    session: &str,
+    request: &Parts,
+) -> Result<Option<Caller>, ApiError> {
+    if let Some(member) = service.member(session).await? {
+        return Ok(Some(Caller {
+            organization: member.organization,
+            token_id: None,
+            role: member.role,
+            counted_as: member.user,
+        }));
+    }
+    let address = ClientAddress::of(request, state)?;
+    let counted = state.failing_sign_ins.count(address);
+    counted.map_err(|refused| ApiError::TooManyOpen {
+        title: "Too many invalid sessions",
+        detail: "This address has sent too many sessions that are none.".to_owned(),
+        retry_after_secs: refused.retry_after_secs,
+    })?;
+    Ok(None)
 }
 
 /// Whether a caller may make this request now: by how often it has asked, and by its role.

@@ -82,6 +82,15 @@ impl fmt::Display for ClientAddress {
 }
 
 impl ClientAddress {
+    /// Who sent a request.
+    pub(crate) fn of(request: &Parts, state: &ApiState) -> Result<Self, ApiError> {
+        let peer = request.extensions.get::<ConnectInfo<SocketAddr>>();
+        let peer =
+            peer.ok_or_else(|| ApiError::internal("the server did not say who connected"))?;
+        let client = state.trusted_proxies.client(peer.0.ip(), &request.headers);
+        Ok(Self(client))
+    }
+
     /// What one client has for itself: an IPv6 client has a whole /64.
     pub(crate) fn network(self) -> IpAddr {
         match self.0 {
@@ -98,11 +107,7 @@ impl FromRequestParts<ApiState> for ClientAddress {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, ApiError> {
-        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
-        let peer =
-            peer.ok_or_else(|| ApiError::internal("the server did not say who connected"))?;
-        let client = state.trusted_proxies.client(peer.0.ip(), &parts.headers);
-        Ok(Self(client))
+        Self::of(parts, state)
     }
 }
 

@@ -1,6 +1,7 @@
 //! The API's settings.
 
 mod platform_secrets;
+mod session_service;
 
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
@@ -19,6 +20,7 @@ use crate::client_address::TrustedProxies;
 use crate::limits::{Limits, TokenRate};
 
 pub use platform_secrets::{PlatformSecretArgs, PlatformSecrets};
+pub use session_service::{SessionServiceArgs, SessionServiceConfig};
 
 const DEFAULT_BIND: &str = "127.0.0.1:8080";
 
@@ -52,6 +54,8 @@ pub struct Args {
     pub forward_types: ForwardTypesArgs,
     #[command(flatten)]
     pub webhooks: PlatformSecretArgs,
+    #[command(flatten)]
+    pub session_service: SessionServiceArgs,
     #[command(flatten)]
     pub log: LogArgs,
 }
@@ -205,6 +209,8 @@ pub struct Config {
     /// Types of the events that are forwarded; none forwards nothing.
     pub forward_types: Option<ForwardTypes>,
     pub webhooks: PlatformSecrets,
+    /// Another application whose sessions count; none where none is set.
+    pub session_service: Option<SessionServiceConfig>,
     pub log: LogConfig,
 }
 
@@ -239,6 +245,7 @@ impl Args {
         let forward_url = self.forward_url.check(&mut problems);
         let forward_types = self.forward_types.check(&mut problems);
         let webhooks = self.webhooks.check(&mut problems);
+        let session_service = self.session_service.check(&mut problems);
         let log = self.log.check(&mut problems);
         let config = (|| {
             Some(Config {
@@ -254,6 +261,7 @@ impl Args {
                     None => None,
                 },
                 webhooks: webhooks?,
+                session_service: session_service?,
                 log: log?,
             })
         })();

@@ -25,10 +25,13 @@ mod negotiation;
 mod notes;
 mod pages;
 pub mod problem;
+mod request_cookie;
 mod request_log;
 mod revenue_query;
 mod routes;
+mod same_origin;
 mod security_headers;
+mod session_service;
 mod state;
 mod use_case_errors;
 mod webhooks;
@@ -56,9 +59,11 @@ pub use auth::Caller;
 pub use client_address::TrustedProxies;
 pub use config::{
     AddressArgs, AddressConfig, Args, Config, LimitArgs, PlatformSecretArgs, PlatformSecrets,
+    SessionServiceArgs, SessionServiceConfig,
 };
 pub use limits::{Limits, TokenRate};
 pub use request_log::REQUEST_ID;
+pub use session_service::SessionService;
 pub use state::{ApiState, Parts};
 
 use crate::problem::ApiError;
@@ -91,6 +96,9 @@ pub enum Error {
     /// The client for Stripe could not be set up.
     #[error("the way to Stripe could not be set up")]
     Stripe(#[source] reqwest::Error),
+    /// The client for the application that knows sessions could not be set up.
+    #[error("the way to AUTH_VERIFY_URL could not be set up")]
+    SessionService(#[source] reqwest::Error),
     /// The stored keys cannot be decrypted.
     #[error(transparent)]
     Keys(#[from] keys::KeyMismatch),
@@ -183,6 +191,11 @@ pub fn state_of(config: &Config, context: &Context) -> Result<ApiState, Error> {
         ..Settings::new(config.stripe.stripe_api_base.clone())
     })
     .map_err(Error::Stripe)?;
+    let session_service = config
+        .session_service
+        .clone()
+        .map(|service| SessionService::new(service, pool.clone(), context.clock.clone()));
+    let session_service = session_service.transpose().map_err(Error::SessionService)?;
     Ok(ApiState::new(Parts {
         pool,
         clock: context.clock.clone(),
@@ -193,6 +206,7 @@ pub fn state_of(config: &Config, context: &Context) -> Result<ApiState, Error> {
         limits: config.limits,
         webhook_pool,
         platform_secrets: config.webhooks.clone(),
+        session_service,
         public_url: config.addresses.public_url(config.api_bind),
         trusted_proxies: config.addresses.trusted_proxies.clone(),
         forward_types: config.forward_types.clone(),

@@ -151,6 +151,9 @@ pub enum ApiError {
     /// No secret of the endpoint signed the request, or it did so too long ago.
     #[error("a webhook's signature is not accepted")]
     WebhookSignatureInvalid(#[source] SignatureError),
+    /// The application that knows sessions did not clearly say whose one is.
+    #[error("the session service did not answer as it should")]
+    SessionServiceUnavailable(#[source] Cause),
     #[error("Stripe could not be reached")]
     StripeUnreachable(#[source] Cause),
     /// Stripe answered, and named no account.
@@ -356,6 +359,14 @@ impl ApiError {
                 "Not acceptable",
                 format!("This call answers with {available}; the `Accept` header excludes that."),
             ),
+            Self::SessionServiceUnavailable(_) => spec(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "session_service_unavailable",
+                "Session service unavailable",
+                "Whose session this is could not be found out, since the application that knows it does not answer. Try \
+                 again in a moment."
+                    .to_owned(),
+            ),
             Self::StripeUnreachable(_) => spec(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "stripe_unreachable",
@@ -414,7 +425,8 @@ impl ApiError {
             | Self::TooManyOpen {
                 retry_after_secs, ..
             } => Some(*retry_after_secs),
-            Self::StripeUnreachable(_)
+            Self::SessionServiceUnavailable(_)
+            | Self::StripeUnreachable(_)
             | Self::StripeAccountUnknown(_)
             | Self::Unavailable(_)
             | Self::KeysUnchecked(_) => Some(RETRY_SECS),

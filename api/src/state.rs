@@ -29,6 +29,7 @@ use crate::config::PlatformSecrets;
 use crate::failing_addresses::FailingAddresses;
 use crate::limits::{Limits, OpenCount};
 use crate::problem::ApiError;
+use crate::session_service::SessionService;
 use crate::webhooks::Webhooks;
 
 /// What an [`ApiState`] is made of.
@@ -48,6 +49,8 @@ pub struct Parts {
     pub webhook_pool: db::Pool,
     /// What verifies the webhooks of the platform, besides what was kept when its endpoints were registered.
     pub platform_secrets: PlatformSecrets,
+    /// The application whose sessions count as well; none where only our own do.
+    pub session_service: Option<SessionService>,
     /// Where people and vendors reach the API.
     pub public_url: Url,
     pub trusted_proxies: TrustedProxies,
@@ -81,6 +84,7 @@ pub struct Shared {
     pub(crate) webhooks: Webhooks,
     /// Addresses that sign in with wrong tokens and links.
     pub(crate) failing_sign_ins: FailingAddresses,
+    pub(crate) session_service: Option<SessionService>,
     pub(crate) public_url: Url,
     pub(crate) trusted_proxies: TrustedProxies,
     pub(crate) forward_types: Option<Arc<ForwardTypes>>,
@@ -146,6 +150,7 @@ impl ApiState {
             engine_secret: None,
             webhooks,
             failing_sign_ins: FailingAddresses::new(),
+            session_service: parts.session_service,
             public_url: parts.public_url,
             trusted_proxies: parts.trusted_proxies,
             forward_types,

@@ -103,6 +103,8 @@ pub struct Up {
     #[command(flatten)]
     webhooks: api::PlatformSecretArgs,
     #[command(flatten)]
+    session_service: api::SessionServiceArgs,
+    #[command(flatten)]
     schedule: ScheduleArgs,
     #[command(flatten)]
     retention: RetentionArgs,
@@ -130,6 +132,7 @@ pub struct Config {
     limits: api::Limits,
     stripe: StripeConfig,
     webhooks: api::PlatformSecrets,
+    session_service: Option<api::SessionServiceConfig>,
     sync_schedule: Schedule,
     webhook_retention: TimeDelta,
     job: JobConfig,
@@ -155,6 +158,7 @@ impl Up {
         let limits = self.limits.check(&mut problems);
         let stripe = self.stripe.check(&mut problems);
         let webhooks = self.webhooks.check(&mut problems);
+        let session_service = self.session_service.check(&mut problems);
         let sync_schedule = self.schedule.check(&mut problems);
         let webhook_retention = self.retention.check(&mut problems);
         let job = self.job.check(&mut problems);
@@ -173,6 +177,7 @@ impl Up {
                 limits: limits?,
                 stripe: stripe?,
                 webhooks: webhooks?,
+                session_service: session_service?,
                 sync_schedule: sync_schedule?,
                 webhook_retention: webhook_retention?,
                 job: job?,
@@ -253,6 +258,7 @@ async fn run_on(
             .as_ref()
             .map(|_| config.forward_types.clone()),
         webhooks: config.webhooks.clone(),
+        session_service: config.session_service.clone(),
         log: config.log.clone(),
     };
     let scheduler_config = scheduler::Config {

@@ -26,7 +26,9 @@ use crate::command_line_client::assert_speaks_of_commands;
 const SHELLS: [&str; 2] = ["sh", "bash"];
 
 /// The tags of blocks that hold no commands.
-const NO_SHELLS: [&str; 6] = ["text", "json", "sql", "rust", "toml", "mermaid"];
+const NO_SHELLS: [&str; 8] = [
+    "text", "json", "sql", "rust", "toml", "mermaid", "http", "ts",
+];
 
 /// Document and heading of blocks of commands that are shown and not run, since they undo what the others need. The
 /// command line's own tests read each of their lines.

@@ -14,7 +14,7 @@ use tests::api_only::ApiOnly;
 use tests::database::TestDatabase;
 use tests::programs::Deployment;
 use tests::wait::until;
-use tests::world::{WAIT_TIMEOUT, unlimited_account};
+use tests::world::unlimited_account;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 

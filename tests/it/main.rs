@@ -9,6 +9,7 @@ mod access;
 mod aggregate_cache;
 mod analytics;
 mod api_examples;
+mod application_sessions;
 mod bounded_waits;
 mod broker;
 mod browser_connections;

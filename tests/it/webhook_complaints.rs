@@ -37,8 +37,8 @@ async fn updated_before_created_leaves_nothing_incomplete() {
     sender.add_fault(of("charge.succeeded", WebhookFault::Delay { seconds: 600 }));
     let account = world.account();
     let charge = account.create_charge(&NewCharge::of(900, "usd")).unwrap();
-    let change = [("tier".to_owned(), Some("late".to_owned()))].into();
-    account.set_charge_metadata(&charge, &change).unwrap();
+    let metadata = [("tier".to_owned(), Some("late".to_owned()))].into();
+    account.set_charge_metadata(&charge, &metadata).unwrap();
     assert_delivered_and_exact(&world, &sender).await;
 }
 

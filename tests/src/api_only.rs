@@ -27,6 +27,7 @@ use stripe::{Settings, Stripe};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
+use crate::application::{self, Application};
 use crate::database::TestDatabase;
 
 const PUBLIC_URL: &str = "https://sync.example.com";
@@ -131,7 +132,36 @@ impl ApiOnly {
         lifecycle::prepare_process();
         let database = TestDatabase::create().await;
         let clock = TestClock::at(now());
-        let state = new_state(&database, &clock, limits, public_url, true).await;
+        let parts = api::Parts {
+            limits,
+            public_url: public_url.parse().expect("a URL"),
+            ..parts(&database, &clock).await
+        };
+        Self::of(database, clock, parts).await
+    }
+
+    /// An API with which the sessions of this application count, too.
+    pub async fn start_with_sessions_of(application: &Application, provision: bool) -> Self {
+        lifecycle::prepare_process();
+        let database = TestDatabase::create().await;
+        let clock = TestClock::at(now());
+        let config = api::SessionServiceConfig {
+            verify_url: application.url.parse().expect("a URL"),
+            key: application::KEY.into(),
+            cookie: "app.session".to_owned(),
+            provision,
+        };
+        let service =
+            api::SessionService::new(config, database.pool(Role::Api), Arc::new(clock.clone()));
+        let parts = api::Parts {
+            session_service: Some(service.expect("an HTTP client")),
+            ..parts(&database, &clock).await
+        };
+        Self::of(database, clock, parts).await
+    }
+
+    async fn of(database: TestDatabase, clock: TestClock, parts: api::Parts) -> Self {
+        let state = api::ApiState::new(parts);
         let mut world = Self {
             database,
             clock,
@@ -145,8 +175,10 @@ impl ApiOnly {
 
     /// Another state over the same database, of an API that has not begun yet.
     pub async fn state_before_it_begins(&self) -> api::ApiState {
-        let limits = api::Limits::default();
-        new_state(&self.database, &self.clock, limits, PUBLIC_URL, false).await
+        api::ApiState::new(api::Parts {
+            ready: false,
+            ..parts(&self.database, &self.clock).await
+        })
     }
 
     /// Serves it as the program does; the URL without a path.
@@ -332,31 +364,27 @@ async fn answer(request: Request) -> Response {
     axum::Json(body).into_response()
 }
 
-async fn new_state(
-    database: &TestDatabase,
-    clock: &TestClock,
-    limits: api::Limits,
-    public_url: &str,
-    ready: bool,
-) -> api::ApiState {
+/// What an API is made of, ready and without limits of a test's own.
+async fn parts(database: &TestDatabase, clock: &TestClock) -> api::Parts {
     let pool = database.pool(Role::Api);
     let keyring = Keyring::generate("k1");
-    api::ApiState::new(api::Parts {
+    api::Parts {
         broker: broker::connect(None, "unused", &pool).expect("no broker is needed"),
         pool,
         clock: Arc::new(clock.clone()),
         stripe: keys_only_stripe().await,
         keyring: Arc::new(Keyring::parse(keyring.expose_secret()).expect("a keyring")),
         shutdown: CancellationToken::new(),
-        limits,
+        limits: api::Limits::default(),
         webhook_pool: database.pool(Role::Webhooks),
         platform_secrets: api::PlatformSecrets {
             platform: [PLATFORM_SECRET.into()].into(),
             connect: [PLATFORM_SECRET.into()].into(),
         },
-        public_url: public_url.parse().expect("a URL"),
+        session_service: None,
+        public_url: PUBLIC_URL.parse().expect("a URL"),
         trusted_proxies: api::TrustedProxies::default(),
         forward_types: Some("*".parse().expect("types")),
-        ready,
-    })
+        ready: true,
+    }
 }

@@ -292,6 +292,7 @@ async fn serve_api(
         },
         webhook_pool: database.pool(Role::Webhooks),
         platform_secrets,
+        session_service: None,
         public_url: "https://sync.example.com".parse().expect("a URL"),
         trusted_proxies: api::TrustedProxies::default(),
         forward_types: parts

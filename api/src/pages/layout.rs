@@ -62,6 +62,8 @@ pub(crate) struct SignedIn {
     pub(crate) organization: String,
     /// What the viewer may do in it.
     pub(crate) role: TokenRole,
+    /// Whether the viewer signs out here, and not in another application.
+    pub(crate) signs_out_here: bool,
     /// Whether what is shown is of Stripe's test mode, which nobody should take for money.
     pub(crate) test_mode: bool,
 }
@@ -111,6 +113,7 @@ impl Layout {
         let signed_in = SignedIn {
             organization: name.unwrap_or_else(|| organization.to_string()),
             role: viewer.role,
+            signs_out_here: !viewer.of_application,
             test_mode,
         };
         Ok(Self::of(section, title, signed_in))
@@ -160,6 +163,7 @@ mod tests {
         let signed_in = SignedIn {
             organization: "Acme <Inc.>".to_owned(),
             role: TokenRole::Analyst,
+            signs_out_here: true,
             test_mode,
         };
         let layout = Layout::of(Section::Webhooks, "Events", signed_in);

@@ -2,7 +2,7 @@
 //!
 //! A person signs in with a token, or with a link that works once, and gets a cookie that names a browser session
 //! (`common::session`). What a page knows of its viewer is not the session, nor that there is a token: other ways to sign in
-//! end in a [`Viewer`] as well.
+//! end in a [`Viewer`] as well, as the session of another application does (`session_service`).
 //!
 //! The cookie is `Lax`, not `Strict`: a browser that follows a sign-in link out of a mail would otherwise not send the new
 //! cookie to the page that the link leads to.
@@ -12,7 +12,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{FromRequestParts, RawQuery, Request, State};
+use axum::extract::{FromRequestParts, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
@@ -33,6 +33,7 @@ use crate::client_address::ClientAddress;
 use crate::failing_addresses::TooManyFailures;
 use crate::input::{Ids, read_body};
 use crate::problem::ApiError;
+use crate::request_cookie::cookie_value;
 use crate::state::ApiState;
 
 /// Bytes of the longest form that is taken: a token and a path.
@@ -62,7 +63,10 @@ pub(crate) struct Viewer {
     pub(crate) role: TokenRole,
     /// The token that was pasted; none for who signed in otherwise.
     pub(crate) token_id: Option<Uuid>,
-    /// What the viewer asks for is counted under it: a token, so that signing in again gives no more, else the session.
+    /// Whether the session is another application's, where it began and ends.
+    pub(crate) of_application: bool,
+    /// What the viewer asks for is counted under it: a token, so that signing in again gives no more, else the session, or the
+    /// application's user.
     counted_as: Uuid,
 }
 
@@ -72,7 +76,21 @@ impl From<Session> for Viewer {
             organization: session.organization_id,
             role: session.role,
             token_id: session.token_id,
+            of_application: false,
             counted_as: session.token_id.unwrap_or(session.session_id),
+        }
+    }
+}
+
+impl From<Caller> for Viewer {
+    /// Whoever has a session of the application.
+    fn from(caller: Caller) -> Self {
+        Self {
+            organization: caller.organization,
+            role: caller.role,
+            token_id: caller.token_id,
+            of_application: true,
+            counted_as: caller.counted_as,
         }
     }
 }
@@ -105,8 +123,8 @@ pub(super) async fn require_viewer(
     next: Next,
 ) -> Response {
     let (mut parts, body) = request.into_parts();
-    let viewer = match current(&state, &parts.headers).await {
-        Ok(Some(session)) => Viewer::from(session),
+    let viewer = match viewer_of(&state, &parts).await {
+        Ok(Some(viewer)) => viewer,
         Ok(None) => return not_signed_in(&parts),
         Err(error) => return error.into_response(),
     };
@@ -122,9 +140,24 @@ pub(super) async fn require_viewer(
     next.run(Request::from_parts(parts, body)).await
 }
 
+/// Who is signed in: here, or in the application whose sessions count.
+async fn viewer_of(state: &ApiState, request: &Parts) -> Result<Option<Viewer>, ApiError> {
+    if let Some(session) = current(state, &request.headers).await? {
+        return Ok(Some(session.into()));
+    }
+    let Some(service) = &state.session_service else {
+        return Ok(None);
+    };
+    let Some(session) = service.cookie(&request.headers) else {
+        return Ok(None);
+    };
+    let caller = auth::by_session(state, service, &session, request).await?;
+    Ok(caller.map(Viewer::from))
+}
+
 /// The live session of a request.
 async fn current(state: &ApiState, headers: &HeaderMap) -> Result<Option<Session>, ApiError> {
-    let Some(secret) = cookie_value(headers, cookie_name(state)) else {
+    let Some(secret) = cookie_value(headers, |name| name == cookie_name(state)) else {
         return Ok(None);
     };
     Ok(session::authenticate(&state.pool, &secret, state.clock.now()).await?)
@@ -153,12 +186,11 @@ fn not_signed_in(request: &Parts) -> Response {
 /// `GET /sign-in`: the form; who is signed in already goes on.
 pub(super) async fn show(
     State(state): State<ApiState>,
-    headers: HeaderMap,
-    RawQuery(query): RawQuery,
+    request: Parts,
 ) -> Result<Response, ApiError> {
-    let query = query.unwrap_or_default();
+    let query = request.uri.query().unwrap_or_default();
     let return_to = ReturnPath::in_form(query.as_bytes());
-    if current(&state, &headers).await?.is_some() {
+    if viewer_of(&state, &request).await?.is_some() {
         return Ok(Redirect::to(return_to.as_str()).into_response());
     }
     let expired = form_urlencoded::parse(query.as_bytes()).any(|(name, _)| name == EXPIRED);
@@ -268,9 +300,7 @@ fn cookie_name(state: &ApiState) -> &'static str {
 
 /// Whether a browser was signed in, so that the sign-in page can say that the session has ended.
 fn had_session(headers: &HeaderMap) -> bool {
-    [SECURE_COOKIE, COOKIE]
-        .into_iter()
-        .any(|name| cookie_value(headers, name).is_some())
+    cookie_value(headers, |name| [SECURE_COOKIE, COOKIE].contains(&name)).is_some()
 }
 
 fn session_cookie<'a>(state: &ApiState, secret: &'a str) -> Cookie<'a> {
@@ -287,14 +317,4 @@ fn session_cookie<'a>(state: &ApiState, secret: &'a str) -> Cookie<'a> {
 
 fn with_cookie(cookie: &Cookie<'_>) -> [(header::HeaderName, String); 1] {
     [(header::SET_COOKIE, cookie.to_string())]
-}
-
-fn cookie_value(headers: &HeaderMap, name: &str) -> Option<String> {
-    let sent = headers.get_all(header::COOKIE).iter();
-    let cookies = sent
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(Cookie::split_parse)
-        .filter_map(Result::ok);
-    let mut named = cookies.filter(|cookie| cookie.name() == name);
-    named.next().map(|cookie| cookie.value().to_owned())
 }

@@ -7,7 +7,7 @@ use clap::Args;
 use secrecy::{ExposeSecret as _, SecretString};
 use url::Url;
 
-use super::{SettingErrors, or_default, secret};
+use super::{SettingErrors, or_default, parse_called_url, secret};
 use crate::webhook::forward::ForwardTypes;
 use crate::webhook::forward_signature::ForwardSecret;
 
@@ -26,22 +26,13 @@ pub struct ForwardUrlArgs {
 impl ForwardUrlArgs {
     /// The URL, or none when it is not set; the outer `None` means a problem.
     pub fn check(self, problems: &mut SettingErrors) -> Option<Option<Url>> {
-        let text = self.webhook_forward_url.unwrap_or_default();
-        if text.trim().is_empty() {
-            return Some(None);
-        }
-        let url = Url::parse(text.trim()).ok();
-        let url = url.filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
-        // What stands there is not shown: it may hold a password.
-        let complaint = match &url {
-            None => "must be a URL such as http://localhost:3000/webhooks",
-            Some(url) if !url.username().is_empty() || url.password().is_some() => {
-                "must have no user and no password; the handler knows us by WEBHOOK_FORWARD_SECRET"
-            }
-            Some(_) => return Some(url),
-        };
-        problems.add(URL, complaint);
-        None
+        parse_called_url(
+            URL,
+            self.webhook_forward_url.as_deref(),
+            "http://localhost:3000/webhooks",
+            SECRET.0,
+            problems,
+        )
     }
 }
 

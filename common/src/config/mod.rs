@@ -163,6 +163,32 @@ pub fn parse_public_url(text: Option<&str>, problems: &mut SettingErrors) -> Opt
     url.map(Some)
 }
 
+/// Parses the URL of a program that the engine calls, which has no user and no password in it: the program knows the engine by
+/// the secret in `known_by`. The inner `None` is that it is not given.
+pub fn parse_called_url(
+    setting: &'static str,
+    text: Option<&str>,
+    example: &str,
+    known_by: &str,
+    problems: &mut SettingErrors,
+) -> Option<Option<Url>> {
+    let Some(text) = text.map(str::trim).filter(|text| !text.is_empty()) else {
+        return Some(None);
+    };
+    let url = Url::parse(text).ok();
+    let url = url.filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+    // What stands there is not shown: it may hold a password.
+    let complaint = match &url {
+        None => format!("must be a URL such as {example}"),
+        Some(url) if !url.username().is_empty() || url.password().is_some() => {
+            format!("must have no user and no password; {known_by} says who asks")
+        }
+        Some(_) => return Some(url),
+    };
+    problems.add(setting, complaint);
+    None
+}
+
 /// `text`, or `default` when it is empty.
 pub fn or_default<'a>(text: &'a str, default: &'a str) -> &'a str {
     if text.trim().is_empty() {

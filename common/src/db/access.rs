@@ -131,7 +131,8 @@ const TABLES: &[Table] = &[
         ..table(
             "organizations",
             &[
-                grant(Api, READ),
+                // Those that sessions of another application name.
+                grant(Api, &["SELECT", "INSERT"]),
                 grant(Scheduler, READ),
                 grant(Consumer, READ),
             ],
