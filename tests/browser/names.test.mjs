@@ -25,7 +25,7 @@ pageTest('a product is known by its name, down to one charge', {}, async (page) 
   await row.getByRole('link', { name, exact: true }).click();
   await page.getByText(`product is ${name}`).waitFor();
   await page.getByRole('link', { name: 'Show the charges' }).click();
-  await page.getByRole('cell', { name, exact: true }).first().waitFor();
+  await page.getByRole('rowheader').filter({ hasText: name }).first().waitFor();
   await assertAccessible(page);
   await assertFitsNarrowest(page);
   await takeScreenshots(page, 'names-charges');

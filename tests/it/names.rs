@@ -182,8 +182,9 @@ async fn odd_names_are_cut_mended_or_left_out_and_park_nothing() {
 async fn a_product_is_renamed_by_its_webhook() {
     let world = connected(300).await;
     let _sender = receive(&world).await;
-    let product = groups(&world, "product").await[0]["key"].clone();
-    let product = product.as_str().unwrap();
+    let products = groups(&world, "product").await;
+    let product = products.iter().find_map(|group| group["key"].as_str());
+    let product = product.unwrap();
     let account = world.account();
     account.patch_answers(product, Some(json!({"name": "Platinum plan"})));
     account

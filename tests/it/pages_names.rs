@@ -53,7 +53,14 @@ async fn pages_show_names_and_keep_the_ids() {
     let overview = browser.page(&api, "/?range=7d").await;
     contains(&overview, &["Gold &#60;plan&#62;", ">prod_2</a>"]);
     let charges = browser.page(&api, "/charges?range=7d").await;
-    contains(&charges, &["<td>Ada</td>", "<td><code>cus_2</code></td>"]);
+    contains(
+        &charges,
+        &[
+            "<td>Ada</td>",
+            "<td><code>cus_2</code></td>",
+            "text-muted\">Gold &#60;plan&#62;</span>",
+        ],
+    );
     let id = "acme-stripe-acct_Alpha";
     let charge = browser
         .page(&api, &format!("/charges/ch_1?connection_id={id}"))
