@@ -43,6 +43,10 @@ async fn many_tenants(api: &ApiOnly) {
              jsonb_build_object('tier', n % 4, 'order', o || n), '{\"category\": \"c\"}', '{}', '{}'
          FROM (SELECT 'acme' AS o UNION ALL SELECT 'o' || n FROM generate_series(1, 9) AS n) AS organization,
              generate_series(1, 2000) AS n, generate_series(0, (n % 3 = 0)::INT) AS line;
+         INSERT INTO stripe_referenced_objects
+         SELECT o, o || '-stripe-acct_Alpha', 'customer', 'cus_' || n, '{}', FALSE, NULL, 'Customer ' || n
+         FROM (SELECT 'acme' AS o UNION ALL SELECT 'o' || n FROM generate_series(1, 9) AS n) AS organization,
+             generate_series(1, 2000) AS n;
          INSERT INTO sync_jobs (organization_id, job_id, connection_id, external_account_id, job_type, lane,
              exclusive_on_account, trigger, status, created_at)
          SELECT o, gen_random_uuid(), o || '-stripe-acct_Alpha', 'acct_Alpha', 'incremental', 'interactive', TRUE,
@@ -107,6 +111,7 @@ async fn every_call_reads_by_the_index_that_is_meant_for_it() {
     let values = "stripe_daily_rollups_pkey";
     let newest = "stripe_revenue_data_by_created_at";
     let of_rows = "stripe_revenue_data_";
+    let names = "stripe_referenced_objects_pkey";
     let json = "application/json";
     for (path, accept, index) in [
         (
@@ -158,6 +163,8 @@ async fn every_call_reads_by_the_index_that_is_meant_for_it() {
             of_rows,
         ),
         (format!("{report}&group_by=customer"), json, of_rows),
+        (format!("{report}&group_by=customer"), json, names),
+        (rows.clone(), json, names),
         (rows.clone(), json, newest),
         (
             format!("{rows}&date_to=2026-03-20&cursor={cursor}"),
@@ -216,6 +223,7 @@ async fn every_call_reads_by_the_index_that_is_meant_for_it() {
             "stripe_omitted_value_hashes",
             "stripe_daily_rollups",
             "stripe_metadata_keys",
+            "stripe_referenced_objects",
             "sync_jobs",
         ] {
             let whole = format!("Seq Scan on {table}");

@@ -130,7 +130,9 @@ fn every_reference_resolves_and_every_schema_is_used() {
 }
 
 #[test]
-fn csv_columns_are_the_members_of_a_charge_line() {
+fn csv_columns_are_the_members_of_a_charge_line_without_names() {
+    // Names are looked up by page, and CSV is streamed.
+    let names = ["customer_name", "product_name", "price_name"];
     let document = document();
     let row = &document["components"]["schemas"]["ChargeRow"]["properties"];
     let members: BTreeSet<&str> = row
@@ -138,6 +140,7 @@ fn csv_columns_are_the_members_of_a_charge_line() {
         .unwrap()
         .keys()
         .map(String::as_str)
+        .filter(|member| !names.contains(member))
         .collect();
     let columns: BTreeSet<&str> = crate::routes::export::HEADINGS.into_iter().collect();
     assert_eq!(members, columns);

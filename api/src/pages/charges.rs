@@ -3,8 +3,8 @@
 use askama::Template;
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse as _, Redirect, Response};
-use chrono_tz::Tz;
-use common::connection::lookup;
+use common::catalogue::ObjectType;
+use common::connection::{Connection, lookup};
 use common::db;
 use common::money::Currency;
 use serde_json::Value;
@@ -16,6 +16,7 @@ use super::address::Address;
 use super::days::Days;
 use super::format::LocaleFormat;
 use super::layout::{Layout, Page, Section};
+use super::named_object::NamedObject;
 use super::question::{self, ActiveFilter, CONNECTION, Choice, active_filters};
 use super::{Viewer, stripe_dashboard};
 use crate::input::{Ids, Params, next_cursor, page};
@@ -46,6 +47,8 @@ struct Row {
     charge_id: String,
     address: String,
     description: Option<String>,
+    customer: Option<NamedObject>,
+    product: Option<NamedObject>,
     state: &'static str,
     amount: String,
     net: String,
@@ -65,8 +68,15 @@ struct ChargePage {
 #[derive(Debug)]
 struct Line {
     id: Option<String>,
-    facts: Vec<(&'static str, String)>,
+    facts: Vec<(&'static str, Fact)>,
     metadata: Vec<(&'static str, Vec<(String, String)>)>,
+}
+
+/// What is said of a line.
+#[derive(Debug)]
+enum Fact {
+    Text(String),
+    Object(NamedObject),
 }
 
 /// `GET /charges`.
@@ -97,6 +107,18 @@ pub(super) async fn list(
             state: state_of(&row),
             amount: locale.minor(row.amount, &currency),
             net: locale.minor(row.net, &currency),
+            customer: object(
+                ObjectType::Customer,
+                row.customer_id,
+                row.customer_name,
+                connection,
+            ),
+            product: object(
+                ObjectType::Product,
+                row.product_id,
+                row.product_name,
+                connection,
+            ),
             description: row.description,
             charge_id: row.charge_id,
         }
@@ -114,7 +136,7 @@ pub(super) async fn list(
         connections: question.connections(&first_page),
         presets: question.presets(&first_page),
         days: question.days,
-        filters: active_filters(&first_page),
+        filters: active_filters(&first_page, &question.names),
         explore: first_page.at("/explore").to_string(),
         rows: rows.into_iter().map(row).collect(),
         next: cursor.map(|cursor| address.with("cursor", &cursor).to_string()),
@@ -141,7 +163,7 @@ pub(super) async fn show(
     let test_mode = !connection.livemode;
     let layout = Layout::for_viewer(&state, &viewer, Section::Explore, "Charge", test_mode).await?;
     let id = &explained.charge_id;
-    let line = |row: ChargeRow| line(row, &locale, connection.timezone);
+    let line = |row: ChargeRow| line(row, &locale, &connection);
     Ok(Page(ChargePage {
         layout,
         dashboard: stripe_dashboard::address_of("charge", id, Some(connection.livemode)),
@@ -176,28 +198,65 @@ fn state_of(row: &ChargeRow) -> &'static str {
     }
 }
 
-fn line(row: ChargeRow, locale: &LocaleFormat, zone: Tz) -> Line {
+fn object(
+    object_type: ObjectType,
+    id: Option<String>,
+    name: Option<String>,
+    connection: &Connection,
+) -> Option<NamedObject> {
+    Some(NamedObject::new(
+        object_type,
+        id?,
+        name,
+        connection.livemode,
+    ))
+}
+
+/// The words of a status of Stripe's, such as `needs_response`.
+fn in_words(status: &str) -> String {
+    let words = status.replace('_', " ");
+    let mut letters = words.chars();
+    let first = letters.next().map(|first| first.to_ascii_uppercase());
+    first.into_iter().chain(letters).collect()
+}
+
+fn line(row: ChargeRow, locale: &LocaleFormat, connection: &Connection) -> Line {
     let currency = Currency::new(&row.currency);
     let money = |minor| locale.minor(minor, &currency);
     let state = state_of(&row);
     let dispute = row
         .disputed
-        .then(|| row.dispute_status.clone().unwrap_or("disputed".into()));
+        .then(|| row.dispute_status.as_deref().unwrap_or("disputed"));
+    let text = |value: Option<String>| value.map(Fact::Text);
+    let object =
+        |object_type, id, name| object(object_type, id, name, connection).map(Fact::Object);
     let facts = [
-        ("Created", Some(locale.instant(&row.created_at, &zone))),
-        ("State", Some(state.to_owned())),
-        ("Amount", Some(money(row.amount))),
-        ("Gross", Some(money(row.gross))),
-        ("Refunded", Some(money(row.refunded))),
-        ("Net", Some(money(row.net))),
-        ("Units", Some(row.units.to_string())),
-        ("Dispute", dispute),
-        ("Customer", row.customer_id),
-        ("Product", row.product_id),
-        ("Price", row.price_id),
-        ("Description", row.description),
-        ("Country", row.country),
-        ("Payment method", row.payment_method),
+        (
+            "Created",
+            text(Some(locale.instant(&row.created_at, &connection.timezone))),
+        ),
+        ("State", text(Some(state.to_owned()))),
+        ("Amount", text(Some(money(row.amount)))),
+        ("Gross", text(Some(money(row.gross)))),
+        ("Refunded", text(Some(money(row.refunded)))),
+        ("Net", text(Some(money(row.net)))),
+        ("Units", text(Some(row.units.to_string()))),
+        ("Dispute", text(dispute.map(in_words))),
+        (
+            "Customer",
+            object(ObjectType::Customer, row.customer_id, row.customer_name),
+        ),
+        (
+            "Product",
+            object(ObjectType::Product, row.product_id, row.product_name),
+        ),
+        (
+            "Price",
+            object(ObjectType::Price, row.price_id, row.price_name),
+        ),
+        ("Description", text(row.description)),
+        ("Country", text(row.country)),
+        ("Payment method", text(row.payment_method)),
     ];
     let facts = facts
         .into_iter()

@@ -96,7 +96,10 @@ struct Total {
 
 #[derive(Debug)]
 struct Row {
+    /// The name where there is one, else the key.
     label: String,
+    /// The key where the label is a name.
+    id: Option<String>,
     /// The same page with this group only; none where there is no value, or it is a period.
     address: Option<String>,
     charges: String,
@@ -153,7 +156,7 @@ pub(super) async fn csv(
     let keys = question.metadata_keys(&state).await?;
     let (name, by) = group_of(&question, &keys)?;
     let found = ask(&state, &question, &by, None, MAX_CSV_GROUPS).await?;
-    groups_csv::answer(&label_of(&name), &found.groups)
+    groups_csv::answer(&label_of(&name), &by, &found.groups)
 }
 
 /// The address with the condition that the form asks for.
@@ -266,7 +269,7 @@ impl ExplorePage {
             groups_by: groups_by.collect(),
             conditions: of_keys.chain(of_fields).collect(),
             values,
-            filters: active_filters(&first_page),
+            filters: active_filters(&first_page, &question.names),
             totals: totals.collect(),
             rows: rows.collect(),
             group: label_of(&group),
@@ -286,7 +289,8 @@ impl Row {
         let narrowed = value.zip(parameter_of(group));
         let narrowed = narrowed.map(|(value, parameter)| address.with(&parameter, value));
         Self {
-            label: value.unwrap_or("none").to_owned(),
+            label: row.name.as_deref().or(value).unwrap_or("none").to_owned(),
+            id: row.name.as_ref().and(row.key.clone()),
             address: narrowed.map(|address| address.to_string()),
             charges: locale.count(row.charges.unsigned_abs()),
             gross: locale.minor(row.gross, &currency),

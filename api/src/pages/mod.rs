@@ -25,6 +25,7 @@ mod groups_csv;
 pub(crate) mod layout;
 mod mark;
 mod moment;
+mod named_object;
 mod overview;
 mod permission;
 pub(crate) mod problem;

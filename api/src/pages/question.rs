@@ -10,10 +10,12 @@ use common::connection::Connection;
 use common::connection::overview::{self, Overview};
 use common::db;
 use common::tenant::OrganizationId;
+use stripe::analytics::names::Names;
 use stripe::metadata::queries::{self as metadata, DiscoveredKey};
 
 use super::address::Address;
 use super::days::{Days, Preset};
+use super::named_object;
 use crate::input::Params;
 use crate::problem::ApiError;
 use crate::revenue_query::RevenueQuery;
@@ -34,6 +36,8 @@ pub(super) struct Question {
     pub(super) days: Days,
     /// None where the days were chosen one by one.
     pub(super) preset: Option<Preset>,
+    /// Of the objects that the conditions are about.
+    pub(super) names: Names,
 }
 
 /// A link that may be the one that is shown now.
@@ -99,6 +103,7 @@ pub(super) async fn read<T>(
     let selection = &mut query.selection;
     let chosen = selection.date_from.is_some() || selection.date_to.is_some();
     let preset = (!chosen).then(|| preset.unwrap_or(Preset::ThirtyDays));
+    let names = named_object::names_in_conditions(state, &connection.connection, address).await?;
     let days = days_of(preset, selection.date_from, selection.date_to, today);
     selection.date_from = Some(days.from);
     selection.date_to = Some(days.to);
@@ -108,6 +113,7 @@ pub(super) async fn read<T>(
         query,
         days,
         preset,
+        names,
     };
     Ok(Some((question, own)))
 }
@@ -178,9 +184,11 @@ pub(super) fn key_name(found: &DiscoveredKey) -> String {
 
 /// The conditions of the address, each with a link that removes it. The overview always shows one currency, so there it is
 /// none.
-pub(super) fn active_filters(address: &Address) -> Vec<ActiveFilter> {
+pub(super) fn active_filters(address: &Address, names: &Names) -> Vec<ActiveFilter> {
     let filters = address.pairs().iter().filter_map(|(name, value)| {
-        let label = if let Some(field) = name.strip_prefix("field.") {
+        let label = if let Some(named) = named_object::condition(names, name, value) {
+            named
+        } else if let Some(field) = name.strip_prefix("field.") {
             format!("{} is {value}", field.replace('_', " "))
         } else if let Some(key) = name.strip_prefix("metadata.") {
             format!("{key} is {value}")

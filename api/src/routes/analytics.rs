@@ -97,7 +97,7 @@ pub(crate) struct ChargeRows {
 /// List charge lines
 ///
 /// Newest first. Charges that do not count are included, with 0 for gross, refunded, net and units.
-/// `Accept: text/csv` streams the whole selection and ignores `limit` and `cursor`; its `completeness` is then JSON
+/// `Accept: text/csv` streams the whole selection and ignores `limit` and `cursor`; it has ids and no names; its `completeness` is then JSON
 /// in the header `Stripe-Sync-Completeness`. `group_by` is accepted so that one query string works for the report
 /// and for its rows, and has no effect.
 #[utoipa::path(get, path = "/v1/analytics/stripe/charges", operation_id = "list_charge_lines",

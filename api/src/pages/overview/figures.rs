@@ -214,7 +214,7 @@ pub(super) async fn periods(state: &ApiState, wanted: &Wanted) -> Result<Report,
     ask(state, &wanted.question.query.selection, page).await
 }
 
-fn by(step: Step) -> GroupBy {
+pub(super) fn by(step: Step) -> GroupBy {
     match step {
         Step::Day => GroupBy::Day,
         Step::Week => GroupBy::Week,
@@ -324,7 +324,10 @@ impl Ranking {
             Row {
                 net: locale.amount(group.net.into(), currency.exponent()),
                 share: share(group.net, highest),
-                label: group.key.unwrap_or_else(|| "none".to_owned()),
+                label: group
+                    .name
+                    .or(group.key)
+                    .unwrap_or_else(|| "none".to_owned()),
                 address,
             }
         };

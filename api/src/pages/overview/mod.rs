@@ -155,7 +155,8 @@ pub(super) async fn csv(
     let wanted = read(&state, &viewer.organization, &address).await?;
     let wanted = wanted.ok_or(ApiError::NotFound)?;
     let groups = figures::periods(&state, &wanted).await?.groups;
-    groups_csv::answer(&label_of(wanted.step).to_lowercase(), &groups)
+    let heading = label_of(wanted.step).to_lowercase();
+    groups_csv::answer(&heading, &figures::by(wanted.step), &groups)
 }
 
 /// A text that is the same as long as no figure of the connection changed.
@@ -236,7 +237,7 @@ impl OverviewPage {
             comparisons: comparisons.into(),
             currencies: currencies.collect(),
             keys: keys.collect(),
-            filters: active_filters(address),
+            filters: active_filters(address, &question.names),
             address: address.clone(),
             csv: address.at("/overview.csv").to_string(),
             changes,

@@ -12,7 +12,7 @@ use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::Selection;
+use super::{Selection, names};
 
 /// Metadata of a row.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
@@ -65,10 +65,16 @@ pub struct ChargeRow {
     pub units: i64,
     /// Stripe customer id.
     pub customer_id: Option<String>,
+    /// Name of the customer as last read, or its email if it has no name.
+    pub customer_name: Option<String>,
     /// Stripe product id of the line.
     pub product_id: Option<String>,
+    /// Name of the product as last read.
+    pub product_name: Option<String>,
     /// Stripe price id of the line.
     pub price_id: Option<String>,
+    /// Nickname of the price as last read.
+    pub price_name: Option<String>,
     /// Description of the charge.
     pub description: Option<String>,
     /// Country of the card, or of the billing address.
@@ -107,6 +113,9 @@ impl<'r> FromRow<'r, sqlx::postgres::PgRow> for ChargeRow {
             customer_id: row.try_get("customer_id")?,
             product_id: row.try_get("product_id")?,
             price_id: row.try_get("price_id")?,
+            customer_name: None,
+            product_name: None,
+            price_name: None,
             description: row.try_get("description")?,
             country: row.try_get("country")?,
             payment_method: row.try_get("payment_method")?,
@@ -185,7 +194,8 @@ pub async fn list(
             .push("))");
     }
     query.push(NEWEST_FIRST).push(" LIMIT ").push_bind(limit);
-    Ok(query.build_query_as().fetch_all(conn).await?)
+    let organization = &selection.organization_id;
+    named(conn, organization, &selection.connection_id, query).await
 }
 
 /// The statement that reads all rows of a selection, newest first.
@@ -196,7 +206,7 @@ pub fn select_all(selection: &Selection) -> QueryBuilder<Postgres> {
     query
 }
 
-/// Reads what [`select_all`] selects, a row at a time, as fast as the caller takes them.
+/// Reads what [`select_all`] selects, a row at a time, as fast as the caller takes them. The rows have no names.
 pub fn stream<'a>(
     conn: &'a mut PgConnection,
     statement: &'a mut QueryBuilder<Postgres>,
@@ -222,7 +232,7 @@ pub async fn list_by_charge(
         .push(" AND r.charge_id = ")
         .push_bind(charge_id.to_owned())
         .push(" ORDER BY r.line_no");
-    Ok(query.build_query_as().fetch_all(conn).await?)
+    named(conn, organization, connection_id, query).await
 }
 
 /// These rows, `(charge id, line number)`, newest first.
@@ -248,5 +258,17 @@ pub async fn list_lines(
         .push_bind(numbers)
         .push("::INTEGER[]))")
         .push(NEWEST_FIRST);
-    Ok(query.build_query_as().fetch_all(conn).await?)
+    named(conn, organization, connection_id, query).await
+}
+
+/// The rows that a statement reads, with names.
+async fn named(
+    conn: &mut PgConnection,
+    organization: &OrganizationId,
+    connection_id: &str,
+    mut statement: QueryBuilder<Postgres>,
+) -> Result<Vec<ChargeRow>, Error> {
+    let mut rows: Vec<ChargeRow> = statement.build_query_as().fetch_all(&mut *conn).await?;
+    names::name_rows(conn, organization, connection_id, &mut rows).await?;
+    Ok(rows)
 }

@@ -12,12 +12,14 @@ pub mod completeness;
 pub mod daily;
 pub mod explain;
 mod figure_source;
+pub mod names;
 mod queries;
 pub mod refresh;
 pub mod report;
 pub mod totals;
 
 use chrono::NaiveDate;
+use common::catalogue::ObjectType;
 use common::filter::{CompiledPredicate, sql::MetadataKey};
 use common::tenant::OrganizationId;
 use sqlx::{Postgres, QueryBuilder};
@@ -58,6 +60,21 @@ impl GroupBy {
     /// Whether groups come in order of time rather than of money.
     pub fn by_time(&self) -> bool {
         matches!(self, Self::Day | Self::Week | Self::Month)
+    }
+
+    /// What the groups' keys are ids of; none where a key is the value itself.
+    pub fn object_type(&self) -> Option<ObjectType> {
+        match self {
+            Self::Product => Some(ObjectType::Product),
+            Self::Price => Some(ObjectType::Price),
+            Self::Customer => Some(ObjectType::Customer),
+            Self::Day
+            | Self::Week
+            | Self::Month
+            | Self::Currency
+            | Self::Country
+            | Self::Metadata(_) => None,
+        }
     }
 
     /// Whether each charge is in exactly one group whatever its metadata, so that groups add up to the totals.

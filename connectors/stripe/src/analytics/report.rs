@@ -10,7 +10,7 @@ use common::filter::{self, Invalid};
 use super::charge_lines::{self, ChargeRow, RowCursor};
 use super::completeness::{self, Completeness, FiguresVersion};
 use super::totals::{self, Group, GroupCursor, Totals};
-use super::{GroupBy, Selection};
+use super::{GroupBy, Selection, names};
 
 /// Why a question is not answered.
 #[derive(Debug, thiserror::Error)]
@@ -82,7 +82,11 @@ pub async fn report(
     let (mut tx, completeness) = begin(pool, selection).await?;
     let (totals, groups) = match page {
         Some(GroupPage { by, after, limit }) => {
-            totals::totals_and_groups(&mut tx, selection, by, after.as_ref(), limit).await?
+            let found =
+                totals::totals_and_groups(&mut tx, selection, by, after.as_ref(), limit).await?;
+            let (totals, mut groups) = found;
+            names::name_groups(&mut tx, selection, by, &mut groups).await?;
+            (totals, groups)
         }
         None => (totals::totals(&mut tx, selection).await?, Vec::new()),
     };

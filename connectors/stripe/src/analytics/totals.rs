@@ -40,6 +40,11 @@ pub struct Group {
     /// `price` or `customer`, otherwise the value itself. Null for lines without such a value.
     #[schema(example = "2026-03-09")]
     pub key: Option<String>,
+    /// Name of the `product` or `customer` (its email if it has no name), or nickname of the `price`, as last read. Null for
+    /// other groups, and where no name is known.
+    #[sqlx(skip)]
+    #[schema(example = "Gold plan")]
+    pub name: Option<String>,
     /// Lower-case ISO 4217 code.
     #[schema(example = "usd")]
     pub currency: String,

@@ -43,6 +43,8 @@ pub struct Charge {
     pub customer_metadata: Metadata,
     /// When the customer was read with the charge, whether it is deleted.
     pub customer_deleted: Option<bool>,
+    /// The customer's name, when it was read with the charge. It goes into no row.
+    pub customer_name: Option<String>,
     /// `pi_…`
     pub payment_intent_id: Option<String>,
     /// The invoice that the charge itself names, as versions up to 2025-02-24.acacia show it.

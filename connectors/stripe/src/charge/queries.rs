@@ -128,6 +128,7 @@ pub async fn charges_affected_by(
         customer_id: row.customer_id,
         customer_metadata: row.customer_metadata.0,
         customer_deleted: None,
+        customer_name: None,
         payment_intent_id: row.payment_intent_id,
         named_invoice_id: row.named_invoice_id,
         description: row.description,

@@ -20,6 +20,7 @@ fn charge(currency: &str, amounts: Amounts) -> Charge {
         customer_id: None,
         customer_metadata: Metadata::new(),
         customer_deleted: None,
+        customer_name: None,
         payment_intent_id: Some("pi_1".into()),
         named_invoice_id: None,
         description: None,

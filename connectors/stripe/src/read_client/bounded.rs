@@ -9,6 +9,7 @@ use common::money::Currency;
 use serde::de::{Error, Unexpected};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 /// Minor units. Stripe's largest amounts have twelve digits, and 900,000 of these still add up within 64 bits.
 pub(super) const MAX_AMOUNT: i64 = 10_000_000_000_000;
@@ -105,6 +106,15 @@ pub(super) fn seconds_if_any<'de, D: Deserializer<'de>>(
 ) -> Result<Option<i64>, D::Error> {
     let seconds = Value::deserialize(deserializer)?.as_i64();
     Ok(seconds.filter(|seconds| (0..=MAX_TIMESTAMP).contains(seconds)))
+}
+
+/// Text that is only shown. What is no text is taken for missing: an object is not worth parking for its name.
+pub(super) fn shown_text<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<String>, D::Error> {
+    // Raw, since a number that nothing can hold would be an error.
+    let raw = Option::<Box<RawValue>>::deserialize(deserializer)?;
+    Ok(raw.and_then(|raw| serde_json::from_str(raw.get()).ok()))
 }
 
 /// A currency's code. ISO codes have three letters; room is left for codes to come.

@@ -20,7 +20,7 @@ use serde_json::{Map, Value};
 
 use super::bounded;
 use crate::charge;
-use crate::referenced::ReferencedObject;
+use crate::referenced::{ReferencedObject, name};
 
 /// Metadata: at most 50 pairs of text, kept whole.
 pub type Metadata = Map<String, Value>;
@@ -113,6 +113,17 @@ pub struct Customer {
     /// Present metadata; none when deleted.
     #[serde(default)]
     pub metadata: Option<Metadata>,
+    #[serde(default, deserialize_with = "bounded::shown_text")]
+    pub name: Option<String>,
+    /// By which a customer without a name is known.
+    #[serde(default, deserialize_with = "bounded::shown_text")]
+    pub email: Option<String>,
+}
+
+impl Customer {
+    fn shown_name(&mut self) -> Option<String> {
+        name::kept(self.name.take()).or_else(|| name::kept(self.email.take()))
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -319,8 +330,9 @@ pub struct EventObject {
 }
 
 impl From<Customer> for ReferencedObject {
-    fn from(customer: Customer) -> Self {
+    fn from(mut customer: Customer) -> Self {
         Self {
+            name: customer.shown_name(),
             object_id: customer.id,
             metadata: customer.metadata.unwrap_or_default(),
             deleted: customer.deleted,
@@ -338,15 +350,18 @@ impl From<Charge> for charge::Charge {
             release_in_refunded: charge.refunds.is_none() || charge.has_release(),
         };
         let figures = charge::Figures::of(&charge.status, charge.captured, amounts);
-        let (customer_id, customer_metadata, customer_deleted) = match charge.customer {
-            None => (None, Metadata::new(), None),
-            Some(Expandable::Id(id)) => (Some(id), Metadata::new(), None),
-            Some(Expandable::Object(customer)) => (
-                Some(customer.id),
-                customer.metadata.unwrap_or_default(),
-                Some(customer.deleted),
-            ),
+        let (customer_id, customer) = match charge.customer {
+            None => (None, None),
+            Some(Expandable::Id(id)) => (Some(id), None),
+            Some(Expandable::Object(customer)) => {
+                let customer = ReferencedObject::from(customer);
+                (Some(customer.object_id.clone()), Some(customer))
+            }
         };
+        let customer_deleted = customer.as_ref().map(|customer| customer.deleted);
+        let (customer_metadata, customer_name) = customer
+            .map(|customer| (customer.metadata, customer.name))
+            .unwrap_or_default();
         let (payment_method, card) = charge
             .payment_method_details
             .map_or((None, None), |details| (details.kind, details.card));
@@ -366,6 +381,7 @@ impl From<Charge> for charge::Charge {
             customer_id,
             customer_metadata,
             customer_deleted,
+            customer_name,
             payment_intent_id: charge
                 .payment_intent
                 .map(|reference| reference.id().to_owned()),

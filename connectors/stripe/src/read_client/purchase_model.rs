@@ -17,7 +17,7 @@ use super::bounded;
 use super::model::{Expandable, Identified, Metadata, Reference};
 use crate::dispute;
 use crate::purchase::{Purchase, PurchaseKind, PurchaseLine};
-use crate::referenced::ReferencedObject;
+use crate::referenced::{ReferencedObject, name};
 
 /// The beginning of a list, inlined in the object that it belongs to. How much is inlined is not documented, so
 /// only `has_more` tells whether it is all.
@@ -188,6 +188,8 @@ pub struct Product {
     /// Present metadata; none when deleted.
     #[serde(default)]
     pub metadata: Option<Metadata>,
+    #[serde(default, deserialize_with = "bounded::shown_text")]
+    pub name: Option<String>,
 }
 
 /// A price, or what is left of a deleted one.
@@ -205,6 +207,9 @@ pub struct Price {
     /// Present metadata; none when deleted.
     #[serde(default)]
     pub metadata: Option<Metadata>,
+    /// What the account calls it; buyers never see it.
+    #[serde(default, deserialize_with = "bounded::shown_text")]
+    pub nickname: Option<String>,
     /// `prod_…`
     #[serde(default)]
     pub product: Option<Expandable<Reference>>,
@@ -378,6 +383,7 @@ impl From<Product> for ReferencedObject {
         Self {
             object_id: product.id,
             metadata: product.metadata.unwrap_or_default(),
+            name: name::kept(product.name),
             deleted: product.deleted,
             created_at: product.created.map(instant),
         }
@@ -389,6 +395,7 @@ impl From<Price> for ReferencedObject {
         Self {
             object_id: price.id,
             metadata: price.metadata.unwrap_or_default(),
+            name: name::kept(price.nickname),
             deleted: price.deleted,
             created_at: price.created.map(instant),
         }

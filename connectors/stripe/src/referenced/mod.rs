@@ -1,6 +1,7 @@
 //! The customers, products and prices that charges refer to, whose metadata goes into rows and is kept here for the rows to
-//! come.
+//! come, with the names that people know them by.
 
+pub(crate) mod name;
 pub mod queries;
 
 use chrono::{DateTime, Utc};
@@ -13,6 +14,9 @@ pub struct ReferencedObject {
     pub object_id: String,
     /// Present metadata; empty when deleted.
     pub metadata: Map<String, Value>,
+    /// A product's name, a price's nickname, a customer's name or else email (`name::kept`); none when deleted, which leaves
+    /// the stored one as it is.
+    pub name: Option<String>,
     pub deleted: bool,
     /// To the second, where it is listed by that; none for customers and what is gone.
     pub created_at: Option<DateTime<Utc>>,

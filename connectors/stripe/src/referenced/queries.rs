@@ -13,6 +13,14 @@ use crate::sync::Span;
 
 type Metadata = Map<String, Value>;
 
+/// The name of an object.
+#[derive(Debug)]
+pub struct StoredName {
+    pub object_type: String,
+    pub object_id: String,
+    pub name: String,
+}
+
 /// Stores customers, products or prices as just read, each id at most once; the ids of those that are
 /// new or changed.
 #[tracing::instrument(name = "db.referenced.upsert_objects", level = "debug", skip_all)]
@@ -28,19 +36,22 @@ pub async fn upsert_objects(
         .iter()
         .map(|o| Value::Object(o.metadata.clone()))
         .collect();
+    let names: Vec<Option<String>> = objects.iter().map(|o| o.name.clone()).collect();
     let deleted: Vec<bool> = objects.iter().map(|o| o.deleted).collect();
     let created: Vec<Option<DateTime<Utc>>> = objects.iter().map(|o| o.created_at).collect();
     let written = sqlx::query_scalar!(
         r#"INSERT INTO stripe_referenced_objects AS stored
-             (organization_id, connection_id, object_type, object_id, metadata, deleted, created_at)
-         SELECT $1, $2, $3, object.id, object.metadata, object.deleted, object.created_at
-         FROM UNNEST($4::TEXT[], $5::JSONB[], $6::BOOL[], $7::TIMESTAMPTZ[])
-             AS object (id, metadata, deleted, created_at)
+             (organization_id, connection_id, object_type, object_id, metadata, deleted, created_at, name)
+         SELECT $1, $2, $3, object.id, object.metadata, object.deleted, object.created_at, object.name
+         FROM UNNEST($4::TEXT[], $5::JSONB[], $6::BOOL[], $7::TIMESTAMPTZ[], $8::TEXT[])
+             AS object (id, metadata, deleted, created_at, name)
          ON CONFLICT (organization_id, connection_id, object_type, object_id) DO UPDATE
          SET metadata = EXCLUDED.metadata, deleted = EXCLUDED.deleted,
-             created_at = COALESCE(EXCLUDED.created_at, stored.created_at)
+             created_at = COALESCE(EXCLUDED.created_at, stored.created_at),
+             name = CASE WHEN EXCLUDED.deleted THEN stored.name ELSE EXCLUDED.name END
          WHERE (stored.metadata, stored.deleted) IS DISTINCT FROM (EXCLUDED.metadata, EXCLUDED.deleted)
             OR stored.created_at IS NULL AND EXCLUDED.created_at IS NOT NULL
+            OR stored.name IS DISTINCT FROM EXCLUDED.name AND NOT EXCLUDED.deleted
          RETURNING object_id"#,
         organization,
         connection,
@@ -49,6 +60,7 @@ pub async fn upsert_objects(
         &metadata,
         &deleted,
         &created as _,
+        &names as _,
     )
     .fetch_all(conn)
     .await?;
@@ -87,6 +99,7 @@ pub async fn unlisted(
         .map(|row| ReferencedObject {
             object_id: row.object_id,
             metadata: Map::new(),
+            name: None,
             deleted: true,
             created_at: row.created_at,
         })
@@ -142,4 +155,29 @@ pub async fn metadata_of(
         .into_iter()
         .map(|row| (row.object_id, row.metadata.0))
         .collect())
+}
+
+/// The names of those of these objects, `(type, id)`, that have one.
+#[tracing::instrument(name = "db.referenced.names_of", level = "debug", skip_all)]
+pub async fn names_of(
+    conn: &mut PgConnection,
+    organization: &str,
+    connection: &str,
+    objects: &[(ObjectType, &str)],
+) -> Result<Vec<StoredName>, Error> {
+    let types: Vec<&str> = objects.iter().map(|(of, _)| of.as_str()).collect();
+    let ids: Vec<&str> = objects.iter().map(|(_, id)| *id).collect();
+    Ok(sqlx::query_as!(
+        StoredName,
+        r#"SELECT object_type AS "object_type!", object_id AS "object_id!", name AS "name!"
+           FROM UNNEST($3::TEXT[], $4::TEXT[]) AS asked (object_type, object_id)
+           JOIN stripe_referenced_objects USING (object_type, object_id)
+           WHERE organization_id = $1 AND connection_id = $2 AND name IS NOT NULL"#,
+        organization,
+        connection,
+        &types as &[&str],
+        &ids as &[&str],
+    )
+    .fetch_all(conn)
+    .await?)
 }

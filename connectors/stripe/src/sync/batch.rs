@@ -258,6 +258,7 @@ fn customers_of(
             let customer = ReferencedObject {
                 object_id: id.clone(),
                 metadata: charge.customer_metadata.clone(),
+                name: charge.customer_name.clone(),
                 deleted,
                 created_at: None,
             };

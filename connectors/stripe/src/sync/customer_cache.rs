@@ -69,6 +69,7 @@ fn digest(customer: &ReferencedObject) -> u64 {
     let mut hasher = DefaultHasher::new();
     customer.deleted.hash(&mut hasher);
     customer.metadata.hash(&mut hasher);
+    customer.name.hash(&mut hasher);
     hasher.finish()
 }
 
@@ -83,6 +84,7 @@ mod tests {
         ReferencedObject {
             object_id: id.to_owned(),
             metadata: metadata.as_object().unwrap().clone(),
+            name: None,
             deleted: false,
             created_at: None,
         }
@@ -95,6 +97,11 @@ mod tests {
         assert!(known.is_stored(&customer("cus_1", "gold")));
         assert!(!known.is_stored(&customer("cus_1", "silver")));
         assert!(!known.is_stored(&customer("cus_2", "gold")));
+        let renamed = ReferencedObject {
+            name: Some("Ada".to_owned()),
+            ..customer("cus_1", "gold")
+        };
+        assert!(!known.is_stored(&renamed));
         let deleted = ReferencedObject {
             deleted: true,
             ..customer("cus_1", "gold")

@@ -86,6 +86,7 @@ fn deleted(object_id: String) -> ReferencedObject {
     ReferencedObject {
         object_id,
         metadata: serde_json::Map::new(),
+        name: None,
         deleted: true,
         created_at: None,
     }

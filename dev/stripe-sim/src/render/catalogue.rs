@@ -67,7 +67,15 @@ impl View<'_> {
         o.flag("livemode", self.account.livemode);
         o.fixed(r#""lookup_key":null"#);
         metadata(o, &price.metadata);
-        o.fixed(r#""nickname":null,"object":"price""#);
+        o.text(
+            "nickname",
+            if price.recurring {
+                "Monthly"
+            } else {
+                "One-time"
+            },
+        );
+        o.fixed(r#""object":"price""#);
         self.product_field(o, price.product, expand);
         self.recurring_field(o, price);
         o.fixed(r#""tax_behavior":"unspecified","tiers_mode":null,"transform_quantity":null"#);
