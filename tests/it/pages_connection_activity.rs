@@ -137,8 +137,8 @@ async fn webhooks_that_fell_silent_say_since_when() {
     let secret = [("signing_secret", "whsec_0123456789")];
     browser.post(&api, &webhook, &secret).await;
     api.execute(
-        "INSERT INTO webhook_events (organization_id, event_id, connection_id, endpoint_id, external_event_id, event_type, payload,
-             status, received_at, found_by_polling)
+        "INSERT INTO webhook_events (organization_id, event_id, connection_id, endpoint_id, external_event_id, event_type,
+             payload, status, received_at, found_by_polling)
          SELECT organization_id, gen_random_uuid(), connection_id, endpoint_id, 'evt_' || polled, 'charge.refunded', '{}',
              'processed', CASE WHEN polled THEN TIMESTAMPTZ '2026-11-21T11:30:00Z' ELSE '2026-11-21T09:15:00Z' END, polled
          FROM webhook_endpoints, (VALUES (FALSE), (TRUE)) AS each (polled)",

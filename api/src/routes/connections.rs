@@ -10,7 +10,7 @@ use common::connection::{
     ConnectionProblem, MAX_NAME_CHARS, MIN_RATE_SHARE, Permission, Warning, disconnect,
 };
 use common::db;
-use common::job::{self, JobId};
+use common::job::{JobId, queries};
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -139,7 +139,7 @@ pub(crate) async fn get(
         overview::get(&state.pool, state.connectors, organization, &connection_id).await?;
     let since = overview.connection.start_of_today(now);
     let mut tx = state.begin(organization).await?;
-    let requests = job::requests::since(&mut tx, organization, &connection_id, since).await?;
+    let requests = queries::requests::since(&mut tx, organization, &connection_id, since).await?;
     db::commit(tx).await?;
     Ok(Json(ConnectionBody {
         requests_today: Some(requests),

@@ -16,7 +16,6 @@ mod kind;
 pub mod lease;
 pub mod queries;
 mod record;
-pub mod requests;
 pub mod schedule;
 
 pub use crate::id::JobId;

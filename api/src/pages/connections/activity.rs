@@ -15,7 +15,7 @@ use chrono_tz::Tz;
 use common::connection::Connection;
 use common::connection::overview::ConnectionStatus;
 use common::db;
-use common::job::{self, Job, queries};
+use common::job::{Job, queries};
 use common::money::{Currency, Money};
 use stripe::analytics::{Selection, report};
 use stripe::sync::state::SyncState;
@@ -188,7 +188,7 @@ async fn read_jobs(
     let mut tx = state.begin(organization).await?;
     let jobs = queries::list(&mut tx, organization, id, None, JOBS).await?;
     let since = connection.start_of_today(now);
-    let requests = job::requests::since(&mut tx, organization, id, since).await?;
+    let requests = queries::requests::since(&mut tx, organization, id, since).await?;
     db::commit(tx).await?;
     Ok((jobs, requests))
 }

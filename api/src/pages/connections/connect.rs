@@ -1,8 +1,9 @@
 //! Connecting a Stripe account: what is read and why, the key that Stripe makes for it, and one form.
 //!
 //! The form connects, or checks its key only. Where htmx runs, a pasted key is checked at once and the answer is the list
-//! of its permissions with what the first sync takes, so the key stays in its field; without, "Check key" answers the page, and the key is pasted again to
-//! connect: no answer has a key in it. Connecting probes the key once more, since nothing of a check is kept.
+//! of its permissions with what the first sync takes, so the key stays in its field; other days of history are estimated
+//! again. Without htmx, "Check key" answers the page, and the key is pasted again to connect: no answer has a key in it.
+//! Connecting probes the key once more, since nothing of a check is kept.
 
 use askama::Template;
 use axum::extract::State;
