@@ -18,6 +18,7 @@ mod auth;
 mod client_address;
 mod config;
 mod document;
+mod event_stream;
 mod failing_addresses;
 mod input;
 mod limits;

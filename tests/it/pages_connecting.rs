@@ -51,7 +51,7 @@ async fn the_form_connects_and_leads_to_the_page_of_the_connection() {
         "Waiting to sync",
         "Full sync",
         "Invoices missing",
-        "hx-trigger=\"every 2s\"",
+        "hx-sse:connect=",
     ] {
         assert!(text.contains(shown), "{shown}: {text}");
     }

@@ -9,7 +9,8 @@ use common::connection::settings::{self, Changed, Changes};
 use common::connection::{
     ConnectionProblem, MAX_NAME_CHARS, MIN_RATE_SHARE, Permission, Warning, disconnect,
 };
-use common::job::JobId;
+use common::db;
+use common::job::{JobId, queries};
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -48,6 +49,10 @@ pub(crate) struct ConnectionBody {
     warnings: Vec<Warning>,
     created_at: DateTime<Utc>,
     next_sync_at: DateTime<Utc>,
+    /// Number of requests to Stripe by the jobs that were created today, in the connection's time zone. Only when one
+    /// connection is read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    requests_today: Option<i64>,
     /// Id of the job that recomputes dates after a change of time zone.
     #[serde(skip_serializing_if = "Option::is_none")]
     job_id: Option<Uuid>,
@@ -72,6 +77,7 @@ impl ConnectionBody {
             warnings: connection.warnings,
             created_at: connection.created_at,
             next_sync_at: connection.next_sync_at,
+            requests_today: None,
             job_id: job_id.map(|id| id.0),
         }
     }
@@ -128,14 +134,17 @@ pub(crate) async fn get(
     Ids(connection_id): Ids<String>,
     _: NoParams,
 ) -> Result<Json<ConnectionBody>, ApiError> {
-    let overview = overview::get(
-        &state.pool,
-        state.connectors,
-        &caller.organization,
-        &connection_id,
-    )
-    .await?;
-    Ok(Json(ConnectionBody::new(overview, None)))
+    let (organization, now) = (&caller.organization, state.clock.now());
+    let overview =
+        overview::get(&state.pool, state.connectors, organization, &connection_id).await?;
+    let since = overview.connection.start_of_today(now);
+    let mut tx = state.begin(organization).await?;
+    let requests = queries::requests::since(&mut tx, organization, &connection_id, since).await?;
+    db::commit(tx).await?;
+    Ok(Json(ConnectionBody {
+        requests_today: Some(requests),
+        ..ConnectionBody::new(overview, None)
+    }))
 }
 
 fn read_changes(mut fields: Fields) -> Result<Changes, ApiError> {

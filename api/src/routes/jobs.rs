@@ -1,34 +1,28 @@
 //! Sync jobs: what they did, how far they are, and calling them off or on again.
 
-use std::convert::Infallible;
 use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
-use axum::response::sse::{Event, KeepAlive, Sse};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
+use axum::response::sse::Event;
 use chrono::{DateTime, Utc};
 use common::connection::{lookup, retry_job};
-use common::error_chain::ErrorChain;
 use common::job::{Job, JobError, JobId, JobStatus, Trigger, cancel, queries};
-use futures::stream::{self, StreamExt as _};
 use serde::Serialize;
 use stripe::sync::progress::Progress;
 use stripe::sync::{JobType, Span};
-use tracing::debug;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::auth::Caller;
+use crate::event_stream::{Followed, follow};
 use crate::input::{Ids, NoParams, Params, next_cursor, page};
-use crate::limits::Counted;
 use crate::problem::ApiError;
 use crate::state::ApiState;
 
 /// How often a followed job is looked at.
 const POLL: Duration = Duration::from_millis(500);
-/// How long a stream may be silent before a comment keeps proxies from closing it.
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 /// Half-open time range.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
@@ -263,68 +257,43 @@ pub(crate) async fn events(
     Ids(job_id): Ids<Uuid>,
     _: NoParams,
 ) -> Result<Response, ApiError> {
-    let first = load(&state, &caller, JobId(job_id)).await?;
-    let open = state.streams.begin(caller.counted_as)?;
-    let stopped = state.shutdown.clone().cancelled_owned();
-    let changes = stream::unfold(
-        JobStream {
-            state,
-            caller,
-            last: None,
-            next: Some(first),
-            _open: open,
-        },
-        JobStream::step,
-    );
-    // Fused, since what surrounds a body may poll it again after its end.
-    let stream = changes.take_until(stopped).fuse();
-    let keep_alive = KeepAlive::new().interval(KEEP_ALIVE);
-    // Proxies that buffer would hold events back.
-    let headers = [("x-accel-buffering", "no")];
-    Ok((headers, Sse::new(stream.boxed()).keep_alive(keep_alive)).into_response())
+    let (shared, counted_as) = (state.clone(), caller.counted_as);
+    let job = FollowedJob {
+        state,
+        caller,
+        job_id: JobId(job_id),
+    };
+    follow(job, &shared, counted_as).await
 }
 
-struct JobStream {
+struct FollowedJob {
     state: ApiState,
     caller: Caller,
-    last: Option<JobBody>,
-    next: Option<JobBody>,
-    _open: Counted,
+    job_id: JobId,
 }
 
-impl JobStream {
-    /// The next event; none after the one that reported the end.
-    async fn step(mut self) -> Option<(Result<Event, Infallible>, Self)> {
-        if self.last.as_ref().is_some_and(|last| last.status.ended()) {
-            return None;
-        }
-        let job = match self.next.take() {
-            Some(first) => first,
-            None => self.changed().await?,
-        };
-        // A struct of texts, numbers and instants always serializes.
-        let event = Event::default()
-            .event("job")
-            .json_data(&job)
-            .unwrap_or_default();
-        self.last = Some(job);
-        Some((Ok(event), self))
+impl Followed for FollowedJob {
+    type State = JobBody;
+
+    const INTERVAL: Duration = POLL;
+
+    async fn load(&self) -> Result<JobBody, ApiError> {
+        load(&self.state, &self.caller, self.job_id).await
     }
 
-    /// Waits until the job is another than the last one sent; none when it is gone.
-    async fn changed(&self) -> Option<JobBody> {
-        let last = self.last.as_ref()?;
-        loop {
-            tokio::time::sleep(POLL).await;
-            match load(&self.state, &self.caller, JobId(last.job_id)).await {
-                Ok(job) if job.without_timing() == last.without_timing() => {}
-                Ok(job) => return Some(job),
-                Err(ApiError::NotFound) => return None,
-                // The database may come back; the stream outlives it.
-                Err(cause) => {
-                    debug!(error = %ErrorChain(&cause), "a followed job could not be read");
-                }
-            }
-        }
+    fn is_same(last: &JobBody, next: &JobBody) -> bool {
+        last.without_timing() == next.without_timing()
+    }
+
+    fn has_ended(job: &JobBody) -> bool {
+        job.status.ended()
+    }
+
+    fn event(job: &JobBody) -> Event {
+        // A struct of texts, numbers and instants always serializes.
+        Event::default()
+            .event("job")
+            .json_data(job)
+            .unwrap_or_default()
     }
 }

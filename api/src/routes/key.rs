@@ -5,7 +5,7 @@ use axum::extract::State;
 use chrono::{DateTime, Utc};
 use common::connection::Permission;
 use common::connection::key::{self, KeyProblem, KeyTest};
-use common::connection::probe::missing_detail;
+use common::connection::probe::{Estimate, missing_detail};
 use common::credential::CREDENTIAL_UNREADABLE;
 use secrecy::SecretString;
 use serde::Serialize;
@@ -65,6 +65,8 @@ pub(crate) struct TestResult {
     permissions: Vec<Permission>,
     checked_at: DateTime<Utc>,
     problem: Option<TestProblem>,
+    /// What a full sync of the connection takes; null when it could not be estimated.
+    estimate: Option<Estimate>,
 }
 
 impl From<KeyTest> for TestResult {
@@ -74,6 +76,7 @@ impl From<KeyTest> for TestResult {
             permissions,
             checked_at,
             problem,
+            estimate,
         } = tested;
         Self {
             ok: problem.is_none(),
@@ -82,6 +85,7 @@ impl From<KeyTest> for TestResult {
             livemode: connection.livemode,
             permissions,
             checked_at,
+            estimate,
         }
     }
 }
@@ -89,7 +93,7 @@ impl From<KeyTest> for TestResult {
 /// Test the Stripe API key of a connection
 ///
 /// A key that Stripe rejects is reported as `ok: false`, not as an error; so is one that is missing or cannot be
-/// decrypted.
+/// decrypted. `estimate` says how long a full sync takes, by up to five pages of charges.
 #[utoipa::path(post, path = "/v1/connectors/stripe/{id}/test", operation_id = "test_connection_key",
     tag = "connections",
     params(("id" = String, Path, description = "Connection id")),

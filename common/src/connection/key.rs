@@ -7,7 +7,7 @@ use secrecy::SecretString;
 use tracing::error;
 
 use super::connect::{Connected, KeyServices};
-use super::probe::{self, AccountProbe, KeyError, Probe, ProbeError};
+use super::probe::{self, AccountProbe, Estimate, FullSync, KeyError, Probe, ProbeError};
 use super::{Connection, Permission, lookup, queries, start_sync};
 use crate::connector::Connector;
 use crate::credential::{self, CredentialBinding, vault};
@@ -40,6 +40,16 @@ pub struct KeyTest {
     pub permissions: Vec<Permission>,
     pub checked_at: DateTime<Utc>,
     pub problem: Option<KeyProblem>,
+    /// What a full sync of the connection takes, where that could be estimated.
+    pub estimate: Option<Estimate>,
+}
+
+/// What is known of a key before anybody connects with it.
+#[derive(Debug)]
+pub struct Checked {
+    pub probe: Probe,
+    /// What the first sync takes, where that could be estimated.
+    pub estimate: Option<Estimate>,
 }
 
 /// Why a key could not be tested.
@@ -54,14 +64,28 @@ pub enum TestError {
     Database(#[from] db::Error),
 }
 
-/// Finds out what a key is and may read before anybody connects with it. Nothing is stored.
+/// Finds out what a key is and may read before anybody connects with it, and what the first sync takes of a history that
+/// begins at `from`. Nothing is stored.
 pub async fn check(
     services: KeyServices<'_>,
     connector: &'static dyn Connector,
     api_key: &SecretString,
-) -> Result<Probe, TestError> {
+    from: Option<DateTime<Utc>>,
+) -> Result<Checked, TestError> {
     let account = services.probe_of(connector.name())?;
-    account.probe(api_key).await.map_err(TestError::Probe)
+    let probe = account.probe(api_key).await.map_err(TestError::Probe)?;
+    let estimate = match from {
+        Some(from) if probe.missing.is_empty() => {
+            let wanted = FullSync {
+                from,
+                to: services.clock.now(),
+                rate_share: 1.0,
+            };
+            probe::estimate(account, api_key, wanted).await
+        }
+        _ => None,
+    };
+    Ok(Checked { probe, estimate })
 }
 
 /// Tests the stored key of a connection and stores its permissions.
@@ -80,6 +104,7 @@ pub async fn test(
         connection,
         checked_at: services.clock.now(),
         problem: None,
+        estimate: None,
     };
     let account = services.probe_of(&tested.connection.connector)?;
     let api_key = match open(services, &tested.connection, sealed) {
@@ -91,6 +116,10 @@ pub async fn test(
     };
     match account.probe(&api_key).await {
         Ok(probe) => {
+            if probe.missing.is_empty() {
+                let wanted = full_sync(&tested.connection, tested.checked_at);
+                tested.estimate = probe::estimate(account, &api_key, wanted).await;
+            }
             let mut tx = db::tenant_transaction(services.pool, organization).await?;
             let connection = lookup::lock(&mut tx, organization, connection_id).await?;
             store_permissions(&mut tx, account, &connection, &probe.permissions).await?;
@@ -107,6 +136,15 @@ pub async fn test(
         Err(failure) => return Err(TestError::Probe(failure)),
     }
     Ok(tested)
+}
+
+/// A full sync of a connection.
+fn full_sync(connection: &Connection, now: DateTime<Utc>) -> FullSync {
+    FullSync {
+        from: connection.covered_from(),
+        to: now,
+        rate_share: connection.rate_share,
+    }
 }
 
 /// The stored key, or why it cannot be had.

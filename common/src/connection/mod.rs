@@ -206,6 +206,11 @@ impl Connection {
         self.name.as_ref().unwrap_or(&self.external_account_id)
     }
 
+    /// When the day of `now` began.
+    pub fn start_of_today(&self, now: DateTime<Utc>) -> DateTime<Utc> {
+        start_of_day(self.date_of(now), self.timezone)
+    }
+
     /// The day an instant belongs to.
     pub fn date_of(&self, instant: DateTime<Utc>) -> NaiveDate {
         instant.with_timezone(&self.timezone).date_naive()

@@ -6,10 +6,15 @@ use std::error::Error as StdError;
 use std::fmt::Debug;
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use secrecy::SecretString;
+use serde::Serialize;
+use tracing::debug;
+use utoipa::ToSchema;
 
 use super::{Permission, Warning};
 use crate::connector::Connector;
+use crate::error_chain::ErrorChain;
 
 /// What a key is and may read.
 #[derive(Debug, Clone)]
@@ -22,6 +27,30 @@ pub struct Probe {
     pub permissions: Vec<Permission>,
     /// Those without which nothing can be synced, and which the key lacks.
     pub missing: Vec<Permission>,
+}
+
+/// A full sync whose cost is asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct FullSync {
+    /// Where the covered range begins.
+    pub from: DateTime<Utc>,
+    /// Now.
+    pub to: DateTime<Utc>,
+    /// The share of the vendor's limits that it may use.
+    pub rate_share: f64,
+}
+
+/// What a full sync of the connection takes, judged by a few pages of charges.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Estimate {
+    /// Number of charges in the range to be synced.
+    pub charges: i64,
+    /// Whether the charges were counted, not estimated, as those of a small account are.
+    pub is_exact: bool,
+    /// Number of requests to Stripe.
+    pub requests: i64,
+    /// Duration in seconds.
+    pub seconds: i64,
 }
 
 /// Why a key could not be probed.
@@ -49,6 +78,30 @@ pub trait AccountProbe: Debug + Send + Sync {
 
     /// Answers within seconds, since a person waits for it.
     async fn probe(&self, api_key: &SecretString) -> Result<Probe, ProbeError>;
+
+    /// What a full sync with a key takes, within seconds as well; none where that cannot be known.
+    async fn estimate(
+        &self,
+        _api_key: &SecretString,
+        _wanted: FullSync,
+    ) -> Result<Option<Estimate>, ProbeError> {
+        Ok(None)
+    }
+}
+
+/// What a full sync takes; none as well where the vendor does not say, since an estimate is no reason to refuse a key.
+pub(super) async fn estimate(
+    account: &dyn AccountProbe,
+    api_key: &SecretString,
+    wanted: FullSync,
+) -> Option<Estimate> {
+    match account.estimate(api_key, wanted).await {
+        Ok(estimate) => estimate,
+        Err(cause) => {
+            debug!(error = %ErrorChain(&cause), "a full sync could not be estimated");
+            None
+        }
+    }
 }
 
 /// Why a key is not accepted.

@@ -1,5 +1,7 @@
 //! Jobs in PostgreSQL: making, finding, cancelling and retrying them. Claims are in [`super::claim`].
 
+pub mod requests;
+
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use sqlx::PgConnection;

@@ -36,32 +36,19 @@ pub(super) async fn sync(
     Ok(detail::done(&id, Done::Sync))
 }
 
-/// `POST /connections/{id}/pause`.
-pub(super) async fn pause(
+/// `POST /connections/{id}/pause` and `POST /connections/{id}/resume`.
+pub(super) async fn set_paused<const PAUSED: bool>(
     State(state): State<ApiState>,
     viewer: Viewer,
     Ids(id): Ids<String>,
 ) -> Result<Response, ApiError> {
     let changes = Changes {
-        paused: Some(true),
+        paused: Some(PAUSED),
         ..Changes::default()
     };
     change(&state, &viewer, &id, changes).await?;
-    Ok(detail::done(&id, Done::Pause))
-}
-
-/// `POST /connections/{id}/resume`.
-pub(super) async fn resume(
-    State(state): State<ApiState>,
-    viewer: Viewer,
-    Ids(id): Ids<String>,
-) -> Result<Response, ApiError> {
-    let changes = Changes {
-        paused: Some(false),
-        ..Changes::default()
-    };
-    change(&state, &viewer, &id, changes).await?;
-    Ok(detail::done(&id, Done::Resume))
+    let done = if PAUSED { Done::Pause } else { Done::Resume };
+    Ok(detail::done(&id, done))
 }
 
 /// `POST /connections/{id}/settings`.

@@ -1,25 +1,30 @@
 //! Connecting a Stripe account: what is read and why, the key that Stripe makes for it, and one form.
 //!
 //! The form connects, or checks its key only. Where htmx runs, a pasted key is checked at once and the answer is the list
-//! of its permissions, so the key stays in its field; without, "Check key" answers the page, and the key is pasted again to
-//! connect: no answer has a key in it. Connecting probes the key once more, since nothing of a check is kept.
+//! of its permissions with what the first sync takes, so the key stays in its field; other days of history are estimated
+//! again. Without htmx, "Check key" answers the page, and the key is pasted again to connect: no answer has a key in it.
+//! Connecting probes the key once more, since nothing of a check is kept.
 
 use askama::Template;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Redirect, Response};
+use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use common::connection::connect::{self, NewConnection};
+use common::connection::key::{self, Checked};
 use common::connection::probe::Probe;
-use common::connection::{DEFAULT_LOOKBACK_DAYS, MAX_LOOKBACK_DAYS, MAX_NAME_CHARS, key};
+use common::connection::{DEFAULT_LOOKBACK_DAYS, MAX_LOOKBACK_DAYS, MAX_NAME_CHARS, covered_from};
 use secrecy::SecretString;
 use stripe::StripeConnector;
 use stripe::restricted_key::{self, KEY_PERMISSIONS};
 
 use super::changes::key_problems;
+use super::estimate::EstimateText;
 use super::form::{Form, Problems};
 use super::{layout, path_of};
 use crate::pages::Viewer;
+use crate::pages::format::LocaleFormat;
 use crate::pages::layout::{Layout, Page};
 use crate::pages::permission::may_change;
 use crate::problem::ApiError;
@@ -35,40 +40,6 @@ struct Typed {
     lookback_days: String,
     timezone: String,
 }
-
-/// How many requests and minutes a first sync takes for so many charges.
-#[derive(Debug)]
-struct Estimate {
-    charges: &'static str,
-    requests: &'static str,
-    time: &'static str,
-}
-
-/// Scaled from the one measured first sync of 100,000 charges (docs/performance.md, against the simulated Stripe at its
-/// default limits): a request for each hundred charges, and one and a half as many again for what they refer to. An account
-/// with more customers or invoices takes more. Stripe does not say how many charges an account has before they are read.
-const ESTIMATES: [Estimate; 4] = [
-    Estimate {
-        charges: "1,000",
-        requests: "about 40",
-        time: "seconds",
-    },
-    Estimate {
-        charges: "10,000",
-        requests: "about 250",
-        time: "less than a minute",
-    },
-    Estimate {
-        charges: "100,000",
-        requests: "about 2,500",
-        time: "about a minute",
-    },
-    Estimate {
-        charges: "1,000,000",
-        requests: "about 25,000",
-        time: "about 8 minutes",
-    },
-];
 
 #[derive(Debug, Template)]
 #[template(path = "connect.html")]
@@ -88,6 +59,7 @@ pub(super) struct ConnectPage {
 #[template(path = "connect_check.html")]
 pub(super) struct KeyCheck {
     probe: Option<Probe>,
+    estimate: Option<EstimateText>,
     /// Why there is none.
     problem: Option<String>,
 }
@@ -144,20 +116,29 @@ pub(super) async fn connect(
     }
 }
 
-/// `POST /connections/new/check`: says what a key may read, and stores nothing.
+/// `POST /connections/new/check`: says what a key may read and what the first sync takes, and stores nothing.
 pub(super) async fn check(
     State(state): State<ApiState>,
     viewer: Viewer,
+    locale: LocaleFormat,
     headers: HeaderMap,
     form: Form,
 ) -> Result<Response, ApiError> {
-    let api_key = SecretString::from(form.get("api_key"));
-    let checked = key::check(state.key_services(), &StripeConnector, &api_key).await;
     let is_part = headers.contains_key("hx-request");
+    let api_key = SecretString::from(form.get("api_key"));
+    if is_part && form.get("api_key").is_empty() {
+        // The field was emptied, or other days were chosen before a key was pasted.
+        return Ok(Page(KeyCheck::default()).into_response());
+    }
+    let history = History::of(&form);
+    let from = history.map(|history| history.begins_at(state.clock.now()));
+    let checked = key::check(state.key_services(), &StripeConnector, &api_key, from).await;
     match checked {
-        Ok(probe) => {
+        Ok(Checked { probe, estimate }) => {
+            let days = history.map_or(DEFAULT_LOOKBACK_DAYS, |history| history.days);
             let check = KeyCheck {
                 probe: Some(probe),
+                estimate: estimate.map(|estimate| EstimateText::new(estimate, days, &locale)),
                 problem: None,
             };
             if is_part {
@@ -171,8 +152,8 @@ pub(super) async fn check(
             let (status, problems) = key_problems(error.into())?;
             if is_part {
                 let check = KeyCheck {
-                    probe: None,
                     problem: problems.at("api_key").map(str::to_owned),
+                    ..KeyCheck::default()
                 };
                 return Ok(Page(check).into_response());
             }
@@ -180,6 +161,31 @@ pub(super) async fn check(
             page.problems = problems;
             Ok(page.refused(status))
         }
+    }
+}
+
+/// How much the first sync is to read.
+#[derive(Debug, Clone, Copy)]
+struct History {
+    days: i32,
+    timezone: Tz,
+}
+
+impl History {
+    /// None while a field of it is wrong.
+    fn of(form: &Form) -> Option<Self> {
+        let mut fields = form.fields(&["timezone"], &["lookback_days"]);
+        let days = fields.integer("lookback_days", 1..=MAX_LOOKBACK_DAYS);
+        let timezone = fields.timezone("timezone");
+        fields.finish().ok()?;
+        Some(Self {
+            days: days.unwrap_or(DEFAULT_LOOKBACK_DAYS),
+            timezone: timezone.unwrap_or(Tz::UTC),
+        })
+    }
+
+    fn begins_at(self, now: DateTime<Utc>) -> DateTime<Utc> {
+        covered_from(now, self.timezone, self.days)
     }
 }
 

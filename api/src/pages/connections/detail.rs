@@ -1,28 +1,20 @@
 //! One connection: how it stands, its jobs, and the forms that change it.
 //!
-//! While a job runs, the page asks for itself every two seconds and replaces the part that follows the job; it stops when
-//! no job runs. Fails as the calls that it reads by.
+//! The part that follows the jobs is [`super::activity`]. Fails as the calls that it reads by.
 
 use askama::Template;
 use axum::extract::{RawQuery, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Redirect, Response};
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use common::connection::Connection;
-use common::connection::overview::ConnectionStatus;
-use common::db;
 use common::filter::Rule;
-use common::job::{Job, queries};
-use common::money::{Currency, Money};
 use common::rule;
 use common::webhook::endpoint::{self, EndpointStatus};
-use stripe::analytics::{Selection, report};
-use stripe::sync::state::SyncState;
-use stripe::sync::status::{self as sync_status, SyncStatus};
 
+use super::activity::Activity;
 use super::form::{Form, Problems};
-use super::jobs::{self, JobRow};
 use super::{layout, path_of};
 use crate::input::Ids;
 use crate::pages::Viewer;
@@ -32,9 +24,6 @@ use crate::pages::layout::{Layout, Page};
 use crate::pages::permission::may_change;
 use crate::problem::ApiError;
 use crate::state::ApiState;
-
-/// Jobs that are shown.
-const JOBS: i64 = 8;
 
 /// The parameter that says what was just done.
 const DONE: &str = "done";
@@ -134,11 +123,7 @@ pub(super) struct ConnectionPage {
     locale: LocaleFormat,
     path: String,
     connection: Connection,
-    status: ConnectionStatus,
-    stored: SyncState,
-    jobs: Vec<JobRow>,
-    /// Net revenue of today in each currency, while the first sync has not ended.
-    today: Vec<Money>,
+    activity: Activity,
     rules: Vec<Rule>,
     webhook: Option<Webhook>,
     settings: Settings,
@@ -204,30 +189,14 @@ impl ConnectionPage {
         connection_id: &str,
     ) -> Result<Self, ApiError> {
         let organization = &viewer.organization;
-        let found =
-            sync_status::get(&state.pool, state.connectors, organization, connection_id).await?;
-        let SyncStatus {
-            overview,
-            state: stored,
-            ..
-        } = found;
-        let connection = overview.connection;
-        let now = state.clock.now();
-        let jobs = read_jobs(state, viewer, connection_id).await?;
-        let jobs = jobs::rows(&jobs, state.connectors, &locale, now);
-        let today = match stored.full_synced_at {
-            None => today(state, &connection, now).await?,
-            Some(_) => Vec::new(),
-        };
+        let activity = Activity::load(state, viewer, locale.clone(), connection_id).await?;
+        let connection = activity.connection.clone();
         let title = connection.display_name();
         Ok(Self {
             layout: layout(state, viewer, title, !connection.livemode).await?,
             locale,
             path: path_of(connection_id),
-            status: overview.status,
-            stored,
-            jobs,
-            today,
+            activity,
             rules: rule::list(&state.pool, organization, connection_id).await?,
             webhook: webhook(state, viewer, connection_id).await?,
             settings: Settings::of(&connection),
@@ -269,26 +238,6 @@ impl ConnectionPage {
     fn name(&self) -> &str {
         self.connection.display_name()
     }
-
-    /// The first day whose charges are stored.
-    fn covered_since(&self) -> Option<NaiveDate> {
-        let from = self.stored.covered_from;
-        from.map(|from| self.connection.date_of(from))
-    }
-
-    /// Whether a job is waiting or running, so that the page changes by itself.
-    fn is_live(&self) -> bool {
-        self.jobs.iter().any(|job| !job.is_over)
-    }
-
-    /// The job whose progress is shown large.
-    fn leading_job(&self) -> Option<&JobRow> {
-        self.jobs.iter().find(|job| job.progress.is_some())
-    }
-
-    fn is_first_sync(&self) -> bool {
-        self.stored.full_synced_at.is_none()
-    }
 }
 
 impl Settings {
@@ -305,41 +254,6 @@ impl Settings {
 /// A share as its field shows it.
 pub(super) fn percent_of(share: f64) -> i32 {
     (share * 100.0).round() as i32
-}
-
-async fn read_jobs(
-    state: &ApiState,
-    viewer: &Viewer,
-    connection_id: &str,
-) -> Result<Vec<Job>, ApiError> {
-    let organization = &viewer.organization;
-    let mut tx = state.begin(organization).await?;
-    let jobs = queries::list(&mut tx, organization, connection_id, None, JOBS).await?;
-    db::commit(tx).await?;
-    Ok(jobs)
-}
-
-/// Today's net revenue, which a first sync reads before anything else.
-async fn today(
-    state: &ApiState,
-    connection: &Connection,
-    now: DateTime<Utc>,
-) -> Result<Vec<Money>, ApiError> {
-    let today = connection.date_of(now);
-    let selection = Selection {
-        organization_id: connection.organization_id.clone(),
-        connection_id: connection.connection_id.clone(),
-        date_from: Some(today),
-        date_to: Some(today),
-        currency: None,
-        predicates: Vec::new(),
-    };
-    let report = report::report(&state.pool, &selection, None, &[]).await?;
-    let money = report.totals.into_iter().map(|totals| Money {
-        minor: totals.net,
-        currency: Currency::new(&totals.currency),
-    });
-    Ok(money.collect())
 }
 
 /// The webhook endpoint; none where there is none yet.

@@ -4,48 +4,46 @@
 //! the connection, or with the page again and what is wrong at its field. A key is read out of a form and is in no answer:
 //! whoever corrects a form pastes the key again.
 //!
-//! Reading order: this list, [`connect`], [`detail`] (one connection), [`changes`] (its forms), [`jobs`], [`rules`].
-//!
-//! Absent on purpose: requests that were spent per day and the share that is left of them. Both are known in the process
-//! that syncs and are stored nowhere; a job says how many requests it sent.
+//! Reading order: [`list`], [`connect`], [`detail`] (one connection), [`activity`] (what its jobs do), [`changes`] (its
+//! forms), [`jobs`], [`rules`].
 
+mod activity;
 mod changes;
 mod connect;
 mod detail;
+mod estimate;
 mod form;
 mod jobs;
+mod list;
 mod rules;
 
-use askama::Template;
 use axum::Router;
-use axum::extract::State;
 use axum::routing::{get, post};
-use common::connection::overview::{self, ConnectionStatus, Overview};
+use common::connection::overview::ConnectionStatus;
 use url::form_urlencoded;
 
 use super::Viewer;
-use super::format::LocaleFormat;
-use super::layout::{Layout, Page, Section};
-use super::permission::may_change;
+use super::layout::{Layout, Section};
 use crate::problem::ApiError;
 use crate::state::ApiState;
-
-/// Connections that are listed.
-const MAX_CONNECTIONS: i64 = 1000;
 
 /// The pages of this section. They belong behind the layer that asks for a session.
 pub(super) fn router() -> Router<ApiState> {
     Router::new()
-        .route("/connections", get(show))
+        .route("/connections", get(list::show))
         .route(
             "/connections/new",
             get(connect::show).post(connect::connect),
         )
         .route("/connections/new/check", post(connect::check))
         .route("/connections/{id}", get(detail::show))
+        .route("/connections/{id}/activity/events", get(activity::events))
         .route("/connections/{id}/sync", post(changes::sync))
-        .route("/connections/{id}/pause", post(changes::pause))
-        .route("/connections/{id}/resume", post(changes::resume))
+        .route("/connections/{id}/pause", post(changes::set_paused::<true>))
+        .route(
+            "/connections/{id}/resume",
+            post(changes::set_paused::<false>),
+        )
         .route("/connections/{id}/settings", post(changes::settings))
         .route("/connections/{id}/key", post(changes::replace_key))
         .route("/connections/{id}/key/test", post(changes::test_key))
@@ -56,38 +54,6 @@ pub(super) fn router() -> Router<ApiState> {
         .route("/connections/{id}/rules/new", get(rules::new))
         .route("/connections/{id}/rules", post(rules::create))
         .route("/connections/{id}/rules/{rule_id}", post(rules::change))
-}
-
-#[derive(Debug, Template)]
-#[template(path = "connections.html")]
-struct ConnectionsPage {
-    layout: Layout,
-    locale: LocaleFormat,
-    connections: Vec<Overview>,
-    may_change: bool,
-}
-
-/// `GET /connections`.
-async fn show(
-    State(state): State<ApiState>,
-    viewer: Viewer,
-    locale: LocaleFormat,
-) -> Result<Page<ConnectionsPage>, ApiError> {
-    let organization = &viewer.organization;
-    let connections = overview::list(
-        &state.pool,
-        state.connectors,
-        organization,
-        None,
-        MAX_CONNECTIONS,
-    )
-    .await?;
-    Ok(Page(ConnectionsPage {
-        layout: layout(&state, &viewer, "Connections", false).await?,
-        locale,
-        connections,
-        may_change: may_change(&viewer),
-    }))
 }
 
 /// What surrounds a page of this section.

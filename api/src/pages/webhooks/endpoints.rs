@@ -51,6 +51,12 @@ pub(super) fn rows(
     rows.collect()
 }
 
+/// The state of a connection's endpoint; none where there is no endpoint.
+pub(in crate::pages) fn state(endpoint: Option<&ListedEndpoint>) -> Mark {
+    let known = endpoint.map(|endpoint| (endpoint.status, endpoint.has_secret));
+    Advice::of(known).state
+}
+
 struct Advice {
     state: Mark,
     text: &'static str,

@@ -6,7 +6,7 @@
 //! Fails like the calls that it reads by. Deliberately absent: setting an endpoint up, which is on the page of its
 //! connection, and the events of the platform, which belong to no organization.
 
-mod endpoints;
+pub(super) mod endpoints;
 mod event;
 mod figures;
 mod replay;

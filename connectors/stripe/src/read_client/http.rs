@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 use chrono::{DateTime, Utc};
-use common::throttle::Throttle;
+use common::throttle::{Limits, Throttle};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
 use reqwest::header::HeaderMap;
 use secrecy::{ExposeSecret, SecretString};
@@ -71,9 +71,14 @@ impl Stripe {
         }
     }
 
+    /// How hard one account may be asked.
+    pub fn limits(&self, livemode: bool) -> Limits {
+        self.settings.limits(livemode)
+    }
+
     /// A full budget of one account, of whose limits `share` (above 0, to 1) may be used.
     pub fn throttle(&self, livemode: bool, share: f64) -> Throttle {
-        Throttle::new(self.settings.limits(livemode), share)
+        Throttle::new(self.limits(livemode), share)
     }
 
     /// A client for one account's key with a budget of its own.

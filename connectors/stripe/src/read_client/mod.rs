@@ -6,6 +6,7 @@
 
 mod bounded;
 mod error;
+mod estimate;
 mod http;
 mod model;
 mod probe;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use common::connection::Permission;
-use common::connection::probe::{AccountProbe, Probe, ProbeError};
+use common::connection::probe::{AccountProbe, Estimate, FullSync, Probe, ProbeError};
 use common::connector::Connector;
 use regex::Regex;
 use secrecy::{ExposeSecret, SecretString};
@@ -38,6 +38,16 @@ impl AccountProbe for Stripe {
 
     async fn probe(&self, api_key: &SecretString) -> Result<Probe, ProbeError> {
         tokio::time::timeout(DEADLINE, self.probe_resources(api_key))
+            .await
+            .unwrap_or_else(|_| Err(ProbeError::Unreachable(Box::new(TimedOut))))
+    }
+
+    async fn estimate(
+        &self,
+        api_key: &SecretString,
+        wanted: FullSync,
+    ) -> Result<Option<Estimate>, ProbeError> {
+        tokio::time::timeout(DEADLINE, self.estimate_full_sync(api_key, wanted))
             .await
             .unwrap_or_else(|_| Err(ProbeError::Unreachable(Box::new(TimedOut))))
     }
@@ -101,7 +111,7 @@ const RESOURCES: [Resource; 9] = [
 const MAX_KEY_BYTES: usize = 512;
 
 /// Checks what can be seen of a key without sending it; whether it is a live-mode key.
-fn check_kind(key: &str) -> Result<bool, ProbeError> {
+pub(super) fn check_kind(key: &str) -> Result<bool, ProbeError> {
     let wrong_kind = |detail: &str| {
         Err(ProbeError::WrongKind {
             detail: detail.to_owned(),

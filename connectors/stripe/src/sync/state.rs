@@ -1,7 +1,7 @@
 //! A connection's sync state in PostgreSQL: what is covered, where events go on, and the totals, which
 //! are always those of the daily aggregates.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use chrono::{DateTime, NaiveDate, Utc};
 use common::catalogue::ObjectType;
@@ -77,6 +77,25 @@ pub async fn get(
         reconciled_on: row.reconciled_on,
         rows_repaired: row.rows_repaired,
     }))
+}
+
+/// Up to when Stripe was read, by connection; those that were never synced are left out.
+#[tracing::instrument(name = "db.sync.last_syncs", level = "debug", skip_all)]
+pub(super) async fn last_syncs(
+    conn: &mut PgConnection,
+    organization: &OrganizationId,
+) -> Result<HashMap<String, DateTime<Utc>>, Error> {
+    let rows = sqlx::query!(
+        r#"SELECT connection_id, covered_to AS "covered_to!" FROM stripe_sync_state
+           WHERE organization_id = $1 AND covered_to IS NOT NULL"#,
+        organization.as_str()
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| (row.connection_id, row.covered_to))
+        .collect())
 }
 
 /// Marks the keys of these kinds of objects as stale, in the transaction that changed or removed one.

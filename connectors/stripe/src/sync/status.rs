@@ -1,5 +1,8 @@
 //! What the sync of a connection is at, as people see it.
 
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
 use common::connection::lookup;
 use common::connection::overview::{self, Overview};
 use common::connector::Connectors;
@@ -37,4 +40,15 @@ pub async fn get(
         last_job,
         state,
     })
+}
+
+/// Up to when Stripe was read, of each connection of an organization that was synced.
+pub async fn last_syncs(
+    pool: &Pool,
+    organization: &OrganizationId,
+) -> Result<HashMap<String, DateTime<Utc>>, db::Error> {
+    let mut tx = db::tenant_transaction(pool, organization).await?;
+    let last_syncs = state::last_syncs(&mut tx, organization).await?;
+    db::commit(tx).await?;
+    Ok(last_syncs)
 }

@@ -1,0 +1,242 @@
+//! The part of a connection's page that follows its jobs: what they do, how far they are, and what they cost.
+//!
+//! While a job waits or runs, the page is sent this part again each time it changed, as a server-sent event. The last one
+//! asks for no stream, so the browser closes it. A stream that breaks off is opened again by htmx, and without JavaScript
+//! there is a link. Fails as the calls that it reads by.
+
+use std::time::Duration;
+
+use askama::Template;
+use axum::extract::State;
+use axum::response::Response;
+use axum::response::sse::Event;
+use chrono::{DateTime, NaiveDate, Utc};
+use chrono_tz::Tz;
+use common::connection::Connection;
+use common::connection::overview::ConnectionStatus;
+use common::db;
+use common::job::{Job, queries};
+use common::money::{Currency, Money};
+use stripe::analytics::{Selection, report};
+use stripe::sync::state::SyncState;
+use stripe::sync::status::{self as sync_status, SyncStatus};
+
+use super::jobs::{self, JobRow};
+use super::path_of;
+use crate::auth::Caller;
+use crate::event_stream::{Followed, follow};
+use crate::input::Ids;
+use crate::pages::Viewer;
+use crate::pages::format::LocaleFormat;
+use crate::pages::permission::may_change;
+use crate::problem::ApiError;
+use crate::state::ApiState;
+
+/// Jobs that are shown.
+const JOBS: i64 = 8;
+
+/// How often an open page looks for a change.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+#[derive(Debug, Template)]
+#[template(path = "connection_activity.html")]
+pub(super) struct Activity {
+    locale: LocaleFormat,
+    path: String,
+    pub(super) connection: Connection,
+    status: ConnectionStatus,
+    stored: SyncState,
+    jobs: Vec<JobRow>,
+    /// Net revenue of today in each currency, while the first sync has not ended.
+    today: Vec<Money>,
+    /// Requests of the jobs that were created today.
+    requests_today: i64,
+    /// How hard Stripe may be asked, in words.
+    allowed: String,
+    may_change: bool,
+}
+
+/// `GET /connections/{id}/activity/events`.
+pub(super) async fn events(
+    State(state): State<ApiState>,
+    viewer: Viewer,
+    locale: LocaleFormat,
+    Ids(connection_id): Ids<String>,
+) -> Result<Response, ApiError> {
+    let shared = state.clone();
+    let counted_as = Caller::from(viewer.clone()).counted_as;
+    let followed = FollowedActivity {
+        state,
+        viewer,
+        locale,
+        connection_id,
+    };
+    follow(followed, &shared, counted_as).await
+}
+
+struct FollowedActivity {
+    state: ApiState,
+    viewer: Viewer,
+    locale: LocaleFormat,
+    connection_id: String,
+}
+
+/// The part as a browser gets it.
+struct Shown {
+    html: String,
+    is_live: bool,
+}
+
+impl Followed for FollowedActivity {
+    type State = Shown;
+
+    const INTERVAL: Duration = INTERVAL;
+
+    async fn load(&self) -> Result<Shown, ApiError> {
+        let locale = self.locale.clone();
+        let activity =
+            Activity::load(&self.state, &self.viewer, locale, &self.connection_id).await?;
+        Ok(Shown {
+            html: activity.render().map_err(ApiError::internal)?,
+            is_live: activity.is_live(),
+        })
+    }
+
+    fn is_same(last: &Shown, next: &Shown) -> bool {
+        last.html == next.html
+    }
+
+    fn has_ended(shown: &Shown) -> bool {
+        !shown.is_live
+    }
+
+    fn event(shown: &Shown) -> Event {
+        Event::default().data(&shown.html)
+    }
+}
+
+impl Activity {
+    pub(super) async fn load(
+        state: &ApiState,
+        viewer: &Viewer,
+        locale: LocaleFormat,
+        connection_id: &str,
+    ) -> Result<Self, ApiError> {
+        let organization = &viewer.organization;
+        let found =
+            sync_status::get(&state.pool, state.connectors, organization, connection_id).await?;
+        let SyncStatus {
+            overview,
+            state: stored,
+            ..
+        } = found;
+        let connection = overview.connection;
+        let now = state.clock.now();
+        let (jobs, requests_today) = read_jobs(state, &connection, now).await?;
+        let jobs = jobs::rows(&jobs, state.connectors, &locale, now);
+        let today = match stored.full_synced_at {
+            None => today(state, &connection, now).await?,
+            Some(_) => Vec::new(),
+        };
+        let limits = state.stripe.limits(connection.livemode);
+        Ok(Self {
+            locale,
+            path: path_of(connection_id),
+            status: overview.status,
+            stored,
+            jobs,
+            today,
+            requests_today,
+            allowed: allowed_text(limits.global_per_second, connection.rate_share),
+            connection,
+            may_change: may_change(viewer),
+        })
+    }
+
+    fn zone(&self) -> &Tz {
+        &self.connection.timezone
+    }
+
+    /// The first day whose charges are stored.
+    fn covered_since(&self) -> Option<NaiveDate> {
+        let from = self.stored.covered_from;
+        from.map(|from| self.connection.date_of(from))
+    }
+
+    /// Whether a job is waiting or running, so that the page changes by itself.
+    fn is_live(&self) -> bool {
+        self.jobs.iter().any(|job| !job.is_over)
+    }
+
+    /// The job whose progress is shown large.
+    fn leading_job(&self) -> Option<&JobRow> {
+        self.jobs.iter().find(|job| job.progress.is_some())
+    }
+
+    fn is_first_sync(&self) -> bool {
+        self.stored.full_synced_at.is_none()
+    }
+}
+
+/// The newest jobs, and the requests of those of today.
+async fn read_jobs(
+    state: &ApiState,
+    connection: &Connection,
+    now: DateTime<Utc>,
+) -> Result<(Vec<Job>, i64), ApiError> {
+    let (organization, id) = (&connection.organization_id, &connection.connection_id);
+    let mut tx = state.begin(organization).await?;
+    let jobs = queries::list(&mut tx, organization, id, None, JOBS).await?;
+    let since = connection.start_of_today(now);
+    let requests = queries::requests::since(&mut tx, organization, id, since).await?;
+    db::commit(tx).await?;
+    Ok((jobs, requests))
+}
+
+/// Today's net revenue, which a first sync reads before anything else.
+async fn today(
+    state: &ApiState,
+    connection: &Connection,
+    now: DateTime<Utc>,
+) -> Result<Vec<Money>, ApiError> {
+    let today = connection.date_of(now);
+    let selection = Selection {
+        organization_id: connection.organization_id.clone(),
+        connection_id: connection.connection_id.clone(),
+        date_from: Some(today),
+        date_to: Some(today),
+        currency: None,
+        predicates: Vec::new(),
+    };
+    let report = report::report(&state.pool, &selection, None, &[]).await?;
+    let money = report.totals.into_iter().map(|totals| Money {
+        minor: totals.net,
+        currency: Currency::new(&totals.currency),
+    });
+    Ok(money.collect())
+}
+
+/// How many requests a second a connection may send, of so many that its vendor allows.
+fn allowed_text(per_second: f64, share: f64) -> String {
+    let percent = super::detail::percent_of(share);
+    match (per_second * share).round() as i64 {
+        0 => format!("less than one a second, {percent} % of Stripe’s limit"),
+        allowed => format!("up to {allowed} a second, {percent} % of Stripe’s limit"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_connection_may_spend_is_said_by_the_second() {
+        for (limit, share, text) in [
+            (100.0, 0.8, "up to 80 a second, 80 % of Stripe’s limit"),
+            (25.0, 1.0, "up to 25 a second, 100 % of Stripe’s limit"),
+            (25.0, 0.01, "less than one a second, 1 % of Stripe’s limit"),
+        ] {
+            assert_eq!(allowed_text(limit, share), text);
+        }
+    }
+}
