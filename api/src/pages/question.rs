@@ -14,6 +14,7 @@ use stripe::metadata::queries::{self as metadata, DiscoveredKey};
 
 use super::address::Address;
 use super::days::{Days, Preset};
+use super::filter_builder;
 use crate::input::Params;
 use crate::problem::ApiError;
 use crate::revenue_query::RevenueQuery;
@@ -187,7 +188,7 @@ pub(super) fn active_filters(address: &Address) -> Vec<ActiveFilter> {
         } else if name == "currency" && address.path() != "/" {
             format!("currency is {}", value.to_uppercase())
         } else if name == "filter" {
-            "further conditions".to_owned()
+            filter_builder::filter_text(value)
         } else {
             return None;
         };
