@@ -42,12 +42,18 @@ pub(crate) struct NamedKeys {
 }
 
 impl NamedKeys {
-    /// Adds the keys of conditions in a parameter that is JSON.
-    pub(crate) fn add_conditions(&mut self, predicate: &CompiledPredicate, parameter: &str) {
+    /// Adds the keys of conditions in a parameter that is JSON, where the predicate is at this pointer.
+    pub(crate) fn add_conditions(
+        &mut self,
+        predicate: &CompiledPredicate,
+        parameter: &str,
+        at: &str,
+    ) {
         for (index, key) in predicate.named_keys() {
+            let pointer = format!("{at}{}", key_pointer(index));
             self.keys.push(key);
             self.pointers
-                .push((Some(parameter.to_owned()), Some(key_pointer(index))));
+                .push((Some(parameter.to_owned()), Some(pointer)));
         }
     }
 

@@ -4,6 +4,7 @@
 use common::filter::sql::MetadataKey;
 use common::filter::{CompiledPredicate, Field, Invalid, MetadataSource, Predicate};
 use common::tenant::OrganizationId;
+use serde_json::Value;
 use stripe::analytics::{GroupBy, Selection};
 
 use crate::input::Params;
@@ -13,6 +14,9 @@ use crate::use_case_errors::at_filter;
 
 const GROUPS: &str = "day, week, month, currency, product, price, customer, country or metadata:SOURCE.KEY with \
                       SOURCE one of charge, product, price, customer";
+
+/// Predicates that a `filter` may have.
+pub(crate) const MAX_PREDICATES: usize = 50;
 
 /// What is asked for, without the page of a list.
 pub(crate) struct RevenueQuery {
@@ -108,20 +112,51 @@ pub(crate) fn group_by(text: &str) -> Result<GroupBy, String> {
     })
 }
 
+/// Reads `filter`: a predicate, or a list of predicates that must all hold. Each comes with its pointer.
+fn filter(text: &str) -> Result<Vec<(String, CompiledPredicate)>, Vec<FieldError>> {
+    let json: Value = serde_json::from_str(text)
+        .map_err(|cause| vec![FieldError::of("filter", format!("must be JSON: {cause}"))])?;
+    let Value::Array(predicates) = json else {
+        let compiled = compile(Predicate::parse(&json));
+        let compiled = compiled.map_err(|problems| problems.into_iter().map(at_filter));
+        return match compiled {
+            Ok(predicate) => Ok(vec![(String::new(), predicate)]),
+            Err(problems) => Err(problems.collect()),
+        };
+    };
+    if predicates.is_empty() || predicates.len() > MAX_PREDICATES {
+        let detail = format!("must be conditions, or a list of 1 to {MAX_PREDICATES} of them");
+        return Err(vec![FieldError::of("filter", detail)]);
+    }
+    let mut found = Vec::new();
+    let mut refused = Vec::new();
+    for (index, json) in predicates.iter().enumerate() {
+        let at = format!("/{index}");
+        match compile(Predicate::parse(json)) {
+            Ok(predicate) => found.push((at, predicate)),
+            Err(problems) => refused.extend(problems.into_iter().map(|mut problem| {
+                problem.pointer.insert_str(0, &at);
+                at_filter(problem)
+            })),
+        }
+    }
+    if refused.is_empty() {
+        Ok(found)
+    } else {
+        Err(refused)
+    }
+}
+
 /// Takes `filter`, every `metadata.SOURCE.KEY=VALUE` and every `field.NAME=VALUE`; all of them must hold.
 fn predicates(params: &mut Params, named: &mut NamedKeys) -> Vec<CompiledPredicate> {
     let mut found = Vec::new();
     if let Some(text) = params.text("filter") {
-        let parsed = serde_json::from_str(&text)
-            .map_err(|cause| vec![FieldError::of("filter", format!("must be JSON: {cause}"))])
-            .and_then(|json| {
-                compile(Predicate::parse(&json))
-                    .map_err(|problems| problems.into_iter().map(at_filter).collect::<Vec<_>>())
-            });
-        match parsed {
-            Ok(predicate) => {
-                named.add_conditions(&predicate, "filter");
-                found.push(predicate);
+        match filter(&text) {
+            Ok(predicates) => {
+                for (at, predicate) in predicates {
+                    named.add_conditions(&predicate, "filter", &at);
+                    found.push(predicate);
+                }
             }
             Err(problems) => params.refuse_all(problems),
         }
@@ -228,6 +263,26 @@ mod tests {
         let (query, problems) = read(&encoded.finish());
         assert!(problems.is_ok(), "{problems:?}");
         assert_eq!(query.selection.predicates.len(), 3);
+    }
+
+    #[test]
+    fn a_list_of_filters_must_all_hold_and_each_has_its_pointer() {
+        let right = r#"{"conditions":[{"type":"field","field":"country","operator":"equals","value":"DE"}]}"#;
+        let wrong = right.replace("DE", "Germany");
+        let asked = |filter: &str| {
+            let mut encoded = url::form_urlencoded::Serializer::new("connection_id=c".to_owned());
+            encoded.append_pair("filter", filter);
+            read(&encoded.finish())
+        };
+        let (query, problems) = asked(&format!("[{right},{right}]"));
+        assert!(problems.is_ok(), "{problems:?}");
+        assert_eq!(query.selection.predicates.len(), 2);
+        let Err(ApiError::Invalid { errors, .. }) = asked(&format!("[{right},{wrong}]")).1 else {
+            panic!("must be invalid")
+        };
+        let pointer = errors[0].pointer.as_deref();
+        assert_eq!(pointer, Some("/1/conditions/0/value"));
+        assert!(asked("[]").1.is_err());
     }
 
     #[test]

@@ -8,6 +8,7 @@ use common::credential::vault;
 use common::filter::Invalid;
 use common::job::cancel;
 use common::rule;
+use common::saved_question;
 use common::webhook::endpoint;
 use stripe::analytics::report;
 
@@ -142,6 +143,21 @@ impl From<rule::Error> for ApiError {
             }
             rule::Error::Invalid(problems) => problems.into(),
             rule::Error::Database(cause) => cause.into(),
+        }
+    }
+}
+
+impl From<saved_question::Error> for ApiError {
+    fn from(error: saved_question::Error) -> Self {
+        match error {
+            saved_question::Error::NotFound => Self::NotFound,
+            saved_question::Error::NameTaken { .. } | saved_question::Error::TooMany { .. } => {
+                conflict(&error)
+            }
+            saved_question::Error::NoOwner => {
+                Self::invalid(vec![FieldError::at("/shared", error.to_string())])
+            }
+            saved_question::Error::Database(cause) => cause.into(),
         }
     }
 }

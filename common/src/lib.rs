@@ -11,7 +11,7 @@
 //! [`connection::probe::AccountProbe`].
 //!
 //! - nouns: [`catalogue`], [`clock`], [`connection`], [`connector`], [`credential`], [`filter`], [`job`], [`money`],
-//!   [`rule`], [`session`], [`tenant`], [`webhook`]
+//!   [`rule`], [`saved_question`], [`session`], [`tenant`], [`webhook`]
 //! - between nouns and [`db`]: [`unit_of_work`]
 //! - on the ground floor: [`id`]
 //! - outside systems: [`broker`], [`db`]
@@ -37,6 +37,7 @@ pub mod lifecycle;
 pub mod money;
 pub mod outage;
 pub mod rule;
+pub mod saved_question;
 pub mod session;
 pub mod telemetry;
 pub mod tenant;

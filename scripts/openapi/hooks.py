@@ -12,6 +12,7 @@ import hmac
 import os
 import threading
 import time
+import uuid
 
 import requests
 import schemathesis
@@ -44,6 +45,7 @@ IDS = {
         f"/v1/connectors/{CONNECTION}/filters",
         json={"name": "stays", "conditions": [{"type": "field", "field": "amount", "operator": "exists"}]},
     )["filter_id"],
+    "question_id": ask("POST", "/v1/questions", json={"name": "stays", "shared": True})["question_id"],
 }
 
 CONNECTIONS = f"/v1/connectors/{CONNECTION}"
@@ -102,6 +104,11 @@ def new_filter():
     return ask("POST", f"{CONNECTIONS}/filters", json={"name": "goes", "conditions": conditions})["filter_id"]
 
 
+def new_question():
+    # Shared, since a private one is seen by its own token only.
+    return ask("POST", "/v1/questions", json={"name": f"goes {uuid.uuid4()}", "shared": True})["question_id"]
+
+
 def new_webhook_endpoint():
     ask("POST", f"/v1/connectors/stripe/{CANCELLED_CONNECTION}/webhook")
     return {"id": CANCELLED_CONNECTION}
@@ -142,6 +149,7 @@ MADE = {
     "DELETE /v1/connectors/{id}": lambda: {"id": new_connection(DELETED_KEY)},
     "DELETE /v1/connectors/{id}/filters/{filter_id}": lambda: {"filter_id": new_filter()},
     "DELETE /v1/connectors/stripe/{id}/webhook": lambda: new_webhook_endpoint(),
+    "DELETE /v1/questions/{question_id}": lambda: {"question_id": new_question()},
     "POST /v1/sync-jobs/{job_id}/cancel": lambda: {"job_id": new_job(CANCELLED_CONNECTION)},
     "POST /v1/sync-jobs/{job_id}/retry": lambda: {"job_id": failed_job()},
 }
@@ -157,6 +165,7 @@ schemathesis.openapi.format(
         lambda parts: f"metadata:{parts[0]}.{parts[1]}"
     ),
 )
+schemathesis.openapi.format("page-query", st.sampled_from(["range=7d", "currency=usd", "group_by=country", "range=12m"]))
 schemathesis.openapi.format("regex", st.sampled_from(["^gold$", "a|b", r"\d{2,3}", "(?i)vip", "[^x]+", ""]))
 schemathesis.openapi.format(
     "iana-time-zone", st.sampled_from(["UTC", "Europe/Berlin", "America/New_York", "Asia/Kathmandu", "Pacific/Apia"])
@@ -204,7 +213,9 @@ def after_call(context, case, response):
 
 # Operations that a state of their object may not allow; the document says which.
 STATEFUL = {
+    "PATCH /v1/questions/{question_id}",
     "POST /v1/connectors/stripe/connect",
+    "POST /v1/questions",
     "POST /v1/sync-jobs/{job_id}/cancel",
     "POST /v1/sync-jobs/{job_id}/retry",
 }

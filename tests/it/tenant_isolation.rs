@@ -54,6 +54,8 @@ async fn acme() -> (ApiOnly, Value) {
          INSERT INTO browser_sessions VALUES
              ('acme', '019ab000-0000-7000-8000-000000000005', sha256('a session'), NULL, 'admin', now(), now(), now());
          INSERT INTO sign_in_links VALUES ('acme', sha256('a link'), 'admin', now(), now());
+         INSERT INTO saved_questions VALUES
+             ('acme', '019ab000-0000-7000-8000-000000000006', 'gold', 'explore', '', TRUE, NULL, now());
          INSERT INTO platform_webhook_endpoints VALUES
              ('acme', 'platform', '019ab000-0000-7000-8000-000000000004', 'url=x', now());
          INSERT INTO connector_filter_rules VALUES
@@ -344,6 +346,9 @@ fn body(method: &str, path: &str) -> Option<Value> {
         ("post", "/v1/connectors/{id}/filters" | "/v1/connectors/{id}/filters/preview") => {
             Some(rule)
         }
+        ("post", "/v1/questions") | ("patch", "/v1/questions/{question_id}") => {
+            Some(json!({"name": "mine"}))
+        }
         ("patch", "/v1/connectors/{id}/filters/{filter_id}") => Some(json!({"is_active": false})),
         _ => None,
     }
@@ -366,6 +371,7 @@ async fn every_call_answers_another_tenant_as_if_there_were_nothing() {
                 .replace("{id}", id)
                 .replace("{job_id}", connected["job_id"].as_str().unwrap())
                 .replace("{filter_id}", FILTER_ID)
+                .replace("{question_id}", "019ab000-0000-7000-8000-000000000006")
                 .replace("{event_id}", EVENT_ID)
                 .replace("{charge_id}", CHARGE);
             assert!(!uri.contains('{'), "give {path} its ids in this test");
@@ -388,7 +394,7 @@ async fn every_call_answers_another_tenant_as_if_there_were_nothing() {
                 ("GET", "/v1/token") => {
                     assert_eq!(answer.expect(200)["organization_id"], "other");
                 }
-                ("GET", "/v1/connectors" | "/v1/webhooks/events") => {
+                ("GET", "/v1/connectors" | "/v1/webhooks/events" | "/v1/questions") => {
                     assert_eq!(answer.expect(200)["data"], json!([]));
                 }
                 ("GET", "/v1/webhooks/stats") => {
@@ -397,6 +403,10 @@ async fn every_call_answers_another_tenant_as_if_there_were_nothing() {
                         (&stats["dead"], &stats["duplicates"]),
                         (&json!(0), &json!(0))
                     );
+                }
+                // The other organization has no account that a question could be about.
+                ("POST", "/v1/questions") => {
+                    answer.problem(422, "invalid_request");
                 }
                 ("POST", "/v1/webhooks/replay") => assert_eq!(answer.expect(202)["count"], 0),
                 ("POST", "/v1/connectors/stripe/connect") => {

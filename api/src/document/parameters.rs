@@ -6,6 +6,7 @@
 use serde_json::{Value, json};
 
 use super::conditions::{PREDICATE, TEXT, reference};
+use crate::revenue_query::MAX_PREDICATES;
 use crate::routes::parked;
 
 /// Replaces the schema of a parameter that is known by its name, and adds its example.
@@ -29,6 +30,10 @@ fn known(name: &str) -> Option<Value> {
         "job_id" => json!({
             "schema": {"type": "string", "format": "uuid"},
             "example": "019ab3f4-5c00-7000-8000-000000000001",
+        }),
+        "question_id" => json!({
+            "schema": {"type": "string", "format": "uuid"},
+            "example": "019ab3f4-5c00-7000-8000-000000000004",
         }),
         "filter_id" => json!({
             "schema": {"type": "string", "format": "uuid"},
@@ -100,7 +105,10 @@ fn known(name: &str) -> Option<Value> {
         }),
         "filter" => json!({
             "content": {"application/json": {
-                "schema": reference(PREDICATE),
+                "schema": {"anyOf": [
+                    reference(PREDICATE),
+                    {"type": "array", "items": reference(PREDICATE), "minItems": 1, "maxItems": MAX_PREDICATES},
+                ]},
                 "example": {"operator": "OR", "conditions": [
                     {"type": "field", "field": "country", "operator": "in", "value": ["DE", "AT", "CH"]},
                     {"type": "metadata", "metadata_source": "customer", "metadata_key": "plan",

@@ -48,8 +48,13 @@ impl Address {
 
     /// Without a parameter.
     pub(super) fn without(&self, name: &str) -> Self {
+        self.retaining(|other| other != name)
+    }
+
+    /// With the parameters of these names only.
+    pub(super) fn retaining(&self, is_kept: impl Fn(&str) -> bool) -> Self {
         let mut address = self.clone();
-        address.pairs.retain(|(other, _)| other != name);
+        address.pairs.retain(|(name, _)| is_kept(name));
         address
     }
 

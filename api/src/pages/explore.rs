@@ -1,10 +1,11 @@
 //! Revenue grouped by whatever the objects of an account say, and the way down from a group to its charges.
 //!
-//! The address has the parameters of `GET /v1/analytics/stripe` and `range`. `add` and `value` come from the form for a further
-//! condition and become a parameter of their own.
+//! The address has the parameters of `GET /v1/analytics/stripe` and `range`. Rows of conditions (`filter_builder`) become such
+//! parameters before anything is asked, or the page is shown with what is wrong with them.
 
 use askama::Template;
 use axum::extract::{RawQuery, State};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Redirect, Response};
 use common::filter::Field;
 use common::money::Currency;
@@ -15,22 +16,22 @@ use stripe::metadata::queries::DiscoveredKey;
 
 use super::address::Address;
 use super::days::Days;
+use super::filter_builder::{Builder, Conditions, Suggestions, is_applied, without_form};
 use super::format::LocaleFormat;
 use super::layout::{Layout, Page, Section};
-use super::question::{self, ActiveFilter, Choice, Question, active_filters, key_name};
+use super::question::{self, ActiveFilter, Choice, Question, key_name};
+use super::questions::{QuestionForm, Questions};
 use super::{Viewer, groups_csv};
 use crate::input::{next_cursor, page};
 use crate::problem::ApiError;
 use crate::state::ApiState;
 
-const PATH: &str = "/explore";
+pub(super) const PATH: &str = "/explore";
 const GROUP_BY: &str = "group_by";
 /// Groups of a page.
 const GROUPS: i64 = 50;
 /// Groups of a CSV file at most.
 const MAX_CSV_GROUPS: i64 = 100_000;
-/// Values that are suggested.
-const MAX_SUGGESTED: usize = 300;
 
 /// What every account can be grouped by, with its name.
 const FIXED_GROUPS: [(&str, &str); 8] = [
@@ -44,15 +45,6 @@ const FIXED_GROUPS: [(&str, &str); 8] = [
     ("month", "Month"),
 ];
 
-/// Fields of which a condition can be added by hand.
-const FIELDS: [(Field, &str); 5] = [
-    (Field::Country, "Country"),
-    (Field::ProductId, "Product"),
-    (Field::PriceId, "Price"),
-    (Field::CustomerId, "Customer"),
-    (Field::PaymentMethod, "Payment method"),
-];
-
 #[derive(Debug, Template)]
 #[template(path = "explore.html")]
 struct ExplorePage {
@@ -62,10 +54,11 @@ struct ExplorePage {
     presets: Vec<Choice>,
     days: Days,
     groups_by: Vec<Choice>,
-    conditions: Vec<Choice>,
-    /// Values that keys have.
-    values: Vec<String>,
+    conditions: Conditions,
+    is_filtered: bool,
+    /// What is in force and in no row.
     filters: Vec<ActiveFilter>,
+    questions: Questions,
     totals: Vec<Total>,
     /// What the groups are of.
     group: String,
@@ -83,6 +76,8 @@ struct Answer {
     group: String,
     found: Report,
     cursor: Option<String>,
+    builder: Builder,
+    questions: Questions,
 }
 
 #[derive(Debug)]
@@ -115,33 +110,72 @@ pub(super) async fn show(
     locale: LocaleFormat,
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
-    let address = Address::new(PATH, &query.unwrap_or_default());
-    if let Some(added) = with_added(&address) {
-        return Ok(Redirect::to(&added.to_string()).into_response());
+    let asked = Address::new(PATH, &query.unwrap_or_default());
+    let mut builder = Builder::of(&asked);
+    let mut status = StatusCode::OK;
+    if is_applied(&asked) {
+        if let Some(address) = builder.address() {
+            return Ok(Redirect::to(&address.to_string()).into_response());
+        }
+        status = StatusCode::UNPROCESSABLE_ENTITY;
     }
+    let address = without_form(&asked);
+    let form = QuestionForm::default();
+    page_of(&state, &viewer, &locale, &address, builder, form, status).await
+}
+
+/// The page with a question that was not saved.
+pub(super) async fn refused(
+    state: &ApiState,
+    viewer: &Viewer,
+    locale: &LocaleFormat,
+    address: &Address,
+    form: QuestionForm,
+) -> Result<Response, ApiError> {
+    let builder = Builder::of(address);
+    let status = StatusCode::UNPROCESSABLE_ENTITY;
+    page_of(state, viewer, locale, address, builder, form, status).await
+}
+
+async fn page_of(
+    state: &ApiState,
+    viewer: &Viewer,
+    locale: &LocaleFormat,
+    address: &Address,
+    builder: Builder,
+    form: QuestionForm,
+    status: StatusCode,
+) -> Result<Response, ApiError> {
     let list = format!("groups:{}", address.get(GROUP_BY).unwrap_or_default());
     let own = |params: &mut crate::input::Params| params.cursor::<GroupCursor>(&list);
-    let read = question::read(&state, &viewer.organization, &address, own).await?;
+    let read = question::read(state, &viewer.organization, address, own).await?;
     let Some((question, after)) = read else {
         return Ok(Redirect::to("/").into_response());
     };
-    let keys = question.metadata_keys(&state).await?;
+    let keys = question.metadata_keys(state).await?;
     let (name, by) = group_of(&question, &keys)?;
-    let mut found = ask(&state, &question, &by, after?, page(GROUPS)).await?;
+    let mut found = ask(state, &question, &by, after?, page(GROUPS)).await?;
     let cursor = next_cursor(&list, &mut found.groups, GROUPS, |group| {
         GroupCursor::from(group)
     })?;
     let test_mode = !question.connection().livemode;
-    let layout =
-        Layout::for_viewer(&state, &viewer, Section::Explore, "Explore", test_mode).await?;
+    let title = if status == StatusCode::OK {
+        "Explore"
+    } else {
+        "Error: Explore"
+    };
+    let layout = Layout::for_viewer(state, viewer, Section::Explore, title, test_mode).await?;
     let answer = Answer {
+        questions: Questions::load(state, viewer, &address.without("cursor"), form).await?,
         question,
         keys,
         group: name,
         found,
         cursor,
+        builder,
     };
-    Ok(Page(ExplorePage::new(layout, &address, answer, &locale)).into_response())
+    let page = ExplorePage::new(layout, address, answer, locale);
+    Ok((status, Page(page)).into_response())
 }
 
 /// `GET /explore.csv`: all groups.
@@ -157,13 +191,6 @@ pub(super) async fn csv(
     let (name, by) = group_of(&question, &keys)?;
     let found = ask(&state, &question, &by, None, MAX_CSV_GROUPS).await?;
     groups_csv::answer(&label_of(&name), &by, &found.groups)
-}
-
-/// The address with the condition that the form asks for.
-fn with_added(address: &Address) -> Option<Address> {
-    let (name, value) = (address.get("add")?, address.get("value")?);
-    let address = address.without("add").without("value").without("cursor");
-    Some(address.with(name, value))
 }
 
 /// What to group by, as the address names it: the first metadata key unless it says so, or products.
@@ -227,6 +254,8 @@ impl ExplorePage {
             group,
             found,
             cursor,
+            builder,
+            questions,
         } = answer;
         let first_page = address.without("cursor");
         let by =
@@ -235,20 +264,6 @@ impl ExplorePage {
         let of_keys = of_keys.map(|name| by(&format!("metadata:{name}"), &name));
         let fixed = FIXED_GROUPS.iter().map(|(name, label)| by(name, label));
         let groups_by = of_keys.chain(fixed);
-        let of_keys = keys.iter().map(key_name);
-        let of_keys = of_keys
-            .map(|name| Choice::of(address, "add", &format!("metadata.{name}"), &name, false));
-        let of_fields = FIELDS.iter().map(|(field, label)| {
-            let name = format!("field.{}", field.as_str());
-            Choice::of(address, "add", &name, label, false)
-        });
-        let mut values: Vec<String> = keys
-            .iter()
-            .flat_map(|found| found.key.entry.samples.iter().cloned())
-            .collect();
-        values.sort_unstable();
-        values.dedup();
-        values.truncate(MAX_SUGGESTED);
         let totals = found.totals.into_iter().map(|total| {
             let currency = Currency::new(&total.currency);
             Total {
@@ -267,9 +282,10 @@ impl ExplorePage {
             presets: question.presets(&first_page),
             days: question.days,
             groups_by: groups_by.collect(),
-            conditions: of_keys.chain(of_fields).collect(),
-            values,
-            filters: active_filters(&first_page, &question.names),
+            is_filtered: !builder.is_empty(),
+            filters: builder.others(),
+            conditions: builder.conditions(&Suggestions(&keys), &question.names),
+            questions,
             totals: totals.collect(),
             rows: rows.collect(),
             group: label_of(&group),
@@ -303,19 +319,6 @@ impl Row {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_form_adds_a_condition_and_keeps_the_others() {
-        let asked =
-            "group_by=country&add=metadata.charge.tier&value=gold&cursor=x&field.country=DE";
-        let added = with_added(&Address::new(PATH, asked)).unwrap();
-        let expected = "/explore?group_by=country&field.country=DE&metadata.charge.tier=gold";
-        assert_eq!(added.to_string(), expected);
-        assert_eq!(
-            with_added(&Address::new(PATH, "add=field.country&value=")),
-            None
-        );
-    }
 
     #[test]
     fn a_value_is_a_condition_and_a_period_is_none() {

@@ -17,9 +17,12 @@ mod address;
 pub(crate) mod assets;
 mod charges;
 mod chart;
+mod condition;
 mod connections;
 mod days;
 mod explore;
+mod explore_filter;
+mod filter_builder;
 mod format;
 mod groups_csv;
 pub(crate) mod layout;
@@ -30,8 +33,10 @@ mod overview;
 mod permission;
 pub(crate) mod problem;
 mod question;
+mod questions;
 mod return_path;
 mod same_origin;
+pub(crate) mod saved_query;
 mod session;
 mod sign_in;
 mod stripe_dashboard;
@@ -56,6 +61,9 @@ pub(crate) fn router(state: &ApiState) -> Router<ApiState> {
         .merge(tokens::router())
         .route("/explore", get(explore::show))
         .route("/explore.csv", get(explore::csv))
+        .route("/explore/conditions", get(explore_filter::conditions))
+        .route("/explore/matching", get(explore_filter::matching))
+        .merge(questions::router())
         .route("/charges", get(charges::list))
         .route("/charges/{charge_id}", get(charges::show))
         .route("/sign-out-everywhere", post(session::sign_out_everywhere))

@@ -1,7 +1,6 @@
 //! Products, prices and customers as people know them: by name, with the id that alone tells two of the same name apart.
 //!
-//! Reading the names of an address's conditions fails when PostgreSQL does; that a name is unknown is no failure. Deliberately
-//! absent: names in the form that adds a condition, where the id is what is asked for.
+//! Reading the names of an address's conditions fails when PostgreSQL does; that a name is unknown is no failure.
 
 use std::collections::BTreeSet;
 

@@ -15,6 +15,7 @@ use stripe::metadata::queries::{self as metadata, DiscoveredKey};
 
 use super::address::Address;
 use super::days::{Days, Preset};
+use super::filter_builder;
 use super::named_object;
 use crate::input::Params;
 use crate::problem::ApiError;
@@ -195,7 +196,7 @@ pub(super) fn active_filters(address: &Address, names: &Names) -> Vec<ActiveFilt
         } else if name == "currency" && address.path() != "/" {
             format!("currency is {}", value.to_uppercase())
         } else if name == "filter" {
-            "further conditions".to_owned()
+            filter_builder::filter_text(value)
         } else {
             return None;
         };

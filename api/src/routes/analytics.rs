@@ -46,8 +46,8 @@ pub(crate) struct ReportBody {
            ("currency" = Option<String>, Query, description = "Only charges of this currency"),
            ("group_by" = Option<String>, Query, description = "What to group by: a period, a field, or \
                 `metadata:SOURCE.KEY` such as `metadata:charge.tier`"),
-           ("filter" = Option<String>, Query, description = "Conditions as JSON; only lines that match are \
-                counted"),
+           ("filter" = Option<String>, Query, description = "Conditions as JSON, or a list of such \
+                conditions that must all hold; only lines that match are counted"),
            ("limit" = Option<i64>, Query, description = "Items per page; 50 by default"),
            ("cursor" = Option<String>, Query, description = "`next_cursor` of the previous page")),
     responses((status = 200, description = "The report", body = ReportBody)))]
@@ -107,8 +107,8 @@ pub(crate) struct ChargeRows {
            ("date_to" = Option<String>, Query, description = "Last day, inclusive; the last stored one by default"),
            ("currency" = Option<String>, Query, description = "Only charges of this currency"),
            ("group_by" = Option<String>, Query, description = "Has no effect"),
-           ("filter" = Option<String>, Query, description = "Conditions as JSON; only lines that match are \
-                returned"),
+           ("filter" = Option<String>, Query, description = "Conditions as JSON, or a list of such \
+                conditions that must all hold; only lines that match are returned"),
            ("limit" = Option<i64>, Query, description = "Items per page; 50 by default"),
            ("cursor" = Option<String>, Query, description = "`next_cursor` of the previous page")),
     responses((status = 200, description = "A page of charge lines, or all of them as CSV", content(

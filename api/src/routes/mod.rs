@@ -14,6 +14,7 @@ pub(crate) mod key;
 pub(crate) mod metadata_keys;
 pub(crate) mod operator_webhooks;
 pub(crate) mod parked;
+pub(crate) mod questions;
 pub(crate) mod rules;
 mod stream_body;
 pub(crate) mod sync;
@@ -52,6 +53,8 @@ pub(crate) fn all() -> OpenApiRouter<ApiState> {
         .routes(routes!(rules::create, rules::list))
         .routes(routes!(rules::get, rules::update, rules::delete))
         .routes(routes!(rules::preview))
+        .routes(routes!(questions::list, questions::save))
+        .routes(routes!(questions::update, questions::delete))
         .routes(routes!(metadata_keys::discover))
         .routes(routes!(explain::explain))
         .routes(routes!(analytics::report))

@@ -5,9 +5,9 @@
 //!
 //! # How an organization is deleted
 //!
-//! One without connections goes in one transaction, with its tokens, sessions and the history of its jobs. Connections are deleted
-//! the way the API deletes them: in one transaction they, their keys and the organization's tokens and sessions become useless, and
-//! jobs remove what is stored, which takes as long as there is data. The command waits for them and removes the
+//! One without connections goes in one transaction, with its tokens, sessions, saved questions and the history of its jobs.
+//! Connections are deleted the way the API deletes them: in one transaction they, their keys and the organization's tokens and
+//! sessions become useless, and jobs remove what is stored, which takes as long as there is data. The command waits for them and removes the
 //! organization last. Interrupted anywhere, the same command goes on; until then nothing of the organization answers.
 //!
 //! Deliberately absent: an undo.
@@ -23,6 +23,7 @@ use common::connection::{self, disconnect};
 use common::connector::Connectors;
 use common::db::{self, Role};
 use common::job::{self, JobId, JobStatus};
+use common::saved_question;
 use common::session;
 use common::tenant::{OrganizationId, queries};
 use common::unit_of_work::{Committed, UnitOfWork};
@@ -281,6 +282,7 @@ impl Delete {
         let connections = self.check_within(&mut work).await?;
         let mut jobs = Vec::new();
         session::queries::delete_all(&mut work, organization).await?;
+        saved_question::queries::delete_all(&mut work, organization).await?;
         if connections.is_empty() {
             job::queries::delete_all(&mut work, organization).await?;
             queries::delete_organization(&mut work, organization).await?;

@@ -12,6 +12,11 @@ const CARD_DIGITS: std::ops::RangeInclusive<usize> = 13..=19;
 const MIN_SECRET_CHARS: usize = 32;
 /// Bits for each character from which on such a run looks random.
 const MIN_SECRET_ENTROPY_BITS: f64 = 4.0;
+/// What a private value looks like, as its sample says.
+const KINDS: [&str; 3] = [CARD, EMAIL, SECRET];
+const CARD: &str = "card";
+const EMAIL: &str = "email";
+const SECRET: &str = "secret";
 /// Beginnings of keys and tokens that are secret whatever their length.
 const SECRET_PREFIXES: [&str; 10] = [
     "sk_live_", "sk_test_", "rk_live_", "rk_test_", "whsec_", "eyJ", "ghp_", "xoxb-", "AKIA",
@@ -30,6 +35,16 @@ pub(super) fn sample(text: &str, json: &Json) -> String {
     }
 }
 
+/// Whether a sample is the value itself, neither replaced nor shortened. A value that looks like a replaced one is taken for
+/// one.
+pub fn is_whole(sample: &str) -> bool {
+    let replaced = KINDS.iter().any(|kind| {
+        let inner = sample.strip_prefix('[');
+        inner.and_then(|inner| inner.strip_suffix(']')) == Some(*kind)
+    });
+    !replaced && !sample.ends_with('…')
+}
+
 /// What seems private in a value or in what is under it.
 fn redaction_label(json: &Json) -> Option<&'static str> {
     match json {
@@ -44,11 +59,11 @@ fn redaction_label(json: &Json) -> Option<&'static str> {
 
 fn kind(text: &str) -> Option<&'static str> {
     if has_card_number(text) {
-        Some("card")
+        Some(CARD)
     } else if has_email(text) {
-        Some("email")
+        Some(EMAIL)
     } else if has_secret(text) {
-        Some("secret")
+        Some(SECRET)
     } else {
         None
     }

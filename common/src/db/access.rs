@@ -286,6 +286,7 @@ const TABLES: &[Table] = &[
         "connector_filter_rules",
         &[grant(Api, ALL), grant(Consumer, &["SELECT", "DELETE"])],
     ),
+    table("saved_questions", &[grant(Api, ALL)]),
     Table {
         policies: &[
             every_tenant("ALL", &[Consumer, Scheduler, Webhooks], Some("true")),

@@ -11,8 +11,7 @@ use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use common::connection::overview;
 use common::filter::{
-    Action, Combination, Condition, Field, Invalid, MetadataSource, Operand, Operator, Rule,
-    RuleDraft, RulePatch, Scalar,
+    Action, Combination, Field, Invalid, MetadataSource, Operator, Rule, RuleDraft, RulePatch,
 };
 use common::money::{Currency, Money};
 use common::rule;
@@ -25,6 +24,7 @@ use super::form::{Form, Problems};
 use super::{layout, path_of};
 use crate::input::Ids;
 use crate::pages::Viewer;
+use crate::pages::condition::{self, ConditionFields};
 use crate::pages::format::LocaleFormat;
 use crate::pages::layout::{Layout, Page};
 use crate::pages::permission::may_change;
@@ -38,11 +38,7 @@ const NAME_NEEDED: &str = "give the rule a name of at most 200 characters";
 struct Draft {
     name: String,
     action: String,
-    /// A field, or an object whose metadata is compared.
-    subject: String,
-    key: String,
-    operator: String,
-    value: String,
+    condition: ConditionFields,
 }
 
 /// What a rule would do.
@@ -168,49 +164,22 @@ impl Draft {
         Self {
             name: typed("name", ""),
             action: typed("action", Action::Exclude.as_str()),
-            subject: typed("subject", Field::Description.as_str()),
-            key: typed("key", ""),
-            operator: typed("operator", Operator::Equals.as_str()),
-            value: typed("value", ""),
+            condition: ConditionFields {
+                subject: typed("subject", Field::Description.as_str()),
+                key: typed("key", ""),
+                operator: typed("operator", Operator::Equals.as_str()),
+                value: typed("value", ""),
+            },
         }
     }
 
     /// The rule as the API's body.
     fn body(&self) -> Value {
-        let mut condition = if MetadataSource::parse(&self.subject).is_some() {
-            json!({"type": "metadata", "metadata_source": self.subject, "metadata_key": self.key})
-        } else {
-            json!({"type": "field", "field": self.subject})
-        };
-        condition["operator"] = Value::from(self.operator.as_str());
-        let operator = Operator::ALL
-            .into_iter()
-            .find(|it| it.as_str() == self.operator);
-        if operator.is_some_and(Operator::takes_list) {
-            let values = self.value.split(',').map(|value| self.scalar(value.trim()));
-            condition["value"] = values.collect();
-        } else if !operator.is_some_and(Operator::takes_no_value) {
-            condition["value"] = self.scalar(&self.value);
-        }
-        let mut body = json!({"action": self.action, "conditions": [condition]});
+        let mut body = json!({"action": self.action, "conditions": [self.condition.body()]});
         if !self.name.is_empty() {
             body["name"] = Value::from(self.name.as_str());
         }
         body
-    }
-
-    /// A value as what it is compared with needs it.
-    fn scalar(&self, text: &str) -> Value {
-        let orders = matches!(&*self.operator, "gt" | "gte" | "lt" | "lte");
-        if orders || self.subject == Field::Amount.as_str() {
-            let number = text.parse::<serde_json::Number>();
-            return number.map_or_else(|_| Value::from(text), Value::from);
-        }
-        match (&*self.subject, text) {
-            ("livemode", "true") => Value::from(true),
-            ("livemode", "false") => Value::from(false),
-            _ => Value::from(text),
-        }
     }
 }
 
@@ -302,15 +271,10 @@ impl NewRulePage {
 /// What is wrong with a rule, at the fields of the form.
 fn problems_of(problems: &[Invalid]) -> Problems {
     let at_fields = problems.iter().map(|problem| {
-        let name = match problem.pointer.rsplit('/').next() {
-            Some("name") => return ("name", NAME_NEEDED),
-            Some("metadata_key") => "key",
-            Some("operator") => "operator",
-            Some("field" | "metadata_source") => "subject",
-            // A value of a list has its index as its name.
-            _ => "value",
-        };
-        (name, problem.detail.as_str())
+        if problem.pointer.ends_with("/name") {
+            return ("name", NAME_NEEDED);
+        }
+        (condition::field_of(problem), problem.detail.as_str())
     });
     Problems::of_pairs(at_fields)
 }
@@ -325,62 +289,8 @@ pub(super) fn effect_text(rule: &Rule) -> String {
         Combination::And => " and ",
         Combination::Or => " or ",
     };
-    let conditions: Vec<String> = rule.conditions.iter().map(condition_text).collect();
+    let conditions: Vec<String> = rule.conditions.iter().map(condition::text).collect();
     format!("{action} {}.", conditions.join(and))
-}
-
-fn condition_text(condition: &Condition) -> String {
-    let (subject, operator, value) = match condition {
-        Condition::Field(it) => {
-            let subject = it.field.as_str().replace('_', " ");
-            (subject, it.operator, &it.value)
-        }
-        Condition::Metadata(it) => {
-            let subject = format!(
-                "{} metadata {}",
-                it.metadata_source.as_str(),
-                it.metadata_key
-            );
-            (subject, it.operator, &it.value)
-        }
-    };
-    let operator = operator_text(operator);
-    match value {
-        Some(value) => format!("{subject} {operator} {}", operand_text(value)),
-        None => format!("{subject} {operator}"),
-    }
-}
-
-fn operand_text(operand: &Operand) -> String {
-    let quoted = |scalar: &Scalar| match scalar {
-        Scalar::Text(text) => format!("“{text}”"),
-        other => other.text(),
-    };
-    match operand {
-        Operand::One(scalar) => quoted(scalar),
-        Operand::Many(scalars) => scalars.iter().map(quoted).collect::<Vec<_>>().join(", "),
-    }
-}
-
-/// An operator as a part of a sentence.
-fn operator_text(operator: Operator) -> &'static str {
-    match operator {
-        Operator::Equals => "is",
-        Operator::NotEquals => "is not",
-        Operator::In => "is one of",
-        Operator::NotIn => "is none of",
-        Operator::Contains => "contains",
-        Operator::NotContains => "does not contain",
-        Operator::StartsWith => "begins with",
-        Operator::EndsWith => "ends with",
-        Operator::Exists => "exists",
-        Operator::NotExists => "does not exist",
-        Operator::Gt => "is greater than",
-        Operator::Gte => "is at least",
-        Operator::Lt => "is less than",
-        Operator::Lte => "is at most",
-        Operator::Regex => "matches the regular expression",
-    }
 }
 
 #[cfg(test)]

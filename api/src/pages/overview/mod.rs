@@ -33,6 +33,7 @@ use crate::input::Params;
 use crate::problem::ApiError;
 use crate::state::ApiState;
 
+pub(super) const PATH: &str = "/";
 /// The version of the figures that a browser shows.
 const SEEN: &str = "seen";
 /// Days that are charted one by one at most, and weeks.
@@ -97,8 +98,8 @@ impl ConnectionState {
 }
 
 /// What the address asks for, apart from what the REST API would be asked.
-struct Wanted {
-    question: Question,
+pub(super) struct Wanted {
+    pub(super) question: Question,
     step: Step,
     comparison: Comparison,
     key: Option<String>,
@@ -111,7 +112,7 @@ pub(super) async fn show(
     locale: LocaleFormat,
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
-    let address = Address::new("/", &query.unwrap_or_default());
+    let address = Address::new(PATH, &query.unwrap_or_default());
     let organization = &viewer.organization;
     let seen = address.get(SEEN).map(str::to_owned);
     let address = address.without(SEEN);
@@ -151,7 +152,7 @@ pub(super) async fn csv(
     viewer: Viewer,
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
-    let address = Address::new("/", &query.unwrap_or_default());
+    let address = Address::new(PATH, &query.unwrap_or_default());
     let wanted = read(&state, &viewer.organization, &address).await?;
     let wanted = wanted.ok_or(ApiError::NotFound)?;
     let groups = figures::periods(&state, &wanted).await?.groups;
@@ -172,7 +173,7 @@ async fn version(
 }
 
 /// Reads the address; none where the organization has no connection.
-async fn read(
+pub(super) async fn read(
     state: &ApiState,
     organization: &OrganizationId,
     address: &Address,

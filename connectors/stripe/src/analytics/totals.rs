@@ -40,9 +40,10 @@ pub struct Group {
     /// `price` or `customer`, otherwise the value itself. Null for lines without such a value.
     #[schema(example = "2026-03-09")]
     pub key: Option<String>,
-    /// Name of the `product` or `customer` (its email if it has no name), or nickname of the `price`, as last read. Null for
+    /// Name of the `product` or `customer` (its email if it has no name), or nickname of the `price`, as last read. Absent from
     /// other groups, and where no name is known.
     #[sqlx(skip)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "Gold plan")]
     pub name: Option<String>,
     /// Lower-case ISO 4217 code.
