@@ -9,6 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockW
 
 use crate::api::idempotency::Answers;
 use crate::book::Book;
+use crate::connect::Connect;
 use crate::event::EventLog;
 use crate::fault::FaultQueue;
 use crate::generate::{Generator, LONG_INVOICE_PERCENT};
@@ -79,6 +80,8 @@ pub(crate) struct Account {
     pub(crate) faults: Mutex<FaultQueue>,
     /// What was answered under idempotency keys.
     pub(crate) answers: Mutex<Answers>,
+    /// The accounts that are connected to it, and the money between them.
+    pub(crate) connect: Mutex<Connect>,
     in_flight: AtomicU32,
     book: RwLock<Book>,
     events: RwLock<EventLog>,
@@ -118,6 +121,7 @@ impl Account {
             limiter: Mutex::default(),
             faults: Mutex::default(),
             answers: Mutex::default(),
+            connect: Mutex::default(),
             in_flight: AtomicU32::new(0),
             book: RwLock::new(Book::new(generator)),
             events: RwLock::default(),

@@ -25,6 +25,7 @@ pub(crate) enum Domain {
     Churn,
     Request,
     Webhook,
+    Connect,
 }
 
 /// The finaliser of `SplitMix64`: a bijection on 64 bits without visible structure.

@@ -15,10 +15,12 @@ pub(crate) struct StripeError {
     pub(crate) kind: &'static str,
     /// The value of `Stripe-Rate-Limited-Reason`.
     pub(crate) limited: Option<&'static str>,
+    /// Whether it is the outcome of a request that was executed, which an idempotency key keeps.
+    pub(crate) executed: bool,
 }
 
 impl StripeError {
-    fn refused(status: u16, message: impl Into<String>) -> Self {
+    pub(crate) fn refused(status: u16, message: impl Into<String>) -> Self {
         Self {
             status,
             code: None,
@@ -26,19 +28,28 @@ impl StripeError {
             param: None,
             kind: "invalid_request_error",
             limited: None,
+            executed: false,
         }
     }
 
-    fn of(self, code: &'static str) -> Self {
+    pub(crate) fn of(self, code: &'static str) -> Self {
         Self {
             code: Some(code),
             ..self
         }
     }
 
-    fn about(self, param: impl Into<String>) -> Self {
+    pub(crate) fn about(self, param: impl Into<String>) -> Self {
         Self {
             param: Some(param.into()),
+            ..self
+        }
+    }
+
+    /// The same, as the outcome of a request that was executed.
+    pub(crate) fn executed(self) -> Self {
+        Self {
+            executed: true,
             ..self
         }
     }
@@ -166,6 +177,22 @@ impl StripeError {
                 ),
             )
         }
+    }
+
+    /// An idempotency key whose first request is still being executed.
+    pub(crate) fn idempotency_key_in_use(key: &str) -> Self {
+        Self {
+            kind: "idempotency_error",
+            ..Self::refused(
+                409,
+                format!(
+                    "There is currently another in-progress request using this Idempotent Key \
+                     (that probably means you submitted twice, and the other request is still \
+                     going through): {key}. Please try again later."
+                ),
+            )
+        }
+        .of("idempotency_key_in_use")
     }
 
     pub(crate) fn expansion_too_deep(path: &str) -> Self {

@@ -22,8 +22,10 @@ pub enum Fault {
     Reset,
     /// Half of the answer, then the connection is closed.
     Truncate,
-    /// The answer, so many milliseconds late.
+    /// So many milliseconds before the request is executed.
     Slow(u64),
+    /// The request is executed, and its answer comes so many milliseconds later.
+    Late(u64),
     /// A 401, as for a revoked key.
     Unauthorized,
     /// A 403, as for a key without the permission.
@@ -32,6 +34,22 @@ pub enum Fault {
     Refused(String),
     /// A 200 whose body is a page for people.
     NotJson,
+    /// The request is executed, and the connection is reset instead of an answer.
+    Lost,
+    /// The request is executed, and an idempotency key keeps an `api_error` with this status as its answer.
+    FailedAfter(u16),
+    /// The request is not executed, and an idempotency key keeps an `api_error` with this status as its answer.
+    FailedBefore(u16),
+}
+
+impl Fault {
+    /// Whether only requests that write meet it by chance.
+    const fn is_of_writing(&self) -> bool {
+        matches!(
+            self,
+            Self::Lost | Self::FailedAfter(_) | Self::FailedBefore(_)
+        )
+    }
 }
 
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -107,7 +125,16 @@ impl FaultQueue {
             ),
             (settings.fault_reset_percent, Fault::Reset),
             (settings.fault_truncate_percent, Fault::Truncate),
+            (settings.fault_lost_percent, Fault::Lost),
+            (settings.fault_failed_after_percent, Fault::FailedAfter(500)),
+            (
+                settings.fault_failed_before_percent,
+                Fault::FailedBefore(500),
+            ),
         ] {
+            if fault.is_of_writing() && template.starts_with("GET ") {
+                break;
+            }
             if at < percent {
                 return Some((fault, None));
             }

@@ -32,6 +32,11 @@ pub(crate) enum Kind {
     SubscriptionItem,
     InvoiceItem,
     WebhookEndpoint,
+    Transfer,
+    TransferReversal,
+    Payout,
+    Person,
+    BankAccount,
 }
 
 impl Kind {
@@ -58,6 +63,11 @@ impl Kind {
             Self::SubscriptionItem => ("si_", 14),
             Self::InvoiceItem => ("ii_1", 23),
             Self::WebhookEndpoint => ("we_1", 23),
+            Self::Transfer => ("tr_1", 23),
+            Self::TransferReversal => ("trr_1", 23),
+            Self::Payout => ("po_1", 23),
+            Self::Person => ("person_1", 23),
+            Self::BankAccount => ("ba_1", 23),
         }
     }
 
@@ -83,6 +93,11 @@ impl Kind {
             Self::SubscriptionItem => "subscription_item",
             Self::InvoiceItem => "invoiceitem",
             Self::WebhookEndpoint => "webhook_endpoint",
+            Self::Transfer => "transfer",
+            Self::TransferReversal => "transfer reversal",
+            Self::Payout => "payout",
+            Self::Person => "person",
+            Self::BankAccount => "external account",
         }
     }
 }

@@ -99,6 +99,11 @@ impl Charge {
             .sum()
     }
 
+    /// What Stripe keeps of it.
+    pub(crate) const fn fee(&self) -> i64 {
+        self.amount_captured * 29 / 1_000 + 30
+    }
+
     pub(crate) const fn paid(&self) -> bool {
         matches!(self.status, ChargeStatus::Succeeded)
     }

@@ -7,17 +7,19 @@
 //!
 //! How it is put together: `generate` makes objects, `book` overlays them with what changed,
 //! `list` pages through them, `render` writes them as JSON, `api` answers requests, `change` and
-//! `control` change things, `webhook` tells endpoints of it, `truth` works out what a sync must
-//! find without any of the above but the first two.
+//! `control` change things, `webhook` tells endpoints of it, `connect` knows accounts that are
+//! connected to others and the money between them, `truth` works out what a sync must find without
+//! any of the above but the first two.
 //!
-//! Deliberately absent: writing through the simulated API, Connect but for the shape of its events,
-//! and whatever else of Stripe's a reader of revenue does not ask for.
+//! Deliberately absent: writing through the simulated API but for webhook endpoints and Connect, and
+//! whatever else of Stripe's a reader of revenue or a payer of connected accounts does not ask for.
 
 mod account;
 mod api;
 mod book;
 mod change;
 mod clock;
+mod connect;
 mod control;
 mod draw;
 mod error;
@@ -48,6 +50,10 @@ pub use account::AccountConfig;
 pub use api::endpoint::PERMISSIONS;
 pub use change::{AccountHandle, ChurnReport, ControlError, MetadataChange, NewCharge, NewLine};
 pub use clock::TimeSource;
+pub use connect::{
+    BalanceSettingsAnswer, ConnectHandle, ConnectSwitches, ConnectTruth, ConnectedAccountTruth,
+    MoneyTruth, PayoutTruth, RequirementError, ReversalTruth, TransferTruth,
+};
 pub use fault::{Fault, FaultRule};
 pub use key::KeyState;
 pub use requests::{RequestCount, RequestReport};

@@ -15,6 +15,8 @@ use tracing_subscriber::EnvFilter;
 /// balance transactions) for generated accounts, and controls under /_sim that need no key:
 /// refund, capture, dispute, new charges, metadata, faults, clock, counters, webhook endpoints with
 /// what was delivered to them, and /_sim/truth with the exact totals that a sync must find.
+/// Each account can be a Connect platform: connected accounts with an onboarding page, transfers and
+/// payouts under /v1, what happens to them under /_sim/connect.
 /// GET /_sim lists the accounts and their keys.
 #[derive(Debug, Parser)]
 #[command(version, after_help = EXAMPLES)]
@@ -118,6 +120,9 @@ Examples:
   curl -s -X POST 'http://127.0.0.1:12111/_sim/faults' -d '{\"fault\": \"reset\", \"times\": 3}'
   curl -s -X POST 'http://127.0.0.1:12111/_sim/webhook_endpoints' \\
     -d '{\"url\": \"http://127.0.0.1:8080/hook\", \"enabled_events\": [\"charge.*\"], \"time_scale\": 0.001}'
+  curl -s -u sk_test_sim_1: 'http://127.0.0.1:12111/v1/accounts' -d type=express \\
+    -d 'capabilities[transfers][requested]=true'
+  curl -s -X POST 'http://127.0.0.1:12111/_sim/connect/fund' -d '{\"amount\": 5000, \"currency\": \"usd\"}'
   curl -s 'http://127.0.0.1:12111/_sim/webhook_endpoints/we_…'
   curl -s -X POST 'http://127.0.0.1:12111/_sim/webhook_endpoints/we_…/faults' \\
     -d '{\"fault\": \"duplicate\", \"percent\": 10}'";

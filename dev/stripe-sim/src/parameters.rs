@@ -14,7 +14,7 @@ pub(crate) struct Parameters {
     pairs: Vec<(String, String)>,
 }
 
-/// A window of `created`, half open.
+/// A window of instants such as `created`, half open.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Window {
     pub(crate) from: i64,
@@ -52,6 +52,11 @@ impl Parameters {
             !ours
         });
         taken.filter(|value| !value.is_empty())
+    }
+
+    /// The last value of `name`, empty or not.
+    pub(crate) fn take_given(&mut self, name: &str) -> Option<String> {
+        self.take_each(name).pop()
     }
 
     /// The values of `name[]` or `name[0]`, `name[1]`, ….
@@ -95,7 +100,7 @@ impl Parameters {
         taken.into_iter().map(|(_, value)| value).collect()
     }
 
-    fn take_integer(&mut self, name: &str) -> Result<Option<i64>, StripeError> {
+    pub(crate) fn take_integer(&mut self, name: &str) -> Result<Option<i64>, StripeError> {
         self.take(name)
             .map(|value| {
                 value
@@ -118,28 +123,34 @@ impl Parameters {
             .transpose()
     }
 
+    /// The window of `created`.
     pub(crate) fn take_window(&mut self) -> Result<Window, StripeError> {
+        self.take_window_of("created")
+    }
+
+    /// The window of a field in Unix seconds.
+    pub(crate) fn take_window_of(&mut self, name: &str) -> Result<Window, StripeError> {
         let mut window = Window {
             from: i64::MIN,
             to: i64::MAX,
         };
         let after = |second: i64| second.saturating_add(1);
-        if let Some(second) = self.take_integer("created")? {
+        if let Some(second) = self.take_integer(name)? {
             window = Window {
                 from: second,
                 to: after(second),
             };
         }
-        if let Some(second) = self.take_integer("created[gte]")? {
+        if let Some(second) = self.take_integer(&format!("{name}[gte]"))? {
             window.from = window.from.max(second);
         }
-        if let Some(second) = self.take_integer("created[gt]")? {
+        if let Some(second) = self.take_integer(&format!("{name}[gt]"))? {
             window.from = window.from.max(after(second));
         }
-        if let Some(second) = self.take_integer("created[lt]")? {
+        if let Some(second) = self.take_integer(&format!("{name}[lt]"))? {
             window.to = window.to.min(second);
         }
-        if let Some(second) = self.take_integer("created[lte]")? {
+        if let Some(second) = self.take_integer(&format!("{name}[lte]"))? {
             window.to = window.to.min(after(second));
         }
         Ok(window)

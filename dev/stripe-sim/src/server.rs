@@ -1,5 +1,5 @@
-//! The HTTP server: the simulated API under `/v1`, controls under `/_sim`, and connections that
-//! can be reset.
+//! The HTTP server: the simulated API under `/v1`, controls under `/_sim`, pages for browsers, and
+//! connections that can be reset.
 //!
 //! A reset is a real one: the socket is closed with nothing lingering, so the client's kernel sees
 //! an RST. Deliberately absent: TLS.
@@ -140,7 +140,9 @@ fn router(simulator: Arc<Simulator>) -> Router {
         .with_state(Arc::clone(&simulator))
         .layer(CompressionLayer::new().quality(CompressionLevel::Fastest))
         .layer(middleware::from_fn(with_switch));
-    crate::control::router(simulator).fallback_service(api)
+    crate::control::router(Arc::clone(&simulator))
+        .merge(crate::api::hosted_pages(simulator))
+        .fallback_service(api)
 }
 
 /// Puts the connection's switch where the API finds it.

@@ -36,6 +36,12 @@ pub struct Settings {
     pub fault_reset_percent: f64,
     /// Of 100 requests, how many get half of their answer.
     pub fault_truncate_percent: f64,
+    /// Of 100 requests that write, how many are executed and have their connection reset.
+    pub fault_lost_percent: f64,
+    /// Of 100 requests that write, how many are executed and fail with a 500, which their key keeps.
+    pub fault_failed_after_percent: f64,
+    /// Of 100 requests that write, how many are not executed and fail with a 500, which their key keeps.
+    pub fault_failed_before_percent: f64,
     /// Of 100 events, how many are made twice, under two ids.
     pub event_duplicate_percent: f64,
     /// Of 100 events, how many are never made.
@@ -67,6 +73,9 @@ impl Settings {
             fault_429_percent: 0.0,
             fault_reset_percent: 0.0,
             fault_truncate_percent: 0.0,
+            fault_lost_percent: 0.0,
+            fault_failed_after_percent: 0.0,
+            fault_failed_before_percent: 0.0,
             event_duplicate_percent: 0.0,
             event_lost_percent: 0.0,
             event_disorder_seconds: 0,

@@ -65,6 +65,14 @@ impl Simulator {
         &self.secrets[index]
     }
 
+    /// Moves time forward, and does what that brings to connected accounts.
+    pub(crate) fn advance(self: &Arc<Self>, seconds: i64) {
+        self.clock.advance(seconds);
+        for index in 0..self.accounts.len() {
+            AccountHandle::new(Arc::clone(self), index).change_connect(|_| ());
+        }
+    }
+
     /// A number that no other request gets.
     pub(crate) fn next_request(&self) -> u64 {
         self.requests.fetch_add(1, Ordering::Relaxed)
@@ -224,7 +232,7 @@ impl SimHandle {
     }
 
     pub fn advance(&self, seconds: i64) {
-        self.simulator.clock.advance(seconds);
+        self.simulator.advance(seconds);
     }
 
     /// What was asked for since the start or the last reset.

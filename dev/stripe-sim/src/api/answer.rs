@@ -1,7 +1,7 @@
 //! Answers one request from one view of the account: retrieves, lists and sublists.
 //!
 //! Every refusal is a [`StripeError`]. Deliberately absent: keys, limits and faults, which have
-//! been dealt with before.
+//! been dealt with before; and connected accounts, see [`super::connect`].
 
 use super::endpoint::{Operation, permission};
 use super::objects::node;
@@ -47,9 +47,9 @@ impl Answer<'_> {
     ) -> Result<String, StripeError> {
         let paths = parameters.take_all("expand");
         match operation {
-            Operation::Account | Operation::AccountById | Operation::Balance => {
+            Operation::Account | Operation::AccountById => {
                 parameters.finish()?;
-                self.account(operation, id)
+                Ok(self.account())
             }
             Operation::Get(Kind::Event) => {
                 parameters.finish()?;
@@ -92,7 +92,9 @@ impl Answer<'_> {
                 self.held_page(Kind::SessionItem, (index, items), parameters, &paths)
             }
             // Dealt with before, since they change something.
-            Operation::WebhookEndpoints(_) => Err(StripeError::unknown_url("POST", self.path)),
+            Operation::WebhookEndpoints(_) | Operation::Connect(_) => {
+                Err(StripeError::unknown_url("POST", self.path))
+            }
         }
     }
 
@@ -109,17 +111,11 @@ impl Answer<'_> {
         Ok(expand)
     }
 
-    fn account(&self, operation: Operation, id: &str) -> Result<String, StripeError> {
+    fn account(&self) -> String {
         let mut out = String::with_capacity(4_096);
-        match operation {
-            Operation::Balance => self.view.write_balance(&mut out),
-            Operation::AccountById if id != self.view.account.id => {
-                return Err(StripeError::no_such("account", id));
-            }
-            _ => self.view.write_account(&mut out),
-        }
+        self.view.write_account(&mut out);
         self.patches.apply(&mut out, 0);
-        Ok(out)
+        out
     }
 
     fn object(&self, kind: Kind, id: &str, expand: &Expand) -> Result<String, StripeError> {

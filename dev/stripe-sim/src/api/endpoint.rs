@@ -2,8 +2,10 @@
 //!
 //! A path that is none of them is Stripe's "Unrecognized request URL". Permissions have Stripe's
 //! names where those are known and plausible ones otherwise. Deliberately absent: every POST and
-//! DELETE but those of webhook endpoints; other changes are made through the control endpoints.
+//! DELETE but those of webhook endpoints and of Connect; other changes are made through the control
+//! endpoints.
 
+use super::connect::{CONNECT_ENDPOINTS, ConnectCall};
 use crate::expand::Node;
 use crate::id::Kind;
 use crate::version::ApiVersion;
@@ -12,7 +14,6 @@ use crate::version::ApiVersion;
 pub(crate) enum Operation {
     Account,
     AccountById,
-    Balance,
     List(Kind),
     Get(Kind),
     /// What the thin twin of an event says beyond its notification.
@@ -21,6 +22,7 @@ pub(crate) enum Operation {
     InvoiceLines,
     SessionItems,
     WebhookEndpoints(EndpointCall),
+    Connect(ConnectCall),
 }
 
 /// What is done with webhook endpoints.
@@ -54,7 +56,7 @@ impl Endpoint {
     }
 }
 
-const fn endpoint(
+pub(super) const fn endpoint(
     template: &'static str,
     permission: &'static str,
     operation: Operation,
@@ -77,7 +79,7 @@ const DISPUTES: &str = "rak_dispute_read";
 const EVENTS: &str = "rak_event_read";
 const BALANCE: &str = "rak_balance_read";
 const ENTRIES: &str = "rak_balance_transaction_source_read";
-const ACCOUNT: &str = "rak_accounts_kyc_basic_read";
+pub(super) const ACCOUNT: &str = "rak_accounts_kyc_basic_read";
 
 const READ_WEBHOOKS: &str = "rak_webhook_read";
 const WRITE_WEBHOOKS: &str = "rak_webhook_write";
@@ -197,7 +199,11 @@ static ENDPOINTS: [Endpoint; 29] = [
     ),
     endpoint("GET /v1/events/{id}", EVENTS, Operation::Get(Kind::Event)),
     endpoint("GET /v2/core/events/{id}", EVENTS, Operation::ThinEvent),
-    endpoint("GET /v1/balance", BALANCE, Operation::Balance),
+    endpoint(
+        "GET /v1/balance",
+        BALANCE,
+        Operation::Connect(ConnectCall::Balance),
+    ),
     endpoint("GET /v1/account", ACCOUNT, Operation::Account),
     endpoint("GET /v1/accounts/{id}", ACCOUNT, Operation::AccountById),
 ];
@@ -243,12 +249,13 @@ static WEBHOOK_ENDPOINTS: [Endpoint; 5] = [
     ),
 ];
 
-/// The endpoint that serves `path`, with the id in it.
+/// The endpoint that serves `path`, with the id in it; other parts in braces are left to it.
 pub(crate) fn find<'p>(method: &str, path: &'p str) -> Option<(&'static Endpoint, &'p str)> {
     ENDPOINTS
         .iter()
         .chain(&ENTRY_ENDPOINTS)
         .chain(&WEBHOOK_ENDPOINTS)
+        .chain(&CONNECT_ENDPOINTS)
         .find_map(|endpoint| {
             let (of, template) = endpoint.template.split_once(' ')?;
             if of != method {
@@ -258,9 +265,10 @@ pub(crate) fn find<'p>(method: &str, path: &'p str) -> Option<(&'static Endpoint
             let mut given = path.split('/');
             for part in template.split('/') {
                 let ours = given.next()?;
-                if part == "{id}" && !ours.is_empty() {
+                let open = part.starts_with('{') && !ours.is_empty();
+                if part == "{id}" && open {
                     id = ours;
-                } else if part != ours {
+                } else if part != ours && !open {
                     return None;
                 }
             }

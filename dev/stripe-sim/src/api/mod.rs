@@ -1,13 +1,15 @@
 //! The simulated API: authenticate, limit, go wrong, then answer, in Stripe's order.
 //!
 //! Every request ends as an answer, a [`StripeError`] or a broken connection, and is counted as
-//! what it ended as. Only webhook endpoints can be written. An answer that breaks off (`truncate`) is
-//! that of a request that was executed.
+//! what it ended as. What can be written are webhook endpoints and what Connect has.
 
 pub(crate) mod answer;
+mod connect;
 pub(crate) mod endpoint;
+mod hosted_page;
 pub(crate) mod idempotency;
 pub(crate) mod objects;
+mod response;
 mod selection;
 mod webhook_endpoints;
 
@@ -16,11 +18,11 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderValue, Response, StatusCode};
-use bytes::Bytes;
+use axum::http::{HeaderMap, Response};
 use tokio::time::Instant;
 
 use crate::account::{Account, InFlight, lock};
+use crate::change::AccountHandle;
 use crate::draw::{Domain, Draw};
 use crate::error::StripeError;
 use crate::event::RETENTION;
@@ -28,33 +30,64 @@ use crate::fault::Fault;
 use crate::key::Access;
 use crate::parameters::{Parameters, Window};
 use crate::server::ResetSwitch;
+use crate::settings::Settings;
 use crate::simulator::Simulator;
 use crate::version::ApiVersion;
 use answer::Answer;
 use endpoint::{Endpoint, Operation};
-use idempotency::Idempotent;
+use idempotency::{Begun, Given};
+use response::{Outcome, Refusal, response};
+
+pub(crate) use hosted_page::router as hosted_pages;
 
 /// Bytes of the longest form that is read.
 const MOST_FORM_BYTES: usize = 1 << 20;
 
-/// What went out, before it is an HTTP response.
-#[derive(Debug, Default)]
-struct Outcome {
-    body: String,
-    retry_after: Option<u32>,
-    truncated: bool,
-    html: bool,
-    /// Whether it was given before, under the same idempotency key.
-    replayed: bool,
-}
-
+/// A request, with what its key leads to.
 struct Asked<'r> {
+    /// The key's account.
+    platform: &'r AccountHandle,
+    access: &'r Access,
     endpoint: &'static Endpoint,
     id: &'r str,
     path: &'r str,
     query: &'r str,
     form: &'r str,
     headers: &'r HeaderMap,
+}
+
+impl<'r> Asked<'r> {
+    fn header(&self, name: &str) -> Option<&'r str> {
+        let value = self.headers.get(name)?;
+        value.to_str().ok()
+    }
+
+    /// The idempotency key, where one counts.
+    fn idempotency_key(&self) -> Option<&'r str> {
+        let posts = self.endpoint.template.starts_with("POST ");
+        self.header("idempotency-key").filter(|_| posts)
+    }
+
+    fn parameters(&self) -> Parameters {
+        Parameters::parse(if self.form.is_empty() {
+            self.query
+        } else {
+            self.form
+        })
+    }
+
+    /// The account that it is about: the key's, or one that is connected to that.
+    fn scope(&self) -> Result<Arc<Account>, StripeError> {
+        let platform = self.platform.account();
+        let named = self.header("stripe-account");
+        match named.or_else(|| self.header("stripe-context")) {
+            Some(id) if id != platform.identity.id => {
+                let connected = lock(&platform.connect).scope(id);
+                connected.ok_or_else(|| self.access.foreign(id))
+            }
+            _ => Ok(Arc::clone(platform)),
+        }
+    }
 }
 
 /// Serves one request of the simulated API.
@@ -78,22 +111,23 @@ pub(crate) async fn serve(
             return response(&simulator, None, Err(error));
         }
     };
-    let account = &simulator.accounts[access.account];
+    let platform = AccountHandle::new(Arc::clone(&simulator), access.account);
+    let account = platform.account();
     let flight = account.enter();
     let result = match found {
         None => Err(Refusal::from(StripeError::unknown_url(method, path))),
         Some((endpoint, id)) => {
-            let query = parts.uri.query().unwrap_or_default();
             let asked = Asked {
+                platform: &platform,
+                access: &access,
                 endpoint,
                 id,
                 path,
-                query,
+                query: parts.uri.query().unwrap_or_default(),
                 form: &form,
                 headers: &parts.headers,
             };
-            let processed = process(&simulator, account, &access, &flight, &asked).await;
-            let Ok(answered) = processed else {
+            let Ok(answered) = process(&asked, &flight).await else {
                 lock(&simulator.counters).count(&account.identity.id, template, 0, flight.count);
                 if let Some(switch) = parts.extensions.get::<ResetSwitch>() {
                     switch.pull();
@@ -103,7 +137,10 @@ pub(crate) async fn serve(
             answered
         }
     };
-    let status = result.as_ref().map_or_else(|error| error.0.status, |_| 200);
+    let status = match &result {
+        Ok(outcome) => outcome.status,
+        Err(refusal) => refusal.0.status,
+    };
     lock(&simulator.counters).count(&account.identity.id, template, status, flight.count);
     response(&simulator, Some(account), result)
 }
@@ -130,46 +167,28 @@ fn authenticate(simulator: &Simulator, headers: &HeaderMap) -> Result<Access, St
 struct Broken;
 
 async fn process(
-    simulator: &Simulator,
-    account: &Account,
-    access: &Access,
-    flight: &InFlight<'_>,
     asked: &Asked<'_>,
+    flight: &InFlight<'_>,
 ) -> Result<Result<Outcome, Refusal>, Broken> {
+    let account = asked.platform.account();
     let settings = account.settings();
     let template = asked.endpoint.template;
     let fault = lock(&account.faults).next(account.seed, &settings, template, asked.path);
-    let mut delay = Duration::from_millis(settings.latency_ms);
-    if settings.latency_jitter_ms > 0 {
-        let mut draw = Draw::new(account.seed, Domain::Request, simulator.next_request());
-        delay += Duration::from_millis(draw.below(settings.latency_jitter_ms + 1));
-    }
-    let limited = {
-        let of_endpoint = settings.rate_of_endpoint.get(template).copied();
-        let of_endpoint = of_endpoint.unwrap_or(settings.rate_endpoint);
-        let over = settings.concurrency > 0 && flight.count > settings.concurrency;
-        let rate = settings.rate_global;
-        if over {
-            Err("global-concurrency")
-        } else {
-            lock(&account.limiter).check(template, rate, of_endpoint, Instant::now())
-        }
-    };
-    if let Err(reason) = limited {
-        return Ok(Err(StripeError::rate_limited(
-            account.identity.livemode,
-            reason,
-        )
-        .into()));
+    if let Err(reason) = limit(asked, flight, &settings) {
+        let error = StripeError::rate_limited(account.identity.livemode, reason);
+        return Ok(Err(error.into()));
     }
     let (fault, retry_after) = fault.map_or((None, None), |(fault, after)| (Some(fault), after));
-    if let Some(Fault::Slow(late)) = fault {
-        delay += Duration::from_millis(late);
-    }
+    let scope = asked.scope();
+    let begun = match begin(asked, scope.as_ref().ok()) {
+        Ok(begun) => begun,
+        Err(error) => return Ok(Err(error.into())),
+    };
+    let delay = delay(asked, &settings, fault.as_ref());
     if !delay.is_zero() {
         tokio::time::sleep(delay).await;
     }
-    if let Some(error) = refusal(fault.as_ref(), account, access, asked.endpoint) {
+    if let Some(error) = refusal(fault.as_ref(), asked) {
         return Ok(Err(Refusal(error, retry_after)));
     }
     if fault == Some(Fault::Reset) {
@@ -183,37 +202,126 @@ async fn process(
             ..Outcome::default()
         }));
     }
-    Ok(answer(simulator, account, access, asked, &settings)
-        .map(|(body, replayed)| Outcome {
-            body,
+    let outcome = scope.as_ref().map_err(Clone::clone);
+    let outcome = outcome.and_then(|scope| execute(asked, scope, begun, fault.as_ref()));
+    if let Some(Fault::Late(late)) = fault {
+        tokio::time::sleep(Duration::from_millis(late)).await;
+    }
+    if fault == Some(Fault::Lost) {
+        return Err(Broken);
+    }
+    Ok(outcome
+        .map(|outcome| Outcome {
             retry_after,
             truncated: fault == Some(Fault::Truncate),
-            html: false,
-            replayed,
+            ..outcome
         })
-        .map_err(Refusal::from))
+        .map_err(|error| Refusal(error, retry_after)))
+}
+
+/// Refuses a request over a limit, which the error names.
+fn limit(
+    asked: &Asked<'_>,
+    flight: &InFlight<'_>,
+    settings: &Settings,
+) -> Result<(), &'static str> {
+    let (account, template) = (asked.platform.account(), asked.endpoint.template);
+    let of_endpoint = settings.rate_of_endpoint.get(template).copied();
+    let of_endpoint = of_endpoint.unwrap_or(settings.rate_endpoint);
+    if settings.concurrency > 0 && flight.count > settings.concurrency {
+        return Err("global-concurrency");
+    }
+    let (rate, now) = (settings.rate_global, Instant::now());
+    lock(&account.limiter).check(template, rate, of_endpoint, now)
+}
+
+fn delay(asked: &Asked<'_>, settings: &Settings, fault: Option<&Fault>) -> Duration {
+    let mut delay = Duration::from_millis(settings.latency_ms);
+    if settings.latency_jitter_ms > 0 {
+        let number = asked.platform.simulator().next_request();
+        let mut draw = Draw::new(asked.platform.account().seed, Domain::Request, number);
+        delay += Duration::from_millis(draw.below(settings.latency_jitter_ms + 1));
+    }
+    if let Some(Fault::Slow(late)) = fault {
+        delay += Duration::from_millis(*late);
+    }
+    delay
+}
+
+/// Begins a request that an idempotency key makes one with others.
+fn begin<'a>(
+    asked: &Asked<'_>,
+    scope: Option<&'a Arc<Account>>,
+) -> Result<Option<Begun<'a>>, StripeError> {
+    let (Some(scope), Some(key)) = (scope, asked.idempotency_key()) else {
+        return Ok(None);
+    };
+    let now = asked.platform.now();
+    idempotency::begin(&scope.answers, key, (asked.path, asked.form), now).map(Some)
+}
+
+/// Answers a request, unless its key has an answer, and keeps the answer under its key.
+fn execute(
+    asked: &Asked<'_>,
+    scope: &Arc<Account>,
+    begun: Option<Begun<'_>>,
+    fault: Option<&Fault>,
+) -> Result<Outcome, StripeError> {
+    let execution = match begun {
+        None => None,
+        Some(Begun::New(execution)) => Some(execution),
+        Some(Begun::Known(Given { status, body })) => {
+            return Ok(Outcome {
+                status,
+                body,
+                replayed: true,
+                ..Outcome::default()
+            });
+        }
+    };
+    let failure = |status: u16| StripeError::internal(status).executed();
+    let result = match fault {
+        Some(Fault::FailedBefore(status)) => Err(failure(*status)),
+        Some(Fault::FailedAfter(status)) => {
+            answer(asked, scope).and_then(|_| Err(failure(*status)))
+        }
+        _ => answer(asked, scope),
+    };
+    if let Some(execution) = execution {
+        match &result {
+            Ok(body) => execution.keep(Given {
+                status: 200,
+                body: body.clone(),
+            }),
+            Err(error) if error.executed => execution.keep(Given {
+                status: error.status,
+                body: error.body(),
+            }),
+            Err(_) => {}
+        }
+    }
+    result.map(|body| Outcome {
+        body,
+        ..Outcome::default()
+    })
 }
 
 /// The refusal that `fault` is, if it is one.
-fn refusal(
-    fault: Option<&Fault>,
-    account: &Account,
-    access: &Access,
-    endpoint: &Endpoint,
-) -> Option<StripeError> {
+fn refusal(fault: Option<&Fault>, asked: &Asked<'_>) -> Option<StripeError> {
+    let identity = &asked.platform.account().identity;
     Some(match fault? {
         Fault::Status(status) => StripeError::internal(*status),
         Fault::RateLimited(reason) => {
-            StripeError::rate_limited(account.identity.livemode, known_reason(reason))
+            StripeError::rate_limited(identity.livemode, known_reason(reason))
         }
         Fault::Refused(words) => StripeError::not_offered(words),
         Fault::LockTimeout => StripeError::lock_timeout(),
-        Fault::Unauthorized => access.revoked(),
-        Fault::Forbidden => access.lacks(
-            endpoint.permission.unwrap_or_default(),
-            &account.identity.id,
-        ),
-        Fault::Reset | Fault::Truncate | Fault::Slow(_) | Fault::NotJson => return None,
+        Fault::Unauthorized => asked.access.revoked(),
+        Fault::Forbidden => {
+            let permission = asked.endpoint.permission.unwrap_or_default();
+            asked.access.lacks(permission, &identity.id)
+        }
+        _ => return None,
     })
 }
 
@@ -231,29 +339,16 @@ fn known_reason(reason: &str) -> &'static str {
         .unwrap_or("global-rate")
 }
 
-fn answer(
-    simulator: &Simulator,
-    account: &Account,
-    access: &Access,
-    asked: &Asked<'_>,
-    settings: &crate::Settings,
-) -> Result<Idempotent, StripeError> {
-    let header = |name: &str| {
-        asked
-            .headers
-            .get(name)
-            .and_then(|value| value.to_str().ok())
-    };
-    if let Some(named) = header("stripe-account")
-        && named != account.identity.id
-    {
-        return Err(access.foreign(named));
-    }
+fn answer(asked: &Asked<'_>, scope: &Arc<Account>) -> Result<String, StripeError> {
+    let platform = asked.platform.account();
     if let Some(permission) = asked.endpoint.permission {
-        access.require(permission, &account.identity.id)?;
+        asked.access.require(permission, &platform.identity.id)?;
     }
-    let version = match header("stripe-version").filter(|_| !account.one_version) {
-        None => account.version,
+    let version = match asked
+        .header("stripe-version")
+        .filter(|_| !scope.one_version)
+    {
+        None => scope.version,
         Some(given) => ApiVersion::parse(given).ok_or_else(|| {
             StripeError::invalid(
                 "Stripe-Version",
@@ -264,27 +359,23 @@ fn answer(
     if !asked.endpoint.is_in(version) {
         return Err(StripeError::unknown_url("GET", asked.path));
     }
-    let now = simulator.clock.now();
+    let simulator = asked.platform.simulator();
     if let Operation::WebhookEndpoints(call) = asked.endpoint.operation {
-        let parameters = Parameters::parse(if asked.form.is_empty() {
-            asked.query
-        } else {
-            asked.form
-        });
-        let execute =
-            || webhook_endpoints::answer(simulator, account, (call, asked.id), parameters);
-        return match header("idempotency-key") {
-            Some(key) => lock(&account.answers).once(key, (asked.path, asked.form), now, execute),
-            None => execute().map(|body| (body, false)),
-        };
+        let handle = asked.platform.for_connected(Arc::clone(scope));
+        return webhook_endpoints::answer(&handle, (call, asked.id), asked.parameters());
     }
-    let (book, events, patches) = (account.book(), account.events(), account.patches());
+    if let Some((call, id)) = connect::call(asked, scope) {
+        return connect::answer(asked, scope, (call, id));
+    }
+    let settings = platform.settings();
+    let now = simulator.clock.now();
+    let (book, events, patches) = (scope.book(), scope.events(), scope.patches());
     Answer {
-        view: account.view(&book, version),
+        view: scope.view(&book, version),
         events: &events,
         patches: &patches,
-        reader: settings.strict_expand.then_some(access),
-        other_mode: &account.other_mode,
+        reader: settings.strict_expand.then_some(asked.access),
+        other_mode: &scope.other_mode,
         lists_until: now - settings.visibility_lag_seconds,
         events_within: Window {
             from: now - RETENTION,
@@ -297,84 +388,4 @@ fn answer(
         asked.id,
         Parameters::parse(asked.query),
     )
-    .map(|body| (body, false))
-}
-
-/// A refusal and its `Retry-After`.
-struct Refusal(StripeError, Option<u32>);
-
-impl From<StripeError> for Refusal {
-    fn from(error: StripeError) -> Self {
-        Self(error, None)
-    }
-}
-
-fn response<E: Into<Refusal>>(
-    simulator: &Simulator,
-    account: Option<&Arc<Account>>,
-    result: Result<Outcome, E>,
-) -> Response<Body> {
-    let mut status = StatusCode::OK;
-    let mut limited = None;
-    let outcome = result
-        .map_err(Into::into)
-        .unwrap_or_else(|Refusal(error, retry_after)| {
-            status =
-                StatusCode::from_u16(error.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-            limited = error.limited;
-            Outcome {
-                body: error.body(),
-                retry_after,
-                ..Outcome::default()
-            }
-        });
-    let kind = if outcome.html {
-        "text/html"
-    } else {
-        "application/json"
-    };
-    let length = outcome.body.len();
-    let body = if outcome.truncated {
-        let half = Bytes::copy_from_slice(&outcome.body.as_bytes()[..length / 2]);
-        Body::from_stream(futures::stream::iter([
-            Ok(half),
-            Err(std::io::Error::from(std::io::ErrorKind::ConnectionReset)),
-        ]))
-    } else {
-        Body::from(outcome.body)
-    };
-    let mut response = Response::new(body);
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert("content-type", HeaderValue::from_static(kind));
-    headers.insert(
-        "stripe-version",
-        HeaderValue::from_static(account.map_or(ApiVersion::Dahlia, |it| it.version).name()),
-    );
-    if outcome.truncated {
-        headers.insert("content-length", HeaderValue::from(length));
-    }
-    if outcome.replayed {
-        headers.insert("idempotent-replayed", HeaderValue::from_static("true"));
-    }
-    if let Some(seconds) = outcome.retry_after {
-        headers.insert("retry-after", HeaderValue::from(seconds));
-    }
-    if let Some(reason) = limited {
-        headers.insert(
-            "stripe-rate-limited-reason",
-            HeaderValue::from_static(reason),
-        );
-    }
-    let now = chrono::DateTime::from_timestamp(simulator.clock.now(), 0).unwrap_or_default();
-    let date = now.format("%a, %d %b %Y %H:%M:%S GMT").to_string();
-    if let Ok(date) = HeaderValue::from_str(&date) {
-        headers.insert("date", date);
-    }
-    let number = crate::draw::mix(simulator.next_request());
-    let id = format!("req_{:014}", number % 100_000_000_000_000);
-    if let Ok(id) = HeaderValue::from_str(&id) {
-        headers.insert("request-id", id);
-    }
-    response
 }

@@ -99,7 +99,12 @@ impl View<'_> {
             | Kind::Subscription
             | Kind::SubscriptionItem
             | Kind::InvoiceItem
-            | Kind::WebhookEndpoint => return None,
+            | Kind::WebhookEndpoint
+            | Kind::Transfer
+            | Kind::TransferReversal
+            | Kind::Payout
+            | Kind::Person
+            | Kind::BankAccount => return None,
         }
         Some(())
     }

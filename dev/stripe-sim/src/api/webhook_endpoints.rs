@@ -1,27 +1,27 @@
-//! `/v1/webhook_endpoints`: the one thing that is changed through the simulated API.
+//! `/v1/webhook_endpoints`.
 //!
-//! Every refusal is a [`StripeError`]. Deliberately absent: keys, limits, faults and idempotency keys, which have been dealt
-//! with before.
+//! Every refusal is a [`StripeError`]. Deliberately absent: keys, limits, faults and idempotency
+//! keys, which have been dealt with before.
 
 use std::sync::Arc;
 
 use super::endpoint::EndpointCall;
 use crate::account::Account;
+use crate::change::AccountHandle;
 use crate::error::StripeError;
 use crate::json;
 use crate::list::Direction;
 use crate::parameters::{Paging, Parameters};
-use crate::simulator::Simulator;
 use crate::version::ApiVersion;
 use crate::webhook::{Card, Endpoint, EndpointChange, WebhookEndpoint};
 
 /// The body of the answer.
 pub(super) fn answer(
-    simulator: &Simulator,
-    account: &Account,
+    handle: &AccountHandle,
     (call, id): (EndpointCall, &str),
     mut parameters: Parameters,
 ) -> Result<String, StripeError> {
+    let account = &**handle.account();
     let mut body = String::new();
     let livemode = account.identity.livemode;
     match call {
@@ -30,7 +30,7 @@ pub(super) fn answer(
             parameters.finish()?;
         }
         EndpointCall::Create => {
-            let endpoint = create(simulator, account, parameters)?;
+            let endpoint = create(handle, parameters)?;
             endpoint.write(livemode, true, &mut body);
         }
         EndpointCall::Get => {
@@ -73,10 +73,10 @@ fn find(account: &Account, id: &str) -> Result<Arc<Endpoint>, StripeError> {
 }
 
 fn create(
-    simulator: &Simulator,
-    account: &Account,
+    handle: &AccountHandle,
     mut parameters: Parameters,
 ) -> Result<Arc<Endpoint>, StripeError> {
+    let (simulator, account) = (handle.simulator(), &**handle.account());
     let url = parameters.take("url");
     let url = url.ok_or_else(|| StripeError::missing("url"))?;
     let enabled_events = parameters.take_all("enabled_events");
@@ -110,6 +110,7 @@ fn create(
         for other in others {
             other.endpoints_mut().receive(&endpoint);
         }
+        handle.share_with_connected(&endpoint);
     } else {
         account.endpoints_mut().receive(&endpoint);
     }

@@ -1,8 +1,8 @@
 //! Changes to an account while it runs, and the events that they leave.
 //!
-//! A change and its events become visible together, and only then are webhooks sent. What an account cannot do (refund more than
-//! was captured, capture twice) is refused. Deliberately absent: changes through the simulated API
-//! itself; the engine under test only reads.
+//! A change and its events become visible together, and only then are webhooks sent. What an
+//! account cannot do (refund more than was captured, capture twice) is refused. Deliberately
+//! absent: connected accounts and their money (see [`crate::connect`]).
 
 mod catalogue;
 mod charge;
@@ -26,7 +26,7 @@ use crate::ledger::Metadata;
 use crate::settings::Settings;
 use crate::simulator::Simulator;
 use crate::truth::{Truth, TruthError, TruthQuery, TruthRow};
-use crate::webhook::Sender;
+use crate::webhook::{Endpoint, Sender};
 
 /// New metadata by key; `None` and empty values take the key away.
 pub type MetadataChange = BTreeMap<String, Option<String>>;
@@ -51,13 +51,16 @@ pub enum ControlError {
 #[derive(Clone, Debug)]
 pub struct AccountHandle {
     simulator: Arc<Simulator>,
+    account: Arc<Account>,
+    /// Of the account whose keys lead to it: of its platform, if it was made for one.
     index: usize,
     quiet: bool,
 }
 
 impl AccountHandle {
-    pub(crate) const fn new(simulator: Arc<Simulator>, index: usize) -> Self {
+    pub(crate) fn new(simulator: Arc<Simulator>, index: usize) -> Self {
         Self {
+            account: Arc::clone(&simulator.accounts[index]),
             simulator,
             index,
             quiet: false,
@@ -65,11 +68,35 @@ impl AccountHandle {
     }
 
     pub(crate) fn find(simulator: &Arc<Simulator>, id: &str) -> Option<Self> {
-        let index = simulator
-            .accounts
-            .iter()
-            .position(|it| it.identity.id == id)?;
-        Some(Self::new(Arc::clone(simulator), index))
+        let handle = |index| Self::new(Arc::clone(simulator), index);
+        let mut all = simulator.accounts.iter();
+        if let Some(index) = all.position(|it| it.identity.id == id) {
+            return Some(handle(index));
+        }
+        let mut all = simulator.accounts.iter().enumerate();
+        all.find_map(|(index, platform)| {
+            let account = lock(&platform.connect).hosted(id)?;
+            Some(handle(index).for_connected(account))
+        })
+    }
+
+    /// An account that is connected to this one.
+    pub(crate) fn for_connected(&self, account: Arc<Account>) -> Self {
+        Self {
+            account,
+            ..self.clone()
+        }
+    }
+
+    /// Has a Connect endpoint get the events of the connected accounts.
+    pub(crate) fn share_with_connected(&self, endpoint: &Arc<Endpoint>) {
+        if !endpoint.is_for_connect() {
+            return;
+        }
+        let connect = lock(&self.account.connect);
+        for connected in connect.accounts.iter().filter(|it| it.is_connected()) {
+            connected.account.endpoints_mut().receive(endpoint);
+        }
     }
 
     /// The same account, whose changes leave no events.
@@ -81,15 +108,19 @@ impl AccountHandle {
         }
     }
 
-    pub(crate) fn account(&self) -> &Account {
-        &self.simulator.accounts[self.index]
+    pub(crate) fn account(&self) -> &Arc<Account> {
+        &self.account
+    }
+
+    pub(crate) fn simulator(&self) -> &Arc<Simulator> {
+        &self.simulator
     }
 
     pub(crate) fn sender(&self) -> &Arc<Sender> {
         &self.simulator.sender
     }
 
-    fn now(&self) -> i64 {
+    pub(crate) fn now(&self) -> i64 {
         self.simulator.clock.now()
     }
 
@@ -98,7 +129,7 @@ impl AccountHandle {
         &self.account().identity.id
     }
 
-    /// The secret key, which may read everything.
+    /// The secret key, which may do everything: its own, or its platform's if it was made for one.
     pub fn key(&self) -> &str {
         self.simulator.secret(self.index)
     }
@@ -147,8 +178,9 @@ impl AccountHandle {
         self.account().patches_mut().set(id, patch);
     }
 
-    /// Shows the value at a JSON pointer of the object with `id` as `json`, whatever that is: half of a surrogate pair,
-    /// a number of a thousand digits. Only where the object stands by itself or in a list, not inside another one.
+    /// Shows the value at a JSON pointer of the object with `id` as `json`, whatever that is: half
+    /// of a surrogate pair, a number of a thousand digits. Only where the object stands by itself
+    /// or in a list, not inside another one.
     pub fn patch_answers_raw(&self, id: &str, pointer: &str, json: &str) {
         self.account().patches_mut().set_raw(id, pointer, json);
     }

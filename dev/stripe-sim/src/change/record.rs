@@ -69,6 +69,13 @@ impl AccountHandle {
         result
     }
 
+    /// Records an event about an object that is in no books.
+    pub(crate) fn record_outside(&self, name: &str, object: &Value, before: Option<&Value>) {
+        let object = Pictures::only(object.to_string());
+        let before = before.map(|it| Pictures::only(it.to_string()));
+        self.change(|_, recorder| recorder.record_picture(name, &object, before.as_ref()));
+    }
+
     /// Puts an event into the list as it is: of any type, about any object, at any time.
     ///
     /// `created` is in Unix seconds, now when absent. Returns the event's id.

@@ -4,6 +4,7 @@
 //! A change that cannot be made is a 400, an object that is not there a 404, both with
 //! `{"error": "…"}`. Deliberately absent: any protection; a simulator is not for a public network.
 
+mod connect;
 mod objects;
 mod purchases;
 mod simulation;
@@ -76,7 +77,8 @@ pub(crate) fn router(simulator: Arc<Simulator>) -> Router {
         .route("/prices/{id}/metadata", post(objects::price_metadata));
     let routes = Router::new()
         .nest("/_sim", routes)
-        .nest("/_sim/webhook_endpoints", webhook_endpoints());
+        .nest("/_sim/webhook_endpoints", webhook_endpoints())
+        .nest("/_sim/connect", connect::router());
     routes.with_state(simulator)
 }
 

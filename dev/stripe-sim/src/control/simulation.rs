@@ -182,7 +182,7 @@ pub(super) async fn advance(
     text: String,
 ) -> Result<Json<Value>, Refusal> {
     let Advance { advance_seconds } = serde_json::from_str(&text).map_err(refused)?;
-    simulator.clock.advance(advance_seconds);
+    simulator.advance(advance_seconds);
     Ok(Json(json!({ "now": simulator.clock.now() })))
 }
 

@@ -1,5 +1,5 @@
-//! Balance transactions, payment intents, the balance and the account itself as Stripe writes
-//! them. A balance transaction is worked out from its charge and never stored.
+//! Balance transactions and payment intents as Stripe writes them. A balance transaction is worked
+//! out from its charge and never stored.
 
 use super::metadata;
 use crate::book::ENTRY_SLOTS;
@@ -42,7 +42,7 @@ impl Entry {
         };
         match index % ENTRY_SLOTS {
             0 => {
-                let fee = charge.amount_captured * 29 / 1_000 + 30;
+                let fee = charge.fee();
                 entry(charge.created, charge.amount, fee, "charge", "charge")
             }
             DISPUTE_ENTRY => {
@@ -224,17 +224,6 @@ impl View<'_> {
             }
             None => self.charge_id_field(o, "latest_charge", charge),
         }
-    }
-
-    /// The balance, which is always empty here: nothing keeps it.
-    pub(crate) fn write_balance(&self, out: &mut String) {
-        json::object(out, |o| {
-            o.fixed(r#""available":[{"amount":0,"currency":"usd","source_types":{"card":0}}]"#);
-            o.fixed(r#""connect_reserved":[{"amount":0,"currency":"usd"}]"#);
-            o.flag("livemode", self.account.livemode)
-                .text("object", "balance");
-            o.fixed(r#""pending":[{"amount":0,"currency":"usd","source_types":{"card":0}}]"#);
-        });
     }
 }
 

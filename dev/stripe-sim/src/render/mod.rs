@@ -8,6 +8,7 @@ mod account;
 mod balance;
 mod catalogue;
 mod charge;
+pub(crate) mod connect;
 mod customer;
 mod invoice;
 mod lines;

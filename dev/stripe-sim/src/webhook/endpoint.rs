@@ -436,6 +436,11 @@ impl Endpoints {
         }
     }
 
+    /// Has an endpoint get none of the account's events any more.
+    pub(crate) fn withhold(&mut self, endpoint: &Arc<Endpoint>) {
+        self.all.retain(|it| !Arc::ptr_eq(it, endpoint));
+    }
+
     /// Those that get the account's events and were not removed.
     pub(super) fn present(&self) -> impl Iterator<Item = &Arc<Endpoint>> {
         self.all.iter().filter(|it| it.is_present())

@@ -45,9 +45,9 @@ impl AccountHandle {
         let account = self.account();
         let now = self.sender().clock.now();
         let added = account.endpoints_mut().add(account, config, now);
-        added
-            .map(|endpoint| self.handle_of(&endpoint))
-            .map_err(ControlError::Refused)
+        let endpoint = added.map_err(ControlError::Refused)?;
+        self.share_with_connected(&endpoint);
+        Ok(self.handle_of(&endpoint))
     }
 
     /// The endpoints that get this account's events, in the order in which they were added.

@@ -1,8 +1,9 @@
 //! Endpoints as the simulated API makes, shows, changes and deletes them.
 //!
-//! Those that a control or a test added are shown as well, as those made in the Dashboard are at Stripe. A Connect endpoint
-//! that is made here gets the events of every other account of the same mode, all of which count as connected, and none of
-//! its own account's. What is refused is a [`StripeError`]. Deliberately absent: checking the names of event types.
+//! Those that a control or a test added are shown as well, as those made in the Dashboard are at
+//! Stripe. A Connect endpoint that is made here gets the events of every other account of the same
+//! mode, all of which count as connected, and none of its own account's. What is refused is a
+//! [`StripeError`]. Deliberately absent: checking the names of event types.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -96,6 +97,11 @@ impl Endpoint {
             }
         });
         Ok(())
+    }
+
+    /// Whether it gets the events of connected accounts.
+    pub(crate) const fn is_for_connect(&self) -> bool {
+        self.config.connect
     }
 
     /// Takes it from its accounts for good.

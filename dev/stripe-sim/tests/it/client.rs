@@ -2,6 +2,7 @@
 
 use std::sync::LazyLock;
 
+use reqwest::Method;
 use serde_json::Value;
 use stripe_sim::{AccountConfig, Settings, SimHandle, Simulator, TimeSource};
 
@@ -80,6 +81,34 @@ pub(crate) async fn get_with(
         headers,
         body,
     }
+}
+
+/// Sends a form with `key`; breaks where the connection does.
+pub(crate) async fn send(
+    sim: &SimHandle,
+    key: &str,
+    (method, path): (Method, &str),
+    form: &[(&str, &str)],
+    headers: &[(&str, &str)],
+) -> reqwest::Result<Answer> {
+    let mut request = http()
+        .request(method, format!("{}{path}", sim.base_url))
+        .bearer_auth(key);
+    if !form.is_empty() {
+        let mut body = url::form_urlencoded::Serializer::new(String::new());
+        body.extend_pairs(form);
+        request = request.body(body.finish());
+    }
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let response = request.send().await?;
+    let (status, headers) = (response.status().as_u16(), response.headers().clone());
+    Ok(Answer {
+        status,
+        headers,
+        body: response.json().await?,
+    })
 }
 
 /// Pages through the list at `path` from the newest to the oldest.

@@ -2,6 +2,16 @@
 //! against its own truth.
 
 mod client;
+mod connect;
+mod connect_accounts;
+mod connect_controls;
+mod connect_events;
+mod connect_idempotency;
+mod connect_onboarding;
+mod connect_payouts;
+mod connect_scoping;
+mod connect_transfers;
+mod connect_v2;
 mod controls;
 mod faults;
 mod invoices;

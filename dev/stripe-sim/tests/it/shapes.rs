@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use crate::client::{config, example, get, get_with, start, walk};
+use crate::connect::{self, ask, connect, made, onboarded, platform};
 
 fn fixture(name: &str) -> Value {
     let path = format!("{}/fixtures/{name}.json", env!("CARGO_MANIFEST_DIR"));
@@ -11,8 +12,10 @@ fn fixture(name: &str) -> Value {
 }
 
 /// Fields that are free or whose presence is a choice.
-const OPEN: [&str; 5] = [
+const OPEN: [&str; 7] = [
+    "capabilities",
     "metadata",
+    "reversals",
     "refunds",
     "payments",
     "line_items",
@@ -203,4 +206,52 @@ async fn an_account_may_answer_everything_in_one_shape() {
     let event = ask("/v1/events?type=charge.refunded").await.body["data"][0].clone();
     assert_eq!(event["api_version"], "2025-02-24.acacia");
     assert!(event["data"]["object"].get("invoice").is_some());
+}
+
+#[tokio::test]
+async fn objects_of_connect_have_their_fixtures_fields() {
+    let sim = platform().await;
+    let account = onboarded(&sim).await;
+    let connect = connect(&sim);
+    connect
+        .fund(None, 1_000, "eur", false)
+        .expect("it is funded");
+    let form = [
+        ("amount", "500"),
+        ("currency", "eur"),
+        ("destination", account.as_str()),
+    ];
+    let transfer = made(&sim, "/v1/transfers", &form).await;
+    same_shape(&transfer, &fixture("transfer"), "transfer");
+    let path = format!("/v1/transfers/{}/reversals", connect::id(&transfer));
+    let reversal = made(&sim, &path, &[("amount", "100")]).await;
+    same_shape(&reversal, &fixture("transfer_reversal"), "reversal");
+    let link = [
+        ("account", account.as_str()),
+        ("type", "account_onboarding"),
+        ("refresh_url", "https://example.com/refresh"),
+        ("return_url", "https://example.com/return"),
+    ];
+    let link = made(&sim, "/v1/account_links", &link).await;
+    same_shape(&link, &fixture("account_link"), "link");
+    let session = [
+        ("account", account.as_str()),
+        ("components[payouts][enabled]", "true"),
+    ];
+    let session = made(&sim, "/v1/account_sessions", &session).await;
+    same_shape(&session, &fixture("account_session"), "session");
+    let path = format!("/v1/accounts/{account}");
+    let shown = get(&sim, &path).await.body;
+    same_shape(&shown, &fixture("account"), "account");
+    let capability = get(&sim, &format!("{path}/capabilities/transfers"))
+        .await
+        .body;
+    same_shape(&capability, &fixture("capability"), "capability");
+    let form = [("amount", "200"), ("currency", "eur")];
+    let call = (reqwest::Method::POST, "/v1/payouts");
+    let payout = ask(&sim, call, Some(&account), &form).await.body;
+    same_shape(&payout, &fixture("payout"), "payout");
+    let call = (reqwest::Method::GET, "/v1/balance");
+    let balance = ask(&sim, call, Some(&account), &[]).await.body;
+    same_shape(&balance, &fixture("balance"), "balance");
 }

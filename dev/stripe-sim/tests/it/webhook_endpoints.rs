@@ -1,5 +1,5 @@
-//! Webhook endpoints made through the simulated API: shown with their secret once, changed, deleted, and made once under an
-//! idempotency key; and whose events they get.
+//! Webhook endpoints made through the simulated API: shown with their secret once, changed,
+//! deleted, and made once under an idempotency key; and whose events they get.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -7,7 +7,7 @@ use stripe_sim::{
     AccountConfig, Fault, FaultRule, KeyState, NewCharge, SimHandle, Simulator, TimeSource,
 };
 
-use crate::client::{Answer, NOW, config, http, start};
+use crate::client::{Answer, NOW, config, send, start};
 use crate::receiver::Receiver;
 use crate::webhooks::LONG;
 
@@ -16,28 +16,12 @@ const PATH: &str = "/v1/webhook_endpoints";
 async fn ask_as(
     sim: &SimHandle,
     key: &str,
-    (method, path): (Method, &str),
+    call: (Method, &str),
     form: &[(&str, &str)],
     idempotency_key: Option<&str>,
 ) -> reqwest::Result<Answer> {
-    let mut request = http()
-        .request(method, format!("{}{path}", sim.base_url))
-        .bearer_auth(key);
-    if !form.is_empty() {
-        let mut body = url::form_urlencoded::Serializer::new(String::new());
-        body.extend_pairs(form);
-        request = request.body(body.finish());
-    }
-    if let Some(key) = idempotency_key {
-        request = request.header("idempotency-key", key);
-    }
-    let response = request.send().await?;
-    let (status, headers) = (response.status().as_u16(), response.headers().clone());
-    Ok(Answer {
-        status,
-        headers,
-        body: response.json().await?,
-    })
+    let headers = idempotency_key.map(|key| ("idempotency-key", key));
+    send(sim, key, call, form, headers.as_slice()).await
 }
 
 async fn ask(sim: &SimHandle, call: (Method, &str), form: &[(&str, &str)]) -> Answer {
