@@ -117,6 +117,13 @@ pub(crate) async fn require_token(
 }
 
 async fn authenticate(state: &ApiState, request: &Parts) -> Result<Caller, ApiError> {
+    let caller = caller_of(state, request).await?;
+    admit(state, &caller, request)?;
+    Ok(caller)
+}
+
+/// Whom a request is from now, by its token or its session.
+pub(crate) async fn caller_of(state: &ApiState, request: &Parts) -> Result<Caller, ApiError> {
     if !state.health.is_ready() {
         return Err(ApiError::Unavailable(None));
     }
@@ -134,9 +141,7 @@ async fn authenticate(state: &ApiState, request: &Parts) -> Result<Caller, ApiEr
         },
         (None, None) => None,
     };
-    let caller = caller.ok_or(ApiError::Unauthenticated)?;
-    admit(state, &caller, request)?;
-    Ok(caller)
+    caller.ok_or(ApiError::Unauthenticated)
 }
 
 async fn by_token(state: &ApiState, token: &str) -> Result<Option<Caller>, ApiError> {

@@ -1,7 +1,8 @@
 //! Server-sent events about something that changes: its state at first, then each time it is another, until it has ended.
 //!
-//! The state is read again at intervals. Between two reads a stream holds no connection to the database, and a read that
-//! fails is no end, since the database may come back. Streams are counted ([`crate::limits`]), and end with the program.
+//! The state is read again at intervals, each time as whoever the request is from now: a stream ends when that is nobody any
+//! more. Between two reads a stream holds no connection to the database, and a read that fails on our side is no end, since
+//! the database may come back. Streams are counted ([`crate::limits`]), and end with the program.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -27,6 +28,7 @@ pub(crate) trait Followed: Send + Sync + 'static {
     /// How often the state is read.
     const INTERVAL: Duration;
 
+    /// Reads the state, if the request that the stream answers would still be answered.
     fn load(&self) -> impl Future<Output = Result<Self::State, ApiError>> + Send;
 
     /// Whether there is nothing to report.
@@ -89,7 +91,8 @@ impl<F: Followed> Following<F> {
         Some((Ok(event), self))
     }
 
-    /// Waits until the state is another than the last one sent; none when what was followed is gone.
+    /// Waits until the state is another than the last one sent; none when what was followed is gone, or may not be seen
+    /// any more.
     async fn changed(&self) -> Option<F::State> {
         let last = self.last.as_ref()?;
         loop {
@@ -97,7 +100,7 @@ impl<F: Followed> Following<F> {
             match self.followed.load().await {
                 Ok(next) if F::is_same(last, &next) => {}
                 Ok(next) => return Some(next),
-                Err(ApiError::NotFound) => return None,
+                Err(refused) if refused.status().is_client_error() => return None,
                 Err(cause) => {
                     debug!(error = %ErrorChain(&cause), "what a stream follows could not be read");
                 }

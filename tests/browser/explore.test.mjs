@@ -99,3 +99,16 @@ pageTest('exploring works without JavaScript', { javaScriptEnabled: false }, asy
   assert.match(page.url(), /group_by=month/);
   await page.getByRole('columnheader', { name: 'Month' }).waitFor();
 });
+
+pageTest('the page of a charge shows each refund', {}, async (page) => {
+  const { data } = await ask('/v1/analytics/stripe/charges', { connection_id: CONNECTION, limit: 1000 });
+  const { charge_id: charge } = data.find((row) => row.refunded > 0);
+  const { refunds } = await ask(`/v1/connectors/${CONNECTION}/charges/${charge}/explain`);
+  await signIn(page);
+  await page.goto(`/charges/${charge}?connection_id=${CONNECTION}`);
+  const rows = page.getByRole('region', { name: 'Refunds' }).getByRole('rowheader');
+  assert.deepEqual(await rows.allTextContents(), refunds.map((refund) => refund.refund_id));
+  await assertAccessible(page);
+  await assertFitsNarrowest(page);
+  await takeScreenshots(page, 'charge-refunds');
+});

@@ -174,6 +174,9 @@ async fn a_time_zone_change_moves_the_covered_range_and_drops_old_purchases() {
     let never = charge(first - second);
     let dropped = [charge(first), charge(last - second)];
     let kept = charge(last);
+    for refunded in [&dropped[1], &kept] {
+        quiet.refund(refunded, Some(100)).unwrap();
+    }
     let line = |amount| NewLine {
         amount: Some(amount),
         ..NewLine::default()

@@ -293,7 +293,19 @@ const FIELDS: [(&str, &[&str]); 6] = [
     ),
     ("products", &["/created", "/metadata", "/deleted"]),
     ("prices", &["/created", "/metadata", "/product"]),
-    ("disputes", &["/created", "/charge", "/status"]),
+    (
+        "disputes",
+        &[
+            "/created",
+            "/charge",
+            "/status",
+            "/amount",
+            "/currency",
+            "/reason",
+            "/evidence_details",
+            "/evidence_details/due_by",
+        ],
+    ),
 ];
 
 /// JSON that is odd in one way or another.

@@ -9,6 +9,8 @@ use axum::response::Response;
 use futures::StreamExt as _;
 use tests::api_only::ApiOnly;
 use tests::browser::Browser;
+use tests::world::WAIT_TIMEOUT;
+use tokio::time::timeout;
 use tower::ServiceExt as _;
 
 const KEY: &str = "rk_test_full_Alpha";
@@ -71,6 +73,27 @@ async fn a_page_that_may_open_no_further_stream_keeps_what_it_shows() {
     assert_eq!(events(&api, &browser).await.status(), 429);
     drop(first);
     assert_eq!(events(&api, &browser).await.status(), 200);
+}
+
+#[tokio::test]
+async fn the_events_of_an_open_page_end_once_its_viewer_is_signed_out() {
+    let api = ApiOnly::start().await;
+    connected(&api).await;
+    for ended_by in ["/sign-out", "/sign-out-everywhere", "a revoked token"] {
+        let mut browser = Browser::signed_in(&api, &api.token).await;
+        let response = events(&api, &browser).await;
+        let mut chunks = response.into_body().into_data_stream();
+        chunks.next().await.unwrap().unwrap();
+        if ended_by.starts_with('/') {
+            browser.post(&api, ended_by, &[]).await;
+        } else {
+            api.execute("UPDATE api_tokens SET revoked_at = now()")
+                .await;
+        }
+        // The job still waits, and nothing else ends the stream.
+        let rest = timeout(WAIT_TIMEOUT, chunks.count()).await;
+        assert!(rest.is_ok(), "{ended_by}");
+    }
 }
 
 #[tokio::test]

@@ -47,6 +47,14 @@ async fn many_tenants(api: &ApiOnly) {
          SELECT o, o || '-stripe-acct_Alpha', 'customer', 'cus_' || n, '{}', FALSE, NULL, 'Customer ' || n
          FROM (SELECT 'acme' AS o UNION ALL SELECT 'o' || n FROM generate_series(1, 9) AS n) AS organization,
              generate_series(1, 2000) AS n;
+         INSERT INTO stripe_refunds
+         SELECT o, o || '-stripe-acct_Alpha', 'ch_' || n, 're_' || n, 1, 'usd', 'succeeded', NULL, now(), TRUE
+         FROM (SELECT 'acme' AS o UNION ALL SELECT 'o' || n FROM generate_series(1, 9) AS n) AS organization,
+             generate_series(1, 2000) AS n;
+         INSERT INTO stripe_disputes
+         SELECT o, o || '-stripe-acct_Alpha', 'ch_' || n, 'dp_' || n, now(), 'won'
+         FROM (SELECT 'acme' AS o UNION ALL SELECT 'o' || n FROM generate_series(1, 9) AS n) AS organization,
+             generate_series(1, 2000) AS n;
          INSERT INTO sync_jobs (organization_id, job_id, connection_id, external_account_id, job_type, lane,
              exclusive_on_account, trigger, status, created_at)
          SELECT o, gen_random_uuid(), o || '-stripe-acct_Alpha', 'acct_Alpha', 'incremental', 'interactive', TRUE,
@@ -224,6 +232,8 @@ async fn every_call_reads_by_the_index_that_is_meant_for_it() {
             "stripe_daily_rollups",
             "stripe_metadata_keys",
             "stripe_referenced_objects",
+            "stripe_refunds",
+            "stripe_disputes",
             "sync_jobs",
         ] {
             let whole = format!("Seq Scan on {table}");

@@ -305,3 +305,18 @@ async fn event_streams_of_one_token_leave_room_for_those_of_others() {
     let answer = ask(&client, &events, &other).await;
     assert_eq!(answer.status(), StatusCode::OK);
 }
+
+#[tokio::test]
+async fn an_event_stream_ends_when_its_token_is_revoked() {
+    let api = ApiOnly::start_with(generous()).await;
+    let url = api.serve().await;
+    let connected = api.connect("rk_test_full_Alpha").await;
+    let job_id = connected["job_id"].as_str().unwrap();
+    let events = format!("{url}/v1/sync-jobs/{job_id}/events");
+    let mut stream = ask(&client(true, false), &events, &api.token).await;
+    assert!(stream.chunk().await.unwrap().is_some());
+    api.execute("UPDATE api_tokens SET revoked_at = now()")
+        .await;
+    let rest = async { while stream.chunk().await.unwrap().is_some() {} };
+    timeout(SOON, rest).await.expect("the stream ends");
+}

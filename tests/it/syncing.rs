@@ -417,6 +417,8 @@ async fn a_deleted_connection_leaves_nothing_behind_but_its_job() {
         "stripe_omitted_value_hashes",
         "stripe_stale_days",
         "stripe_referenced_objects",
+        "stripe_refunds",
+        "stripe_disputes",
         "stripe_metadata_keys",
         "stripe_sync_state",
     ] {

@@ -40,6 +40,8 @@ async fn acme() -> (ApiOnly, Value) {
          INSERT INTO stripe_purchases VALUES
              ('acme', 'acme-stripe-acct_Alpha', 'pi_1', 'in_1', 'invoice', now(), '[]');
          INSERT INTO stripe_disputes VALUES ('acme', 'acme-stripe-acct_Alpha', 'ch_1', 'dp_1', now(), 'won');
+         INSERT INTO stripe_refunds VALUES
+             ('acme', 'acme-stripe-acct_Alpha', 'ch_1', 're_1', 1, 'usd', 'succeeded', NULL, now(), TRUE);
          INSERT INTO stripe_parked_objects VALUES
              ('acme', 'acme-stripe-acct_Alpha', 'charges', 'ch_2', '{}', 'unreadable', 'odd', now());
          INSERT INTO stripe_out_of_range_charges VALUES ('acme', 'acme-stripe-acct_Alpha', 'ch_3', now());

@@ -88,7 +88,27 @@ const DIMENSIONS: [&str; 7] = [
     "customer",
 ];
 
+/// Asserts that stored refunds belong to stored charges and sum to what was refunded of them.
+async fn assert_refunds_are_exact(world: &World) {
+    let differing: Vec<(String, i64, Option<i64>)> = sqlx::query_as(
+        "SELECT refund.charge_id, COALESCE(SUM(refund.amount) FILTER (WHERE refund.counted), 0)::BIGINT AS sum,
+             (SELECT SUM(row.refunded)::BIGINT FROM stripe_revenue_data AS row
+              WHERE row.organization_id = refund.organization_id AND row.connection_id = refund.connection_id
+                AND row.charge_id = refund.charge_id) AS refunded
+         FROM stripe_refunds AS refund GROUP BY organization_id, connection_id, charge_id",
+    )
+    .fetch_all(world.database.admin())
+    .await
+    .expect("PostgreSQL answers");
+    let differing: Vec<_> = differing
+        .iter()
+        .filter(|(_, sum, refunded)| Some(*sum) != *refunded)
+        .collect();
+    assert!(differing.is_empty(), "refunds: {differing:?}");
+}
+
 pub(crate) async fn assert_exact(world: &World) {
+    assert_refunds_are_exact(world).await;
     let id = world.connection_id();
     let connection = world.get(&format!("/v1/connectors/{id}")).await;
     let status = world.get(&format!("/v1/connectors/{id}/sync-status")).await;

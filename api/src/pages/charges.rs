@@ -1,4 +1,4 @@
-//! The charges behind figures, and one charge: its lines, its metadata, and why it counts or not.
+//! The charges behind figures, and one charge: its lines, its metadata, its refunds and its dispute, and why it counts or not.
 
 use askama::Template;
 use axum::extract::{RawQuery, State};
@@ -10,6 +10,8 @@ use common::money::Currency;
 use serde_json::Value;
 use stripe::analytics::charge_lines::{ChargeRow, RowCursor};
 use stripe::analytics::{explain, report};
+use stripe::dispute::Dispute;
+use stripe::refund::Refund;
 use url::form_urlencoded;
 
 use super::address::Address;
@@ -62,7 +64,33 @@ struct ChargePage {
     counted: bool,
     detail: String,
     dashboard: Option<String>,
+    refunds: Vec<RefundRow>,
+    /// Something was refunded, and no refund is stored.
+    lacks_refunds: bool,
+    dispute: Option<DisputeRow>,
     lines: Vec<Line>,
+}
+
+#[derive(Debug)]
+struct RefundRow {
+    id: String,
+    dashboard: Option<String>,
+    created: Option<String>,
+    amount: String,
+    status: Option<String>,
+    counted: bool,
+    reason: Option<String>,
+}
+
+#[derive(Debug)]
+struct DisputeRow {
+    id: String,
+    dashboard: Option<String>,
+    created: String,
+    amount: Option<String>,
+    status: String,
+    reason: Option<String>,
+    evidence_due: Option<String>,
 }
 
 #[derive(Debug)]
@@ -163,12 +191,19 @@ pub(super) async fn show(
     let test_mode = !connection.livemode;
     let layout = Layout::for_viewer(&state, &viewer, Section::Explore, "Charge", test_mode).await?;
     let id = &explained.charge_id;
+    let refunded = explained.rows.iter().any(|row| row.refunded > 0);
     let line = |row: ChargeRow| line(row, &locale, &connection);
+    let refund = |refund: Refund| refund_row(refund, &locale, &connection);
     Ok(Page(ChargePage {
         layout,
         dashboard: stripe_dashboard::address_of("charge", id, Some(connection.livemode)),
         counted: explained.counted,
         detail: explained.detail,
+        lacks_refunds: refunded && explained.refunds.is_empty(),
+        refunds: explained.refunds.into_iter().map(refund).collect(),
+        dispute: explained
+            .dispute
+            .map(|dispute| dispute_row(dispute, &locale, &connection)),
         lines: explained.rows.into_iter().map(line).collect(),
         charge_id: explained.charge_id,
     })
@@ -218,6 +253,36 @@ fn in_words(status: &str) -> String {
     let mut letters = words.chars();
     let first = letters.next().map(|first| first.to_ascii_uppercase());
     first.into_iter().chain(letters).collect()
+}
+
+fn refund_row(refund: Refund, locale: &LocaleFormat, connection: &Connection) -> RefundRow {
+    let livemode = Some(connection.livemode);
+    RefundRow {
+        dashboard: stripe_dashboard::address_of("refund", &refund.refund_id, livemode),
+        id: refund.refund_id,
+        created: refund
+            .created_at
+            .map(|at| locale.instant(&at, &connection.timezone)),
+        amount: locale.minor(refund.amount, &refund.currency),
+        status: refund.status.as_deref().map(in_words),
+        counted: refund.counted,
+        reason: refund.reason.as_deref().map(in_words),
+    }
+}
+
+fn dispute_row(dispute: Dispute, locale: &LocaleFormat, connection: &Connection) -> DisputeRow {
+    let livemode = Some(connection.livemode);
+    let instant = |at| locale.instant(&at, &connection.timezone);
+    let amount = dispute.amount.zip(dispute.currency);
+    DisputeRow {
+        dashboard: stripe_dashboard::address_of("dispute", &dispute.dispute_id, livemode),
+        id: dispute.dispute_id,
+        created: instant(dispute.created_at),
+        amount: amount.map(|(amount, currency)| locale.minor(amount, &currency)),
+        status: in_words(&dispute.status),
+        reason: dispute.reason.as_deref().map(in_words),
+        evidence_due: dispute.evidence_due_at.map(instant),
+    }
 }
 
 fn line(row: ChargeRow, locale: &LocaleFormat, connection: &Connection) -> Line {

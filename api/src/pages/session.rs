@@ -141,7 +141,10 @@ pub(super) async fn require_viewer(
 }
 
 /// Who is signed in: here, or in the application whose sessions count.
-async fn viewer_of(state: &ApiState, request: &Parts) -> Result<Option<Viewer>, ApiError> {
+pub(super) async fn viewer_of(
+    state: &ApiState,
+    request: &Parts,
+) -> Result<Option<Viewer>, ApiError> {
     if let Some(session) = current(state, &request.headers).await? {
         return Ok(Some(session.into()));
     }

@@ -13,6 +13,7 @@ pub(super) fn address_of(object: &str, id: &str, livemode: Option<bool>) -> Opti
         "payout" => "payouts",
         "price" => "prices",
         "product" => "products",
+        "refund" => "refunds",
         "subscription" => "subscriptions",
         _ => return None,
     };
@@ -40,6 +41,7 @@ mod tests {
         for (object, id, livemode, address) in [
             ("charge", "ch_1", Some(false), Some("/test/payments/ch_1")),
             ("charge", "ch_1", Some(true), Some("/payments/ch_1")),
+            ("refund", "re_1", Some(false), Some("/test/refunds/re_1")),
             ("customer", "cus_1", None, Some("/customers/cus_1")),
             ("customer", "cus_1/../x", None, None),
             ("checkout.session", "cs_1", None, None),

@@ -1,4 +1,4 @@
-//! Why a charge counts or not.
+//! Why a charge counts or not, with its refunds and its dispute.
 
 use axum::Json;
 use axum::extract::State;
@@ -11,7 +11,7 @@ use crate::state::ApiState;
 
 /// Explain why a charge counts or does not count
 ///
-/// Answers from stored data, without asking Stripe.
+/// Answers from stored data, without asking Stripe, and shows each refund and the newest dispute of the charge.
 #[utoipa::path(get, path = "/v1/connectors/{id}/charges/{charge_id}/explain", operation_id = "explain_charge",
     tag = "analytics",
     params(("id" = String, Path, description = "Connection id"),

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
+use axum::http::request::Parts;
 use axum::response::Response;
 use axum::response::sse::Event;
 use chrono::{DateTime, Utc};
@@ -15,7 +16,7 @@ use stripe::sync::{JobType, Span};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::auth::Caller;
+use crate::auth::{Caller, caller_of};
 use crate::event_stream::{Followed, follow};
 use crate::input::{Ids, NoParams, Params, next_cursor, page};
 use crate::problem::ApiError;
@@ -244,8 +245,9 @@ pub(crate) async fn retry(
 
 /// Stream the state of a job
 ///
-/// Server-sent events named `job`: the current state first, then one event for every change. The stream ends with the job.
-/// Answers 429 when the token or the server has its maximum number of open streams, 16 and 256 by default.
+/// Server-sent events named `job`: the current state first, then one event for every change. The stream ends with the job,
+/// or when the token is revoked or expires. Answers 429 when the token or the server has its maximum number of open
+/// streams, 16 and 256 by default.
 #[utoipa::path(get, path = "/v1/sync-jobs/{job_id}/events", operation_id = "stream_job",
     tag = "jobs",
     params(("job_id" = Uuid, Path, description = "Job id")),
@@ -256,11 +258,12 @@ pub(crate) async fn events(
     caller: Caller,
     Ids(job_id): Ids<Uuid>,
     _: NoParams,
+    request: Parts,
 ) -> Result<Response, ApiError> {
     let (shared, counted_as) = (state.clone(), caller.counted_as);
     let job = FollowedJob {
         state,
-        caller,
+        request,
         job_id: JobId(job_id),
     };
     follow(job, &shared, counted_as).await
@@ -268,7 +271,7 @@ pub(crate) async fn events(
 
 struct FollowedJob {
     state: ApiState,
-    caller: Caller,
+    request: Parts,
     job_id: JobId,
 }
 
@@ -278,7 +281,8 @@ impl Followed for FollowedJob {
     const INTERVAL: Duration = POLL;
 
     async fn load(&self) -> Result<JobBody, ApiError> {
-        load(&self.state, &self.caller, self.job_id).await
+        let caller = caller_of(&self.state, &self.request).await?;
+        load(&self.state, &caller, self.job_id).await
     }
 
     fn is_same(last: &JobBody, next: &JobBody) -> bool {

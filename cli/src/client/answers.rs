@@ -256,6 +256,40 @@ pub(super) struct Explanation {
     pub(super) filter_id: Option<String>,
     #[serde(default)]
     pub(super) rows: Vec<ChargeRow>,
+    #[serde(default)]
+    pub(super) refunds: Vec<Refund>,
+    #[serde(default)]
+    pub(super) dispute: Option<Dispute>,
+}
+
+/// A refund of a charge.
+#[derive(Debug, Deserialize)]
+pub(super) struct Refund {
+    pub(super) refund_id: String,
+    pub(super) amount: i64,
+    pub(super) currency: String,
+    #[serde(default)]
+    pub(super) status: Option<String>,
+    #[serde(default)]
+    pub(super) reason: Option<String>,
+    #[serde(default)]
+    pub(super) created_at: Option<DateTime<Utc>>,
+    pub(super) counted: bool,
+}
+
+/// The dispute of a charge.
+#[derive(Debug, Deserialize)]
+pub(super) struct Dispute {
+    pub(super) dispute_id: String,
+    #[serde(default)]
+    pub(super) amount: Option<i64>,
+    #[serde(default)]
+    pub(super) currency: Option<String>,
+    #[serde(default)]
+    pub(super) reason: Option<String>,
+    pub(super) status: String,
+    #[serde(default)]
+    pub(super) evidence_due_at: Option<DateTime<Utc>>,
 }
 
 /// A metadata key.

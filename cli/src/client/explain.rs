@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::answers::{ChargeRow, Explanation};
+use super::answers::{ChargeRow, Dispute, Explanation, Refund};
 use super::requests::understood;
 use super::{Error, Target, print_json, words};
 use crate::output::{self, Column};
@@ -63,7 +63,64 @@ fn shown(explanation: &Explanation) -> String {
     if !explanation.rows.is_empty() {
         text.extend(["\n\n", &rows_table(&explanation.rows)]);
     }
+    if !explanation.refunds.is_empty() {
+        text.extend(["\n\n", &refunds_table(&explanation.refunds)]);
+    }
+    if let Some(dispute) = &explanation.dispute {
+        text.extend(["\n\n", &dispute_table(dispute)]);
+    }
     text
+}
+
+fn refunds_table(refunds: &[Refund]) -> String {
+    let cells = refunds.iter().map(|refund| {
+        let counted = if refund.counted { "yes" } else { "no" };
+        vec![
+            output::plain(&refund.refund_id),
+            refund.created_at.map(output::instant).unwrap_or_default(),
+            optional(refund.status.as_deref()),
+            counted.to_owned(),
+            output::money(refund.amount, &refund.currency),
+            optional(refund.reason.as_deref()),
+        ]
+    });
+    let columns = [
+        ("refund", Column::Whole),
+        ("created", Column::Whole),
+        ("status", Column::Text),
+        ("counted", Column::Whole),
+        ("amount", Column::Number),
+        ("reason", Column::Text),
+    ];
+    output::table(&columns, cells)
+}
+
+fn dispute_table(dispute: &Dispute) -> String {
+    let amount = dispute.amount.zip(dispute.currency.as_deref());
+    let cells = vec![
+        output::plain(&dispute.dispute_id),
+        output::plain(&dispute.status),
+        amount
+            .map(|(amount, currency)| output::money(amount, currency))
+            .unwrap_or_default(),
+        optional(dispute.reason.as_deref()),
+        dispute
+            .evidence_due_at
+            .map(output::instant)
+            .unwrap_or_default(),
+    ];
+    let columns = [
+        ("dispute", Column::Whole),
+        ("status", Column::Text),
+        ("amount", Column::Number),
+        ("reason", Column::Text),
+        ("evidence due", Column::Whole),
+    ];
+    output::table(&columns, [cells])
+}
+
+fn optional(text: Option<&str>) -> String {
+    output::plain(text.unwrap_or_default())
 }
 
 /// Lines of charges, as stored.
@@ -72,14 +129,14 @@ pub(super) fn rows_table(rows: &[ChargeRow]) -> String {
         let counted = if row.counted { "yes" } else { "no" };
         vec![
             output::plain(&row.charge_id),
-            output::plain(row.line_id.as_deref().unwrap_or_default()),
+            optional(row.line_id.as_deref()),
             row.date.to_string(),
             output::plain(&row.status),
             counted.to_owned(),
             output::money(row.amount, &row.currency),
             output::money(row.net, &row.currency),
-            output::plain(row.product_id.as_deref().unwrap_or_default()),
-            output::plain(row.description.as_deref().unwrap_or_default()),
+            optional(row.product_id.as_deref()),
+            optional(row.description.as_deref()),
         ]
     });
     let columns = [
@@ -120,6 +177,33 @@ mod tests {
         );
         assert!(text.contains("rules show 019ab000"), "{text}");
         assert!(text.contains("1,234.56 USD"), "{text}");
+    }
+
+    #[test]
+    fn refunds_and_the_dispute_of_a_charge_are_listed() {
+        let text = shown(
+            &understood(json!({
+                "charge_id": "ch_1", "stored": true, "counted": true, "reason": "counted", "filter_id": null,
+                "detail": "The charge counts.", "rows": [],
+                "refunds": [{"refund_id": "re_1", "amount": 1_250, "currency": "usd", "status": "failed", "reason": null,
+                             "created_at": "2026-11-20T10:00:00Z", "counted": false}],
+                "dispute": {"dispute_id": "dp_1", "created_at": "2026-11-21T10:00:00Z", "amount": 5_000,
+                            "currency": "usd", "reason": "fraudulent", "status": "needs_response",
+                            "evidence_due_at": "2026-12-11T10:00:00Z"}}))
+            .unwrap(),
+        );
+        for part in ["re_1", "2026-11-20T10:00:00Z", "failed", "no", "12.50 USD"] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+        for part in [
+            "dp_1",
+            "needs_response",
+            "50.00 USD",
+            "fraudulent",
+            "2026-12-11T10:00:00Z",
+        ] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
     }
 
     #[test]

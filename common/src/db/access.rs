@@ -345,7 +345,8 @@ const TABLES: &[Table] = &[
     table("stripe_parked_objects", CONSUMER_WRITES_API_READS),
     table("stripe_out_of_range_charges", CONSUMER_WRITES_API_READS),
     table("stripe_purchases", CONSUMER_ONLY),
-    table("stripe_disputes", CONSUMER_ONLY),
+    table("stripe_disputes", CONSUMER_WRITES_API_READS),
+    table("stripe_refunds", CONSUMER_WRITES_API_READS),
     Table {
         policies: &[every_tenant("ALL", &[Scheduler, Webhooks], Some("true"))],
         ..table(

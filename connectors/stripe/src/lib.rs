@@ -6,7 +6,8 @@
 //!
 //! - Stripe itself: [`read_client`], whose names are this crate's as well, [`write_client`], and their settings, [`config`]
 //! - what the engine knows of it: [`connector`]; the key that a customer makes for it: [`restricted_key`]
-//! - what is stored: [`charge`], [`purchase`], [`dispute`], [`referenced`], and how far an account is synced: [`sync`]
+//! - what is stored: [`charge`], [`refund`], [`purchase`], [`dispute`], [`referenced`], and how far an account is
+//!   synced: [`sync`]
 //! - what it sends when something changes: [`webhook`]
 //! - what is shown of it: [`analytics`], [`metadata`], and what [`rule`]s match
 
@@ -19,6 +20,7 @@ pub mod metadata;
 pub mod purchase;
 pub mod read_client;
 pub mod referenced;
+pub mod refund;
 pub mod restricted_key;
 pub mod rule;
 pub mod sync;

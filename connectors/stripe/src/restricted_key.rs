@@ -59,7 +59,12 @@ pub const KEY_PERMISSIONS: [KeyPermission; 9] = [
         "revenue by product of charges made in Checkout",
         false,
     ),
-    permission("Disputes", "rak_dispute_read", "dispute status", false),
+    permission(
+        "Disputes",
+        "rak_dispute_read",
+        "disputes and their status",
+        false,
+    ),
     permission(
         "Balance Transaction Sources",
         "rak_balance_transaction_source_read",

@@ -1,13 +1,14 @@
 //! The part of a connection's page that follows its jobs: what they do, how far they are, and what they cost.
 //!
 //! While a job waits or runs, the page is sent this part again each time it changed, as a server-sent event. The last one
-//! asks for no stream, so the browser closes it. A stream that breaks off is opened again by htmx, and without JavaScript
-//! there is a link. Fails as the calls that it reads by.
+//! asks for no stream, so the browser closes it. A stream ends when its viewer is signed out. One that breaks off is opened
+//! again by htmx, and without JavaScript there is a link. Fails as the calls that it reads by.
 
 use std::time::Duration;
 
 use askama::Template;
 use axum::extract::State;
+use axum::http::request::Parts;
 use axum::response::Response;
 use axum::response::sse::Event;
 use chrono::{DateTime, NaiveDate, Utc};
@@ -29,6 +30,7 @@ use crate::input::Ids;
 use crate::pages::Viewer;
 use crate::pages::format::LocaleFormat;
 use crate::pages::permission::may_change;
+use crate::pages::session::viewer_of;
 use crate::problem::ApiError;
 use crate::state::ApiState;
 
@@ -62,12 +64,13 @@ pub(super) async fn events(
     viewer: Viewer,
     locale: LocaleFormat,
     Ids(connection_id): Ids<String>,
+    request: Parts,
 ) -> Result<Response, ApiError> {
     let shared = state.clone();
-    let counted_as = Caller::from(viewer.clone()).counted_as;
+    let counted_as = Caller::from(viewer).counted_as;
     let followed = FollowedActivity {
         state,
-        viewer,
+        request,
         locale,
         connection_id,
     };
@@ -76,7 +79,7 @@ pub(super) async fn events(
 
 struct FollowedActivity {
     state: ApiState,
-    viewer: Viewer,
+    request: Parts,
     locale: LocaleFormat,
     connection_id: String,
 }
@@ -93,9 +96,10 @@ impl Followed for FollowedActivity {
     const INTERVAL: Duration = INTERVAL;
 
     async fn load(&self) -> Result<Shown, ApiError> {
+        let viewer = viewer_of(&self.state, &self.request).await?;
+        let viewer = viewer.ok_or(ApiError::Unauthenticated)?;
         let locale = self.locale.clone();
-        let activity =
-            Activity::load(&self.state, &self.viewer, locale, &self.connection_id).await?;
+        let activity = Activity::load(&self.state, &viewer, locale, &self.connection_id).await?;
         Ok(Shown {
             html: activity.render().map_err(ApiError::internal)?,
             is_live: activity.is_live(),

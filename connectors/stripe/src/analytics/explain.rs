@@ -1,4 +1,4 @@
-//! Why a charge counts or not, from what is stored; Stripe is not asked.
+//! Why a charge counts or not, and what is known of its refunds and its dispute, from what is stored; Stripe is not asked.
 
 use chrono::{DateTime, Utc};
 use common::connection::lookup;
@@ -11,6 +11,8 @@ use uuid::Uuid;
 
 use super::charge_lines::{self, ChargeRow};
 use crate::charge::out_of_range;
+use crate::dispute::{self, Dispute};
+use crate::refund::{self, Refund};
 use crate::sync::List;
 use crate::sync::parked::{self, Found};
 use crate::sync::state::{self as sync_state, SyncState};
@@ -52,6 +54,10 @@ pub struct Explanation {
     pub detail: String,
     /// Lines of the charge.
     pub rows: Vec<ChargeRow>,
+    /// Refunds of the charge, newest first. Empty if they have not been read yet, or may not be read.
+    pub refunds: Vec<Refund>,
+    /// Newest dispute of the charge.
+    pub dispute: Option<Dispute>,
 }
 
 /// Explains from what is stored why a charge counts or not.
@@ -77,6 +83,11 @@ pub async fn explain(
         out_of_range::find(&mut tx, organization, connection_id, ids, covered_from).await?;
     let list = List::Charges.as_str();
     let parked = parked::find(&mut tx, organization, connection_id, list, &charge_id).await?;
+    let refunds =
+        refund::queries::list_by_charge(&mut tx, organization, connection_id, &charge_id).await?;
+    let dispute =
+        dispute::queries::newest_of_charge(&mut tx, organization, connection_id, &charge_id)
+            .await?;
     db::commit(tx).await?;
     let (reason, detail) = match (rows.first(), &parked) {
         (None, Some(parked)) => (Reason::Parked, parked_detail(parked)),
@@ -103,6 +114,8 @@ pub async fn explain(
         filter_id: filter_id.filter(|_| reason == Reason::Excluded),
         detail,
         rows,
+        refunds,
+        dispute,
     })
 }
 

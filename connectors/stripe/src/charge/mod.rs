@@ -14,6 +14,8 @@ use chrono::{DateTime, Utc};
 use common::money::Currency;
 use serde_json::{Map, Value};
 
+use crate::refund::Refund;
+
 pub use rows::{RevenueRow, RowInputs};
 
 pub type Metadata = Map<String, Value>;
@@ -56,6 +58,8 @@ pub struct Charge {
     pub payment_method: Option<String>,
     pub disputed: bool,
     pub metadata: Metadata,
+    /// All its refunds, when they were read with the charge. They go into no row.
+    pub refunds: Option<Vec<Refund>>,
 }
 
 /// What a charge adds to revenue before rules, minor units.

@@ -136,6 +136,7 @@ pub async fn charges_affected_by(
         payment_method: row.payment_method,
         disputed: row.disputed,
         metadata: row.charge_metadata.0,
+        refunds: None,
     });
     Ok(charges.collect())
 }
@@ -211,6 +212,9 @@ pub async fn remove(
              DELETE FROM stripe_revenue_data
              WHERE organization_id = $1 AND connection_id = $2 AND charge_id = ANY($3)
              RETURNING date
+         ), refunds AS (
+             DELETE FROM stripe_refunds
+             WHERE organization_id = $1 AND connection_id = $2 AND charge_id = ANY($3)
          )
          INSERT INTO stripe_stale_days (organization_id, connection_id, date)
          SELECT DISTINCT $1, $2, date FROM removed ON CONFLICT (organization_id, connection_id, date)
@@ -370,7 +374,10 @@ pub async fn remove_before(
         r#"WITH removed AS (
              DELETE FROM stripe_revenue_data
              WHERE organization_id = $1 AND connection_id = $2 AND created_at < $3
-             RETURNING date
+             RETURNING date, charge_id
+         ), refunds AS (
+             DELETE FROM stripe_refunds AS refund USING removed
+             WHERE refund.organization_id = $1 AND refund.connection_id = $2 AND refund.charge_id = removed.charge_id
          ), stale AS (
              INSERT INTO stripe_stale_days (organization_id, connection_id, date)
              SELECT DISTINCT $1, $2, date FROM removed

@@ -112,7 +112,10 @@ impl Charge {
             of_kind.next().map(|purchase| purchase.purchase_id.clone())
         };
         let dispute_status = inputs.dispute_status.get(&self.charge_id);
-        let mut charge = self.clone();
+        let mut charge = Self {
+            refunds: None,
+            ..self.clone()
+        };
         // A dispute may be read after the charge that it is about.
         charge.disputed |= dispute_status.is_some();
         let whole = RevenueRow {

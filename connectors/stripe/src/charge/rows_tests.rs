@@ -28,6 +28,7 @@ fn charge(currency: &str, amounts: Amounts) -> Charge {
         payment_method: None,
         disputed: false,
         metadata: Metadata::new(),
+        refunds: None,
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use common::db::Error;
+use common::money::Currency;
 use common::tenant::OrganizationId;
 use sqlx::PgConnection;
 
@@ -22,13 +23,23 @@ pub async fn store(
     let ids: Vec<&str> = disputes.iter().map(|d| d.dispute_id.as_str()).collect();
     let created: Vec<DateTime<Utc>> = disputes.iter().map(|d| d.created_at).collect();
     let statuses: Vec<&str> = disputes.iter().map(|d| d.status.as_str()).collect();
+    let amounts: Vec<Option<i64>> = disputes.iter().map(|d| d.amount).collect();
+    let currencies = disputes.iter().map(|d| d.currency.as_ref());
+    let currencies: Vec<Option<&str>> = currencies.map(|it| it.map(Currency::as_str)).collect();
+    let reasons: Vec<Option<&str>> = disputes.iter().map(|d| d.reason.as_deref()).collect();
+    let due: Vec<Option<DateTime<Utc>>> = disputes.iter().map(|d| d.evidence_due_at).collect();
     Ok(sqlx::query_scalar!(
         "INSERT INTO stripe_disputes AS stored
-             (organization_id, connection_id, charge_id, dispute_id, created_at, status)
-         SELECT $1, $2, incoming.* FROM UNNEST($3::TEXT[], $4::TEXT[], $5::TIMESTAMPTZ[], $6::TEXT[]) AS incoming
+             (organization_id, connection_id, charge_id, dispute_id, created_at, status, amount, currency, reason,
+              evidence_due_at)
+         SELECT $1, $2, incoming.* FROM UNNEST($3::TEXT[], $4::TEXT[], $5::TIMESTAMPTZ[], $6::TEXT[], $7::BIGINT[],
+             $8::TEXT[], $9::TEXT[], $10::TIMESTAMPTZ[]) AS incoming
          ON CONFLICT (organization_id, connection_id, charge_id, dispute_id) DO UPDATE
-         SET created_at = EXCLUDED.created_at, status = EXCLUDED.status
-         WHERE (stored.created_at, stored.status) IS DISTINCT FROM (EXCLUDED.created_at, EXCLUDED.status)
+         SET (created_at, status, amount, currency, reason, evidence_due_at) = (EXCLUDED.created_at, EXCLUDED.status,
+             EXCLUDED.amount, EXCLUDED.currency, EXCLUDED.reason, EXCLUDED.evidence_due_at)
+         WHERE (stored.created_at, stored.status, stored.amount, stored.currency, stored.reason, stored.evidence_due_at)
+             IS DISTINCT FROM (EXCLUDED.created_at, EXCLUDED.status, EXCLUDED.amount, EXCLUDED.currency,
+             EXCLUDED.reason, EXCLUDED.evidence_due_at)
          RETURNING charge_id",
         organization.as_str(),
         connection_id,
@@ -36,6 +47,10 @@ pub async fn store(
         &ids as &[&str],
         &created,
         &statuses as &[&str],
+        &amounts as _,
+        &currencies as _,
+        &reasons as _,
+        &due as _,
     )
     .fetch_all(conn)
     .await?)
@@ -107,4 +122,34 @@ pub async fn newest_of(
         .into_iter()
         .map(|row| (row.charge_id, row.status))
         .collect())
+}
+
+/// The newest dispute of a charge.
+#[tracing::instrument(name = "db.dispute.newest_of_charge", level = "debug", skip_all)]
+pub async fn newest_of_charge(
+    conn: &mut PgConnection,
+    organization: &OrganizationId,
+    connection_id: &str,
+    charge_id: &str,
+) -> Result<Option<Dispute>, Error> {
+    let newest = sqlx::query!(
+        "SELECT charge_id, dispute_id, created_at, status, amount, currency, reason, evidence_due_at FROM stripe_disputes
+         WHERE organization_id = $1 AND connection_id = $2 AND charge_id = $3
+         ORDER BY created_at DESC, dispute_id DESC LIMIT 1",
+        organization.as_str(),
+        connection_id,
+        charge_id,
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(newest.map(|row| Dispute {
+        dispute_id: row.dispute_id,
+        charge_id: row.charge_id,
+        created_at: row.created_at,
+        status: row.status,
+        amount: row.amount,
+        currency: row.currency.as_deref().map(Currency::new),
+        reason: row.reason,
+        evidence_due_at: row.evidence_due_at,
+    }))
 }

@@ -2,11 +2,11 @@
 //! index entries, days that have a date.
 //!
 //! Stripe's own bounds are far narrower, so what lies beyond is a fault or an attack, and an object that shows it is
-//! parked like one of an unknown shape. Fails with words that name what was expected. Deliberately absent: text
-//! that is only shown, which may have any length.
+//! parked like one of an unknown shape. Fails with words that name what was expected, but for what is only shown: that is
+//! missing then. Deliberately absent: a bound for the length of text that is only shown.
 
 use common::money::Currency;
-use serde::de::{Error, Unexpected};
+use serde::de::{DeserializeOwned, Error, Unexpected};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -108,13 +108,21 @@ pub(super) fn seconds_if_any<'de, D: Deserializer<'de>>(
     Ok(seconds.filter(|seconds| (0..=MAX_TIMESTAMP).contains(seconds)))
 }
 
-/// Text that is only shown. What is no text is taken for missing: an object is not worth parking for its name.
-pub(super) fn shown_text<'de, D: Deserializer<'de>>(
+/// A value that is only shown. What cannot be one is taken for missing: an object is not worth parking for its name.
+pub(super) fn shown<'de, T: DeserializeOwned, D: Deserializer<'de>>(
     deserializer: D,
-) -> Result<Option<String>, D::Error> {
+) -> Result<Option<T>, D::Error> {
     // Raw, since a number that nothing can hold would be an error.
     let raw = Option::<Box<RawValue>>::deserialize(deserializer)?;
     Ok(raw.and_then(|raw| serde_json::from_str(raw.get()).ok()))
+}
+
+/// An instant that is only shown, in seconds since 1970, UTC.
+pub(super) fn shown_seconds<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<i64>, D::Error> {
+    let seconds: Option<i64> = shown(deserializer)?;
+    Ok(seconds.filter(|seconds| (0..=MAX_TIMESTAMP).contains(seconds)))
 }
 
 /// A currency's code. ISO codes have three letters; room is left for codes to come.

@@ -25,11 +25,11 @@ pub use error::Error;
 pub use http::{Client, ListQuery, Page, Stripe};
 pub use model::{
     BalanceTransaction, Charge, Customer, Event, EventData, EventObject, Expandable, Identified,
-    Metadata, Reference, Refund, RefundList, RefundStatus,
+    Metadata, Reference, Refund, RefundList,
 };
 pub use purchase_model::{
-    CheckoutItem, CheckoutSession, DiscountAmount, Dispute, Inlined, Invoice, InvoiceLine,
-    InvoicePayment, Payment, Price, PriceDetails, PriceReference, Pricing, Product,
+    CheckoutItem, CheckoutSession, DiscountAmount, Dispute, EvidenceDetails, Inlined, Invoice,
+    InvoiceLine, InvoicePayment, Payment, Price, PriceDetails, PriceReference, Pricing, Product,
 };
 
 /// The version that every request names, so that shapes do not change under us.

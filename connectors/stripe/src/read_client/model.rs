@@ -21,6 +21,7 @@ use serde_json::{Map, Value};
 use super::bounded;
 use crate::charge;
 use crate::referenced::{ReferencedObject, name};
+use crate::refund;
 
 /// Metadata: at most 50 pairs of text, kept whole.
 pub type Metadata = Map<String, Value>;
@@ -113,10 +114,10 @@ pub struct Customer {
     /// Present metadata; none when deleted.
     #[serde(default)]
     pub metadata: Option<Metadata>,
-    #[serde(default, deserialize_with = "bounded::shown_text")]
+    #[serde(default, deserialize_with = "bounded::shown")]
     pub name: Option<String>,
     /// By which a customer without a name is known.
-    #[serde(default, deserialize_with = "bounded::shown_text")]
+    #[serde(default, deserialize_with = "bounded::shown")]
     pub email: Option<String>,
 }
 
@@ -219,13 +220,23 @@ pub struct RefundList {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct Refund {
     /// `re_…` or `pyr_…`
+    #[serde(deserialize_with = "bounded::id")]
     pub id: String,
     /// Minor units.
     #[serde(deserialize_with = "bounded::amount")]
     pub amount: i64,
-    /// Whether the money went back.
+    /// Seconds since 1970, UTC.
+    #[serde(default, deserialize_with = "bounded::shown_seconds")]
+    pub created: Option<i64>,
+    /// Lower-case ISO code.
+    #[serde(default, deserialize_with = "bounded::shown")]
+    pub currency: Option<String>,
+    /// `duplicate`, `fraudulent`, `requested_by_customer`, …
+    #[serde(default, deserialize_with = "bounded::shown")]
+    pub reason: Option<String>,
+    /// Whether the money went back: `pending`, `requires_action`, `succeeded`, `failed`, `canceled`, or a later invention.
     #[serde(default)]
-    pub status: Option<RefundStatus>,
+    pub status: Option<String>,
     /// What it did to the balance; null until it did.
     #[serde(default)]
     pub balance_transaction: Option<Expandable<BalanceTransaction>>,
@@ -248,20 +259,14 @@ const RELEASE_CATEGORY: &str = "partial_capture_reversal";
 impl Refund {
     /// Whether the money went back, or is about to.
     fn is_effective(&self) -> bool {
-        !matches!(
-            self.status,
-            Some(RefundStatus::Failed | RefundStatus::Canceled)
-        )
+        !matches!(self.status.as_deref(), Some("failed" | "canceled"))
     }
 
     /// Whether it is no refund but the release of `rest`, minor units, after a partial capture. Stripe's
     /// category decides where it was read, and else the amount; what is still on its way has no category yet,
     /// and a release is never on its way.
     fn is_release(&self, rest: i64) -> bool {
-        let under_way = matches!(
-            self.status,
-            Some(RefundStatus::Pending | RefundStatus::RequiresAction)
-        );
+        let under_way = matches!(self.status.as_deref(), Some("pending" | "requires_action"));
         match &self.balance_transaction {
             Some(Expandable::Object(transaction)) => {
                 transaction.reporting_category.as_deref() == Some(RELEASE_CATEGORY)
@@ -269,23 +274,6 @@ impl Refund {
             Some(Expandable::Id(_)) | None => !under_way && self.amount == rest,
         }
     }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum RefundStatus {
-    /// On its way.
-    Pending,
-    /// Waits for someone.
-    RequiresAction,
-    Succeeded,
-    /// It came back.
-    Failed,
-    /// Cancelled.
-    Canceled,
-    /// A later invention.
-    #[serde(other)]
-    Other,
 }
 
 /// An event: that something changed. Its payload is only read for ids.
@@ -347,9 +335,10 @@ impl From<Charge> for charge::Charge {
             amount: charge.amount,
             captured: charge.amount_captured,
             refunded: charge.amount_refunded,
-            release_in_refunded: charge.refunds.is_none() || charge.has_release(),
+            release_in_refunded: charge.refunds.is_none() || charge.release().is_some(),
         };
         let figures = charge::Figures::of(&charge.status, charge.captured, amounts);
+        let refunds = charge.kept_refunds(figures);
         let (customer_id, customer) = match charge.customer {
             None => (None, None),
             Some(Expandable::Id(id)) => (Some(id), None),
@@ -391,6 +380,7 @@ impl From<Charge> for charge::Charge {
             payment_method,
             disputed: charge.disputed,
             metadata: charge.metadata.unwrap_or_default(),
+            refunds,
         }
     }
 }
@@ -408,28 +398,45 @@ impl Charge {
         entries.any(|entry| matches!(entry, Expandable::Object(_)))
     }
 
-    /// Whether the known refunds hold the rest that a partial capture released.
-    fn has_release(&self) -> bool {
+    /// What released the rest of a partial capture, where it is among the known refunds. The oldest is taken where
+    /// several may be it, since the rest is released before anything is refunded.
+    fn release(&self) -> Option<&Refund> {
         let rest = self.amount - self.amount_captured;
-        rest > 0
-            && self.amount_refunded >= rest
-            && self
-                .refunds
-                .iter()
-                .flat_map(|refunds| &refunds.data)
-                .any(|refund| refund.is_effective() && refund.is_release(rest))
+        if rest <= 0 || self.amount_refunded < rest {
+            return None;
+        }
+        let mut known = self.refunds.iter().flat_map(|refunds| &refunds.data);
+        known.rfind(|refund| refund.is_effective() && refund.is_release(rest))
     }
 
-    /// Whether the refunds that were not inlined decide what was refunded: the charge was captured in part,
-    /// at least the rest is said to be refunded, and what released it is not among the inlined ones. Then
-    /// all refunds have to be read for [`Self::with_refunds`].
-    pub fn needs_all_refunds(&self) -> bool {
+    /// Whether not all of its refunds were inlined, so that all have to be read for [`Self::with_refunds`].
+    pub fn has_more_refunds(&self) -> bool {
         self.refunds
             .as_ref()
             .is_some_and(|refunds| refunds.has_more)
-            && self.is_partly_captured()
-            && self.amount_refunded >= self.amount - self.amount_captured
-            && !self.has_release()
+    }
+
+    /// Its refunds as they are kept; none where they were not read.
+    fn kept_refunds(&self, figures: charge::Figures) -> Option<Vec<refund::Refund>> {
+        let RefundList { data, .. } = self.refunds.as_ref()?;
+        let release = self.release().map(|release| release.id.as_str());
+        let kept = data.iter().map(|refund| refund::Refund {
+            counted: figures.gross > 0
+                && refund.is_effective()
+                && release != Some(refund.id.as_str()),
+            refund_id: refund.id.clone(),
+            amount: refund.amount,
+            currency: match &refund.currency {
+                Some(code) => Currency::new(code),
+                None => self.currency.clone(),
+            },
+            status: refund.status.clone(),
+            reason: refund.reason.clone(),
+            created_at: refund
+                .created
+                .and_then(|seconds| DateTime::from_timestamp(seconds, 0)),
+        });
+        Some(kept.collect())
     }
 
     /// The charge with all its refunds instead of those that were inlined.

@@ -88,7 +88,7 @@ fn partly_captured(amount_refunded: i64, has_more: bool, refunds: &Value) -> Cha
 fn a_release_is_recognised_by_category_or_amount() {
     let check = |name: &str, amount_refunded: i64, refunds: &Value, release: bool| {
         let charge = partly_captured(amount_refunded, false, refunds);
-        assert_eq!(charge.has_release(), release, "{name}");
+        assert_eq!(charge.release().is_some(), release, "{name}");
     };
     let refund = |amount: i64, transaction: &Value| {
         json!({"id": "re_1", "amount": amount, "status": "succeeded",
@@ -151,29 +151,54 @@ fn a_release_is_recognised_by_category_or_amount() {
 }
 
 #[test]
-fn all_refunds_are_needed_only_for_partial_captures() {
+fn refunds_that_are_not_inlined_decide_what_was_refunded() {
     let other = json!([{"id": "re_1", "amount": 50, "status": "succeeded"}]);
     let release = json!([{"id": "re_2", "amount": 400, "status": "succeeded"}]);
-    assert!(partly_captured(450, true, &other).needs_all_refunds());
-    assert!(!partly_captured(450, false, &other).needs_all_refunds());
-    assert!(!partly_captured(450, true, &release).needs_all_refunds());
-    assert!(!partly_captured(399, true, &other).needs_all_refunds());
     let charge = partly_captured(450, true, &other);
-    let with = |change: fn(&mut Charge)| {
-        let mut charge = charge.clone();
-        change(&mut charge);
-        charge.needs_all_refunds()
-    };
-    assert!(!with(|c| c.amount_captured = 0));
-    assert!(!with(|c| c.amount_captured = 1000));
-    assert!(!with(|c| c.refunds = None));
-
+    assert!(charge.has_more_refunds());
     let all: Vec<Refund> = [other, release]
         .into_iter()
         .flat_map(|list| serde_json::from_value::<Vec<Refund>>(list).unwrap())
         .collect();
     let charge = charge.with_refunds(all);
-    assert!(!charge.needs_all_refunds() && charge.has_release());
+    assert!(!charge.has_more_refunds());
     let figures = charge::Charge::from(charge).figures;
     assert_eq!((figures.gross, figures.refunded), (600, 50));
+}
+
+#[test]
+fn refunds_count_but_for_those_that_came_to_nothing_and_one_release() {
+    let refunds = json!([
+        {"id": "re_6", "amount": 400, "status": "succeeded", "created": "soon", "currency": 7, "reason": []},
+        {"id": "re_5", "amount": 1, "status": "pending"},
+        {"id": "re_4", "amount": 2, "status": "reversed_by_aliens"},
+        {"id": "re_3", "amount": 3, "status": "canceled"},
+        {"id": "re_2", "amount": 4, "status": "failed"},
+        {"id": "re_1", "amount": 400, "status": "succeeded", "created": 5, "currency": "EUR", "reason": "duplicate"},
+    ]);
+    let charge = charge::Charge::from(partly_captured(803, false, &refunds));
+    assert_eq!(charge.figures.refunded, 403);
+    let kept = charge.refunds.unwrap();
+    let counted = kept.iter().filter(|refund| refund.counted);
+    let counted: Vec<&str> = counted.map(|refund| refund.refund_id.as_str()).collect();
+    assert_eq!(counted, ["re_6", "re_5", "re_4"]);
+    let oddest = &kept[0];
+    assert_eq!(oddest.currency.as_str(), "usd", "the charge's");
+    assert_eq!((&oddest.reason, oddest.created_at), (&None, None));
+    let plain = &kept[5];
+    assert_eq!(plain.currency.as_str(), "eur");
+    assert_eq!(plain.reason.as_deref(), Some("duplicate"));
+    assert_eq!(plain.created_at.map(|at| at.timestamp()), Some(5));
+
+    let mut lapsed = partly_captured(1000, false, &json!([{"id": "re_1", "amount": 1000}]));
+    (lapsed.captured, lapsed.amount_captured) = (false, 0);
+    let kept = charge::Charge::from(lapsed).refunds.unwrap();
+    assert!(!kept[0].counted, "a hold that lapsed");
+    let mut unread = partly_captured(0, false, &json!([]));
+    assert_eq!(
+        charge::Charge::from(unread.clone()).refunds,
+        Some(Vec::new())
+    );
+    unread.refunds = None;
+    assert_eq!(charge::Charge::from(unread).refunds, None);
 }

@@ -98,7 +98,7 @@ const RESOURCES: [Resource; 9] = [
     Resource {
         name: "refunds",
         path: "/v1/refunds",
-        needed_for: "telling the released rest of a partial capture from a refund",
+        needed_for: "each refund of a charge, and telling a partial capture from a refund",
     },
     Resource {
         name: "account",

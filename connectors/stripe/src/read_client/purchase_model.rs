@@ -11,6 +11,7 @@
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
+use common::money::Currency;
 use serde::Deserialize;
 
 use super::bounded;
@@ -188,7 +189,7 @@ pub struct Product {
     /// Present metadata; none when deleted.
     #[serde(default)]
     pub metadata: Option<Metadata>,
-    #[serde(default, deserialize_with = "bounded::shown_text")]
+    #[serde(default, deserialize_with = "bounded::shown")]
     pub name: Option<String>,
 }
 
@@ -208,7 +209,7 @@ pub struct Price {
     #[serde(default)]
     pub metadata: Option<Metadata>,
     /// What the account calls it; buyers never see it.
-    #[serde(default, deserialize_with = "bounded::shown_text")]
+    #[serde(default, deserialize_with = "bounded::shown")]
     pub nickname: Option<String>,
     /// `prod_…`
     #[serde(default)]
@@ -227,6 +228,25 @@ pub struct Dispute {
     pub created: i64,
     /// `needs_response`, `won`, `lost`, `warning_closed`, …, or a later invention.
     pub status: String,
+    /// Minor units.
+    #[serde(default, deserialize_with = "bounded::shown")]
+    pub amount: Option<i64>,
+    /// Lower-case ISO code, which may differ from the charge's.
+    #[serde(default, deserialize_with = "bounded::shown")]
+    pub currency: Option<String>,
+    /// `fraudulent`, `product_not_received`, …
+    #[serde(default, deserialize_with = "bounded::shown")]
+    pub reason: Option<String>,
+    #[serde(default, deserialize_with = "bounded::shown")]
+    pub evidence_details: Option<EvidenceDetails>,
+}
+
+/// What there is to know of the evidence for a dispute.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct EvidenceDetails {
+    /// Seconds since 1970, UTC; null or 0 where none can be sent.
+    #[serde(default, deserialize_with = "bounded::shown_seconds")]
+    pub due_by: Option<i64>,
 }
 
 impl Identified for PriceReference {
@@ -409,6 +429,14 @@ impl From<Dispute> for dispute::Dispute {
             dispute_id: dispute.id,
             created_at: instant(dispute.created),
             status: dispute.status,
+            amount: dispute.amount,
+            currency: dispute.currency.as_deref().map(Currency::new),
+            reason: dispute.reason,
+            evidence_due_at: dispute
+                .evidence_details
+                .and_then(|evidence| evidence.due_by)
+                .filter(|due_by| *due_by > 0)
+                .map(instant),
         }
     }
 }

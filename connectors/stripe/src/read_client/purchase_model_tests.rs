@@ -275,7 +275,7 @@ fn products_and_prices_keep_their_metadata() {
 }
 
 #[test]
-fn a_dispute_has_its_charge_and_status() {
+fn a_dispute_has_its_charge_its_status_and_what_it_is_about() {
     let fixture = include_str!("../../fixtures/dispute.json");
     let dispute: Dispute = read(json_of(fixture));
     assert_eq!(dispute.id, "dp_1Pgc71B7WZ01zgkWMevJiAUx");
@@ -288,4 +288,13 @@ fn a_dispute_has_its_charge_and_status() {
         (later.charge.id(), later.status.as_str()),
         ("py_1", "appeal_pending")
     );
+    let kept = dispute::Dispute::from(dispute);
+    assert_eq!(kept.amount, Some(1_000));
+    assert_eq!(kept.currency.unwrap().as_str(), "usd");
+    assert_eq!(kept.reason.as_deref(), Some("general"));
+    assert_eq!(kept.evidence_due_at.unwrap().timestamp(), 1_723_679_999);
+    let odd = json!({"amount": "a lot", "currency": null, "reason": 5, "evidence_details": {"due_by": 0}});
+    let kept = dispute::Dispute::from(read::<Dispute>(with(fixture, odd)));
+    assert_eq!((kept.amount, kept.currency), (None, None));
+    assert_eq!((kept.reason, kept.evidence_due_at), (None, None));
 }

@@ -10,7 +10,7 @@
 //! costs nothing while nothing is refused. Many refused objects are not at fault themselves, so they fail the job
 //! ([`may_refuse`]), or a wrong bound would park a whole history and the job would pass for a success.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
@@ -27,11 +27,12 @@ use super::rebuild_rows;
 use super::run::Run;
 use super::stripe_reader::StripeReader;
 use super::sweep::SweptList;
-use crate::charge::{out_of_range, queries};
+use crate::charge::{Charge, out_of_range, queries};
 use crate::dispute::{self, Dispute};
 use crate::purchase::queries::AffectedPayments;
 use crate::purchase::{self, Purchase, PurchaseKind};
 use crate::referenced::{self, ReferencedObject};
+use crate::refund::{self, Refund};
 use crate::sync::parked::{self, Code};
 use crate::sync::{List, ParkedObject, Plan, state};
 
@@ -304,6 +305,7 @@ async fn store<'a>(
         charges.entry(&charge.charge_id).or_insert(charge);
     }
     let written = rebuild_rows::write(run, tx, &charges, &changed.charges).await?;
+    store_refunds(run, tx, &charges, &written.new_charges).await?;
     changed.stale.extend(written.stale);
     let (organization, connection_id) = (run.organization(), run.connection_id());
     catalogue::queries::merge(tx, organization.as_str(), connection_id, &written.found).await?;
@@ -435,6 +437,22 @@ async fn store_disputes(
     let affected_charges =
         dispute::queries::store(tx, organization, connection_id, &disputes).await?;
     changed.charges.extend(affected_charges);
+    Ok(())
+}
+
+/// Stores the refunds of the charges that were read with them.
+async fn store_refunds(
+    run: &Run<'_>,
+    tx: &mut PgConnection,
+    charges: &BTreeMap<&str, &Charge>,
+    new_charges: &HashSet<String>,
+) -> Result<(), Error> {
+    let read = charges
+        .iter()
+        .filter_map(|(id, charge)| Some((*id, charge.refunds.as_deref()?)));
+    let by_charge: BTreeMap<&str, &[Refund]> = read.collect();
+    let (organization, connection_id) = (run.organization(), run.connection_id());
+    refund::queries::replace(tx, organization, connection_id, &by_charge, new_charges).await?;
     Ok(())
 }
 

@@ -32,6 +32,7 @@ use crate::charge::queries;
 use crate::dispute;
 use crate::purchase::{self, PurchaseKind};
 use crate::referenced;
+use crate::refund;
 use crate::sync::resumable_plan::resumable_plan;
 use crate::sync::state::{Reconciliation, SyncPosition};
 use crate::sync::{List, Plan, parked};
@@ -140,6 +141,9 @@ async fn begin(
         } else {
             forget(run, &mut tx, list).await?;
         }
+    }
+    if !run.may_read("refunds") {
+        refund::queries::forget_all(&mut tx, run.organization(), run.connection_id()).await?;
     }
     fenced_checkpoint(&mut tx, &run.fence, Progress::default(), Some(&plan)).await?;
     run.commit(tx).await?;

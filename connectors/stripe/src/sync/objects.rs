@@ -1,7 +1,7 @@
 //! Stripe's objects as they come, made into what is kept.
 //!
 //! A list that an object inlines only the beginning of is read in full: the lines of an invoice, its
-//! payments, the items of a session, the refunds of a partial capture. That is one request for such an
+//! payments, the items of a session, the refunds of a charge. That is one request for such an
 //! object and none for others. An object that cannot be read is parked with its JSON and the field at fault, and the
 //! rest goes on. Deliberately absent: what PostgreSQL refuses, which only the writer learns (`commit`).
 
@@ -379,7 +379,7 @@ async fn complete_charge(
     source: &StripeReader,
     charge: read_client::Charge,
 ) -> Result<Read<Charge>, Error> {
-    if !charge.needs_all_refunds() {
+    if !charge.has_more_refunds() {
         return Ok(Ok(charge.into()));
     }
     let refunds = Sublist::By {

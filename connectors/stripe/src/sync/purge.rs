@@ -30,7 +30,7 @@ pub(super) async fn delete_rows(
 }
 
 /// What is stored of a connection besides its rows.
-const DERIVED_TABLES: [&str; 12] = [
+const DERIVED_TABLES: [&str; 13] = [
     "stripe_daily_aggregates",
     // After these, since removing them is a writing of them.
     "stripe_aggregate_versions",
@@ -41,6 +41,7 @@ const DERIVED_TABLES: [&str; 12] = [
     "stripe_metadata_keys",
     "stripe_purchases",
     "stripe_disputes",
+    "stripe_refunds",
     "stripe_parked_objects",
     "stripe_out_of_range_charges",
     "webhook_events",

@@ -42,6 +42,8 @@ pub(crate) async fn load_affected_charges(
 pub(crate) struct RowsWritten {
     /// Rows that were new, changed or went.
     pub(crate) rows: i64,
+    /// Charges that were not stored before.
+    pub(crate) new_charges: HashSet<String>,
     /// The keys of charges, and of objects that were not referred to before, with the time of the rows.
     pub(crate) found: Catalogue,
     /// Kinds of objects of which a row shows less than it did: adding to the catalogue cannot tell that.
@@ -97,6 +99,7 @@ async fn upsert(
             written.stale.extend(REFERENCED_TYPES);
         }
         if change.inserted && row.line_no == 0 {
+            written.new_charges.insert(row.charge.charge_id.clone());
             let metadata = &row.charge.metadata;
             written.found.add(ObjectType::Charge, metadata, created_at);
         }

@@ -275,7 +275,7 @@ impl<'a> Run<'a> {
 /// What is lost without a resource that connecting does not probe.
 fn needed_for(resource: &str) -> &'static str {
     match resource {
-        "disputes" => "the status of disputes",
+        "disputes" => "disputes and their status",
         "balance_transactions" => {
             "telling the released rest of a partial capture from a refund of the same amount"
         }
