@@ -1,5 +1,6 @@
 //! The API's settings.
 
+mod onboarding;
 mod platform_secrets;
 mod session_service;
 
@@ -13,12 +14,15 @@ use common::config::{
     parse_bind, parse_number, parse_public_url,
 };
 use common::webhook::forward::ForwardTypes;
+use platform::config::{AccountsArgs, AccountsVersion, PlatformKeyArgs};
+use secrecy::SecretString;
 use stripe::config::{StripeArgs, StripeConfig};
 use url::Url;
 
 use crate::client_address::TrustedProxies;
 use crate::limits::{Limits, TokenRate};
 
+pub use onboarding::{OnboardingArgs, OnboardingConfig};
 pub use platform_secrets::{PlatformSecretArgs, PlatformSecrets};
 pub use session_service::{SessionServiceArgs, SessionServiceConfig};
 
@@ -52,6 +56,12 @@ pub struct Args {
     pub forward_url: ForwardUrlArgs,
     #[command(flatten)]
     pub forward_types: ForwardTypesArgs,
+    #[command(flatten)]
+    pub platform_key: PlatformKeyArgs,
+    #[command(flatten)]
+    pub accounts: AccountsArgs,
+    #[command(flatten)]
+    pub onboarding: OnboardingArgs,
     #[command(flatten)]
     pub webhooks: PlatformSecretArgs,
     #[command(flatten)]
@@ -206,6 +216,10 @@ pub struct Config {
     /// The keys that seal Stripe keys.
     pub encryption: EncryptionConfig,
     pub stripe: StripeConfig,
+    /// The key of the platform's own account; without it, what needs it answers 501.
+    pub platform_key: Option<SecretString>,
+    pub accounts_version: AccountsVersion,
+    pub onboarding: OnboardingConfig,
     /// Types of the events that are forwarded; none forwards nothing.
     pub forward_types: Option<ForwardTypes>,
     pub webhooks: PlatformSecrets,
@@ -242,6 +256,9 @@ impl Args {
         let broker = self.broker.check(&mut problems);
         let encryption = self.encryption.check(&mut problems);
         let stripe = self.stripe.check(&mut problems);
+        let platform_key = self.platform_key.check_optional(&mut problems);
+        let accounts_version = self.accounts.check(&mut problems);
+        let onboarding = self.onboarding.check(&mut problems);
         let forward_url = self.forward_url.check(&mut problems);
         let forward_types = self.forward_types.check(&mut problems);
         let webhooks = self.webhooks.check(&mut problems);
@@ -256,6 +273,9 @@ impl Args {
                 broker: broker?,
                 encryption: encryption?,
                 stripe: stripe?,
+                platform_key: platform_key?,
+                accounts_version: accounts_version?,
+                onboarding: onboarding?,
                 forward_types: match forward_url? {
                     Some(_) => Some(forward_types?),
                     None => None,

@@ -25,6 +25,8 @@ mod limits;
 mod negotiation;
 mod notes;
 mod pages;
+mod platform;
+pub mod platform_problem;
 pub mod problem;
 mod request_cookie;
 mod request_log;
@@ -41,6 +43,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ::platform::config::accounts;
+use ::platform::stripe::StripeClient;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware;
@@ -59,10 +63,11 @@ use tracing::info;
 pub use auth::Caller;
 pub use client_address::TrustedProxies;
 pub use config::{
-    AddressArgs, AddressConfig, Args, Config, LimitArgs, PlatformSecretArgs, PlatformSecrets,
-    SessionServiceArgs, SessionServiceConfig,
+    AddressArgs, AddressConfig, Args, Config, LimitArgs, OnboardingArgs, OnboardingConfig,
+    PlatformSecretArgs, PlatformSecrets, SessionServiceArgs, SessionServiceConfig,
 };
 pub use limits::{Limits, TokenRate};
+pub use platform::Platform;
 pub use request_log::REQUEST_ID;
 pub use session_service::SessionService;
 pub use state::{ApiState, Parts};
@@ -189,9 +194,15 @@ pub fn state_of(config: &Config, context: &Context) -> Result<ApiState, Error> {
         concurrency: config.stripe.stripe_concurrency,
         timeout: PROBE_TIMEOUT,
         attempts: PROBE_ATTEMPTS,
+        platform_key: config.platform_key.clone(),
         ..Settings::new(config.stripe.stripe_api_base.clone())
     })
     .map_err(Error::Stripe)?;
+    let platform = config
+        .platform_key
+        .clone()
+        .map(|key| StripeClient::new(&config.stripe.stripe_api_base, key));
+    let platform = platform.transpose().map_err(Error::Stripe)?;
     let session_service = config
         .session_service
         .clone()
@@ -207,6 +218,10 @@ pub fn state_of(config: &Config, context: &Context) -> Result<ApiState, Error> {
         limits: config.limits,
         webhook_pool,
         platform_secrets: config.webhooks.clone(),
+        platform: platform.map(|stripe| Platform {
+            accounts: accounts(config.accounts_version, stripe),
+            onboarding: Arc::new(config.onboarding.clone()),
+        }),
         session_service,
         public_url: config.addresses.public_url(config.api_bind),
         trusted_proxies: config.addresses.trusted_proxies.clone(),

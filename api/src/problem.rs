@@ -15,6 +15,8 @@ use common::webhook::SignatureError;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::platform_problem::PlatformProblem;
+
 /// The media type of a problem document.
 pub const CONTENT_TYPE: &str = "application/problem+json";
 
@@ -165,6 +167,9 @@ pub enum ApiError {
     /// The service stood still, and checks its encryption keys before it uses them again.
     #[error("the encryption keys are being checked")]
     KeysUnchecked(#[source] Cause),
+    /// What acts with the platform's own key cannot be done.
+    #[error(transparent)]
+    Platform(#[from] PlatformProblem),
     #[error("the request failed for a reason of our own")]
     Internal(#[source] Cause),
 }
@@ -395,6 +400,10 @@ impl ApiError {
                  few seconds."
                     .to_owned(),
             ),
+            Self::Platform(problem) => {
+                let of = problem.spec();
+                spec(of.status, of.code, of.title, of.detail)
+            }
             Self::Internal(_) => spec(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "internal",
@@ -434,8 +443,17 @@ impl ApiError {
         }
     }
 
+    /// Stripe's code and words.
+    fn of_stripe(&self) -> (Option<&str>, Option<&str>) {
+        match self {
+            Self::Platform(problem) => problem.of_stripe(),
+            _ => (None, None),
+        }
+    }
+
     pub fn document(&self, request_id: &str) -> Problem {
         let spec = self.spec();
+        let (stripe_code, stripe_message) = self.of_stripe();
         Problem {
             kind: format!("urn:stripe-sync:problem:{}", spec.code),
             title: spec.title.to_owned(),
@@ -444,6 +462,8 @@ impl ApiError {
             detail: spec.detail,
             errors: self.errors().to_vec(),
             connection_id: self.connection_id().map(ToOwned::to_owned),
+            stripe_code: stripe_code.map(ToOwned::to_owned),
+            stripe_message: stripe_message.map(ToOwned::to_owned),
             request_id: request_id.to_owned(),
         }
     }
@@ -509,6 +529,12 @@ pub struct Problem {
     /// Id of the existing connection, with `connection_exists` and `connection_deleting`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub connection_id: Option<String>,
+    /// Stripe's error code as it came, with `stripe_refused`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stripe_code: Option<String>,
+    /// Stripe's message as it came, with `stripe_refused`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stripe_message: Option<String>,
     /// Id of the request in the service's log; also in the header `x-request-id`.
     pub request_id: String,
 }

@@ -3,6 +3,7 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
+use ::platform::webhook::Events;
 use common::broker::Broker;
 use common::clock::SharedClock;
 use common::connection::connect::KeyServices;
@@ -28,9 +29,10 @@ use crate::client_address::TrustedProxies;
 use crate::config::PlatformSecrets;
 use crate::failing_addresses::FailingAddresses;
 use crate::limits::{Limits, OpenCount};
+use crate::platform::Platform;
 use crate::problem::ApiError;
 use crate::session_service::SessionService;
-use crate::webhooks::Webhooks;
+use crate::webhooks::{WebhookParts, Webhooks};
 
 /// What an [`ApiState`] is made of.
 #[derive(Debug)]
@@ -49,6 +51,8 @@ pub struct Parts {
     pub webhook_pool: db::Pool,
     /// What verifies the webhooks of the platform, besides what was kept when its endpoints were registered.
     pub platform_secrets: PlatformSecrets,
+    /// How the platform's own account is reached; without it, what needs it answers 501.
+    pub platform: Option<Platform>,
     /// The application whose sessions count as well; none where only our own do.
     pub session_service: Option<SessionService>,
     /// Where people and vendors reach the API.
@@ -83,6 +87,7 @@ pub struct Shared {
     pub(crate) aggregate_cache: AggregateCache,
     pub(crate) engine_secret: Option<EngineSecret>,
     pub(crate) webhooks: Webhooks,
+    pub(crate) platform: Option<Platform>,
     /// Addresses that sign in with wrong tokens and links.
     pub(crate) failing_sign_ins: FailingAddresses,
     pub(crate) session_service: Option<SessionService>,
@@ -118,15 +123,18 @@ impl ApiState {
     pub fn new(parts: Parts) -> Self {
         let connectors = Connectors::new(&[&StripeConnector]);
         let forward_types = parts.forward_types.map(Arc::new);
-        let webhooks = Webhooks::new(
-            parts.webhook_pool,
-            Arc::clone(&parts.broker),
+        let webhooks = Webhooks::new(WebhookParts {
+            pool: parts.webhook_pool,
+            broker: Arc::clone(&parts.broker),
             connectors,
-            Arc::clone(&parts.keyring),
-            parts.clock.clone(),
-            forward_types.clone(),
-            parts.platform_secrets,
-        );
+            keyring: Arc::clone(&parts.keyring),
+            clock: parts.clock.clone(),
+            forward_types: forward_types.clone(),
+            platform_secrets: parts.platform_secrets,
+            platform_events: Arc::new(Events {
+                handled: parts.platform.is_some(),
+            }),
+        });
         let limits = parts.limits;
         let quota =
             Quota::per_second(limits.token_rate.per_second).allow_burst(limits.token_rate.burst);
@@ -151,6 +159,7 @@ impl ApiState {
             aggregate_cache: aggregate_cache::new_aggregate_cache(),
             engine_secret: None,
             webhooks,
+            platform: parts.platform,
             failing_sign_ins: FailingAddresses::new(),
             session_service: parts.session_service,
             public_url: parts.public_url,

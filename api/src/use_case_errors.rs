@@ -10,8 +10,11 @@ use common::job::cancel;
 use common::rule;
 use common::saved_question;
 use common::webhook::endpoint;
+use platform::account;
+use platform::gateway::GatewayError;
 use stripe::analytics::report;
 
+use crate::platform_problem::PlatformProblem;
 use crate::problem::{ApiError, FieldError};
 
 impl From<lookup::Error> for ApiError {
@@ -87,6 +90,7 @@ impl From<ReplaceError> for ApiError {
     fn from(error: ReplaceError) -> Self {
         match error {
             ReplaceError::Connection(cause) => cause.into(),
+            ReplaceError::ManagedByPlatform => managed_by_platform(&error),
             ReplaceError::AccountMismatch { detail } => Self::StripeAccountMismatch { detail },
             ReplaceError::Key(cause) => cause.into(),
             ReplaceError::Vault(cause) => cause.into(),
@@ -100,6 +104,7 @@ impl From<endpoint::Error> for ApiError {
         match error {
             endpoint::Error::Connection(cause) => cause.into(),
             endpoint::Error::NoEndpoint | endpoint::Error::NotSupported => Self::NotFound,
+            endpoint::Error::ManagedByPlatform => managed_by_platform(&error),
             endpoint::Error::InvalidSecret(detail) => {
                 Self::invalid(vec![FieldError::at("/signing_secret", detail)])
             }
@@ -162,6 +167,64 @@ impl From<saved_question::Error> for ApiError {
     }
 }
 
+impl From<account::Error> for ApiError {
+    fn from(error: account::Error) -> Self {
+        let detail = || sentence(&error.to_string());
+        match error {
+            account::Error::NotStarted => {
+                PlatformProblem::AccountNotReady { detail: detail() }.into()
+            }
+            account::Error::Disconnected => {
+                PlatformProblem::AccountDisconnected { detail: detail() }.into()
+            }
+            account::Error::Gateway(cause) => cause.into(),
+            account::Error::Database(cause) => cause.into(),
+        }
+    }
+}
+
+impl From<GatewayError> for ApiError {
+    fn from(error: GatewayError) -> Self {
+        match error {
+            GatewayError::Refused { code, message } => PlatformProblem::StripeRefused {
+                advice: advice(code.as_deref()),
+                code,
+                message,
+            }
+            .into(),
+            GatewayError::NoAccess { .. } => PlatformProblem::AccountDisconnected {
+                detail: sentence(&error.to_string()),
+            }
+            .into(),
+            GatewayError::KeyRefused { .. } => PlatformProblem::NotConfigured {
+                setting: "a STRIPE_PLATFORM_KEY that Stripe accepts",
+            }
+            .into(),
+            GatewayError::Busy { .. } | GatewayError::Failed { .. } | GatewayError::Unknown(_) => {
+                Self::StripeUnreachable(Box::new(error))
+            }
+        }
+    }
+}
+
+/// What to do about what Stripe refused, by its code (`docs.stripe.com/error-codes`).
+fn advice(code: Option<&str>) -> &'static str {
+    match code {
+        Some("platform_account_required") => {
+            "Sign up for Connect in Stripe's dashboard of the platform's account first."
+        }
+        Some("account_country_invalid_address" | "country_unsupported") => {
+            "Choose a country in which Stripe serves connected accounts."
+        }
+        Some("email_invalid") => "Correct the email address and try again.",
+        Some("url_invalid") => "Give an address that begins with https://.",
+        Some("not_allowed_on_standard_account") => {
+            "This account has Stripe's full dashboard: sign in at dashboard.stripe.com instead."
+        }
+        _ => "Correct what Stripe names and try again.",
+    }
+}
+
 impl From<report::Error> for ApiError {
     fn from(error: report::Error) -> Self {
         match error {
@@ -180,6 +243,13 @@ pub(crate) fn at_filter(problem: Invalid) -> FieldError {
         pointer: Some(problem.pointer),
         ..FieldError::of("filter", problem.detail)
     }
+}
+
+fn managed_by_platform(error: &dyn std::error::Error) -> ApiError {
+    PlatformProblem::ManagedByPlatform {
+        detail: sentence(&error.to_string()),
+    }
+    .into()
 }
 
 fn conflict(error: &dyn std::error::Error) -> ApiError {

@@ -33,6 +33,7 @@ use common::identity::EngineSecret;
 use common::lifecycle::Context;
 use common::lifecycle::keys::KeyMismatch;
 use common::webhook::forward::ForwardTypes;
+use platform::config::{AccountsArgs, AccountsVersion, PlatformKeyArgs};
 use scheduler::{RetentionArgs, Schedule, ScheduleArgs};
 use secrecy::SecretString;
 use stripe::config::{StripeArgs, StripeConfig};
@@ -101,6 +102,12 @@ pub struct Up {
     #[command(flatten)]
     stripe: StripeArgs,
     #[command(flatten)]
+    platform_key: PlatformKeyArgs,
+    #[command(flatten)]
+    accounts: AccountsArgs,
+    #[command(flatten)]
+    onboarding: api::OnboardingArgs,
+    #[command(flatten)]
     webhooks: api::PlatformSecretArgs,
     #[command(flatten)]
     session_service: api::SessionServiceArgs,
@@ -131,6 +138,9 @@ pub struct Config {
     addresses: api::AddressConfig,
     limits: api::Limits,
     stripe: StripeConfig,
+    platform_key: Option<SecretString>,
+    accounts_version: AccountsVersion,
+    onboarding: api::OnboardingConfig,
     webhooks: api::PlatformSecrets,
     session_service: Option<api::SessionServiceConfig>,
     sync_schedule: Schedule,
@@ -157,6 +167,9 @@ impl Up {
         let addresses = self.addresses.check(&mut problems);
         let limits = self.limits.check(&mut problems);
         let stripe = self.stripe.check(&mut problems);
+        let platform_key = self.platform_key.check_optional(&mut problems);
+        let accounts_version = self.accounts.check(&mut problems);
+        let onboarding = self.onboarding.check(&mut problems);
         let webhooks = self.webhooks.check(&mut problems);
         let session_service = self.session_service.check(&mut problems);
         let sync_schedule = self.schedule.check(&mut problems);
@@ -176,6 +189,9 @@ impl Up {
                 addresses: addresses?,
                 limits: limits?,
                 stripe: stripe?,
+                platform_key: platform_key?,
+                accounts_version: accounts_version?,
+                onboarding: onboarding?,
                 webhooks: webhooks?,
                 session_service: session_service?,
                 sync_schedule: sync_schedule?,
@@ -257,6 +273,9 @@ async fn run_on(
             .forward
             .as_ref()
             .map(|_| config.forward_types.clone()),
+        platform_key: config.platform_key.clone(),
+        accounts_version: config.accounts_version,
+        onboarding: config.onboarding.clone(),
         webhooks: config.webhooks.clone(),
         session_service: config.session_service.clone(),
         log: config.log.clone(),
@@ -274,6 +293,8 @@ async fn run_on(
         broker: config.broker,
         encryption,
         stripe: config.stripe,
+        platform_key: config.platform_key,
+        accounts_version: config.accounts_version,
         job: config.job,
         forward: config.forward,
         ops_bind: None,

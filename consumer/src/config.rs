@@ -8,6 +8,8 @@ use common::config::{
     ForwardSecretArgs, ForwardTarget, ForwardUrlArgs, JobArgs, JobConfig, LogArgs, LogConfig,
     SettingErrors,
 };
+use platform::config::{AccountsArgs, AccountsVersion, PlatformKeyArgs};
+use secrecy::SecretString;
 use stripe::config::{StripeArgs, StripeConfig};
 
 const DEFAULT_OPS_BIND: &str = "127.0.0.1:8082";
@@ -24,6 +26,10 @@ pub struct Args {
     pub encryption: EncryptionArgs,
     #[command(flatten)]
     pub stripe: StripeArgs,
+    #[command(flatten)]
+    pub platform_key: PlatformKeyArgs,
+    #[command(flatten)]
+    pub accounts: AccountsArgs,
     #[command(flatten)]
     pub job: JobArgs,
     #[command(flatten)]
@@ -43,6 +49,9 @@ pub struct Config {
     pub broker: BrokerConfig,
     pub encryption: EncryptionConfig,
     pub stripe: StripeConfig,
+    /// The key of the platform's own account; none works for no platform.
+    pub platform_key: Option<SecretString>,
+    pub accounts_version: AccountsVersion,
     pub job: JobConfig,
     /// Where events are forwarded to; none forwards nothing.
     pub forward: Option<ForwardTarget>,
@@ -62,6 +71,8 @@ impl Args {
         let broker = self.broker.check(&mut problems);
         let encryption = self.encryption.check(&mut problems);
         let stripe = self.stripe.check(&mut problems);
+        let platform_key = self.platform_key.check_optional(&mut problems);
+        let accounts_version = self.accounts.check(&mut problems);
         let job = self.job.check(&mut problems);
         let forward_url = self.forward_url.check(&mut problems);
         let forward = self.forward_secret.check(forward_url, &mut problems);
@@ -74,6 +85,8 @@ impl Args {
                 broker: broker?,
                 encryption: encryption?,
                 stripe: stripe?,
+                platform_key: platform_key?,
+                accounts_version: accounts_version?,
                 job: job?,
                 forward: forward?,
                 ops_bind: Some(ops_bind?),

@@ -5,7 +5,8 @@
 //! the last one, so a consumer that stalls past its lease commits nothing more. A kill at any instant
 //! leaves what was committed, with the checkpoint of what is left.
 //!
-//! In addition, events received by webhook are delivered to an internal handler where one is set (`forwarding`).
+//! In addition, events received by webhook are delivered to an internal handler where one is set (`forwarding`), and what the
+//! platform does with its own key is done where that is set (`platform`).
 //!
 //! What fails: a job, by kind ([`outcome`]); PostgreSQL or the broker going away only delays. The
 //! consumer takes no requests and makes no schedule.
@@ -14,7 +15,9 @@ mod config;
 mod credential_recovery;
 mod forwarding;
 mod job_end;
+mod leased_work;
 pub mod outcome;
+mod platform;
 mod running;
 mod slots;
 mod worker;
@@ -23,6 +26,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ::platform::config::accounts;
+use ::platform::stripe::StripeClient;
 use common::broker::{self, Broker};
 use common::clock::{SharedClock, new_id};
 use common::db::{self, Role};
@@ -34,6 +39,7 @@ use tracing::info;
 
 pub use config::{Args, Config};
 pub use forwarding::Forwarding;
+pub use platform::Platform;
 pub use running::run_claimed;
 pub use slots::backfill_slots;
 pub use worker::work;
@@ -83,6 +89,8 @@ pub struct Engine {
     pub owner: String,
     /// How events are forwarded; none forwards nothing.
     pub forwarding: Option<Forwarding>,
+    /// How the platform's account is reached; none works for no platform.
+    pub platform: Option<Platform>,
 }
 
 impl Engine {
@@ -106,12 +114,18 @@ impl Engine {
             rate_test: config.stripe.stripe_rate_test,
             rate_endpoint: config.stripe.stripe_rate_endpoint,
             concurrency: config.stripe.stripe_concurrency,
+            platform_key: config.platform_key.clone(),
             ..Settings::new(config.stripe.stripe_api_base.clone())
         })
         .map_err(Error::Http)?;
         let forwarding = config.forward.clone().map(Forwarding::new);
+        let platform = config.platform_key.clone().map(|key| {
+            let client = StripeClient::new(&config.stripe.stripe_api_base, key);
+            client.map(|client| Platform::new(accounts(config.accounts_version, client)))
+        });
         Ok(Self {
             forwarding: forwarding.transpose().map_err(Error::Http)?,
+            platform: platform.transpose().map_err(Error::Http)?,
             broker,
             owner: format!("consumer-{}", new_id(clock.now())),
             registry: Arc::new(registry(&stripe, config.stripe.stripe_event_lag)),

@@ -27,6 +27,7 @@ use tracing::{info, warn};
 
 use crate::Engine;
 use crate::forwarding;
+use crate::platform;
 use crate::running;
 use crate::slots::{JobSlot, SlotPermit, Slots};
 
@@ -50,6 +51,7 @@ pub async fn work(engine: &Engine, context: &Context) {
         Box::pin(keep_listening(engine, context, &slots, &heard)),
         Box::pin(poll_when_quiet(engine, context, &slots, &heard)),
         Box::pin(forwarding::forward(engine, context)),
+        Box::pin(platform::work(engine, context)),
     );
     slots.running.close();
     slots.running.wait().await;

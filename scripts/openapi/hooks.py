@@ -38,6 +38,7 @@ def ask(method, path, **arguments):
 CONNECTION = ask("GET", "/v1/connectors")["data"][0]["connection_id"]
 IDS = {
     "id": CONNECTION,
+    "org": ORGANIZATION,
     "job_id": ask("GET", f"/v1/connectors/{CONNECTION}/jobs")["data"][-1]["job_id"],
     "charge_id": ask("GET", f"/v1/analytics/stripe/charges?connection_id={CONNECTION}&limit=1")["data"][0]["charge_id"],
     "filter_id": ask(
@@ -128,6 +129,14 @@ def new_job(connection):
     return ask("POST", path, json={"job_type": "full"})["job_id"]
 
 
+def onboarded_account():
+    """An account that has submitted its details, so that it has a dashboard."""
+    account = ask("POST", "/v1/connect/onboard")["account_id"]
+    submit = f"{os.environ['STRIPE_API_BASE']}/_sim/connect/accounts/{account}/submit"
+    requests.post(submit, json={"complete": True}, timeout=30).raise_for_status()
+    return {}
+
+
 def failed_job():
     return ended(new_job(FAILING_CONNECTION))["job_id"]
 
@@ -150,6 +159,8 @@ MADE = {
     "DELETE /v1/connectors/{id}/filters/{filter_id}": lambda: {"filter_id": new_filter()},
     "DELETE /v1/connectors/stripe/{id}/webhook": lambda: new_webhook_endpoint(),
     "DELETE /v1/questions/{question_id}": lambda: {"question_id": new_question()},
+    "POST /v1/connect/dashboard-link": lambda: onboarded_account(),
+    "POST /v1/connect/disconnect": lambda: onboarded_account(),
     "POST /v1/sync-jobs/{job_id}/cancel": lambda: {"job_id": new_job(CANCELLED_CONNECTION)},
     "POST /v1/sync-jobs/{job_id}/retry": lambda: {"job_id": failed_job()},
 }
@@ -194,8 +205,20 @@ def before_call(context, case, kwargs):
     # An organization that is not the token's is refused before anything else is looked at.
     if "organization_id" in case.body:
         case.body["organization_id"] = ORGANIZATION
+    # Only addresses of the API's own origin are led to.
+    for name in ("return_url", "refresh_url"):
+        if name in case.body:
+            case.body[name] = f"{URL}/back"
+    # An account is reached with a key or via the platform, not both.
+    if label == "POST /v1/connectors/stripe/connect":
+        if case.body.get("via") is None:
+            case.body.pop("via", None)
+            if case.body.get("api_key") is None:
+                case.body["api_key"] = CONNECTED_KEY
+        else:
+            case.body.pop("api_key", None)
     # Stripe knows none of the generated keys; about half of them are left, for what is said then.
-    if len(case.body.get("api_key", "x")) % 2 == 0:
+    if len(case.body.get("api_key") or "x") % 2 == 0:
         case.body["api_key"] = CONNECTED_KEY if label.endswith("/connect") else KEY
 
 
@@ -213,6 +236,8 @@ def after_call(context, case, response):
 
 # Operations that a state of their object may not allow; the document says which.
 STATEFUL = {
+    "POST /v1/connect/dashboard-link",
+    "POST /v1/connect/disconnect",
     "PATCH /v1/questions/{question_id}",
     "POST /v1/connectors/stripe/connect",
     "POST /v1/questions",
@@ -224,6 +249,7 @@ CODES = {
     "cursor_invalid",  # only a previous answer has a cursor that is valid
     "stripe_key_invalid",  # Stripe decides which keys exist
     "stripe_key_wrong_kind",  # publishable and organization keys have a code of their own
+    "stripe_refused",  # Stripe decides what it does for a platform
     "stripe_permission_missing",  # Stripe decides what a key may read
     "stripe_account_mismatch",  # Stripe decides whose a key is
 }

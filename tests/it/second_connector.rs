@@ -10,7 +10,7 @@ use chrono::TimeDelta;
 use chrono_tz::Tz;
 use common::clock::{Clock as _, SharedClock, SystemClock};
 use common::connection::connect::{self, Connected, KeyServices, NewConnection};
-use common::connection::probe::AccountProbe;
+use common::connection::probe::{Access, AccountProbe};
 use common::connection::start_sync::{self, Wanted};
 use common::connection::{disconnect, overview};
 use common::connector::Connectors;
@@ -109,7 +109,7 @@ impl Setup {
             probes: &probes,
         };
         let new = NewConnection {
-            api_key: key.into(),
+            access: Access::Key(key.into()),
             lookback_days: 30,
             timezone: Tz::UTC,
             name: None,

@@ -60,6 +60,10 @@ async fn acme() -> (ApiOnly, Value) {
              ('acme', '019ab000-0000-7000-8000-000000000006', 'gold', 'explore', '', TRUE, NULL, now());
          INSERT INTO platform_webhook_endpoints VALUES
              ('acme', 'platform', '019ab000-0000-7000-8000-000000000004', 'url=x', now());
+         INSERT INTO connected_accounts (organization_id, creation_id, idempotency_key, key_used_at, created_at, preset,
+             account_id)
+         VALUES ('acme', '019ab000-0000-7000-8000-000000000007', '019ab000-0000-7000-8000-000000000007', now(), now(),
+             'express', 'acct_connected');
          INSERT INTO connector_filter_rules VALUES
              ('acme', 'acme-stripe-acct_Alpha', '019ab000-0000-7000-8000-000000000001', 'rule', 'exclude', 'AND',
               '[{\"type\": \"field\", \"field\": \"country\", \"operator\": \"exists\"}]', TRUE, now(), now())",
@@ -373,6 +377,7 @@ async fn every_call_answers_another_tenant_as_if_there_were_nothing() {
                 .replace("{id}", id)
                 .replace("{job_id}", connected["job_id"].as_str().unwrap())
                 .replace("{filter_id}", FILTER_ID)
+                .replace("{org}", "acme")
                 .replace("{question_id}", "019ab000-0000-7000-8000-000000000006")
                 .replace("{event_id}", EVENT_ID)
                 .replace("{charge_id}", CHARGE);
@@ -409,6 +414,13 @@ async fn every_call_answers_another_tenant_as_if_there_were_nothing() {
                 // The other organization has no account that a question could be about.
                 ("POST", "/v1/questions") => {
                     answer.problem(422, "invalid_request");
+                }
+                // They act for the caller's own organization; this API has no key of a platform.
+                (
+                    "POST",
+                    "/v1/connect/onboard" | "/v1/connect/dashboard-link" | "/v1/connect/disconnect",
+                ) => {
+                    answer.problem(501, "not_configured");
                 }
                 ("POST", "/v1/webhooks/replay") => assert_eq!(answer.expect(202)["count"], 0),
                 ("POST", "/v1/connectors/stripe/connect") => {

@@ -20,7 +20,9 @@ const SYSTEMS_AND_SHELL: [&str; 13] = [
     "throttle",
 ];
 /// What a connector holds besides nouns: its vendor, its settings, and how the engine knows it.
-const VENDOR_AND_SEAM: [&str; 5] = ["config", "connector", "lib", "read_client", "write_client"];
+const VENDOR_AND_SEAM: [&str; 4] = ["config", "connector", "lib", "read_client"];
+/// What the platform's own side holds besides nouns.
+const PLATFORM_AND_VENDOR: [&str; 5] = ["config", "gateway", "lib", "stripe", "webhook"];
 /// Where a noun speaks to PostgreSQL.
 const SQL: [&str; 15] = [
     "/queries.rs",
@@ -114,6 +116,7 @@ fn nouns_do_no_io_outside_their_queries() {
     for connector in connectors() {
         files.extend(noun_files(&connector, &VENDOR_AND_SEAM));
     }
+    files.extend(noun_files("platform", &PLATFORM_AND_VENDOR));
     for (path, text) in files {
         // Jobs are work in progress: they read, write and wait.
         let works = path.contains("/sync/") || path.contains("/job/");
@@ -145,10 +148,15 @@ fn the_engine_knows_no_connector_and_connectors_do_not_know_each_other() {
         .iter()
         .map(|connector| connector.trim_start_matches("connectors/"))
         .collect();
-    for krate in connectors.iter().map(String::as_str).chain(["common"]) {
+    for krate in connectors
+        .iter()
+        .map(String::as_str)
+        .chain(["common", "platform"])
+    {
         let manifest = fs::read_to_string(root().join(krate).join("Cargo.toml")).unwrap();
         let strangers = names
             .iter()
+            .chain(&["platform"])
             .filter(|name| !krate.ends_with(*name))
             .chain(&PROGRAMS);
         for other in strangers {
@@ -171,13 +179,13 @@ fn the_engine_knows_no_connector_and_connectors_do_not_know_each_other() {
 
 #[test]
 fn a_vendor_knows_no_table() {
+    let mut files = rust_files("platform/src/stripe");
     for connector in connectors() {
-        let mut files = rust_files(&format!("{connector}/src/read_client"));
-        files.extend(rust_files(&format!("{connector}/src/write_client")));
-        for (path, text) in files {
-            for system in ["common::db", "common::broker", "sqlx::"] {
-                assert!(!mentions(&text, system), "{path} uses {system}");
-            }
+        files.extend(rust_files(&format!("{connector}/src/read_client")));
+    }
+    for (path, text) in files {
+        for system in ["common::db", "common::broker", "sqlx::"] {
+            assert!(!mentions(&text, system), "{path} uses {system}");
         }
     }
 }
@@ -213,6 +221,7 @@ fn every_file_says_why_it_exists_and_has_a_name_that_says_what_it_holds() {
         "common",
         "connectors",
         "consumer",
+        "platform",
         "scheduler",
         "tests",
     ] {
@@ -253,6 +262,7 @@ fn every_row_of_the_pages_on_failures_and_the_database_names_a_test_that_exists(
         "common",
         "connectors",
         "consumer",
+        "platform",
         "scheduler",
         "tests",
     ];
@@ -299,7 +309,7 @@ fn pages() -> Vec<(String, String)> {
 
 #[test]
 fn every_file_that_a_page_names_exists() {
-    const FOLDERS: [&str; 9] = [
+    const FOLDERS: [&str; 10] = [
         "api",
         "cli",
         "common",
@@ -307,6 +317,7 @@ fn every_file_that_a_page_names_exists() {
         "consumer",
         "dev",
         "migrations",
+        "platform",
         "scheduler",
         "tests",
     ];
@@ -408,7 +419,15 @@ fn markdown(folder: &str) -> Vec<String> {
 #[test]
 fn every_name_of_the_glossary_exists() {
     let glossary = fs::read_to_string(root().join("docs/glossary.md")).unwrap();
-    let rust: Vec<String> = ["api", "common", "connectors", "consumer", "scheduler"]
+    let folders = [
+        "api",
+        "common",
+        "connectors",
+        "consumer",
+        "platform",
+        "scheduler",
+    ];
+    let rust: Vec<String> = folders
         .into_iter()
         .flat_map(rust_files)
         .map(|(_, text)| text)

@@ -381,6 +381,7 @@ async fn parts(database: &TestDatabase, clock: &TestClock) -> api::Parts {
             platform: [PLATFORM_SECRET.into()].into(),
             connect: [PLATFORM_SECRET.into()].into(),
         },
+        platform: None,
         session_service: None,
         public_url: PUBLIC_URL.parse().expect("a URL"),
         trusted_proxies: api::TrustedProxies::default(),

@@ -19,6 +19,7 @@ use common::lifecycle::{self, Context};
 use common::tenant::{self, OrganizationId, TokenRole};
 use common::webhook::forward_signature::ForwardSecret;
 use consumer::Forwarding;
+use platform::stripe::StripeClient;
 use reqwest::{Method, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
@@ -54,9 +55,17 @@ pub struct WorldBuilder {
     stripe_time: TimeSource,
     forward: Option<ForwardSettings>,
     platform_secrets: api::PlatformSecrets,
+    platform: bool,
 }
 
 impl WorldBuilder {
+    /// The platform has a key, with which the simulator's first account is its own.
+    #[must_use]
+    pub fn platform(mut self) -> Self {
+        self.platform = true;
+        self
+    }
+
     /// What verifies the webhooks of the platform, by its settings.
     #[must_use]
     pub fn platform_secrets(mut self, platform: &[&str], connect: &[&str]) -> Self {
@@ -154,7 +163,8 @@ impl WorldBuilder {
         let sim = simulator.start().await.expect("the simulator starts");
         let parts = Parts {
             forward: self.forward,
-            ..Parts::new(&sim, self.amqp_url, self.rate)
+            platform: self.platform.then(|| platform_of(&sim)),
+            ..Parts::new(&sim, self.amqp_url, self.rate, self.platform)
         };
         let api_stop = CancellationToken::new();
         let secrets = self.platform_secrets;
@@ -236,12 +246,19 @@ struct Parts {
     amqp_url: Option<SecretString>,
     queue_prefix: String,
     forward: Option<ForwardSettings>,
+    platform: Option<Arc<StripeClient>>,
 }
 
 impl Parts {
-    fn new(sim: &SimHandle, amqp_url: Option<String>, rate: NonZeroU32) -> Self {
+    fn new(
+        sim: &SimHandle,
+        amqp_url: Option<String>,
+        rate: NonZeroU32,
+        has_platform: bool,
+    ) -> Self {
         let keys = Keyring::generate("k1");
-        let stripe = stripe_at(sim, rate);
+        let platform_key = has_platform.then(|| sim.first().key().into());
+        let stripe = stripe_at(sim, rate, platform_key);
         Self {
             keyring: Arc::new(Keyring::parse(keys.expose_secret()).expect("a keyring")),
             keys,
@@ -249,6 +266,7 @@ impl Parts {
             amqp_url: amqp_url.map(Into::into),
             queue_prefix: format!("test_{}", new_id(SystemClock.now()).simple()),
             forward: None,
+            platform: None,
         }
     }
 
@@ -258,15 +276,23 @@ impl Parts {
 }
 
 /// A way to the simulator that does not wait long after a failure.
-fn stripe_at(sim: &SimHandle, rate: NonZeroU32) -> Stripe {
+fn stripe_at(sim: &SimHandle, rate: NonZeroU32, platform_key: Option<SecretString>) -> Stripe {
     Stripe::new(Settings {
         rate_live: rate,
         rate_test: rate,
         rate_endpoint: rate,
         first_wait: Duration::from_millis(5),
+        platform_key,
         ..Settings::new(sim.base_url.parse().expect("the simulator's URL"))
     })
     .expect("an HTTP client")
+}
+
+/// A way to the simulator's first account that writes.
+fn platform_of(sim: &SimHandle) -> Arc<StripeClient> {
+    let base = sim.base_url.parse().expect("the simulator's URL");
+    let client = StripeClient::new(&base, sim.first().key().into());
+    Arc::new(client.expect("an HTTP client"))
 }
 
 async fn serve_api(
@@ -292,6 +318,13 @@ async fn serve_api(
         },
         webhook_pool: database.pool(Role::Webhooks),
         platform_secrets,
+        platform: parts.platform.clone().map(|stripe| api::Platform {
+            accounts: stripe,
+            onboarding: Arc::new(api::OnboardingConfig {
+                publishable_key: Some("pk_test_1".to_owned()),
+                return_url_origins: None,
+            }),
+        }),
         session_service: None,
         public_url: "https://sync.example.com".parse().expect("a URL"),
         trusted_proxies: api::TrustedProxies::default(),
@@ -355,6 +388,11 @@ pub struct Answer {
 }
 
 impl Answer {
+    /// The code of a problem document; empty for anything else.
+    pub fn code(&self) -> &str {
+        self.body["code"].as_str().unwrap_or_default()
+    }
+
     /// The body, after checking the status.
     #[track_caller]
     pub fn expect(self, status: u16) -> Value {
@@ -378,6 +416,7 @@ impl World {
             stripe_time: TimeSource::System,
             forward: None,
             platform_secrets: api::PlatformSecrets::default(),
+            platform: false,
         }
     }
 
@@ -477,6 +516,18 @@ impl World {
             quiet: self.quiet,
             owner: format!("consumer-{}", new_id(SystemClock.now())),
             forwarding: self.parts.forward.as_ref().map(ForwardSettings::forwarding),
+            platform: self.parts.platform.clone().map(|stripe| {
+                let retry = RetryPolicy::WEBHOOK;
+                consumer::Platform {
+                    accounts: stripe,
+                    retry: RetryPolicy {
+                        first_backoff: retry.first_backoff / 100,
+                        max_backoff: retry.max_backoff / 100,
+                        ..retry
+                    },
+                    look_for_accounts_every: POLL,
+                }
+            }),
         }
     }
 

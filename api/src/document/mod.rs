@@ -27,6 +27,7 @@ use utoipa::openapi::{
 use utoipa::{PartialSchema, ToSchema};
 
 use crate::problem::{self, FieldError, Problem};
+use crate::routes::webhooks::Received;
 
 const DESCRIPTION: &str = "Connects Stripe accounts, syncs their charges and reports revenue by period, product, \
 customer and metadata. Amounts are integers in the currency's minor unit. Timestamps are RFC 3339 in UTC. Dates are \
@@ -71,6 +72,7 @@ pub(crate) fn base() -> OpenApi {
                 .security_scheme("token", SecurityScheme::Http(bearer))
                 .schema(Problem::name(), Problem::schema())
                 .schema(FieldError::name(), FieldError::schema())
+                .schema(Received::name(), Received::schema())
                 .build(),
         ))
         .security(Some([SecurityRequirement::new(

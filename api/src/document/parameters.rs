@@ -51,6 +51,10 @@ fn known(name: &str) -> Option<Value> {
             "schema": {"type": "string", "minLength": 1, "pattern": TEXT},
             "example": "_platform",
         }),
+        "org" => json!({
+            "schema": {"type": "string", "minLength": 1, "pattern": TEXT},
+            "example": "acme",
+        }),
         "type" => json!({
             "schema": {"type": "string", "minLength": 1, "pattern": TEXT},
             "example": "charge.refunded",

@@ -29,6 +29,7 @@ pub(crate) mod layout;
 mod mark;
 mod moment;
 mod named_object;
+mod onboarding;
 mod overview;
 mod permission;
 pub(crate) mod problem;
@@ -66,6 +67,7 @@ pub(crate) fn router(state: &ApiState) -> Router<ApiState> {
         .merge(questions::router())
         .route("/charges", get(charges::list))
         .route("/charges/{charge_id}", get(charges::show))
+        .route("/connect/refresh/{org}", get(onboarding::refresh))
         .route("/sign-out-everywhere", post(session::sign_out_everywhere))
         .route_layer(middleware::from_fn_with_state(
             state.clone(),

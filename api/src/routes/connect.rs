@@ -5,7 +5,9 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use chrono_tz::Tz;
 use common::connection::connect::{self, NewConnection};
+use common::connection::probe::Access;
 use common::connection::{DEFAULT_LOOKBACK_DAYS, MAX_LOOKBACK_DAYS, MAX_NAME_CHARS, Permission};
+use platform::account::{self, refresh};
 use secrecy::SecretString;
 use serde::Serialize;
 use stripe::StripeConnector;
@@ -19,6 +21,14 @@ use crate::state::ApiState;
 
 pub(super) const MAX_KEY_CHARS: usize = 500;
 
+/// How an account is reached without a key of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ToSchema)]
+#[schema(rename_all = "lowercase", as = ConnectVia)]
+pub(crate) enum Via {
+    /// With the platform's key, as an account that is connected to it.
+    Platform,
+}
+
 /// Stripe account to connect.
 #[derive(Debug, ToSchema)]
 pub(crate) struct ConnectRequest {
@@ -30,10 +40,13 @@ pub(crate) struct ConnectRequest {
         pattern = "^[a-z0-9][a-z0-9_-]{0,62}$"
     )]
     organization_id: String,
-    /// Restricted (`rk_…`) or secret (`sk_…`) key of the Stripe account. Stored encrypted, never returned.
-    #[schema(value_type = String, format = Password, write_only, min_length = 1, max_length = 500,
+    /// Restricted (`rk_…`) or secret (`sk_…`) key of the Stripe account. Stored encrypted, never returned. Required without
+    /// `via`.
+    #[schema(value_type = Option<String>, format = Password, write_only, min_length = 1, max_length = 500,
         pattern = "^(sk|rk)[A-Za-z0-9_-]*$")]
-    api_key: SecretString,
+    api_key: Option<SecretString>,
+    /// `platform` instead of a key: the organization's connected account is read with the platform's key.
+    via: Option<Via>,
     /// Days of history to sync, counted back from now.
     #[schema(minimum = 1, maximum = 3650, default = 30, value_type = Option<i32>)]
     lookback_days: i32,
@@ -49,18 +62,23 @@ pub(crate) struct ConnectRequest {
 impl ConnectRequest {
     fn read(mut fields: Fields) -> Result<Self, ApiError> {
         let organization_id = fields.required_text("organization_id", 63);
-        let api_key = fields.required_text("api_key", MAX_KEY_CHARS);
+        let via = fields.choice("via", &[("platform", Via::Platform)]);
+        let api_key = match via {
+            None => fields.required_text("api_key", MAX_KEY_CHARS),
+            Some(Via::Platform) => fields.text("api_key", MAX_KEY_CHARS),
+        };
+        if via.is_some() && api_key.is_some() {
+            fields.refuse("api_key", "must be left out with `via`, which needs no key");
+        }
         let lookback_days = fields.integer("lookback_days", 1..=MAX_LOOKBACK_DAYS);
         let timezone = fields.timezone("timezone");
         let name = fields.text("name", MAX_NAME_CHARS);
         fields.finish()?;
-        // Both were required, so a body that lacks one was refused above.
-        let (Some(organization_id), Some(api_key)) = (organization_id, api_key) else {
-            return Err(ApiError::invalid(Vec::new()));
-        };
         Ok(Self {
-            organization_id,
-            api_key: trimmed_key(&api_key),
+            // It was required, so a body that lacks it was refused above.
+            organization_id: organization_id.unwrap_or_default(),
+            api_key: api_key.as_deref().map(trimmed_key),
+            via,
             lookback_days: lookback_days.unwrap_or(DEFAULT_LOOKBACK_DAYS),
             timezone: timezone.unwrap_or(Tz::UTC),
             name,
@@ -102,7 +120,8 @@ impl From<connect::Connected> for Connected {
 /// Connect a Stripe account
 ///
 /// The key must have read access to charges and events. Other missing permissions are listed in
-/// `permissions` and as warnings of the connection. Nothing is stored unless the response is 201.
+/// `permissions` and as warnings of the connection. Nothing is stored unless the response is 201. With `via: "platform"` the
+/// organization's connected account is read with the platform's key, and no key is handed over.
 #[utoipa::path(post, path = "/v1/connectors/stripe/connect", operation_id = "connect_stripe_account",
     tag = "connections",
     request_body(content = ConnectRequest, example = json!({
@@ -111,7 +130,8 @@ impl From<connect::Connected> for Connected {
     responses((status = 201, description = "The account is connected and its first sync is queued",
                body = Connected),
               (status = 409, description = "`connection_exists`: the organization has connected this \
-                                            account already, and can replace its key; \
+                                            account already, and can replace its key; `account_not_ready` and \
+                                            `account_disconnected`: there is no connected account to read; \
                                             `connection_deleting`: its earlier connection is still being \
                                             deleted",
                body = Problem, content_type = "application/problem+json"),
@@ -120,6 +140,8 @@ impl From<connect::Connected> for Connected {
                                             `stripe_key_wrong_kind`: neither a secret nor a restricted key; \
                                             `stripe_permission_missing`: the key cannot read charges or \
                                             events",
+               body = Problem, content_type = "application/problem+json"),
+              (status = 501, description = "`not_configured`: STRIPE_PLATFORM_KEY is not set, which `via` needs",
                body = Problem, content_type = "application/problem+json"),
               (status = 503, description = "`stripe_unreachable`: Stripe did not answer in time; `unavailable`: \
                                             the database cannot be reached. Retry after `Retry-After` seconds",
@@ -136,8 +158,13 @@ pub(crate) async fn connect(
             detail: "The token belongs to another organization than `organization_id`.".to_owned(),
         });
     }
+    let access = match (request.via, request.api_key) {
+        (None, Some(api_key)) => Access::Key(api_key),
+        // A key is required without `via`, and refused with it.
+        _ => via_platform(&state, &caller).await?,
+    };
     let new = NewConnection {
-        api_key: request.api_key,
+        access,
         lookback_days: request.lookback_days,
         timezone: request.timezone,
         name: request.name,
@@ -151,6 +178,16 @@ pub(crate) async fn connect(
     .await?;
     let connected = connected.publish(&state.broker).await;
     Ok((StatusCode::CREATED, Json(connected.into())))
+}
+
+/// The organization's connected account.
+async fn via_platform(state: &ApiState, caller: &Caller) -> Result<Access, ApiError> {
+    let services = state.account_services()?;
+    let account = refresh::current(services, &caller.organization).await?;
+    let account_id = account.account_id().ok_or(account::Error::NotStarted)?;
+    Ok(Access::ViaPlatform {
+        account_id: account_id.to_owned(),
+    })
 }
 
 #[cfg(test)]
@@ -167,8 +204,20 @@ mod tests {
             (request.lookback_days, request.timezone, &request.name),
             (30, Tz::UTC, &None)
         );
-        assert_eq!(request.api_key.expose_secret(), "rk_live_1");
+        assert_eq!(
+            request.api_key.as_ref().unwrap().expose_secret(),
+            "rk_live_1"
+        );
         assert!(!format!("{request:?}").contains("rk_live_1"));
+    }
+
+    #[test]
+    fn an_account_of_the_platform_is_connected_without_a_key() {
+        let body = json!({"organization_id": "acme", "via": "platform"});
+        let request = ConnectRequest::read(Fields::of(body)).unwrap();
+        assert!(request.api_key.is_none());
+        let both = json!({"organization_id": "acme", "via": "platform", "api_key": "rk_live_1"});
+        assert!(ConnectRequest::read(Fields::of(both)).is_err());
     }
 
     #[test]

@@ -30,6 +30,8 @@ pub(crate) struct ConnectionBody {
     organization_id: String,
     name: Option<String>,
     stripe_account_id: String,
+    /// By which key the account is read: `key`, one of its own; `platform`, that of the platform.
+    via: Via,
     livemode: bool,
     /// IANA time zone that defines day boundaries.
     timezone: String,
@@ -58,10 +60,26 @@ pub(crate) struct ConnectionBody {
     job_id: Option<Uuid>,
 }
 
+/// By which key an account is read.
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+#[schema(as = ConnectionVia)]
+enum Via {
+    /// One of its own, which was handed over.
+    Key,
+    /// That of the platform, to which it is connected.
+    Platform,
+}
+
 impl ConnectionBody {
     fn new(Overview { connection, status }: Overview, job_id: Option<JobId>) -> Self {
         Self {
             status,
+            via: if connection.via_platform {
+                Via::Platform
+            } else {
+                Via::Key
+            },
             connection_id: connection.connection_id,
             organization_id: connection.organization_id.into(),
             name: connection.name,

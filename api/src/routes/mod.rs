@@ -3,6 +3,7 @@
 
 pub(crate) mod analytics;
 pub(crate) mod connect;
+pub(crate) mod connected_accounts;
 pub(crate) mod connections;
 pub(crate) mod daily;
 pub(crate) mod docs;
@@ -71,6 +72,10 @@ pub(crate) fn all() -> OpenApiRouter<ApiState> {
         .routes(routes!(webhook_events::replay_matching))
         .routes(routes!(webhook_events::get))
         .routes(routes!(webhook_events::replay_one))
+        .routes(routes!(connected_accounts::start))
+        .routes(routes!(connected_accounts::status))
+        .routes(routes!(connected_accounts::dashboard_link))
+        .routes(routes!(connected_accounts::end))
         .routes(routes!(operator_webhooks::stats))
         .routes(routes!(operator_webhooks::list))
         .routes(routes!(operator_webhooks::replay_matching))

@@ -6,7 +6,7 @@ use axum::extract::{Path, Request, State};
 use common::webhook::platform::PlatformEndpoint;
 use serde::Serialize;
 use tokio::time::Instant;
-use utoipa::ToSchema;
+use utoipa::{IntoResponses, ToSchema};
 
 use crate::client_address::ClientAddress;
 use crate::input::read_body;
@@ -22,6 +22,33 @@ pub(crate) struct Received {
     received: bool,
     /// Whether the event had been received before.
     duplicate: bool,
+}
+
+/// What whoever sends a webhook is answered.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "documents the answers of three calls")]
+enum ReceiptResponses {
+    /// The event is stored
+    #[response(status = 200)]
+    Stored(Received),
+    /// `webhook_signature_invalid`: no signing secret of the endpoint made the signature, or it is older than five minutes; `malformed_json`: the body is no event
+    #[response(status = 400, content_type = "application/problem+json")]
+    Invalid(Problem),
+    /// `not_found`: no endpoint has this address, or it has no signing secret
+    #[response(status = 404, content_type = "application/problem+json")]
+    NotFound(Problem),
+    /// `request_timeout`: the request body did not arrive in time
+    #[response(status = 408, content_type = "application/problem+json")]
+    Timeout(Problem),
+    /// `too_large`: the request body is larger than 4 MiB
+    #[response(status = 413, content_type = "application/problem+json")]
+    TooLarge(Problem),
+    /// `rate_limited`: too many invalid signatures from this address; requests with a valid signature are never limited
+    #[response(status = 429, content_type = "application/problem+json")]
+    RateLimited(Problem),
+    /// `unavailable`: the event could not be stored
+    #[response(status = 503, content_type = "application/problem+json")]
+    Unavailable(Problem),
 }
 
 impl From<webhooks::Received> for Received {
@@ -53,22 +80,7 @@ struct StripeEvent {
             example = "t=1700000000,v1=ea4ffbeed707ca1f8d7ad0b5dc8c14bd097950eea92583e14c6cdbbc73efac0d")),
     request_body(content = StripeEvent, example = json!({"id": "evt_test_1", "object": "event",
         "type": "charge.succeeded"})),
-    responses((status = 200, description = "The event is stored", body = Received),
-              (status = 400, description = "`webhook_signature_invalid`: no signing secret of the endpoint made the \
-                                            signature, or it is older than five minutes; `malformed_json`: the body \
-                                            is no event",
-               body = Problem, content_type = "application/problem+json"),
-              (status = 404, description = "`not_found`: no endpoint has this address, or it has no signing secret",
-               body = Problem, content_type = "application/problem+json"),
-              (status = 408, description = "`request_timeout`: the request body did not arrive in time",
-               body = Problem, content_type = "application/problem+json"),
-              (status = 413, description = "`too_large`: the request body is larger than 4 MiB",
-               body = Problem, content_type = "application/problem+json"),
-              (status = 429, description = "`rate_limited`: too many invalid signatures from this address; requests \
-                                            with a valid signature are never limited",
-               body = Problem, content_type = "application/problem+json"),
-              (status = 503, description = "`unavailable`: the event could not be stored",
-               body = Problem, content_type = "application/problem+json")))]
+    responses(ReceiptResponses))]
 pub(crate) async fn receive(
     State(state): State<ApiState>,
     address: ClientAddress,
@@ -88,22 +100,7 @@ pub(crate) async fn receive(
             example = "t=1700000000,v1=ea4ffbeed707ca1f8d7ad0b5dc8c14bd097950eea92583e14c6cdbbc73efac0d")),
     request_body(content = StripeEvent, example = json!({"id": "evt_test_1", "object": "event",
         "type": "charge.succeeded"})),
-    responses((status = 200, description = "The event is stored", body = Received),
-              (status = 400, description = "`webhook_signature_invalid`: no signing secret of the endpoint made the \
-                                            signature, or it is older than five minutes; `malformed_json`: the body \
-                                            is no event",
-               body = Problem, content_type = "application/problem+json"),
-              (status = 404, description = "`not_found`: the endpoint has no signing secret",
-               body = Problem, content_type = "application/problem+json"),
-              (status = 408, description = "`request_timeout`: the request body did not arrive in time",
-               body = Problem, content_type = "application/problem+json"),
-              (status = 413, description = "`too_large`: the request body is larger than 4 MiB",
-               body = Problem, content_type = "application/problem+json"),
-              (status = 429, description = "`rate_limited`: too many invalid signatures from this address; requests \
-                                            with a valid signature are never limited",
-               body = Problem, content_type = "application/problem+json"),
-              (status = 503, description = "`unavailable`: the event could not be stored",
-               body = Problem, content_type = "application/problem+json")))]
+    responses(ReceiptResponses))]
 pub(crate) async fn receive_platform(
     State(state): State<ApiState>,
     address: ClientAddress,
@@ -123,22 +120,7 @@ pub(crate) async fn receive_platform(
             example = "t=1700000000,v1=ea4ffbeed707ca1f8d7ad0b5dc8c14bd097950eea92583e14c6cdbbc73efac0d")),
     request_body(content = StripeEvent, example = json!({"id": "evt_test_1", "object": "event",
         "type": "charge.succeeded"})),
-    responses((status = 200, description = "The event is stored", body = Received),
-              (status = 400, description = "`webhook_signature_invalid`: no signing secret of the endpoint made the \
-                                            signature, or it is older than five minutes; `malformed_json`: the body \
-                                            is no event",
-               body = Problem, content_type = "application/problem+json"),
-              (status = 404, description = "`not_found`: the endpoint has no signing secret",
-               body = Problem, content_type = "application/problem+json"),
-              (status = 408, description = "`request_timeout`: the request body did not arrive in time",
-               body = Problem, content_type = "application/problem+json"),
-              (status = 413, description = "`too_large`: the request body is larger than 4 MiB",
-               body = Problem, content_type = "application/problem+json"),
-              (status = 429, description = "`rate_limited`: too many invalid signatures from this address; requests \
-                                            with a valid signature are never limited",
-               body = Problem, content_type = "application/problem+json"),
-              (status = 503, description = "`unavailable`: the event could not be stored",
-               body = Problem, content_type = "application/problem+json")))]
+    responses(ReceiptResponses))]
 pub(crate) async fn receive_connect(
     State(state): State<ApiState>,
     address: ClientAddress,

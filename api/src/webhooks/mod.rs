@@ -6,7 +6,9 @@
 //! that arrive together share one transaction ([`inbox`]), which also makes the jobs that apply them, and the deliveries to an
 //! internal handler where one is set; wake-ups are published afterwards and waited for by nobody.
 //!
-//! An endpoint is a connection's, or one of the two of the platform itself, whose events nothing applies yet.
+//! An endpoint is a connection's, or one of the two of the platform itself. An event of theirs belongs to the organization whose
+//! account it names, else to the reserved one; the platform handles it, or the connection that reads the account with the
+//! platform's key, or it is ignored.
 //!
 //! Fails with 503 when the event could not be stored, and only then: a vendor that gets an error delays its own work, Stripe
 //! for one the invoices of renewals. Deliberately absent: working on events.
@@ -14,6 +16,7 @@
 mod endpoints;
 mod inbox;
 mod measurements;
+mod owners;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,9 +30,10 @@ use common::db::Pool;
 use common::tenant::OrganizationId;
 use common::webhook::endpoint::initial_status;
 use common::webhook::forward::ForwardTypes;
+use common::webhook::platform::PlatformEvents;
 use common::webhook::queries::NewEvent;
 use common::webhook::statistics::Measure;
-use common::webhook::{Envelope, EventStatus, SignatureError, WebhookFormat, platform};
+use common::webhook::{Envelope, EventStatus, SignatureError, WebhookFormat};
 use tokio::time::Instant;
 use tracing::debug;
 
@@ -37,6 +41,7 @@ pub(crate) use endpoints::{Address, LiveEndpoint};
 use endpoints::{Endpoints, Scope};
 use inbox::Inbox;
 use measurements::Measurements;
+use owners::Owners;
 
 use crate::client_address::ClientAddress;
 use crate::config::PlatformSecrets;
@@ -54,7 +59,21 @@ pub(crate) struct Webhooks {
     endpoints: Endpoints,
     failing: FailingAddresses,
     inbox: Inbox,
+    owners: Owners,
     measurements: Measurements,
+}
+
+/// What [`Webhooks`] is made of.
+pub(crate) struct WebhookParts {
+    /// In the role that receives webhooks.
+    pub(crate) pool: Pool,
+    pub(crate) broker: Arc<dyn Broker>,
+    pub(crate) connectors: Connectors,
+    pub(crate) keyring: Arc<Keyring>,
+    pub(crate) clock: SharedClock,
+    pub(crate) forward_types: Option<Arc<ForwardTypes>>,
+    pub(crate) platform_secrets: PlatformSecrets,
+    pub(crate) platform_events: Arc<dyn PlatformEvents>,
 }
 
 /// What became of an event.
@@ -65,19 +84,22 @@ pub(crate) struct Received {
 }
 
 impl Webhooks {
-    /// `pool` is in the role that receives webhooks. Begins the task that stores events.
-    pub(crate) fn new(
-        pool: Pool,
-        broker: Arc<dyn Broker>,
-        connectors: Connectors,
-        keyring: Arc<Keyring>,
-        clock: SharedClock,
-        forward_types: Option<Arc<ForwardTypes>>,
-        platform_secrets: PlatformSecrets,
-    ) -> Self {
+    /// Begins the task that stores events.
+    pub(crate) fn new(parts: WebhookParts) -> Self {
+        let WebhookParts {
+            pool,
+            broker,
+            connectors,
+            keyring,
+            clock,
+            forward_types,
+            platform_secrets,
+            platform_events,
+        } = parts;
         Self {
             endpoints: Endpoints::new(pool.clone(), keyring, clock.clone(), platform_secrets),
             failing: FailingAddresses::new(),
+            owners: Owners::new(pool.clone(), platform_events),
             measurements: Measurements::begin(pool.clone(), clock.clone()),
             inbox: Inbox::begin(pool, broker, connectors, clock.clone(), forward_types),
             clock,
@@ -136,7 +158,9 @@ impl Webhooks {
         let envelope = format.read(body).map_err(|cause| ApiError::MalformedJson {
             detail: cause.to_string(),
         })?;
-        let event = new_event(endpoint, envelope, received_at, body);
+        let event = self
+            .new_event(endpoint, envelope, received_at, body)
+            .await?;
         let status = event.status;
         let verified = Instant::now();
         let stored = self.inbox.store(event);
@@ -175,6 +199,39 @@ impl Webhooks {
         Ok(checked)
     }
 
+    /// An event as it is stored: where it belongs, and whether anything is to be applied.
+    async fn new_event(
+        &self,
+        endpoint: &LiveEndpoint,
+        envelope: Envelope,
+        received_at: DateTime<Utc>,
+        body: &[u8],
+    ) -> Result<NewEvent, ApiError> {
+        let (organization_id, connection_id, status) = match &endpoint.scope {
+            Scope::Connection(receiver) => (
+                receiver.organization_id.clone(),
+                Some(receiver.connection_id.clone()),
+                initial_status(receiver, &envelope),
+            ),
+            Scope::Platform(of) => {
+                let placed = self.owners.place(*of, &envelope).await?;
+                (placed.organization_id, placed.connection_id, placed.status)
+            }
+        };
+        Ok(NewEvent {
+            event_id: new_id(received_at),
+            organization_id,
+            endpoint_id: endpoint.address.endpoint_id().to_owned(),
+            connection_id,
+            connector: endpoint.scope.connector().to_owned(),
+            envelope,
+            received_at,
+            payload: body.to_vec(),
+            status,
+            found_by_polling: false,
+        })
+    }
+
     fn measure(&self, organization: &OrganizationId, measure: Measure, took: Duration) {
         self.measurements.record(organization, measure, took);
         let histogram = match measure {
@@ -186,39 +243,6 @@ impl Webhooks {
             Measure::Duplicates | Measure::SignatureFailures => return,
         };
         histogram.record(took.as_secs_f64());
-    }
-}
-
-/// An event as it is stored: where it belongs, and whether anything is to be applied.
-fn new_event(
-    endpoint: &LiveEndpoint,
-    envelope: Envelope,
-    received_at: DateTime<Utc>,
-    body: &[u8],
-) -> NewEvent {
-    let (organization_id, connection_id, status) = match &endpoint.scope {
-        Scope::Connection(receiver) => (
-            receiver.organization_id.clone(),
-            Some(receiver.connection_id.clone()),
-            initial_status(receiver, &envelope),
-        ),
-        Scope::Platform(of) => (
-            platform::organization_of(*of, &envelope),
-            None,
-            platform::initial_status(*of, &envelope),
-        ),
-    };
-    NewEvent {
-        event_id: new_id(received_at),
-        organization_id,
-        endpoint_id: endpoint.address.endpoint_id().to_owned(),
-        connection_id,
-        connector: endpoint.scope.connector().to_owned(),
-        envelope,
-        received_at,
-        payload: body.to_vec(),
-        status,
-        found_by_polling: false,
     }
 }
 

@@ -14,8 +14,9 @@ use common::db::Role;
 use common::lifecycle::keys as encryption_keys;
 use common::webhook::platform::PlatformEndpoint;
 use common::webhook::registration::{self, Done, Registered, RegistrationServices, register};
-use stripe::config::{PlatformArgs, PlatformConfig};
-use stripe::write_client::WriteClient;
+use platform::config::{PlatformArgs, PlatformConfig};
+use platform::stripe::{StripeClient, StripeEndpoints};
+use stripe::webhook::StripeWebhooks;
 use url::Url;
 
 use super::keys::configured;
@@ -60,13 +61,16 @@ impl Register {
             stripe_api_base,
             key,
         } = settings.platform;
-        let client = WriteClient::new(&stripe_api_base, key).map_err(Error::Stripe)?;
+        let registry = StripeEndpoints {
+            client: StripeClient::new(&stripe_api_base, key).map_err(Error::Stripe)?,
+            format: &StripeWebhooks,
+        };
         let vault = Vault::new(settings.keyring);
         let services = RegistrationServices {
             pool: &pool,
             vault: &vault,
             clock: &SystemClock,
-            registry: &client,
+            registry: &registry,
         };
         let base = settings.public_url.as_str().trim_end_matches('/');
         let mut failed = None;

@@ -189,6 +189,25 @@ pub fn parse_called_url(
     None
 }
 
+/// Parses the address of a vendor's API, which ends before the version that each path begins with.
+pub fn parse_api_base(
+    setting: &'static str,
+    text: &str,
+    problems: &mut SettingErrors,
+) -> Option<Url> {
+    let expected = "a URL such as https://api.stripe.com";
+    let url: Url = parse(setting, text, expected, problems)?;
+    let complaint = if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
+        "must begin with https:// or http:// and name a host"
+    } else if url.path().trim_end_matches('/').ends_with("/v1") {
+        "must not end with /v1, which is added to it"
+    } else {
+        return Some(url);
+    };
+    problems.add(setting, complaint);
+    None
+}
+
 /// `text`, or `default` when it is empty.
 pub fn or_default<'a>(text: &'a str, default: &'a str) -> &'a str {
     if text.trim().is_empty() {

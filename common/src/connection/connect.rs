@@ -1,6 +1,8 @@
 //! Connecting an account: its key is probed, and then the connection, its sealed key and its first job are committed
 //! together.
 //!
+//! An account that is connected to the platform has no key of its own: it is read with the platform's ([`Access`]).
+//!
 //! Nothing is stored when it fails, and no transaction is open while the vendor is asked. Keys never stand in an
 //! error or a log.
 
@@ -8,9 +10,8 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
-use secrecy::SecretString;
 
-use super::probe::{self, AccountProbe, KeyError, Probe};
+use super::probe::{self, Access, AccountProbe, KeyError, Probe};
 use super::{Connection, DEFAULT_SYNC_INTERVAL_MINUTES, connection_id, queries};
 use crate::clock::SharedClock;
 use crate::connector::{Connector, unknown_connector};
@@ -35,7 +36,7 @@ pub struct KeyServices<'a> {
 /// An account to connect.
 #[derive(Debug)]
 pub struct NewConnection {
-    pub api_key: SecretString,
+    pub access: Access,
     pub lookback_days: i32,
     pub timezone: Tz,
     pub name: Option<String>,
@@ -89,15 +90,16 @@ pub async fn connect(
     organization: &OrganizationId,
     new: NewConnection,
 ) -> Result<Committed<Connected>, Error> {
-    let probe = probe::probe_usable(services.probe_of(connector.name())?, &new.api_key).await?;
+    let probe = probe::probe_usable(services.probe_of(connector.name())?, &new.access).await?;
     let now = services.clock.now();
     let mut work = UnitOfWork::begin(services.pool, organization, now).await?;
     let vault = services.vault.lock(&mut work).await?;
-    let api_key = new.api_key.clone();
-    let connection = connection(connector, organization, new, probe, now);
+    let (connection, access) = connection(connector, organization, new, probe, now);
     insert(&mut work, connector, &connection).await?;
-    let binding = CredentialBinding::api_key(organization, &connection.connection_id);
-    vault.store(&mut work, binding, &api_key, now).await?;
+    if let Access::Key(api_key) = access {
+        let binding = CredentialBinding::api_key(organization, &connection.connection_id);
+        vault.store(&mut work, binding, &api_key, now).await?;
+    }
     let (id, account_id) = (&connection.connection_id, &connection.external_account_id);
     let job = work
         .enqueue(id, account_id, connector.kinds().full, Trigger::Connect)
@@ -115,8 +117,8 @@ fn connection(
     new: NewConnection,
     probe: Probe,
     now: DateTime<Utc>,
-) -> Connection {
-    Connection {
+) -> (Connection, Access) {
+    let connection = Connection {
         organization_id: organization.clone(),
         connection_id: connection_id(organization, connector.name(), &probe.account_id),
         connector: connector.name().to_owned(),
@@ -134,7 +136,9 @@ fn connection(
         created_at: now,
         next_sync_at: next_sync_at(now, DEFAULT_SYNC_INTERVAL_MINUTES),
         scheduled_job_type: connector.kinds().full.name.to_owned(),
-    }
+        via_platform: matches!(new.access, Access::ViaPlatform { .. }),
+    };
+    (connection, new.access)
 }
 
 async fn insert(

@@ -7,7 +7,9 @@ use secrecy::SecretString;
 use tracing::error;
 
 use super::connect::{Connected, KeyServices};
-use super::probe::{self, AccountProbe, Estimate, FullSync, KeyError, Probe, ProbeError};
+use super::probe::{
+    self, Access, AccountProbe, Estimate, FullSync, KeyError, Probe, ProbeError, probe_access,
+};
 use super::{Connection, Permission, lookup, queries, start_sync};
 use crate::connector::Connector;
 use crate::credential::{self, CredentialBinding, vault};
@@ -107,18 +109,20 @@ pub async fn test(
         estimate: None,
     };
     let account = services.probe_of(&tested.connection.connector)?;
-    let api_key = match open(services, &tested.connection, sealed) {
-        Ok(api_key) => api_key,
+    let access = match access_of(services, &tested.connection, sealed) {
+        Ok(access) => access,
         Err(problem) => {
             tested.problem = Some(problem);
             return Ok(tested);
         }
     };
-    match account.probe(&api_key).await {
+    match probe_access(account, &access).await {
         Ok(probe) => {
-            if probe.missing.is_empty() {
+            if let Access::Key(api_key) = &access
+                && probe.missing.is_empty()
+            {
                 let wanted = full_sync(&tested.connection, tested.checked_at);
-                tested.estimate = probe::estimate(account, &api_key, wanted).await;
+                tested.estimate = probe::estimate(account, api_key, wanted).await;
             }
             let mut tx = db::tenant_transaction(services.pool, organization).await?;
             let connection = lookup::lock(&mut tx, organization, connection_id).await?;
@@ -147,16 +151,21 @@ fn full_sync(connection: &Connection, now: DateTime<Utc>) -> FullSync {
     }
 }
 
-/// The stored key, or why it cannot be had.
-fn open(
+/// By which key a connection is read, or why it cannot be had.
+fn access_of(
     services: KeyServices<'_>,
     connection: &Connection,
     sealed: Option<Vec<u8>>,
-) -> Result<SecretString, KeyProblem> {
+) -> Result<Access, KeyProblem> {
+    if connection.via_platform {
+        let account_id = connection.external_account_id.clone();
+        return Ok(Access::ViaPlatform { account_id });
+    }
     let sealed = sealed.ok_or(KeyProblem::Missing)?;
     let binding =
         CredentialBinding::api_key(&connection.organization_id, &connection.connection_id);
-    services.vault.keyring().open(&sealed, binding).map_err(|cause| {
+    let opened = services.vault.keyring().open(&sealed, binding);
+    opened.map(Access::Key).map_err(|cause| {
         error!(connection.id = connection.connection_id, error = %cause, "a stored key cannot be opened");
         KeyProblem::Unreadable
     })
@@ -170,6 +179,9 @@ pub enum ReplaceError {
     /// A key of another account or mode.
     #[error("{detail}")]
     AccountMismatch { detail: String },
+    /// The account is read with the platform's key, and has none of its own.
+    #[error("the account is read with the platform's key; there is no key of its own to replace")]
+    ManagedByPlatform,
     #[error(transparent)]
     Key(#[from] KeyError),
     #[error(transparent)]
@@ -188,8 +200,12 @@ pub async fn replace(
     let mut tx = db::tenant_transaction(services.pool, organization).await?;
     let connection = lookup::find(&mut tx, organization, connection_id).await?;
     db::commit(tx).await?;
+    if connection.via_platform {
+        return Err(ReplaceError::ManagedByPlatform);
+    }
     let account = services.probe_of(&connection.connector)?;
-    let probe = probe::probe_usable(account, api_key).await?;
+    let access = Access::Key(api_key.clone());
+    let probe = probe::probe_usable(account, &access).await?;
     let now = services.clock.now();
     let mut work = UnitOfWork::begin(services.pool, organization, now).await?;
     let vault = services.vault.lock(&mut work).await?;

@@ -187,6 +187,8 @@ pub struct Connection {
     pub next_sync_at: DateTime<Utc>,
     /// The name of the kind of jobs that the schedule makes.
     pub scheduled_job_type: String,
+    /// Whether the account is read with the platform's key, as one that is connected to it. It has no key of its own then.
+    pub via_platform: bool,
 }
 
 impl Connection {

@@ -29,6 +29,15 @@ pub struct Probe {
     pub missing: Vec<Permission>,
 }
 
+/// By which key an account is read.
+#[derive(Debug)]
+pub enum Access {
+    /// A key of the account's own, which a customer hands over.
+    Key(SecretString),
+    /// The platform's, as an account that is connected to it.
+    ViaPlatform { account_id: String },
+}
+
 /// A full sync whose cost is asked for.
 #[derive(Debug, Clone, Copy)]
 pub struct FullSync {
@@ -79,6 +88,16 @@ pub trait AccountProbe: Debug + Send + Sync {
     /// Answers within seconds, since a person waits for it.
     async fn probe(&self, api_key: &SecretString) -> Result<Probe, ProbeError>;
 
+    /// The same of an account that is connected to the platform, asked with the platform's key.
+    ///
+    /// # Errors
+    /// [`ProbeError::Invalid`] where the platform has no key, or no access to the account.
+    async fn probe_connected(&self, _account_id: &str) -> Result<Probe, ProbeError> {
+        Err(ProbeError::Invalid {
+            detail: "accounts of this vendor cannot be read with a key of the platform".to_owned(),
+        })
+    }
+
     /// What a full sync with a key takes, within seconds as well; none where that cannot be known.
     async fn estimate(
         &self,
@@ -120,9 +139,9 @@ pub enum KeyError {
 /// Probes a key that someone wants to use, which must be able to read what is needed.
 pub(super) async fn probe_usable(
     account: &dyn AccountProbe,
-    api_key: &SecretString,
+    access: &Access,
 ) -> Result<Probe, KeyError> {
-    let probe = account.probe(api_key).await?;
+    let probe = probe_access(account, access).await?;
     if probe.missing.is_empty() {
         Ok(probe)
     } else {
@@ -130,6 +149,17 @@ pub(super) async fn probe_usable(
             missing: probe.missing,
             vendor: account.connector().vendor(),
         })
+    }
+}
+
+/// Asks a vendor what may be read of an account.
+pub(super) async fn probe_access(
+    account: &dyn AccountProbe,
+    access: &Access,
+) -> Result<Probe, ProbeError> {
+    match access {
+        Access::Key(api_key) => account.probe(api_key).await,
+        Access::ViaPlatform { account_id } => account.probe_connected(account_id).await,
     }
 }
 

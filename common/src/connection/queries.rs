@@ -30,6 +30,7 @@ struct ConnectionRow {
     created_at: DateTime<Utc>,
     next_sync_at: DateTime<Utc>,
     scheduled_job_type: String,
+    via_platform: bool,
 }
 
 /// Reads the `timezone` column.
@@ -70,6 +71,7 @@ impl TryFrom<ConnectionRow> for Connection {
             created_at: row.created_at,
             next_sync_at: row.next_sync_at,
             scheduled_job_type: row.scheduled_job_type,
+            via_platform: row.via_platform,
         })
     }
 }
@@ -86,8 +88,8 @@ pub async fn insert(conn: &mut PgConnection, connection: &Connection) -> Result<
         "INSERT INTO platform_connections
              (organization_id, connection_id, connector, external_account_id, livemode, name, timezone,
               lookback_days, paused, sync_interval_minutes, rate_share, permissions, warnings, created_at,
-              next_sync_at, scheduled_job_type)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
+              next_sync_at, scheduled_job_type, via_platform)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)",
         organization,
         connection.connection_id,
         connection.connector,
@@ -104,6 +106,7 @@ pub async fn insert(conn: &mut PgConnection, connection: &Connection) -> Result<
         connection.created_at,
         connection.next_sync_at,
         connection.scheduled_job_type,
+        connection.via_platform,
     )
     .execute(conn)
     .await?;
@@ -122,7 +125,7 @@ pub async fn get(
         r#"SELECT organization_id, connection_id, connector, external_account_id, livemode, name, timezone, lookback_days,
                   paused, sync_interval_minutes, rate_share, permissions AS "permissions: _", problem_code,
                   problem_detail, problem_since, warnings AS "warnings: _", created_at, next_sync_at,
-                  scheduled_job_type
+                  scheduled_job_type, via_platform
            FROM platform_connections
            WHERE organization_id = $1 AND connection_id = $2 AND deleting_at IS NULL"#,
         organization.as_str(),
@@ -207,7 +210,7 @@ pub async fn list(
         r#"SELECT organization_id, connection_id, connector, external_account_id, livemode, name, timezone, lookback_days,
                   paused, sync_interval_minutes, rate_share, permissions AS "permissions: _", problem_code,
                   problem_detail, problem_since, warnings AS "warnings: _", created_at, next_sync_at,
-                  scheduled_job_type
+                  scheduled_job_type, via_platform
            FROM platform_connections
            WHERE organization_id = $1 AND deleting_at IS NULL AND connection_id > $2
            ORDER BY connection_id LIMIT $3"#,

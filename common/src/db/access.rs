@@ -242,6 +242,7 @@ const TABLES: &[Table] = &[
                         "paused",
                         "problem_code",
                         "deleting_at",
+                        "via_platform",
                     ],
                 },
                 grant(Api, &["SELECT", "INSERT", "UPDATE"]),
@@ -371,8 +372,34 @@ const TABLES: &[Table] = &[
     ),
     Table {
         policies: &[
+            // Whose account an event names, and which accounts are to be read again.
+            every_tenant("ALL", &[Consumer, Webhooks], Some("true")),
+        ],
+        ..table(
+            "connected_accounts",
+            &[
+                grant(Api, ALL),
+                grant(Consumer, &["SELECT", "UPDATE"]),
+                Grant {
+                    role: Webhooks,
+                    privileges: READ,
+                    columns: &["organization_id", "account_id"],
+                },
+            ],
+        )
+    },
+    Table {
+        policies: &[
             every_tenant("ALL", &[Scheduler, Webhooks], Some("true")),
             OPERATOR,
+            // Events of the platform's endpoints are found across tenants; no job knows of them.
+            Policy {
+                name: "platform_endpoints",
+                command: "ALL",
+                roles: &[Consumer],
+                using: "(connection_id IS NULL)",
+                check: Some("(connection_id IS NULL)"),
+            },
         ],
         ..table(
             "webhook_events",

@@ -58,6 +58,9 @@ pub enum Error {
     /// The connection has no endpoint.
     #[error("the connection has no webhook endpoint")]
     NoEndpoint,
+    /// The Connect endpoint of the platform receives the events of this account.
+    #[error("the account is connected to the platform, whose Connect endpoint receives its events")]
+    ManagedByPlatform,
     /// The connector's vendor sends no webhooks.
     #[error("this connector has no webhooks")]
     NotSupported,
@@ -96,6 +99,9 @@ pub async fn create(
     let mut tx = db::tenant_transaction(services.pool, organization).await?;
     let locked = services.vault.lock(&mut tx).await?;
     let connection = lookup::lock(&mut tx, organization, connection_id).await?;
+    if connection.via_platform {
+        return Err(Error::ManagedByPlatform);
+    }
     let format = services.format_of(&connection)?;
     let found = queries::endpoint_of(&mut tx, organization, connection_id).await?;
     let created = found.is_none();

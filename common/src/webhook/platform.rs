@@ -1,11 +1,16 @@
 //! The two endpoints of the platform itself: one receives the events of its own account at the vendor, the other those of
 //! the accounts that are connected to it.
 //!
-//! They exist when a signing secret is set or was kept when they were registered. Their events are stored like any others.
-//! Nothing here fails. Deliberately absent: applying these events, which no part of the engine does yet.
+//! They exist when a signing secret is set or was kept when they were registered. Their events are stored like any others, each
+//! under the organization that it concerns. Nothing here fails. Deliberately absent: what these events change, and whose
+//! they are, which is known to whoever works for the platform ([`PlatformEvents`]).
 
-use super::{Envelope, EventStatus};
+use std::fmt::Debug;
+
+use async_trait::async_trait;
+
 use crate::credential::{CredentialBinding, Purpose};
+use crate::db::{self, PgConnection};
 use crate::id::OrganizationId;
 use crate::named;
 
@@ -40,16 +45,20 @@ impl PlatformEndpoint {
     }
 }
 
-/// The organization that an event of the platform's endpoints concerns.
-///
-/// No account of a platform is linked to an organization yet, so every event belongs to the reserved one. An answer that
-/// changes while the vendor still tries would store the event once for each organization: a link has to look for the event
-/// under the reserved one first.
-pub fn organization_of(_endpoint: PlatformEndpoint, _event: &Envelope) -> OrganizationId {
-    OrganizationId::platform()
-}
+/// What is known of the events of the platform's endpoints by whoever handles them.
+#[async_trait]
+pub trait PlatformEvents: Debug + Send + Sync {
+    /// Whether events of a type are handled.
+    fn handles(&self, endpoint: PlatformEndpoint, event_type: &str) -> bool;
 
-/// In which state an event of the platform's endpoints is stored: nothing applies any of them yet.
-pub fn initial_status(_endpoint: PlatformEndpoint, _event: &Envelope) -> EventStatus {
-    EventStatus::Ignored
+    /// The organization of an account at the vendor; none for one that is no organization's. Runs in the role that receives
+    /// webhooks.
+    ///
+    /// # Errors
+    /// When the database fails.
+    async fn owner(
+        &self,
+        conn: &mut PgConnection,
+        account_id: &str,
+    ) -> Result<Option<OrganizationId>, db::Error>;
 }

@@ -1,11 +1,12 @@
 //! Endpoints and events in PostgreSQL: storing, finding and replaying those of one organization. Applying them is in
 //! [`attempts`], forwarding them in [`forward`], what is measured of them in [`statistics`]; those of all organizations are in
-//! [`every_organization`], and the endpoints of the platform in [`platform`].
+//! [`every_organization`], the endpoints of the platform in [`platform`] and their events in [`platform_events`].
 
 pub mod attempts;
 pub mod every_organization;
 pub mod forward;
 pub mod platform;
+pub mod platform_events;
 pub mod statistics;
 
 use chrono::{DateTime, Utc};
@@ -410,7 +411,7 @@ pub async fn payload(
 }
 
 /// How many events a replay would make pending, or forward: those of these types. Those that are pending already are only
-/// forwarded, as are those of the platform's endpoints, which nothing applies yet.
+/// forwarded, as are those of the platform's endpoints that nothing handles.
 #[tracing::instrument(name = "db.webhook.count_replayable", level = "debug", skip_all)]
 pub(super) async fn count_replayable(
     conn: &mut PgConnection,
@@ -421,7 +422,8 @@ pub(super) async fn count_replayable(
     Ok(sqlx::query_scalar!(
         r#"SELECT COUNT(*) AS "count!" FROM webhook_event_states
            WHERE organization_id = $1
-             AND (state NOT IN ('pending', 'processing') AND connection_id IS NOT NULL OR event_type = ANY($9)
+             AND (state NOT IN ('pending', 'processing') AND (connection_id IS NOT NULL OR state <> 'ignored')
+                  OR event_type = ANY($9)
                   OR EXISTS (SELECT FROM UNNEST($10::TEXT[]) AS prefix WHERE starts_with(event_type, prefix)))
              AND ($2::TEXT IS NULL OR state = $2) AND ($3::TEXT IS NULL OR event_type = $3)
              AND ($4::TEXT IS NULL OR connection_id = $4) AND ($5::TEXT IS NULL OR account = $5)
@@ -446,10 +448,11 @@ pub(super) async fn count_replayable(
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Replayed {
     pub(super) event_id: Uuid,
-    pub(super) connection_id: String,
+    /// None for an event of the platform's endpoints.
+    pub(super) connection_id: Option<String>,
 }
 
-/// Makes events pending again, those of connections.
+/// Makes events pending again, but for those of the platform's endpoints that nothing handles.
 #[tracing::instrument(name = "db.webhook.make_pending", level = "debug", skip_all)]
 pub(super) async fn make_pending(
     conn: &mut PgConnection,
@@ -463,12 +466,13 @@ pub(super) async fn make_pending(
              error_code = NULL, error_message = NULL, twin_of = NULL
          WHERE organization_id = $1 AND event_id IN (
              SELECT event_id FROM webhook_event_states
-             WHERE organization_id = $1 AND state NOT IN ('pending', 'processing') AND connection_id IS NOT NULL
+             WHERE organization_id = $1 AND state NOT IN ('pending', 'processing')
+               AND (connection_id IS NOT NULL OR state <> 'ignored')
                AND ($2::TEXT IS NULL OR state = $2) AND ($3::TEXT IS NULL OR event_type = $3)
                AND ($4::TEXT IS NULL OR connection_id = $4) AND ($5::TEXT IS NULL OR account = $5)
                AND ($6::TIMESTAMPTZ IS NULL OR received_at >= $6) AND ($7::TIMESTAMPTZ IS NULL OR received_at < $7)
                AND ($8::UUID IS NULL OR event_id = $8))
-         RETURNING event_id, connection_id AS "connection_id!""#,
+         RETURNING event_id, connection_id"#,
         organization.as_str(),
         filter.state.map(EventState::as_str),
         filter.event_type,

@@ -59,6 +59,9 @@ pub struct RegistryError(pub Box<dyn StdError + Send + Sync>);
 pub trait EndpointRegistry: Debug + Sync {
     fn format(&self) -> &'static dyn WebhookFormat;
 
+    /// The types of events that are handled at an endpoint.
+    fn event_types(&self, endpoint: PlatformEndpoint) -> Vec<&'static str>;
+
     /// The request that makes an endpoint at this address, for [`create`](Self::create).
     fn creation(&self, endpoint: PlatformEndpoint, url: &str, registration_id: Uuid) -> String;
 
@@ -72,8 +75,13 @@ pub trait EndpointRegistry: Debug + Sync {
         idempotency_key: Uuid,
     ) -> Result<RegisteredEndpoint, RegistryError>;
 
-    /// Has an endpoint be sent these types at this address.
-    async fn update(&self, external_id: &str, url: &str) -> Result<(), RegistryError>;
+    /// Has an endpoint be sent its types at this address.
+    async fn update(
+        &self,
+        endpoint: PlatformEndpoint,
+        external_id: &str,
+        url: &str,
+    ) -> Result<(), RegistryError>;
 
     async fn delete(&self, external_id: &str) -> Result<(), RegistryError>;
 }
@@ -381,13 +389,15 @@ impl Run<'_> {
     ) -> Result<Registered, Error> {
         let registry = self.services.registry;
         let mut types: Vec<&str> = found.event_types.iter().map(String::as_str).collect();
-        let mut wanted = registry.format().event_types().to_vec();
+        let mut wanted = registry.event_types(self.endpoint);
         types.sort_unstable();
         wanted.sort_unstable();
         if found.url == self.url && types == wanted {
             return Ok(self.registered(found, done, all));
         }
-        registry.update(&found.external_id, self.url).await?;
+        registry
+            .update(self.endpoint, &found.external_id, self.url)
+            .await?;
         let done = if done == Done::Unchanged {
             Done::Updated
         } else {

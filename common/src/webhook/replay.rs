@@ -56,7 +56,8 @@ pub async fn replay(
     }
     let replayed = queries::make_pending(&mut work, organization, replay.events).await?;
     events.extend(replayed.iter().map(|event| event.event_id));
-    let connections = replayed.into_iter().map(|event| event.connection_id);
+    // Those of the platform's endpoints are in no job: they are looked for.
+    let connections = replayed.into_iter().filter_map(|event| event.connection_id);
     for connection_id in connections.collect::<BTreeSet<_>>() {
         let found =
             connection::queries::get_for_update(&mut work, organization, &connection_id).await?;

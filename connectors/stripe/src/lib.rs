@@ -1,10 +1,9 @@
 //! The Stripe connector: reads a customer's Stripe account with the customer's key, and keeps its revenue in PostgreSQL.
 //!
 //! Uses `common` and is used by the programs; a connector for another vendor imports nothing from here. It writes nothing to
-//! a customer's account: the client that is given customers' keys has no way to. What is written with the platform's own key
-//! goes through a client of its own.
+//! a customer's account: its client has no way to. What is written with the platform's own key is the crate `platform`'s.
 //!
-//! - Stripe itself: [`read_client`], whose names are this crate's as well, [`write_client`], and their settings, [`config`]
+//! - Stripe itself: [`read_client`], whose names are this crate's as well, and its settings, [`config`]
 //! - what the engine knows of it: [`connector`]; the key that a customer makes for it: [`restricted_key`]
 //! - what is stored: [`charge`], [`refund`], [`purchase`], [`dispute`], [`referenced`], and how far an account is
 //!   synced: [`sync`]
@@ -25,7 +24,6 @@ pub mod restricted_key;
 pub mod rule;
 pub mod sync;
 pub mod webhook;
-pub mod write_client;
 
 pub use connector::{StripeConnector, register};
 pub use read_client::*;

@@ -1,8 +1,7 @@
 //! Forwarding: delivers events received by webhook to an internal handler, next to the jobs that apply them.
 //!
-//! A delivery is claimed by moving the time of its next attempt forward by a lease, so that what a killed consumer held is
-//! tried again, and its outcome is written only while that time still stands. No transaction is open while the
-//! handler is asked, and no slot of a job is held. So a handler may be sent an event twice, and recognizes it by its id; events
+//! A delivery is claimed by moving the time of its next attempt forward by a lease, and its outcome is written only while that
+//! time still stands. So a handler may be sent an event twice, and recognizes it by its id; events
 //! come in no order.
 //!
 //! What fails: the handler, which is asked again or given up ([`common::webhook::forward`]); PostgreSQL, whose absence only
@@ -10,9 +9,9 @@
 
 mod request;
 
-use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use chrono::TimeDelta;
 use common::clock::random_fraction;
 use common::config::ForwardTarget;
@@ -20,16 +19,14 @@ use common::db;
 use common::error_chain::ErrorChain;
 use common::job::RetryPolicy;
 use common::lifecycle::Context;
-use common::outage::Outage;
 use common::webhook::after_failure;
 use common::webhook::forward::DeliveryFailure;
 use common::webhook::queries::forward::{self as queries, ClaimedForward, ForwardedEvent};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout};
-use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
 use crate::Engine;
+use crate::leased_work::{self, LeasedWork};
 use crate::worker::STATEMENT_TIMEOUT;
 
 /// How long a handler may take to answer.
@@ -81,76 +78,41 @@ impl Forwarding {
 /// Delivers what is due until asked to stop, then waits for the deliveries that are under way. Returns at once where nothing
 /// is forwarded.
 pub(crate) async fn forward(engine: &Engine, context: &Context) {
-    let Some(forwarding) = &engine.forwarding else {
-        return;
-    };
-    let free = Arc::new(Semaphore::new(CONCURRENCY));
-    let running = TaskTracker::new();
-    let outage = Outage::new("claiming events to forward");
-    while let Some(permits) = some_permits(&free, context).await {
-        let held = permits.num_permits();
-        let claimed = match claim(engine, forwarding, held).await {
-            Ok(claimed) => {
-                outage.worked();
-                claimed
-            }
-            Err(cause) => {
-                outage.failed(&cause);
-                Vec::new()
-            }
+    if let Some(forwarding) = &engine.forwarding {
+        let deliveries = Deliveries {
+            engine: engine.clone(),
+            forwarding: forwarding.clone(),
         };
-        let more_may_be_due = claimed.len() == held;
-        start(engine, forwarding, &running, permits, claimed);
-        if !more_may_be_due && !context.sleep(forwarding.poll_interval).await {
-            break;
-        }
-    }
-    running.close();
-    running.wait().await;
-}
-
-/// Waits until a delivery may begin, and takes room for as many as may; none when asked to stop.
-async fn some_permits(free: &Arc<Semaphore>, context: &Context) -> Option<OwnedSemaphorePermit> {
-    let first = Arc::clone(free).acquire_owned();
-    // The semaphore is never closed.
-    let mut permits = context.shutdown.run_until_cancelled(first).await?.ok()?;
-    while let Ok(further) = Arc::clone(free).try_acquire_owned() {
-        permits.merge(further);
-    }
-    Some(permits)
-}
-
-/// Not stopped in the middle, so that nothing is claimed and then forgotten for as long as a lease.
-async fn claim(
-    engine: &Engine,
-    forwarding: &Forwarding,
-    limit: usize,
-) -> Result<Vec<ClaimedForward>, db::Error> {
-    let now = engine.services.clock.now();
-    let claimed = async {
-        let mut conn = engine.services.pool.acquire().await?;
-        queries::claim(&mut conn, now, now + forwarding.lease, limit as i64).await
-    };
-    match timeout(STATEMENT_TIMEOUT, claimed).await {
-        Ok(claimed) => claimed,
-        Err(_) => Err(db::Error::Unavailable(sqlx::Error::PoolTimedOut)),
+        leased_work::run(deliveries, context).await;
     }
 }
 
-fn start(
-    engine: &Engine,
-    forwarding: &Forwarding,
-    running: &TaskTracker,
-    mut permits: OwnedSemaphorePermit,
-    claimed: Vec<ClaimedForward>,
-) {
-    for claimed in claimed {
-        let permit = permits.split(1);
-        let (engine, forwarding) = (engine.clone(), forwarding.clone());
-        running.spawn(async move {
-            deliver(&engine, &forwarding, &claimed).await;
-            drop(permit);
-        });
+#[derive(Clone)]
+struct Deliveries {
+    engine: Engine,
+    forwarding: Forwarding,
+}
+
+#[async_trait]
+impl LeasedWork for Deliveries {
+    type Item = ClaimedForward;
+
+    const CLAIMING: &'static str = "claiming events to forward";
+    const CONCURRENCY: usize = CONCURRENCY;
+
+    fn poll_interval(&self) -> Duration {
+        self.forwarding.poll_interval
+    }
+
+    async fn claim(&self, limit: i64) -> Result<Vec<ClaimedForward>, db::Error> {
+        let services = &self.engine.services;
+        let now = services.clock.now();
+        let mut conn = services.pool.acquire().await?;
+        queries::claim(&mut conn, now, now + self.forwarding.lease, limit).await
+    }
+
+    async fn work(&self, claimed: ClaimedForward) {
+        deliver(&self.engine, &self.forwarding, &claimed).await;
     }
 }
 

@@ -13,7 +13,7 @@ use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use common::connection::connect::{self, NewConnection};
 use common::connection::key::{self, Checked};
-use common::connection::probe::Probe;
+use common::connection::probe::{Access, Probe};
 use common::connection::{DEFAULT_LOOKBACK_DAYS, MAX_LOOKBACK_DAYS, MAX_NAME_CHARS, covered_from};
 use secrecy::SecretString;
 use stripe::StripeConnector;
@@ -199,7 +199,7 @@ fn read(form: &Form) -> Result<NewConnection, ApiError> {
     }
     fields.finish()?;
     Ok(NewConnection {
-        api_key: form.get("api_key").into(),
+        access: Access::Key(form.get("api_key").into()),
         lookback_days: lookback_days.unwrap_or(DEFAULT_LOOKBACK_DAYS),
         timezone: timezone.unwrap_or(Tz::UTC),
         name,

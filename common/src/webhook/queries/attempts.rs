@@ -75,7 +75,7 @@ pub async fn mark_processed(
     sqlx::query!(
         "UPDATE webhook_events AS event
          SET status = 'processed', attempts = attempts + 1, away_since = NULL, next_attempt_at = NULL, started_at = $4,
-             processed_at = $5,
+             processed_at = $5, claimed_until = NULL,
              error_code = NULL, error_message = NULL, history = history || $6, changes = applied.changes
          FROM UNNEST($2::UUID[], $3::JSONB[]) AS applied (event_id, changes)
          WHERE event.organization_id = $1 AND event.event_id = applied.event_id AND status = 'pending'",
@@ -116,7 +116,7 @@ pub async fn mark_failed(
         "UPDATE webhook_events AS event
          SET status = CASE WHEN failed.next_attempt_at IS NULL THEN 'dead' ELSE 'pending' END,
              attempts = failed.attempts, away_since = failed.away_since, next_attempt_at = failed.next_attempt_at,
-             started_at = $4, error_code = $6, error_message = $7,
+             started_at = $4, claimed_until = NULL, error_code = $6, error_message = $7,
              history = CASE WHEN failed.attempts > event.attempts OR failed.next_attempt_at IS NULL
                             THEN history || $5 ELSE history END
          FROM UNNEST($2::UUID[], $3::TIMESTAMPTZ[], $8::INTEGER[], $9::TIMESTAMPTZ[])

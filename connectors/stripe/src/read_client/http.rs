@@ -58,11 +58,17 @@ impl Stripe {
         })
     }
 
+    /// The platform's own key.
+    pub(crate) fn platform_key(&self) -> Option<SecretString> {
+        self.settings.platform_key.clone()
+    }
+
     /// A client for one account's key, spending `throttle`.
     pub fn client(&self, key: SecretString, throttle: Arc<Throttle>) -> Client {
         Client {
             stripe: self.clone(),
             key,
+            account: None,
             throttle,
             attempts: self.settings.attempts,
             requests: Arc::new(AtomicI64::new(0)),
@@ -92,6 +98,8 @@ impl Stripe {
 pub struct Client {
     stripe: Stripe,
     key: SecretString,
+    /// The connected account that is read, in the header `Stripe-Account`; none reads the key's own.
+    account: Option<String>,
     throttle: Arc<Throttle>,
     /// Attempts of one request.
     attempts: usize,
@@ -155,6 +163,16 @@ pub struct ListQuery<'a> {
 }
 
 impl Client {
+    /// The same client, which reads an account that is connected to the key's
+    /// (`docs.stripe.com/connect/authentication`).
+    #[must_use]
+    pub fn for_account(self, account_id: &str) -> Self {
+        Self {
+            account: Some(account_id.to_owned()),
+            ..self
+        }
+    }
+
     /// The same client, which tries a request at most so often.
     #[must_use]
     pub fn with_attempts(self, attempts: usize) -> Self {
@@ -359,16 +377,17 @@ impl Client {
         let _in_flight = self.throttle.acquire(endpoint).await;
         self.requests.fetch_add(1, Ordering::Relaxed);
         let asked_at = Instant::now();
-        let answer = self
+        let mut request = self
             .stripe
             .http
             .get(format!("{base}{path}"))
             .query(query)
             .bearer_auth(self.key.expose_secret())
-            .header("Stripe-Version", API_VERSION)
-            .send()
-            .await
-            .map_err(network)?;
+            .header("Stripe-Version", API_VERSION);
+        if let Some(account) = &self.account {
+            request = request.header("Stripe-Account", account);
+        }
+        let answer = request.send().await.map_err(network)?;
         let status = answer.status();
         metrics::counter!("stripe_requests_total", "endpoint" => endpoint.to_owned(), "status" => status.as_u16().to_string())
             .increment(1);

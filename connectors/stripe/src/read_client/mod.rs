@@ -17,6 +17,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use common::throttle::Limits;
+use secrecy::SecretString;
 use url::Url;
 
 pub(crate) use sanitize::sanitize;
@@ -54,6 +55,8 @@ pub struct Settings {
     pub attempts: usize,
     /// The wait before the second attempt; it doubles from there.
     pub first_wait: Duration,
+    /// The platform's own key, with which accounts that are connected to it are read.
+    pub platform_key: Option<SecretString>,
 }
 
 impl Settings {
@@ -69,6 +72,7 @@ impl Settings {
             timeout: Duration::from_secs(80),
             attempts: 7,
             first_wait: Duration::from_millis(500),
+            platform_key: None,
         }
     }
 

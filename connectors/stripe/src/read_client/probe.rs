@@ -37,7 +37,23 @@ impl AccountProbe for Stripe {
     }
 
     async fn probe(&self, api_key: &SecretString) -> Result<Probe, ProbeError> {
-        tokio::time::timeout(DEADLINE, self.probe_resources(api_key))
+        let livemode = check_kind(api_key.expose_secret())?;
+        let client = self.client_with_budget(api_key.clone(), livemode, 1.0);
+        tokio::time::timeout(DEADLINE, probe_resources(client, livemode))
+            .await
+            .unwrap_or_else(|_| Err(ProbeError::Unreachable(Box::new(TimedOut))))
+    }
+
+    async fn probe_connected(&self, account_id: &str) -> Result<Probe, ProbeError> {
+        let Some(key) = &self.settings.platform_key else {
+            return Err(ProbeError::Invalid {
+                detail: "STRIPE_PLATFORM_KEY is not set".to_owned(),
+            });
+        };
+        let livemode = check_kind(key.expose_secret())?;
+        let client = self.client_with_budget(key.clone(), livemode, 1.0);
+        let asked = probe_resources(client.for_account(account_id), livemode);
+        tokio::time::timeout(DEADLINE, asked)
             .await
             .unwrap_or_else(|_| Err(ProbeError::Unreachable(Box::new(TimedOut))))
     }
@@ -175,52 +191,48 @@ fn account_in(message: &str) -> Option<String> {
     ACCOUNT.captures(message).map(|found| found[1].to_owned())
 }
 
-impl Stripe {
-    /// Asks with at most one request for each resource.
-    async fn probe_resources(&self, key: &SecretString) -> Result<Probe, ProbeError> {
-        let livemode = check_kind(key.expose_secret())?;
-        let client = self.client_with_budget(key.clone(), livemode, 1.0);
-        let mut account_id = None;
-        let asked = RESOURCES.iter().map(|resource| ask(&client, resource));
-        let mut permissions = Vec::with_capacity(RESOURCES.len());
-        for (resource, answer) in RESOURCES.iter().zip(futures::future::join_all(asked).await) {
-            let mut permission = Permission {
-                resource: resource.name.to_owned(),
-                granted: true,
-                needed_for: resource.needed_for.to_owned(),
-                hint: None,
-            };
-            match answer {
-                Ok(id) => account_id = id.or(account_id),
-                Err(
-                    Error::PermissionMissing { message, .. }
-                    | Error::Refused { message, .. }
-                    | Error::NotFound { message, .. },
-                ) => {
-                    account_id = account_id.or_else(|| account_in(&message));
-                    permission.granted = false;
-                    permission.hint = Some(message);
-                }
-                Err(Error::KeyInvalid { message, .. }) => {
-                    return Err(ProbeError::Invalid { detail: message });
-                }
-                Err(error) => return Err(ProbeError::Unreachable(Box::new(error))),
-            }
-            permissions.push(permission);
-        }
-        let account_id = match account_id {
-            Some(id) => id,
-            None => account_from_forbidden(&client).await?,
+/// Asks with at most one request for each resource.
+async fn probe_resources(client: Client, livemode: bool) -> Result<Probe, ProbeError> {
+    let mut account_id = None;
+    let asked = RESOURCES.iter().map(|resource| ask(&client, resource));
+    let mut permissions = Vec::with_capacity(RESOURCES.len());
+    for (resource, answer) in RESOURCES.iter().zip(futures::future::join_all(asked).await) {
+        let mut permission = Permission {
+            resource: resource.name.to_owned(),
+            granted: true,
+            needed_for: resource.needed_for.to_owned(),
+            hint: None,
         };
-        let required = |permission: &&Permission| is_required(&permission.resource);
-        let missing = permissions.iter().filter(required).filter(|p| !p.granted);
-        Ok(Probe {
-            account_id,
-            livemode,
-            missing: missing.cloned().collect(),
-            permissions,
-        })
+        match answer {
+            Ok(id) => account_id = id.or(account_id),
+            Err(
+                Error::PermissionMissing { message, .. }
+                | Error::Refused { message, .. }
+                | Error::NotFound { message, .. },
+            ) => {
+                account_id = account_id.or_else(|| account_in(&message));
+                permission.granted = false;
+                permission.hint = Some(message);
+            }
+            Err(Error::KeyInvalid { message, .. }) => {
+                return Err(ProbeError::Invalid { detail: message });
+            }
+            Err(error) => return Err(ProbeError::Unreachable(Box::new(error))),
+        }
+        permissions.push(permission);
     }
+    let account_id = match account_id {
+        Some(id) => id,
+        None => account_from_forbidden(&client).await?,
+    };
+    let required = |permission: &&Permission| is_required(&permission.resource);
+    let missing = permissions.iter().filter(required).filter(|p| !p.granted);
+    Ok(Probe {
+        account_id,
+        livemode,
+        missing: missing.cloned().collect(),
+        permissions,
+    })
 }
 
 /// Whether a resource may be read; the id of the account, where that is the resource.

@@ -15,7 +15,7 @@ type Key<'a> = (&'a str, &'a str);
 
 /// Makes the given refunds those that are stored of these charges. Of `new_charges` none is stored.
 #[tracing::instrument(name = "db.refund.replace", level = "debug", skip_all)]
-pub async fn replace(
+pub(crate) async fn replace(
     conn: &mut PgConnection,
     organization: &OrganizationId,
     connection_id: &str,

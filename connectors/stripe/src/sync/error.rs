@@ -34,6 +34,9 @@ pub enum Error {
     /// The connection has no stored key.
     #[error("the connection has no stored key")]
     NoCredential,
+    /// The account is read with the platform's key, which this program does not have.
+    #[error("the platform's key is not set")]
+    NoPlatformKey,
     #[error("the connection does not exist any more")]
     NoConnection,
     /// Stripe sent an object of a shape that is not understood.
@@ -77,6 +80,7 @@ impl Error {
             Self::ManyRefused { .. }
             | Self::Credential(_)
             | Self::NoCredential
+            | Self::NoPlatformKey
             | Self::NoConnection
             | Self::PermissionLost { .. }
             | Self::KindChanged(_) => false,
@@ -99,6 +103,10 @@ impl From<Error> for Failure {
             Error::Database(cause) => return cause.into(),
             Error::Credential(cause) => return cause.into(),
             Error::NoCredential => return Self::no_key(),
+            Error::NoPlatformKey => (
+                stops("Set STRIPE_PLATFORM_KEY for every consumer, then start a sync."),
+                "stripe_key_invalid",
+            ),
             Error::Stripe(read_client::Error::KeyInvalid { .. }) => {
                 (stops("Replace the key."), "stripe_key_invalid")
             }
@@ -132,6 +140,9 @@ fn explain(error: &Error) -> String {
              mended. The log has the cause under the job's id."
         ),
         Error::NoConnection => "The connection no longer exists.".to_owned(),
+        Error::NoPlatformKey => {
+            "The account is read with the platform's key, which is not set.".to_owned()
+        }
         Error::Unreadable { list, .. } => format!(
             "Stripe sent one of its {} in a form that could not be read; the log has its beginning under the job's id.",
             objects_at(list)

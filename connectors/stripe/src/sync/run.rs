@@ -139,17 +139,25 @@ impl<'a> Run<'a> {
 
     /// Opens the credential. The only place where a sync holds the key.
     pub(crate) fn source(&self) -> Result<Arc<StripeReader>, Error> {
-        let sealed = self.sealed.as_ref().ok_or(Error::NoCredential)?;
-        let binding = CredentialBinding::api_key(self.organization(), self.connection_id());
-        let key = self.services.keyring.open(sealed, binding)?;
+        let stripe = self.stripe;
         let Connection {
             livemode,
             rate_share,
+            via_platform,
             ..
         } = self.connection;
-        let stripe = self.stripe;
+        let key = if via_platform {
+            stripe.platform_key().ok_or(Error::NoPlatformKey)?
+        } else {
+            let sealed = self.sealed.as_ref().ok_or(Error::NoCredential)?;
+            let binding = CredentialBinding::api_key(self.organization(), self.connection_id());
+            self.services.keyring.open(sealed, binding)?
+        };
         let make = || stripe.throttle(livemode, rate_share);
         let mut client = stripe.client(key, self.budget.throttle(rate_share, make));
+        if via_platform {
+            client = client.for_account(&self.connection.external_account_id);
+        }
         if self.job.kind == JobType::Webhook.as_str() {
             client = client.with_attempts(ATTEMPTS_FOR_EVENT);
         }

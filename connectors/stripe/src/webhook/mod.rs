@@ -62,7 +62,7 @@ const MAX_SECRET_BYTES: usize = 255;
 
 /// Stripe's webhooks.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct StripeWebhooks;
+pub struct StripeWebhooks;
 
 impl WebhookFormat for StripeWebhooks {
     fn signature_header(&self) -> &'static str {

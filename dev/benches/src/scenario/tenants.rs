@@ -133,8 +133,8 @@ async fn seal_keys(
         sealed.push(keyring.seal(account.key(), binding)?.envelope);
     }
     sqlx::query(
-        "INSERT INTO connection_credentials (organization_id, connection_id, key_id, sealed, updated_at)
-         SELECT organization_id, connection_id, $4, sealed, $5
+        "INSERT INTO connection_credentials (organization_id, connection_id, purpose, key_id, sealed, updated_at)
+         SELECT organization_id, connection_id, 'api_key', $4, sealed, $5
          FROM UNNEST($1::TEXT[], $2::TEXT[], $3::BYTEA[]) AS key (organization_id, connection_id, sealed)",
     )
     .bind(copies.iter().map(|copy| copy.0.clone()).collect::<Vec<_>>())

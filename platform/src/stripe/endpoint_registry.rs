@@ -13,9 +13,9 @@ use secrecy::SecretString;
 use serde::{Deserialize, Deserializer};
 use uuid::Uuid;
 
-use super::{Error, WriteClient, form};
-use crate::read_client::API_VERSION;
-use crate::webhook::StripeWebhooks;
+use super::client::{API_VERSION, form};
+use super::{Error, StripeClient};
+use crate::webhook;
 
 const PATH: &str = "/v1/webhook_endpoints";
 /// The member of the metadata with the id of the registration.
@@ -74,15 +74,35 @@ impl From<Error> for RegistryError {
     }
 }
 
-fn types<'a>() -> impl Iterator<Item = (&'a str, &'a str)> {
-    let types = StripeWebhooks.event_types().iter();
-    types.map(|name| ("enabled_events[]", *name))
+/// The endpoints of the platform's account, whose events are signed as `format` says.
+#[derive(Debug, Clone)]
+pub struct StripeEndpoints {
+    pub client: StripeClient,
+    pub format: &'static dyn WebhookFormat,
+}
+
+impl StripeEndpoints {
+    fn types<'a>(
+        &self,
+        endpoint: PlatformEndpoint,
+    ) -> impl Iterator<Item = (&'a str, &'a str)> + use<'a> {
+        let types = self.event_types(endpoint).into_iter();
+        types.map(|name| ("enabled_events[]", name))
+    }
 }
 
 #[async_trait]
-impl EndpointRegistry for WriteClient {
+impl EndpointRegistry for StripeEndpoints {
     fn format(&self) -> &'static dyn WebhookFormat {
-        &StripeWebhooks
+        self.format
+    }
+
+    fn event_types(&self, endpoint: PlatformEndpoint) -> Vec<&'static str> {
+        let own = webhook::event_types(endpoint).into_iter();
+        // Accounts that are read with the platform's key have their events sent here. Those of the platform's own account are
+        // kept for operators and for the handler to which events are forwarded.
+        own.chain(self.format.event_types().iter().copied())
+            .collect()
     }
 
     fn creation(&self, endpoint: PlatformEndpoint, url: &str, registration_id: Uuid) -> String {
@@ -97,7 +117,7 @@ impl EndpointRegistry for WriteClient {
         if endpoint == PlatformEndpoint::Connect {
             fields.push(("connect", "true"));
         }
-        form(fields.into_iter().chain(types()))
+        form(fields.into_iter().chain(self.types(endpoint)))
     }
 
     async fn list(&self) -> Result<Vec<RegisteredEndpoint>, RegistryError> {
@@ -106,7 +126,7 @@ impl EndpointRegistry for WriteClient {
             let after = found.last().map(|last| last.external_id.clone());
             let mut query = vec![("limit", PAGE)];
             query.extend(after.as_deref().map(|after| ("starting_after", after)));
-            let page: EndpointPage = self.get(PATH, &query).await?;
+            let page: EndpointPage = self.client.get(PATH, &query).await?;
             let is_last = !page.has_more || page.data.is_empty();
             found.extend(page.data.into_iter().map(RegisteredEndpoint::from));
             if is_last {
@@ -122,61 +142,117 @@ impl EndpointRegistry for WriteClient {
         idempotency_key: Uuid,
     ) -> Result<RegisteredEndpoint, RegistryError> {
         let created: EndpointObject = self
+            .client
             .post(PATH, request.to_owned(), Some(idempotency_key))
             .await?;
         Ok(created.into())
     }
 
-    async fn update(&self, external_id: &str, url: &str) -> Result<(), RegistryError> {
-        let form = form([("url", url)].into_iter().chain(types()));
+    async fn update(
+        &self,
+        endpoint: PlatformEndpoint,
+        external_id: &str,
+        url: &str,
+    ) -> Result<(), RegistryError> {
+        let form = form([("url", url)].into_iter().chain(self.types(endpoint)));
         let Acknowledged {} = self
+            .client
             .post(&format!("{PATH}/{external_id}"), form, None)
             .await?;
         Ok(())
     }
 
     async fn delete(&self, external_id: &str) -> Result<(), RegistryError> {
-        let Acknowledged {} = WriteClient::delete(self, &format!("{PATH}/{external_id}")).await?;
+        let Acknowledged {} = self.client.delete(&format!("{PATH}/{external_id}")).await?;
         Ok(())
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use chrono::{DateTime, Utc};
+    use common::webhook::{Envelope, SignatureError, UnreadableEvent};
+
     use super::*;
 
-    fn client() -> WriteClient {
+    /// Webhooks of which only the types matter.
+    #[derive(Debug)]
+    struct SomeWebhooks;
+
+    impl WebhookFormat for SomeWebhooks {
+        fn signature_header(&self) -> &'static str {
+            "signature"
+        }
+
+        fn verify(
+            &self,
+            _signature: &str,
+            _body: &[u8],
+            _secrets: &[SecretString],
+            _now: DateTime<Utc>,
+        ) -> Result<(), SignatureError> {
+            Err(SignatureError::Missing)
+        }
+
+        fn read(&self, _body: &[u8]) -> Result<Envelope, UnreadableEvent> {
+            Err(UnreadableEvent::NoId)
+        }
+
+        fn event_types(&self) -> &'static [&'static str] {
+            &["charge.refunded"]
+        }
+
+        fn api_version(&self) -> &'static str {
+            API_VERSION
+        }
+
+        fn instructions(&self, _url: &str, _livemode: bool) -> Vec<String> {
+            Vec::new()
+        }
+
+        fn check_secret(&self, _secret: &str) -> Result<(), &'static str> {
+            Ok(())
+        }
+    }
+
+    fn endpoints() -> StripeEndpoints {
         common::lifecycle::prepare_process();
         let base = "http://127.0.0.1:1".parse().unwrap();
-        WriteClient::new(&base, "sk_test_secret".into()).unwrap()
+        StripeEndpoints {
+            client: StripeClient::new(&base, "sk_test_secret".into()).unwrap(),
+            format: &SomeWebhooks,
+        }
+    }
+
+    fn fields(endpoint: PlatformEndpoint, id: Uuid) -> Vec<(String, String)> {
+        let form = endpoints().creation(endpoint, "https://sync.example.com/x", id);
+        let fields = url::form_urlencoded::parse(form.as_bytes());
+        fields.into_owned().collect()
     }
 
     #[test]
     fn an_endpoint_is_pinned_to_our_version_and_to_the_types_that_are_handled() {
         let id = Uuid::from_u128(7);
-        let fields = |endpoint| -> Vec<(String, String)> {
-            let form = client().creation(endpoint, "https://sync.example.com/x", id);
-            url::form_urlencoded::parse(form.as_bytes())
-                .into_owned()
-                .collect()
-        };
-        let own = fields(PlatformEndpoint::Platform);
-        let has = |name: &str, value: &str| {
-            let field = (name.to_owned(), value.to_owned());
-            own.contains(&field)
-        };
-        assert!(has("api_version", API_VERSION));
-        assert!(has("metadata[stripe_sync_registration]", &id.to_string()));
-        assert!(has("enabled_events[]", "charge.refunded"));
-        let types = own.iter().filter(|(name, _)| name == "enabled_events[]");
-        assert_eq!(types.count(), StripeWebhooks.event_types().len());
-        let connect = fields(PlatformEndpoint::Connect);
-        let differences: Vec<_> = connect.iter().filter(|it| !own.contains(it)).collect();
-        assert_eq!(differences, [&("connect".to_owned(), "true".to_owned())]);
+        for endpoint in PlatformEndpoint::ALL {
+            let fields = fields(endpoint, id);
+            let has = |name: &str, value: &str| {
+                let field = (name.to_owned(), value.to_owned());
+                fields.contains(&field)
+            };
+            assert!(has("api_version", API_VERSION));
+            assert!(has("metadata[stripe_sync_registration]", &id.to_string()));
+            let types = fields.iter().filter(|(name, _)| name == "enabled_events[]");
+            let types: Vec<&str> = types.map(|(_, value)| value.as_str()).collect();
+            assert_eq!(types, endpoints().event_types(endpoint));
+            assert_eq!(
+                has("connect", "true"),
+                endpoint == PlatformEndpoint::Connect
+            );
+        }
     }
 
     #[test]
     fn a_key_is_not_shown() {
-        assert!(!format!("{:?}", client()).contains("secret"));
+        assert!(!format!("{:?}", endpoints()).contains("secret"));
     }
 }

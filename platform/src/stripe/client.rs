@@ -3,47 +3,45 @@
 //!
 //! A request is sent once. Where no answer comes, it may or may not have been done, and [`Error`] says so; whoever sends the
 //! same one again under the same idempotency key within a day gets the first one's answer
-//! (`docs.stripe.com/api/idempotent_requests`). A customer's key never gets here: what reads customers' accounts is
-//! [`crate::read_client`]. Deliberately absent: retries, and any knowledge of our tables.
-
-mod endpoint_registry;
-mod error;
+//! (`docs.stripe.com/api/idempotent_requests`). Deliberately absent: retries, and any knowledge of our tables.
 
 use std::time::Duration;
 
 use reqwest::{Method, RequestBuilder};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use url::Url;
 use url::form_urlencoded::Serializer;
 use uuid::Uuid;
 
-pub use error::Error;
+use super::Error;
 
-use crate::read_client::API_VERSION;
+/// The version that every request names, so that shapes do not change under us.
+pub const API_VERSION: &str = "2026-07-29.dahlia";
 
 /// How long Stripe may take for an answer, as in its SDKs.
 const TIMEOUT: Duration = Duration::from_secs(80);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Writes as the platform.
+/// Asks Stripe as the platform.
 #[derive(Clone)]
-pub struct WriteClient {
+pub struct StripeClient {
     http: reqwest::Client,
     /// Without a slash at the end.
     api_base: String,
     key: SecretString,
 }
 
-impl std::fmt::Debug for WriteClient {
+impl std::fmt::Debug for StripeClient {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("WriteClient")
+        f.debug_struct("StripeClient")
             .field("api_base", &self.api_base)
             .finish_non_exhaustive()
     }
 }
 
-impl WriteClient {
+impl StripeClient {
     /// Prepares to reach Stripe at `api_base`, which ends before `/v1`; sends nothing. Needs the process's TLS provider to be
     /// installed.
     ///
@@ -63,7 +61,7 @@ impl WriteClient {
         })
     }
 
-    async fn get<T: DeserializeOwned>(
+    pub(super) async fn get<T: DeserializeOwned>(
         &self,
         path: &str,
         query: &[(&str, &str)],
@@ -73,7 +71,7 @@ impl WriteClient {
     }
 
     /// Posts a form. Without an idempotency key it must be one that may be sent twice.
-    async fn post<T: DeserializeOwned>(
+    pub(super) async fn post<T: DeserializeOwned>(
         &self,
         path: &str,
         form: String,
@@ -89,7 +87,21 @@ impl WriteClient {
         self.send(request, path).await
     }
 
-    async fn delete<T: DeserializeOwned>(&self, path: &str) -> Result<T, Error> {
+    /// Posts JSON, as version 2 of the API takes it. Without an idempotency key it must be one that may be sent twice.
+    pub(super) async fn post_json<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &Value,
+        idempotency_key: Option<Uuid>,
+    ) -> Result<T, Error> {
+        let mut request = self.request(Method::POST, path).json(body);
+        if let Some(key) = idempotency_key {
+            request = request.header("Idempotency-Key", key.to_string());
+        }
+        self.send(request, path).await
+    }
+
+    pub(super) async fn delete<T: DeserializeOwned>(&self, path: &str) -> Result<T, Error> {
         self.send(self.request(Method::DELETE, path), path).await
     }
 
@@ -125,7 +137,7 @@ impl WriteClient {
 }
 
 /// Fields as a form.
-fn form<'a>(fields: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
+pub(super) fn form<'a>(fields: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
     let mut form = Serializer::new(String::new());
     form.extend_pairs(fields);
     form.finish()

@@ -1,0 +1,61 @@
+//! The platform's own side as calls use it: its account at Stripe, where the key is set, and where onboarding leads browsers.
+
+use std::sync::Arc;
+
+use common::tenant::OrganizationId;
+use platform::account::{AccountGateway, AccountServices, ReturnAddresses};
+use url::Url;
+
+use crate::config::OnboardingConfig;
+use crate::platform_problem::PlatformProblem;
+use crate::state::ApiState;
+
+/// How the platform's account is reached. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Platform {
+    pub accounts: Arc<dyn AccountGateway>,
+    pub onboarding: Arc<OnboardingConfig>,
+}
+
+impl ApiState {
+    /// The platform.
+    ///
+    /// # Errors
+    /// [`PlatformProblem::NotConfigured`] without its key.
+    pub(crate) fn platform(&self) -> Result<&Platform, PlatformProblem> {
+        let setting = "STRIPE_PLATFORM_KEY";
+        self.platform
+            .as_ref()
+            .ok_or(PlatformProblem::NotConfigured { setting })
+    }
+
+    /// What the use cases of connected accounts work with.
+    pub(crate) fn account_services(&self) -> Result<AccountServices<'_>, PlatformProblem> {
+        Ok(AccountServices {
+            pool: &self.pool,
+            clock: &*self.clock,
+            gateway: &*self.platform()?.accounts,
+        })
+    }
+
+    /// Whether a browser may be led to an address.
+    pub(crate) fn may_return_to(&self, address: &str) -> bool {
+        let Ok(url) = Url::parse(address) else {
+            return false;
+        };
+        let own = || vec![self.public_url.origin()];
+        let configured = self.platform.as_ref();
+        let origins = configured.and_then(|it| it.onboarding.return_url_origins.clone());
+        let is_web = matches!(url.scheme(), "http" | "https");
+        is_web && origins.unwrap_or_else(own).contains(&url.origin())
+    }
+
+    /// Where Stripe's pages lead when nothing else is asked for.
+    pub(crate) fn own_return_addresses(&self, organization: &OrganizationId) -> ReturnAddresses {
+        let base = self.public_url.as_str().trim_end_matches('/');
+        ReturnAddresses {
+            return_url: format!("{base}/"),
+            refresh_url: format!("{base}/connect/refresh/{}", organization.as_str()),
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! What calls of the platform's own side are refused for, in addition to what any call is ([`crate::problem`]).
+
+use axum::http::StatusCode;
+
+/// Why a call that acts with the platform's own key is not answered as asked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PlatformProblem {
+    /// The engine runs without a setting that this needs.
+    #[error("{setting} is not set")]
+    NotConfigured { setting: &'static str },
+    /// Stripe refused what it was asked.
+    #[error("Stripe refused: {message}")]
+    StripeRefused {
+        /// Stripe's code.
+        code: Option<String>,
+        /// Stripe's words.
+        message: String,
+        /// What the caller can do.
+        advice: &'static str,
+    },
+    /// The organization has no account, or one that cannot do this yet.
+    #[error("{detail}")]
+    AccountNotReady { detail: String },
+    /// The connection is the platform's to manage.
+    #[error("{detail}")]
+    ManagedByPlatform { detail: String },
+    /// The account is used no more.
+    #[error("{detail}")]
+    AccountDisconnected { detail: String },
+}
+
+/// What is written about it.
+pub(crate) struct PlatformSpec {
+    pub(crate) status: StatusCode,
+    pub(crate) code: &'static str,
+    pub(crate) title: &'static str,
+    pub(crate) detail: String,
+}
+
+impl PlatformProblem {
+    pub(crate) fn spec(&self) -> PlatformSpec {
+        let (status, code, title, detail) = match self {
+            Self::NotConfigured { setting } => (
+                StatusCode::NOT_IMPLEMENTED,
+                "not_configured",
+                "Not configured",
+                format!(
+                    "This needs {setting}, which is not set. Whoever runs the engine can set it."
+                ),
+            ),
+            Self::StripeRefused {
+                message, advice, ..
+            } => (
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "stripe_refused",
+                "Refused by Stripe",
+                format!("{message} {advice}").trim().to_owned(),
+            ),
+            Self::AccountNotReady { detail } => (
+                StatusCode::CONFLICT,
+                "account_not_ready",
+                "Account not ready",
+                detail.clone(),
+            ),
+            Self::ManagedByPlatform { detail } => (
+                StatusCode::CONFLICT,
+                "managed_by_platform",
+                "Managed by the platform",
+                detail.clone(),
+            ),
+            Self::AccountDisconnected { detail } => (
+                StatusCode::CONFLICT,
+                "account_disconnected",
+                "Account disconnected",
+                detail.clone(),
+            ),
+        };
+        PlatformSpec {
+            status,
+            code,
+            title,
+            detail,
+        }
+    }
+
+    /// Stripe's code and words, as they came.
+    pub(crate) fn of_stripe(&self) -> (Option<&str>, Option<&str>) {
+        match self {
+            Self::StripeRefused { code, message, .. } => (code.as_deref(), Some(message)),
+            _ => (None, None),
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! Whose an event of the platform's endpoints is: the organization whose account at the vendor it names, and the connection that
+//! reads the account with the platform's key, where there is one.
+//!
+//! An account never changes hands; its connection does, so what is known is remembered for seconds. Fails with PostgreSQL, and
+//! then the event is not stored.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use common::db::{self, Pool};
+use common::tenant::OrganizationId;
+use common::webhook::endpoint::initial_status;
+use common::webhook::platform::{PlatformEndpoint, PlatformEvents};
+use common::webhook::queries::Receiver;
+use common::webhook::queries::platform_events::{is_stored_under_platform, receiver};
+use common::webhook::{Envelope, EventStatus};
+use moka::sync::Cache;
+
+const REMEMBERED: Duration = Duration::from_secs(10);
+const MAX_ACCOUNTS: u64 = 100_000;
+
+/// Where an event belongs, and in which state it is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Placement {
+    pub(super) organization_id: OrganizationId,
+    /// The connection whose job applies it; none for one that the platform handles or nobody does.
+    pub(super) connection_id: Option<String>,
+    pub(super) status: EventStatus,
+}
+
+/// Whose an account is.
+#[derive(Debug, Clone)]
+struct Owner {
+    organization_id: OrganizationId,
+    receiver: Option<Receiver>,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Owners {
+    /// In the role that receives webhooks.
+    pool: Pool,
+    events: Arc<dyn PlatformEvents>,
+    known: Cache<String, Arc<Owner>>,
+}
+
+impl Owners {
+    pub(super) fn new(pool: Pool, events: Arc<dyn PlatformEvents>) -> Self {
+        let known = Cache::builder()
+            .max_capacity(MAX_ACCOUNTS)
+            .time_to_live(REMEMBERED)
+            .build();
+        Self {
+            pool,
+            events,
+            known,
+        }
+    }
+
+    /// Where an event of the platform's endpoints belongs.
+    pub(super) async fn place(
+        &self,
+        endpoint: PlatformEndpoint,
+        event: &Envelope,
+    ) -> Result<Placement, db::Error> {
+        let owner = self.owner(endpoint, event).await?;
+        let handled = self.events.handles(endpoint, &event.event_type);
+        let pending = |pending| {
+            if pending {
+                EventStatus::Pending
+            } else {
+                EventStatus::Ignored
+            }
+        };
+        let Some(owner) = owner else {
+            // An account of nobody's is nothing to read again.
+            let of_platform = endpoint == PlatformEndpoint::Platform;
+            return Ok(Placement {
+                organization_id: OrganizationId::platform(),
+                connection_id: None,
+                status: pending(of_platform && handled),
+            });
+        };
+        let of_connection = owner.receiver.as_ref().filter(|_| !handled);
+        let status = match of_connection {
+            Some(receiver) => initial_status(receiver, event),
+            None => pending(handled),
+        };
+        Ok(Placement {
+            organization_id: owner.organization_id.clone(),
+            connection_id: of_connection.map(|receiver| receiver.connection_id.clone()),
+            status,
+        })
+    }
+
+    /// Whose account an event names.
+    async fn owner(
+        &self,
+        endpoint: PlatformEndpoint,
+        event: &Envelope,
+    ) -> Result<Option<Arc<Owner>>, db::Error> {
+        let Some(account) = &event.account else {
+            return Ok(None);
+        };
+        if let Some(owner) = self.known.get(account) {
+            return Ok(Some(owner));
+        }
+        let mut conn = self.pool.acquire().await?;
+        let Some(organization_id) = self.events.owner(&mut conn, account).await? else {
+            return Ok(None);
+        };
+        // Sent before its account was known to be the organization's, and now once more: one event is stored once.
+        let id = &event.external_event_id;
+        if is_stored_under_platform(&mut conn, endpoint, id).await? {
+            return Ok(None);
+        }
+        let owner = Arc::new(Owner {
+            receiver: receiver(&mut conn, &organization_id, account).await?,
+            organization_id,
+        });
+        self.known.insert(account.clone(), Arc::clone(&owner));
+        Ok(Some(owner))
+    }
+}

@@ -1,0 +1,218 @@
+//! What the consumer does with the platform's own key: events of the platform's endpoints are handled, and connected accounts
+//! are read again when they were not for long, since Stripe does not always send an event.
+//!
+//! Runs where the key is set. What fails: Stripe or the way to it, which is waited for; an event that cannot be handled, which
+//! is dead after a few attempts and can be replayed. An event that is handled twice changes nothing. Deliberately absent: what
+//! an event changes, which is [`platform::webhook`].
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chrono::TimeDelta;
+use common::clock::random_fraction;
+use common::db;
+use common::error_chain::ErrorChain;
+use common::job::{JobError, RetryPolicy, Services};
+use common::lifecycle::Context;
+use common::webhook::queries::attempts::{Applied, NotApplied, mark_failed, mark_processed};
+use common::webhook::queries::platform_events::{self, ClaimedEvent};
+use common::webhook::{Attempt, ChangedObject, FailureKind, after_failure};
+use platform::account::queries::{DueAccount, claim_due};
+use platform::account::{self, AccountGateway, AccountServices, refresh};
+use platform::gateway::GatewayError;
+use platform::webhook;
+use tracing::{debug, warn};
+
+use crate::Engine;
+use crate::leased_work::{self, LeasedWork};
+
+/// Longer than reading an account and storing it takes.
+const LEASE: TimeDelta = TimeDelta::minutes(3);
+/// How often accounts that are due are looked for.
+const LOOK_FOR_ACCOUNTS_EVERY: Duration = Duration::from_secs(30);
+/// Names who handled an event, in its history.
+const HANDLER: &str = "platform";
+
+/// How the platform's account is reached. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Platform {
+    pub accounts: Arc<dyn AccountGateway>,
+    /// How often and when an event is tried again.
+    pub retry: RetryPolicy,
+    /// How often accounts that are due to be read again are looked for.
+    pub look_for_accounts_every: Duration,
+}
+
+impl Platform {
+    pub fn new(accounts: Arc<dyn AccountGateway>) -> Self {
+        Self {
+            accounts,
+            retry: RetryPolicy::WEBHOOK,
+            look_for_accounts_every: LOOK_FOR_ACCOUNTS_EVERY,
+        }
+    }
+}
+
+/// Works for the platform until asked to stop. Returns at once where its key is not set.
+pub(crate) async fn work(engine: &Engine, context: &Context) {
+    let Some(platform) = &engine.platform else {
+        return;
+    };
+    let services = engine.services.clone();
+    let platform = platform.clone();
+    let events = Events {
+        services: services.clone(),
+        platform: platform.clone(),
+    };
+    tokio::join!(
+        leased_work::run(events, context),
+        leased_work::run(Accounts { services, platform }, context),
+    );
+}
+
+fn account_services<'a>(services: &'a Services, platform: &'a Platform) -> AccountServices<'a> {
+    AccountServices {
+        pool: &services.pool,
+        clock: &*services.clock,
+        gateway: &*platform.accounts,
+    }
+}
+
+/// Events of the platform's endpoints.
+#[derive(Clone)]
+struct Events {
+    services: Services,
+    platform: Platform,
+}
+
+#[async_trait]
+impl LeasedWork for Events {
+    type Item = ClaimedEvent;
+
+    const CLAIMING: &'static str = "claiming events of the platform";
+    const CONCURRENCY: usize = 8;
+
+    async fn claim(&self, limit: i64) -> Result<Vec<ClaimedEvent>, db::Error> {
+        let now = self.services.clock.now();
+        let mut conn = self.services.pool.acquire().await?;
+        platform_events::claim(&mut conn, now, now + LEASE, limit).await
+    }
+
+    async fn work(&self, event: ClaimedEvent) {
+        if let Err(cause) = self.handle(&event).await {
+            let error = ErrorChain(&cause);
+            warn!(event_id = %event.event_id, %error, "what came of an event of the platform could not be stored");
+        }
+    }
+}
+
+impl Events {
+    async fn handle(&self, event: &ClaimedEvent) -> Result<(), db::Error> {
+        let services = account_services(&self.services, &self.platform);
+        let organization = &event.organization_id;
+        let started_at = self.services.clock.now();
+        let handled = webhook::handle(services, organization, event).await;
+        let finished_at = self.services.clock.now();
+        let mut tx = db::tenant_transaction(&self.services.pool, organization).await?;
+        let outcome = match handled {
+            Ok(None) => {
+                platform_events::mark_ignored(&mut tx, organization, event.event_id).await?;
+                "ignored"
+            }
+            Ok(Some(changed)) => {
+                let applied = applied(event, changed);
+                let attempt = Attempt::processed(HANDLER, started_at, finished_at);
+                mark_processed(&mut tx, organization, &[applied], &attempt).await?;
+                "processed"
+            }
+            Err(cause) => {
+                let (kind, error) = failure(&cause);
+                let attempt = Attempt::failed(HANDLER, started_at, finished_at, &error);
+                let not_applied = self.not_applied(event, kind);
+                mark_failed(&mut tx, organization, &[not_applied], &attempt, &error).await?;
+                let error = ErrorChain(&cause);
+                let event_type = &event.event_type;
+                warn!(event_id = %event.event_id, event_type, %error, "an event of the platform was not handled");
+                "failed"
+            }
+        };
+        db::commit(tx).await?;
+        debug!(event_id = %event.event_id, event_type = event.event_type, outcome, "an event of the platform");
+        metrics::counter!("stripe_sync_platform_events_total", "outcome" => outcome).increment(1);
+        Ok(())
+    }
+
+    fn not_applied(&self, event: &ClaimedEvent, kind: FailureKind) -> NotApplied {
+        let now = self.services.clock.now();
+        let policy = &self.platform.retry;
+        NotApplied {
+            event_id: event.event_id,
+            next: after_failure(event.progress, kind, policy, now, random_fraction()),
+        }
+    }
+}
+
+fn applied(event: &ClaimedEvent, changed: ChangedObject) -> Applied {
+    Applied {
+        event_id: event.event_id,
+        changes: vec![changed],
+    }
+}
+
+/// What a failure costs, and what is kept of it: nothing of the database.
+fn failure(cause: &account::Error) -> (FailureKind, JobError) {
+    let (kind, code, message) = match cause {
+        account::Error::Gateway(
+            cause @ (GatewayError::Busy { .. }
+            | GatewayError::Failed { .. }
+            | GatewayError::Unknown(_)),
+        ) => (FailureKind::Away, "stripe_unavailable", cause.to_string()),
+        account::Error::Gateway(cause @ GatewayError::KeyRefused { .. }) => {
+            (FailureKind::Failed, "stripe_key_invalid", cause.to_string())
+        }
+        account::Error::Database(_) => (
+            FailureKind::Away,
+            "internal",
+            "the database failed".to_owned(),
+        ),
+        cause => (FailureKind::Failed, "internal", cause.to_string()),
+    };
+    let code = code.to_owned();
+    (kind, JobError { code, message })
+}
+
+/// Accounts that were not read for long.
+#[derive(Clone)]
+struct Accounts {
+    services: Services,
+    platform: Platform,
+}
+
+#[async_trait]
+impl LeasedWork for Accounts {
+    type Item = DueAccount;
+
+    const CLAIMING: &'static str = "claiming connected accounts to read again";
+    const CONCURRENCY: usize = 2;
+
+    fn poll_interval(&self) -> Duration {
+        self.platform.look_for_accounts_every
+    }
+
+    async fn claim(&self, limit: i64) -> Result<Vec<DueAccount>, db::Error> {
+        let now = self.services.clock.now();
+        let mut conn = self.services.pool.acquire().await?;
+        claim_due(&mut conn, now, now + LEASE, limit).await
+    }
+
+    /// One that cannot be read is due again once its lease ends.
+    async fn work(&self, due: DueAccount) {
+        let services = account_services(&self.services, &self.platform);
+        let read = refresh::refresh(services, &due.organization_id, &due.account_id);
+        if let Err(cause) = read.await {
+            let error = ErrorChain(&cause);
+            warn!(account_id = due.account_id, %error, "a connected account could not be read again");
+        }
+    }
+}
