@@ -83,7 +83,7 @@ impl PlatformProblem {
         }
     }
 
-    /// Stripe's code and words, as they came.
+    /// Stripe's own code and message.
     pub(crate) fn of_stripe(&self) -> (Option<&str>, Option<&str>) {
         match self {
             Self::StripeRefused { code, message, .. } => (code.as_deref(), Some(message)),

@@ -529,10 +529,10 @@ pub struct Problem {
     /// Id of the existing connection, with `connection_exists` and `connection_deleting`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub connection_id: Option<String>,
-    /// Stripe's error code as it came, with `stripe_refused`.
+    /// Stripe's own error code, with `stripe_refused`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stripe_code: Option<String>,
-    /// Stripe's message as it came, with `stripe_refused`.
+    /// Stripe's own message, with `stripe_refused`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stripe_message: Option<String>,
     /// Id of the request in the service's log; also in the header `x-request-id`.

@@ -1,7 +1,7 @@
-//! What a vendor answers to a request of the platform, in words that no vendor owns.
+//! What a vendor answers to a request of the platform, independent of the vendor's API.
 //!
-//! The nouns of this crate ask through traits of their own, which [`crate::stripe`] implements; tests implement them without
-//! a vendor. Deliberately absent: retries, which depend on what was asked.
+//! The nouns of this crate call a vendor through traits of their own, which [`crate::stripe`] implements. Deliberately
+//! absent: retries, which depend on what was asked.
 
 use std::error::Error as StdError;
 

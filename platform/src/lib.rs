@@ -1,10 +1,11 @@
 //! The platform's own side: acts with the platform's own Stripe key, for the organizations of the platform.
 //!
 //! Uses `common`; connectors know nothing of it, nor it of them, and a customer's key never gets here. Every request that
-//! changes something at the vendor carries an idempotency key from a row that was committed before.
+//! creates something lasting at the vendor carries an idempotency key from a row that was committed before; links and sessions
+//! expire, and one that was used is of no use again.
 //!
 //! - an organization's connected account, how it is onboarded and how it stands: [`account`]
-//! - how the vendor is asked, in the platform's own words: [`gateway`]; by Stripe's API: [`stripe`]
+//! - how a vendor is called: [`gateway`]; Stripe in particular: [`stripe`]
 //! - what happens because of an event: [`webhook`]
 //! - settings: [`config`]
 

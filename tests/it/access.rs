@@ -151,7 +151,7 @@ async fn no_migration_grants_what_access_does_not_describe() {
     for repair in &done.repairs {
         assert!(
             !repair.starts_with("REVOKE") && !repair.starts_with("DROP"),
-            "describe it in common/src/db/access.rs: {repair}"
+            "describe it in common/src/db/access/tables.rs: {repair}"
         );
     }
 }
@@ -168,7 +168,10 @@ async fn every_table_is_described_and_every_function_may_be_called() {
     .fetch_all(admin)
     .await
     .unwrap();
-    assert_eq!(orphans, [""; 0], "describe them in common/src/db/access.rs");
+    assert_eq!(
+        orphans, [""; 0],
+        "describe them in common/src/db/access/tables.rs"
+    );
 
     // As on a server whose default privileges give PUBLIC nothing.
     execute(
@@ -189,7 +192,10 @@ async fn every_table_is_described_and_every_function_may_be_called() {
     .fetch_all(admin)
     .await
     .unwrap();
-    assert_eq!(unreachable, [""; 0], "list them in common/src/db/access.rs");
+    assert_eq!(
+        unreachable, [""; 0],
+        "list them in common/src/db/access/tables.rs"
+    );
 }
 
 #[tokio::test]

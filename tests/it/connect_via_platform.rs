@@ -85,10 +85,7 @@ async fn a_connection_of_the_platforms_has_no_key_to_replace_and_no_endpoint_of_
     let replaced = world
         .ask(Method::PUT, &format!("/v1/connectors/stripe/{id}/key"), key)
         .await;
-    assert_eq!(
-        (replaced.status, replaced.code()),
-        (StatusCode::CONFLICT, "managed_by_platform")
-    );
+    replaced.problem(409, "managed_by_platform");
     let endpoint = world
         .ask(
             Method::POST,
@@ -96,10 +93,7 @@ async fn a_connection_of_the_platforms_has_no_key_to_replace_and_no_endpoint_of_
             None,
         )
         .await;
-    assert_eq!(
-        (endpoint.status, endpoint.code()),
-        (StatusCode::CONFLICT, "managed_by_platform")
-    );
+    endpoint.problem(409, "managed_by_platform");
     let tested = world
         .ask(
             Method::POST,

@@ -388,9 +388,12 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// The code of a problem document; empty for anything else.
-    pub fn code(&self) -> &str {
-        self.body["code"].as_str().unwrap_or_default()
+    /// Checks that it is a problem of this status and code; the problem.
+    #[track_caller]
+    pub fn problem(self, status: u16, code: &str) -> Value {
+        let body = self.expect(status);
+        assert_eq!(body["code"], code, "{body:#}");
+        body
     }
 
     /// The body, after checking the status.

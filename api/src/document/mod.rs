@@ -103,7 +103,7 @@ pub(crate) fn complete(document: OpenApi) -> Value {
         bodies.extend(refine_body(operation));
         refine_streams(operation);
         if path.starts_with("/v1/") {
-            add_problems(operation);
+            add_problems(&path, operation);
         }
     }
     for name in bodies {
@@ -148,7 +148,7 @@ fn refine_streams(operation: &mut Map<String, Value>) {
 }
 
 /// What every call under `/v1` may answer besides its own answers.
-fn add_problems(operation: &mut Map<String, Value>) {
+fn add_problems(path: &str, operation: &mut Map<String, Value>) {
     let mut problems = vec![
         (
             "401",
@@ -176,6 +176,9 @@ fn add_problems(operation: &mut Map<String, Value>) {
             "`unavailable`: the database cannot be reached; retry after `Retry-After` seconds",
         ),
     ];
+    if path.starts_with("/v1/connect/") {
+        problems.push(("501", "`not_configured`: STRIPE_PLATFORM_KEY is not set"));
+    }
     if operation.contains_key("requestBody") {
         problems.extend([
             (

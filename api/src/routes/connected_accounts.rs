@@ -132,10 +132,10 @@ impl AccountBody {
     request_body(content = OnboardingBody, example = json!({"mode": "hosted", "preset": "express", "country": "DE"})),
     responses((status = 201, description = "The account was created", body = OnboardingAnswer),
               (status = 200, description = "The organization has the account already", body = OnboardingAnswer),
+              (status = 409, description = "`account_disconnected`: the account is gone at Stripe; call again, which creates \
+                                            another one", body = Problem, content_type = "application/problem+json"),
               (status = 422, description = "`invalid_request`, or `stripe_refused`: Stripe did not create the account, see \
                                             `stripe_code`", body = Problem, content_type = "application/problem+json"),
-              (status = 501, description = "`not_configured`: STRIPE_PLATFORM_KEY is not set",
-               body = Problem, content_type = "application/problem+json"),
               (status = 503, description = "`stripe_unreachable`: call again, which finds what was done",
                body = Problem, content_type = "application/problem+json")))]
 pub(crate) async fn start(
@@ -242,9 +242,7 @@ fn answer(state: &ApiState, onboarded: Onboarded) -> Result<OnboardingAnswer, Ap
 #[utoipa::path(get, path = "/v1/connect/status/{org}", operation_id = "get_connect_status", tag = "connect",
     params(("org" = String, Path, description = "The token's own organization"),
            ("refresh" = Option<bool>, Query, description = "Whether the account is read again at Stripe first")),
-    responses((status = 200, description = "The account", body = AccountBody),
-              (status = 501, description = "`not_configured`: STRIPE_PLATFORM_KEY is not set",
-               body = Problem, content_type = "application/problem+json")))]
+    responses((status = 200, description = "The account", body = AccountBody)))]
 pub(crate) async fn status(
     State(state): State<ApiState>,
     caller: Caller,
@@ -290,8 +288,6 @@ pub(crate) struct LinkBody {
               (status = 409, description = "`account_not_ready` or `account_disconnected`",
                body = Problem, content_type = "application/problem+json"),
               (status = 422, description = "`stripe_refused`: a standard account is opened at dashboard.stripe.com",
-               body = Problem, content_type = "application/problem+json"),
-              (status = 501, description = "`not_configured`: STRIPE_PLATFORM_KEY is not set",
                body = Problem, content_type = "application/problem+json")))]
 pub(crate) async fn dashboard_link(
     State(state): State<ApiState>,
@@ -314,8 +310,6 @@ pub(crate) async fn dashboard_link(
 #[utoipa::path(post, path = "/v1/connect/disconnect", operation_id = "disconnect_account", tag = "connect",
     responses((status = 200, description = "The disconnected account", body = AccountBody),
               (status = 409, description = "`account_not_ready` or `account_disconnected`",
-               body = Problem, content_type = "application/problem+json"),
-              (status = 501, description = "`not_configured`: STRIPE_PLATFORM_KEY is not set",
                body = Problem, content_type = "application/problem+json")))]
 pub(crate) async fn end(
     State(state): State<ApiState>,

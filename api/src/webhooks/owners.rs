@@ -108,7 +108,8 @@ impl Owners {
         let Some(organization_id) = self.events.owner(&mut conn, account).await? else {
             return Ok(None);
         };
-        // Sent before its account was known to be the organization's, and now once more: one event is stored once.
+        // Sent before its account was known to be the organization's, and now once more. One that is missed here, since the
+        // owner is remembered, is stored and handled a second time, which changes nothing.
         let id = &event.external_event_id;
         if is_stored_under_platform(&mut conn, endpoint, id).await? {
             return Ok(None);

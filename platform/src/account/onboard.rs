@@ -179,6 +179,14 @@ impl Attempt<'_> {
                 self.look_for(key, now).await
             }
             Err(cause @ GatewayError::Refused { .. }) => {
+                // An older version of this program may have sent another request under this key, and lost the answer.
+                let found = match gateway.find(self.creation_id).await {
+                    Err(GatewayError::Refused { .. }) => None,
+                    found => found?,
+                };
+                if let Some(found) = found {
+                    return Ok(found);
+                }
                 let mut tx = db::tenant_transaction(self.services.pool, self.organization).await?;
                 queries::delete_refused(&mut tx, self.organization, self.creation_id).await?;
                 db::commit(tx).await?;

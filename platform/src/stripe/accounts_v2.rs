@@ -187,7 +187,7 @@ impl From<AccountObject> for AccountReading {
         let is_active =
             |it: &Option<Capability>| it.as_ref().is_some_and(|it| it.status == "active");
         let (charges_enabled, can_be_paid) = (is_active(&card_payments), is_active(&transfers));
-        // A platform that was not asked for payouts is not told of them.
+        // The capability is absent unless it was requested.
         let payouts_enabled = payouts
             .as_ref()
             .map_or(can_be_paid, |it| it.status == "active");

@@ -46,7 +46,7 @@ async fn remove_others(
     charges: &[&str],
     listed: &BTreeMap<Key<'_>, &Refund>,
 ) -> Result<(), Error> {
-    // A look-up for each charge whatever the statistics say, which they cannot of a table that was just filled.
+    // OFFSET 0 keeps it an index lookup for each charge: a table that was just filled has no statistics, and would be scanned.
     let stored = sqlx::query!(
         "SELECT refund.charge_id, refund.refund_id FROM UNNEST($3::TEXT[]) AS charge (id) CROSS JOIN LATERAL (
              SELECT stored.charge_id, stored.refund_id FROM stripe_refunds AS stored
