@@ -14,7 +14,8 @@ use common::config::{
     parse_bind, parse_number, parse_public_url,
 };
 use common::webhook::forward::ForwardTypes;
-use platform::config::{AccountsArgs, AccountsVersion, PlatformKeyArgs};
+use platform::config::{AccountsArgs, AccountsVersion, FeeArgs, PlatformKeyArgs};
+use platform::ledger::fee::BasisPoints;
 use secrecy::SecretString;
 use stripe::config::{StripeArgs, StripeConfig};
 use url::Url;
@@ -62,6 +63,8 @@ pub struct Args {
     pub accounts: AccountsArgs,
     #[command(flatten)]
     pub onboarding: OnboardingArgs,
+    #[command(flatten)]
+    pub fee: FeeArgs,
     #[command(flatten)]
     pub webhooks: PlatformSecretArgs,
     #[command(flatten)]
@@ -220,6 +223,8 @@ pub struct Config {
     pub platform_key: Option<SecretString>,
     pub accounts_version: AccountsVersion,
     pub onboarding: OnboardingConfig,
+    /// What organizations without a percentage of their own pay.
+    pub platform_fee: BasisPoints,
     /// Types of the events that are forwarded; none forwards nothing.
     pub forward_types: Option<ForwardTypes>,
     pub webhooks: PlatformSecrets,
@@ -259,6 +264,7 @@ impl Args {
         let platform_key = self.platform_key.check_optional(&mut problems);
         let accounts_version = self.accounts.check(&mut problems);
         let onboarding = self.onboarding.check(&mut problems);
+        let platform_fee = self.fee.check(&mut problems);
         let forward_url = self.forward_url.check(&mut problems);
         let forward_types = self.forward_types.check(&mut problems);
         let webhooks = self.webhooks.check(&mut problems);
@@ -276,6 +282,7 @@ impl Args {
                 platform_key: platform_key?,
                 accounts_version: accounts_version?,
                 onboarding: onboarding?,
+                platform_fee: platform_fee?,
                 forward_types: match forward_url? {
                     Some(_) => Some(forward_types?),
                     None => None,

@@ -36,6 +36,7 @@ mod same_origin;
 mod security_headers;
 mod session_service;
 mod state;
+mod stripe_origins;
 mod use_case_errors;
 mod webhooks;
 
@@ -71,6 +72,7 @@ pub use platform::Platform;
 pub use request_log::REQUEST_ID;
 pub use session_service::SessionService;
 pub use state::{ApiState, Parts};
+pub use stripe_origins::StripeOrigins;
 
 use crate::problem::ApiError;
 
@@ -219,8 +221,11 @@ pub fn state_of(config: &Config, context: &Context) -> Result<ApiState, Error> {
         webhook_pool,
         platform_secrets: config.webhooks.clone(),
         platform: platform.map(|stripe| Platform {
+            money: Arc::new(stripe.clone()),
+            default_fee: config.platform_fee,
             accounts: accounts(config.accounts_version, stripe),
             onboarding: Arc::new(config.onboarding.clone()),
+            stripe_origins: Arc::new(StripeOrigins::of(&config.stripe.stripe_api_base)),
         }),
         session_service,
         public_url: config.addresses.public_url(config.api_bind),

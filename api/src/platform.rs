@@ -4,17 +4,24 @@ use std::sync::Arc;
 
 use common::tenant::OrganizationId;
 use platform::account::{AccountGateway, AccountServices, ReturnAddresses};
+use platform::ledger::fee::BasisPoints;
+use platform::ledger::{Ledger, MoneyGateway};
 use url::Url;
 
 use crate::config::OnboardingConfig;
 use crate::platform_problem::PlatformProblem;
 use crate::state::ApiState;
+use crate::stripe_origins::StripeOrigins;
 
 /// How the platform's account is reached. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Platform {
     pub accounts: Arc<dyn AccountGateway>,
+    pub money: Arc<dyn MoneyGateway>,
+    /// What organizations without a percentage of their own pay.
+    pub default_fee: BasisPoints,
     pub onboarding: Arc<OnboardingConfig>,
+    pub stripe_origins: Arc<StripeOrigins>,
 }
 
 impl ApiState {
@@ -38,6 +45,15 @@ impl ApiState {
         })
     }
 
+    /// What the use cases of the ledger work with.
+    pub(crate) fn ledger(&self) -> Result<Ledger, PlatformProblem> {
+        Ok(Ledger {
+            pool: self.pool.clone(),
+            clock: self.clock.clone(),
+            gateway: Arc::clone(&self.platform()?.money),
+        })
+    }
+
     /// Whether a browser may be led to an address.
     pub(crate) fn may_return_to(&self, address: &str) -> bool {
         let Ok(url) = Url::parse(address) else {
@@ -54,7 +70,7 @@ impl ApiState {
     pub(crate) fn own_return_addresses(&self, organization: &OrganizationId) -> ReturnAddresses {
         let base = self.public_url.as_str().trim_end_matches('/');
         ReturnAddresses {
-            return_url: format!("{base}/"),
+            return_url: format!("{base}/payouts"),
             refresh_url: format!("{base}/connect/refresh/{}", organization.as_str()),
         }
     }

@@ -18,6 +18,12 @@ pub enum PlatformProblem {
         /// What the caller can do.
         advice: &'static str,
     },
+    /// A request that moves money came without a key.
+    #[error("the header Idempotency-Key is missing or not valid")]
+    IdempotencyKeyRequired,
+    /// The key came with another request before.
+    #[error("{detail}")]
+    IdempotencyConflict { detail: String },
     /// The organization has no account, or one that cannot do this yet.
     #[error("{detail}")]
     AccountNotReady { detail: String },
@@ -55,6 +61,20 @@ impl PlatformProblem {
                 "stripe_refused",
                 "Refused by Stripe",
                 format!("{message} {advice}").trim().to_owned(),
+            ),
+            Self::IdempotencyKeyRequired => (
+                StatusCode::BAD_REQUEST,
+                "idempotency_key_required",
+                "Idempotency-Key required",
+                "This moves money: send the header `Idempotency-Key` once, with 1 to 255 visible ASCII characters of your \
+                 own choice. The same key with the same request is done once, however often it is sent."
+                    .to_owned(),
+            ),
+            Self::IdempotencyConflict { detail } => (
+                StatusCode::CONFLICT,
+                "idempotency_conflict",
+                "Idempotency-Key already used",
+                detail.clone(),
             ),
             Self::AccountNotReady { detail } => (
                 StatusCode::CONFLICT,

@@ -12,6 +12,7 @@ use common::saved_question;
 use common::webhook::endpoint;
 use platform::account;
 use platform::gateway::GatewayError;
+use platform::ledger;
 use stripe::analytics::report;
 
 use crate::platform_problem::PlatformProblem;
@@ -179,6 +180,30 @@ impl From<account::Error> for ApiError {
             }
             account::Error::Gateway(cause) => cause.into(),
             account::Error::Database(cause) => cause.into(),
+        }
+    }
+}
+
+impl From<ledger::Error> for ApiError {
+    fn from(error: ledger::Error) -> Self {
+        let detail = || sentence(&error.to_string());
+        match error {
+            ledger::Error::NotFound => Self::NotFound,
+            ledger::Error::AccountNotReady { detail } => {
+                PlatformProblem::AccountNotReady { detail }.into()
+            }
+            ledger::Error::AccountDisconnected { .. } => {
+                PlatformProblem::AccountDisconnected { detail: detail() }.into()
+            }
+            ledger::Error::KeyConflict => {
+                PlatformProblem::IdempotencyConflict { detail: detail() }.into()
+            }
+            ledger::Error::NothingLeft { .. } | ledger::Error::OverReversal { .. } => {
+                Self::invalid(vec![FieldError::at("/amount", error.to_string())])
+            }
+            ledger::Error::TransferNotMade => Self::Conflict { detail: detail() },
+            ledger::Error::Gateway(cause) => cause.into(),
+            ledger::Error::Database(cause) => cause.into(),
         }
     }
 }

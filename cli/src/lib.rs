@@ -61,6 +61,8 @@ enum Command {
     Parked(client::parked::Parked),
     #[command(subcommand)]
     Webhooks(Box<webhooks::Webhooks>),
+    #[command(subcommand)]
+    ConnectAccount(Box<client::connect_account::ConnectAccount>),
 }
 
 /// Why a command failed.
@@ -110,6 +112,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Explain(command) => finish(command.run()),
         Command::Parked(command) => finish(command.run()),
         Command::Webhooks(command) => finish(command.run()),
+        Command::ConnectAccount(command) => finish(command.run()),
     }
 }
 

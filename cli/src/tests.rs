@@ -77,6 +77,10 @@ fn commands_are_understood() {
         "webhooks show 01932d0e-0000-7000-8000-000000000000 --json",
         "webhooks replay 01932d0e-0000-7000-8000-000000000000",
         "webhooks replay --status ignored --type charge.refunded --connection x --from 2026-01-01 --dry-run",
+        "connect-account onboard --preset standard --email a@example.com --country DE --business-type company",
+        "connect-account onboard --return-url https://a.example --refresh-url https://a.example/r --json",
+        "connect-account status --refresh",
+        "connect-account disconnect --yes",
         "connect --org acme --api-key-file key --lookback-days 90 --timezone Europe/Berlin",
         "sync --full --lookback-days 365 --follow",
         "status --follow --connection acme-stripe-acct_1",
@@ -261,6 +265,10 @@ fn library_words_do_not_reach_people() {
             "charge, product, price, customer",
         ),
         ("token create --org acme --role owner", "admin, analyst"),
+        (
+            "connect-account onboard --preset small",
+            "express, standard, custom",
+        ),
         (
             "token create --org acme --expires-in soon",
             "must be a length of time like 90d",

@@ -33,7 +33,8 @@ use common::identity::EngineSecret;
 use common::lifecycle::Context;
 use common::lifecycle::keys::KeyMismatch;
 use common::webhook::forward::ForwardTypes;
-use platform::config::{AccountsArgs, AccountsVersion, PlatformKeyArgs};
+use platform::config::{AccountsArgs, AccountsVersion, FeeArgs, PlatformKeyArgs};
+use platform::ledger::fee::BasisPoints;
 use scheduler::{RetentionArgs, Schedule, ScheduleArgs};
 use secrecy::SecretString;
 use stripe::config::{StripeArgs, StripeConfig};
@@ -108,6 +109,8 @@ pub struct Up {
     #[command(flatten)]
     onboarding: api::OnboardingArgs,
     #[command(flatten)]
+    fee: FeeArgs,
+    #[command(flatten)]
     webhooks: api::PlatformSecretArgs,
     #[command(flatten)]
     session_service: api::SessionServiceArgs,
@@ -141,6 +144,7 @@ pub struct Config {
     platform_key: Option<SecretString>,
     accounts_version: AccountsVersion,
     onboarding: api::OnboardingConfig,
+    platform_fee: BasisPoints,
     webhooks: api::PlatformSecrets,
     session_service: Option<api::SessionServiceConfig>,
     sync_schedule: Schedule,
@@ -170,6 +174,7 @@ impl Up {
         let platform_key = self.platform_key.check_optional(&mut problems);
         let accounts_version = self.accounts.check(&mut problems);
         let onboarding = self.onboarding.check(&mut problems);
+        let platform_fee = self.fee.check(&mut problems);
         let webhooks = self.webhooks.check(&mut problems);
         let session_service = self.session_service.check(&mut problems);
         let sync_schedule = self.schedule.check(&mut problems);
@@ -192,6 +197,7 @@ impl Up {
                 platform_key: platform_key?,
                 accounts_version: accounts_version?,
                 onboarding: onboarding?,
+                platform_fee: platform_fee?,
                 webhooks: webhooks?,
                 session_service: session_service?,
                 sync_schedule: sync_schedule?,
@@ -276,6 +282,7 @@ async fn run_on(
         platform_key: config.platform_key.clone(),
         accounts_version: config.accounts_version,
         onboarding: config.onboarding.clone(),
+        platform_fee: config.platform_fee,
         webhooks: config.webhooks.clone(),
         session_service: config.session_service.clone(),
         log: config.log.clone(),

@@ -19,6 +19,7 @@ mod leased_work;
 pub mod outcome;
 mod platform;
 mod running;
+mod settling;
 mod slots;
 mod worker;
 
@@ -121,7 +122,10 @@ impl Engine {
         let forwarding = config.forward.clone().map(Forwarding::new);
         let platform = config.platform_key.clone().map(|key| {
             let client = StripeClient::new(&config.stripe.stripe_api_base, key);
-            client.map(|client| Platform::new(accounts(config.accounts_version, client)))
+            client.map(|client| {
+                let money = Arc::new(client.clone());
+                Platform::new(accounts(config.accounts_version, client), money)
+            })
         });
         Ok(Self {
             forwarding: forwarding.transpose().map_err(Error::Http)?,

@@ -1,5 +1,6 @@
-//! What the consumer does with the platform's own key: events of the platform's endpoints are handled, and connected accounts
-//! are read again when they were not for long, since Stripe does not always send an event.
+//! What the consumer does with the platform's own key: events of the platform's endpoints are handled, connected accounts
+//! are read again when they were not for long, since Stripe does not always send an event, and what became of money is found
+//! out (`settling`).
 //!
 //! Runs where the key is set. What fails: Stripe or the way to it, which is waited for; an event that cannot be handled, which
 //! is dead after a few attempts and can be replayed. An event that is handled twice changes nothing. Deliberately absent: what
@@ -21,16 +22,20 @@ use common::webhook::{Attempt, ChangedObject, FailureKind, after_failure};
 use platform::account::queries::{DueAccount, claim_due};
 use platform::account::{self, AccountGateway, AccountServices, refresh};
 use platform::gateway::GatewayError;
+use platform::ledger::{self, Ledger, MoneyGateway};
 use platform::webhook;
 use tracing::{debug, warn};
 
 use crate::Engine;
 use crate::leased_work::{self, LeasedWork};
+use crate::settling::{Comparisons, Unsettled};
 
 /// Longer than reading an account and storing it takes.
 const LEASE: TimeDelta = TimeDelta::minutes(3);
 /// How often accounts that are due are looked for.
 const LOOK_FOR_ACCOUNTS_EVERY: Duration = Duration::from_secs(30);
+/// How often ledgers that are due are looked for; each is compared once a day.
+const LOOK_FOR_COMPARISONS_EVERY: Duration = Duration::from_mins(5);
 /// Names who handled an event, in its history.
 const HANDLER: &str = "platform";
 
@@ -38,18 +43,23 @@ const HANDLER: &str = "platform";
 #[derive(Debug, Clone)]
 pub struct Platform {
     pub accounts: Arc<dyn AccountGateway>,
+    pub money: Arc<dyn MoneyGateway>,
     /// How often and when an event is tried again.
     pub retry: RetryPolicy,
     /// How often accounts that are due to be read again are looked for.
     pub look_for_accounts_every: Duration,
+    /// How often ledgers that are due to be compared with Stripe are looked for.
+    pub look_for_comparisons_every: Duration,
 }
 
 impl Platform {
-    pub fn new(accounts: Arc<dyn AccountGateway>) -> Self {
+    pub fn new(accounts: Arc<dyn AccountGateway>, money: Arc<dyn MoneyGateway>) -> Self {
         Self {
             accounts,
+            money,
             retry: RetryPolicy::WEBHOOK,
             look_for_accounts_every: LOOK_FOR_ACCOUNTS_EVERY,
+            look_for_comparisons_every: LOOK_FOR_COMPARISONS_EVERY,
         }
     }
 }
@@ -65,10 +75,25 @@ pub(crate) async fn work(engine: &Engine, context: &Context) {
         services: services.clone(),
         platform: platform.clone(),
     };
+    let ledger = ledger(&services, &platform);
+    let comparisons = Comparisons {
+        ledger: ledger.clone(),
+        look_every: platform.look_for_comparisons_every,
+    };
     tokio::join!(
         leased_work::run(events, context),
         leased_work::run(Accounts { services, platform }, context),
+        leased_work::run(Unsettled { ledger }, context),
+        leased_work::run(comparisons, context),
     );
+}
+
+fn ledger(services: &Services, platform: &Platform) -> Ledger {
+    Ledger {
+        pool: services.pool.clone(),
+        clock: services.clock.clone(),
+        gateway: Arc::clone(&platform.money),
+    }
 }
 
 fn account_services<'a>(services: &'a Services, platform: &'a Platform) -> AccountServices<'a> {
@@ -112,7 +137,8 @@ impl Events {
         let services = account_services(&self.services, &self.platform);
         let organization = &event.organization_id;
         let started_at = self.services.clock.now();
-        let handled = webhook::handle(services, organization, event).await;
+        let ledger = ledger(&self.services, &self.platform);
+        let handled = webhook::handle(services, &ledger, organization, event).await;
         let finished_at = self.services.clock.now();
         let mut tx = db::tenant_transaction(&self.services.pool, organization).await?;
         let outcome = match handled {
@@ -161,17 +187,12 @@ fn applied(event: &ClaimedEvent, changed: ChangedObject) -> Applied {
 }
 
 /// What a failure costs, and what is kept of it: nothing of the database.
-fn failure(cause: &account::Error) -> (FailureKind, JobError) {
+fn failure(cause: &webhook::Error) -> (FailureKind, JobError) {
     let (kind, code, message) = match cause {
-        account::Error::Gateway(
-            cause @ (GatewayError::Busy { .. }
-            | GatewayError::Failed { .. }
-            | GatewayError::Unknown(_)),
-        ) => (FailureKind::Away, "stripe_unavailable", cause.to_string()),
-        account::Error::Gateway(cause @ GatewayError::KeyRefused { .. }) => {
-            (FailureKind::Failed, "stripe_key_invalid", cause.to_string())
-        }
-        account::Error::Database(_) => (
+        webhook::Error::Account(account::Error::Gateway(cause))
+        | webhook::Error::Ledger(ledger::Error::Gateway(cause)) => of_gateway(cause),
+        webhook::Error::Account(account::Error::Database(_))
+        | webhook::Error::Ledger(ledger::Error::Database(_)) => (
             FailureKind::Away,
             "internal",
             "the database failed".to_owned(),
@@ -180,6 +201,19 @@ fn failure(cause: &account::Error) -> (FailureKind, JobError) {
     };
     let code = code.to_owned();
     (kind, JobError { code, message })
+}
+
+fn of_gateway(cause: &GatewayError) -> (FailureKind, &'static str, String) {
+    let (kind, code) = match cause {
+        GatewayError::Busy { .. } | GatewayError::Failed { .. } | GatewayError::Unknown(_) => {
+            (FailureKind::Away, "stripe_unavailable")
+        }
+        GatewayError::KeyRefused { .. } => (FailureKind::Failed, "stripe_key_invalid"),
+        GatewayError::Refused { .. } | GatewayError::NoAccess { .. } => {
+            (FailureKind::Failed, "internal")
+        }
+    };
+    (kind, code, cause.to_string())
 }
 
 /// Accounts that were not read for long.

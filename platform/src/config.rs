@@ -10,10 +10,14 @@ use secrecy::{ExposeSecret as _, SecretString};
 use url::Url;
 
 use crate::account::AccountGateway;
+use crate::ledger::fee::BasisPoints;
 use crate::stripe::{AccountsV2, StripeClient};
 
 const ACCOUNTS_VERSION: &str = "CONNECT_ACCOUNTS_VERSION";
 const KEY: &str = "STRIPE_PLATFORM_KEY";
+const FEE: &str = "PLATFORM_FEE_PERCENT";
+/// [`BasisPoints::DEFAULT`].
+const DEFAULT_FEE: &str = "10";
 
 /// The key of the platform's own Stripe account.
 #[derive(Debug, Clone, Args)]
@@ -80,6 +84,28 @@ pub fn accounts(version: AccountsVersion, client: StripeClient) -> Arc<dyn Accou
     match version {
         AccountsVersion::V1 => Arc::new(client),
         AccountsVersion::V2 => Arc::new(AccountsV2(client)),
+    }
+}
+
+/// What the platform keeps of transfers.
+#[derive(Debug, Clone, Args)]
+pub struct FeeArgs {
+    /// What the platform keeps of a transfer, in percent with at most two decimals, of organizations without a percentage of
+    /// their own
+    #[arg(long, env = FEE, default_value = DEFAULT_FEE, value_name = "PERCENT")]
+    pub platform_fee_percent: String,
+}
+
+impl FeeArgs {
+    pub fn check(self, problems: &mut SettingErrors) -> Option<BasisPoints> {
+        let text = or_default(&self.platform_fee_percent, DEFAULT_FEE);
+        match text.trim().parse() {
+            Ok(fee) => Some(fee),
+            Err(cause) => {
+                problems.add(FEE, format!("{cause}"));
+                None
+            }
+        }
     }
 }
 
@@ -157,6 +183,21 @@ mod tests {
             assert!(config.is_none() && error.contains("STRIPE_PLATFORM_KEY"));
             assert!(!error.contains("something"), "{error}");
         }
+    }
+
+    #[test]
+    fn the_fee_is_a_percentage_with_a_default() {
+        let fee = |text: &str| {
+            let mut problems = SettingErrors::default();
+            let platform_fee_percent = text.to_owned();
+            let fee = FeeArgs {
+                platform_fee_percent,
+            };
+            fee.check(&mut problems)
+        };
+        assert_eq!(fee(""), Some(BasisPoints::DEFAULT));
+        assert_eq!(fee("12.5").map(BasisPoints::get), Some(1_250));
+        assert_eq!(fee("101"), None);
     }
 
     #[test]

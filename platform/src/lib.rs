@@ -5,6 +5,7 @@
 //! expire, and one that was used is of no use again.
 //!
 //! - an organization's connected account, how it is onboarded and how it stands: [`account`]
+//! - the money that moves to it, back, and from it to a bank: [`ledger`]
 //! - how a vendor is called: [`gateway`]; Stripe in particular: [`stripe`]
 //! - what happens because of an event: [`webhook`]
 //! - settings: [`config`]
@@ -12,5 +13,6 @@
 pub mod account;
 pub mod config;
 pub mod gateway;
+pub mod ledger;
 pub mod stripe;
 pub mod webhook;

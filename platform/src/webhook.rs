@@ -10,30 +10,54 @@ use common::webhook::ChangedObject;
 use common::webhook::platform::{PlatformEndpoint, PlatformEvents};
 use common::webhook::queries::platform_events::ClaimedEvent;
 
-use crate::account::{AccountServices, Error, queries, refresh};
+use crate::account::{self, AccountServices, queries, refresh};
+use crate::ledger::{self, Ledger, payout, transfer};
 
 /// What is read again because of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Handler {
     /// The account that the event names.
     Account,
+    /// The payout that the event is about, of the account that it names.
+    Payout,
+    /// The transfer that the event is about.
+    Transfer,
+}
+
+/// Why an event could not be handled.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(transparent)]
+    Account(#[from] account::Error),
+    #[error(transparent)]
+    Ledger(#[from] ledger::Error),
 }
 
 /// Types of events of connected accounts (`docs.stripe.com/api/events/types`).
-const CONNECT: [(&str, Handler); 9] = [
+const CONNECT: [(&str, Handler); 15] = [
     ("account.application.deauthorized", Handler::Account),
     ("account.external_account.created", Handler::Account),
     ("account.external_account.deleted", Handler::Account),
     ("account.external_account.updated", Handler::Account),
     ("account.updated", Handler::Account),
     ("capability.updated", Handler::Account),
+    ("payout.canceled", Handler::Payout),
+    ("payout.created", Handler::Payout),
+    ("payout.failed", Handler::Payout),
+    ("payout.paid", Handler::Payout),
+    ("payout.reconciliation_completed", Handler::Payout),
+    ("payout.updated", Handler::Payout),
     ("person.created", Handler::Account),
     ("person.deleted", Handler::Account),
     ("person.updated", Handler::Account),
 ];
 
 /// Types of events of the platform's own account.
-const PLATFORM: [(&str, Handler); 0] = [];
+const PLATFORM: [(&str, Handler); 3] = [
+    ("transfer.created", Handler::Transfer),
+    ("transfer.reversed", Handler::Transfer),
+    ("transfer.updated", Handler::Transfer),
+];
 
 fn handlers(endpoint: PlatformEndpoint) -> &'static [(&'static str, Handler)] {
     match endpoint {
@@ -78,19 +102,35 @@ impl PlatformEvents for Events {
 /// Handles an event of an organization; what was read again because of it. None if there is nothing to do.
 pub async fn handle(
     services: AccountServices<'_>,
+    ledger: &Ledger,
     organization: &OrganizationId,
     event: &ClaimedEvent,
 ) -> Result<Option<ChangedObject>, Error> {
     let Some(handler) = handler(event.endpoint, &event.event_type) else {
         return Ok(None);
     };
-    match handler {
-        Handler::Account => {
-            let Some(account_id) = &event.account else {
-                return Ok(None);
-            };
-            account(services, organization, account_id, event).await
+    let (account_id, object_id) = (event.account.as_deref(), event.object_id.as_deref());
+    match (handler, account_id, object_id) {
+        (Handler::Account, Some(account_id), _) => {
+            account(services, organization, account_id, event).await?;
+            Ok(Some(changed("account", account_id)))
         }
+        (Handler::Payout, Some(account_id), Some(payout_id)) => {
+            payout::refresh(ledger, organization, account_id, payout_id).await?;
+            Ok(Some(changed("payout", payout_id)))
+        }
+        (Handler::Transfer, _, Some(transfer_id)) => {
+            transfer::refresh(ledger, transfer_id).await?;
+            Ok(Some(changed("transfer", transfer_id)))
+        }
+        _ => Ok(None),
+    }
+}
+
+fn changed(object: &str, id: &str) -> ChangedObject {
+    ChangedObject {
+        object: object.to_owned(),
+        id: id.to_owned(),
     }
 }
 
@@ -99,14 +139,11 @@ async fn account(
     organization: &OrganizationId,
     account_id: &str,
     event: &ClaimedEvent,
-) -> Result<Option<ChangedObject>, Error> {
+) -> Result<(), Error> {
     let since = event.received_at;
     // One reading serves all events that came before it was asked for.
     if !refresh::was_read_since(services, organization, account_id, since).await? {
         refresh::refresh(services, organization, account_id).await?;
     }
-    Ok(Some(ChangedObject {
-        object: "account".to_owned(),
-        id: account_id.to_owned(),
-    }))
+    Ok(())
 }

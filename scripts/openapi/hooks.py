@@ -137,12 +137,41 @@ def onboarded_account():
     return {}
 
 
+def control(path, body):
+    """Turns something of the simulator's Connect."""
+    url = f"{os.environ['STRIPE_API_BASE']}/_sim/connect{path}"
+    requests.post(url, json=body, timeout=30).raise_for_status()
+
+
+def paid_account():
+    """An account that can be sent money and paid out, and has some."""
+    onboarded_account()
+    status = ask("GET", f"/v1/connect/status/{ORGANIZATION}?refresh=true")
+    control("/fund", {"amount": 1_000_000, "currency": "usd"})
+    control("/fund", {"amount": 1_000_000, "currency": "usd", "account": status["account_id"]})
+    return {}
+
+
+def new_transfer():
+    """A transfer of 900 cents. Another request may disconnect the account meanwhile."""
+
+    def attempt():
+        paid_account()
+        headers = HEADERS | {"Idempotency-Key": str(uuid.uuid4())}
+        body = {"amount": 1000, "currency": "usd"}
+        response = requests.post(URL + "/v1/connect/transfer", headers=headers, json=body, timeout=30)
+        return response.json()["transfer_id"] if response.status_code == 201 else None
+
+    return eventually("a transfer", attempt)
+
+
 def failed_job():
     return ended(new_job(FAILING_CONNECTION))["job_id"]
 
 
 # The calls of operators are about no connection, and are checked in a second run, when these exist.
 if os.environ["CHECK_CALLS"] != "operator":
+    IDS["transfer_id"] = new_transfer()
     CANCELLED_CONNECTION = new_connection(CANCELLED_KEY)
     FAILING_CONNECTION = new_connection(FAILING_KEY)
     ended_jobs(FAILING_CONNECTION)
@@ -161,6 +190,12 @@ MADE = {
     "DELETE /v1/questions/{question_id}": lambda: {"question_id": new_question()},
     "POST /v1/connect/dashboard-link": lambda: onboarded_account(),
     "POST /v1/connect/disconnect": lambda: onboarded_account(),
+    "GET /v1/connect/balance/{org}": lambda: paid_account(),
+    "GET /v1/connect/payout-schedule": lambda: paid_account(),
+    "PUT /v1/connect/payout-schedule": lambda: paid_account(),
+    "POST /v1/connect/payouts": lambda: paid_account(),
+    "POST /v1/connect/transfer": lambda: paid_account(),
+    "POST /v1/connect/transfers/{transfer_id}/reverse": lambda: {"transfer_id": new_transfer()},
     "POST /v1/sync-jobs/{job_id}/cancel": lambda: {"job_id": new_job(CANCELLED_CONNECTION)},
     "POST /v1/sync-jobs/{job_id}/retry": lambda: {"job_id": failed_job()},
 }
@@ -181,6 +216,15 @@ schemathesis.openapi.format("regex", st.sampled_from(["^gold$", "a|b", r"\d{2,3}
 schemathesis.openapi.format(
     "iana-time-zone", st.sampled_from(["UTC", "Europe/Berlin", "America/New_York", "Asia/Kathmandu", "Pacific/Apia"])
 )
+
+
+def choose_days(schedule):
+    """Days belong to the interval that has them."""
+    days = {"weekly": ("weekly_payout_days", ["monday", "friday"]), "monthly": ("monthly_payout_days", [1, 31])}
+    for interval, (name, some) in days.items():
+        schedule.pop(name, None)
+        if schedule.get("interval") == interval:
+            schedule[name] = some
 
 
 @schemathesis.hook
@@ -209,6 +253,18 @@ def before_call(context, case, kwargs):
     for name in ("return_url", "refresh_url"):
         if name in case.body:
             case.body[name] = f"{URL}/back"
+    # Only dollars are there, and half of the amounts are as little as is there.
+    if "currency" in case.body and label.startswith("POST /v1/connect/"):
+        case.body["currency"] = "usd"
+        if case.body["amount"] % 2 == 0:
+            case.body["amount"] = 200
+    if label.endswith("/reverse") and case.body.get("amount") is not None:
+        case.body["amount"] = 1 + case.body["amount"] % 900
+    if label == "PUT /v1/connect/payout-schedule":
+        choose_days(case.body)
+    # As a person writes a percentage.
+    if case.body.get("platform_fee_percent") is not None:
+        case.body["platform_fee_percent"] = round(case.body["platform_fee_percent"], 2)
     # An account is reached with a key or via the platform, not both.
     if label == "POST /v1/connectors/stripe/connect":
         if case.body.get("via") is None:
@@ -238,6 +294,13 @@ def after_call(context, case, response):
 STATEFUL = {
     "POST /v1/connect/dashboard-link",
     "POST /v1/connect/disconnect",
+    # A key may have come with another request, and another request may have disconnected the account.
+    "GET /v1/connect/balance/{org}",
+    "GET /v1/connect/payout-schedule",
+    "PUT /v1/connect/payout-schedule",
+    "POST /v1/connect/payouts",
+    "POST /v1/connect/transfer",
+    "POST /v1/connect/transfers/{transfer_id}/reverse",
     "PATCH /v1/questions/{question_id}",
     "POST /v1/connectors/stripe/connect",
     "POST /v1/questions",

@@ -158,3 +158,26 @@ async fn an_interrupted_deletion_resumes_when_run_again() {
     shell.run(line, 0).await;
     assert_eq!(rows_of(&world.database, "acme").await, BTreeMap::new());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_organization_for_which_money_was_moved_is_not_deleted() {
+    let database = TestDatabase::create().await;
+    let shell = Shell::new(&[("DATABASE_URL", database.url().expose_secret())]);
+    shell.run("org create acme --name Acme", 0).await;
+    shell.run("org create globex --name Globex", 0).await;
+    let rows = "INSERT INTO connected_accounts (organization_id, creation_id, idempotency_key, key_used_at, created_at, preset)
+                SELECT organization_id, gen_random_uuid(), gen_random_uuid(), now(), now(), 'express' FROM organizations
+                WHERE organization_id <> '_platform';
+                INSERT INTO ledger_comparisons VALUES ('acme', now(), now()), ('globex', now(), now());
+                INSERT INTO ledger_differences VALUES ('globex', now(), 'transfer', 'tr_1', NULL, NULL);
+                INSERT INTO ledger_entries (organization_id, entry_id, kind, account_id, amount, currency, state, external_id,
+                    created_at, platform_fee)
+                VALUES ('acme', gen_random_uuid(), 'transfer', 'acct_1', 900, 'usd', 'done', 'tr_1', now(), 100)";
+    sqlx::raw_sql(rows).execute(database.admin()).await.unwrap();
+    let before = rows_of(&database, "acme").await;
+    let refused = shell.run("org delete acme --yes --with-data", 1).await;
+    refused.says(&["`acme`", "money was moved"]);
+    assert_eq!(rows_of(&database, "acme").await, before);
+    shell.run("org delete globex --yes", 0).await;
+    assert!(rows_of(&database, "globex").await.is_empty());
+}

@@ -347,7 +347,7 @@ async fn operators_and_tenants_may_use_nothing_of_each_other() {
 }
 
 #[tokio::test]
-async fn the_operators_role_reads_events_and_nothing_else() {
+async fn the_operators_role_reads_events_and_organizations_sets_fees_and_does_nothing_else() {
     let world = three_owners().await;
     let pool = world.database.pool(Role::Operator);
     let owners: Vec<String> =
@@ -360,7 +360,9 @@ async fn the_operators_role_reads_events_and_nothing_else() {
         "SELECT sealed FROM connection_credentials",
         "SELECT organization_id FROM connection_credentials",
         "SELECT token_hash FROM api_tokens",
-        "SELECT * FROM organizations",
+        "UPDATE organizations SET name = 'mine'",
+        "INSERT INTO organizations SELECT * FROM organizations",
+        "SELECT * FROM ledger_entries",
         "SELECT * FROM platform_connections",
         "SELECT * FROM stripe_revenue_data",
         "SELECT * FROM platform_webhook_endpoints",

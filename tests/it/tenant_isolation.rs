@@ -60,6 +60,11 @@ async fn acme() -> (ApiOnly, Value) {
              ('acme', '019ab000-0000-7000-8000-000000000006', 'gold', 'explore', '', TRUE, NULL, now());
          INSERT INTO platform_webhook_endpoints VALUES
              ('acme', 'platform', '019ab000-0000-7000-8000-000000000004', 'url=x', now());
+         INSERT INTO ledger_entries (organization_id, entry_id, kind, account_id, amount, currency, state, external_id,
+             created_at, platform_fee)
+         VALUES ('acme', '019ab000-0000-7000-8000-000000000007', 'transfer', 'acct_1', 900, 'usd', 'done', 'tr_1', now(), 100);
+         INSERT INTO ledger_comparisons VALUES ('acme', now(), now());
+         INSERT INTO ledger_differences VALUES ('acme', now(), 'transfer', 'tr_2', NULL, NULL);
          INSERT INTO connected_accounts (organization_id, creation_id, idempotency_key, key_used_at, created_at, preset,
              account_id)
          VALUES ('acme', '019ab000-0000-7000-8000-000000000007', '019ab000-0000-7000-8000-000000000007', now(), now(),
@@ -288,6 +293,31 @@ async fn the_api_role_ends_tokens_and_notes_their_use_and_changes_nothing_else_o
 }
 
 #[tokio::test]
+async fn what_an_entry_of_the_ledger_is_cannot_be_changed() {
+    let (api, _) = acme().await;
+    for role in [Role::Api, Role::Consumer] {
+        let pool = api.database.pool(role);
+        for (set, allowed) in [
+            ("state = 'done'", true),
+            ("payout_status = NULL", true),
+            ("amount = 1", false),
+            ("platform_fee = 0", false),
+            ("account_id = 'acct_mine'", false),
+            ("request_key = 'mine'", false),
+        ] {
+            let sql = format!("UPDATE ledger_entries SET {set}");
+            let done = attempt(&pool, Some("acme"), sql).await;
+            let refused = || Err(FORBIDDEN.to_owned());
+            let expected = if allowed { Ok(1) } else { refused() };
+            assert_eq!(done, expected, "{set} by {role:?}");
+        }
+        let deleted = "DELETE FROM ledger_entries".to_owned();
+        let deleted = attempt(&pool, Some("acme"), deleted).await;
+        assert_eq!(deleted, Err(FORBIDDEN.to_owned()));
+    }
+}
+
+#[tokio::test]
 async fn a_session_and_a_link_are_seen_by_their_hash_only() {
     let (api, _) = acme().await;
     api.token("other", TokenRole::Admin).await;
@@ -356,6 +386,8 @@ fn body(method: &str, path: &str) -> Option<Value> {
             Some(json!({"name": "mine"}))
         }
         ("patch", "/v1/connectors/{id}/filters/{filter_id}") => Some(json!({"is_active": false})),
+        ("patch", "/v1/operator/organizations/{org}") => Some(json!({"platform_fee_percent": 1})),
+        ("put", "/v1/connect/payout-schedule") => Some(json!({"interval": "daily"})),
         _ => None,
     }
 }
@@ -378,6 +410,7 @@ async fn every_call_answers_another_tenant_as_if_there_were_nothing() {
                 .replace("{job_id}", connected["job_id"].as_str().unwrap())
                 .replace("{filter_id}", FILTER_ID)
                 .replace("{org}", "acme")
+                .replace("{transfer_id}", "019ab000-0000-7000-8000-000000000007")
                 .replace("{question_id}", "019ab000-0000-7000-8000-000000000006")
                 .replace("{event_id}", EVENT_ID)
                 .replace("{charge_id}", CHARGE);
@@ -415,11 +448,17 @@ async fn every_call_answers_another_tenant_as_if_there_were_nothing() {
                 ("POST", "/v1/questions") => {
                     answer.problem(422, "invalid_request");
                 }
-                // They act for the caller's own organization; this API has no key of a platform.
+                // `connect_transfers` asks these with a key, and of another tenant.
                 (
                     "POST",
-                    "/v1/connect/onboard" | "/v1/connect/dashboard-link" | "/v1/connect/disconnect",
+                    "/v1/connect/transfer"
+                    | "/v1/connect/payouts"
+                    | "/v1/connect/transfers/{transfer_id}/reverse",
                 ) => {
+                    answer.problem(400, "idempotency_key_required");
+                }
+                // They act for the caller's own organization; this API has no key of a platform.
+                (_, path) if path.starts_with("/v1/connect/") && !path.ends_with("/{org}") => {
                     answer.problem(501, "not_configured");
                 }
                 ("POST", "/v1/webhooks/replay") => assert_eq!(answer.expect(202)["count"], 0),

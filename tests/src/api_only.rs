@@ -21,14 +21,17 @@ use common::credential::Keyring;
 use common::db::Role;
 use common::lifecycle::{self, http};
 use common::tenant::{self, OrganizationId, TokenRole};
+use platform::ledger::fee::BasisPoints;
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 use stripe::{Settings, Stripe};
+use stripe_sim::SimHandle;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
 use crate::application::{self, Application};
 use crate::database::TestDatabase;
+use crate::world::{platform_of, url_of};
 
 const PUBLIC_URL: &str = "https://sync.example.com";
 const NO_LIMIT: NonZeroU32 = NonZeroU32::new(100_000).expect("not zero");
@@ -135,6 +138,29 @@ impl ApiOnly {
         let parts = api::Parts {
             limits,
             public_url: public_url.parse().expect("a URL"),
+            ..parts(&database, &clock).await
+        };
+        Self::of(database, clock, parts).await
+    }
+
+    /// An API of the platform whose account is the first of this simulator.
+    pub async fn start_for_platform(sim: &SimHandle, publishable_key: Option<&str>) -> Self {
+        lifecycle::prepare_process();
+        let database = TestDatabase::create().await;
+        let clock = TestClock::at(now());
+        let stripe = platform_of(sim);
+        let platform = api::Platform {
+            money: stripe.clone(),
+            accounts: stripe,
+            default_fee: BasisPoints::DEFAULT,
+            onboarding: Arc::new(api::OnboardingConfig {
+                publishable_key: publishable_key.map(ToOwned::to_owned),
+                return_url_origins: None,
+            }),
+            stripe_origins: Arc::new(api::StripeOrigins::of(&url_of(sim))),
+        };
+        let parts = api::Parts {
+            platform: Some(platform),
             ..parts(&database, &clock).await
         };
         Self::of(database, clock, parts).await

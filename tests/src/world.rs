@@ -19,8 +19,9 @@ use common::lifecycle::{self, Context};
 use common::tenant::{self, OrganizationId, TokenRole};
 use common::webhook::forward_signature::ForwardSecret;
 use consumer::Forwarding;
+use platform::ledger::fee::BasisPoints;
 use platform::stripe::StripeClient;
-use reqwest::{Method, StatusCode};
+use reqwest::{Method, RequestBuilder, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use stripe::StripeConnector;
@@ -56,9 +57,18 @@ pub struct WorldBuilder {
     forward: Option<ForwardSettings>,
     platform_secrets: api::PlatformSecrets,
     platform: bool,
+    stripe_script: Option<String>,
 }
 
 impl WorldBuilder {
+    /// A browser looks at the platform's pages: Stripe's pages lead back to where the API serves, and Stripe's script comes
+    /// from this origin.
+    #[must_use]
+    pub fn browsed(mut self, stripe_script: &str) -> Self {
+        self.stripe_script = Some(stripe_script.to_owned());
+        self
+    }
+
     /// The platform has a key, with which the simulator's first account is its own.
     #[must_use]
     pub fn platform(mut self) -> Self {
@@ -161,11 +171,15 @@ impl WorldBuilder {
             simulator = simulator.account(account);
         }
         let sim = simulator.start().await.expect("the simulator starts");
-        let parts = Parts {
+        let mut parts = Parts {
             forward: self.forward,
             platform: self.platform.then(|| platform_of(&sim)),
+            browsed: self.stripe_script.is_some(),
             ..Parts::new(&sim, self.amqp_url, self.rate, self.platform)
         };
+        if let Some(script) = self.stripe_script {
+            parts.stripe_origins.script = script;
+        }
         let api_stop = CancellationToken::new();
         let secrets = self.platform_secrets;
         let api_url = serve_api(&parts, &database, secrets, api_stop.clone()).await;
@@ -247,6 +261,8 @@ struct Parts {
     queue_prefix: String,
     forward: Option<ForwardSettings>,
     platform: Option<Arc<StripeClient>>,
+    stripe_origins: api::StripeOrigins,
+    browsed: bool,
 }
 
 impl Parts {
@@ -267,6 +283,8 @@ impl Parts {
             queue_prefix: format!("test_{}", new_id(SystemClock.now()).simple()),
             forward: None,
             platform: None,
+            stripe_origins: api::StripeOrigins::of(&url_of(sim)),
+            browsed: false,
         }
     }
 
@@ -283,16 +301,19 @@ fn stripe_at(sim: &SimHandle, rate: NonZeroU32, platform_key: Option<SecretStrin
         rate_endpoint: rate,
         first_wait: Duration::from_millis(5),
         platform_key,
-        ..Settings::new(sim.base_url.parse().expect("the simulator's URL"))
+        ..Settings::new(url_of(sim))
     })
     .expect("an HTTP client")
 }
 
 /// A way to the simulator's first account that writes.
-fn platform_of(sim: &SimHandle) -> Arc<StripeClient> {
-    let base = sim.base_url.parse().expect("the simulator's URL");
-    let client = StripeClient::new(&base, sim.first().key().into());
+pub(crate) fn platform_of(sim: &SimHandle) -> Arc<StripeClient> {
+    let client = StripeClient::new(&url_of(sim), sim.first().key().into());
     Arc::new(client.expect("an HTTP client"))
+}
+
+pub(crate) fn url_of(sim: &SimHandle) -> Url {
+    sim.base_url.parse().expect("the simulator's URL")
 }
 
 async fn serve_api(
@@ -302,6 +323,15 @@ async fn serve_api(
     stop: CancellationToken,
 ) -> String {
     let pool = database.pool(Role::Api);
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+        .await
+        .expect("a free port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    let public_url = if parts.browsed {
+        &url
+    } else {
+        "https://sync.example.com"
+    };
     let state = api::ApiState::new(api::Parts {
         broker: parts.broker(&pool),
         pool,
@@ -319,14 +349,17 @@ async fn serve_api(
         webhook_pool: database.pool(Role::Webhooks),
         platform_secrets,
         platform: parts.platform.clone().map(|stripe| api::Platform {
+            money: stripe.clone(),
             accounts: stripe,
+            default_fee: BasisPoints::DEFAULT,
             onboarding: Arc::new(api::OnboardingConfig {
                 publishable_key: Some("pk_test_1".to_owned()),
                 return_url_origins: None,
             }),
+            stripe_origins: Arc::new(parts.stripe_origins.clone()),
         }),
         session_service: None,
-        public_url: "https://sync.example.com".parse().expect("a URL"),
+        public_url: public_url.parse().expect("a URL"),
         trusted_proxies: api::TrustedProxies::default(),
         forward_types: parts
             .forward
@@ -334,10 +367,6 @@ async fn serve_api(
             .map(|forward| forward.types.parse().expect("types")),
         ready: true,
     });
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
-        .await
-        .expect("a free port");
-    let url = format!("http://{}", listener.local_addr().expect("an address"));
     let context = Context {
         shutdown: stop,
         ..Context::system()
@@ -388,6 +417,11 @@ pub struct Answer {
 }
 
 impl Answer {
+    /// The code of a problem; empty for anything else.
+    pub fn code(&self) -> &str {
+        self.body["code"].as_str().unwrap_or_default()
+    }
+
     /// Checks that it is a problem of this status and code; the problem.
     #[track_caller]
     pub fn problem(self, status: u16, code: &str) -> Value {
@@ -420,6 +454,7 @@ impl World {
             forward: None,
             platform_secrets: api::PlatformSecrets::default(),
             platform: false,
+            stripe_script: None,
         }
     }
 
@@ -522,6 +557,7 @@ impl World {
             platform: self.parts.platform.clone().map(|stripe| {
                 let retry = RetryPolicy::WEBHOOK;
                 consumer::Platform {
+                    money: stripe.clone(),
                     accounts: stripe,
                     retry: RetryPolicy {
                         first_backoff: retry.first_backoff / 100,
@@ -529,6 +565,7 @@ impl World {
                         ..retry
                     },
                     look_for_accounts_every: POLL,
+                    look_for_comparisons_every: POLL,
                 }
             }),
         }
@@ -606,6 +643,27 @@ impl World {
         if let Some(body) = body {
             request = request.json(&body);
         }
+        Self::answer(request).await
+    }
+
+    /// `POST` as the first organization's administrator, under an `Idempotency-Key`.
+    pub async fn post_once(&self, key: &str, path: &str, body: Value) -> Answer {
+        self.post_once_as(self.token_of(self.first.as_str()), key, path, body)
+            .await
+    }
+
+    /// The same with a token.
+    pub async fn post_once_as(&self, token: &str, key: &str, path: &str, body: Value) -> Answer {
+        let request = self
+            .http
+            .post(format!("{}{path}", self.api_url))
+            .bearer_auth(token)
+            .header("Idempotency-Key", key)
+            .json(&body);
+        Self::answer(request).await
+    }
+
+    async fn answer(request: RequestBuilder) -> Answer {
         let answer = request.send().await.expect("the API answers");
         let status = answer.status();
         let text = answer.text().await.expect("a body");
@@ -613,6 +671,13 @@ impl World {
             status,
             body: serde_json::from_str(&text).unwrap_or(Value::Null),
         }
+    }
+
+    /// Runs a statement as the superuser.
+    pub async fn execute(&self, sql: &'static str) {
+        let admin = self.database.admin();
+        let done = sqlx::raw_sql(sql).execute(admin).await;
+        done.expect("the statement runs");
     }
 
     /// `GET`, which must answer 200.

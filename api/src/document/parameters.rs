@@ -27,22 +27,15 @@ fn known(name: &str) -> Option<Value> {
             "schema": {"type": "string", "minLength": 1, "pattern": TEXT},
             "example": "acme-stripe-acct_1PgafTB7WZ01zgkW",
         }),
-        "job_id" => json!({
-            "schema": {"type": "string", "format": "uuid"},
-            "example": "019ab3f4-5c00-7000-8000-000000000001",
+        "job_id" => uuid("019ab3f4-5c00-7000-8000-000000000001"),
+        "question_id" => uuid("019ab3f4-5c00-7000-8000-000000000004"),
+        "filter_id" => uuid("019ab3f4-5c00-7000-8000-000000000002"),
+        "transfer_id" => uuid("019ab3f4-5c00-7000-8000-000000000005"),
+        "Idempotency-Key" => json!({
+            "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
+            "example": "order-1042",
         }),
-        "question_id" => json!({
-            "schema": {"type": "string", "format": "uuid"},
-            "example": "019ab3f4-5c00-7000-8000-000000000004",
-        }),
-        "filter_id" => json!({
-            "schema": {"type": "string", "format": "uuid"},
-            "example": "019ab3f4-5c00-7000-8000-000000000002",
-        }),
-        "event_id" => json!({
-            "schema": {"type": "string", "format": "uuid"},
-            "example": "019ab3f4-5c00-7000-8000-000000000003",
-        }),
+        "event_id" => uuid("019ab3f4-5c00-7000-8000-000000000003"),
         "endpoint_id" => json!({
             "schema": {"type": "string", "minLength": 1, "pattern": TEXT},
             "example": "whe_0f8fad5bd9cb469fa16570867728950e",
@@ -122,6 +115,10 @@ fn known(name: &str) -> Option<Value> {
         }),
         _ => return None,
     })
+}
+
+fn uuid(example: &str) -> Value {
+    json!({"schema": {"type": "string", "format": "uuid"}, "example": example})
 }
 
 fn group_by() -> Value {

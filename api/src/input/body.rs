@@ -8,7 +8,9 @@ use axum::http::{HeaderMap, header};
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use common::lifecycle::http::Limit;
+use common::money::Currency;
 use http_body_util::LengthLimitError;
+use platform::ledger::fee::{BasisPoints, InvalidPercent};
 use serde_json::{Map, Value};
 
 use super::{INSTANT, instant};
@@ -19,6 +21,9 @@ use crate::state::ApiState;
 /// The longest body that is read. 50 conditions of 1,000 values of 500 characters would be longer; a
 /// rule that long belongs into metadata.
 pub(crate) const MAX_BODY_BYTES: usize = 1024 * 1024;
+
+/// The largest amount of money in a request, in minor units: Stripe takes twelve digits at most.
+pub(crate) const MAX_AMOUNT: i64 = 999_999_999_999;
 
 #[derive(Debug)]
 pub(crate) struct JsonBody(pub(crate) Value);
@@ -200,9 +205,7 @@ impl Fields {
 
     /// Takes a text that must be given.
     pub(crate) fn required_text(&mut self, name: &str, max_chars: usize) -> Option<String> {
-        if self.members.get(name).is_none_or(Value::is_null) {
-            self.members.remove(name);
-            self.refuse(name, "is missing");
+        if self.is_missing(name) {
             return None;
         }
         self.text(name, max_chars)
@@ -227,6 +230,95 @@ impl Fields {
             reason = "it is whole and within the range of an i32"
         )]
         Some(whole as i32)
+    }
+
+    /// Takes an amount of money in minor units, which is more than 0.
+    pub(crate) fn amount(&mut self, name: &str) -> Option<i64> {
+        let value = self.take(name)?;
+        let whole = value.as_f64().filter(|number| number.fract() == 0.0);
+        let Some(whole) = whole else {
+            let detail = format!("must be a whole number of minor units from 1 to {MAX_AMOUNT}");
+            self.refuse(name, detail);
+            return None;
+        };
+        // An `f64` holds every whole number of the range exactly.
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "it is whole, and out of range it is refused"
+        )]
+        let amount = whole as i64;
+        if !(1..=MAX_AMOUNT).contains(&amount) {
+            self.refuse(
+                name,
+                format!("must be from 1 to {MAX_AMOUNT} and is {value}"),
+            );
+            return None;
+        }
+        Some(amount)
+    }
+
+    /// Takes an amount of money that must be given.
+    pub(crate) fn required_amount(&mut self, name: &str) -> Option<i64> {
+        if self.is_missing(name) {
+            return None;
+        }
+        self.amount(name)
+    }
+
+    /// Takes a currency that must be given, in lower case as it is answered.
+    pub(crate) fn required_currency(&mut self, name: &str) -> Option<Currency> {
+        let code = self.required_text(name, 3)?;
+        if code.len() != 3 || !code.bytes().all(|letter| letter.is_ascii_lowercase()) {
+            self.refuse(
+                name,
+                "must be a currency's three letters in lower case, such as usd",
+            );
+            return None;
+        }
+        Some(Currency::new(&code))
+    }
+
+    /// Takes a percentage that must be given, and that null clears.
+    pub(crate) fn percent_or_null(&mut self, name: &str) -> Option<BasisPoints> {
+        let percent = match self.members.remove(name) {
+            Some(Value::Null) => return None,
+            Some(Value::Number(number)) => number.to_string().parse(),
+            Some(_) => Err(InvalidPercent),
+            None => {
+                self.refuse(name, "is missing");
+                return None;
+            }
+        };
+        if let Err(cause) = &percent {
+            self.refuse(name, format!("{cause}, or null"));
+        }
+        percent.ok()
+    }
+
+    /// Takes a list whose items `read` understands.
+    pub(crate) fn list<T>(
+        &mut self,
+        name: &str,
+        detail: &str,
+        read: impl Fn(&Value) -> Option<T>,
+    ) -> Option<Vec<T>> {
+        let value = self.take(name)?;
+        let items = value.as_array();
+        let items = items.and_then(|items| items.iter().map(read).collect());
+        if items.is_none() {
+            self.refuse(name, detail);
+        }
+        items
+    }
+
+    /// Whether a member that must be given is not, which is noted.
+    pub(crate) fn is_missing(&mut self, name: &str) -> bool {
+        if self.members.get(name).is_some_and(|value| !value.is_null()) {
+            return false;
+        }
+        self.members.remove(name);
+        self.refuse(name, "is missing");
+        true
     }
 
     /// Takes a number from `least` to 1.
@@ -364,6 +456,53 @@ mod tests {
     fn a_whole_number_may_be_written_as_a_decimal() {
         let mut fields = Fields::of(json!({"days": 30.0}));
         assert_eq!(fields.integer("days", 1..=3650), Some(30));
+    }
+
+    #[test]
+    fn an_amount_is_a_whole_number_of_minor_units_and_a_currency_lower_case() {
+        let read = |amount: Value, currency: &str| {
+            let mut fields = Fields::of(json!({"amount": amount, "currency": currency}));
+            let amount = fields.required_amount("amount");
+            let currency = fields.required_currency("currency");
+            fields
+                .finish()
+                .ok()
+                .map(|()| (amount.unwrap(), currency.unwrap()))
+        };
+        let usd = Currency::new("usd");
+        assert_eq!(read(json!(1), "usd"), Some((1, usd.clone())));
+        assert_eq!(read(json!(MAX_AMOUNT), "usd"), Some((MAX_AMOUNT, usd)));
+        for amount in [
+            json!(0),
+            json!(-1),
+            json!(1.5),
+            json!("1"),
+            json!(1e30),
+            json!(null),
+        ] {
+            assert_eq!(read(amount.clone(), "usd"), None, "{amount}");
+        }
+        for currency in ["", "USD", "us", "usdd", "u1d"] {
+            assert_eq!(read(json!(1), currency), None, "{currency}");
+        }
+    }
+
+    #[test]
+    fn a_percentage_is_given_or_cleared() {
+        let read = |body: Value| {
+            let mut fields = Fields::of(body);
+            let percent = fields.percent_or_null("percent");
+            fields.finish().ok().map(|()| percent.map(BasisPoints::get))
+        };
+        assert_eq!(read(json!({})), None);
+        assert_eq!(read(json!({"percent": null})), Some(None));
+        for (percent, basis_points) in [(json!(12.5), 1_250), (json!(10), 1_000), (json!(0.01), 1)]
+        {
+            assert_eq!(read(json!({"percent": percent})), Some(Some(basis_points)));
+        }
+        for percent in [json!(100.01), json!(-1), json!("10"), json!(1.234)] {
+            assert_eq!(read(json!({"percent": percent})), None);
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@
 
 mod body;
 mod cursor;
+mod idempotency_key;
 mod params;
 
 use axum::extract::{FromRequestParts, Path};
@@ -17,6 +18,7 @@ pub(crate) use body::{
     Fields, JsonBody, MAX_BODY_BYTES, OptionalFields, check_content_length, read_body,
 };
 pub(crate) use cursor::{next_cursor, page};
+pub(crate) use idempotency_key::IdempotencyKey;
 pub(crate) use params::{NoParams, Params};
 
 use crate::problem::ApiError;

@@ -23,9 +23,13 @@ const DIGEST_DIGITS: usize = 16;
 /// A file that pages refer to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Asset {
+    /// Stripe's own loader of its script.
+    ConnectLoader,
     Favicon,
     Htmx,
     Licenses,
+    /// What shows Stripe's form in a page.
+    Onboarding,
     Script,
     Styles,
 }
@@ -37,8 +41,15 @@ struct File {
     content: &'static [u8],
 }
 
-static FILES: LazyLock<[File; 5]> = LazyLock::new(|| {
+static FILES: LazyLock<[File; 7]> = LazyLock::new(|| {
     [
+        file(
+            Asset::ConnectLoader,
+            "connect-loader",
+            "js",
+            "text/javascript; charset=utf-8",
+            include_bytes!("../../assets/dist/connect-loader.js"),
+        ),
         file(
             Asset::Favicon,
             "favicon",
@@ -59,6 +70,13 @@ static FILES: LazyLock<[File; 5]> = LazyLock::new(|| {
             "txt",
             "text/plain; charset=utf-8",
             include_bytes!("../../assets/dist/licenses.txt"),
+        ),
+        file(
+            Asset::Onboarding,
+            "onboarding",
+            "js",
+            "text/javascript; charset=utf-8",
+            include_bytes!("../../assets/onboarding.js"),
         ),
         file(
             Asset::Script,
@@ -126,9 +144,11 @@ mod tests {
     #[test]
     fn every_asset_has_an_address_that_names_its_content() {
         for asset in [
+            Asset::ConnectLoader,
             Asset::Favicon,
             Asset::Htmx,
             Asset::Licenses,
+            Asset::Onboarding,
             Asset::Script,
             Asset::Styles,
         ] {
@@ -141,7 +161,9 @@ mod tests {
 
     #[test]
     fn styles_and_scripts_name_no_other_host() {
-        for file in FILES.iter().filter(|file| file.asset != Asset::Licenses) {
+        // Stripe's loader names where Stripe's script is.
+        let exempt = [Asset::Licenses, Asset::ConnectLoader];
+        for file in FILES.iter().filter(|file| !exempt.contains(&file.asset)) {
             let text = String::from_utf8_lossy(file.content);
             for (start, _) in text.match_indices("://") {
                 let rest = &text[start + 3..];

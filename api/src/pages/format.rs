@@ -19,8 +19,8 @@ use icu_decimal::input::Decimal;
 use icu_decimal::options::DecimalFormatterOptions;
 use icu_decimal::preferences::NumberingSystem;
 use icu_decimal::{DecimalFormatter, DecimalFormatterPreferences};
-use icu_locale_core::Locale;
 use icu_locale_core::extensions::unicode::value;
+use icu_locale_core::{Locale, locale};
 
 /// What stands between an amount and its currency, so that they stay on one line.
 const NO_BREAK_SPACE: char = '\u{a0}';
@@ -43,13 +43,13 @@ impl<S: Sync> FromRequestParts<S> for LocaleFormat {
 }
 
 impl LocaleFormat {
-    /// Of the first locale that a reader accepts; of none in particular where there is none.
+    /// Of the first locale that a reader accepts; of English, as the pages are, where there is none.
     pub(crate) fn of_reader(headers: &HeaderMap) -> Self {
         let accepted = headers.get(header::ACCEPT_LANGUAGE);
         let accepted = accepted.and_then(|value| value.to_str().ok());
         let mut accepted = accept_language::parse(accepted.unwrap_or_default()).into_iter();
         let locale = accepted.find_map(|locale| Locale::try_from_str(&locale).ok());
-        Self::of_locale(&locale.unwrap_or(Locale::UNKNOWN))
+        Self::of_locale(&locale.unwrap_or(locale!("en")))
     }
 
     fn of_locale(locale: &Locale) -> Self {

@@ -22,15 +22,17 @@ pub(crate) enum Section {
     Explore,
     Connections,
     Webhooks,
+    Payouts,
     Tokens,
 }
 
 impl Section {
-    pub(crate) const ALL: [Self; 5] = [
+    pub(crate) const ALL: [Self; 6] = [
         Self::Overview,
         Self::Explore,
         Self::Connections,
         Self::Webhooks,
+        Self::Payouts,
         Self::Tokens,
     ];
 
@@ -40,6 +42,7 @@ impl Section {
             Self::Explore => "Explore",
             Self::Connections => "Connections",
             Self::Webhooks => "Webhooks",
+            Self::Payouts => "Get paid",
             Self::Tokens => "Tokens",
         }
     }
@@ -50,6 +53,7 @@ impl Section {
             Self::Explore => "/explore",
             Self::Connections => "/connections",
             Self::Webhooks => "/webhooks",
+            Self::Payouts => "/payouts",
             Self::Tokens => "/tokens",
         }
     }
@@ -66,6 +70,16 @@ pub(crate) struct SignedIn {
     pub(crate) signs_out_here: bool,
     /// Whether what is shown is of Stripe's test mode, which nobody should take for money.
     pub(crate) test_mode: bool,
+    /// Whether organizations can be paid: the platform has its key.
+    pub(crate) has_payouts: bool,
+}
+
+impl SignedIn {
+    /// What the navigation leads to.
+    pub(crate) fn sections(&self) -> impl Iterator<Item = Section> {
+        let is_there = |section: &Section| *section != Section::Payouts || self.has_payouts;
+        Section::ALL.into_iter().filter(is_there)
+    }
 }
 
 /// The values of `layout.html`. Each page has one in its field `layout`.
@@ -115,6 +129,7 @@ impl Layout {
             role: viewer.role,
             signs_out_here: !viewer.of_application,
             test_mode,
+            has_payouts: state.platform.is_some(),
         };
         Ok(Self::of(section, title, signed_in))
     }
@@ -165,6 +180,7 @@ mod tests {
             role: TokenRole::Analyst,
             signs_out_here: true,
             test_mode,
+            has_payouts: true,
         };
         let layout = Layout::of(Section::Webhooks, "Events", signed_in);
         Empty { layout }.render().unwrap()

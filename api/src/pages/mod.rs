@@ -11,7 +11,8 @@
 //! Reading order: [`layout`] (what surrounds each page and how it is answered), [`assets`] (styles and scripts),
 //! [`problem`] (errors as pages), [`format`] and [`chart`] (how figures are shown), [`session`], then a page a file.
 //!
-//! Absent on purpose: anything from another host, scripts and styles inside of pages, state that only the browser has.
+//! Absent on purpose: anything from another host, but for Stripe's script on the page of embedded onboarding
+//! (`payouts::embedded`); scripts and styles inside of pages, state that only the browser has.
 
 mod address;
 pub(crate) mod assets;
@@ -29,8 +30,8 @@ pub(crate) mod layout;
 mod mark;
 mod moment;
 mod named_object;
-mod onboarding;
 mod overview;
+mod payouts;
 mod permission;
 pub(crate) mod problem;
 mod question;
@@ -59,6 +60,7 @@ pub(crate) fn router(state: &ApiState) -> Router<ApiState> {
         .route("/overview.csv", get(overview::csv))
         .merge(connections::router())
         .merge(webhooks::router())
+        .merge(payouts::router())
         .merge(tokens::router())
         .route("/explore", get(explore::show))
         .route("/explore.csv", get(explore::csv))
@@ -67,7 +69,6 @@ pub(crate) fn router(state: &ApiState) -> Router<ApiState> {
         .merge(questions::router())
         .route("/charges", get(charges::list))
         .route("/charges/{charge_id}", get(charges::show))
-        .route("/connect/refresh/{org}", get(onboarding::refresh))
         .route("/sign-out-everywhere", post(session::sign_out_everywhere))
         .route_layer(middleware::from_fn_with_state(
             state.clone(),

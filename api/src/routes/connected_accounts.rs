@@ -13,6 +13,8 @@ use platform::account::{
     Application, BusinessType, ConnectedAccount, Preset, Requirement, ReturnAddresses, disconnect,
     refresh,
 };
+use platform::ledger::fee::BasisPoints;
+use platform::ledger::transfer;
 use secrecy::ExposeSecret as _;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -98,12 +100,15 @@ pub(crate) struct AccountBody {
     /// Why payments or payouts are turned off, by Stripe's name.
     #[schema(example = "requirements.past_due")]
     disabled_reason: Option<String>,
+    /// What the platform keeps of transfers to the account, in percent.
+    #[schema(example = 10.0)]
+    platform_fee_percent: f64,
     /// When the account was last read at Stripe.
     as_of: Option<DateTime<Utc>>,
 }
 
 impl AccountBody {
-    fn of(account: Option<ConnectedAccount>) -> Self {
+    fn of(account: Option<ConnectedAccount>, fee: BasisPoints) -> Self {
         let status = status_of(account.as_ref());
         let (reading, as_of) = account.map_or((None, None), |it| (it.reading, it.read_at));
         let account_id = reading.as_ref().map(|it| it.account_id.clone());
@@ -118,6 +123,7 @@ impl AccountBody {
             capabilities: reading.capabilities,
             requirements: reading.requirements,
             disabled_reason: reading.disabled_reason,
+            platform_fee_percent: fee.percent(),
             as_of,
         }
     }
@@ -259,7 +265,14 @@ pub(crate) async fn status(
     } else {
         refresh::stored(services, &caller.organization).await?
     };
-    Ok(Json(AccountBody::of(account)))
+    let fee = fee(&state, &caller.organization).await?;
+    Ok(Json(AccountBody::of(account, fee)))
+}
+
+/// What the platform keeps of an organization's transfers.
+async fn fee(state: &ApiState, organization: &OrganizationId) -> Result<BasisPoints, ApiError> {
+    let ledger = state.ledger()?;
+    Ok(transfer::fee(&ledger, organization, state.platform()?.default_fee).await?)
 }
 
 /// Another organization's is the same as none.
@@ -318,5 +331,6 @@ pub(crate) async fn end(
 ) -> Result<Json<AccountBody>, ApiError> {
     let services = state.account_services()?;
     let account = disconnect::disconnect(services, &caller.organization).await?;
-    Ok(Json(AccountBody::of(Some(account))))
+    let fee = fee(&state, &caller.organization).await?;
+    Ok(Json(AccountBody::of(Some(account), fee)))
 }

@@ -13,13 +13,18 @@ pub(crate) mod health;
 pub(crate) mod jobs;
 pub(crate) mod key;
 pub(crate) mod metadata_keys;
+pub(crate) mod operator_organizations;
 pub(crate) mod operator_webhooks;
 pub(crate) mod parked;
+pub(crate) mod payout_schedule;
+pub(crate) mod payouts;
 pub(crate) mod questions;
+pub(crate) mod reconciliation;
 pub(crate) mod rules;
 mod stream_body;
 pub(crate) mod sync;
 pub(crate) mod token;
+pub(crate) mod transfers;
 pub(crate) mod webhook_endpoints;
 pub(crate) mod webhook_events;
 pub(crate) mod webhook_stats;
@@ -76,6 +81,16 @@ pub(crate) fn all() -> OpenApiRouter<ApiState> {
         .routes(routes!(connected_accounts::status))
         .routes(routes!(connected_accounts::dashboard_link))
         .routes(routes!(connected_accounts::end))
+        .routes(routes!(transfers::create))
+        .routes(routes!(transfers::list))
+        .routes(routes!(transfers::get))
+        .routes(routes!(transfers::reverse))
+        .routes(routes!(payouts::get_balance))
+        .routes(routes!(payout_schedule::get, payout_schedule::set))
+        .routes(routes!(payouts::create, payouts::list))
+        .routes(routes!(reconciliation::get))
+        .routes(routes!(operator_organizations::list))
+        .routes(routes!(operator_organizations::update))
         .routes(routes!(operator_webhooks::stats))
         .routes(routes!(operator_webhooks::list))
         .routes(routes!(operator_webhooks::replay_matching))

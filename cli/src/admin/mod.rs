@@ -98,6 +98,12 @@ pub enum Error {
         /// How many connections it has.
         connections: usize,
     },
+    /// What is known of money that was moved would go with it.
+    #[error(
+        "the organization `{0}` cannot be deleted: money was moved to or from its connected account, and what is known of \
+         that is kept"
+    )]
+    OrganizationHasLedger(OrganizationId),
     /// Nobody is there to confirm it.
     #[error(
         "deleting an organization cannot be undone, and there is no terminal to ask for confirmation; add --yes to \

@@ -10,6 +10,8 @@
 //! sessions become useless, and jobs remove what is stored, which takes as long as there is data. The command waits for them and removes the
 //! organization last. Interrupted anywhere, the same command goes on; until then nothing of the organization answers.
 //!
+//! An organization for which money was moved is not deleted: its ledger is what is known of that money.
+//!
 //! Deliberately absent: an undo.
 
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
@@ -27,6 +29,7 @@ use common::saved_question;
 use common::session;
 use common::tenant::{OrganizationId, queries};
 use common::unit_of_work::{Committed, UnitOfWork};
+use platform::{account, ledger};
 use serde_json::json;
 use sqlx::PgConnection;
 use stripe::StripeConnector;
@@ -262,6 +265,9 @@ impl Delete {
         if !queries::lock_organization(tx, organization).await? {
             return Err(Error::NoOrganization(organization.clone()));
         }
+        if ledger::queries::has_entries(tx, organization).await? {
+            return Err(Error::OrganizationHasLedger(organization.clone()));
+        }
         let connections = connection::queries::list_for_deletion(tx, organization).await?;
         if connections.is_empty() || self.with_data {
             Ok(connections)
@@ -285,6 +291,8 @@ impl Delete {
         saved_question::queries::delete_all(&mut work, organization).await?;
         if connections.is_empty() {
             job::queries::delete_all(&mut work, organization).await?;
+            ledger::queries::comparison::delete_all(&mut work, organization).await?;
+            account::queries::delete_all(&mut work, organization).await?;
             queries::delete_organization(&mut work, organization).await?;
         } else {
             queries::delete_tokens(&mut work, organization).await?;

@@ -13,6 +13,7 @@ mod completeness;
 mod condition;
 mod confirm;
 pub mod connect;
+pub mod connect_account;
 pub mod connections;
 pub mod daily;
 pub mod discover;

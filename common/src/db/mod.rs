@@ -41,7 +41,8 @@ pub enum Role {
     /// Stores events of any tenant and asks for the jobs that apply them; the API takes it on for webhooks, which come
     /// without a token.
     Webhooks,
-    /// Reads the events of every tenant, and nothing else; the API takes it on for operators.
+    /// Reads the events of every tenant, and which tenants there are, whose fee it sets, and nothing else; the API takes it on
+    /// for operators.
     Operator,
 }
 

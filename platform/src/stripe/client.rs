@@ -24,13 +24,15 @@ pub const API_VERSION: &str = "2026-07-29.dahlia";
 const TIMEOUT: Duration = Duration::from_secs(80);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Asks Stripe as the platform.
+/// Asks Stripe as the platform, or as the platform for an account that is connected to it.
 #[derive(Clone)]
 pub struct StripeClient {
     http: reqwest::Client,
     /// Without a slash at the end.
     api_base: String,
     key: SecretString,
+    /// The connected account that is asked about, in the header `Stripe-Account`; none asks about the platform's own.
+    account: Option<String>,
 }
 
 impl std::fmt::Debug for StripeClient {
@@ -58,7 +60,17 @@ impl StripeClient {
             http,
             api_base: api_base.as_str().trim_end_matches('/').to_owned(),
             key,
+            account: None,
         })
+    }
+
+    /// The same for a connected account (`docs.stripe.com/connect/authentication`).
+    #[must_use]
+    pub(super) fn for_account(&self, account_id: &str) -> Self {
+        Self {
+            account: Some(account_id.to_owned()),
+            ..self.clone()
+        }
     }
 
     pub(super) async fn get<T: DeserializeOwned>(
@@ -106,10 +118,15 @@ impl StripeClient {
     }
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        self.http
+        let request = self
+            .http
             .request(method, format!("{}{path}", self.api_base))
             .bearer_auth(self.key.expose_secret())
-            .header("Stripe-Version", API_VERSION)
+            .header("Stripe-Version", API_VERSION);
+        match &self.account {
+            Some(account) => request.header("Stripe-Account", account),
+            None => request,
+        }
     }
 
     async fn send<T: DeserializeOwned>(

@@ -30,6 +30,9 @@ pub enum Error {
         #[source]
         cause: serde_json::Error,
     },
+    /// A list that is longer than any is read.
+    #[error("Stripe's list {path} does not end")]
+    Endless { path: String },
 }
 
 fn code_of(code: Option<&str>) -> String {

@@ -8,6 +8,10 @@ mod accounts_v2;
 mod client;
 mod endpoint_registry;
 mod error;
+mod money;
+mod payout_settings;
+mod payouts;
+mod transfers;
 
 pub use accounts_v2::AccountsV2;
 pub use client::{API_VERSION, StripeClient};

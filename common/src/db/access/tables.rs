@@ -66,6 +66,19 @@ use Role::{Api, Consumer, Operator, Scheduler, Webhooks};
 const READ: &[&str] = &["SELECT"];
 const ALL: &[&str] = &["SELECT", "INSERT", "UPDATE", "DELETE"];
 
+/// What became of an entry of the ledger, and when it is looked up next.
+const OUTCOME_OF_ENTRY: &[&str] = &[
+    "state",
+    "external_id",
+    "error_code",
+    "error_message",
+    "attempts",
+    "next_attempt_at",
+    "payout_status",
+    "arrival_date",
+    "read_at",
+];
+
 const CONSUMER_ONLY: &[Grant] = &[grant(Consumer, ALL)];
 const CONSUMER_WRITES_API_READS: &[Grant] = &[grant(Api, READ), grant(Consumer, ALL)];
 
@@ -107,10 +120,24 @@ pub(super) const TABLES: &[Table] = &[
         )
     },
     Table {
-        policies: &[every_tenant("SELECT", &[Scheduler], None)],
+        policies: &[
+            every_tenant("SELECT", &[Scheduler], None),
+            OPERATOR,
+            // What the platform keeps of an organization's transfers is not the organization's to change.
+            Policy {
+                name: "sets_fee",
+                ..every_tenant("UPDATE", &[Operator], Some("true"))
+            },
+        ],
         ..table(
             "organizations",
             &[
+                grant(Operator, READ),
+                Grant {
+                    role: Operator,
+                    privileges: &["UPDATE"],
+                    columns: &["platform_fee_basis_points"],
+                },
                 // Those that sessions of another application name.
                 grant(Api, &["SELECT", "INSERT"]),
                 grant(Scheduler, READ),
@@ -368,6 +395,45 @@ pub(super) const TABLES: &[Table] = &[
             ],
         )
     },
+    Table {
+        // What is to be settled is found across tenants.
+        policies: &[every_tenant("ALL", &[Consumer], Some("true"))],
+        ..table(
+            "ledger_entries",
+            &[
+                // What an entry is never changes, and none is deleted.
+                grant(Api, &["SELECT", "INSERT"]),
+                grant(Consumer, &["SELECT", "INSERT"]),
+                Grant {
+                    role: Api,
+                    privileges: &["UPDATE"],
+                    columns: OUTCOME_OF_ENTRY,
+                },
+                Grant {
+                    role: Consumer,
+                    privileges: &["UPDATE"],
+                    columns: OUTCOME_OF_ENTRY,
+                },
+            ],
+        )
+    },
+    Table {
+        policies: &[every_tenant("ALL", &[Consumer], Some("true"))],
+        ..table(
+            "ledger_comparisons",
+            &[
+                grant(Api, READ),
+                grant(Consumer, &["SELECT", "INSERT", "UPDATE"]),
+            ],
+        )
+    },
+    table(
+        "ledger_differences",
+        &[
+            grant(Api, READ),
+            grant(Consumer, &["SELECT", "INSERT", "DELETE"]),
+        ],
+    ),
     Table {
         policies: &[
             every_tenant("ALL", &[Scheduler, Webhooks], Some("true")),

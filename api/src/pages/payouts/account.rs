@@ -1,0 +1,425 @@
+//! The part of "Get paid" that says how the account stands, what it can do, and what Stripe asks for.
+//!
+//! While Stripe still waits for something or checks it, the page is sent this part again each time it changed, as a
+//! server-sent event; the last one asks for no stream. Shows what was read last, and asks Stripe nothing.
+
+use std::time::Duration;
+
+use askama::Template;
+use axum::extract::State;
+use axum::http::request::Parts;
+use axum::response::Response;
+use axum::response::sse::Event;
+use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
+use platform::account::status::{AccountStatus, next_step, status_of};
+use platform::account::{
+    AccountReading, ConnectedAccount, Preset, Requirement, RequirementState, refresh,
+};
+
+use super::requirement_words::words;
+use crate::auth::Caller;
+use crate::event_stream::{Followed, follow};
+use crate::pages::Viewer;
+use crate::pages::format::LocaleFormat;
+use crate::pages::mark::{Mark, Shape, Tone};
+use crate::pages::moment::Moment;
+use crate::pages::permission::may_change;
+use crate::pages::session::viewer_of;
+use crate::problem::ApiError;
+use crate::state::ApiState;
+
+/// How often an open page looks for a change.
+const INTERVAL: Duration = Duration::from_secs(1);
+/// An organization has no time zone.
+const ZONE: Tz = Tz::UTC;
+
+#[derive(Debug, Template)]
+#[template(path = "payouts_account.html")]
+pub(super) struct AccountPart {
+    status: AccountStatus,
+    standing: Mark,
+    next_step: &'static str,
+    /// Why payments or payouts are turned off.
+    turned_off: Option<String>,
+    account_id: Option<String>,
+    takes_payments: Mark,
+    is_paid_out: Mark,
+    /// What has to be given, or is being checked.
+    wanted: Vec<Wanted>,
+    /// What Stripe will ask for at some time.
+    later: Vec<Wanted>,
+    read: Option<Moment>,
+    /// What the button that leads to Stripe says; none where there is nothing to give.
+    way_in: Option<&'static str>,
+    /// Whether Stripe's form can be shown in a page of ours.
+    is_embeddable: bool,
+    has_dashboard: bool,
+    may_change: bool,
+}
+
+/// Something to give, under whatever of Stripe's names.
+#[derive(Debug, PartialEq, Eq)]
+struct Wanted {
+    words: String,
+    state: RequirementState,
+    deadline: Option<DateTime<Utc>>,
+    /// The day of the deadline.
+    until: Option<String>,
+    /// Why what was given is not enough, in Stripe's words.
+    reasons: Vec<String>,
+}
+
+/// `GET /payouts/account/events`.
+pub(super) async fn events(
+    State(state): State<ApiState>,
+    viewer: Viewer,
+    locale: LocaleFormat,
+    request: Parts,
+) -> Result<Response, ApiError> {
+    let shared = state.clone();
+    let counted_as = Caller::from(viewer).counted_as;
+    let followed = FollowedAccount {
+        state,
+        request,
+        locale,
+    };
+    follow(followed, &shared, counted_as).await
+}
+
+struct FollowedAccount {
+    state: ApiState,
+    request: Parts,
+    locale: LocaleFormat,
+}
+
+/// The part as a browser gets it.
+struct Shown {
+    html: String,
+    is_live: bool,
+}
+
+impl Followed for FollowedAccount {
+    type State = Shown;
+
+    const INTERVAL: Duration = INTERVAL;
+
+    async fn load(&self) -> Result<Shown, ApiError> {
+        let viewer = viewer_of(&self.state, &self.request).await?;
+        let viewer = viewer.ok_or(ApiError::Unauthenticated)?;
+        let part = AccountPart::load(&self.state, &viewer, self.locale.clone()).await?;
+        Ok(Shown {
+            html: part.render().map_err(ApiError::internal)?,
+            is_live: part.is_live(),
+        })
+    }
+
+    fn is_same(last: &Shown, next: &Shown) -> bool {
+        last.html == next.html
+    }
+
+    fn has_ended(shown: &Shown) -> bool {
+        !shown.is_live
+    }
+
+    fn event(shown: &Shown) -> Event {
+        Event::default().data(&shown.html)
+    }
+}
+
+impl AccountPart {
+    pub(super) async fn load(
+        state: &ApiState,
+        viewer: &Viewer,
+        locale: LocaleFormat,
+    ) -> Result<Self, ApiError> {
+        let onboarding = &state.platform()?.onboarding;
+        let account = refresh::stored(state.account_services()?, &viewer.organization).await?;
+        Ok(Self {
+            is_embeddable: onboarding.publishable_key.is_some(),
+            may_change: may_change(viewer),
+            ..Self::of(account, &locale)
+        })
+    }
+
+    fn of(account: Option<ConnectedAccount>, locale: &LocaleFormat) -> Self {
+        let status = status_of(account.as_ref());
+        let way_in = way_in(account.as_ref());
+        let read = account.as_ref().and_then(|account| account.read_at);
+        let is_express = account
+            .as_ref()
+            .is_some_and(|account| account.application.preset == Preset::Express);
+        let reading = account.and_then(|account| account.reading);
+        let account_id = reading.as_ref().map(|reading| reading.account_id.clone());
+        let reading = reading.unwrap_or_default();
+        let (later, wanted) = wanted(&reading, locale)
+            .into_iter()
+            .partition(|it| it.state == RequirementState::EventuallyDue && it.deadline.is_none());
+        Self {
+            status,
+            standing: standing(status),
+            next_step: next_step(status),
+            turned_off: reading.disabled_reason.as_deref().map(turned_off),
+            account_id,
+            takes_payments: yes_or_no(reading.charges_enabled),
+            is_paid_out: yes_or_no(reading.payouts_enabled),
+            wanted,
+            later,
+            read: read.map(|at| Moment::new(at, locale, ZONE)),
+            way_in,
+            is_embeddable: false,
+            // Stripe has none before.
+            has_dashboard: is_express
+                && reading.details_submitted
+                && status != AccountStatus::Disconnected,
+            may_change: false,
+        }
+    }
+
+    /// Whether there is an account that is in use.
+    fn is_connected(&self) -> bool {
+        !matches!(
+            self.status,
+            AccountStatus::NotStarted | AccountStatus::Disconnected
+        )
+    }
+
+    /// Whether the account may change soon, so that the page follows it.
+    fn is_live(&self) -> bool {
+        matches!(
+            self.status,
+            AccountStatus::Incomplete
+                | AccountStatus::Pending
+                | AccountStatus::Restricted
+                | AccountStatus::ActionNeeded
+        )
+    }
+}
+
+/// What the button says that leads to where Stripe is given what it asks for; none where it asks for nothing.
+pub(super) fn way_in(account: Option<&ConnectedAccount>) -> Option<&'static str> {
+    match status_of(account) {
+        AccountStatus::NotStarted | AccountStatus::Disconnected => Some("Start"),
+        AccountStatus::Incomplete | AccountStatus::Restricted | AccountStatus::ActionNeeded => {
+            Some("Continue")
+        }
+        // Something else can be due meanwhile.
+        AccountStatus::Pending => {
+            let reading = account?.reading.as_ref()?;
+            let mut requirements = reading.requirements.iter();
+            let is_due = requirements.any(|it| {
+                matches!(
+                    it.state,
+                    RequirementState::PastDue | RequirementState::CurrentlyDue
+                )
+            });
+            is_due.then_some("Continue")
+        }
+        AccountStatus::Rejected | AccountStatus::Active => None,
+    }
+}
+
+fn standing(status: AccountStatus) -> Mark {
+    let (word, shape, tone) = match status {
+        AccountStatus::NotStarted => ("Not set up yet", Shape::Circle, Tone::Quiet),
+        AccountStatus::Disconnected => ("Disconnected", Shape::Dash, Tone::Quiet),
+        AccountStatus::Rejected => ("Rejected by Stripe", Shape::Cross, Tone::Error),
+        AccountStatus::Incomplete => ("Not finished", Shape::Circle, Tone::Warning),
+        AccountStatus::Pending => ("Being checked", Shape::Clock, Tone::Quiet),
+        AccountStatus::Restricted => ("On hold", Shape::Cross, Tone::Error),
+        AccountStatus::ActionNeeded => ("Something is needed", Shape::Triangle, Tone::Warning),
+        AccountStatus::Active => ("Ready", Shape::Check, Tone::Good),
+    };
+    Mark::new(word, shape, tone)
+}
+
+fn yes_or_no(is_so: bool) -> Mark {
+    if is_so {
+        Mark::new("Yes", Shape::Check, Tone::Good)
+    } else {
+        Mark::new("Not now", Shape::Dash, Tone::Quiet)
+    }
+}
+
+/// Stripe's name for why payments or payouts are turned off, in words.
+fn turned_off(reason: &str) -> String {
+    let words = match reason {
+        "requirements.past_due" => "What Stripe asked for was not given in time.",
+        "requirements.pending_verification" => "Stripe is checking what was given.",
+        "action_required.requested_capabilities" => "Stripe needs more details first.",
+        "under_review" => "Stripe is reviewing the account.",
+        "listed" => {
+            "Stripe is checking whether the account is on a list of prohibited persons or companies."
+        }
+        "platform_paused" => "The platform has paused the account.",
+        "rejected.fraud" => "Stripe suspects fraud.",
+        "rejected.listed" => "The account is on a list of prohibited persons or companies.",
+        "rejected.terms_of_service" => "Stripe’s terms of service were not kept.",
+        other => return format!("Stripe’s reason is “{other}”."),
+    };
+    words.to_owned()
+}
+
+/// What is asked for, the most urgent first, each thing once.
+fn wanted(reading: &AccountReading, locale: &LocaleFormat) -> Vec<Wanted> {
+    let mut all: Vec<Wanted> = Vec::new();
+    for requirement in &reading.requirements {
+        let words = words(&requirement.field);
+        match all.iter_mut().find(|wanted| wanted.words == words) {
+            Some(wanted) => wanted.add(requirement),
+            None => all.push(Wanted {
+                words,
+                state: requirement.state,
+                deadline: requirement.deadline,
+                until: None,
+                reasons: requirement.reason.iter().cloned().collect(),
+            }),
+        }
+    }
+    for wanted in &mut all {
+        let day = |at: DateTime<Utc>| locale.day(at.with_timezone(&ZONE).date_naive());
+        wanted.until = wanted.deadline.map(day);
+    }
+    all.sort_by_key(|wanted| (urgency(wanted.state), wanted.deadline));
+    all
+}
+
+impl Wanted {
+    /// Another part of the same: it is as urgent as its most urgent part.
+    fn add(&mut self, requirement: &Requirement) {
+        if urgency(requirement.state) < urgency(self.state) {
+            self.state = requirement.state;
+        }
+        let deadlines = [self.deadline, requirement.deadline];
+        self.deadline = deadlines.into_iter().flatten().min();
+        let reason = requirement.reason.iter();
+        let new: Vec<_> = reason
+            .filter(|reason| !self.reasons.contains(reason))
+            .cloned()
+            .collect();
+        self.reasons.extend(new);
+    }
+
+    fn mark(&self) -> Mark {
+        match self.state {
+            RequirementState::PastDue => Mark::new("Overdue", Shape::Cross, Tone::Error),
+            RequirementState::CurrentlyDue => {
+                Mark::new("Needed now", Shape::Triangle, Tone::Warning)
+            }
+            RequirementState::PendingVerification => {
+                Mark::new("Being checked", Shape::Clock, Tone::Quiet)
+            }
+            RequirementState::EventuallyDue => {
+                Mark::new("Needed later", Shape::Circle, Tone::Quiet)
+            }
+        }
+    }
+}
+
+fn urgency(state: RequirementState) -> u8 {
+    match state {
+        RequirementState::PastDue => 0,
+        RequirementState::CurrentlyDue => 1,
+        RequirementState::PendingVerification => 2,
+        RequirementState::EventuallyDue => 3,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderMap;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::pages::payouts::onboarding::application;
+
+    fn locale() -> LocaleFormat {
+        LocaleFormat::of_reader(&HeaderMap::new())
+    }
+
+    fn requirement(field: &str, state: RequirementState) -> Requirement {
+        Requirement {
+            field: field.to_owned(),
+            state,
+            deadline: None,
+            reason: None,
+        }
+    }
+
+    fn account(requirements: Vec<Requirement>) -> ConnectedAccount {
+        ConnectedAccount {
+            creation_id: Uuid::from_u128(1),
+            application: application(),
+            reading: Some(AccountReading {
+                account_id: "acct_1".to_owned(),
+                details_submitted: true,
+                requirements,
+                ..AccountReading::default()
+            }),
+            read_at: None,
+            disconnected_at: None,
+        }
+    }
+
+    #[test]
+    fn a_thing_is_asked_for_once_as_urgently_as_its_most_urgent_part() {
+        let deadline = DateTime::from_timestamp(1_800_000_000, 0);
+        let month = Requirement {
+            deadline,
+            reason: Some("Too young.".to_owned()),
+            ..requirement("individual.dob.month", RequirementState::CurrentlyDue)
+        };
+        let account = account(vec![
+            requirement("individual.dob.day", RequirementState::EventuallyDue),
+            requirement("business_type", RequirementState::EventuallyDue),
+            month.clone(),
+            Requirement {
+                field: "individual.dob.year".to_owned(),
+                ..month
+            },
+            requirement("external_account", RequirementState::PastDue),
+        ]);
+        let part = AccountPart::of(Some(account), &locale());
+        let bank = Wanted {
+            words: "A bank account for payouts".to_owned(),
+            state: RequirementState::PastDue,
+            deadline: None,
+            until: None,
+            reasons: Vec::new(),
+        };
+        let birth = Wanted {
+            words: "Date of birth".to_owned(),
+            state: RequirementState::CurrentlyDue,
+            deadline,
+            until: Some("Jan 15, 2027".to_owned()),
+            reasons: vec!["Too young.".to_owned()],
+        };
+        assert_eq!(part.wanted, [bank, birth]);
+        assert_eq!(part.later.len(), 1);
+    }
+
+    #[test]
+    fn stripe_is_led_to_where_something_can_be_given() {
+        let pending = requirement(
+            "individual.verification.document",
+            RequirementState::PendingVerification,
+        );
+        let checking = account(vec![pending.clone()]);
+        assert_eq!(way_in(Some(&checking)), None);
+        let due = requirement("external_account", RequirementState::CurrentlyDue);
+        let more = account(vec![pending, due]);
+        assert_eq!(way_in(Some(&more)), Some("Continue"));
+        let disconnected = ConnectedAccount {
+            disconnected_at: DateTime::from_timestamp(1, 0),
+            ..more
+        };
+        assert_eq!(way_in(Some(&disconnected)), Some("Start"));
+        assert_eq!(way_in(None), Some("Start"));
+    }
+
+    #[test]
+    fn why_something_is_turned_off_is_said_even_where_it_is_not_known() {
+        assert!(turned_off("under_review").contains("reviewing"));
+        assert!(turned_off("something_new").contains("“something_new”"));
+    }
+}

@@ -1,0 +1,256 @@
+//! Payouts of the organization's account to its bank, those that Stripe makes by the schedule included, and what the account
+//! holds.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use chrono::{DateTime, NaiveDate, Utc};
+use common::money::Currency;
+use platform::ledger::balance::balance;
+use platform::ledger::payout::{NewPayout, pay_out};
+use platform::ledger::{
+    self, Entry, EntryDetail, EntryKind, EntryState, PayoutMethod, PayoutStatus, payout_failure,
+};
+use serde::Serialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::connected_accounts::require_own;
+use super::transfers::{MoneyError, refuse_refused};
+use crate::auth::Caller;
+use crate::input::{Fields, IdempotencyKey, Ids, NoParams, Params, next_cursor, page};
+use crate::problem::{ApiError, Problem};
+use crate::state::ApiState;
+
+const LIST: &str = "payouts";
+
+/// Where the money of a payout is: `pending`, not yet sent to the bank; `in_transit`; `paid`, which may still turn into
+/// `failed` within days; `failed`, the bank did not take it, or Stripe refused it; `canceled`; `unknown`, no answer of Stripe's came
+/// yet, and it is looked up again.
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum PayoutState {
+    Pending,
+    InTransit,
+    Paid,
+    Failed,
+    Canceled,
+    Unknown,
+}
+
+impl PayoutState {
+    fn of(state: EntryState, status: Option<PayoutStatus>) -> Self {
+        match (state, status) {
+            (EntryState::Failed, _) | (EntryState::Done, Some(PayoutStatus::Failed)) => {
+                Self::Failed
+            }
+            (EntryState::Done, Some(PayoutStatus::Pending) | None) => Self::Pending,
+            (EntryState::Done, Some(PayoutStatus::InTransit)) => Self::InTransit,
+            (EntryState::Done, Some(PayoutStatus::Paid)) => Self::Paid,
+            (EntryState::Done, Some(PayoutStatus::Canceled)) => Self::Canceled,
+            (EntryState::Intended | EntryState::Sent | EntryState::Unknown, _) => Self::Unknown,
+        }
+    }
+}
+
+/// Payout to the bank of the organization's account.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Payout)]
+pub(crate) struct PayoutBody {
+    payout_id: Uuid,
+    #[schema(example = "po_1PgafTB7WZ01zgkWx2y3z4A5")]
+    stripe_payout_id: Option<String>,
+    /// In minor units.
+    amount: i64,
+    #[schema(example = "usd")]
+    currency: String,
+    status: PayoutState,
+    method: PayoutMethod,
+    /// When the bank is expected to have it.
+    arrival_date: Option<NaiveDate>,
+    /// Whether Stripe made it by the payout schedule.
+    automatic: bool,
+    /// Why it failed, in words.
+    failure: Option<MoneyError>,
+    created_at: DateTime<Utc>,
+}
+
+impl From<Entry> for PayoutBody {
+    fn from(entry: Entry) -> Self {
+        let (method, status, arrival_date, automatic) = match entry.detail {
+            EntryDetail::Payout {
+                method,
+                status,
+                arrival_date,
+                automatic,
+            } => (method, status, arrival_date, automatic),
+            EntryDetail::Transfer { .. } | EntryDetail::Reversal { .. } => {
+                (PayoutMethod::Standard, None, None, false)
+            }
+        };
+        let failure = entry.error.map(|error| MoneyError {
+            message: payout_failure(&error),
+            code: error.code,
+        });
+        Self {
+            payout_id: entry.entry_id,
+            stripe_payout_id: entry.external_id,
+            amount: entry.money.minor,
+            currency: entry.money.currency.as_str().to_owned(),
+            status: PayoutState::of(entry.state, status),
+            method,
+            arrival_date,
+            automatic,
+            failure,
+            created_at: entry.created_at,
+        }
+    }
+}
+
+/// Page of payouts.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct PayoutList {
+    data: Vec<PayoutBody>,
+    next_cursor: Option<String>,
+}
+
+/// Payout to make.
+#[derive(ToSchema)]
+#[schema(as = PayoutRequest)]
+#[expect(dead_code, reason = "documents what is read by hand")]
+pub(crate) struct PayoutRequest {
+    /// In minor units.
+    #[schema(minimum = 1, maximum = 999_999_999_999_i64)]
+    amount: i64,
+    /// Three letters.
+    #[schema(pattern = "^[a-z]{3}$")]
+    currency: String,
+    /// `standard` by default.
+    method: Option<PayoutMethod>,
+}
+
+/// Pay out the organization's account
+///
+/// Sends money that is available in the account to its bank. The same `Idempotency-Key` with the same body pays out once and has
+/// the same answer. If no answer of Stripe's can be had, the status is `unknown`; the same call later says what became of it.
+#[utoipa::path(post, path = "/v1/connect/payouts", operation_id = "create_payout", tag = "connect",
+    params(("Idempotency-Key" = String, Header, description = "Names this request; 1 to 255 visible ASCII characters",
+            example = "payout-2026-11-21")),
+    request_body(content = PayoutRequest, example = json!({"amount": 900, "currency": "usd"})),
+    responses((status = 201, description = "The payout", body = PayoutBody),
+              (status = 400, description = "`idempotency_key_required` or `malformed_json`",
+               body = Problem, content_type = "application/problem+json"),
+              (status = 409, description = "`idempotency_conflict`: the key was used for another request; \
+                                            `account_not_ready` or `account_disconnected`",
+               body = Problem, content_type = "application/problem+json"),
+              (status = 422, description = "`invalid_request`, or `stripe_refused`: see `stripe_code` and `stripe_message`",
+               body = Problem, content_type = "application/problem+json"),
+              (status = 501, description = "`not_configured`: STRIPE_PLATFORM_KEY is not set",
+               body = Problem, content_type = "application/problem+json")))]
+pub(crate) async fn create(
+    State(state): State<ApiState>,
+    caller: Caller,
+    IdempotencyKey(key): IdempotencyKey,
+    _: NoParams,
+    mut fields: Fields,
+) -> Result<(StatusCode, Json<PayoutBody>), ApiError> {
+    let ledger = state.ledger()?;
+    let amount = fields.required_amount("amount");
+    let currency = fields.required_currency("currency");
+    let methods = PayoutMethod::ALL.map(|method| (method.as_str(), method));
+    let method = fields.choice("method", &methods);
+    fields.finish()?;
+    let (Some(amount), Some(currency)) = (amount, currency) else {
+        // What is missing was refused.
+        return Err(ApiError::invalid(Vec::new()));
+    };
+    let asked = NewPayout {
+        amount,
+        currency,
+        method: method.unwrap_or(PayoutMethod::Standard),
+    };
+    let entry = pay_out(&ledger, &caller.organization, asked, &key).await?;
+    refuse_refused(&entry)?;
+    Ok((StatusCode::CREATED, Json(entry.into())))
+}
+
+/// List payouts
+///
+/// Newest first, those that Stripe made by the schedule included.
+#[utoipa::path(get, path = "/v1/connect/payouts", operation_id = "list_payouts", tag = "connect",
+    params(("limit" = Option<i64>, Query, description = "Items per page; 50 by default"),
+           ("cursor" = Option<String>, Query, description = "`next_cursor` of the previous page")),
+    responses((status = 200, description = "A page of payouts", body = PayoutList),
+              (status = 501, description = "`not_configured`: STRIPE_PLATFORM_KEY is not set",
+               body = Problem, content_type = "application/problem+json")))]
+pub(crate) async fn list(
+    State(state): State<ApiState>,
+    caller: Caller,
+    mut params: Params,
+) -> Result<Json<PayoutList>, ApiError> {
+    let ledger = state.ledger()?;
+    let limit = params.limit();
+    let after: Option<(DateTime<Utc>, Uuid)> = params.cursor(LIST)?;
+    params.finish()?;
+    let organization = &caller.organization;
+    let kind = EntryKind::Payout;
+    let mut entries = ledger::list(&ledger, organization, kind, after, page(limit)).await?;
+    let position = |entry: &Entry| (entry.created_at, entry.entry_id);
+    let next_cursor = next_cursor(LIST, &mut entries, limit, position)?;
+    let data = entries.into_iter().map(PayoutBody::from).collect();
+    Ok(Json(PayoutList { data, next_cursor }))
+}
+
+/// Sum of a balance in a currency.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct BalanceSum {
+    #[schema(example = "usd")]
+    currency: String,
+    /// In minor units; negative if the account owes it.
+    amount: i64,
+}
+
+/// What the organization's account holds.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Balance)]
+pub(crate) struct BalanceBody {
+    /// May be paid out now.
+    available: Vec<BalanceSum>,
+    /// Becomes available later.
+    pending: Vec<BalanceSum>,
+    /// When Stripe was asked.
+    as_of: DateTime<Utc>,
+}
+
+/// Get the balance of the organization's account
+///
+/// As Stripe has it now.
+#[utoipa::path(get, path = "/v1/connect/balance/{org}", operation_id = "get_balance", tag = "connect",
+    params(("org" = String, Path, description = "The token's own organization")),
+    responses((status = 200, description = "The balance", body = BalanceBody),
+              (status = 409, description = "`account_not_ready` or `account_disconnected`",
+               body = Problem, content_type = "application/problem+json"),
+              (status = 501, description = "`not_configured`: STRIPE_PLATFORM_KEY is not set",
+               body = Problem, content_type = "application/problem+json")))]
+pub(crate) async fn get_balance(
+    State(state): State<ApiState>,
+    caller: Caller,
+    Ids(organization): Ids<String>,
+    _: NoParams,
+) -> Result<Json<BalanceBody>, ApiError> {
+    require_own(&caller, &organization)?;
+    let (balance, as_of) = balance(&state.ledger()?, &caller.organization).await?;
+    Ok(Json(BalanceBody {
+        available: sums(balance.available),
+        pending: sums(balance.pending),
+        as_of,
+    }))
+}
+
+fn sums(sums: Vec<(Currency, i64)>) -> Vec<BalanceSum> {
+    let sums = sums.into_iter().map(|(currency, amount)| BalanceSum {
+        currency: currency.as_str().to_owned(),
+        amount,
+    });
+    sums.collect()
+}

@@ -1,0 +1,313 @@
+//! `connect-account`: the Stripe account through which the organization is paid, on a platform that uses Stripe Connect.
+//!
+//! What Stripe asks for is given on Stripe's page, whose link is printed. Disconnecting cannot be undone, since onboarding
+//! again creates another account, so it asks first.
+//!
+//! Deliberately absent: embedded onboarding, which needs a page.
+
+use chrono::{DateTime, Utc};
+use reqwest::{Method, StatusCode};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::confirm::confirm;
+use super::requests::{NOTHING, understood};
+use super::{Error, Server, print_json};
+use crate::arguments::{self, Confirmation};
+use crate::output::{self, Column};
+
+const PRESETS: [&str; 3] = ["express", "standard", "custom"];
+const BUSINESS_TYPES: [&str; 4] = ["individual", "company", "non_profit", "government_entity"];
+
+/// Have the organization paid through a Stripe account of its own: onboard it, see how it stands, disconnect it
+#[derive(Debug, clap::Subcommand)]
+pub enum ConnectAccount {
+    /// Create the account, unless there is one, and print a link to Stripe's page
+    ///
+    /// The link works once and for some minutes. Run the command again for another one.
+    Onboard(Onboard),
+    /// Show how the account stands, and what Stripe asks for
+    Status(Status),
+    /// Use the account no more; nothing is deleted at Stripe
+    Disconnect(Disconnect),
+}
+
+/// What a new account is to be. It counts for a new one only.
+#[derive(Debug, clap::Args)]
+pub struct Onboard {
+    /// express: Stripe onboards and shows a small dashboard; standard: a full account at Stripe; custom: the platform does
+    /// everything [default: express]
+    #[arg(long, value_name = "PRESET", value_parser = arguments::one_of::<String>(&PRESETS))]
+    preset: Option<String>,
+    /// The email address of the account's owner
+    #[arg(long)]
+    email: Option<String>,
+    /// The country in two letters, such as DE; it cannot be changed later [default: the platform's own]
+    #[arg(long, value_name = "COUNTRY")]
+    country: Option<String>,
+    /// What the organization is in law
+    #[arg(long, value_name = "TYPE", value_parser = arguments::one_of::<String>(&BUSINESS_TYPES))]
+    business_type: Option<String>,
+    /// Where Stripe's page leads when it is left [default: the page "Get paid"]
+    #[arg(long, value_name = "URL")]
+    return_url: Option<String>,
+    /// Where it leads when the link has expired [default: another link, for whoever is signed in to the pages]
+    #[arg(long, value_name = "URL")]
+    refresh_url: Option<String>,
+    /// Print the engine's response as JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    server: Server,
+}
+
+/// How to show it.
+#[derive(Debug, clap::Args)]
+pub struct Status {
+    /// Read the account at Stripe again first
+    #[arg(long)]
+    refresh: bool,
+    /// Print the engine's response as JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    server: Server,
+}
+
+/// Whether it is confirmed.
+#[derive(Debug, clap::Args)]
+pub struct Disconnect {
+    #[command(flatten)]
+    confirmation: Confirmation,
+    /// Print the engine's response as JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    server: Server,
+}
+
+#[derive(Debug, Serialize)]
+struct Application<'a> {
+    mode: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    preset: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    email: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    country: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    business_type: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    return_url: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refresh_url: Option<&'a str>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Onboarded {
+    account_id: String,
+    status: String,
+    url: String,
+    expires_at: DateTime<Utc>,
+}
+
+#[derive(Debug, Deserialize)]
+struct StatusAnswer {
+    account_id: Option<String>,
+    status: String,
+    next_step: String,
+    charges_enabled: bool,
+    payouts_enabled: bool,
+    #[serde(default)]
+    requirements: Vec<Requirement>,
+    #[serde(default)]
+    disabled_reason: Option<String>,
+    as_of: Option<DateTime<Utc>>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Requirement {
+    field: String,
+    state: String,
+    deadline: Option<DateTime<Utc>>,
+    reason: Option<String>,
+}
+
+impl ConnectAccount {
+    /// Runs the command.
+    pub async fn run(self) -> Result<(), Error> {
+        match self {
+            Self::Onboard(command) => command.run().await,
+            Self::Status(command) => command.run().await,
+            Self::Disconnect(command) => command.run().await,
+        }
+    }
+}
+
+impl Onboard {
+    async fn run(self) -> Result<(), Error> {
+        let client = self.server.client().await?;
+        let application = Application {
+            mode: "hosted",
+            preset: self.preset.as_deref(),
+            email: self.email.as_deref(),
+            country: self.country.as_deref(),
+            business_type: self.business_type.as_deref(),
+            return_url: self.return_url.as_deref(),
+            refresh_url: self.refresh_url.as_deref(),
+        };
+        let path = ["v1", "connect", "onboard"];
+        let (status, answer): (_, Value) =
+            client.call(Method::POST, &path, Some(&application)).await?;
+        if self.json {
+            return print_json(&answer);
+        }
+        let created = status == StatusCode::CREATED;
+        Ok(output::print(&opened(created, &understood(answer)?))?)
+    }
+}
+
+impl Status {
+    async fn run(self) -> Result<(), Error> {
+        let client = self.server.client().await?;
+        let organization = client.token().await?.organization_id;
+        let path = ["v1", "connect", "status", &organization];
+        let refresh = [("refresh", "true")];
+        let query = if self.refresh { &refresh[..] } else { &[] };
+        let answer: Value = client.get(&path, query).await?;
+        if self.json {
+            return print_json(&answer);
+        }
+        Ok(output::print(&shown(&understood(answer)?))?)
+    }
+}
+
+impl Disconnect {
+    async fn run(self) -> Result<(), Error> {
+        let client = self.server.client().await?;
+        let organization = client.token().await?.organization_id;
+        let what = format!(
+            "disconnect the Stripe account of {organization}; onboarding again creates another one"
+        );
+        confirm(&what, self.confirmation)?;
+        let path = ["v1", "connect", "disconnect"];
+        let (_, answer): (_, Value) = client.call(Method::POST, &path, NOTHING).await?;
+        if self.json {
+            return print_json(&answer);
+        }
+        let account: StatusAnswer = understood(answer)?;
+        let id = output::plain(account.account_id.as_deref().unwrap_or("its account"));
+        let text =
+            format!("disconnected {id}; nothing is deleted at Stripe, and its history stays");
+        Ok(output::print(&text)?)
+    }
+}
+
+/// Where to go on.
+fn opened(created: bool, onboarded: &Onboarded) -> String {
+    let id = output::plain(&onboarded.account_id);
+    let status = output::plain(&onboarded.status);
+    let what = if created {
+        "created the Stripe account"
+    } else {
+        "there is already the Stripe account"
+    };
+    format!(
+        "{what} {id}: {status}\nopen this page of Stripe's; it works once, until {}:\n{}",
+        output::instant(onboarded.expires_at),
+        output::plain(&onboarded.url)
+    )
+}
+
+fn shown(account: &StatusAnswer) -> String {
+    let yes_or_no = |is_so| if is_so { "yes" } else { "no" }.to_owned();
+    let status = output::plain(&account.status);
+    let heading = match &account.account_id {
+        Some(id) => format!("Stripe account {}: {status}", output::plain(id)),
+        None => format!("Stripe account: {status}"),
+    };
+    let mut lines = vec![
+        ("next step", output::plain(&account.next_step)),
+        ("takes payments", yes_or_no(account.charges_enabled)),
+        ("is paid out", yes_or_no(account.payouts_enabled)),
+    ];
+    if let Some(reason) = &account.disabled_reason {
+        lines.push(("turned off", output::plain(reason)));
+    }
+    if let Some(as_of) = account.as_of {
+        lines.push(("as of", output::instant(as_of)));
+    }
+    let text = output::listed(&heading, &lines);
+    if account.requirements.is_empty() {
+        return text;
+    }
+    let rows = account.requirements.iter().map(|it| {
+        vec![
+            output::plain(&it.field),
+            output::plain(&it.state),
+            it.deadline.map(output::instant).unwrap_or_default(),
+            output::plain(it.reason.as_deref().unwrap_or_default()),
+        ]
+    });
+    let columns = [
+        ("Stripe asks for", Column::Whole),
+        ("state", Column::Whole),
+        ("deadline", Column::Whole),
+        ("reason", Column::Text),
+    ];
+    format!("{text}\n\n{}", output::table(&columns, rows))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn account() -> Value {
+        json!({"account_id": "acct_1", "status": "restricted", "next_step": "Give what is missing.",
+            "charges_enabled": true, "payouts_enabled": false, "disabled_reason": "requirements.past_due",
+            "requirements": [{"field": "external_account", "state": "past_due", "deadline": "2026-12-01T00:00:00Z",
+                              "reason": "The bank refused\u{1b} it."}],
+            "as_of": "2026-11-21T06:00:00Z"})
+    }
+
+    #[test]
+    fn an_account_is_shown_with_what_stripe_asks_for() {
+        let text = shown(&understood(account()).unwrap());
+        let beginning = "Stripe account acct_1: restricted\n  next step       Give what is missing.\n  \
+                         takes payments  yes\n  is paid out     no\n  turned off      requirements.past_due\n";
+        assert!(text.starts_with(beginning), "{text}");
+        for part in [
+            "external_account",
+            "past_due",
+            "2026-12-01T00:00:00Z",
+            "The bank refused\u{fffd} it.",
+        ] {
+            assert!(text.contains(part), "{text}");
+        }
+    }
+
+    #[test]
+    fn before_onboarding_there_is_only_the_next_step() {
+        let mut none = account();
+        none["account_id"] = Value::Null;
+        none["status"] = json!("not_started");
+        none["requirements"] = json!([]);
+        none["disabled_reason"] = Value::Null;
+        none["as_of"] = Value::Null;
+        let text = shown(&understood(none).unwrap());
+        assert!(text.starts_with("Stripe account: not_started\n"), "{text}");
+        assert!(text.ends_with("is paid out     no"), "{text}");
+    }
+
+    #[test]
+    fn a_link_says_how_long_it_works() {
+        let onboarded = json!({"account_id": "acct_1", "status": "incomplete", "url": "https://connect.stripe.com/x",
+                               "expires_at": "2026-11-21T06:05:00Z"});
+        let text = opened(true, &understood(onboarded).unwrap());
+        let said = "created the Stripe account acct_1: incomplete\nopen this page of Stripe's; it works once, until \
+                    2026-11-21T06:05:00Z:\nhttps://connect.stripe.com/x";
+        assert_eq!(text, said);
+    }
+}
