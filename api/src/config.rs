@@ -80,7 +80,7 @@ pub struct AddressArgs {
     /// set
     #[arg(long, env = "PUBLIC_URL", value_name = "URL")]
     pub public_url: Option<String>,
-    /// Addresses and networks of proxies in front, separated by commas, whose X-Forwarded-For is believed
+    /// Comma-separated addresses and networks of reverse proxies whose X-Forwarded-For is trusted
     #[arg(
         long,
         env = "TRUSTED_PROXIES",

@@ -221,6 +221,7 @@ pub fn state_of(config: &Config, context: &Context) -> Result<ApiState, Error> {
         webhook_pool,
         platform_secrets: config.webhooks.clone(),
         platform: platform.map(|stripe| Platform {
+            livemode: stripe.livemode(),
             money: Arc::new(stripe.clone()),
             default_fee: config.platform_fee,
             accounts: accounts(config.accounts_version, stripe),

@@ -18,6 +18,8 @@ use crate::stripe_origins::StripeOrigins;
 pub struct Platform {
     pub accounts: Arc<dyn AccountGateway>,
     pub money: Arc<dyn MoneyGateway>,
+    /// Whether the platform's key is one of live mode.
+    pub livemode: bool,
     /// What organizations without a percentage of their own pay.
     pub default_fee: BasisPoints,
     pub onboarding: Arc<OnboardingConfig>,

@@ -1,5 +1,7 @@
 //! The problem documents, error by error.
 
+use axum::http::header;
+
 use super::*;
 
 fn every_error() -> Vec<ApiError> {

@@ -132,7 +132,7 @@ impl ApiState {
             forward_types: forward_types.clone(),
             platform_secrets: parts.platform_secrets,
             platform_events: Arc::new(Events {
-                handled: parts.platform.is_some(),
+                livemode: parts.platform.as_ref().map(|platform| platform.livemode),
             }),
         });
         let limits = parts.limits;

@@ -19,8 +19,8 @@ use crate::{Error, admin, client};
 /// List, show, cancel and retry sync jobs
 ///
 /// With `STRIPE_SYNC_TOKEN` set, these commands ask the engine about the token's organization. Without
-/// it, they read the database and cover all organizations; `env -u STRIPE_SYNC_TOKEN stripe-sync jobs
-/// list` does that where a token is set.
+/// it, they work on the database and cover all organizations; to unset it for one command, run
+/// `env -u STRIPE_SYNC_TOKEN stripe-sync jobs list`.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Jobs {
     /// Show the newest jobs

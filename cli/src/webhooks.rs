@@ -3,12 +3,12 @@
 
 use crate::{Error, admin, client};
 
-/// Receive changes from Stripe at once: set an endpoint up, list its events and apply them again
+/// Set up a webhook endpoint, list its events and replay them
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Webhooks {
     #[command(flatten)]
     OfConnection(client::webhooks::Webhooks),
-    /// Create the webhook endpoint of the platform's own Stripe account and its Connect endpoint at Stripe, or find them
+    /// Register the platform's own webhook endpoint and its Connect endpoint at Stripe, or find existing ones
     ///
     /// Works on the database, like `token` and `keys`, and stores the signing secrets encrypted. It is safe to run again: it
     /// finds its endpoints and brings them up to date.

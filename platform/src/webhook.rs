@@ -6,9 +6,9 @@
 use async_trait::async_trait;
 use common::db::{self, PgConnection};
 use common::tenant::OrganizationId;
-use common::webhook::ChangedObject;
 use common::webhook::platform::{PlatformEndpoint, PlatformEvents};
 use common::webhook::queries::platform_events::ClaimedEvent;
+use common::webhook::{ChangedObject, Envelope};
 
 use crate::account::{self, AccountServices, queries, refresh};
 use crate::ledger::{self, Ledger, payout, transfer};
@@ -80,14 +80,17 @@ fn handler(endpoint: PlatformEndpoint, event_type: &str) -> Option<Handler> {
 /// What is known of these events where they are received.
 #[derive(Debug, Clone, Copy)]
 pub struct Events {
-    /// Whether they are handled at all, which takes the platform's key.
-    pub handled: bool,
+    /// Whether the platform's key is one of live mode; without a key, none are handled.
+    pub livemode: Option<bool>,
 }
 
 #[async_trait]
 impl PlatformEvents for Events {
-    fn handles(&self, endpoint: PlatformEndpoint, event_type: &str) -> bool {
-        self.handled && handler(endpoint, event_type).is_some()
+    /// Stripe sends test events of connected accounts to live endpoints, too (`docs.stripe.com/connect/webhooks`). The key can
+    /// read nothing that they are about.
+    fn handles(&self, endpoint: PlatformEndpoint, event: &Envelope) -> bool {
+        let of_key = |livemode: bool| event.livemode.is_none_or(|of_event| of_event == livemode);
+        self.livemode.is_some_and(of_key) && handler(endpoint, &event.event_type).is_some()
     }
 
     async fn owner(

@@ -169,3 +169,31 @@ async fn an_event_of_a_strangers_account_is_kept_and_ignored() {
     .unwrap();
     assert_eq!(stored, ("_platform".to_owned(), "ignored".to_owned()));
 }
+
+/// Stripe sends test events of connected accounts to live endpoints, too. The platform's key here is one of test mode.
+#[tokio::test]
+async fn an_event_of_the_other_mode_is_kept_and_asks_stripe_nothing() {
+    let (world, endpoint, account_id) = onboarding().await;
+    endpoint.wait_until_idle(DELIVERY_TIMEOUT).await.unwrap();
+    let send = async |id: &str, livemode: bool| {
+        let event = json!({"id": id, "object": "event", "type": "payout.paid", "created": 1_700_000_000,
+            "account": account_id, "livemode": livemode, "data": {"object": {"object": "payout", "id": "po_1"}}});
+        assert_eq!(endpoint.send(&event).await.unwrap(), 200);
+    };
+    send("evt_live", true).await;
+    send("evt_test", false).await;
+    let status = async |id: &str| {
+        let events = world.get("/v1/webhooks/events?type=payout.paid").await;
+        let mut events = events["data"].as_array().unwrap().clone().into_iter();
+        let event = events.find(|event| event["stripe_event_id"] == id);
+        event.unwrap()["status"].as_str().unwrap().to_owned()
+    };
+    world
+        .eventually("the event of the key's mode to be handled", async || {
+            let status = status("evt_test").await;
+            (status != "pending" && status != "processing").then_some(())
+        })
+        .await;
+    assert_eq!(status("evt_live").await, "ignored");
+    assert_ne!(status("evt_test").await, "ignored");
+}

@@ -277,7 +277,7 @@ async fn an_operator_applies_events_of_any_organization_again() {
     all_applied(&world).await;
     assert_eq!(count(&world, "dead").await, 0);
 
-    // Nothing applies those of the platform: they must not wait for ever.
+    // Nothing applies what is ignored of the platform: it must not wait for ever.
     let ignored = json!({"status": "ignored"});
     let answer = operator_asks(&world, Method::POST, replay, Some(ignored)).await;
     assert_eq!(answer.expect(202)["count"], 0);
@@ -294,6 +294,20 @@ async fn an_operator_applies_events_of_any_organization_again() {
     let answer = operator_asks(&world, Method::POST, &one, None).await;
     assert_eq!(answer.expect(202)["count"], 0);
     assert_eq!(count(&world, "pending").await, 0);
+
+    // One that was handled and failed is.
+    sqlx::query(
+        "UPDATE webhook_events SET status = 'dead' WHERE external_event_id = 'evt_of_platform'",
+    )
+    .execute(world.database.admin())
+    .await
+    .unwrap();
+    let counted = json!({"dry_run": true});
+    let answer = operator_asks(&world, Method::POST, replay, Some(counted)).await;
+    assert_eq!(answer.expect(202)["count"], 1);
+    let answer = operator_asks(&world, Method::POST, &one, None).await;
+    assert_eq!(answer.expect(202)["count"], 1);
+    assert_eq!(count(&world, "dead").await, 0);
 
     let listed = operator_asks(
         &world,

@@ -150,6 +150,7 @@ impl ApiOnly {
         let clock = TestClock::at(now());
         let stripe = platform_of(sim);
         let platform = api::Platform {
+            livemode: stripe.livemode(),
             money: stripe.clone(),
             accounts: stripe,
             default_fee: BasisPoints::DEFAULT,

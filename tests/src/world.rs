@@ -349,6 +349,7 @@ async fn serve_api(
         webhook_pool: database.pool(Role::Webhooks),
         platform_secrets,
         platform: parts.platform.clone().map(|stripe| api::Platform {
+            livemode: stripe.livemode(),
             money: stripe.clone(),
             accounts: stripe,
             default_fee: BasisPoints::DEFAULT,

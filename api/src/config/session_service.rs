@@ -15,7 +15,7 @@ const PROVISION: &str = "AUTH_PROVISION";
 /// How sessions of another application are verified.
 #[derive(Debug, Clone, clap::Args)]
 pub struct SessionServiceArgs {
-    /// Where another application verifies its sessions; without it only tokens and sessions of this engine count
+    /// URL at which another application verifies its sessions; without it, only this engine's tokens and sessions are accepted
     #[arg(long, env = URL, value_name = "URL")]
     pub auth_verify_url: Option<String>,
     /// The key that is sent there as a bearer token
@@ -27,7 +27,7 @@ pub struct SessionServiceArgs {
     /// The cookie in which browsers send the application's session
     #[arg(long, env = COOKIE, default_value = DEFAULT_COOKIE, value_name = "NAME")]
     pub auth_cookie: String,
-    /// Whether an organization that such a session names is created when it is first seen: true or false
+    /// Whether to create an organization that a verified session names and that does not exist yet: true or false
     #[arg(long, env = PROVISION, default_value = "false", value_name = "BOOL")]
     pub auth_provision: String,
 }

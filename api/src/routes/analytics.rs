@@ -36,8 +36,8 @@ pub(crate) struct ReportBody {
 
 /// Get a revenue report
 ///
-/// A further parameter `metadata.SOURCE.KEY=VALUE`, such as `metadata.charge.tier=gold`, or `field.NAME=VALUE`, such as
-/// `field.country=DE`, is the short form of a filter for equality. All such parameters and `filter` must hold.
+/// Parameters `metadata.SOURCE.KEY=VALUE`, such as `metadata.charge.tier=gold`, and `field.NAME=VALUE`, such as
+/// `field.country=DE`, are shorthand for an equality filter. A line must match all of them and `filter`.
 #[utoipa::path(get, path = "/v1/analytics/stripe", operation_id = "get_revenue_report",
     tag = "analytics",
     params(("connection_id" = String, Query, description = "Connection id"),
@@ -97,8 +97,8 @@ pub(crate) struct ChargeRows {
 /// List charge lines
 ///
 /// Newest first. Charges that do not count are included, with 0 for gross, refunded, net and units.
-/// `Accept: text/csv` streams the whole selection and ignores `limit` and `cursor`; it has ids and no names; its `completeness` is then JSON
-/// in the header `Stripe-Sync-Completeness`. `group_by` is accepted so that one query string works for the report
+/// `Accept: text/csv` streams the whole selection and ignores `limit` and `cursor`. The CSV has ids and no names; `completeness` is
+/// sent as JSON in the header `Stripe-Sync-Completeness`. `group_by` is accepted so that one query string works for the report
 /// and for its rows, and has no effect.
 #[utoipa::path(get, path = "/v1/analytics/stripe/charges", operation_id = "list_charge_lines",
     tag = "analytics",

@@ -45,7 +45,7 @@ pub(crate) struct ConnectRequest {
     #[schema(value_type = Option<String>, format = Password, write_only, min_length = 1, max_length = 500,
         pattern = "^(sk|rk)[A-Za-z0-9_-]*$")]
     api_key: Option<SecretString>,
-    /// `platform` instead of a key: the organization's connected account is read with the platform's key.
+    /// `platform` to read the organization's connected account with the platform's key; then without `api_key`.
     via: Option<Via>,
     /// Days of history to sync, counted back from now.
     #[schema(minimum = 1, maximum = 3650, default = 30, value_type = Option<i32>)]

@@ -46,18 +46,19 @@ enum Mode {
 pub(crate) struct OnboardingBody {
     /// `hosted` by default.
     mode: Option<Mode>,
-    /// `express` by default. Counts for a new account only, as do the following three.
+    /// `express` by default. Like `email`, `country` and `business_type`, used only when the account is created.
     preset: Option<Preset>,
     #[schema(min_length = 1, max_length = 254, pattern = "^[^\\u0000]*$")]
     email: Option<String>,
-    /// Two letters; the platform's own country by default. It cannot be changed later.
+    /// Upper-case ISO 3166-1 alpha-2 code; the platform's own country by default. Cannot be changed later.
     #[schema(example = "DE", pattern = "^[A-Z]{2}$")]
     country: Option<String>,
     business_type: Option<BusinessType>,
-    /// Where Stripe's page leads when it is left; its origin must be one of `RETURN_URL_ORIGINS`.
+    /// Where Stripe redirects the browser when the user leaves onboarding, finished or not; its origin must be one of
+    /// `RETURN_URL_ORIGINS`.
     #[schema(format = "uri", min_length = 1, max_length = 2000)]
     return_url: Option<String>,
-    /// Where it leads when the link has expired.
+    /// Where Stripe redirects the browser when the link has expired or was already used; same origins as `return_url`.
     #[schema(format = "uri", min_length = 1, max_length = 2000)]
     refresh_url: Option<String>,
 }
@@ -94,16 +95,16 @@ pub(crate) struct AccountBody {
     charges_enabled: bool,
     payouts_enabled: bool,
     details_submitted: bool,
-    /// State of what the account can do, such as `transfers`: active, inactive or pending.
+    /// Status of each capability, such as `transfers`: `active`, `inactive` or `pending`.
     capabilities: BTreeMap<String, String>,
     requirements: Vec<Requirement>,
-    /// Why payments or payouts are turned off, by Stripe's name.
+    /// Stripe's code for why payments or payouts are disabled; null if they are enabled.
     #[schema(example = "requirements.past_due")]
     disabled_reason: Option<String>,
     /// What the platform keeps of transfers to the account, in percent.
     #[schema(example = 10.0)]
     platform_fee_percent: f64,
-    /// When the account was last read at Stripe.
+    /// When the account was last read from Stripe; null if never.
     as_of: Option<DateTime<Utc>>,
 }
 
@@ -131,18 +132,18 @@ impl AccountBody {
 
 /// Onboard the organization
 ///
-/// Creates the organization's connected account at Stripe where it has none, and opens the way to give what Stripe asks for.
-/// However often and however simultaneously it is called, there is one account. Whether onboarding is finished is in the
-/// account's status, never in the return to `return_url`.
+/// Creates the organization's connected account at Stripe if it has none, and returns a link or a client secret with which
+/// the organization provides what Stripe requires. Repeated or concurrent calls never create a second account. A redirect to
+/// `return_url` does not mean that onboarding is complete: check the account's status.
 #[utoipa::path(post, path = "/v1/connect/onboard", operation_id = "onboard", tag = "connect",
     request_body(content = OnboardingBody, example = json!({"mode": "hosted", "preset": "express", "country": "DE"})),
     responses((status = 201, description = "The account was created", body = OnboardingAnswer),
-              (status = 200, description = "The organization has the account already", body = OnboardingAnswer),
-              (status = 409, description = "`account_disconnected`: the account is gone at Stripe; call again, which creates \
+              (status = 200, description = "The organization already has the account", body = OnboardingAnswer),
+              (status = 409, description = "`account_disconnected`: the account no longer exists at Stripe; call again to create \
                                             another one", body = Problem, content_type = "application/problem+json"),
               (status = 422, description = "`invalid_request`, or `stripe_refused`: Stripe did not create the account, see \
                                             `stripe_code`", body = Problem, content_type = "application/problem+json"),
-              (status = 503, description = "`stripe_unreachable`: call again, which finds what was done",
+              (status = 503, description = "`stripe_unreachable`: the outcome is unknown; call again to find out",
                body = Problem, content_type = "application/problem+json")))]
 pub(crate) async fn start(
     State(state): State<ApiState>,
@@ -247,7 +248,7 @@ fn answer(state: &ApiState, onboarded: Onboarded) -> Result<OnboardingAnswer, Ap
 /// As it was last read at Stripe; `refresh=true` reads it again first.
 #[utoipa::path(get, path = "/v1/connect/status/{org}", operation_id = "get_connect_status", tag = "connect",
     params(("org" = String, Path, description = "The token's own organization"),
-           ("refresh" = Option<bool>, Query, description = "Whether the account is read again at Stripe first")),
+           ("refresh" = Option<bool>, Query, description = "Whether to read the account from Stripe again first")),
     responses((status = 200, description = "The account", body = AccountBody)))]
 pub(crate) async fn status(
     State(state): State<ApiState>,
@@ -289,18 +290,18 @@ pub(crate) fn require_own(caller: &Caller, organization: &str) -> Result<(), Api
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = DashboardLink)]
 pub(crate) struct LinkBody {
-    /// It works once.
+    /// The link, which works once.
     url: String,
 }
 
 /// Create a link to the account's dashboard
 ///
-/// Signs in once to Stripe's dashboard of an express account.
+/// The link opens the Express dashboard, signed in, and works once. Only `express` accounts have one.
 #[utoipa::path(post, path = "/v1/connect/dashboard-link", operation_id = "create_dashboard_link", tag = "connect",
     responses((status = 200, description = "The link", body = LinkBody),
               (status = 409, description = "`account_not_ready` or `account_disconnected`",
                body = Problem, content_type = "application/problem+json"),
-              (status = 422, description = "`stripe_refused`: a standard account is opened at dashboard.stripe.com",
+              (status = 422, description = "`stripe_refused`: not an express account; a standard account signs in at dashboard.stripe.com",
                body = Problem, content_type = "application/problem+json")))]
 pub(crate) async fn dashboard_link(
     State(state): State<ApiState>,
@@ -318,8 +319,8 @@ pub(crate) async fn dashboard_link(
 
 /// Disconnect the organization's account
 ///
-/// The account is used no more here. Nothing is deleted at Stripe, and the history stays. Onboarding again creates another
-/// account.
+/// The engine stops using the account. Nothing is deleted at Stripe, and the history is kept. Onboarding again creates
+/// another account.
 #[utoipa::path(post, path = "/v1/connect/disconnect", operation_id = "disconnect_account", tag = "connect",
     responses((status = 200, description = "The disconnected account", body = AccountBody),
               (status = 409, description = "`account_not_ready` or `account_disconnected`",

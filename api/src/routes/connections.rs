@@ -30,7 +30,7 @@ pub(crate) struct ConnectionBody {
     organization_id: String,
     name: Option<String>,
     stripe_account_id: String,
-    /// By which key the account is read: `key`, one of its own; `platform`, that of the platform.
+    /// Which key the account is read with: `key`, its own; `platform`, the platform's.
     via: Via,
     livemode: bool,
     /// IANA time zone that defines day boundaries.
@@ -51,8 +51,8 @@ pub(crate) struct ConnectionBody {
     warnings: Vec<Warning>,
     created_at: DateTime<Utc>,
     next_sync_at: DateTime<Utc>,
-    /// Number of requests to Stripe by the jobs that were created today, in the connection's time zone. Only when one
-    /// connection is read.
+    /// Number of requests to Stripe by the jobs that were created today, in the connection's time zone. Absent from lists
+    /// of connections.
     #[serde(skip_serializing_if = "Option::is_none")]
     requests_today: Option<i64>,
     /// Id of the job that recomputes dates after a change of time zone.

@@ -31,8 +31,8 @@ pub(crate) struct Liveness {
 
 /// Check liveness
 ///
-/// Succeeds while the process runs, whatever the state of its dependencies. A client that is given a `challenge` and
-/// the secret in `.local/engines` can make sure that this is its engine before it sends a token.
+/// Succeeds while the process runs, whatever the state of its dependencies. A client that sends a `challenge` and knows
+/// the secret in `.local/engines` can verify that this is its own engine before it sends a token.
 #[utoipa::path(get, path = "/healthz", operation_id = "check_liveness",
     tag = "operations", security(()),
     params(("challenge" = Option<String>, Query, max_length = 128,

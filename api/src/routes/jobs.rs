@@ -246,8 +246,8 @@ pub(crate) async fn retry(
 /// Stream the state of a job
 ///
 /// Server-sent events named `job`: the current state first, then one event for every change. The stream ends with the job,
-/// or when the token is revoked or expires. Answers 429 when the token or the server has its maximum number of open
-/// streams, 16 and 256 by default.
+/// or when the token is revoked or expires. Returns 429 when the token or the server has reached its maximum number of
+/// open streams, by default 16 per token and 256 in total.
 #[utoipa::path(get, path = "/v1/sync-jobs/{job_id}/events", operation_id = "stream_job",
     tag = "jobs",
     params(("job_id" = Uuid, Path, description = "Job id")),

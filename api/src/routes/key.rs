@@ -93,7 +93,7 @@ impl From<KeyTest> for TestResult {
 /// Test the Stripe API key of a connection
 ///
 /// A key that Stripe rejects is reported as `ok: false`, not as an error; so is one that is missing or cannot be
-/// decrypted. `estimate` says how long a full sync takes, by up to five pages of charges.
+/// decrypted. `estimate` is how long a full sync takes, based on up to five pages of charges.
 #[utoipa::path(post, path = "/v1/connectors/stripe/{id}/test", operation_id = "test_connection_key",
     tag = "connections",
     params(("id" = String, Path, description = "Connection id")),

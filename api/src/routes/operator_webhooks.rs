@@ -148,8 +148,8 @@ pub(crate) async fn stats(
 
 /// Replay a webhook event of any organization
 ///
-/// Applies the event again, whatever became of it before. The count is 0 if nothing applies it, as for events of the
-/// platform itself. Needs an operator's token.
+/// Applies the event again, whatever its state. The count is 0 if it is pending or being applied, or if it was ignored and belongs
+/// to no connection. Needs an operator's token.
 #[utoipa::path(post, path = "/v1/operator/webhooks/events/{event_id}/replay",
     operation_id = "replay_operator_webhook_event", tag = "operator",
     params(("event_id" = Uuid, Path, description = "Event id")),
@@ -190,16 +190,16 @@ async fn replay_all(state: &ApiState, selection: &Selection) -> Result<i64, ApiE
 #[derive(Debug, ToSchema)]
 #[expect(dead_code, reason = "documents what is read by hand")]
 pub(crate) struct OperatorReplayRequest {
-    /// Organization of the events.
+    /// Only events of this organization.
     #[schema(min_length = 1, max_length = 255, pattern = "^[^\\u0000]*$")]
     organization_id: Option<String>,
-    /// State of the events.
+    /// Only events in this state.
     #[schema(value_type = Option<EventState>, default = "dead")]
     status: Option<String>,
-    /// Type of the events.
+    /// Only events of this type.
     #[schema(value_type = Option<String>, min_length = 1, max_length = 255, pattern = "^[^\\u0000]*$")]
     r#type: Option<String>,
-    /// Connection of the events.
+    /// Only events of this connection.
     #[schema(min_length = 1, max_length = 255, pattern = "^[^\\u0000]*$")]
     connection_id: Option<String>,
     /// Only events received at this time or later.
@@ -213,8 +213,8 @@ pub(crate) struct OperatorReplayRequest {
 
 /// Replay webhook events of all organizations
 ///
-/// Replays all events that match; without a `status` those that are dead. Events of the platform itself, which nothing
-/// applies yet, are not among them. Needs an operator's token.
+/// Replays all events that match; without a `status`, those that are dead. Ignored events that belong to no connection are not
+/// included, since nothing applies them. Needs an operator's token.
 #[utoipa::path(post, path = "/v1/operator/webhooks/replay", operation_id = "replay_operator_webhook_events",
     tag = "operator",
     request_body(content = Option<OperatorReplayRequest>, example = json!({"status": "dead", "dry_run": true})),

@@ -19,9 +19,9 @@ use crate::state::ApiState;
 #[expect(dead_code, reason = "documents what is read by hand")]
 pub(crate) struct ScheduleRequest {
     interval: PayoutInterval,
-    /// With `weekly`, at least one; not with another interval.
+    /// Required with `weekly`, not allowed otherwise: at least one day.
     weekly_payout_days: Option<Vec<PayoutWeekday>>,
-    /// With `monthly`, at least one day from 1 to 31, which is the last one where a month is shorter; not with another interval.
+    /// Required with `monthly`, not allowed otherwise: at least one day from 1 to 31; in a shorter month, its last day.
     monthly_payout_days: Option<Vec<i32>>,
     /// How many days a payment waits before it is paid out. It stays as it is by default.
     #[schema(minimum = 0, maximum = 31)]

@@ -24,9 +24,9 @@ use crate::state::ApiState;
 
 const LIST: &str = "payouts";
 
-/// Where the money of a payout is: `pending`, not yet sent to the bank; `in_transit`; `paid`, which may still turn into
-/// `failed` within days; `failed`, the bank did not take it, or Stripe refused it; `canceled`; `unknown`, no answer of Stripe's came
-/// yet, and it is looked up again.
+/// Status of a payout: `pending`, not yet sent to the bank; `in_transit`; `paid`, which may still become `failed` within
+/// days; `failed`, the bank returned it, or Stripe refused it; `canceled`; `unknown`, Stripe has not answered, and the engine
+/// keeps checking.
 #[derive(Debug, Clone, Copy, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum PayoutState {
@@ -122,7 +122,7 @@ pub(crate) struct PayoutRequest {
     /// In minor units.
     #[schema(minimum = 1, maximum = 999_999_999_999_i64)]
     amount: i64,
-    /// Three letters.
+    /// Lower-case ISO 4217 code.
     #[schema(pattern = "^[a-z]{3}$")]
     currency: String,
     /// `standard` by default.
@@ -131,8 +131,9 @@ pub(crate) struct PayoutRequest {
 
 /// Pay out the organization's account
 ///
-/// Sends money that is available in the account to its bank. The same `Idempotency-Key` with the same body pays out once and has
-/// the same answer. If no answer of Stripe's can be had, the status is `unknown`; the same call later says what became of it.
+/// Sends money from the account's available balance to its bank. Repeating the call with the same `Idempotency-Key` and body
+/// pays out once and returns the same payout. If Stripe does not answer, the status is `unknown`; repeat the call later for the
+/// outcome.
 #[utoipa::path(post, path = "/v1/connect/payouts", operation_id = "create_payout", tag = "connect",
     params(("Idempotency-Key" = String, Header, description = "Names this request; 1 to 255 visible ASCII characters",
             example = "payout-2026-11-21")),
@@ -176,7 +177,7 @@ pub(crate) async fn create(
 
 /// List payouts
 ///
-/// Newest first, those that Stripe made by the schedule included.
+/// Newest first, including those that Stripe creates according to the schedule.
 #[utoipa::path(get, path = "/v1/connect/payouts", operation_id = "list_payouts", tag = "connect",
     params(("limit" = Option<i64>, Query, description = "Items per page; 50 by default"),
            ("cursor" = Option<String>, Query, description = "`next_cursor` of the previous page")),

@@ -34,10 +34,10 @@ pub(crate) struct Reconciliation {
     differences: Vec<DifferenceBody>,
 }
 
-/// Get differences between the ledger and Stripe
+/// Get the reconciliation of the ledger with Stripe
 ///
-/// Once a day transfers, reversals and payouts of the last 30 days are compared with Stripe. No transfer and no reversal is
-/// corrected: find out what happened, for example that somebody made a transfer in Stripe's dashboard.
+/// Once a day, the transfers, reversals and payouts of the last 30 days are compared with Stripe. Differences in transfers and
+/// reversals are reported and never corrected: investigate each, for example a transfer made in Stripe's dashboard.
 #[utoipa::path(get, path = "/v1/connect/reconciliation", operation_id = "get_reconciliation", tag = "connect",
     responses((status = 200, description = "What the last comparison found", body = Reconciliation),
               (status = 501, description = "`not_configured`: STRIPE_PLATFORM_KEY is not set",

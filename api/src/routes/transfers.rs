@@ -29,8 +29,8 @@ const LIST: &str = "transfers";
 const MAX_ID_CHARS: usize = 255;
 const MAX_DESCRIPTION_CHARS: usize = 500;
 
-/// What became of a transfer or reversal: `created` at Stripe; `unknown`, no answer came yet, and it is looked up again; `failed`,
-/// it was not made.
+/// Status of a transfer or reversal: `created`, it exists at Stripe; `unknown`, Stripe has not answered, and the engine keeps
+/// checking; `failed`, it was not made.
 #[derive(Debug, Clone, Copy, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum TransferStatus {
@@ -68,7 +68,7 @@ pub(crate) struct ReversalBody {
     status: TransferStatus,
     /// What moves back, in minor units.
     amount: i64,
-    /// How much of its fee the platform gives up.
+    /// Part of its fee that the platform gives up, in minor units.
     refunded_fee: i64,
     error: Option<MoneyError>,
     created_at: DateTime<Utc>,
@@ -84,9 +84,9 @@ pub(crate) struct TransferBody {
     status: TransferStatus,
     /// What the fee is taken from, in minor units: the sum of `platform_fee` and `net`.
     amount: i64,
-    /// What the platform keeps.
+    /// Fee that the platform keeps, in minor units.
     platform_fee: i64,
-    /// What moves to the account.
+    /// Amount transferred to the account, in minor units.
     net: i64,
     #[schema(example = "usd")]
     currency: String,
@@ -94,7 +94,7 @@ pub(crate) struct TransferBody {
     transfer_group: Option<String>,
     description: Option<String>,
     error: Option<MoneyError>,
-    /// How much of `net` was taken back.
+    /// Part of `net` that was taken back, in minor units.
     reversed: i64,
     /// Oldest first.
     reversals: Vec<ReversalBody>,
@@ -211,10 +211,10 @@ pub(super) fn refuse_refused(entry: &Entry) -> Result<(), PlatformProblem> {
 #[schema(as = TransferRequest)]
 #[expect(dead_code, reason = "documents what is read by hand")]
 pub(crate) struct TransferRequest {
-    /// In minor units. The platform keeps its fee of it, and the rest moves.
+    /// Amount before the fee, in minor units. The platform keeps its fee and transfers the rest.
     #[schema(minimum = 1, maximum = 999_999_999_999_i64)]
     amount: i64,
-    /// Three letters.
+    /// Lower-case ISO 4217 code.
     #[schema(pattern = "^[a-z]{3}$")]
     currency: String,
     /// Charge of the platform's own account that the money comes from, so that it may move before the charge has settled.
@@ -229,9 +229,9 @@ pub(crate) struct TransferRequest {
 
 /// Transfer money to the organization's account
 ///
-/// The platform keeps its fee, by the organization's percentage with half a unit rounded up, and the rest moves. The same
-/// `Idempotency-Key` with the same body moves it once and has the same answer. If no answer of Stripe's can be had, the status is
-/// `unknown`; the same call later says what became of it.
+/// Deducts the platform's fee, which is the organization's percentage with half a minor unit rounded up, and transfers the
+/// rest. Repeating the call with the same `Idempotency-Key` and body moves the money once and returns the same transfer. If
+/// Stripe does not answer, the status is `unknown`; repeat the call later for the outcome.
 #[utoipa::path(post, path = "/v1/connect/transfer", operation_id = "create_transfer", tag = "connect",
     params(("Idempotency-Key" = String, Header, description = "Names this request; 1 to 255 visible ASCII characters",
             example = "order-1042")),
@@ -330,17 +330,18 @@ pub(crate) async fn get(
 #[schema(as = ReversalRequest)]
 #[expect(dead_code, reason = "documents what is read by hand")]
 pub(crate) struct ReversalRequest {
-    /// Of what moved, in minor units; all that is left by default.
+    /// Amount of `net` to take back, in minor units; all that is left by default.
     #[schema(minimum = 1, maximum = 999_999_999_999_i64)]
     amount: Option<i64>,
-    /// Whether the platform gives up its fee of this part, which is noted and moves nothing.
+    /// Whether the platform gives up its fee on this part. This is only recorded and moves no money.
     #[schema(default = false)]
     refund_fee: Option<bool>,
 }
 
 /// Reverse a transfer
 ///
-/// Takes money of the transfer back, all that is left or a part, until nothing is left. The account must have the money.
+/// Takes back all that is left of the transfer, or a part. Can be repeated until nothing is left. The account's balance must
+/// cover the amount.
 #[utoipa::path(post, path = "/v1/connect/transfers/{transfer_id}/reverse", operation_id = "reverse_transfer", tag = "connect",
     params(("transfer_id" = Uuid, Path, description = "Transfer id"),
            ("Idempotency-Key" = String, Header, description = "Names this request; 1 to 255 visible ASCII characters",
@@ -349,10 +350,10 @@ pub(crate) struct ReversalRequest {
     responses((status = 201, description = "The transfer with its reversals", body = TransferBody),
               (status = 400, description = "`idempotency_key_required` or `malformed_json`",
                body = Problem, content_type = "application/problem+json"),
-              (status = 409, description = "`conflict`: the transfer was not made, or that is not known yet; \
+              (status = 409, description = "`conflict`: the transfer failed, or its outcome is not known yet; \
                                             `idempotency_conflict`, `account_not_ready` or `account_disconnected`",
                body = Problem, content_type = "application/problem+json"),
-              (status = 422, description = "`invalid_request`, also if less is left of the transfer; `stripe_refused`: see \
+              (status = 422, description = "`invalid_request`, also if the amount exceeds what is left; `stripe_refused`: see \
                                             `stripe_code` and `stripe_message`",
                body = Problem, content_type = "application/problem+json"),
               (status = 501, description = "`not_configured`: STRIPE_PLATFORM_KEY is not set",

@@ -74,8 +74,8 @@ impl WebhookEndpoint {
 #[derive(Debug, ToSchema)]
 #[expect(dead_code, reason = "documents what is read by hand")]
 pub(crate) struct CreateWebhookRequest {
-    /// Signing secret that Stripe shows for the endpoint. May be given later, since Stripe shows it once it knows the
-    /// address. Stored encrypted, never returned.
+    /// Signing secret that Stripe shows for the endpoint. May be added later, since Stripe shows it only after the
+    /// endpoint was created there. Stored encrypted, never returned.
     #[schema(value_type = Option<String>, format = Password, write_only, max_length = 255,
         pattern = "^whsec_[!-~]+$")]
     signing_secret: Option<SecretString>,
@@ -85,7 +85,7 @@ pub(crate) struct CreateWebhookRequest {
 ///
 /// The response has the address and the steps to enter it in Stripe's dashboard; nothing is registered with the connection's
 /// key, which only reads. A connection has one endpoint: a second request returns it, and
-/// stores the signing secret if it has one.
+/// stores the signing secret if the request contains one.
 #[utoipa::path(post, path = "/v1/connectors/stripe/{id}/webhook", operation_id = "create_webhook_endpoint",
     tag = "webhooks",
     params(("id" = String, Path, description = "Connection id")),
@@ -128,7 +128,7 @@ pub(crate) struct SigningSecretRequest {
     signing_secret: SecretString,
 }
 
-/// Add a signing secret to a webhook endpoint
+/// Replace the signing secret of a webhook endpoint
 ///
 /// The previous secret continues to work for 24 hours, so that no event is refused while Stripe changes to the new one.
 #[utoipa::path(put, path = "/v1/connectors/stripe/{id}/webhook", operation_id = "replace_webhook_secret",

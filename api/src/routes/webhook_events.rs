@@ -146,7 +146,8 @@ pub(crate) async fn list(
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct WebhookForward {
     status: ForwardStatus,
-    /// How often the handler gave an answer that counts. While it is away nothing counts.
+    /// Delivery attempts that the handler answered. Timeouts, failed connections and the statuses 408, 429 and 5xx do not
+    /// count.
     attempts: i32,
     /// When it is delivered next, unless a delivery is under way; null if the status is not `pending`.
     next_attempt_at: Option<DateTime<Utc>>,
@@ -203,7 +204,7 @@ pub(super) struct EventContent {
     history: Vec<Attempt>,
     /// Objects that were read again because of the event.
     changes: Vec<ChangedObject>,
-    /// Stripe's id of the event that tells the same, because of which this one is ignored.
+    /// Stripe's id of the other event for the same change, because of which this one is ignored; null if there is none.
     #[schema(example = "evt_1PgafTB7WZ01zgkW")]
     twin_of: Option<String>,
     /// Body of the webhook exactly as received; a string if it is not valid UTF-8.
@@ -392,20 +393,20 @@ pub(crate) async fn replay_all(
 #[derive(Debug, ToSchema)]
 #[expect(dead_code, reason = "documents what is read by hand")]
 pub(crate) struct ReplayRequest {
-    /// State of the events.
+    /// Only events in this state.
     #[schema(value_type = Option<EventState>, default = "dead")]
     status: Option<String>,
-    /// Type of the events.
+    /// Only events of this type.
     #[schema(value_type = Option<String>, min_length = 1, max_length = 255, pattern = "^[^\\u0000]*$")]
     r#type: Option<String>,
-    /// Connection of the events.
+    /// Only events of this connection.
     #[schema(min_length = 1, max_length = 255, pattern = "^[^\\u0000]*$")]
     connection_id: Option<String>,
     /// Only events received at this time or later.
     received_from: Option<DateTime<Utc>>,
     /// Only events received before this time.
     received_to: Option<DateTime<Utc>>,
-    /// Whether the events are delivered to the internal handler again, as far as their types are forwarded.
+    /// Whether to also deliver the events to the internal handler again; only types that are forwarded are.
     #[schema(default = false)]
     forward: Option<bool>,
     /// Only counts the events.
@@ -415,8 +416,8 @@ pub(crate) struct ReplayRequest {
 
 /// Replay webhook events
 ///
-/// Replays all events that match; without a `status` those that are dead. Applying an event twice changes nothing that was
-/// right. With `forward`, they are also delivered to the internal handler again.
+/// Replays all events that match; without a `status`, those that are dead. It is safe to apply an event more than once. With
+/// `forward`, they are also delivered to the internal handler again.
 #[utoipa::path(post, path = "/v1/webhooks/replay", operation_id = "replay_webhook_events", tag = "webhooks",
     request_body(content = Option<ReplayRequest>, example = json!({"status": "dead", "dry_run": true})),
     responses((status = 202, description = "The events are pending, or counted if `dry_run` is true",

@@ -18,7 +18,7 @@ use crate::state::ApiState;
 /// The range without `from`.
 const DEFAULT_RANGE: TimeDelta = TimeDelta::hours(24);
 
-/// Milliseconds within which half, 95 % and 99 % lie; null if nothing was measured.
+/// 50th, 95th and 99th percentile in milliseconds; null if nothing was measured.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = WebhookDurations)]
 struct Durations {
@@ -81,13 +81,13 @@ pub(crate) struct WebhookStats {
     signature_failures: i64,
     /// Events that wait to be applied now, whenever they were received.
     queue_depth: i64,
-    /// Age of the oldest of them in seconds; null if there is none.
+    /// Age in seconds of the oldest event that waits to be applied; null if none does.
     oldest_pending_seconds: Option<f64>,
     /// Checking a signature.
     verification_ms: Durations,
     /// From the verified request to the commit.
     storage_ms: Durations,
-    /// From the request's head to the response.
+    /// Time from the request's headers to the response.
     response_ms: Durations,
     /// Applying an event, together with others.
     processing_ms: Durations,
@@ -138,9 +138,8 @@ impl WebhookStats {
 
 /// Get webhook statistics
 ///
-/// Counts events by when they were received, as far as they are still stored. Duplicates, invalid signatures and the
-/// durations of verification, storage and response are measured by the hour: they are those of all hours that the range
-/// touches.
+/// Counts the stored events that were received in the range. Duplicates, invalid signatures and the durations of
+/// verification, storage and response are recorded per hour and cover every hour that the range overlaps.
 #[utoipa::path(get, path = "/v1/webhooks/stats", operation_id = "get_webhook_stats", tag = "webhooks",
     params(("from" = Option<DateTime<Utc>>, Query, description = "Received at this time or later; 24 hours ago by default"),
            ("to" = Option<DateTime<Utc>>, Query, description = "Received before this time; now by default")),

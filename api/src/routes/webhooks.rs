@@ -31,7 +31,7 @@ enum ReceiptResponses {
     /// The event is stored
     #[response(status = 200)]
     Stored(Received),
-    /// `webhook_signature_invalid`: no signing secret of the endpoint made the signature, or it is older than five minutes; `malformed_json`: the body is no event
+    /// `webhook_signature_invalid`: the signature matches no signing secret of the endpoint, or is older than five minutes; `malformed_json`: the body is not an event
     #[response(status = 400, content_type = "application/problem+json")]
     Invalid(Problem),
     /// `not_found`: no endpoint has this address, or it has no signing secret

@@ -63,7 +63,7 @@ impl Owners {
         event: &Envelope,
     ) -> Result<Placement, db::Error> {
         let owner = self.owner(endpoint, event).await?;
-        let handled = self.events.handles(endpoint, &event.event_type);
+        let handled = self.events.handles(endpoint, event);
         let pending = |pending| {
             if pending {
                 EventStatus::Pending

@@ -218,7 +218,7 @@ pub enum Error {
     #[error(transparent)]
     KeyMismatch(#[from] KeyMismatch),
     /// The client for Stripe could not be set up.
-    #[error("the way to Stripe could not be set up")]
+    #[error("the Stripe client could not be set up")]
     Stripe(#[source] reqwest::Error),
     /// Stripe has endpoints whose signing secret is not to be had.
     #[error(

@@ -38,7 +38,7 @@ struct Owner {
     /// The organization that the token gives access to
     #[arg(long = "org", value_name = "ID")]
     organization: Option<OrganizationId>,
-    /// Operators, who see the webhook events of all organizations and of the platform itself, and may use nothing else
+    /// Operators, who see all organizations' webhook events and set the platform's fees, and may use nothing else
     #[arg(long)]
     operator: bool,
 }

@@ -19,16 +19,16 @@ use crate::output::{self, Column};
 const PRESETS: [&str; 3] = ["express", "standard", "custom"];
 const BUSINESS_TYPES: [&str; 4] = ["individual", "company", "non_profit", "government_entity"];
 
-/// Have the organization paid through a Stripe account of its own: onboard it, see how it stands, disconnect it
+/// Onboard, show and disconnect the Stripe account through which the organization is paid
 #[derive(Debug, clap::Subcommand)]
 pub enum ConnectAccount {
     /// Create the account, unless there is one, and print a link to Stripe's page
     ///
-    /// The link works once and for some minutes. Run the command again for another one.
+    /// The link works once and expires after a few minutes. Run the command again for another one.
     Onboard(Onboard),
-    /// Show how the account stands, and what Stripe asks for
+    /// Show the account's status and what Stripe requires
     Status(Status),
-    /// Use the account no more; nothing is deleted at Stripe
+    /// Stop using the account; nothing is deleted at Stripe
     Disconnect(Disconnect),
 }
 
@@ -45,13 +45,13 @@ pub struct Onboard {
     /// The country in two letters, such as DE; it cannot be changed later [default: the platform's own]
     #[arg(long, value_name = "COUNTRY")]
     country: Option<String>,
-    /// What the organization is in law
+    /// The organization's legal form
     #[arg(long, value_name = "TYPE", value_parser = arguments::one_of::<String>(&BUSINESS_TYPES))]
     business_type: Option<String>,
-    /// Where Stripe's page leads when it is left [default: the page "Get paid"]
+    /// Where Stripe redirects when the user leaves onboarding [default: the page "Get paid"]
     #[arg(long, value_name = "URL")]
     return_url: Option<String>,
-    /// Where it leads when the link has expired [default: another link, for whoever is signed in to the pages]
+    /// Where Stripe redirects when the link has expired [default: a page that creates a new link, for signed-in users]
     #[arg(long, value_name = "URL")]
     refresh_url: Option<String>,
     /// Print the engine's response as JSON

@@ -11,7 +11,7 @@ use super::{Error, Target, print_json};
 use crate::arguments;
 use crate::output::{self, Column};
 
-/// Show parked objects: those of Stripe that could not be read or stored, so that figures omit them or use an older version
+/// Show parked objects: Stripe objects that could not be read or stored, so figures omit them or use an older version
 ///
 /// `--json` contains each object as Stripe sent it.
 #[derive(Debug, clap::Args)]

@@ -90,7 +90,7 @@ pub struct Event {
 /// Which events to apply again.
 #[derive(Debug, clap::Args)]
 pub struct Replay {
-    /// The event, whatever became of it [default: all that match]
+    /// The event, whatever its status [default: all that match]
     #[arg(value_name = "EVENT", value_parser = arguments::event_id,
           conflicts_with_all = ["status", "event_type", "connection", "from", "to", "dry_run"])]
     event_id: Option<Uuid>,

@@ -49,7 +49,7 @@ pub struct FullSync {
     pub rate_share: f64,
 }
 
-/// What a full sync of the connection takes, judged by a few pages of charges.
+/// Estimated cost of a full sync, based on a few pages of charges.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Estimate {
     /// Number of charges in the range to be synced.

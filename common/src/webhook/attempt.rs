@@ -21,7 +21,7 @@ named! {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(as = WebhookAttempt)]
 pub struct Attempt {
-    /// The kind of job that made it.
+    /// Kind of the job that made it, or `platform`.
     #[schema(example = "webhook")]
     pub handler: String,
     pub started_at: DateTime<Utc>,

@@ -23,8 +23,9 @@ use crate::tenant::OrganizationId;
 pub const FORMER_SECRET_SERVES: TimeDelta = TimeDelta::hours(24);
 
 named! {
-    /// State of an endpoint: `waiting`, no event has come yet; `receiving`; `silent`, polling found events that were never
-    /// delivered, after the last one that was; `failing`, requests with a wrong signature came after the last event.
+    /// State of an endpoint: `waiting`, no event has been received yet; `receiving`; `silent`, since the last received event,
+    /// polling has found events that were not delivered; `failing`, requests with an invalid signature came after it, or with
+    /// no event received at all.
     EndpointStatus {
         /// No event came yet.
         Waiting = "waiting",

@@ -13,6 +13,7 @@ use crate::credential::{CredentialBinding, Purpose};
 use crate::db::{self, PgConnection};
 use crate::id::OrganizationId;
 use crate::named;
+use crate::webhook::Envelope;
 
 named! {
     /// Endpoint of the platform: `platform`, of its own account; `connect`, of the accounts that are connected to it.
@@ -48,8 +49,8 @@ impl PlatformEndpoint {
 /// What is known of the events of the platform's endpoints by whoever handles them.
 #[async_trait]
 pub trait PlatformEvents: Debug + Send + Sync {
-    /// Whether events of a type are handled.
-    fn handles(&self, endpoint: PlatformEndpoint, event_type: &str) -> bool;
+    /// Whether an event is handled.
+    fn handles(&self, endpoint: PlatformEndpoint, event: &Envelope) -> bool;
 
     /// The organization of an account at the vendor; none for one that is no organization's. Runs in the role that receives
     /// webhooks.

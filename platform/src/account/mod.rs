@@ -27,8 +27,9 @@ use uuid::Uuid;
 use crate::gateway::GatewayError;
 
 named! {
-    /// Who does what for a connected account: `express`, Stripe onboards it and shows it a dashboard of its own, and the platform
-    /// bears losses; `standard`, it is an account of Stripe's like any other; `custom`, the platform does everything.
+    /// Who is responsible for what: `express`, Stripe handles onboarding and provides the Express dashboard, and the platform
+    /// is liable for losses; `standard`, a full Stripe account, and Stripe is liable for losses; `custom`, the platform is
+    /// responsible for everything.
     Preset {
         /// Stripe onboards, shows a small dashboard; the platform bears losses.
         Express = "express",
@@ -40,7 +41,7 @@ named! {
 }
 
 named! {
-    /// What an organization is in law.
+    /// Legal form of an organization.
     BusinessType {
         /// One person.
         Individual = "individual",
@@ -51,8 +52,8 @@ named! {
 }
 
 named! {
-    /// How urgent a requirement is: `past_due`, it keeps the account from working; `currently_due`, to be given until the
-    /// deadline; `pending_verification`, Stripe is checking it; `eventually_due`, to be given at some time.
+    /// How urgent a requirement is: `past_due`, the account is restricted because of it; `currently_due`, due by the
+    /// deadline; `pending_verification`, Stripe is verifying what was provided; `eventually_due`, due at some later time.
     RequirementState {
         PastDue = "past_due",
         CurrentlyDue = "currently_due",

@@ -7,10 +7,9 @@ use common::named;
 use super::{AccountReading, ConnectedAccount, RequirementState};
 
 named! {
-    /// How a connected account stands, the first that applies: `not_started`, there is none; `disconnected`, it is used no more;
-    /// `rejected`, Stripe will not serve it; `incomplete`, the onboarding was not finished; `pending`, Stripe is checking what
-    /// was given; `restricted`, it cannot take payments or be paid out; `action_needed`, something has to be given;
-    /// `active`.
+    /// Status of a connected account, the first that applies: `not_started`, there is none; `disconnected`, it is no longer
+    /// used; `rejected`, Stripe rejected it; `incomplete`, onboarding was not finished; `pending`, Stripe is verifying the
+    /// details; `restricted`, payments or payouts are disabled; `action_needed`, Stripe requires more details; `active`.
     AccountStatus {
         /// There is no account.
         NotStarted = "not_started",
@@ -85,10 +84,10 @@ pub fn next_step(status: AccountStatus) -> &'static str {
             "Nothing to do: Stripe is checking the details, which can take some days."
         }
         AccountStatus::Restricted => {
-            "Payments or payouts are turned off. Give what is missing, or contact Stripe's support."
+            "Payments or payouts are disabled. Provide the missing details, or contact Stripe support."
         }
         AccountStatus::ActionNeeded => {
-            "Give what is missing before its deadline, so that payouts go on."
+            "Provide the missing details before the deadline, so that payouts continue."
         }
         AccountStatus::Active => "Nothing to do: the account takes payments and is paid out.",
     }

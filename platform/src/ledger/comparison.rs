@@ -35,7 +35,7 @@ const LEASE: TimeDelta = TimeDelta::minutes(15);
 /// For how long differences are kept.
 const KEPT_FOR: TimeDelta = TimeDelta::days(90);
 
-/// A movement of money as one of the two shows it.
+/// A movement of money as the ledger or Stripe has it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Movement {
     /// What moves, in minor units.

@@ -26,7 +26,7 @@ impl PayoutInterval {
 }
 
 named! {
-    /// A day on which banks work.
+    /// A business day.
     PayoutWeekday {
         Monday = "monday",
         Tuesday = "tuesday",
@@ -53,9 +53,9 @@ pub const MAX_DELAY_DAYS: i32 = 31;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct PayoutSchedule {
     pub interval: PayoutInterval,
-    /// With `weekly`, on which days.
+    /// With `weekly`: days of the week.
     pub weekly_payout_days: Vec<PayoutWeekday>,
-    /// With `monthly`, on which days of the month; the last one where a month is shorter.
+    /// With `monthly`: days of the month; in a shorter month, its last day.
     #[schema(example = json!([1, 15]))]
     pub monthly_payout_days: Vec<i32>,
     /// How many days a payment waits before it is paid out; null where Stripe does not say.

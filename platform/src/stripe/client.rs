@@ -64,6 +64,11 @@ impl StripeClient {
         })
     }
 
+    /// Whether the key is one of live mode (`docs.stripe.com/keys`).
+    pub fn livemode(&self) -> bool {
+        !self.key.expose_secret().contains("_test_")
+    }
+
     /// The same for a connected account (`docs.stripe.com/connect/authentication`).
     #[must_use]
     pub(super) fn for_account(&self, account_id: &str) -> Self {

@@ -120,9 +120,7 @@ async fn layout(
     viewer: &Viewer,
     title: impl Into<String>,
 ) -> Result<Layout, ApiError> {
-    // What tells test mode of the platform without asking Stripe.
-    let key = state.platform()?.onboarding.publishable_key.as_deref();
-    let test_mode = key.is_some_and(|key| key.starts_with("pk_test_"));
+    let test_mode = !state.platform()?.livemode;
     Layout::for_viewer(state, viewer, Section::Payouts, title, test_mode).await
 }
 

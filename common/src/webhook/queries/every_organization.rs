@@ -77,7 +77,8 @@ pub(in crate::webhook) async fn replayable(
 ) -> Result<Vec<(OrganizationId, i64)>, Error> {
     sqlx::query!(
         r#"SELECT organization_id AS "organization_id!", COUNT(*) AS "count!" FROM webhook_event_states
-           WHERE ($1::TEXT IS NULL OR organization_id = $1) AND state NOT IN ('pending', 'processing') AND connection_id IS NOT NULL
+           WHERE ($1::TEXT IS NULL OR organization_id = $1) AND state NOT IN ('pending', 'processing')
+             AND (connection_id IS NOT NULL OR state <> 'ignored')
              AND ($2::TEXT IS NULL OR state = $2) AND ($3::TEXT IS NULL OR event_type = $3)
              AND ($4::TEXT IS NULL OR connection_id = $4) AND ($5::TEXT IS NULL OR account = $5)
              AND ($6::TIMESTAMPTZ IS NULL OR received_at >= $6) AND ($7::TIMESTAMPTZ IS NULL OR received_at < $7)

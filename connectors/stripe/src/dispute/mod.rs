@@ -9,7 +9,7 @@ use common::money::Currency;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// A dispute as Stripe shows it now, as far as it is kept.
+/// A dispute as last read from Stripe.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Dispute {
     /// Stripe dispute id.
@@ -27,6 +27,6 @@ pub struct Dispute {
     pub reason: Option<String>,
     /// Status of the dispute: `needs_response`, `under_review`, `won`, `lost`, …
     pub status: String,
-    /// Until when evidence can be sent; null when none can.
+    /// Deadline for submitting evidence; null if none can be submitted.
     pub evidence_due_at: Option<DateTime<Utc>>,
 }

@@ -25,7 +25,7 @@ pub struct Refund {
     pub reason: Option<String>,
     /// When the refund was created.
     pub created_at: Option<DateTime<Utc>>,
-    /// Whether the refund is part of what was refunded of the charge: it did not fail, was not canceled, and does not
-    /// release an authorization that was not captured.
+    /// Whether the refund counts toward the charge's refunded amount: it did not fail, was not canceled, and is not the
+    /// release of an uncaptured authorization.
     pub counted: bool,
 }
