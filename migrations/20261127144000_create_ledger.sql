@@ -85,16 +85,16 @@ CREATE INDEX ledger_entries_reversals ON ledger_entries (organization_id, revers
 -- Which entries are to be settled now?
 CREATE INDEX ledger_entries_unsettled ON ledger_entries (next_attempt_at) WHERE next_attempt_at IS NOT NULL;
 
-CREATE TABLE ledger_comparisons (
+CREATE TABLE ledger_reconciliations (
     organization_id TEXT NOT NULL,
     next_run_at     TIMESTAMPTZ NOT NULL,
     ran_at          TIMESTAMPTZ,
 
     PRIMARY KEY (organization_id),
-    CONSTRAINT ledger_comparisons_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES organizations
+    CONSTRAINT ledger_reconciliations_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES organizations
 );
-COMMENT ON TABLE ledger_comparisons IS 'When an organization''s ledger was last compared with Stripe, and is next.';
-COMMENT ON COLUMN ledger_comparisons.next_run_at IS 'A claim moves it forward by a lease, a finished comparison by a day.';
+COMMENT ON TABLE ledger_reconciliations IS 'When an organization''s ledger was last compared with Stripe, and is next.';
+COMMENT ON COLUMN ledger_reconciliations.next_run_at IS 'A claim moves it forward by a lease, a finished reconciliation by a day.';
 
 CREATE TABLE ledger_differences (
     organization_id TEXT NOT NULL,
@@ -105,10 +105,10 @@ CREATE TABLE ledger_differences (
     theirs          JSONB,
 
     PRIMARY KEY (organization_id, ran_at, object, external_id),
-    CONSTRAINT ledger_differences_comparison_fkey FOREIGN KEY (organization_id) REFERENCES ledger_comparisons,
+    CONSTRAINT ledger_differences_reconciliation_fkey FOREIGN KEY (organization_id) REFERENCES ledger_reconciliations,
     CONSTRAINT ledger_differences_object_check CHECK (object IN ('transfer', 'reversal', 'payout'))
 );
 COMMENT ON TABLE ledger_differences IS
-    'Where the ledger and Stripe disagreed, by comparison. Nothing is corrected by it; a person decides.';
+    'Where the ledger and Stripe disagreed when they were last reconciled. Nothing is corrected by it; a person decides.';
 COMMENT ON COLUMN ledger_differences.ours IS 'Amount, currency and status in the ledger; null where it has no such entry.';
 COMMENT ON COLUMN ledger_differences.theirs IS 'The same at Stripe; null where Stripe has no such object.';

@@ -13,7 +13,7 @@ use sqlx::PgConnection;
 
 use crate::clock::new_id;
 use crate::db::{self, Error, Pool, Transaction};
-use crate::job::queries::{self, Enqueued, NewJob};
+use crate::job::enqueue::{self, Enqueued, NewJob};
 use crate::job::{JobId, JobKind, JobRef, Trigger};
 use crate::tenant::OrganizationId;
 
@@ -115,7 +115,7 @@ impl<'c> UnitOfWork<'c> {
             payload: None,
             reuse_running,
         };
-        let enqueued = queries::enqueue(&mut self.tx, &self.organization, &job, self.now).await?;
+        let enqueued = enqueue::enqueue(&mut self.tx, &self.organization, &job, self.now).await?;
         self.wake(JobRef {
             organization_id: self.organization.clone(),
             job_id: enqueued.job_id,

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 
 use crate::Engine;
-use crate::outcome::{self, Outcome};
+use crate::failure_policy::{self, Outcome};
 use crate::running::Interruption;
 use crate::worker::{RETRY_PAUSE, STATEMENT_TIMEOUT};
 
@@ -67,7 +67,7 @@ pub(crate) async fn finish_job(
         })) => {
             let registered = engine.registry.find(&job.kind);
             let retry = registered.map_or(RetryPolicy::STANDARD, |found| found.kind.retry);
-            let outcome = outcome::classify(severity, error, job.failures, &retry);
+            let outcome = failure_policy::classify(severity, error, job.failures, &retry);
             let outcome_name = outcome_name(&outcome);
             if let Outcome::Fail(_) | Outcome::FailConnection { .. } = &outcome {
                 error!(error = %ErrorChain(&*cause), outcome = outcome_name, "job failed");

@@ -8,18 +8,18 @@
 //! In addition, events received by webhook are delivered to an internal handler where one is set (`forwarding`), and what the
 //! platform does with its own key is done where that is set (`platform`).
 //!
-//! What fails: a job, by kind ([`outcome`]); PostgreSQL or the broker going away only delays. The
+//! What fails: a job, by kind ([`failure_policy`]); PostgreSQL or the broker going away only delays. The
 //! consumer takes no requests and makes no schedule.
 
 mod config;
 mod credential_recovery;
+pub mod failure_policy;
 mod forwarding;
 mod job_end;
 mod leased_work;
-pub mod outcome;
+mod ledger_work;
 mod platform;
 mod running;
-mod settling;
 mod slots;
 mod worker;
 

@@ -1,7 +1,7 @@
 //! The `consumer` program.
 //!
 //! Settings are in `config.rs`, claiming jobs in `worker.rs`, the slots in `slots.rs`, running one job in
-//! `running.rs`, and what becomes of a failed one in `outcome.rs`. What each job does is in its connector. `forwarding/`
+//! `running.rs`, and what becomes of a failed one in `failure_policy.rs`. What each job does is in its connector. `forwarding/`
 //! delivers events to an internal handler.
 
 use std::process::ExitCode;

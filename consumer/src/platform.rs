@@ -1,6 +1,6 @@
 //! What the consumer does with the platform's own key: events of the platform's endpoints are handled, connected accounts
 //! are read again when they were not for long, since Stripe does not always send an event, and what became of money is found
-//! out (`settling`).
+//! out (`ledger_work`).
 //!
 //! Runs where the key is set. What fails: Stripe or the way to it, which is waited for; an event that cannot be handled, which
 //! is dead after a few attempts and can be replayed. An event that is handled twice changes nothing. Deliberately absent: what
@@ -28,14 +28,14 @@ use tracing::{debug, warn};
 
 use crate::Engine;
 use crate::leased_work::{self, LeasedWork};
-use crate::settling::{Comparisons, Unsettled};
+use crate::ledger_work::{Reconciliations, Unsettled};
 
 /// Longer than reading an account and storing it takes.
 const LEASE: TimeDelta = TimeDelta::minutes(3);
 /// How often accounts that are due are looked for.
 const LOOK_FOR_ACCOUNTS_EVERY: Duration = Duration::from_secs(30);
 /// How often ledgers that are due are looked for; each is compared once a day.
-const LOOK_FOR_COMPARISONS_EVERY: Duration = Duration::from_mins(5);
+const LOOK_FOR_RECONCILIATIONS_EVERY: Duration = Duration::from_mins(5);
 /// Names who handled an event, in its history.
 const HANDLER: &str = "platform";
 
@@ -49,7 +49,7 @@ pub struct Platform {
     /// How often accounts that are due to be read again are looked for.
     pub look_for_accounts_every: Duration,
     /// How often ledgers that are due to be compared with Stripe are looked for.
-    pub look_for_comparisons_every: Duration,
+    pub look_for_reconciliations_every: Duration,
 }
 
 impl Platform {
@@ -59,7 +59,7 @@ impl Platform {
             money,
             retry: RetryPolicy::WEBHOOK,
             look_for_accounts_every: LOOK_FOR_ACCOUNTS_EVERY,
-            look_for_comparisons_every: LOOK_FOR_COMPARISONS_EVERY,
+            look_for_reconciliations_every: LOOK_FOR_RECONCILIATIONS_EVERY,
         }
     }
 }
@@ -76,15 +76,15 @@ pub(crate) async fn work(engine: &Engine, context: &Context) {
         platform: platform.clone(),
     };
     let ledger = ledger(&services, &platform);
-    let comparisons = Comparisons {
+    let reconciliations = Reconciliations {
         ledger: ledger.clone(),
-        look_every: platform.look_for_comparisons_every,
+        look_every: platform.look_for_reconciliations_every,
     };
     tokio::join!(
         leased_work::run(events, context),
         leased_work::run(Accounts { services, platform }, context),
         leased_work::run(Unsettled { ledger }, context),
-        leased_work::run(comparisons, context),
+        leased_work::run(reconciliations, context),
     );
 }
 

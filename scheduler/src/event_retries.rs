@@ -6,7 +6,7 @@
 
 use common::clock::new_id;
 use common::db;
-use common::job::queries::{Wanted, enqueue_for_events};
+use common::job::enqueue::{Wanted, enqueue_for_events};
 use common::job::{JobId, JobKind};
 use common::webhook::queries::attempts;
 

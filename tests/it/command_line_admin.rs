@@ -314,7 +314,7 @@ async fn a_failed_job_of_any_organization_is_found_and_retried() {
     let (acme, job_id) = (organization("acme"), JobId(new_id(SystemClock.now())));
     let pool = database.pool(Role::Api);
     let mut tx = db::tenant_transaction(&pool, &acme).await.unwrap();
-    let job = job::queries::NewJob {
+    let job = job::enqueue::NewJob {
         job_id,
         connection_id: "acme-stripe-acct_1",
         external_account_id: "acct_1",
@@ -323,7 +323,7 @@ async fn a_failed_job_of_any_organization_is_found_and_retried() {
         payload: None,
         reuse_running: false,
     };
-    job::queries::enqueue(&mut tx, &acme, &job, SystemClock.now())
+    job::enqueue::enqueue(&mut tx, &acme, &job, SystemClock.now())
         .await
         .unwrap();
     tx.commit().await.unwrap();

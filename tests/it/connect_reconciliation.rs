@@ -38,13 +38,13 @@ async fn at_stripe(world: &World, path: &str, form: &[(&str, &str)]) -> Value {
     answer.json().await.unwrap()
 }
 
-/// What a comparison finds that begins now.
+/// What a reconciliation finds that begins now.
 async fn compared(world: &World) -> Vec<Value> {
     let since = SystemClock.now();
     let found = world
-        .eventually("a comparison", async || {
+        .eventually("a reconciliation", async || {
             world
-                .execute("UPDATE ledger_comparisons SET next_run_at = now() WHERE next_run_at > now() + INTERVAL '1 hour'")
+                .execute("UPDATE ledger_reconciliations SET next_run_at = now() WHERE next_run_at > now() + INTERVAL '1 hour'")
                 .await;
             let found = world.get(RECONCILIATION).await;
             let ran_at = found["ran_at"].as_str()?.parse::<DateTime<Utc>>().unwrap();

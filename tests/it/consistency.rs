@@ -77,11 +77,11 @@ fn of_invoice(world: &World) -> NewCharge {
     }
 }
 
-/// The daily reconciliation lists up to the second of `now - lag` and must not sweep into that second. Stripe's
+/// The daily recheck lists up to the second of `now - lag` and must not sweep into that second. Stripe's
 /// clock is ahead, as it is for the engine whenever Stripe's first answer is made in the second after the
 /// one in which the job began.
 #[tokio::test]
-async fn reconciliation_keeps_the_charges_of_its_last_second() {
+async fn recheck_keeps_the_charges_of_its_last_second() {
     let world = World::builder()
         .account(unlimited_account(0))
         .stripe_time(TimeSource::RunningFrom(now() + 3))
@@ -139,9 +139,9 @@ async fn purchase_id(world: &World) -> String {
         .unwrap()
 }
 
-/// A dispute of an older charge that Stripe made no event for is listed by the daily reconciliation, and shown.
+/// A dispute of an older charge that Stripe made no event for is listed by the daily recheck, and shown.
 #[tokio::test]
-async fn reconciliation_finds_a_dispute_without_an_event() {
+async fn recheck_finds_a_dispute_without_an_event() {
     let world = World::builder()
         .account(unlimited_account(0))
         .event_lag(std::time::Duration::ZERO)
@@ -156,7 +156,7 @@ async fn reconciliation_finds_a_dispute_without_an_event() {
     let connected = world.connect().await;
     world.job_completed(&connected["job_id"]).await;
     account.dispute(&charge).unwrap();
-    // So that the reconciliation's range holds it.
+    // So that the recheck's range holds it.
     world.stripe_seconds_pass(2).await;
     let_a_day_begin(&world).await;
     world.sync(json!({})).await;
@@ -164,13 +164,13 @@ async fn reconciliation_finds_a_dispute_without_an_event() {
         .fetch_one(world.database.admin())
         .await
         .unwrap();
-    assert_eq!(listed, 1, "the reconciliation read the dispute");
+    assert_eq!(listed, 1, "the recheck read the dispute");
     world.assert_exact().await;
 }
 
 /// A refund of a partial capture that events showed is no row that was repaired.
 #[tokio::test]
-async fn reconciliation_does_not_repair_partial_captures_every_day() {
+async fn recheck_does_not_repair_partial_captures_every_day() {
     let world = World::builder()
         .account(unlimited_account(0))
         .event_lag(std::time::Duration::ZERO)

@@ -10,8 +10,9 @@ use common::clock::{Clock as _, SystemClock, new_id};
 use common::db::{self, Role};
 use common::fail_point::NoFailPoints;
 use common::job::claim::{self, Claim};
+use common::job::enqueue::{self, Enqueued, NewJob};
 use common::job::lease::{self, Progress};
-use common::job::queries::{self, Enqueued, NewJob};
+use common::job::queries;
 use common::job::{
     Budget, Cancel, Exclusive, Failure, Job, JobHandler, JobId, JobKind, JobStatus, Lane, Registry,
     RetryPolicy, Services, Severity, Trigger,
@@ -110,7 +111,7 @@ impl Setup {
         let mut tx = db::tenant_transaction(&pool, &self.organization)
             .await
             .unwrap();
-        let made = queries::enqueue(&mut tx, &self.organization, &job, SystemClock.now())
+        let made = enqueue::enqueue(&mut tx, &self.organization, &job, SystemClock.now())
             .await
             .unwrap();
         tx.commit().await.unwrap();

@@ -11,11 +11,11 @@ use common::db::{self, Role};
 use common::money::Currency;
 use common::tenant::OrganizationId;
 use futures::future::join_all;
-use platform::ledger::comparison::{self, DueComparison};
+use platform::ledger::carry_out::{claim, settle};
 use platform::ledger::fee::BasisPoints;
 use platform::ledger::payout::{NewPayout, pay_out};
+use platform::ledger::reconciliation::{self, DueReconciliation};
 use platform::ledger::reversal::{NewReversal, reverse};
-use platform::ledger::settle::{claim, settle};
 use platform::ledger::transfer::{NewTransfer, transfer};
 use platform::ledger::{
     self, Entry, EntryKind, EntryState, Error, Ledger, PayoutMethod, RequestKey,
@@ -209,15 +209,15 @@ async fn whatever_breaks_off_the_ledger_ends_as_what_the_vendor_made_each_once()
     assert_same(&run).await;
 
     let ledger = run.ledger(&consumer, run.vendor.clone());
-    let due = DueComparison {
+    let due = DueReconciliation {
         organization_id: run.organization.clone(),
         account_id: ACCOUNT.to_owned(),
     };
-    sqlx::raw_sql("INSERT INTO ledger_comparisons VALUES ('acme', now())")
+    sqlx::raw_sql("INSERT INTO ledger_reconciliations VALUES ('acme', now())")
         .execute(run.database.admin())
         .await
         .unwrap();
-    let differences = comparison::compare(&ledger, &due).await.unwrap();
+    let differences = reconciliation::compare(&ledger, &due).await.unwrap();
     assert!(differences.is_empty(), "{differences:?}");
 }
 

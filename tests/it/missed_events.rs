@@ -59,7 +59,7 @@ async fn events_missed(world: &World) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn reconciliation_repairs_missed_events_daily_and_counts_them() {
+async fn recheck_repairs_missed_events_daily_and_counts_them() {
     let world = synced(100).await;
     let account = world.account().quietly();
     let charge = |age: i64| {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use common::clock::{Clock as _, SystemClock, new_id};
 use common::db::{self, Role};
 use common::job::claim::{self, Claim};
-use common::job::queries::{self, NewJob};
+use common::job::enqueue::{self, NewJob};
 use common::job::{JobId, Trigger};
 use common::tenant::OrganizationId;
 use reqwest::Method;
@@ -123,13 +123,13 @@ async fn a_pending_job_that_serves_a_change_is_not_begun_before_the_change_commi
     };
     let api = world.database.pool(Role::Api);
     let mut first = db::tenant_transaction(&api, &organization).await.unwrap();
-    let job = queries::enqueue(&mut first, &organization, &refilter(), now)
+    let job = enqueue::enqueue(&mut first, &organization, &refilter(), now)
         .await
         .unwrap();
     first.commit().await.unwrap();
     // A second rule: its transaction learns that the pending job serves it, and has not committed.
     let mut second = db::tenant_transaction(&api, &organization).await.unwrap();
-    let same = queries::enqueue(&mut second, &organization, &refilter(), now)
+    let same = enqueue::enqueue(&mut second, &organization, &refilter(), now)
         .await
         .unwrap();
     assert_eq!((same.job_id, same.created), (job.job_id, false));

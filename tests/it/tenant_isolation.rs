@@ -63,7 +63,7 @@ async fn acme() -> (ApiOnly, Value) {
          INSERT INTO ledger_entries (organization_id, entry_id, kind, account_id, amount, currency, state, external_id,
              created_at, platform_fee)
          VALUES ('acme', '019ab000-0000-7000-8000-000000000007', 'transfer', 'acct_1', 900, 'usd', 'done', 'tr_1', now(), 100);
-         INSERT INTO ledger_comparisons VALUES ('acme', now(), now());
+         INSERT INTO ledger_reconciliations VALUES ('acme', now(), now());
          INSERT INTO ledger_differences VALUES ('acme', now(), 'transfer', 'tr_2', NULL, NULL);
          INSERT INTO connected_accounts (organization_id, creation_id, idempotency_key, key_used_at, created_at, preset,
              account_id)

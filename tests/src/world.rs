@@ -566,7 +566,7 @@ impl World {
                         ..retry
                     },
                     look_for_accounts_every: POLL,
-                    look_for_comparisons_every: POLL,
+                    look_for_reconciliations_every: POLL,
                 }
             }),
         }

@@ -11,7 +11,7 @@ use secrecy::SecretString;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::connect::{Connected, MAX_KEY_CHARS, trimmed_key};
+use super::create_connection::{Connected, MAX_KEY_CHARS, trimmed_key};
 use crate::auth::Caller;
 use crate::input::{Fields, Ids, NoParams};
 use crate::problem::{ApiError, Problem};

@@ -2,9 +2,9 @@
 //! is in the OpenAPI document.
 
 pub(crate) mod analytics;
-pub(crate) mod connect;
 pub(crate) mod connected_accounts;
 pub(crate) mod connections;
+pub(crate) mod create_connection;
 pub(crate) mod daily;
 pub(crate) mod docs;
 pub(crate) mod explain;
@@ -39,7 +39,7 @@ use crate::state::ApiState;
 pub(crate) fn all() -> OpenApiRouter<ApiState> {
     OpenApiRouter::with_openapi(document::base())
         .routes(routes!(token::token))
-        .routes(routes!(connect::connect))
+        .routes(routes!(create_connection::connect))
         .routes(routes!(key::test))
         .routes(routes!(key::replace_key))
         .routes(routes!(sync::start))

@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use chrono::{DateTime, Utc};
 use platform::ledger::EntryKind;
-use platform::ledger::comparison::{self, Movement};
+use platform::ledger::reconciliation::{self, Movement};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -26,7 +26,7 @@ pub(crate) struct DifferenceBody {
     theirs: Option<Movement>,
 }
 
-/// What the last comparison of the ledger with Stripe found.
+/// What the last reconciliation of the ledger with Stripe found.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Reconciliation {
     /// Null before the first one.
@@ -39,7 +39,7 @@ pub(crate) struct Reconciliation {
 /// Once a day, the transfers, reversals and payouts of the last 30 days are compared with Stripe. Differences in transfers and
 /// reversals are reported and never corrected: investigate each, for example a transfer made in Stripe's dashboard.
 #[utoipa::path(get, path = "/v1/connect/reconciliation", operation_id = "get_reconciliation", tag = "connect",
-    responses((status = 200, description = "What the last comparison found", body = Reconciliation),
+    responses((status = 200, description = "What the last reconciliation found", body = Reconciliation),
               (status = 501, description = "`not_configured`: STRIPE_PLATFORM_KEY is not set",
                body = Problem, content_type = "application/problem+json")))]
 pub(crate) async fn get(
@@ -47,7 +47,7 @@ pub(crate) async fn get(
     caller: Caller,
     _: NoParams,
 ) -> Result<Json<Reconciliation>, ApiError> {
-    let last = comparison::last(&state.ledger()?, &caller.organization).await?;
+    let last = reconciliation::last(&state.ledger()?, &caller.organization).await?;
     let differences = last.differences.into_iter().map(|it| DifferenceBody {
         object: it.object,
         stripe_id: it.external_id,

@@ -13,7 +13,7 @@ use common::broker::Broker;
 use common::clock::{SharedClock, new_id};
 use common::connector::Connectors;
 use common::db::{self, Pool};
-use common::job::queries::{Wanted, enqueue_for_events};
+use common::job::enqueue::{Wanted, enqueue_for_events};
 use common::job::{JobId, JobKind, JobRef};
 use common::unit_of_work::Publisher as _;
 use common::webhook::EventStatus;

@@ -13,7 +13,7 @@
 //! Fails with 503 when the event could not be stored, and only then: a vendor that gets an error delays its own work, Stripe
 //! for one the invoices of renewals. Deliberately absent: working on events.
 
-mod endpoints;
+mod endpoint_cache;
 mod inbox;
 mod measurements;
 mod owners;
@@ -37,8 +37,8 @@ use common::webhook::{Envelope, EventStatus, SignatureError, WebhookFormat};
 use tokio::time::Instant;
 use tracing::debug;
 
-pub(crate) use endpoints::{Address, LiveEndpoint};
-use endpoints::{Endpoints, Scope};
+pub(crate) use endpoint_cache::{Address, LiveEndpoint};
+use endpoint_cache::{Endpoints, Scope};
 use inbox::Inbox;
 use measurements::Measurements;
 use owners::Owners;

@@ -291,7 +291,7 @@ impl Delete {
         saved_question::queries::delete_all(&mut work, organization).await?;
         if connections.is_empty() {
             job::queries::delete_all(&mut work, organization).await?;
-            ledger::queries::comparison::delete_all(&mut work, organization).await?;
+            ledger::queries::reconciliation::delete_all(&mut work, organization).await?;
             account::queries::delete_all(&mut work, organization).await?;
             queries::delete_organization(&mut work, organization).await?;
         } else {

@@ -8,7 +8,7 @@ use chrono_tz::Tz;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::answers::{Connection, Covered, SyncStatus};
+use super::responses::{Connection, Covered, SyncStatus};
 use super::{Client, Error};
 use crate::output;
 

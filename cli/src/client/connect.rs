@@ -8,7 +8,7 @@ use common::tenant::OrganizationId;
 use secrecy::ExposeSecret as _;
 use serde::Serialize;
 
-use super::answers::Connected;
+use super::responses::Connected;
 use super::stripe_key::KeySource;
 use super::{Client, Error, Server, follow, print_json, words};
 use crate::arguments;

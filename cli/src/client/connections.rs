@@ -6,10 +6,10 @@ use reqwest::Method;
 use secrecy::ExposeSecret as _;
 use serde_json::{Map, Value, json};
 
-use super::answers::{Connected, Connection, KeyTest, Started};
 use super::confirm::confirm;
 use super::connect::{describe, permission_table};
 use super::requests::{NOTHING, understood};
+use super::responses::{Connected, Connection, KeyTest, Started};
 use super::stripe_key::KeySource;
 use super::{Client, Error, Server, Target, follow, print_json, words};
 use crate::arguments::{self, Confirmation};

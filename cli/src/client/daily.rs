@@ -5,8 +5,8 @@
 
 use serde_json::Value;
 
-use super::answers::Day;
 use super::requests::understood;
+use super::responses::Day;
 use super::{Error, Target, completeness, print_json};
 use crate::arguments::DateRange;
 use crate::output::{self, Column};

@@ -3,8 +3,8 @@
 use clap::builder::PossibleValuesParser;
 use serde_json::Value;
 
-use super::answers::DiscoveredKey;
 use super::requests::understood;
+use super::responses::DiscoveredKey;
 use super::{Error, Target, print_json};
 use crate::output::{self, Column};
 

@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use super::answers::{ChargeRow, Dispute, Explanation, Refund};
 use super::requests::understood;
+use super::responses::{ChargeRow, Dispute, Explanation, Refund};
 use super::{Error, Target, print_json, words};
 use crate::output::{self, Column};
 

@@ -12,8 +12,8 @@ use futures::StreamExt as _;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::time::Instant;
 
-use super::answers::{Job, Progress};
-use super::events::Messages;
+use super::responses::{Job, Progress};
+use super::server_sent_events::Messages;
 use super::{Client, Error, words};
 use crate::output;
 

@@ -8,7 +8,6 @@
 //!
 //! Absent on purpose: a stored login. The token is a setting like any other.
 
-mod answers;
 mod completeness;
 mod condition;
 mod confirm;
@@ -18,7 +17,6 @@ pub mod connections;
 pub mod daily;
 pub mod discover;
 mod engine;
-mod events;
 pub mod explain;
 pub(crate) mod follow;
 mod given_secret;
@@ -26,8 +24,10 @@ pub(crate) mod jobs;
 pub mod parked;
 mod problem;
 mod requests;
+mod responses;
 pub mod revenue;
 pub mod rules;
+mod server_sent_events;
 pub mod status;
 mod stripe_key;
 pub mod sync;
@@ -48,9 +48,9 @@ use url::{Host, Url};
 
 pub use problem::Problem;
 
-pub(crate) use answers::Job;
 use engine::Engine;
 pub(crate) use requests::understood;
+pub(crate) use responses::Job;
 
 use crate::local_files::{self, LocalFiles};
 

@@ -5,8 +5,8 @@
 
 use serde_json::Value;
 
-use super::answers::Parked as ParkedObject;
 use super::requests::understood;
+use super::responses::Parked as ParkedObject;
 use super::{Error, Target, print_json};
 use crate::arguments;
 use crate::output::{self, Column};

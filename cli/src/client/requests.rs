@@ -12,7 +12,7 @@ use url::Url;
 
 use crate::local_files::LocalFiles;
 
-use super::answers::{Connection, Page, Token};
+use super::responses::{Connection, Page, Token};
 use super::{ANSWER_WITHIN, Client, Error, PAGE_SIZE, Problem, Server};
 
 /// No body.

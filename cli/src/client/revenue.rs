@@ -8,8 +8,8 @@
 use common::csv_cell::guard_formula;
 use serde_json::{Value, json};
 
-use super::answers::{AnalysisPage, Figures, Group, Note};
 use super::condition::{self, Given};
+use super::responses::{AnalysisPage, Figures, Group, Note};
 use super::{Client, Error, PAGE_SIZE, Server, completeness, print_json};
 use crate::arguments::DateRange;
 use crate::output::{self, Column};

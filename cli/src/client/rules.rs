@@ -8,11 +8,11 @@ use clap::builder::{NonEmptyStringValueParser, PossibleValuesParser};
 use reqwest::Method;
 use serde_json::{Map, Value, json};
 
-use super::answers::{Rule, RulePreview};
 use super::condition::{self, Given};
 use super::confirm::confirm;
 use super::explain::rows_table;
 use super::requests::{NOTHING, understood};
+use super::responses::{Rule, RulePreview};
 use super::{Client, Error, Target, follow, print_json};
 use crate::arguments::Confirmation;
 use crate::output::{self, Column};

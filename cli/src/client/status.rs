@@ -3,8 +3,8 @@
 use common::job::JobStatus;
 use serde_json::Value;
 
-use super::answers::{Connection, Job, Page, SyncStatus};
 use super::connections::mode;
+use super::responses::{Connection, Job, Page, SyncStatus};
 use super::{Client, Error, Server, follow, print_json, words};
 use crate::output::{self, instant};
 

@@ -7,7 +7,7 @@ use reqwest::{Method, StatusCode};
 use serde::Serialize;
 use serde_json::json;
 
-use super::answers::{Job, Started};
+use super::responses::{Job, Started};
 use super::{Error, Server, follow, print_json};
 use crate::arguments;
 use crate::output;

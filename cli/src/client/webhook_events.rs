@@ -9,8 +9,8 @@ use reqwest::Method;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::answers::{Replayed, WebhookEvent, WebhookForward};
 use super::requests::understood;
+use super::responses::{Replayed, WebhookEvent, WebhookForward};
 use super::{Error, Server, print_json, words};
 use crate::arguments::{self, Received};
 use crate::output::{self, Column};

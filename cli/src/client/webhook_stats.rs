@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use super::answers::{Durations, WebhookStats};
 use super::requests::understood;
+use super::responses::{Durations, WebhookStats};
 use super::{Error, Server, print_json};
 use crate::arguments::Received;
 use crate::output::{self, Column};

@@ -12,11 +12,11 @@ use reqwest::{Method, StatusCode};
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 
-use super::answers::{Connection, WebhookEndpoint};
 use super::confirm::confirm;
 use super::connections::mode;
 use super::given_secret::GivenSecret;
 use super::requests::understood;
+use super::responses::{Connection, WebhookEndpoint};
 use super::webhook_events::{Event, Events, Replay};
 use super::webhook_stats::Stats;
 use super::{Client, Error, Target, print_json};

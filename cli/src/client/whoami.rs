@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use super::answers::Token;
 use super::requests::understood;
+use super::responses::Token;
 use super::{Error, Server, print_json};
 use crate::output;
 

@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use super::{Connection, lookup, queries};
 use crate::connector::{Connector, Connectors};
 use crate::db::Pool;
-use crate::job::queries::Enqueued;
+use crate::job::enqueue::Enqueued;
 use crate::job::{JobKind, Trigger};
 use crate::tenant::OrganizationId;
 use crate::unit_of_work::{Committed, UnitOfWork};

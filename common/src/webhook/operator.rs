@@ -9,8 +9,8 @@ use std::ops::Range;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::queries::every_organization::{self, payload};
-use super::queries::{EventFilter, StoredEvent};
+use super::queries::operator::payload;
+use super::queries::{EventFilter, StoredEvent, operator as queries};
 use super::replay::{self, Replay};
 use super::statistics::{self, Statistics};
 use crate::connector::Connectors;
@@ -47,8 +47,7 @@ pub async fn list(
 ) -> Result<Vec<StoredEvent>, db::Error> {
     let mut tx = db::role_transaction(pool, Role::Operator).await?;
     let organization = selection.organization.as_deref();
-    let found =
-        every_organization::list(&mut tx, organization, &selection.filter, after, limit).await?;
+    let found = queries::list(&mut tx, organization, &selection.filter, after, limit).await?;
     db::commit(tx).await?;
     Ok(found)
 }
@@ -60,7 +59,7 @@ pub async fn find(
 ) -> Result<Option<(StoredEvent, Vec<u8>)>, db::Error> {
     let mut tx = db::role_transaction(pool, Role::Operator).await?;
     let filter = Selection::event(event_id).filter;
-    let found = every_organization::list(&mut tx, None, &filter, None, 1).await?;
+    let found = queries::list(&mut tx, None, &filter, None, 1).await?;
     let Some(event) = found.into_iter().next() else {
         return Ok(None);
     };
@@ -86,7 +85,7 @@ pub async fn statistics(
 pub async fn count(pool: &Pool, selection: &Selection) -> Result<i64, db::Error> {
     let mut tx = db::role_transaction(pool, Role::Operator).await?;
     let organization = selection.organization.as_deref();
-    let found = every_organization::replayable(&mut tx, organization, &selection.filter).await?;
+    let found = queries::replayable(&mut tx, organization, &selection.filter).await?;
     db::commit(tx).await?;
     Ok(found.iter().map(|(_, count)| count).sum())
 }
@@ -109,7 +108,7 @@ pub async fn replay_of_all(
 ) -> Result<ReplayOfAll, db::Error> {
     let mut tx = db::role_transaction(pool, Role::Operator).await?;
     let organization = selection.organization.as_deref();
-    let found = every_organization::replayable(&mut tx, organization, &selection.filter).await?;
+    let found = queries::replayable(&mut tx, organization, &selection.filter).await?;
     db::commit(tx).await?;
     let mut replayed = Vec::new();
     let mut failure = None;

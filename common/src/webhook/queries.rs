@@ -1,10 +1,10 @@
 //! Endpoints and events in PostgreSQL: storing, finding and replaying those of one organization. Applying them is in
 //! [`attempts`], forwarding them in [`forward`], what is measured of them in [`statistics`]; those of all organizations are in
-//! [`every_organization`], the endpoints of the platform in [`platform`] and their events in [`platform_events`].
+//! [`operator`], the endpoints of the platform in [`platform`] and their events in [`platform_events`].
 
 pub mod attempts;
-pub mod every_organization;
 pub mod forward;
+pub mod operator;
 pub mod platform;
 pub mod platform_events;
 pub mod statistics;

@@ -13,7 +13,7 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
-use super::settle::LEASE;
+use super::carry_out::LEASE;
 use super::{Entry, EntryDetail, Error, queries};
 
 /// Characters of a key at most, as at Stripe.

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use common::db;
 use common::tenant::OrganizationId;
 
-use super::receiver::{Use, receiver};
+use super::destination::{Use, receiver};
 use super::{Balance, Error, Ledger};
 
 /// The balance, and when it was asked for.

@@ -6,11 +6,11 @@
 //!
 //! An entry goes from `intended` to `sent` before the request, and then to `done` or `failed`. Where no answer came, what
 //! became of it is looked up first and the same request sent again; only when that fails too is it `unknown`, which the same
-//! caller's key, or a pass in the background, settles later ([`settle`]). After a day, when the vendor has forgotten the
+//! caller's key, or a pass in the background, settles later ([`carry_out`]). After a day, when the vendor has forgotten the
 //! key, nothing is sent any more: what cannot be found then was never made.
 //!
 //! Entries never change but for what became of them. What the vendor has and the ledger lacks, or the other way round, is
-//! reported by [`comparison`] and repaired by a person. Payouts that the vendor makes by its own schedule are entries, too,
+//! reported by [`reconciliation`] and repaired by a person. Payouts that the vendor makes by its own schedule are entries, too,
 //! and how a payout stands is always read from the vendor.
 //!
 //! Fails when the vendor refuses, when an account is not ready, and with PostgreSQL. Deliberately absent: how the vendor is
@@ -19,16 +19,16 @@
 mod advice;
 mod append;
 pub mod balance;
-pub mod comparison;
+pub mod carry_out;
+mod destination;
 pub mod fee;
 mod gateway;
 pub mod organization_fee;
 pub mod payout;
 pub mod payout_schedule;
 pub mod queries;
-mod receiver;
+pub mod reconciliation;
 pub mod reversal;
-pub mod settle;
 pub mod transfer;
 
 use std::sync::Arc;

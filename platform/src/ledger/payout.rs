@@ -14,10 +14,10 @@ use serde::Serialize;
 use tracing::warn;
 
 use super::append::{Appended, Draft, Request};
-use super::receiver::{Use, receiver};
+use super::destination::{Use, receiver};
 use super::{
     Entry, EntryDetail, EntryState, Error, Ledger, PayoutMethod, PayoutReading, RequestKey,
-    queries, settle,
+    carry_out, queries,
 };
 
 /// What a caller asks for.
@@ -76,7 +76,7 @@ pub async fn pay_out(
         request.append(&mut tx, organization, draft, now).await?
     };
     db::commit(tx).await?;
-    settle::conclude(ledger, organization, appended).await
+    carry_out::conclude(ledger, organization, appended).await
 }
 
 /// Reads a payout of an account of the organization from the vendor, and stores how it stands.

@@ -8,7 +8,7 @@ use common::tenant::OrganizationId;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::receiver::{Use, receiver};
+use super::destination::{Use, receiver};
 use super::{Error, Ledger};
 
 named! {

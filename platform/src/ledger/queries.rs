@@ -1,8 +1,8 @@
 //! Entries of the ledger in PostgreSQL: appended, found, and written what became of them. What an entry is never changes.
 
-pub mod comparison;
 mod entry;
 mod outcome;
+pub mod reconciliation;
 
 use chrono::{DateTime, Utc};
 use common::db::{Error, PgConnection};
@@ -14,7 +14,7 @@ use super::fee::BasisPoints;
 use super::{EntryDetail, EntryKind, EntryState, PayoutMethod};
 
 pub use entry::{find, list};
-pub(super) use entry::{find_request, for_comparison, lock, reversals, reversed};
+pub(super) use entry::{find_request, for_reconciliation, lock, reversals, reversed};
 pub use outcome::claim;
 pub(super) use outcome::{mark_sent, settle_found, store_payout, take_over, write_outcome};
 

@@ -11,9 +11,9 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::append::{Appended, Draft, Request};
+use super::destination::{Use, receiver};
 use super::fee::fee_share;
-use super::receiver::{Use, receiver};
-use super::{Entry, EntryDetail, EntryState, Error, Ledger, RequestKey, queries, settle};
+use super::{Entry, EntryDetail, EntryState, Error, Ledger, RequestKey, carry_out, queries};
 
 /// What a caller asks for.
 #[derive(Debug, Clone, Copy, Serialize)]
@@ -64,7 +64,7 @@ pub async fn reverse(
         request.append(&mut tx, organization, draft, now).await?
     };
     db::commit(tx).await?;
-    settle::conclude(ledger, organization, appended).await
+    carry_out::conclude(ledger, organization, appended).await
 }
 
 /// `reversed` is what is taken back of the transfer already, or is being taken back.

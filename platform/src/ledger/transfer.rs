@@ -9,9 +9,9 @@ use common::tenant::OrganizationId;
 use serde::Serialize;
 
 use super::append::{Appended, Draft, Request};
+use super::destination::{Use, receiver};
 use super::fee::BasisPoints;
-use super::receiver::{Use, receiver};
-use super::{Entry, EntryDetail, Error, Ledger, RequestKey, queries, settle};
+use super::{Entry, EntryDetail, Error, Ledger, RequestKey, carry_out, queries};
 use crate::account;
 
 /// What a caller asks for.
@@ -65,7 +65,7 @@ pub async fn transfer(
         request.append(&mut tx, organization, draft, now).await?
     };
     db::commit(tx).await?;
-    settle::conclude(ledger, organization, appended).await
+    carry_out::conclude(ledger, organization, appended).await
 }
 
 /// The percentage that an organization pays.

@@ -420,7 +420,7 @@ pub(super) const TABLES: &[Table] = &[
     Table {
         policies: &[every_tenant("ALL", &[Consumer], Some("true"))],
         ..table(
-            "ledger_comparisons",
+            "ledger_reconciliations",
             &[
                 grant(Api, READ),
                 grant(Consumer, &["SELECT", "INSERT", "UPDATE"]),

@@ -22,8 +22,8 @@ use sqlx::{Connection as _, PgConnection};
 
 use super::Error;
 use super::batch::{Batch, Content, Key, Object, Selection};
+use super::make_rows;
 use super::objects;
-use super::rebuild_rows;
 use super::run::Run;
 use super::stripe_reader::StripeReader;
 use super::sweep::SweptList;
@@ -176,7 +176,7 @@ async fn find_rejected(
     let Changed {
         affected, charges, ..
     } = remove(run, &mut tx, content).await?;
-    let remade = rebuild_rows::load_affected_charges(run, &mut tx, &affected, &charges).await?;
+    let remade = make_rows::load_affected_charges(run, &mut tx, &affected, &charges).await?;
     let remade = remade.iter().filter(|charge| content.remakes(charge));
     let mut refused = Vec::new();
     let mut parts = vec![content.objects()];
@@ -291,20 +291,20 @@ async fn store<'a>(
         (ObjectType::Price, &selection.prices),
         (ObjectType::Customer, &changed_customers),
     ] {
-        if rebuild_rows::upsert_referenced_objects(run, tx, object_type, objects.clone()).await? {
+        if make_rows::upsert_referenced_objects(run, tx, object_type, objects.clone()).await? {
             changed.stale.insert(object_type);
         }
     }
     store_purchases(run, tx, &selection.purchases, &mut changed).await?;
     store_disputes(run, tx, &selection.disputes, &mut changed).await?;
     let affected_charges =
-        rebuild_rows::load_affected_charges(run, tx, &changed.affected, &changed.charges).await?;
+        make_rows::load_affected_charges(run, tx, &changed.affected, &changed.charges).await?;
     let mut charges = selection.charges.clone();
     let remade = affected_charges.iter();
     for charge in remade.filter(|charge| !changed.left.contains(&charge.charge_id)) {
         charges.entry(&charge.charge_id).or_insert(charge);
     }
-    let written = rebuild_rows::write(run, tx, &charges, &changed.charges).await?;
+    let written = make_rows::write(run, tx, &charges, &changed.charges).await?;
     store_refunds(run, tx, &charges, &written.new_charges).await?;
     changed.stale.extend(written.stale);
     let (organization, connection_id) = (run.organization(), run.connection_id());

@@ -18,9 +18,9 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
 use super::Error;
+use super::apply_events::{self, Pending};
 use super::changes::Changes;
 use super::fetch::FetchedPage;
-use super::inbox::{self, Pending};
 use super::objects::{self, ReadError};
 use super::run::Run;
 use super::stripe_reader::StripeReader;
@@ -167,7 +167,7 @@ impl Superseded {
     ) -> Result<Self, Error> {
         let mut superseded = Self::default();
         let reads = |list| run.reads(list);
-        for pending in inbox::pending(run).await? {
+        for pending in apply_events::pending(run).await? {
             // One that does not tell what changed is left to the job that parks it, and a thin one to the job that asks
             // what it is about: a refund's does not name its charge.
             if let Ok(event) = &pending.read

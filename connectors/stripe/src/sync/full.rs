@@ -17,13 +17,13 @@ use futures::FutureExt as _;
 use tokio::sync::mpsc;
 
 use super::Error;
+use super::apply_events;
 use super::batch::Batch;
 use super::commit;
 use super::events::Superseded;
 use super::fetch::{self, FetchedPage};
 use super::finish;
 use super::finish::Completed;
-use super::inbox;
 use super::run::Run;
 use super::stripe_reader::{STRIPE_CLOCK_STEP, StripeReader};
 use super::sweep::Sweep;
@@ -34,7 +34,7 @@ use crate::purchase::{self, PurchaseKind};
 use crate::referenced;
 use crate::refund;
 use crate::sync::resumable_plan::resumable_plan;
-use crate::sync::state::{Reconciliation, SyncPosition};
+use crate::sync::state::{Recheck, SyncPosition};
 use crate::sync::{List, Plan, parked};
 
 /// Pages that the readers may be ahead of the writer, so that they need not wait while it commits.
@@ -77,7 +77,7 @@ pub(super) async fn run(run: &Run<'_>) -> Result<(), Error> {
     };
     // Everything is as of when the plan was made, which may have been by an attempt of long ago.
     let begun_at = read.plan.to.min(now);
-    inbox::mark_processed(run, &superseded.take_pending(), now).await?;
+    apply_events::mark_processed(run, &superseded.take_pending(), now).await?;
     // The plan counts in seconds: what was parked in the second of its beginning may be its own.
     release_parked_before(run, read.plan.to - TimeDelta::seconds(1)).await?;
     // By Stripe's clock where ours is ahead: the cursor is.
@@ -89,7 +89,7 @@ pub(super) async fn run(run: &Run<'_>) -> Result<(), Error> {
         events_cursor: read.plan.events_cursor,
         applied_events: superseded.ids_since(read.plan.events_cursor),
         listed_resources,
-        reconciliation: Some(Reconciliation {
+        recheck: Some(Recheck {
             on: begun_at.date_naive(),
             rows_repaired: 0,
         }),

@@ -3,7 +3,7 @@
 //! The cursor moves only to `now - lag`, since events become visible late; the ids applied in between are
 //! remembered, so an idle connection costs one request a run and nothing is applied twice. All types of
 //! events are listed: those that change rows are more than Stripe's filter of 20 can name, and two lists
-//! would be two requests. A run that finds nothing ends in one transaction. The first run of a day lists the last days again ([`super::reconcile`]).
+//! would be two requests. A run that finds nothing ends in one transaction. The first run of a day lists the last days again ([`super::recheck`]).
 
 use std::collections::{BTreeSet, HashSet};
 use std::sync::PoisonError;
@@ -27,7 +27,7 @@ use super::retrieve::{self, MAX_CONCURRENT_RETRIEVALS, OBJECTS_PER_COMMIT};
 use super::run::Run;
 use super::stripe_reader::StripeReader;
 use super::windows::{self, Window};
-use super::{events, fetch, finish, full, inbox, reconcile};
+use super::{apply_events, events, fetch, finish, full, recheck};
 use crate::charge::{self, out_of_range};
 use crate::purchase::{self, PurchaseKind};
 use crate::read_client::ListQuery;
@@ -68,9 +68,9 @@ pub(super) async fn run(run: &Run<'_>) -> Result<(), Error> {
     };
     let source = run.source()?;
     // Before events are listed: one that comes meanwhile is applied by the job that it causes.
-    let pending = inbox::pending(run).await?;
+    let pending = apply_events::pending(run).await?;
     let received = pending.len();
-    inbox::apply(run, &source, &pending).await?;
+    apply_events::apply(run, &source, &pending).await?;
     run.forget_customers();
     let read = read_events(run, &source, cursor).await?;
     let next_cursor = cursor.max(source.clamp_to_server_time(now) - run.lag());
@@ -81,23 +81,23 @@ pub(super) async fn run(run: &Run<'_>) -> Result<(), Error> {
         events_cursor: next_cursor,
         applied_events: read.created_since(next_cursor),
         listed_resources: run.listed_resources(),
-        reconciliation: None,
+        recheck: None,
     };
     apply(run, &source, &read.changes).await?;
     if read.missed > 0 {
         run.forget_customers();
-        inbox::apply(run, &source, &inbox::pending(run).await?).await?;
+        apply_events::apply(run, &source, &apply_events::pending(run).await?).await?;
     }
     if run.webhooks_work.load(Ordering::Relaxed) && is_any_undelivered(run, &source, cursor).await?
     {
         run.webhooks_work.store(false, Ordering::Relaxed);
     }
-    let reconciliation = reconcile::run_if_due(run, &source, now).await?;
+    let recheck = recheck::run_if_due(run, &source, now).await?;
     let nothing_happened = received == 0
         && read.missed == 0
         && read.changes.is_empty()
         && read.parked.is_empty()
-        && reconciliation.is_none()
+        && recheck.is_none()
         && !run.has_parked.load(Ordering::Relaxed);
     let requests = source.new_requests();
     if nothing_happened && complete_without_changes(run, &next, requests).await? {
@@ -111,10 +111,7 @@ pub(super) async fn run(run: &Run<'_>) -> Result<(), Error> {
     let readable = read.seen.iter().map(|(id, _)| ("events", id.clone()));
     rest.objects.nothing_to_store.extend(readable);
     commit::commit(run, &source, rest, None).await?;
-    let reached = SyncPosition {
-        reconciliation,
-        ..next
-    };
+    let reached = SyncPosition { recheck, ..next };
     finish::complete(run, Completed::Read(&reached)).await
 }
 
@@ -207,7 +204,7 @@ async fn read_events(
             read.changes.add(&event);
         }
     }
-    read.missed = inbox::store_missed(run, &missed).await?;
+    read.missed = apply_events::store_missed(run, &missed).await?;
     Ok(read)
 }
 

@@ -9,7 +9,9 @@ use common::job::{Budget, Failure, Job, JobError, JobHandler, Services};
 use sqlx::PgConnection;
 
 use super::run::Run;
-use super::{Error, JobType, delete, full, inbox, incremental, redate, refilter, state, webhook};
+use super::{
+    Error, JobType, apply_events, delete, full, incremental, redate, refilter, state, webhook,
+};
 use crate::Stripe;
 
 /// Optional permissions that a job may lose while it runs; more would be the same one over and over.
@@ -63,7 +65,7 @@ impl JobHandler for StripeJob {
     ) -> Result<(), db::Error> {
         let organization = &job.job_ref.organization_id;
         if self.job_type == JobType::Webhook {
-            inbox::mark_dead(conn, job, error, now).await?;
+            apply_events::mark_dead(conn, job, error, now).await?;
         }
         state::note_failed_job(
             conn,

@@ -4,9 +4,9 @@
 //! - `full` lists the covered range ([`Plan`]), page by page (`fetch`), while `commit` commits (`batch`); `sweep` finds what
 //!   is no longer listed;
 //! - `incremental` applies what events say has changed (`events`, [`changes`]) with few requests (`windows`, `retrieve`);
-//!   `reconcile` finds once a day what they did not say;
-//! - `webhook` applies events received by webhook (`inbox`) at once, in the same way;
-//! - `stripe_reader` is Stripe as a job reads it, `objects` what is made of its answers, `rebuild_rows` what is made of
+//!   `recheck` finds once a day what they did not say;
+//! - `webhook` applies events received by webhook (`apply_events`) at once, in the same way;
+//! - `stripe_reader` is Stripe as a job reads it, `objects` what is made of its answers, `make_rows` what is made of
 //!   those in the database;
 //! - `refilter`, `redate` and `delete` send Stripe no request;
 //! - `finish` makes the aggregates, the catalogue and the state agree with the rows;
@@ -14,6 +14,7 @@
 //!
 //! Every commit is fenced. No transaction is open while Stripe is asked.
 
+mod apply_events;
 mod batch;
 pub mod changes;
 mod commit;
@@ -24,17 +25,16 @@ pub(crate) mod events;
 mod fetch;
 mod finish;
 mod full;
-mod inbox;
 mod incremental;
 mod job_handler;
 mod job_type;
+mod make_rows;
 mod objects;
 pub mod parked;
 mod plan;
 pub mod progress;
 mod purge;
-mod rebuild_rows;
-mod reconcile;
+mod recheck;
 mod redate;
 mod refilter;
 pub mod resumable_plan;

@@ -9,7 +9,7 @@ use common::job::lease::{Progress, fenced_progress};
 
 use super::finish::{self, Completed};
 use super::run::Run;
-use super::{Error, JobType, rebuild_rows, state};
+use super::{Error, JobType, make_rows, state};
 use crate::charge::{Charge, queries};
 use crate::purchase;
 
@@ -30,12 +30,12 @@ pub(super) async fn run(run: &Run<'_>) -> Result<(), Error> {
     let affected =
         purchase::queries::remove_before(&mut tx, organization, connection_id, purchases_from)
             .await?;
-    let without_lines = rebuild_rows::load_affected_charges(run, &mut tx, &affected, &[]).await?;
+    let without_lines = make_rows::load_affected_charges(run, &mut tx, &affected, &[]).await?;
     let by_id = without_lines.iter();
     let without_lines: BTreeMap<&str, &Charge> = by_id
         .map(|charge| (charge.charge_id.as_str(), charge))
         .collect();
-    let written = rebuild_rows::write(run, &mut tx, &without_lines, &[]).await?;
+    let written = make_rows::write(run, &mut tx, &without_lines, &[]).await?;
     rows_written += written.rows;
     if !written.stale.is_empty() {
         state::mark_catalogue_stale(&mut tx, organization, connection_id, &written.stale).await?;

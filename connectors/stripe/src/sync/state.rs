@@ -160,12 +160,12 @@ pub struct SyncPosition {
     /// Which lists were read, and what was inlined in them.
     pub listed_resources: Vec<String>,
     /// When the last days were listed again, and how many rows that repaired.
-    pub reconciliation: Option<Reconciliation>,
+    pub recheck: Option<Recheck>,
 }
 
 /// What listing the last days again came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Reconciliation {
+pub struct Recheck {
     /// The day, UTC.
     pub on: NaiveDate,
     /// Rows that differed from what events had shown.
@@ -196,8 +196,8 @@ pub async fn store_position(
         reached.events_cursor,
         &reached.applied_events,
         &reached.listed_resources,
-        reached.reconciliation.map(|reconciliation| reconciliation.on),
-        reached.reconciliation.map(|reconciliation| reconciliation.rows_repaired),
+        reached.recheck.map(|recheck| recheck.on),
+        reached.recheck.map(|recheck| recheck.rows_repaired),
         reached.covered_to,
     )
     .execute(conn)
@@ -233,8 +233,8 @@ pub async fn store_position_if_settled(
         reached.events_cursor,
         &reached.applied_events,
         &reached.listed_resources,
-        reached.reconciliation.map(|reconciliation| reconciliation.on),
-        reached.reconciliation.map(|reconciliation| reconciliation.rows_repaired),
+        reached.recheck.map(|recheck| recheck.on),
+        reached.recheck.map(|recheck| recheck.rows_repaired),
         reached.covered_to,
     )
     .execute(conn)

@@ -12,7 +12,7 @@ use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 use serde::Deserialize;
 
 use super::Error;
-use super::inbox::Pending;
+use super::apply_events::Pending;
 use super::retrieve::MAX_CONCURRENT_RETRIEVALS;
 use super::run::Run;
 use super::stripe_reader::StripeReader;

@@ -6,13 +6,13 @@
 
 use super::finish::{self, Completed};
 use super::run::Run;
-use super::{Error, JobType, inbox, incremental};
+use super::{Error, JobType, apply_events, incremental};
 
 pub(super) async fn run(run: &Run<'_>) -> Result<(), Error> {
     if incremental::cursor_to_go_on(run).is_some() {
-        let pending = inbox::pending(run).await?;
+        let pending = apply_events::pending(run).await?;
         if !pending.is_empty() {
-            inbox::apply(run, &*run.source()?, &pending).await?;
+            apply_events::apply(run, &*run.source()?, &pending).await?;
         }
     } else if run.state.full_synced_at.is_some() {
         // More is to be covered than was read, or other lists: nobody may poll for hours to find that out.

@@ -252,8 +252,8 @@ pub(in crate::ledger) async fn reversed(
 }
 
 /// The entries of an account since a time, and those that were made under these ids, whenever.
-#[tracing::instrument(name = "db.ledger.for_comparison", level = "debug", skip_all)]
-pub(in crate::ledger) async fn for_comparison(
+#[tracing::instrument(name = "db.ledger.for_reconciliation", level = "debug", skip_all)]
+pub(in crate::ledger) async fn for_reconciliation(
     conn: &mut PgConnection,
     organization: &OrganizationId,
     account_id: &str,

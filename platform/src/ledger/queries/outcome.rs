@@ -5,7 +5,7 @@ use common::db::{self, Error, PgConnection};
 use common::tenant::OrganizationId;
 use uuid::Uuid;
 
-use crate::ledger::settle::{Held, Outcome};
+use crate::ledger::carry_out::{Held, Outcome};
 use crate::ledger::{Entry, EntryError, EntryState, PayoutReading};
 
 /// Claims up to `limit` unsettled entries of any tenant until `until`, those that are due for longest first. Needs the

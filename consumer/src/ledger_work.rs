@@ -11,8 +11,8 @@ use async_trait::async_trait;
 use common::db;
 use common::error_chain::ErrorChain;
 use platform::ledger::Ledger;
-use platform::ledger::comparison::{self, DueComparison};
-use platform::ledger::settle::{self, Held};
+use platform::ledger::carry_out::{self, Held};
+use platform::ledger::reconciliation::{self, DueReconciliation};
 use tracing::{info, warn};
 
 use crate::leased_work::LeasedWork;
@@ -32,12 +32,12 @@ impl LeasedWork for Unsettled {
 
     async fn claim(&self, limit: i64) -> Result<Vec<Held>, db::Error> {
         let now = self.ledger.clock.now();
-        settle::claim(&self.ledger.pool, now, limit).await
+        carry_out::claim(&self.ledger.pool, now, limit).await
     }
 
     /// One that could not be written is due again once its lease ends.
     async fn work(&self, held: Held) {
-        if let Err(cause) = settle::settle(&self.ledger, &held).await {
+        if let Err(cause) = carry_out::settle(&self.ledger, &held).await {
             let error = ErrorChain(&cause);
             warn!(entry_id = %held.entry_id, %error, "an entry of the ledger could not be settled");
         }
@@ -46,14 +46,14 @@ impl LeasedWork for Unsettled {
 
 /// Ledgers that were not compared for a day.
 #[derive(Clone)]
-pub(crate) struct Comparisons {
+pub(crate) struct Reconciliations {
     pub(crate) ledger: Ledger,
     pub(crate) look_every: Duration,
 }
 
 #[async_trait]
-impl LeasedWork for Comparisons {
-    type Item = DueComparison;
+impl LeasedWork for Reconciliations {
+    type Item = DueReconciliation;
 
     const CLAIMING: &'static str = "claiming ledgers to compare with Stripe";
     const CONCURRENCY: usize = 2;
@@ -62,15 +62,15 @@ impl LeasedWork for Comparisons {
         self.look_every
     }
 
-    async fn claim(&self, limit: i64) -> Result<Vec<DueComparison>, db::Error> {
+    async fn claim(&self, limit: i64) -> Result<Vec<DueReconciliation>, db::Error> {
         let now = self.ledger.clock.now();
-        comparison::claim(&self.ledger.pool, now, limit).await
+        reconciliation::claim(&self.ledger.pool, now, limit).await
     }
 
     /// One that fails is due again once its lease ends.
-    async fn work(&self, due: DueComparison) {
+    async fn work(&self, due: DueReconciliation) {
         let organization_id = due.organization_id.as_str();
-        match comparison::compare(&self.ledger, &due).await {
+        match reconciliation::compare(&self.ledger, &due).await {
             Ok(differences) => {
                 let differences = differences.len();
                 metrics::counter!("stripe_sync_ledger_differences_total")

@@ -1,4 +1,4 @@
-//! Comparisons of the ledger with the vendor, and what they found, in PostgreSQL.
+//! Reconciliations of the ledger with the vendor, and what they found, in PostgreSQL.
 
 use chrono::{DateTime, Utc};
 use common::db::{self, Error, PgConnection};
@@ -6,19 +6,23 @@ use common::job::UnknownValue;
 use common::tenant::OrganizationId;
 use sqlx::types::Json;
 
-use crate::ledger::comparison::{Difference, Movement};
+use crate::ledger::reconciliation::{Difference, Movement};
 
-/// Plans the first comparison of each organization that has an account now. Needs the consumer's role.
-#[tracing::instrument(name = "db.ledger.comparison.add_accounts", level = "debug", skip_all)]
+/// Plans the first reconciliation of each organization that has an account now. Needs the consumer's role.
+#[tracing::instrument(
+    name = "db.ledger.reconciliation.add_accounts",
+    level = "debug",
+    skip_all
+)]
 pub(in crate::ledger) async fn add_accounts(
     conn: &mut PgConnection,
     now: DateTime<Utc>,
 ) -> Result<(), Error> {
     sqlx::query!(
-        "INSERT INTO ledger_comparisons (organization_id, next_run_at)
+        "INSERT INTO ledger_reconciliations (organization_id, next_run_at)
          SELECT organization_id, $1 FROM connected_accounts AS account
          WHERE disconnected_at IS NULL AND account_id IS NOT NULL
-           AND NOT EXISTS (SELECT FROM ledger_comparisons AS planned
+           AND NOT EXISTS (SELECT FROM ledger_reconciliations AS planned
                            WHERE planned.organization_id = account.organization_id)
          ON CONFLICT (organization_id) DO NOTHING",
         now,
@@ -30,28 +34,28 @@ pub(in crate::ledger) async fn add_accounts(
 
 /// An organization whose ledger is to be compared.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DueComparison {
+pub struct DueReconciliation {
     pub organization_id: OrganizationId,
     pub account_id: String,
 }
 
-/// Claims up to `limit` comparisons that are due: nobody else does before `until`. Needs the consumer's role.
-#[tracing::instrument(name = "db.ledger.comparison.claim", level = "debug", skip_all)]
+/// Claims up to `limit` reconciliations that are due: nobody else does before `until`. Needs the consumer's role.
+#[tracing::instrument(name = "db.ledger.reconciliation.claim", level = "debug", skip_all)]
 pub(in crate::ledger) async fn claim(
     conn: &mut PgConnection,
     now: DateTime<Utc>,
     until: DateTime<Utc>,
     limit: i64,
-) -> Result<Vec<DueComparison>, Error> {
+) -> Result<Vec<DueReconciliation>, Error> {
     let rows = sqlx::query!(
         r#"WITH due AS (
                SELECT planned.organization_id, account.account_id
-               FROM ledger_comparisons AS planned
+               FROM ledger_reconciliations AS planned
                JOIN connected_accounts AS account ON account.organization_id = planned.organization_id
                WHERE planned.next_run_at <= $1
                  AND account.disconnected_at IS NULL AND account.account_id IS NOT NULL
                ORDER BY planned.next_run_at LIMIT $3 FOR UPDATE OF planned SKIP LOCKED)
-           UPDATE ledger_comparisons AS planned SET next_run_at = $2
+           UPDATE ledger_reconciliations AS planned SET next_run_at = $2
            FROM due WHERE due.organization_id = planned.organization_id
            RETURNING due.organization_id, due.account_id AS "account_id!""#,
         now,
@@ -61,7 +65,7 @@ pub(in crate::ledger) async fn claim(
     .fetch_all(conn)
     .await?;
     let due = rows.into_iter().map(|row| {
-        Ok(DueComparison {
+        Ok(DueReconciliation {
             organization_id: db::organization_id(row.organization_id)?,
             account_id: row.account_id,
         })
@@ -69,8 +73,8 @@ pub(in crate::ledger) async fn claim(
     due.collect()
 }
 
-/// Notes that a comparison has ended, and when the next one is.
-#[tracing::instrument(name = "db.ledger.comparison.finish", level = "debug", skip_all)]
+/// Notes that a reconciliation has ended, and when the next one is.
+#[tracing::instrument(name = "db.ledger.reconciliation.finish", level = "debug", skip_all)]
 pub(in crate::ledger) async fn finish(
     conn: &mut PgConnection,
     organization: &OrganizationId,
@@ -78,7 +82,7 @@ pub(in crate::ledger) async fn finish(
     next: DateTime<Utc>,
 ) -> Result<(), Error> {
     sqlx::query!(
-        "UPDATE ledger_comparisons SET ran_at = $2, next_run_at = $3 WHERE organization_id = $1",
+        "UPDATE ledger_reconciliations SET ran_at = $2, next_run_at = $3 WHERE organization_id = $1",
         organization.as_str(),
         ran_at,
         next,
@@ -88,8 +92,8 @@ pub(in crate::ledger) async fn finish(
     Ok(())
 }
 
-/// Stores what a comparison found.
-#[tracing::instrument(name = "db.ledger.comparison.store", level = "debug", skip_all)]
+/// Stores what a reconciliation found.
+#[tracing::instrument(name = "db.ledger.reconciliation.store", level = "debug", skip_all)]
 pub(in crate::ledger) async fn store(
     conn: &mut PgConnection,
     organization: &OrganizationId,
@@ -114,7 +118,11 @@ pub(in crate::ledger) async fn store(
 }
 
 /// Deletes what was found before a time.
-#[tracing::instrument(name = "db.ledger.comparison.delete_old", level = "debug", skip_all)]
+#[tracing::instrument(
+    name = "db.ledger.reconciliation.delete_old",
+    level = "debug",
+    skip_all
+)]
 pub(in crate::ledger) async fn delete_old(
     conn: &mut PgConnection,
     organization: &OrganizationId,
@@ -131,13 +139,13 @@ pub(in crate::ledger) async fn delete_old(
 }
 
 /// When the ledger was last compared.
-#[tracing::instrument(name = "db.ledger.comparison.last_run", level = "debug", skip_all)]
+#[tracing::instrument(name = "db.ledger.reconciliation.last_run", level = "debug", skip_all)]
 pub(in crate::ledger) async fn last_run(
     conn: &mut PgConnection,
     organization: &OrganizationId,
 ) -> Result<Option<DateTime<Utc>>, Error> {
     let ran_at = sqlx::query_scalar!(
-        "SELECT ran_at FROM ledger_comparisons WHERE organization_id = $1",
+        "SELECT ran_at FROM ledger_reconciliations WHERE organization_id = $1",
         organization.as_str(),
     )
     .fetch_optional(conn)
@@ -145,8 +153,12 @@ pub(in crate::ledger) async fn last_run(
     Ok(ran_at.flatten())
 }
 
-/// What a comparison found.
-#[tracing::instrument(name = "db.ledger.comparison.differences", level = "debug", skip_all)]
+/// What a reconciliation found.
+#[tracing::instrument(
+    name = "db.ledger.reconciliation.differences",
+    level = "debug",
+    skip_all
+)]
 pub(in crate::ledger) async fn differences(
     conn: &mut PgConnection,
     organization: &OrganizationId,
@@ -177,8 +189,12 @@ pub(in crate::ledger) async fn differences(
     .collect()
 }
 
-/// Removes the comparisons of an organization that is deleted.
-#[tracing::instrument(name = "db.ledger.comparison.delete_all", level = "debug", skip_all)]
+/// Removes the reconciliations of an organization that is deleted.
+#[tracing::instrument(
+    name = "db.ledger.reconciliation.delete_all",
+    level = "debug",
+    skip_all
+)]
 pub async fn delete_all(
     conn: &mut PgConnection,
     organization: &OrganizationId,
@@ -190,7 +206,7 @@ pub async fn delete_all(
     .execute(&mut *conn)
     .await?;
     sqlx::query!(
-        "DELETE FROM ledger_comparisons WHERE organization_id = $1",
+        "DELETE FROM ledger_reconciliations WHERE organization_id = $1",
         organization.as_str(),
     )
     .execute(conn)

@@ -19,7 +19,7 @@ use super::stripe_reader::StripeReader;
 use crate::charge::{Charge, Figures, queries};
 use crate::purchase::queries::AffectedPayments;
 use crate::read_client::{self, Expandable, ListQuery};
-use crate::sync::state::Reconciliation;
+use crate::sync::state::Recheck;
 use crate::sync::{List, Plan};
 
 /// How far back.
@@ -30,7 +30,7 @@ pub(super) async fn run_if_due(
     run: &Run<'_>,
     source: &Arc<StripeReader>,
     now: DateTime<Utc>,
-) -> Result<Option<Reconciliation>, Error> {
+) -> Result<Option<Recheck>, Error> {
     let today = now.date_naive();
     if run.state.reconciled_on.is_some_and(|on| on >= today) {
         return Ok(None);
@@ -60,7 +60,7 @@ pub(super) async fn run_if_due(
             "rows differed from what events had reported"
         );
     }
-    Ok(Some(Reconciliation {
+    Ok(Some(Recheck {
         on: today,
         rows_repaired,
     }))

@@ -18,19 +18,19 @@ use tracing::warn;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::queries::comparison as queries;
-use super::queries::{find, for_comparison};
+use super::queries::reconciliation as queries;
+use super::queries::{find, for_reconciliation};
 use super::{
     Entry, EntryDetail, EntryKind, EntryState, Error, Ledger, NOT_MADE, PayoutReading,
     TransferReading, payout,
 };
 
-pub use super::queries::comparison::DueComparison;
+pub use super::queries::reconciliation::DueReconciliation;
 
 /// How far back is compared: a payout may fail days after it was paid, and a reversal come weeks after its transfer.
 const WINDOW: TimeDelta = TimeDelta::days(30);
 const EVERY: TimeDelta = TimeDelta::days(1);
-/// Longer than a comparison takes; after a failure the next one waits for its end.
+/// Longer than a reconciliation takes; after a failure the next one waits for its end.
 const LEASE: TimeDelta = TimeDelta::minutes(15);
 /// For how long differences are kept.
 const KEPT_FOR: TimeDelta = TimeDelta::days(90);
@@ -81,16 +81,16 @@ pub struct Difference {
     pub theirs: Option<Movement>,
 }
 
-/// What the last comparison found.
+/// What the last reconciliation found.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Comparison {
+pub struct Reconciliation {
     /// None before the first one.
     pub ran_at: Option<DateTime<Utc>>,
     pub differences: Vec<Difference>,
 }
 
-/// What the last comparison of an organization's ledger found.
-pub async fn last(ledger: &Ledger, organization: &OrganizationId) -> Result<Comparison, Error> {
+/// What the last reconciliation of an organization's ledger found.
+pub async fn last(ledger: &Ledger, organization: &OrganizationId) -> Result<Reconciliation, Error> {
     let mut tx = db::tenant_transaction(&ledger.pool, organization).await?;
     let ran_at = queries::last_run(&mut tx, organization).await?;
     let differences = match ran_at {
@@ -98,7 +98,7 @@ pub async fn last(ledger: &Ledger, organization: &OrganizationId) -> Result<Comp
         None => Vec::new(),
     };
     db::commit(tx).await?;
-    Ok(Comparison {
+    Ok(Reconciliation {
         ran_at,
         differences,
     })
@@ -109,7 +109,7 @@ pub async fn claim(
     pool: &Pool,
     now: DateTime<Utc>,
     limit: i64,
-) -> Result<Vec<DueComparison>, db::Error> {
+) -> Result<Vec<DueReconciliation>, db::Error> {
     let mut tx = pool.begin().await?;
     queries::add_accounts(&mut tx, now).await?;
     let due = queries::claim(&mut tx, now, now + LEASE, limit).await?;
@@ -118,7 +118,7 @@ pub async fn claim(
 }
 
 /// Compares the ledger of an organization with the vendor, and stores what differs.
-pub async fn compare(ledger: &Ledger, due: &DueComparison) -> Result<Vec<Difference>, Error> {
+pub async fn compare(ledger: &Ledger, due: &DueReconciliation) -> Result<Vec<Difference>, Error> {
     let organization = &due.organization_id;
     let ran_at = ledger.clock.now();
     let sides = read(ledger, due, ran_at - WINDOW).await?;
@@ -162,7 +162,11 @@ impl Sides {
 }
 
 /// Reads the vendor first: what it shows and we made has been committed here before.
-async fn read(ledger: &Ledger, due: &DueComparison, since: DateTime<Utc>) -> Result<Sides, Error> {
+async fn read(
+    ledger: &Ledger,
+    due: &DueReconciliation,
+    since: DateTime<Utc>,
+) -> Result<Sides, Error> {
     let account_id = due.account_id.as_str();
     let mut sides = Sides {
         ours: BTreeMap::new(),
@@ -179,14 +183,14 @@ async fn read(ledger: &Ledger, due: &DueComparison, since: DateTime<Utc>) -> Res
 /// Adds entries since a time, and those of what was read of the vendor; an entry that is known already stays as it was.
 async fn add_ours(
     ledger: &Ledger,
-    due: &DueComparison,
+    due: &DueReconciliation,
     sides: &mut Sides,
     since: DateTime<Utc>,
 ) -> Result<(), Error> {
     let (external_ids, entry_ids) = sides.ids();
     let (organization, account_id) = (&due.organization_id, due.account_id.as_str());
     let mut tx = db::tenant_transaction(&ledger.pool, organization).await?;
-    let ours = for_comparison(
+    let ours = for_reconciliation(
         &mut tx,
         organization,
         account_id,
@@ -203,7 +207,11 @@ async fn add_ours(
 }
 
 /// Asks for each entry that the vendor's lists did not show: clocks differ, and a list may lag.
-async fn read_unseen(ledger: &Ledger, due: &DueComparison, sides: &mut Sides) -> Result<(), Error> {
+async fn read_unseen(
+    ledger: &Ledger,
+    due: &DueReconciliation,
+    sides: &mut Sides,
+) -> Result<(), Error> {
     let (external_ids, _) = sides.ids();
     let seen: BTreeSet<String> = external_ids.into_iter().collect();
     let done = sides
@@ -250,7 +258,7 @@ async fn read_unseen(ledger: &Ledger, due: &DueComparison, sides: &mut Sides) ->
 /// The vendor's id of the transfer that an entry takes back.
 async fn transfer_of(
     ledger: &Ledger,
-    due: &DueComparison,
+    due: &DueReconciliation,
     transfer_id: Uuid,
 ) -> Result<Option<String>, Error> {
     let mut tx = db::tenant_transaction(&ledger.pool, &due.organization_id).await?;
@@ -333,5 +341,5 @@ fn differences(sides: &Sides) -> Vec<Difference> {
 }
 
 #[cfg(test)]
-#[path = "comparison_tests.rs"]
+#[path = "reconciliation_tests.rs"]
 mod tests;
