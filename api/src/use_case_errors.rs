@@ -238,6 +238,9 @@ fn advice(code: Option<&str>) -> &'static str {
         Some("platform_account_required") => {
             "Sign up for Connect in Stripe's dashboard of the platform's account first."
         }
+        Some("accounts_v2_access_blocked") => {
+            "Have Stripe enable Accounts v2 for the platform, or run the engine without CONNECT_ACCOUNTS_VERSION=v2."
+        }
         Some("account_country_invalid_address" | "country_unsupported") => {
             "Choose a country in which Stripe serves connected accounts."
         }

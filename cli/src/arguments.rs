@@ -14,6 +14,9 @@ use common::job::JobStatus;
 use common::tenant::OrganizationId;
 use uuid::Uuid;
 
+/// The largest amount of money that moves at once, in minor units: Stripe's limit of twelve digits.
+const MAX_AMOUNT: i64 = 999_999_999_999;
+
 /// Whether a deletion is already confirmed.
 #[derive(Debug, Clone, Copy, clap::Args)]
 pub(crate) struct Confirmation {
@@ -173,6 +176,34 @@ pub(crate) fn event_id(text: &str) -> Result<Uuid, String> {
     })
 }
 
+/// The id of a transfer.
+pub(crate) fn transfer_id(text: &str) -> Result<Uuid, String> {
+    Uuid::parse_str(text.trim()).map_err(|_| {
+        "must be the id of a transfer; `stripe-sync connect-account transfers` shows them"
+            .to_owned()
+    })
+}
+
+/// An amount of money that moves, in minor units.
+pub(crate) fn amount(text: &str) -> Result<i64, String> {
+    let amount = text.trim().parse().ok();
+    amount
+        .filter(|amount| (1..=MAX_AMOUNT).contains(amount))
+        .ok_or_else(|| {
+            format!(
+                "must be a whole number of minor units from 1 to {MAX_AMOUNT}, such as 1050 for 10.50 USD"
+            )
+        })
+}
+
+/// A currency, in lower case as the engine names it.
+pub(crate) fn currency(text: &str) -> Result<String, String> {
+    let shaped = text.len() == 3 && text.bytes().all(|letter| letter.is_ascii_alphabetic());
+    shaped
+        .then(|| text.to_ascii_lowercase())
+        .ok_or_else(|| "must be a currency's three letters, such as usd".to_owned())
+}
+
 /// One of several names; a wrong one is answered with the right ones.
 pub(crate) fn one_of<T>(names: &'static [&'static str]) -> impl TypedValueParser<Value = T>
 where
@@ -283,5 +314,26 @@ mod tests {
         assert!(duration("soon").unwrap_err().starts_with("must be"));
         assert!(job_id("7").unwrap_err().contains("jobs list"));
         assert!(event_id("7").unwrap_err().contains("webhooks list"));
+        assert!(
+            transfer_id("7")
+                .unwrap_err()
+                .contains("connect-account transfers")
+        );
+    }
+
+    #[test]
+    fn money_is_given_in_minor_units_and_its_currency_in_three_letters() {
+        assert_eq!(amount("1050"), Ok(1050));
+        assert_eq!(amount("999999999999"), Ok(999_999_999_999));
+        for text in ["10.50", "0", "-1", "1,050", "1000000000000", "$5", ""] {
+            assert!(
+                amount(text).unwrap_err().contains("1050 for 10.50 USD"),
+                "{text}"
+            );
+        }
+        assert_eq!(currency("USD"), Ok("usd".to_owned()));
+        for text in ["us", "dollars", "us1", ""] {
+            assert!(currency(text).unwrap_err().starts_with("must be"), "{text}");
+        }
     }
 }

@@ -63,6 +63,8 @@ enum Command {
     Webhooks(Box<webhooks::Webhooks>),
     #[command(subcommand)]
     ConnectAccount(Box<client::connect_account::ConnectAccount>),
+    #[command(subcommand)]
+    Operator(client::operator::Operator),
 }
 
 /// Why a command failed.
@@ -113,6 +115,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Parked(command) => finish(command.run()),
         Command::Webhooks(command) => finish(command.run()),
         Command::ConnectAccount(command) => finish(command.run()),
+        Command::Operator(command) => finish(command.run()),
     }
 }
 

@@ -81,6 +81,22 @@ fn commands_are_understood() {
         "connect-account onboard --return-url https://a.example --refresh-url https://a.example/r --json",
         "connect-account status --refresh",
         "connect-account disconnect --yes",
+        "connect-account balance --json",
+        "connect-account transfer --amount 1050 --currency USD --source-charge ch_1 --transfer-group g --description x",
+        "connect-account transfer --amount 1 --currency usd --idempotency-key order-1042 --json",
+        "connect-account transfers --limit 5",
+        "connect-account transfers 01932d0e-0000-7000-8000-000000000000",
+        "connect-account reverse 01932d0e-0000-7000-8000-000000000000 --amount 5 --refund-fee --idempotency-key r",
+        "connect-account pay-out --amount 900 --currency usd --method instant",
+        "connect-account payouts --json",
+        "connect-account schedule show",
+        "connect-account schedule set --interval weekly --weekly-payout-days monday,friday --delay-days 2",
+        "connect-account schedule set --interval monthly --monthly-payout-days 1,15",
+        "connect-account reconciliation",
+        "connect-account reconcile --json",
+        "operator organizations --json",
+        "operator set-fee acme --percent 12.5",
+        "operator set-fee acme --default",
         "connect --org acme --api-key-file key --lookback-days 90 --timezone Europe/Berlin",
         "sync --full --lookback-days 365 --follow",
         "status --follow --connection acme-stripe-acct_1",
@@ -144,6 +160,24 @@ fn mistakes_are_caught_before_anything_happens() {
         ("revenue --from 1.1.2026", ErrorKind::ValueValidation),
         ("revenue --json --csv", ErrorKind::ArgumentConflict),
         ("status --job 1", ErrorKind::MissingRequiredArgument),
+        (
+            "connect-account transfer --amount 5",
+            ErrorKind::MissingRequiredArgument,
+        ),
+        (
+            "connect-account pay-out --amount 1.5 --currency usd",
+            ErrorKind::ValueValidation,
+        ),
+        ("connect-account reverse tr_1", ErrorKind::ValueValidation),
+        (
+            "connect-account schedule set --weekly-payout-days friday",
+            ErrorKind::MissingRequiredArgument,
+        ),
+        ("operator set-fee acme", ErrorKind::MissingRequiredArgument),
+        (
+            "operator set-fee acme --percent 1 --default",
+            ErrorKind::ArgumentConflict,
+        ),
     ] {
         assert_eq!(parse(line).unwrap_err().kind(), kind, "{line}");
     }
@@ -278,11 +312,52 @@ fn library_words_do_not_reach_people() {
             "must be a length of time like 90d",
         ),
     ] {
-        let text = parse(line).unwrap_err().to_string();
-        assert!(text.contains(words), "{line}: {text}");
-        for foreign in FOREIGN {
-            assert!(!text.contains(foreign), "{line}: {foreign} in {text}");
-        }
+        refused_in_words(line, words);
+    }
+}
+
+#[track_caller]
+fn refused_in_words(line: &str, words: &str) {
+    let text = parse(line).unwrap_err().to_string();
+    assert!(text.contains(words), "{line}: {text}");
+    for foreign in FOREIGN {
+        assert!(!text.contains(foreign), "{line}: {foreign} in {text}");
+    }
+}
+
+#[test]
+fn what_moves_money_is_refused_in_words() {
+    for (line, words) in [
+        (
+            "connect-account transfer --amount 10.50 --currency usd",
+            "such as 1050 for 10.50 USD",
+        ),
+        (
+            "connect-account transfer --amount 5 --currency dollars",
+            "must be a currency's three letters",
+        ),
+        (
+            "connect-account transfer --amount 5 --currency usd --idempotency-key a\tb",
+            "must be 1 to 255 visible ASCII characters",
+        ),
+        (
+            "connect-account reverse tr_1",
+            "must be the id of a transfer",
+        ),
+        (
+            "connect-account schedule set --interval weekly --weekly-payout-days sunday",
+            "monday, tuesday, wednesday, thursday, friday",
+        ),
+        (
+            "connect-account schedule set --interval monthly --monthly-payout-days 32",
+            "must be a whole number from 1 to 31",
+        ),
+        (
+            "operator set-fee acme --percent 101",
+            "must be from 0 to 100 with at most two decimals",
+        ),
+    ] {
+        refused_in_words(line, words);
     }
 }
 

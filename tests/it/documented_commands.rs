@@ -35,6 +35,7 @@ const NO_SHELLS: [&str; 8] = [
 const SHOWN: &[(&str, &str)] = &[
     ("docs/cli.md", "Connections and jobs"),
     ("docs/cli.md", "Webhooks"),
+    ("docs/cli.md", "Connected accounts"),
     ("docs/cli.md", "Administration"),
 ];
 
@@ -97,14 +98,25 @@ stripe-sync connect --org acme --lookback-days 120 --follow
 ";
 
 /// Document, what else its reader has done before.
-const PREPARED: &[(&str, &str)] = &[(
-    "docs/operations.md",
-    r#"
+const PREPARED: &[(&str, &str)] = &[
+    // Whoever is paid fills in Stripe's page, and the platform has money.
+    (
+        "docs/cli.md",
+        r#"
+account=$(stripe-sync connect-account onboard --country US --json | sed -n 's/.*"account_id": "\(.*\)".*/\1/p')
+curl --fail --silent --show-error --data '{}' "$STRIPE_API_BASE/_sim/connect/accounts/$account/submit"
+curl --fail --silent --show-error --data '{"amount": 100000, "currency": "usd"}' "$STRIPE_API_BASE/_sim/connect/fund"
+"#,
+    ),
+    (
+        "docs/operations.md",
+        r#"
 export PATH=$POSTGRES_PROGRAMS:$PATH DATABASE_URL=$(cat .local/database_url)
 export RESTORED_URL=${DATABASE_URL%/*}/restored
 psql --quiet --dbname="$DATABASE_URL" --command="CREATE DATABASE restored"
 "#,
-)];
+    ),
+];
 
 /// Proves that the three programs of README's second block work together. They answer when they are ready.
 const THREE_PROGRAMS_WORK: &str = r"
@@ -201,6 +213,7 @@ async fn run(document: &str, script: &str) -> String {
         .env("SERVER_BROKER", shared_amqp_url())
         .env("STRIPE_API_BASE", &simulator.base_url)
         .env("STRIPE_API_KEY", simulator.first().key())
+        .env("STRIPE_PLATFORM_KEY", simulator.first().key())
         .env("API_BIND", api)
         // Where the scheduler and the consumer would both have a fixed port.
         .env("OPS_BIND", "127.0.0.1:0")

@@ -87,3 +87,16 @@ async fn a_refunded_charge_whose_refunds_were_not_read_says_so() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_mirrored_payment_says_that_a_platforms_transfer_made_it() {
+    let api = with_charges().await;
+    api.execute("UPDATE stripe_revenue_data SET source_transfer = 'tr_1' WHERE charge_id = 'ch_3'")
+        .await;
+    let shown = page(&api, "ch_3").await;
+    for text in ["transfer, tr_1, made in this account", "Source transfer"] {
+        assert!(shown.contains(text), "{text} is not in {shown}");
+    }
+    let other = page(&api, "ch_2").await;
+    assert!(!other.contains("ransfer"), "{other}");
+}

@@ -258,6 +258,7 @@ async fn assert_rows(world: &World, truth: &[TruthRow]) {
             "description",
             "country",
             "payment_method",
+            "source_transfer",
             "customer_name",
             "product_name",
             "price_name",

@@ -19,6 +19,7 @@ use common::lifecycle::{self, Context};
 use common::tenant::{self, OrganizationId, TokenRole};
 use common::webhook::forward_signature::ForwardSecret;
 use consumer::Forwarding;
+use platform::config::{AccountsVersion, accounts};
 use platform::ledger::fee::BasisPoints;
 use platform::stripe::StripeClient;
 use reqwest::{Method, RequestBuilder, StatusCode};
@@ -57,6 +58,7 @@ pub struct WorldBuilder {
     forward: Option<ForwardSettings>,
     platform_secrets: api::PlatformSecrets,
     platform: bool,
+    accounts_version: AccountsVersion,
     stripe_script: Option<String>,
 }
 
@@ -73,6 +75,13 @@ impl WorldBuilder {
     #[must_use]
     pub fn platform(mut self) -> Self {
         self.platform = true;
+        self
+    }
+
+    /// The platform has Accounts v2 and uses it.
+    #[must_use]
+    pub fn accounts_v2(mut self) -> Self {
+        self.accounts_version = AccountsVersion::V2;
         self
     }
 
@@ -171,9 +180,14 @@ impl WorldBuilder {
             simulator = simulator.account(account);
         }
         let sim = simulator.start().await.expect("the simulator starts");
+        let has_v2 = self.accounts_version == AccountsVersion::V2;
+        sim.first()
+            .connect()
+            .switch(|switches| switches.accounts_v2 = has_v2);
         let mut parts = Parts {
             forward: self.forward,
             platform: self.platform.then(|| platform_of(&sim)),
+            accounts_version: self.accounts_version,
             browsed: self.stripe_script.is_some(),
             ..Parts::new(&sim, self.amqp_url, self.rate, self.platform)
         };
@@ -261,6 +275,7 @@ struct Parts {
     queue_prefix: String,
     forward: Option<ForwardSettings>,
     platform: Option<Arc<StripeClient>>,
+    accounts_version: AccountsVersion,
     stripe_origins: api::StripeOrigins,
     browsed: bool,
 }
@@ -283,6 +298,7 @@ impl Parts {
             queue_prefix: format!("test_{}", new_id(SystemClock.now()).simple()),
             forward: None,
             platform: None,
+            accounts_version: AccountsVersion::V1,
             stripe_origins: api::StripeOrigins::of(&url_of(sim)),
             browsed: false,
         }
@@ -351,7 +367,7 @@ async fn serve_api(
         platform: parts.platform.clone().map(|stripe| api::Platform {
             livemode: stripe.livemode(),
             money: stripe.clone(),
-            accounts: stripe,
+            accounts: accounts(parts.accounts_version, stripe.as_ref().clone()),
             default_fee: BasisPoints::DEFAULT,
             onboarding: Arc::new(api::OnboardingConfig {
                 publishable_key: Some("pk_test_1".to_owned()),
@@ -455,6 +471,7 @@ impl World {
             forward: None,
             platform_secrets: api::PlatformSecrets::default(),
             platform: false,
+            accounts_version: AccountsVersion::V1,
             stripe_script: None,
         }
     }
@@ -559,7 +576,7 @@ impl World {
                 let retry = RetryPolicy::WEBHOOK;
                 consumer::Platform {
                     money: stripe.clone(),
-                    accounts: stripe,
+                    accounts: accounts(self.parts.accounts_version, stripe.as_ref().clone()),
                     retry: RetryPolicy {
                         first_backoff: retry.first_backoff / 100,
                         max_backoff: retry.max_backoff / 100,

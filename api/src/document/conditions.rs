@@ -130,6 +130,7 @@ fn condition() -> Value {
         "product_id",
         "price_id",
         "payment_method",
+        "source_transfer",
     ];
     let numbers = &[
         "amount",

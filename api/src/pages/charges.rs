@@ -322,6 +322,7 @@ fn line(row: ChargeRow, locale: &LocaleFormat, connection: &Connection) -> Line 
         ("Description", text(row.description)),
         ("Country", text(row.country)),
         ("Payment method", text(row.payment_method)),
+        ("Source transfer", text(row.source_transfer)),
     ];
     let facts = facts
         .into_iter()

@@ -276,6 +276,7 @@ mod tests {
             description: Some(description.to_owned()),
             country: Some("DE".to_owned()),
             payment_method: Some("card".to_owned()),
+            source_transfer: None,
             disputed: false,
             dispute_status: None,
             metadata: RowMetadata {

@@ -31,7 +31,7 @@ A condition is SUBJECT OPERATOR VALUE:
   charge.tier=gold              metadata: charge, product, price or customer, a dot, the key
   customer.'sales rep'!=Ann     a key with spaces or punctuation needs quotes
   amount>=1000                  a field (amount in minor units): amount, currency, status, description, customer_id,
-                                product_id, price_id, country, payment_method, livemode
+                                product_id, price_id, country, payment_method, livemode, source_transfer
   country in DE,FR              also not_in; a value with a comma needs quotes: 'a, b',c
   description contains 'abc'    also not_contains, starts_with, ends_with
   charge.plan exists            also not_exists

@@ -21,6 +21,7 @@ pub mod explain;
 pub(crate) mod follow;
 mod given_secret;
 pub(crate) mod jobs;
+pub mod operator;
 pub mod parked;
 mod problem;
 mod requests;
@@ -41,6 +42,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use common::config::{self, SettingErrors};
+use common::tenant::OrganizationId;
 use reqwest::StatusCode;
 use secrecy::SecretString;
 use serde::Serialize;
@@ -155,6 +157,12 @@ pub enum Error {
     /// A name is not unique.
     #[error("several rules are named `{0}`; give the id, which `stripe-sync rules list` shows")]
     SeveralRules(String),
+    /// There is no such organization.
+    #[error("there is no organization `{0}`; `stripe-sync operator organizations` shows them")]
+    NoSuchOrganization(OrganizationId),
+    /// The token is not an operator's.
+    #[error("this needs an operator's token; `stripe-sync token create --operator` creates one")]
+    NoOperator,
     /// The connection receives no webhooks.
     #[error(
         "the connection {0} has no webhook endpoint; create one with `stripe-sync webhooks create --connection {0}`"

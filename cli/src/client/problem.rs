@@ -86,7 +86,8 @@ impl Problem {
             }
             Some("not_found") => {
                 "the token's organization has nothing with this id; `stripe-sync connections list`, `stripe-sync \
-                 jobs list`, `stripe-sync rules list` and `stripe-sync webhooks list` show the ids"
+                 jobs list`, `stripe-sync rules list`, `stripe-sync webhooks list` and `stripe-sync connect-account \
+                 transfers` show the ids"
             }
             Some("connection_exists") => {
                 return format!(

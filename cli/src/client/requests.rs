@@ -67,6 +67,22 @@ impl Client {
         Ok((response.status(), read(response).await?))
     }
 
+    /// Posts what moves money to `path`; with the same key it is done once.
+    pub(super) async fn post_once<T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        key: &str,
+        body: &impl Serialize,
+    ) -> Result<T, Error> {
+        let request = self
+            .http
+            .post(self.url(path))
+            .timeout(ANSWER_WITHIN)
+            .header("Idempotency-Key", key)
+            .json(body);
+        read(self.send(request).await?).await
+    }
+
     /// Deletes what is at `path`, for which the engine's whole answer is that it is gone.
     pub(super) async fn delete(&self, path: &[&str]) -> Result<(), Error> {
         let request = self.http.delete(self.url(path)).timeout(ANSWER_WITHIN);

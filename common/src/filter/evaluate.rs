@@ -25,6 +25,8 @@ pub struct RowView<'a> {
     pub payment_method: Option<&'a str>,
     /// Whether it was made in live mode.
     pub livemode: bool,
+    /// The platform's transfer of which it is the other side.
+    pub source_transfer: Option<&'a str>,
     pub charge_metadata: &'a Map<String, Value>,
     /// The metadata of the row's product, empty without one.
     pub product_metadata: &'a Map<String, Value>,
@@ -61,6 +63,7 @@ impl<'a> RowView<'a> {
                     .is_some_and(|country| test(&country.to_ascii_uppercase()));
             }
             Field::PaymentMethod => self.payment_method,
+            Field::SourceTransfer => self.source_transfer,
         };
         found.is_some_and(test)
     }

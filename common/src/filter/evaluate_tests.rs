@@ -37,6 +37,7 @@ impl Row {
             country: Some("DE"),
             payment_method: Some("card"),
             livemode: false,
+            source_transfer: Some("tr_1"),
             charge_metadata: &self.charge,
             product_metadata: &self.product,
             price_metadata: &self.none,
@@ -134,6 +135,7 @@ fn fields_are_text() {
     assert!(on_field("description", "contains", &json!("öß")));
     assert!(on_field("customer_id", "not_exists", &json!(null)));
     assert!(on_field("payment_method", "regex", &json!("(?i)^CARD$")));
+    assert!(on_field("source_transfer", "equals", &json!("tr_1")));
 }
 
 #[test]

@@ -181,10 +181,12 @@ pub enum Field {
     PaymentMethod,
     /// `true` or `false`; any case.
     Livemode,
+    /// Id of the platform's transfer over which a payment of a connected account was made; missing from any other charge.
+    SourceTransfer,
 }
 
 impl Field {
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Amount,
         Self::Currency,
         Self::Status,
@@ -195,6 +197,7 @@ impl Field {
         Self::Country,
         Self::PaymentMethod,
         Self::Livemode,
+        Self::SourceTransfer,
     ];
 
     pub fn as_str(self) -> &'static str {
@@ -209,6 +212,7 @@ impl Field {
             Self::Country => "country",
             Self::PaymentMethod => "payment_method",
             Self::Livemode => "livemode",
+            Self::SourceTransfer => "source_transfer",
         }
     }
 }

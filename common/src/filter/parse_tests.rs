@@ -255,6 +255,7 @@ fn ordering_operators_need_numbers() {
             "livemode",
             "status",
             "payment_method",
+            "source_transfer",
         ] {
             let detail = format!("`{operator}` compares numbers, and `{field}` is never a number");
             assert_eq!(

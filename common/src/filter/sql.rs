@@ -143,6 +143,7 @@ fn push_field(builder: &mut QueryBuilder<Postgres>, alias: &str, field: Field) {
         Field::PriceId => "price_id",
         Field::PaymentMethod => "payment_method",
         Field::Livemode => "livemode::TEXT",
+        Field::SourceTransfer => "source_transfer",
     };
     builder.push(format_args!("{alias}.{column}"));
 }

@@ -32,7 +32,8 @@ impl Field {
             | Self::Status
             | Self::Country
             | Self::PaymentMethod
-            | Self::Livemode => false,
+            | Self::Livemode
+            | Self::SourceTransfer => false,
         }
     }
 
@@ -75,7 +76,8 @@ impl Field {
                 | Self::CustomerId
                 | Self::ProductId
                 | Self::PriceId
-                | Self::PaymentMethod,
+                | Self::PaymentMethod
+                | Self::SourceTransfer,
                 _,
             ) => return None,
         };

@@ -81,6 +81,8 @@ pub(crate) struct Charge {
     pub(crate) expired: bool,
     pub(crate) customer: Option<u64>,
     pub(crate) payment_intent: Option<u64>,
+    /// The transfer of a platform that made it.
+    pub(crate) source_transfer: Option<String>,
     pub(crate) method: Method,
     pub(crate) purchase: Purchase,
     pub(crate) refunds: Vec<Refund>,

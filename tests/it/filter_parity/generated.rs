@@ -11,8 +11,8 @@ use serde_json::{Map, Value, json};
 pub(super) struct Charge {
     pub(super) amount: i64,
     pub(super) livemode: bool,
-    /// Currency, status, description, customer, product, price, country, payment method.
-    pub(super) fields: [Option<String>; 8],
+    /// Currency, status, description, customer, product, price, country, payment method, source transfer.
+    pub(super) fields: [Option<String>; 9],
     /// Charge, product, price, customer.
     pub(super) metadata: [Map<String, Value>; 4],
 }
@@ -31,6 +31,7 @@ impl Charge {
             country: field(6),
             payment_method: field(7),
             livemode: self.livemode,
+            source_transfer: field(8),
             charge_metadata: &self.metadata[0],
             product_metadata: &self.metadata[1],
             price_metadata: &self.metadata[2],
@@ -45,6 +46,7 @@ impl Charge {
             "description": view.description, "customer_id": view.customer_id,
             "product_id": view.product_id, "price_id": view.price_id, "country": view.country,
             "payment_method": view.payment_method, "livemode": view.livemode,
+            "source_transfer": view.source_transfer,
             "charge_metadata": view.charge_metadata, "product_metadata": view.product_metadata,
             "price_metadata": view.price_metadata, "customer_metadata": view.customer_metadata,
         })
@@ -53,7 +55,7 @@ impl Charge {
 
 pub(super) const ROWS_SQL: &str = "::JSONB) AS r (id INTEGER, charge_amount BIGINT, currency TEXT, status TEXT, \
     description TEXT, customer_id TEXT, product_id TEXT, price_id TEXT, country TEXT, payment_method TEXT, \
-    livemode BOOLEAN, charge_metadata JSONB, product_metadata JSONB, price_metadata JSONB, \
+    livemode BOOLEAN, source_transfer TEXT, charge_metadata JSONB, product_metadata JSONB, price_metadata JSONB, \
     customer_metadata JSONB) ORDER BY r.id";
 
 const CHARACTERS: [&str; 30] = [
@@ -169,7 +171,7 @@ pub(super) fn charge() -> impl Strategy<Value = Charge> {
     (
         prop_oneof![-2_i64..12, Just(100), Just(i64::MAX)],
         any::<bool>(),
-        vec(proptest::option::of(word()), 8),
+        vec(proptest::option::of(word()), 9),
         (
             prop_oneof![coded("currency"), proptest::option::of(word())],
             prop_oneof![coded("country"), proptest::option::of(word())],
@@ -183,7 +185,7 @@ pub(super) fn charge() -> impl Strategy<Value = Charge> {
                 Charge {
                     amount,
                     livemode,
-                    fields: fields.try_into().expect("eight were generated"),
+                    fields: fields.try_into().expect("nine were generated"),
                     metadata: metadata.try_into().expect("four were generated"),
                 }
             },

@@ -116,6 +116,7 @@ fn field_label(field: Field) -> &'static str {
         Field::Country => "Country",
         Field::PaymentMethod => "Payment method",
         Field::Livemode => "Live mode",
+        Field::SourceTransfer => "Source transfer",
     }
 }
 
@@ -125,7 +126,9 @@ pub(super) fn operators(name: &str, chosen: &str) -> Vec<Shown> {
         "field.livemode" => EQUALITIES.to_vec(),
         "field.currency" | "field.status" => [EQUALITIES, LISTS].concat(),
         "field.amount" => [&EQUALITIES[..], &ORDERS, &LISTS].concat(),
-        "field.country" | "field.payment_method" => [EQUALITIES, LISTS, PRESENCE].concat(),
+        "field.country" | "field.payment_method" | "field.source_transfer" => {
+            [EQUALITIES, LISTS, PRESENCE].concat()
+        }
         _ if is_metadata(name) => [&EQUALITIES[..], &LISTS, &PARTS, &PRESENCE, &ORDERS].concat(),
         _ => [&EQUALITIES[..], &LISTS, &PARTS, &PRESENCE].concat(),
     };

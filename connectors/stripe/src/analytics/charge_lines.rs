@@ -81,6 +81,8 @@ pub struct ChargeRow {
     pub country: Option<String>,
     /// Type of the payment method.
     pub payment_method: Option<String>,
+    /// Id of the platform's transfer over which a payment of a connected account was made; null for any other charge.
+    pub source_transfer: Option<String>,
     /// Whether the charge was ever disputed; a dispute changes no amount.
     pub disputed: bool,
     /// Status of the dispute.
@@ -119,6 +121,7 @@ impl<'r> FromRow<'r, sqlx::postgres::PgRow> for ChargeRow {
             description: row.try_get("description")?,
             country: row.try_get("country")?,
             payment_method: row.try_get("payment_method")?,
+            source_transfer: row.try_get("source_transfer")?,
             disputed: row.try_get("disputed")?,
             dispute_status: row.try_get("dispute_status")?,
             metadata: RowMetadata {
@@ -158,8 +161,8 @@ const COLUMNS: &str =
     CASE WHEN r.counted THEN r.refunded ELSE 0 END AS refunded,
     CASE WHEN r.counted THEN r.gross - r.refunded ELSE 0 END AS net,
     CASE WHEN r.counted THEN r.units ELSE 0 END AS units,
-    r.customer_id, r.product_id, r.price_id, r.description, r.country, r.payment_method, r.disputed,
-    r.dispute_status, r.charge_metadata, r.product_metadata, r.price_metadata, r.customer_metadata";
+    r.customer_id, r.product_id, r.price_id, r.description, r.country, r.payment_method,
+    r.source_transfer, r.disputed, r.dispute_status, r.charge_metadata, r.product_metadata, r.price_metadata, r.customer_metadata";
 
 const NEWEST_FIRST: &str = " ORDER BY r.created_at DESC, r.charge_id DESC, r.line_no";
 

@@ -100,6 +100,9 @@ pub async fn explain(
         },
         (Some(row), parked) => {
             let (reason, mut detail) = reason_of(row, rule.as_ref().map(|rule| rule.name.as_str()));
+            if let Some(transfer) = &row.source_transfer {
+                detail.push_str(&mirrored(transfer));
+            }
             if let Some(parked) = parked {
                 detail.push_str(&as_last_read(parked));
             }
@@ -142,6 +145,14 @@ fn as_last_read(parked: &Found) -> String {
         " What is shown was read before {}, when the charge was parked because it could not be read or stored: {}.",
         parked.parked_at.format("%FT%TZ"),
         parked.object.detail
+    )
+}
+
+/// What a payment is that a platform's transfer made, next to the customer's charge in the platform's own account.
+fn mirrored(transfer: &str) -> String {
+    format!(
+        " It is the payment that a platform's transfer, {transfer}, made in this account; what the customer paid is a charge of \
+         the platform's account. A rule with `source_transfer` `exists` excludes such payments."
     )
 }
 

@@ -56,6 +56,8 @@ pub struct Charge {
     pub country: Option<String>,
     /// `card`, `sepa_debit`, …
     pub payment_method: Option<String>,
+    /// `tr_…`: the charge is a mirrored payment, which a platform's transfer made in this account.
+    pub source_transfer: Option<String>,
     pub disputed: bool,
     pub metadata: Metadata,
     /// All its refunds, when they were read with the charge. They go into no row.

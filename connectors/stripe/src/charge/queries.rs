@@ -98,7 +98,7 @@ pub async fn charges_affected_by(
     let rows = sqlx::query!(
         r#"SELECT stored.charge_id, created_at, currency, status, captured, livemode, charge_amount,
              sums.gross AS "gross!", sums.refunded AS "refunded!", customer_id, payment_intent_id,
-             named_invoice_id, description, country, payment_method, disputed,
+             named_invoice_id, description, country, payment_method, source_transfer, disputed,
              charge_metadata AS "charge_metadata: Json<Metadata>",
              customer_metadata AS "customer_metadata: Json<Metadata>"
            FROM stripe_revenue_data AS stored CROSS JOIN LATERAL (
@@ -134,6 +134,7 @@ pub async fn charges_affected_by(
         description: row.description,
         country: row.country,
         payment_method: row.payment_method,
+        source_transfer: row.source_transfer,
         disputed: row.disputed,
         metadata: row.charge_metadata.0,
         refunds: None,

@@ -245,6 +245,7 @@ impl RevenueRow {
             country: self.charge.country.as_deref(),
             payment_method: self.charge.payment_method.as_deref(),
             livemode: self.charge.livemode,
+            source_transfer: self.charge.source_transfer.as_deref(),
             charge_metadata: &self.charge.metadata,
             product_metadata: &self.product_metadata,
             price_metadata: &self.price_metadata,

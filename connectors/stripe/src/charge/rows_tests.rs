@@ -26,6 +26,7 @@ fn charge(currency: &str, amounts: Amounts) -> Charge {
         description: None,
         country: None,
         payment_method: None,
+        source_transfer: None,
         disputed: false,
         metadata: Metadata::new(),
         refunds: None,

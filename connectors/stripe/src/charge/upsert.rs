@@ -72,6 +72,7 @@ struct Columns<'a> {
     customer_metadata: Vec<Json<&'a Metadata>>,
     excluded_by: Vec<Option<Uuid>>,
     named_invoice_id: Vec<Option<&'a str>>,
+    source_transfer: Vec<Option<&'a str>>,
 }
 
 impl<'a> Columns<'a> {
@@ -104,6 +105,7 @@ impl<'a> Columns<'a> {
         self.description.push(charge.description.as_deref());
         self.country.push(charge.country.as_deref());
         self.payment_method.push(charge.payment_method.as_deref());
+        self.source_transfer.push(charge.source_transfer.as_deref());
         self.disputed.push(charge.disputed);
         self.dispute_status.push(row.dispute_status.as_deref());
         self.charge_metadata.push(Json(&charge.metadata));
@@ -171,6 +173,7 @@ pub async fn upsert(
         &columns.customer_metadata as _,
         &columns.excluded_by as _,
         &columns.named_invoice_id as _,
+        &columns.source_transfer as _,
     )
     .fetch_all(&mut *conn)
     .await?;

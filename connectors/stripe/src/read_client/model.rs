@@ -165,6 +165,9 @@ pub struct Charge {
     /// `pi_…`
     #[serde(default)]
     pub payment_intent: Option<Expandable<Reference>>,
+    /// `tr_…`
+    #[serde(default)]
+    pub source_transfer: Option<Expandable<Reference>>,
     /// `in_…`, up to version 2025-02-24.acacia.
     #[serde(default)]
     pub invoice: Option<Expandable<Reference>>,
@@ -378,6 +381,9 @@ impl From<Charge> for charge::Charge {
             description: charge.description,
             country: card.and_then(|card| card.country).or(billing_country),
             payment_method,
+            source_transfer: charge
+                .source_transfer
+                .map(|reference| reference.id().to_owned()),
             disputed: charge.disputed,
             metadata: charge.metadata.unwrap_or_default(),
             refunds,

@@ -46,6 +46,8 @@ pub struct NewCharge {
     pub metadata: BTreeMap<String, String>,
     /// False for a bank debit, whose charge is a `py_…`.
     pub card: bool,
+    /// `tr_…`: the charge is the payment that a platform's transfer made, which is a `py_…` without an intent.
+    pub source_transfer: Option<String>,
     /// Lines of an invoice that this charge pays; needs a customer.
     pub invoice_lines: Vec<NewLine>,
     /// When that invoice was made, in Unix seconds; with the charge when absent.
@@ -66,6 +68,7 @@ impl Default for NewCharge {
             customer: None,
             metadata: BTreeMap::new(),
             card: true,
+            source_transfer: None,
             invoice_lines: Vec::new(),
             invoice_created: None,
             session_items: Vec::new(),
@@ -183,9 +186,10 @@ pub(super) fn charge(
         captured,
         expired: false,
         customer,
-        payment_intent: Some(index),
+        payment_intent: new.source_transfer.is_none().then_some(index),
+        source_transfer: new.source_transfer.clone(),
         method: Method {
-            card: new.card,
+            card: new.card && new.source_transfer.is_none(),
             brand: "visa",
             country: "US",
             last4: 4242,

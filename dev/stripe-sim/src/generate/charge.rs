@@ -71,6 +71,7 @@ impl Generator {
             expired: lapsed,
             customer: terms.customer,
             payment_intent: self.payment_intent(role, index, paid),
+            source_transfer: None,
             method: self.method(fate, index),
             purchase: terms.purchase,
             refunds: Vec::new(),

@@ -54,7 +54,8 @@ impl View<'_> {
         o.fixed(r#""receipt_email":null,"receipt_number":null,"receipt_url":null"#);
         o.flag("refunded", refunded >= charge.amount);
         self.refunds_field(o, charge, expand);
-        o.fixed(r#""review":null,"shipping":null,"source":null,"source_transfer":null"#);
+        o.fixed(r#""review":null,"shipping":null,"source":null"#);
+        o.text_or_null("source_transfer", charge.source_transfer.as_deref());
         o.fixed(r#""statement_descriptor":null,"statement_descriptor_suffix":null"#);
         o.text("status", charge.status.name());
         o.fixed(r#""transfer_data":null,"transfer_group":null"#);

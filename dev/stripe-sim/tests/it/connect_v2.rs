@@ -106,3 +106,32 @@ async fn a_link_leads_to_the_same_page() {
         "account_invalid",
     );
 }
+
+#[tokio::test]
+async fn a_list_has_the_newest_first_and_names_its_next_page() {
+    let sim = platform().await;
+    let refusal = get(&sim, "/v2/core/accounts").await;
+    refused(&refusal, 400, "accounts_v2_access_blocked");
+    connect(&sim).switch(|switches| switches.accounts_v2 = true);
+    let mut ids = Vec::new();
+    for _ in 0..5 {
+        let account = post(&sim, "/v2/core/accounts", &new_account()).await.body;
+        ids.insert(0, account["id"].clone());
+    }
+    let mut listed = Vec::new();
+    let mut path = "/v2/core/accounts?limit=2".to_owned();
+    let mut pages = 0;
+    loop {
+        let page = get(&sim, &path).await.body;
+        let data = page["data"].as_array().expect("a page").clone();
+        assert!(data.iter().all(|it| it["requirements"].is_null()));
+        assert!(data.iter().all(|it| it["metadata"]["row"] == "7"));
+        listed.extend(data.iter().map(|it| it["id"].clone()));
+        pages += 1;
+        match page["next_page_url"].as_str() {
+            Some(next) => next.clone_into(&mut path),
+            None => break,
+        }
+    }
+    assert_eq!((listed, pages), (ids, 3));
+}

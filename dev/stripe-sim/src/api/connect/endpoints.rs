@@ -33,6 +33,7 @@ pub(crate) enum ConnectCall {
     UpdatePayout,
     CancelPayout,
     CreateV2Account,
+    ListV2Accounts,
     GetV2Account,
     CreateV2AccountLink,
 }
@@ -81,7 +82,7 @@ const fn of(template: &'static str, permission: &'static str, call: ConnectCall)
 }
 
 /// All but those that any key's own account has as well: `GET /v1/accounts/{id}` and `GET /v1/balance`.
-pub(crate) static CONNECT_ENDPOINTS: [Endpoint; 28] = {
+pub(crate) static CONNECT_ENDPOINTS: [Endpoint; 29] = {
     use ConnectCall as Call;
     [
         of("POST /v1/accounts", WRITE_ACCOUNTS, Call::CreateAccount),
@@ -174,6 +175,7 @@ pub(crate) static CONNECT_ENDPOINTS: [Endpoint; 28] = {
             WRITE_ACCOUNTS,
             Call::CreateV2Account,
         ),
+        of("GET /v2/core/accounts", ACCOUNT, Call::ListV2Accounts),
         of("GET /v2/core/accounts/{id}", ACCOUNT, Call::GetV2Account),
         of(
             "POST /v2/core/account_links",

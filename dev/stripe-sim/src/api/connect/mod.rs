@@ -154,6 +154,7 @@ fn accounts(
         ConnectCall::CreateAccountLink => onboarding::link(change, request, foreign),
         ConnectCall::CreateAccountSession => onboarding::session(change, request, foreign),
         ConnectCall::CreateV2Account => v2::create(change, &request),
+        ConnectCall::ListV2Accounts => v2::list(change, request),
         _ => v2::link(change, &request, foreign),
     }
 }

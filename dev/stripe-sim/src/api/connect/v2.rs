@@ -1,17 +1,20 @@
 //! Accounts v2: JSON in, the same accounts out.
 //!
-//! A platform without Accounts v2 is refused. Deliberately absent: updates, closing, lists, and persons.
+//! A platform without Accounts v2 is refused. Deliberately absent: updates, closing, and persons.
 
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::Request;
 use super::onboarding::{checked_url, page_url};
 use crate::connect::{Change, Controller, NewLink, Party, Profile, Refusal, party, read_dashboard};
 use crate::error::StripeError;
 use crate::render::connect as render;
+
+/// Accounts of a page, unless a request says how many.
+const LIST_LIMIT: i64 = 10;
 
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -156,6 +159,29 @@ pub(super) fn get(
         &change.connect.accounts[place],
         &include,
     ))
+}
+
+/// The accounts, newest first, without the parts that one account can include; a page names the next one.
+pub(super) fn list(change: &Change<'_>, mut request: Request<'_>) -> Result<Value, StripeError> {
+    let limit = request.parameters.take_integer("limit")?;
+    let after = request.parameters.take("page");
+    request.parameters.finish()?;
+    if !change.connect.switches.accounts_v2 {
+        return Err(Refusal::NoAccountsV2.into());
+    }
+    let limit = limit.unwrap_or(LIST_LIMIT);
+    let limit = usize::try_from(limit).unwrap_or_default().max(1);
+    let connected = change.connect.accounts.iter().rev();
+    let mut rest = connected.filter(|it| it.is_connected()).peekable();
+    if let Some(after) = after {
+        // Up to the last account of the page before.
+        rest.by_ref().find(|it| it.id() == after);
+    }
+    let shown: Vec<_> = rest.by_ref().take(limit).collect();
+    let last = shown.last().filter(|_| rest.peek().is_some());
+    let next = last.map(|it| format!("/v2/core/accounts?limit={limit}&page={}", it.id()));
+    let data: Vec<Value> = shown.iter().map(|it| render::v2_account(it, &[])).collect();
+    Ok(json!({ "data": data, "next_page_url": next, "previous_page_url": null }))
 }
 
 pub(super) fn link(

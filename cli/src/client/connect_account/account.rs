@@ -1,4 +1,4 @@
-//! `connect-account`: the Stripe account through which the organization is paid, on a platform that uses Stripe Connect.
+//! `connect-account onboard`, `status` and `disconnect`: the account itself.
 //!
 //! What Stripe asks for is given on Stripe's page, whose link is printed. Disconnecting cannot be undone, since onboarding
 //! again creates another account, so it asks first.
@@ -10,27 +10,14 @@ use reqwest::{Method, StatusCode};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::confirm::confirm;
-use super::requests::{NOTHING, understood};
-use super::{Error, Server, print_json};
 use crate::arguments::{self, Confirmation};
+use crate::client::confirm::confirm;
+use crate::client::requests::{NOTHING, understood};
+use crate::client::{Error, Server, print_json};
 use crate::output::{self, Column};
 
 const PRESETS: [&str; 3] = ["express", "standard", "custom"];
 const BUSINESS_TYPES: [&str; 4] = ["individual", "company", "non_profit", "government_entity"];
-
-/// Onboard, show and disconnect the Stripe account through which the organization is paid
-#[derive(Debug, clap::Subcommand)]
-pub enum ConnectAccount {
-    /// Create the account, unless there is one, and print a link to Stripe's page
-    ///
-    /// The link works once and expires after a few minutes. Run the command again for another one.
-    Onboard(Onboard),
-    /// Show the account's status and what Stripe requires
-    Status(Status),
-    /// Stop using the account; nothing is deleted at Stripe
-    Disconnect(Disconnect),
-}
 
 /// What a new account is to be. It counts for a new one only.
 #[derive(Debug, clap::Args)]
@@ -133,19 +120,8 @@ struct Requirement {
     reason: Option<String>,
 }
 
-impl ConnectAccount {
-    /// Runs the command.
-    pub async fn run(self) -> Result<(), Error> {
-        match self {
-            Self::Onboard(command) => command.run().await,
-            Self::Status(command) => command.run().await,
-            Self::Disconnect(command) => command.run().await,
-        }
-    }
-}
-
 impl Onboard {
-    async fn run(self) -> Result<(), Error> {
+    pub(super) async fn run(self) -> Result<(), Error> {
         let client = self.server.client().await?;
         let application = Application {
             mode: "hosted",
@@ -168,7 +144,7 @@ impl Onboard {
 }
 
 impl Status {
-    async fn run(self) -> Result<(), Error> {
+    pub(super) async fn run(self) -> Result<(), Error> {
         let client = self.server.client().await?;
         let organization = client.token().await?.organization_id;
         let path = ["v1", "connect", "status", &organization];
@@ -183,7 +159,7 @@ impl Status {
 }
 
 impl Disconnect {
-    async fn run(self) -> Result<(), Error> {
+    pub(super) async fn run(self) -> Result<(), Error> {
         let client = self.server.client().await?;
         let organization = client.token().await?.organization_id;
         let what = format!(
