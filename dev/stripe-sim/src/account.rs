@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::api::idempotency::Answers;
+use crate::billing::Billing;
 use crate::book::Book;
 use crate::connect::Connect;
 use crate::event::EventLog;
@@ -82,6 +83,8 @@ pub(crate) struct Account {
     pub(crate) answers: Mutex<Answers>,
     /// The accounts that are connected to it, and the money between them.
     pub(crate) connect: Mutex<Connect>,
+    /// Its customers that subscribe to something, and what they pay. Locked before its books.
+    pub(crate) billing: Mutex<Billing>,
     in_flight: AtomicU32,
     book: RwLock<Book>,
     events: RwLock<EventLog>,
@@ -122,6 +125,7 @@ impl Account {
             faults: Mutex::default(),
             answers: Mutex::default(),
             connect: Mutex::default(),
+            billing: Mutex::default(),
             in_flight: AtomicU32::new(0),
             book: RwLock::new(Book::new(generator)),
             events: RwLock::default(),

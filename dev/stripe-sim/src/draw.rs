@@ -26,6 +26,7 @@ pub(crate) enum Domain {
     Request,
     Webhook,
     Connect,
+    Billing,
 }
 
 /// The finaliser of `SplitMix64`: a bijection on 64 bits without visible structure.

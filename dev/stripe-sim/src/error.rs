@@ -13,6 +13,8 @@ pub(crate) struct StripeError {
     pub(crate) message: String,
     pub(crate) param: Option<String>,
     pub(crate) kind: &'static str,
+    /// Why a card was refused, in its issuer's words.
+    pub(crate) decline_code: Option<&'static str>,
     /// The value of `Stripe-Rate-Limited-Reason`.
     pub(crate) limited: Option<&'static str>,
     /// Whether it is the outcome of a request that was executed, which an idempotency key keeps.
@@ -27,6 +29,7 @@ impl StripeError {
             message: message.into(),
             param: None,
             kind: "invalid_request_error",
+            decline_code: None,
             limited: None,
             executed: false,
         }
@@ -269,6 +272,9 @@ impl StripeError {
                             &format!("https://stripe.com/docs/error-codes/{page}"),
                         );
                     }
+                }
+                if let Some(code) = self.decline_code {
+                    o.text("decline_code", code);
                 }
                 o.text("message", &self.message);
                 if let Some(param) = &self.param {

@@ -10,6 +10,9 @@ use crate::draw::{Domain, hash, mix, unmix};
 const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 const CODE_LENGTH: usize = 11;
 
+/// Indices from here on are of no object in the books.
+pub(crate) const OUTSIDE_THE_BOOKS: u64 = 1 << 50;
+
 /// The kinds of object that have ids.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub(crate) enum Kind {
@@ -37,6 +40,12 @@ pub(crate) enum Kind {
     Payout,
     Person,
     BankAccount,
+    SetupIntent,
+    SubscriptionSchedule,
+    PortalConfiguration,
+    PortalSession,
+    PromotionCode,
+    Discount,
 }
 
 impl Kind {
@@ -68,6 +77,12 @@ impl Kind {
             Self::Payout => ("po_1", 23),
             Self::Person => ("person_1", 23),
             Self::BankAccount => ("ba_1", 23),
+            Self::SetupIntent => ("seti_1", 23),
+            Self::SubscriptionSchedule => ("sub_sched_1", 23),
+            Self::PortalConfiguration => ("bpc_1", 23),
+            Self::PortalSession => ("bps_1", 23),
+            Self::PromotionCode => ("promo_1", 23),
+            Self::Discount => ("di_1", 23),
         }
     }
 
@@ -98,6 +113,12 @@ impl Kind {
             Self::Payout => "payout",
             Self::Person => "person",
             Self::BankAccount => "external account",
+            Self::SetupIntent => "setupintent",
+            Self::SubscriptionSchedule => "subscription schedule",
+            Self::PortalConfiguration => "configuration",
+            Self::PortalSession => "session",
+            Self::PromotionCode => "promotion code",
+            Self::Discount => "discount",
         }
     }
 }

@@ -8,14 +8,19 @@
 //! How it is put together: `generate` makes objects, `book` overlays them with what changed,
 //! `list` pages through them, `render` writes them as JSON, `api` answers requests, `change` and
 //! `control` change things, `webhook` tells endpoints of it, `connect` knows accounts that are
-//! connected to others and the money between them, `truth` works out what a sync must find without
-//! any of the above but the first two.
+//! connected to others and the money between them, `billing` customers that subscribe, `truth`
+//! works out what a sync must find without any of the above but the first two.
 //!
-//! Deliberately absent: writing through the simulated API but for webhook endpoints and Connect, and
-//! whatever else of Stripe's a reader of revenue or a payer of connected accounts does not ask for.
+//! Deliberately absent: writing through the simulated API but for webhook endpoints, Connect and
+//! billing, and whatever else of Stripe's nobody asks for who reads revenue, pays connected
+//! accounts or sells subscriptions.
+
+// The objects with the most fields are written by one `json!` each.
+#![recursion_limit = "256"]
 
 mod account;
 mod api;
+mod billing;
 mod book;
 mod change;
 mod clock;
@@ -48,6 +53,11 @@ mod webhook;
 
 pub use account::AccountConfig;
 pub use api::endpoint::PERMISSIONS;
+pub use billing::{
+    AfterRetries, BillingCustomerTruth, BillingHandle, BillingSwitches, BillingTruth, CheckoutStep,
+    InvoiceTruth, ItemTruth, NewBillingCustomer, NewPrice, NewProduct, NewPromotionCode,
+    NewSubscription, SessionTruth, SubscriptionTruth,
+};
 pub use change::{AccountHandle, ChurnReport, ControlError, MetadataChange, NewCharge, NewLine};
 pub use clock::TimeSource;
 pub use connect::{

@@ -5,11 +5,13 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::{Map, Value};
+
 use crate::error::StripeError;
 use crate::list::Direction;
 
 /// The parameters of one request that nobody took yet.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Parameters {
     pairs: Vec<(String, String)>,
 }
@@ -89,6 +91,78 @@ impl Parameters {
             false
         });
         taken
+    }
+
+    /// The parameters in `name[…]`, under their own names.
+    pub(crate) fn take_group(&mut self, name: &str) -> Self {
+        let mut taken = Self::default();
+        self.pairs.retain_mut(|(key, value)| {
+            let inner = key.strip_prefix(name).and_then(inner_name);
+            let Some(inner) = inner else { return true };
+            taken.pairs.push((inner, std::mem::take(value)));
+            false
+        });
+        taken
+    }
+
+    /// The parameters in `name[0][…]`, `name[1][…]`, …, each under their own names.
+    pub(crate) fn take_list(&mut self, name: &str) -> Vec<Self> {
+        let mut all: BTreeMap<u32, Self> = BTreeMap::new();
+        self.pairs.retain_mut(|(key, value)| {
+            let rest = key.strip_prefix(name).and_then(|it| it.strip_prefix('['));
+            let parts = rest.and_then(|it| it.split_once(']'));
+            let place = parts.and_then(|(place, rest)| Some((place.parse().ok()?, rest)));
+            let named = place.and_then(|(place, rest)| Some((place, inner_name(rest)?)));
+            let Some((place, inner)) = named else {
+                return true;
+            };
+            let entry = all.entry(place).or_default();
+            entry.pairs.push((inner, std::mem::take(value)));
+            false
+        });
+        all.into_values().collect()
+    }
+
+    /// What stands in `name[…]`, whatever it is: numbered names make a list.
+    pub(crate) fn take_tree(&mut self, name: &str) -> Map<String, Value> {
+        let mut tree = Map::new();
+        for (key, value) in self.take_group(name).pairs {
+            let path: Vec<&str> = key.split('[').map(|it| it.trim_end_matches(']')).collect();
+            put(&mut tree, &path, value);
+        }
+        tree.into_iter()
+            .map(|(key, value)| (key, as_list(value)))
+            .collect()
+    }
+
+    /// As a query.
+    pub(crate) fn query(&self) -> String {
+        let mut query = url::form_urlencoded::Serializer::new(String::new());
+        query.extend_pairs(&self.pairs);
+        query.finish()
+    }
+
+    /// The same list from its beginning, of `limit` objects.
+    pub(crate) fn rest(mut self, limit: usize) -> Self {
+        let paging = ["limit", "starting_after", "ending_before"];
+        self.pairs
+            .retain(|(name, _)| !paging.contains(&name.as_str()));
+        self.set("limit", &limit.to_string());
+        self
+    }
+
+    /// Whether there is something in `name[…]`.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        let mut names = self
+            .pairs
+            .iter()
+            .filter_map(|(it, _)| it.strip_prefix(name));
+        names.any(|rest| rest.starts_with('['))
+    }
+
+    /// Whether nothing is left to take.
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.pairs.is_empty()
     }
 
     /// Every value of a repeated `name`.
@@ -201,6 +275,54 @@ impl Parameters {
     }
 }
 
+/// The name `a[b]` of what stands in `[a][b]`.
+fn inner_name(rest: &str) -> Option<String> {
+    let (first, rest) = rest.strip_prefix('[')?.split_once(']')?;
+    Some(format!("{first}{rest}"))
+}
+
+/// Puts a value where `path` leads to; an empty part is the next of a list.
+fn put(tree: &mut Map<String, Value>, path: &[&str], value: String) {
+    let Some((&first, rest)) = path.split_first() else {
+        return;
+    };
+    let name = if first.is_empty() {
+        tree.len().to_string()
+    } else {
+        first.to_owned()
+    };
+    if rest.is_empty() {
+        let value = match value.as_str() {
+            "true" => Value::Bool(true),
+            "false" => Value::Bool(false),
+            _ => Value::String(value),
+        };
+        tree.insert(name, value);
+        return;
+    }
+    let inner = tree
+        .entry(name)
+        .or_insert_with(|| Value::Object(Map::new()));
+    if let Value::Object(inner) = inner {
+        put(inner, rest, value);
+    }
+}
+
+/// An object whose names are numbers as a list.
+fn as_list(value: Value) -> Value {
+    let Value::Object(fields) = value else {
+        return value;
+    };
+    let numbered = |name: &String| name.bytes().all(|it| it.is_ascii_digit());
+    let is_list = !fields.is_empty() && fields.keys().all(numbered);
+    let fields = fields.into_iter().map(|(key, value)| (key, as_list(value)));
+    if is_list {
+        fields.map(|(_, value)| value).collect()
+    } else {
+        Value::Object(fields.collect())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -232,6 +354,23 @@ mod tests {
         ] {
             assert_eq!(paging(query).expect_err(query).status, 400);
         }
+    }
+
+    #[test]
+    fn names_in_brackets_nest() {
+        let query = "items[0][price]=a&items[1][price]=b&items[0][metadata][k]=v&x[y][z]=1";
+        let mut parameters = Parameters::parse(query);
+        let mut items = parameters.take_list("items");
+        let prices: Vec<_> = items.iter_mut().map(|it| it.take("price")).collect();
+        assert_eq!(prices, [Some("a".to_owned()), Some("b".to_owned())]);
+        assert_eq!(items[0].take_map("metadata")["k"], "v");
+        let mut inner = parameters.take_group("x");
+        assert_eq!(inner.take("y[z]").as_deref(), Some("1"));
+        let query = "f[a][enabled]=true&f[b][]=x&f[b][]=y&f[c][0][d]=e";
+        let tree = Parameters::parse(query).take_tree("f");
+        let wanted =
+            serde_json::json!({"a": {"enabled": true}, "b": ["x", "y"], "c": [{"d": "e"}]});
+        assert_eq!(Value::Object(tree), wanted);
     }
 
     #[test]

@@ -65,11 +65,26 @@ impl Simulator {
         &self.secrets[index]
     }
 
-    /// Moves time forward, and does what that brings to connected accounts.
+    /// Moves time forward, and does what that brings to connected accounts and to subscriptions.
     pub(crate) fn advance(self: &Arc<Self>, seconds: i64) {
+        // What was delivered until now was delivered before the time that passes.
+        self.catch_up();
         self.clock.advance(seconds);
+        self.catch_up();
+    }
+
+    /// Does what the time until now brings.
+    fn catch_up(self: &Arc<Self>) {
         for index in 0..self.accounts.len() {
-            AccountHandle::new(Arc::clone(self), index).change_connect(|_| ());
+            let handle = AccountHandle::new(Arc::clone(self), index);
+            let connected = handle.change_connect(|change| {
+                let all = change.connect.accounts.iter();
+                all.map(|it| Arc::clone(&it.account)).collect::<Vec<_>>()
+            });
+            handle.change_billing(|_| ());
+            for account in connected {
+                handle.for_connected(account).change_billing(|_| ());
+            }
         }
     }
 

@@ -1,7 +1,7 @@
 //! Answers one request from one view of the account: retrieves, lists and sublists.
 //!
 //! Every refusal is a [`StripeError`]. Deliberately absent: keys, limits and faults, which have
-//! been dealt with before; and connected accounts, see [`super::connect`].
+//! been dealt with before; connected accounts, see [`super::connect`]; and billing, see [`super::billing`].
 
 use super::endpoint::{Operation, permission};
 use super::objects::node;
@@ -92,7 +92,7 @@ impl Answer<'_> {
                 self.held_page(Kind::SessionItem, (index, items), parameters, &paths)
             }
             // Dealt with before, since they change something.
-            Operation::WebhookEndpoints(_) | Operation::Connect(_) => {
+            Operation::WebhookEndpoints(_) | Operation::Connect(_) | Operation::Billing(_) => {
                 Err(StripeError::unknown_url("POST", self.path))
             }
         }

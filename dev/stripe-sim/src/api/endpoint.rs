@@ -2,9 +2,10 @@
 //!
 //! A path that is none of them is Stripe's "Unrecognized request URL". Permissions have Stripe's
 //! names where those are known and plausible ones otherwise. Deliberately absent: every POST and
-//! DELETE but those of webhook endpoints and of Connect; other changes are made through the control
-//! endpoints.
+//! DELETE but those of webhook endpoints, of Connect and of billing; other changes are made through the
+//! control endpoints.
 
+use super::billing::{BILLING_ENDPOINTS, BillingCall};
 use super::connect::{CONNECT_ENDPOINTS, ConnectCall};
 use crate::expand::Node;
 use crate::id::Kind;
@@ -23,6 +24,7 @@ pub(crate) enum Operation {
     SessionItems,
     WebhookEndpoints(EndpointCall),
     Connect(ConnectCall),
+    Billing(BillingCall),
 }
 
 /// What is done with webhook endpoints.
@@ -69,10 +71,10 @@ pub(super) const fn endpoint(
 }
 
 const CHARGES: &str = "rak_charge_read";
-const CUSTOMERS: &str = "rak_customer_read";
+pub(super) const CUSTOMERS: &str = "rak_customer_read";
 const PRODUCTS: &str = "rak_product_read";
 const PRICES: &str = "rak_plan_read";
-const INVOICES: &str = "rak_invoice_read";
+pub(super) const INVOICES: &str = "rak_invoice_read";
 const SESSIONS: &str = "rak_checkout_session_read";
 const INTENTS: &str = "rak_payment_intent_read";
 const DISPUTES: &str = "rak_dispute_read";
@@ -256,6 +258,7 @@ pub(crate) fn find<'p>(method: &str, path: &'p str) -> Option<(&'static Endpoint
         .chain(&ENTRY_ENDPOINTS)
         .chain(&WEBHOOK_ENDPOINTS)
         .chain(&CONNECT_ENDPOINTS)
+        .chain(&BILLING_ENDPOINTS)
         .find_map(|endpoint| {
             let (of, template) = endpoint.template.split_once(' ')?;
             if of != method {

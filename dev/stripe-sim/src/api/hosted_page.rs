@@ -55,10 +55,11 @@ pub(crate) fn router(simulator: Arc<Simulator>) -> Router {
     Router::new()
         .route("/setup/c/{account}/{code}", get(open).post(press))
         .route("/express/{account}/{code}", get(dashboard))
+        .merge(super::billing_page::router())
         .with_state(simulator)
 }
 
-fn shown(page: &impl Template) -> Response {
+pub(super) fn shown(page: &impl Template) -> Response {
     match page.render() {
         Ok(html) => Html(html).into_response(),
         Err(error) => {

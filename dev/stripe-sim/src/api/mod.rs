@@ -1,13 +1,16 @@
 //! The simulated API: authenticate, limit, go wrong, then answer, in Stripe's order.
 //!
 //! Every request ends as an answer, a [`StripeError`] or a broken connection, and is counted as
-//! what it ended as. What can be written are webhook endpoints and what Connect has.
+//! what it ended as. What can be written are webhook endpoints and what Connect and billing have.
 
 pub(crate) mod answer;
+mod billing;
+mod billing_page;
 mod connect;
 pub(crate) mod endpoint;
 mod hosted_page;
 pub(crate) mod idempotency;
+mod lists;
 pub(crate) mod objects;
 mod response;
 mod selection;
@@ -359,7 +362,6 @@ fn answer(asked: &Asked<'_>, scope: &Arc<Account>) -> Result<String, StripeError
     if !asked.endpoint.is_in(version) {
         return Err(StripeError::unknown_url("GET", asked.path));
     }
-    let simulator = asked.platform.simulator();
     if let Operation::WebhookEndpoints(call) = asked.endpoint.operation {
         let handle = asked.platform.for_connected(Arc::clone(scope));
         return webhook_endpoints::answer(&handle, (call, asked.id), asked.parameters());
@@ -367,8 +369,21 @@ fn answer(asked: &Asked<'_>, scope: &Arc<Account>) -> Result<String, StripeError
     if let Some((call, id)) = connect::call(asked, scope) {
         return connect::answer(asked, scope, (call, id));
     }
-    let settings = platform.settings();
-    let now = simulator.clock.now();
+    if let Some(found) = billing::call(asked, scope) {
+        return billing::answer(asked, scope, version, found);
+    }
+    read(asked, scope, version, asked.query)
+}
+
+/// Answers what only reads the books.
+fn read(
+    asked: &Asked<'_>,
+    scope: &Arc<Account>,
+    version: ApiVersion,
+    query: &str,
+) -> Result<String, StripeError> {
+    let settings = asked.platform.account().settings();
+    let now = asked.platform.now();
     let (book, events, patches) = (scope.book(), scope.events(), scope.patches());
     Answer {
         view: scope.view(&book, version),
@@ -383,9 +398,5 @@ fn answer(asked: &Asked<'_>, scope: &Arc<Account>) -> Result<String, StripeError
         },
         path: asked.path,
     }
-    .body(
-        asked.endpoint.operation,
-        asked.id,
-        Parameters::parse(asked.query),
-    )
+    .body(asked.endpoint.operation, asked.id, Parameters::parse(query))
 }

@@ -104,7 +104,13 @@ impl View<'_> {
             | Kind::TransferReversal
             | Kind::Payout
             | Kind::Person
-            | Kind::BankAccount => return None,
+            | Kind::BankAccount
+            | Kind::SetupIntent
+            | Kind::SubscriptionSchedule
+            | Kind::PortalConfiguration
+            | Kind::PortalSession
+            | Kind::PromotionCode
+            | Kind::Discount => return None,
         }
         Some(())
     }

@@ -76,6 +76,25 @@ impl AccountHandle {
         self.change(|_, recorder| recorder.record_picture(name, &object, before.as_ref()));
     }
 
+    /// Records an event about an object in the books as it is.
+    pub(crate) fn record_booked(&self, name: &str, object: (Kind, u64)) {
+        self.change(|book, recorder| recorder.record(book, name, object, None));
+    }
+
+    /// The same as [`Self::record_outside`] with the object's pictures; returns the event's place in the log, unless it was lost.
+    pub(crate) fn record_pictures(
+        &self,
+        name: &str,
+        object: &Pictures,
+        before: Option<&Pictures>,
+    ) -> Option<u64> {
+        self.change(|_, recorder| {
+            let next = recorder.log.next_index();
+            recorder.record_picture(name, object, before);
+            (recorder.log.next_index() > next).then_some(next)
+        })
+    }
+
     /// Puts an event into the list as it is: of any type, about any object, at any time.
     ///
     /// `created` is in Unix seconds, now when absent. Returns the event's id.

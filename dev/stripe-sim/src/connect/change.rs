@@ -13,7 +13,7 @@ use super::{APPLICATION, Connect, ConnectedAccount, Controller, Holder, Profile}
 use crate::account::{Account, AccountConfig, lock};
 use crate::change::AccountHandle;
 use crate::draw::{Domain, hash};
-use crate::id::Kind;
+use crate::id::{Kind, OUTSIDE_THE_BOOKS};
 use crate::render::connect as render;
 
 /// A platform's state while it is changed.
@@ -265,9 +265,6 @@ impl Change<'_> {
         format!("{:016x}{:016x}", parts[0], parts[1])
     }
 }
-
-/// Indices from here on are of no object in the books.
-const OUTSIDE_THE_BOOKS: u64 = 1 << 50;
 
 fn application() -> Value {
     json!({ "id": APPLICATION, "name": "Simulated platform", "object": "application" })

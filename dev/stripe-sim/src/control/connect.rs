@@ -37,7 +37,7 @@ pub(super) fn router() -> Router<Arc<Simulator>> {
 }
 
 /// A body that must be there.
-fn required<T: DeserializeOwned>(text: &str) -> Result<T, Refusal> {
+pub(super) fn required<T: DeserializeOwned>(text: &str) -> Result<T, Refusal> {
     serde_json::from_str(text)
         .map_err(|error| ControlError::Refused(format!("the body is not right: {error}")).into())
 }

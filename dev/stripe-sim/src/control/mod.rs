@@ -4,6 +4,7 @@
 //! A change that cannot be made is a 400, an object that is not there a 404, both with
 //! `{"error": "…"}`. Deliberately absent: any protection; a simulator is not for a public network.
 
+mod billing;
 mod connect;
 mod objects;
 mod purchases;
@@ -78,7 +79,8 @@ pub(crate) fn router(simulator: Arc<Simulator>) -> Router {
     let routes = Router::new()
         .nest("/_sim", routes)
         .nest("/_sim/webhook_endpoints", webhook_endpoints())
-        .nest("/_sim/connect", connect::router());
+        .nest("/_sim/connect", connect::router())
+        .nest("/_sim/billing", billing::router());
     routes.with_state(simulator)
 }
 

@@ -6,6 +6,7 @@
 
 mod account;
 mod balance;
+pub(crate) mod billing;
 mod catalogue;
 mod charge;
 pub(crate) mod connect;

@@ -12,7 +12,7 @@ use crate::event::Envelope;
 use crate::version::ApiVersion;
 
 /// JSON text in one version or several.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Pictures(Vec<(ApiVersion, String)>);
 
 impl Pictures {

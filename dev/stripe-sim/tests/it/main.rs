@@ -1,6 +1,17 @@
 //! Drives a simulator over HTTP as an engine would, and checks it against Stripe's shapes and
 //! against its own truth.
 
+mod billing;
+mod billing_catalogue;
+mod billing_changes;
+mod billing_checkout;
+mod billing_customers;
+mod billing_money;
+mod billing_pages;
+mod billing_random;
+mod billing_renewals;
+mod billing_shapes;
+mod billing_subscriptions;
 mod client;
 mod connect;
 mod connect_accounts;

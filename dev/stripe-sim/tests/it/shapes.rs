@@ -5,24 +5,26 @@ use serde_json::Value;
 use crate::client::{config, example, get, get_with, start, walk};
 use crate::connect::{self, ask, connect, made, onboarded, platform};
 
-fn fixture(name: &str) -> Value {
+pub(crate) fn fixture(name: &str) -> Value {
     let path = format!("{}/fixtures/{name}.json", env!("CARGO_MANIFEST_DIR"));
     let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
     serde_json::from_str(&text).expect("a fixture is JSON")
 }
 
 /// Fields that are free or whose presence is a choice.
-const OPEN: [&str; 7] = [
+const OPEN: [&str; 9] = [
     "capabilities",
+    "flexible",
     "metadata",
     "reversals",
     "refunds",
     "payments",
     "line_items",
     "previous_attributes",
+    "subscription_item",
 ];
 
-fn same_shape(ours: &Value, theirs: &Value, path: &str) {
+pub(crate) fn same_shape(ours: &Value, theirs: &Value, path: &str) {
     let (Value::Object(ours), Value::Object(theirs)) = (ours, theirs) else {
         if let (Value::Array(ours), Value::Array(theirs)) = (ours, theirs)
             && let Some(theirs) = theirs.first()

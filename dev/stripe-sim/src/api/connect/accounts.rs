@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::Request;
-use super::lists::{list as list_of, page};
+use crate::api::lists::{list as list_of, page};
 use crate::connect::{
     Change, Controller, Holder, Party, PayoutSettings, Profile, Refusal, merge_metadata,
 };

@@ -8,7 +8,6 @@
 mod accounts;
 mod balance_settings;
 mod endpoints;
-mod lists;
 mod onboarding;
 mod payouts;
 mod transfers;

@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use super::lists::{list as list_of, page};
 use super::{Request, take_amount, take_currency};
+use crate::api::lists::{list as list_of, page};
 use crate::connect::{Change, Holder, NewPayout, PayoutStatus, merge_metadata};
 use crate::error::StripeError;
 use crate::parameters::Parameters;

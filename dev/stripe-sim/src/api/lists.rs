@@ -1,4 +1,4 @@
-//! Pages of what Connect keeps, newest first.
+//! Pages of what is kept as it was made, newest first.
 //!
 //! A cursor that leads to nothing is a [`StripeError`].
 
@@ -9,7 +9,7 @@ use crate::list::Direction;
 use crate::parameters::Paging;
 
 /// A page of `all`, which is newest first, and whether there is more.
-pub(super) fn page<'a, T>(
+pub(crate) fn page<'a, T>(
     all: &'a [T],
     Paging { limit, cursor }: Paging,
     noun: &str,
@@ -30,7 +30,7 @@ pub(super) fn page<'a, T>(
     })
 }
 
-pub(super) fn list(url: &str, data: impl Iterator<Item = Value>, more: bool) -> Value {
+pub(crate) fn list(url: &str, data: impl Iterator<Item = Value>, more: bool) -> Value {
     let data: Vec<Value> = data.collect();
     json!({ "data": data, "has_more": more, "object": "list", "url": url })
 }
