@@ -1,9 +1,9 @@
-// Getting paid: onboarding at Stripe and back, what Stripe asks for, Stripe's form in a page, and disconnecting. Each test
-// goes on where the one before it stopped: there is one account at a time.
+// Getting paid: onboarding at Stripe and back, the money of the account, what Stripe asks for, Stripe's form in a page, and
+// disconnecting. Each test goes on where the one before it stopped: there is one account at a time.
 
 import assert from 'node:assert/strict';
 import {
-  BASE_URL, NARROWEST, assertAccessible, assertFitsNarrowest, pageTest, signIn, tabTo, takeScreenshots,
+  BASE_URL, NARROWEST, TOKEN, ask, assertAccessible, assertFitsNarrowest, pageTest, signIn, tabTo, takeScreenshots,
 } from './page.mjs';
 
 const { STRIPE, STRIPE_SCRIPT } = process.env;
@@ -22,10 +22,20 @@ async function assertGoodPage(page, name) {
 async function atStripe(what, body = {}) {
   const truth = await (await fetch(`${STRIPE}/_sim/connect`)).json();
   const { id } = truth.accounts.at(-1);
-  const answer = await fetch(`${STRIPE}/_sim/connect/accounts/${id}/${what}`, {
-    method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body),
+  await post(`${STRIPE}/_sim/connect/accounts/${id}/${what}`, {}, body);
+}
+
+async function post(address, headers, body) {
+  const answer = await fetch(address, {
+    method: 'POST', headers: { 'content-type': 'application/json', ...headers }, body: JSON.stringify(body),
   });
   assert.ok(answer.ok, await answer.text());
+}
+
+/** Has the platform transfer money to the account, by the REST API. */
+async function transfer(key, body) {
+  const headers = { authorization: `Bearer ${TOKEN}`, 'idempotency-key': key };
+  await post(`${BASE_URL}/v1/connect/transfer`, headers, { currency: 'usd', ...body });
 }
 
 async function stands(page, words) {
@@ -62,6 +72,92 @@ pageTest('an account becomes ready by an event without a reload', {}, async (pag
   await assertGoodPage(page, 'payouts-ready');
 });
 
+pageTest('money that arrives is shown, paid out by hand and reversed in part', {}, async (page) => {
+  await post(`${STRIPE}/_sim/connect/fund`, {}, { amount: 1_000_000, currency: 'usd' });
+  await signIn(page);
+  await page.goto('/payouts');
+  await page.getByText('No transfers yet.').waitFor();
+  await transfer('order-1042', { amount: 100_000, description: 'Order 1042, with a description that takes several lines' });
+  await page.goto('/payouts');
+  await page.getByRole('region', { name: 'The newest transfers' }).getByText('900.00 USD').waitFor();
+  await page.getByText('Every day.').waitFor();
+  await assertGoodPage(page, 'payouts-money');
+
+  await page.getByRole('link', { name: 'Pay all of it out' }).click();
+  assert.equal(await page.getByLabel('Amount').inputValue(), '900.00');
+  await page.getByLabel('Amount').fill('400.00');
+  await page.getByText('Every day.').waitFor();
+  await assertGoodPage(page, 'payouts-pay-out');
+  await page.getByRole('button', { name: 'Pay out', exact: true }).dblclick();
+  await page.getByText('The payout is made.').waitFor();
+  await page.getByText('Every day.').waitFor();
+  await page.getByRole('region', { name: 'The newest payouts' }).getByText('400.00 USD').waitFor();
+  const payouts = await ask('/v1/connect/payouts');
+  assert.deepEqual(payouts.data.map(({ amount }) => amount), [40_000]);
+  await assertGoodPage(page, 'payouts-paid-out');
+
+  await page.getByRole('region', { name: 'The newest transfers' }).getByRole('link').click();
+  await page.getByRole('link', { name: 'Reverse' }).click();
+  assert.equal(await page.getByLabel('Amount to take back').inputValue(), '900.00');
+  await page.getByLabel('Amount to take back').fill('100.00');
+  await page.getByLabel('Give up the platform’s fee').check();
+  await assertGoodPage(page, 'payouts-reverse');
+  await page.getByRole('button', { name: 'Reverse' }).click();
+  await page.getByText('The reversal is made.').waitFor();
+  await page.getByText('800.00 USD').waitFor();
+  await assertGoodPage(page, 'payouts-transfer');
+  await page.getByRole('link', { name: 'Transfers' }).click();
+  await assertGoodPage(page, 'payouts-transfers');
+  await page.goto('/payouts/list');
+  await assertGoodPage(page, 'payouts-list');
+});
+
+pageTest('the payout schedule is changed in words', {}, async (page) => {
+  await signIn(page);
+  await page.goto('/payouts');
+  await page.getByRole('link', { name: 'Change the schedule' }).click();
+  assert.ok(await page.getByText('Days of the week').isHidden());
+  await page.getByLabel('Every week').check();
+  assert.ok(await page.getByText('Days of the month').isHidden());
+  await page.getByLabel('Friday').check();
+  await assertGoodPage(page, 'payouts-schedule');
+  await page.getByRole('button', { name: 'Save the schedule' }).click();
+  await page.getByText('The payout schedule is saved.').waitFor();
+  await page.getByText('Every week on Friday.').waitFor();
+});
+
+pageTest('a wrong amount is said at its field, which the keyboard reaches', { complaints: [/status of 422/] }, async (page) => {
+  await signIn(page);
+  await page.goto('/payouts/pay-out');
+  await tabTo(page, '#amount');
+  await page.getByLabel('Amount').fill('12.505');
+  await page.getByLabel('Currency').fill('usd');
+  await page.getByRole('button', { name: 'Pay out', exact: true }).click();
+  await page.getByText('USD has 2 decimals at most.').waitFor();
+  await page.getByText('As of').waitFor();
+  await assertGoodPage(page, 'payouts-pay-out-wrong');
+  await page.getByLabel('Amount').fill('5000');
+  await page.getByRole('button', { name: 'Pay out', exact: true }).click();
+  await page.getByText('Not enough is available').waitFor();
+  await assertAccessible(page);
+});
+
+pageTest('without JavaScript a link leads to the balance, and the forms work', { javaScriptEnabled: false }, async (page) => {
+  await signIn(page);
+  await page.goto('/payouts');
+  await page.getByRole('link', { name: 'Ask Stripe for the balance' }).click();
+  await page.getByText('400.00 USD').waitFor();
+  await page.getByText('Every week on Friday.').waitFor();
+  await page.getByRole('link', { name: 'Pay all of it out' }).click();
+  await page.getByRole('button', { name: 'Pay out', exact: true }).click();
+  await page.getByText('The payout is made.').waitFor();
+  await page.getByRole('link', { name: 'Change the schedule' }).click();
+  await page.getByLabel('Every month').check();
+  await page.getByLabel('Days of the month').fill('1, 15');
+  await page.getByRole('button', { name: 'Save the schedule' }).click();
+  await page.getByText('The payout schedule is saved.').waitFor();
+});
+
 pageTest('what Stripe asks for has its reason and deadline', {}, async (page) => {
   await atStripe('require', {
     fields: ['individual.verification.document', 'individual.dob.day', 'individual.dob.year', 'external_account'],
@@ -74,6 +170,8 @@ pageTest('what Stripe asks for has its reason and deadline', {}, async (page) =>
   });
   await signIn(page);
   await page.goto('/payouts');
+  // The page of an account that was ready follows no events.
+  await page.getByRole('button', { name: 'Read again' }).click();
   await stands(page, 'Something is needed');
   await page.getByText('Stripe says: The document has expired.').waitFor();
   assert.equal(await page.getByText('Date of birth').count(), 1);

@@ -4,8 +4,8 @@
 //! `MONEY_MOVEMENTS` is how many movements are asked for, `MONEY_SEED` decides which.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::{StreamExt as _, stream};
@@ -13,7 +13,7 @@ use reqwest::{Method, StatusCode};
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 use sqlx::PgPool;
-use stripe_sim::{AccountHandle, ConnectTruth, SimHandle, Simulator};
+use stripe_sim::{ConnectTruth, SimHandle, Simulator};
 use tests::connected::FUNDS;
 use tests::database::TestDatabase;
 use tests::programs::Deployment;
@@ -122,7 +122,7 @@ impl Callers {
                 amount,
                 refund_fee,
             } => {
-                let transfers = lock(&self.transfers);
+                let transfers = self.transfers.lock().unwrap();
                 let transfer_id = transfers.get(choice.checked_rem(transfers.len())?)?;
                 (
                     format!("/v1/connect/transfers/{transfer_id}/reverse"),
@@ -184,10 +184,13 @@ impl Callers {
             What::Reversal { .. } => None,
         };
         if let (What::Transfer(_), Some(id)) = (movement.what, text(&answer["transfer_id"])) {
-            lock(&self.transfers).push(id);
+            self.transfers.lock().unwrap().push(id);
         }
         let key = movement.key.clone();
-        lock(&self.answered).insert(key, external_id.filter(|_| made));
+        self.answered
+            .lock()
+            .unwrap()
+            .insert(key, external_id.filter(|_| made));
         Answer::Known
     }
 
@@ -197,10 +200,6 @@ impl Callers {
         // PostgreSQL may be down; then the caller does it the next time.
         let _ = sqlx::query(sql).bind(key).execute(&self.database).await;
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A platform of programs with a PostgreSQL of its own, and the active account of `acme`.
@@ -245,12 +244,8 @@ impl Platform {
         }
     }
 
-    fn account(&self) -> AccountHandle {
-        self.sim.first()
-    }
-
     fn configure_faults(&self, percent: f64) {
-        self.account().configure(|settings| {
+        self.sim.first().configure(|settings| {
             settings.latency_ms = 20;
             settings.fault_lost_percent = percent;
             settings.fault_500_percent = percent;
@@ -279,8 +274,8 @@ impl Platform {
     }
 
     async fn execute(&self, sql: &'static str) {
-        let done = sqlx::query(sql).execute(self.database.admin()).await;
-        done.unwrap();
+        let admin = self.database.admin();
+        sqlx::query(sql).execute(admin).await.unwrap();
     }
 
     /// A quarter of an hour without faults passes, and the consumer settles what nobody asks for again.
@@ -320,7 +315,7 @@ impl Platform {
     /// What the next daily comparison finds, which a consumer looks for when it starts.
     async fn differences(&mut self) -> Value {
         self.engine.kill("consumer");
-        self.execute("UPDATE ledger_comparisons SET ran_at = NULL, next_run_at = now()")
+        self.execute("UPDATE ledger_reconciliations SET ran_at = NULL, next_run_at = now()")
             .await;
         self.engine.start("consumer");
         let ran = |last: &Value| !last["ran_at"].is_null();
@@ -484,10 +479,10 @@ async fn money_moves_once_though_answers_are_lost_and_every_program_is_killed() 
     platform.settle().await;
 
     let entries = platform.entries().await;
-    let truth = platform.account().connect().truth();
+    let truth = platform.sim.first().connect().truth();
     assert_same(&entries, &truth, &platform.account_id);
     assert_as_asked(&entries, &movements);
-    assert_as_answered(&entries, &lock(&callers.answered));
+    assert_as_answered(&entries, &callers.answered.lock().unwrap());
     assert_eq!(platform.differences().await, json!([]));
     let count = |kind: &str, state: &str| {
         let found = entries
@@ -499,9 +494,6 @@ async fn money_moves_once_though_answers_are_lost_and_every_program_is_killed() 
     let failed = ["transfer", "reversal", "payout"].map(|kind| count(kind, "failed"));
     println!("{kills} kills; transfers, reversals, payouts: {made:?} made, {failed:?} failed");
     let enough = movements.len() / 20;
-    assert!(
-        made.iter().all(|it| *it >= enough),
-        "the run says something"
-    );
+    assert!(made.iter().all(|it| *it >= enough), "too few");
     platform.engine.terminate().await;
 }

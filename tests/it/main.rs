@@ -79,6 +79,8 @@ mod pages_connections;
 mod pages_filter_builder;
 mod pages_names;
 mod pages_payouts;
+mod pages_payouts_forms;
+mod pages_payouts_money;
 mod pages_same_origin;
 mod pages_tokens;
 mod pages_webhooks;

@@ -86,12 +86,12 @@ async fn each_side_of_a_sale_counts_in_its_own_connection_and_once_in_both_with_
     let connected = both.totals(&both.connected, "").await;
     assert_eq!(connected, totals(2, 9_700, 1_000), "what it got");
     let direct = totals(1, 700, 0);
-    let filter = "&filter=%7B%22field%22:%22source_transfer%22,%22operator%22:%22not_exists%22%7D";
+    let filter = "&filter=%7B%22conditions%22:%5B%7B%22type%22:%22field%22,%22field%22:%22source_transfer%22,%22operator%22:%22not_exists%22%7D%5D%7D";
     assert_eq!(both.totals(&both.connected, filter).await, direct);
     assert_eq!(both.totals(&both.platform, filter).await, platform);
 
     let rule = json!({"name": "the platform has these", "action": "exclude", "operator": "AND",
-                      "conditions": [{"field": "source_transfer", "operator": "exists"}]});
+                      "conditions": [{"type": "field", "field": "source_transfer", "operator": "exists"}]});
     for connection in [&both.platform, &both.connected] {
         let path = format!("/v1/connectors/{connection}/filters");
         let made = both.world.ask(Method::POST, &path, Some(rule.clone()));

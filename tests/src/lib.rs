@@ -12,6 +12,7 @@
 pub mod ad_spend;
 pub mod api_only;
 pub mod application;
+pub mod browsed_platform;
 pub mod browser;
 pub mod captured_log;
 pub mod chromium;

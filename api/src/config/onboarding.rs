@@ -12,7 +12,7 @@ pub struct OnboardingArgs {
     /// The publishable key of the platform's own Stripe account, which browsers are given
     #[arg(long, env = PUBLISHABLE_KEY, default_value = "", value_name = "KEY")]
     pub stripe_publishable_key: String,
-    /// Comma-separated origins that return_url and refresh_url may have; that of --public-url when not set
+    /// Comma-separated origins to which onboarding may redirect browsers; that of --public-url when not set
     #[arg(long, env = ORIGINS, default_value = "", value_name = "ORIGINS")]
     pub return_url_origins: String,
 }

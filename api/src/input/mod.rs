@@ -15,7 +15,7 @@ use chrono::{DateTime, Datelike as _, Utc};
 use serde::de::DeserializeOwned;
 
 pub(crate) use body::{
-    Fields, JsonBody, MAX_BODY_BYTES, OptionalFields, check_content_length, read_body,
+    Fields, JsonBody, MAX_AMOUNT, MAX_BODY_BYTES, OptionalFields, check_content_length, read_body,
 };
 pub(crate) use cursor::{next_cursor, page};
 pub(crate) use idempotency_key::IdempotencyKey;

@@ -86,6 +86,13 @@ impl LocaleFormat {
         self.number(&decimal)
     }
 
+    /// What stands between whole units and decimals.
+    pub(crate) fn decimal_separator(&self) -> char {
+        let number = self.amount(11, 1);
+        let separator = number.chars().find(|it| !it.is_ascii_digit());
+        separator.unwrap_or('.')
+    }
+
     /// A count.
     pub(crate) fn count(&self, count: u64) -> String {
         self.number(&Decimal::from(count))

@@ -36,7 +36,7 @@ use crate::state::ApiState;
 /// a second.
 const CHUNK_BYTES: usize = 16 * 1024;
 
-pub(crate) const HEADINGS: [&str; 23] = [
+pub(crate) const HEADINGS: [&str; 24] = [
     "charge_id",
     "line_id",
     "created_at",
@@ -60,6 +60,8 @@ pub(crate) const HEADINGS: [&str; 23] = [
     "disputed",
     "dispute_status",
     "metadata",
+    // Last, so that the columns before keep their positions.
+    "source_transfer",
 ];
 
 #[derive(Debug, thiserror::Error)]
@@ -241,6 +243,7 @@ fn cells(row: &ChargeRow) -> [Cow<'_, str>; HEADINGS.len()] {
         serde_json::to_string(&row.metadata)
             .unwrap_or_default()
             .into(),
+        text_cell(row.source_transfer.as_ref()),
     ]
 }
 
@@ -303,7 +306,7 @@ mod tests {
             "ch_1,,2026-03-08T09:30:00Z,2026-03-08,usd,succeeded,true,true,,-5,-5,0,-5,1,cus_1,,,\
              \"two\r\nlines\",DE,card,false,,\
              \"{\"\"charge\"\":{\"\"tier\"\":\"\"a,\\\"\"b\\\"\"\"\"},\"\"product\"\":{},\"\"price\"\":{},\
-             \"\"customer\"\":{}}\"\r\n"
+             \"\"customer\"\":{}}\",\r\n"
         );
     }
 

@@ -6,10 +6,12 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use chrono::{DateTime, NaiveDate, Utc};
 use common::money::Currency;
+use common::tenant::OrganizationId;
 use platform::ledger::balance::balance;
 use platform::ledger::payout::{NewPayout, pay_out};
 use platform::ledger::{
-    self, Entry, EntryDetail, EntryKind, EntryState, PayoutMethod, PayoutStatus, payout_failure,
+    self, Entry, EntryDetail, EntryKind, EntryState, Ledger, PayoutMethod, PayoutStatus,
+    payout_failure,
 };
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -22,7 +24,7 @@ use crate::input::{Fields, IdempotencyKey, Ids, NoParams, Params, next_cursor, p
 use crate::problem::{ApiError, Problem};
 use crate::state::ApiState;
 
-const LIST: &str = "payouts";
+pub(crate) const LIST: &str = "payouts";
 
 /// Status of a payout: `pending`, not yet sent to the bank; `in_transit`; `paid`, which may still become `failed` within
 /// days; `failed`, the bank returned it, or Stripe refused it; `canceled`; `unknown`, Stripe has not answered, and the engine
@@ -57,22 +59,22 @@ impl PayoutState {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Payout)]
 pub(crate) struct PayoutBody {
-    payout_id: Uuid,
+    pub(crate) payout_id: Uuid,
     #[schema(example = "po_1PgafTB7WZ01zgkWx2y3z4A5")]
-    stripe_payout_id: Option<String>,
+    pub(crate) stripe_payout_id: Option<String>,
     /// In minor units.
-    amount: i64,
+    pub(crate) amount: i64,
     #[schema(example = "usd")]
-    currency: String,
-    status: PayoutState,
-    method: PayoutMethod,
+    pub(crate) currency: String,
+    pub(crate) status: PayoutState,
+    pub(crate) method: PayoutMethod,
     /// When the bank is expected to have it.
-    arrival_date: Option<NaiveDate>,
+    pub(crate) arrival_date: Option<NaiveDate>,
     /// Whether Stripe made it by the payout schedule.
-    automatic: bool,
+    pub(crate) automatic: bool,
     /// Why it failed, in words.
-    failure: Option<MoneyError>,
-    created_at: DateTime<Utc>,
+    pub(crate) failure: Option<MoneyError>,
+    pub(crate) created_at: DateTime<Utc>,
 }
 
 impl From<Entry> for PayoutBody {
@@ -110,8 +112,23 @@ impl From<Entry> for PayoutBody {
 /// Page of payouts.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct PayoutList {
-    data: Vec<PayoutBody>,
-    next_cursor: Option<String>,
+    pub(crate) data: Vec<PayoutBody>,
+    pub(crate) next_cursor: Option<String>,
+}
+
+/// A page of an organization's payouts, newest first, after a position.
+pub(crate) async fn page_of(
+    ledger: &Ledger,
+    organization: &OrganizationId,
+    after: Option<(DateTime<Utc>, Uuid)>,
+    limit: i64,
+) -> Result<PayoutList, ApiError> {
+    let kind = EntryKind::Payout;
+    let mut entries = ledger::list(ledger, organization, kind, after, page(limit)).await?;
+    let position = |entry: &Entry| (entry.created_at, entry.entry_id);
+    let next_cursor = next_cursor(LIST, &mut entries, limit, position)?;
+    let data = entries.into_iter().map(PayoutBody::from).collect();
+    Ok(PayoutList { data, next_cursor })
 }
 
 /// Payout to make.
@@ -193,13 +210,8 @@ pub(crate) async fn list(
     let limit = params.limit();
     let after: Option<(DateTime<Utc>, Uuid)> = params.cursor(LIST)?;
     params.finish()?;
-    let organization = &caller.organization;
-    let kind = EntryKind::Payout;
-    let mut entries = ledger::list(&ledger, organization, kind, after, page(limit)).await?;
-    let position = |entry: &Entry| (entry.created_at, entry.entry_id);
-    let next_cursor = next_cursor(LIST, &mut entries, limit, position)?;
-    let data = entries.into_iter().map(PayoutBody::from).collect();
-    Ok(Json(PayoutList { data, next_cursor }))
+    let list = page_of(&ledger, &caller.organization, after, limit).await?;
+    Ok(Json(list))
 }
 
 /// Sum of a balance in a currency.

@@ -8,6 +8,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
+use common::tenant::OrganizationId;
 use platform::ledger::reversal::{self, NewReversal};
 use platform::ledger::transfer::{self, NewTransfer};
 use platform::ledger::{
@@ -25,7 +26,7 @@ use crate::platform_problem::PlatformProblem;
 use crate::problem::{ApiError, Problem};
 use crate::state::ApiState;
 
-const LIST: &str = "transfers";
+pub(crate) const LIST: &str = "transfers";
 const MAX_ID_CHARS: usize = 255;
 const MAX_DESCRIPTION_CHARS: usize = 500;
 
@@ -54,58 +55,58 @@ impl From<EntryState> for TransferStatus {
 pub(crate) struct MoneyError {
     /// Stripe's code, if it gave one; `not_made` if no answer came and nothing was made.
     #[schema(example = "balance_insufficient")]
-    pub(super) code: Option<String>,
-    pub(super) message: String,
+    pub(crate) code: Option<String>,
+    pub(crate) message: String,
 }
 
 /// Money taken back from a transfer.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = TransferReversal)]
 pub(crate) struct ReversalBody {
-    reversal_id: Uuid,
+    pub(crate) reversal_id: Uuid,
     #[schema(example = "trr_1PgafTB7WZ01zgkWx2y3z4A5")]
-    stripe_reversal_id: Option<String>,
-    status: TransferStatus,
+    pub(crate) stripe_reversal_id: Option<String>,
+    pub(crate) status: TransferStatus,
     /// What moves back, in minor units.
-    amount: i64,
+    pub(crate) amount: i64,
     /// Part of its fee that the platform gives up, in minor units.
-    refunded_fee: i64,
-    error: Option<MoneyError>,
-    created_at: DateTime<Utc>,
+    pub(crate) refunded_fee: i64,
+    pub(crate) error: Option<MoneyError>,
+    pub(crate) created_at: DateTime<Utc>,
 }
 
 /// Transfer to the organization's account.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Transfer)]
 pub(crate) struct TransferBody {
-    transfer_id: Uuid,
+    pub(crate) transfer_id: Uuid,
     #[schema(example = "tr_1PgafTB7WZ01zgkWx2y3z4A5")]
-    stripe_transfer_id: Option<String>,
-    status: TransferStatus,
+    pub(crate) stripe_transfer_id: Option<String>,
+    pub(crate) status: TransferStatus,
     /// What the fee is taken from, in minor units: the sum of `platform_fee` and `net`.
-    amount: i64,
+    pub(crate) amount: i64,
     /// Fee that the platform keeps, in minor units.
-    platform_fee: i64,
+    pub(crate) platform_fee: i64,
     /// Amount transferred to the account, in minor units.
-    net: i64,
+    pub(crate) net: i64,
     #[schema(example = "usd")]
-    currency: String,
-    source_charge: Option<String>,
-    transfer_group: Option<String>,
-    description: Option<String>,
-    error: Option<MoneyError>,
+    pub(crate) currency: String,
+    pub(crate) source_charge: Option<String>,
+    pub(crate) transfer_group: Option<String>,
+    pub(crate) description: Option<String>,
+    pub(crate) error: Option<MoneyError>,
     /// Part of `net` that was taken back, in minor units.
-    reversed: i64,
+    pub(crate) reversed: i64,
     /// Oldest first.
-    reversals: Vec<ReversalBody>,
-    created_at: DateTime<Utc>,
+    pub(crate) reversals: Vec<ReversalBody>,
+    pub(crate) created_at: DateTime<Utc>,
 }
 
 /// Page of transfers.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct TransferList {
-    data: Vec<TransferBody>,
-    next_cursor: Option<String>,
+    pub(crate) data: Vec<TransferBody>,
+    pub(crate) next_cursor: Option<String>,
 }
 
 fn money_error(entry: &Entry) -> Option<MoneyError> {
@@ -133,6 +134,13 @@ fn reversal_body(entry: &Entry) -> ReversalBody {
 }
 
 impl TransferBody {
+    /// What of it is neither reversed nor being reversed.
+    pub(crate) fn left(&self) -> i64 {
+        let counts = |it: &&ReversalBody| !matches!(it.status, TransferStatus::Failed);
+        let reversals = self.reversals.iter().filter(counts);
+        self.net - reversals.map(|it| it.amount).sum::<i64>()
+    }
+
     fn of(entry: Entry, reversals: &[&Entry]) -> Self {
         let error = money_error(&entry);
         let made = |it: &&&Entry| it.state == EntryState::Done;
@@ -168,10 +176,10 @@ impl TransferBody {
 /// Entries with their reversals.
 async fn bodies(
     ledger: &Ledger,
-    caller: &Caller,
+    organization: &OrganizationId,
     entries: Vec<Entry>,
 ) -> Result<Vec<TransferBody>, ApiError> {
-    let found = transfer::reversals(ledger, &caller.organization, &entries).await?;
+    let found = transfer::reversals(ledger, organization, &entries).await?;
     let mut reversals: HashMap<Uuid, Vec<&Entry>> = HashMap::new();
     for entry in &found {
         if let EntryDetail::Reversal { transfer_id, .. } = entry.detail {
@@ -185,8 +193,37 @@ async fn bodies(
     Ok(entries.into_iter().map(body).collect())
 }
 
-async fn body(ledger: &Ledger, caller: &Caller, entry: Entry) -> Result<TransferBody, ApiError> {
-    let mut bodies = bodies(ledger, caller, vec![entry]).await?;
+/// A page of an organization's transfers, newest first, after a position.
+pub(crate) async fn page_of(
+    ledger: &Ledger,
+    organization: &OrganizationId,
+    after: Option<(DateTime<Utc>, Uuid)>,
+    limit: i64,
+) -> Result<TransferList, ApiError> {
+    let kind = EntryKind::Transfer;
+    let mut entries = ledger::list(ledger, organization, kind, after, page(limit)).await?;
+    let position = |entry: &Entry| (entry.created_at, entry.entry_id);
+    let next_cursor = next_cursor(LIST, &mut entries, limit, position)?;
+    let data = bodies(ledger, organization, entries).await?;
+    Ok(TransferList { data, next_cursor })
+}
+
+/// An organization's transfer.
+pub(crate) async fn find(
+    ledger: &Ledger,
+    organization: &OrganizationId,
+    transfer_id: Uuid,
+) -> Result<TransferBody, ApiError> {
+    let entry = ledger::find(ledger, organization, EntryKind::Transfer, transfer_id).await?;
+    body(ledger, organization, entry).await
+}
+
+async fn body(
+    ledger: &Ledger,
+    organization: &OrganizationId,
+    entry: Entry,
+) -> Result<TransferBody, ApiError> {
+    let mut bodies = bodies(ledger, organization, vec![entry]).await?;
     bodies.pop().ok_or(ApiError::NotFound)
 }
 
@@ -276,7 +313,7 @@ pub(crate) async fn create(
     let organization = &caller.organization;
     let entry = transfer::transfer(&ledger, organization, asked, &key, default_fee).await?;
     refuse_refused(&entry)?;
-    let body = body(&ledger, &caller, entry).await?;
+    let body = body(&ledger, organization, entry).await?;
     Ok((StatusCode::CREATED, Json(body)))
 }
 
@@ -298,13 +335,8 @@ pub(crate) async fn list(
     let limit = params.limit();
     let after: Option<(DateTime<Utc>, Uuid)> = params.cursor(LIST)?;
     params.finish()?;
-    let organization = &caller.organization;
-    let kind = EntryKind::Transfer;
-    let mut entries = ledger::list(&ledger, organization, kind, after, page(limit)).await?;
-    let position = |entry: &Entry| (entry.created_at, entry.entry_id);
-    let next_cursor = next_cursor(LIST, &mut entries, limit, position)?;
-    let data = bodies(&ledger, &caller, entries).await?;
-    Ok(Json(TransferList { data, next_cursor }))
+    let list = page_of(&ledger, &caller.organization, after, limit).await?;
+    Ok(Json(list))
 }
 
 /// Get a transfer
@@ -320,9 +352,8 @@ pub(crate) async fn get(
     _: NoParams,
 ) -> Result<Json<TransferBody>, ApiError> {
     let ledger = state.ledger()?;
-    let organization = &caller.organization;
-    let entry = ledger::find(&ledger, organization, EntryKind::Transfer, transfer_id).await?;
-    Ok(Json(body(&ledger, &caller, entry).await?))
+    let found = find(&ledger, &caller.organization, transfer_id).await?;
+    Ok(Json(found))
 }
 
 /// Reversal to make.
@@ -376,7 +407,6 @@ pub(crate) async fn reverse(
     let organization = &caller.organization;
     let reversal = reversal::reverse(&ledger, organization, asked, &key).await?;
     refuse_refused(&reversal)?;
-    let entry = ledger::find(&ledger, organization, EntryKind::Transfer, transfer_id).await?;
-    let body = body(&ledger, &caller, entry).await?;
+    let body = find(&ledger, organization, transfer_id).await?;
     Ok((StatusCode::CREATED, Json(body)))
 }

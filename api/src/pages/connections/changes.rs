@@ -15,9 +15,9 @@ use common::webhook::endpoint;
 use secrecy::SecretString;
 
 use super::detail::{self, ConnectionPage, Done, percent_of};
-use super::form::{Form, Problems};
 use crate::input::Ids;
 use crate::pages::Viewer;
+use crate::pages::form::{Form, Problems};
 use crate::pages::format::LocaleFormat;
 use crate::problem::ApiError;
 use crate::state::ApiState;

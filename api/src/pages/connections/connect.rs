@@ -21,9 +21,9 @@ use stripe::restricted_key::{self, KEY_PERMISSIONS};
 
 use super::changes::key_problems;
 use super::estimate::EstimateText;
-use super::form::{Form, Problems};
 use super::{layout, path_of};
 use crate::pages::Viewer;
+use crate::pages::form::{Form, Problems};
 use crate::pages::format::LocaleFormat;
 use crate::pages::layout::{Layout, Page};
 use crate::pages::permission::may_change;

@@ -14,11 +14,11 @@ use common::rule;
 use common::webhook::endpoint::{self, EndpointStatus};
 
 use super::activity::Activity;
-use super::form::{Form, Problems};
 use super::{layout, path_of};
 use crate::input::Ids;
 use crate::pages::Viewer;
 use crate::pages::address::Address;
+use crate::pages::form::{Form, Problems};
 use crate::pages::format::LocaleFormat;
 use crate::pages::layout::{Layout, Page};
 use crate::pages::permission::may_change;

@@ -12,7 +12,6 @@ mod changes;
 mod connect;
 mod detail;
 mod estimate;
-mod form;
 mod jobs;
 mod list;
 mod rules;

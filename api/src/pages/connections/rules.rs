@@ -20,11 +20,11 @@ use stripe::analytics::charge_lines::ChargeRow;
 use uuid::Uuid;
 
 use super::detail::{self, Done};
-use super::form::{Form, Problems};
 use super::{layout, path_of};
 use crate::input::Ids;
 use crate::pages::Viewer;
 use crate::pages::condition::{self, ConditionFields};
+use crate::pages::form::{Form, Problems};
 use crate::pages::format::LocaleFormat;
 use crate::pages::layout::{Layout, Page};
 use crate::pages::permission::may_change;

@@ -11,12 +11,12 @@ use axum::http::request::Parts;
 use axum::response::Response;
 use axum::response::sse::Event;
 use chrono::{DateTime, Utc};
-use chrono_tz::Tz;
 use platform::account::status::{AccountStatus, next_step, status_of};
 use platform::account::{
     AccountReading, ConnectedAccount, Preset, Requirement, RequirementState, refresh,
 };
 
+use super::ZONE;
 use super::requirement_words::words;
 use crate::auth::Caller;
 use crate::event_stream::{Followed, follow};
@@ -31,8 +31,6 @@ use crate::state::ApiState;
 
 /// How often an open page looks for a change.
 const INTERVAL: Duration = Duration::from_secs(1);
-/// An organization has no time zone.
-const ZONE: Tz = Tz::UTC;
 
 #[derive(Debug, Template)]
 #[template(path = "payouts_account.html")]

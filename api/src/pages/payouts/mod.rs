@@ -1,23 +1,36 @@
 //! "Get paid": the account through which an organization of the platform takes payments and is paid out.
 //!
 //! How it stands, what it can do, what Stripe still asks for and until when ([`account`]); the forms that lead to Stripe and
-//! back ([`onboarding`]), and Stripe's form inside of a page of ours ([`embedded`]). Only there where the platform has its key;
-//! otherwise the pages say which setting is missing. An analyst sees how the account stands, and no button. Fails as the
-//! calls under `/v1/connect` do.
+//! back ([`onboarding`]), and Stripe's form inside of a page of ours ([`embedded`]). Its money ([`money`]): what it holds
+//! ([`balance`]), what was moved ([`transfers`], [`payout_list`]), and the forms that move some ([`movement`], [`reversal`],
+//! [`pay_out`]) or say when it is paid out ([`schedule`]). Only there where the platform has its key; otherwise the pages say
+//! which setting is missing. An analyst sees all of it, and no form. Fails as the calls under `/v1/connect` do.
 //!
 //! Deliberately absent: anything that Stripe is given. It is given to Stripe.
 
 mod account;
+mod balance;
 mod embedded;
+mod money;
+mod movement;
 mod onboarding;
+mod pay_out;
+mod payout_list;
+mod reconciliation;
+mod refusal_words;
 mod requirement_words;
+mod reversal;
+mod schedule;
+mod statement;
+mod transfers;
 
 use askama::Template;
 use axum::Router;
 use axum::extract::{RawQuery, State};
 use axum::http::{StatusCode, header};
-use axum::response::{IntoResponse as _, Response};
+use axum::response::{IntoResponse as _, Redirect, Response};
 use axum::routing::{get, post};
+use chrono_tz::Tz;
 
 use super::Viewer;
 use super::address::Address;
@@ -28,10 +41,12 @@ use crate::problem::ApiError;
 use crate::security_headers::policy_of_forms_to;
 use crate::state::ApiState;
 use account::AccountPart;
+use money::MoneyPart;
 
-/// The parameter that says what was just done, and its value after the account was read again.
+/// The parameter that says what was just done.
 const DONE: &str = "done";
-const READ: &str = "read";
+/// An organization has no time zone.
+const ZONE: Tz = Tz::UTC;
 
 /// The pages of this section. They belong behind the layer that asks for a session.
 pub(super) fn router() -> Router<ApiState> {
@@ -48,6 +63,16 @@ pub(super) fn router() -> Router<ApiState> {
         .route("/payouts/onboarding", get(embedded::show))
         .route("/payouts/account-session", post(embedded::open_session))
         .route("/connect/refresh/{org}", get(onboarding::another_link))
+        .route("/payouts/balance", get(balance::show))
+        .route("/payouts/transfers", get(transfers::list))
+        .route("/payouts/transfers/{transfer_id}", get(transfers::show))
+        .route(
+            "/payouts/transfers/{transfer_id}/reverse",
+            get(reversal::show).post(reversal::send),
+        )
+        .route("/payouts/list", get(payout_list::show))
+        .route(pay_out::PATH, get(pay_out::show).post(pay_out::send))
+        .route("/payouts/schedule", get(schedule::show).post(schedule::set))
 }
 
 /// What happened, above everything else on the page.
@@ -57,11 +82,73 @@ struct Notice {
     is_error: bool,
 }
 
+/// What was just done, which a page confirms.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Done {
+    Read,
+    PaidOut,
+    Reversed,
+    Schedule,
+    /// Something was asked for that moves money.
+    Unknown,
+}
+
+impl Done {
+    const ALL: [Self; 5] = [
+        Self::Read,
+        Self::PaidOut,
+        Self::Reversed,
+        Self::Schedule,
+        Self::Unknown,
+    ];
+
+    /// As addresses name it.
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::PaidOut => "paid-out",
+            Self::Reversed => "reversed",
+            Self::Schedule => "schedule",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    fn text(self) -> &'static str {
+        match self {
+            Self::Read => "The account was read at Stripe again.",
+            Self::PaidOut => "The payout is made. It is the first one below.",
+            Self::Reversed => "The reversal is made.",
+            Self::Schedule => "The payout schedule is saved.",
+            Self::Unknown => {
+                "Stripe has not answered yet, so it is not known whether money was moved. What becomes of it is shown below. Do \
+                 not ask for it again until then."
+            }
+        }
+    }
+
+    /// Leads to the page that confirms it.
+    fn at(self, path: &str) -> Response {
+        Redirect::to(&format!("{path}?{DONE}={}", self.as_str())).into_response()
+    }
+
+    /// What a page says that has this query.
+    fn notice(query: Option<String>) -> Option<Notice> {
+        let address = Address::new(Section::Payouts.path(), &query.unwrap_or_default());
+        let done = address.get(DONE)?;
+        let done = Self::ALL.into_iter().find(|it| it.as_str() == done)?;
+        Some(Notice {
+            text: done.text().to_owned(),
+            is_error: false,
+        })
+    }
+}
+
 #[derive(Debug, Template)]
 #[template(path = "payouts.html")]
 struct PayoutsPage {
     layout: Layout,
     account: AccountPart,
+    money: MoneyPart,
     notice: Option<Notice>,
 }
 
@@ -72,16 +159,11 @@ async fn show(
     locale: LocaleFormat,
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
-    let address = Address::new(Section::Payouts.path(), &query.unwrap_or_default());
-    let was_read = address.get(DONE) == Some(READ);
-    let notice = was_read.then(|| Notice {
-        text: "The account was read at Stripe again.".to_owned(),
-        is_error: false,
-    });
     let page = PayoutsPage {
         layout: layout(&state, &viewer, Section::Payouts.name()).await?,
+        money: MoneyPart::load(&state, &viewer, &locale).await?,
         account: AccountPart::load(&state, &viewer, locale).await?,
-        notice,
+        notice: Done::notice(query),
     };
     leading_to_stripe(&state, StatusCode::OK, page)
 }
@@ -106,6 +188,7 @@ async fn refused(
     let title = format!("Error: {}", Section::Payouts.name());
     let page = PayoutsPage {
         layout: layout(state, viewer, title).await?,
+        money: MoneyPart::load(state, viewer, &locale).await?,
         account: AccountPart::load(state, viewer, locale).await?,
         notice: Some(Notice {
             text: error.document("").detail,

@@ -10,7 +10,7 @@ use axum::response::{IntoResponse as _, Redirect, Response};
 use platform::account::onboard::{Opened, WayIn, new_link, onboard};
 use platform::account::{self, Application, Preset, disconnect as ending, refresh};
 
-use super::{DONE, READ, layout, refused};
+use super::{Done, layout, refused};
 use crate::input::Ids;
 use crate::pages::Viewer;
 use crate::pages::format::LocaleFormat;
@@ -88,10 +88,7 @@ pub(super) async fn read_again(
 ) -> Result<Response, ApiError> {
     let services = state.account_services()?;
     match refresh::read_again(services, &viewer.organization).await {
-        Ok(_) => {
-            let path = format!("{}?{DONE}={READ}", Section::Payouts.path());
-            Ok(Redirect::to(&path).into_response())
-        }
+        Ok(_) => Ok(Done::Read.at(Section::Payouts.path())),
         Err(error) => refused(&state, &viewer, locale, error.into()).await,
     }
 }

@@ -81,14 +81,14 @@ pub struct ChargeRow {
     pub country: Option<String>,
     /// Type of the payment method.
     pub payment_method: Option<String>,
-    /// Id of the platform's transfer over which a payment of a connected account was made; null for any other charge.
-    pub source_transfer: Option<String>,
     /// Whether the charge was ever disputed; a dispute changes no amount.
     pub disputed: bool,
     /// Status of the dispute.
     pub dispute_status: Option<String>,
     /// Metadata of the charge and of the objects it refers to.
     pub metadata: RowMetadata,
+    /// Id of the platform's transfer over which a payment of a connected account was made; null for any other charge.
+    pub source_transfer: Option<String>,
     /// The line's number within the charge.
     #[serde(skip)]
     pub line_no: i32,

@@ -1,4 +1,4 @@
-//! The forms of these pages: what a browser sends, and what is wrong with it, field by field.
+//! Forms: what a browser sends, and what is wrong with it, field by field.
 //!
 //! Fields are checked by the readers of the REST API's bodies, so both refuse the same. An empty field counts as missing.
 //! A form may hold a key, so it is never logged: it has no `Debug`.
@@ -37,6 +37,12 @@ impl Form {
         let mut pairs = self.0.iter();
         let found = pairs.find_map(|(other, value)| (other == name).then_some(value.trim()));
         found.unwrap_or_default()
+    }
+
+    /// All values of a field, such as the boxes that are ticked under one name.
+    pub(super) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        let named = self.0.iter().filter(move |(other, _)| other == name);
+        named.map(|(_, value)| value.as_str())
     }
 
     /// These fields as members of a body, the latter as numbers where they are some.

@@ -1,0 +1,214 @@
+//! What the organization's account holds, and when it is paid out, as Stripe says it now.
+//!
+//! Both are asked for at Stripe each time, so pages are shown without them and ask for this part afterwards; without JavaScript a
+//! link leads to it. It waits for Stripe some seconds at most. Where Stripe does not answer, the part says so.
+
+use std::future::Future;
+
+use askama::Template;
+use axum::extract::State;
+use axum::response::{IntoResponse as _, Redirect, Response};
+use chrono::{DateTime, Utc};
+use common::money::Currency;
+use platform::account::{self, refresh};
+use platform::ledger::balance::balance;
+use platform::ledger::{self, Balance, payout_schedule};
+use tokio::time::timeout;
+use url::form_urlencoded::Serializer;
+
+use super::movement::LONGEST_WAIT;
+use super::{ZONE, layout, pay_out, schedule};
+use crate::pages::Viewer;
+use crate::pages::entered_amount::written;
+use crate::pages::format::LocaleFormat;
+use crate::pages::layout::{Layout, Page, Section};
+use crate::pages::moment::Moment;
+use crate::pages::permission::may_change;
+use crate::problem::ApiError;
+use crate::state::ApiState;
+
+const NO_ANSWER: &str = "Stripe did not answer in time.";
+
+/// The part as a page has it first, or as Stripe answered.
+#[derive(Debug, Default, Template)]
+#[template(path = "payouts_balance.html")]
+pub(super) struct BalancePart {
+    answered: Option<Answered>,
+}
+
+/// What Stripe said, or why that is not known.
+#[derive(Debug)]
+struct Answered {
+    sums: Result<Vec<Sums>, String>,
+    schedule: Result<String, String>,
+    as_of: Moment,
+}
+
+/// What is held of a currency.
+#[derive(Debug, PartialEq, Eq)]
+struct Sums {
+    available: String,
+    pending: Option<String>,
+    /// Where all that is available can be paid out, for who may.
+    pay_out: Option<String>,
+}
+
+#[derive(Debug, Template)]
+#[template(path = "payouts_balance_page.html")]
+struct BalancePage {
+    layout: Layout,
+    balance: BalancePart,
+}
+
+/// `GET /payouts/balance`.
+pub(super) async fn show(
+    State(state): State<ApiState>,
+    viewer: Viewer,
+    locale: LocaleFormat,
+) -> Result<Response, ApiError> {
+    if !is_connected(&state, &viewer).await? {
+        return Ok(Redirect::to(Section::Payouts.path()).into_response());
+    }
+    let page = BalancePage {
+        layout: layout(&state, &viewer, "Balance").await?,
+        balance: Box::pin(BalancePart::ask(&state, &viewer, &locale)).await?,
+    };
+    Ok(Page(page).into_response())
+}
+
+/// Whether the organization has an account that is in use.
+pub(super) async fn is_connected(state: &ApiState, viewer: &Viewer) -> Result<bool, ApiError> {
+    match refresh::current(state.account_services()?, &viewer.organization).await {
+        Ok(account) => Ok(account.account_id().is_some()),
+        Err(account::Error::NotStarted | account::Error::Disconnected) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// What Stripe answers within the time that a page waits; the text says why there is no answer.
+///
+/// # Errors
+/// What is not about Stripe or the account.
+pub(super) async fn ask_stripe<T>(
+    question: impl Future<Output = Result<T, ledger::Error>>,
+) -> Result<Result<T, String>, ApiError> {
+    match timeout(LONGEST_WAIT, question).await {
+        Ok(Ok(answer)) => Ok(Ok(answer)),
+        Ok(Err(ledger::Error::Database(cause))) => Err(cause.into()),
+        Ok(Err(error)) => match ApiError::from(error) {
+            ApiError::StripeUnreachable(_) => Ok(Err(NO_ANSWER.to_owned())),
+            error => Ok(Err(error.document("").detail)),
+        },
+        Err(_) => Ok(Err(NO_ANSWER.to_owned())),
+    }
+}
+
+impl BalancePart {
+    /// The part that the browser asks for; none without an account in use.
+    pub(super) async fn asked_for_later(
+        state: &ApiState,
+        viewer: &Viewer,
+    ) -> Result<Option<Self>, ApiError> {
+        let is_connected = is_connected(state, viewer).await?;
+        Ok(is_connected.then(Self::default))
+    }
+
+    async fn ask(
+        state: &ApiState,
+        viewer: &Viewer,
+        locale: &LocaleFormat,
+    ) -> Result<Self, ApiError> {
+        let (ledger, organization) = (state.ledger()?, &viewer.organization);
+        let (balance, schedule) = tokio::try_join!(
+            ask_stripe(balance(&ledger, organization)),
+            ask_stripe(payout_schedule::get(&ledger, organization)),
+        )?;
+        let as_of = state.clock.now();
+        let may_change = may_change(viewer);
+        let sums = |(balance, _): (Balance, DateTime<Utc>)| sums(&balance, may_change, locale);
+        Ok(Self {
+            answered: Some(Answered {
+                sums: balance.map(sums),
+                schedule: schedule.map(|schedule| schedule::words(&schedule)),
+                as_of: Moment::new(as_of, locale, ZONE),
+            }),
+        })
+    }
+}
+
+/// What is held, by currency; a currency of which nothing is held only where there is no other.
+fn sums(balance: &Balance, may_change: bool, locale: &LocaleFormat) -> Vec<Sums> {
+    let (available, pending) = (&balance.available, &balance.pending);
+    let mut currencies: Vec<&Currency> = available.iter().chain(pending).map(|it| &it.0).collect();
+    currencies.sort();
+    currencies.dedup();
+    let amount = |sums: &[(Currency, i64)], currency: &Currency| -> i64 {
+        let of_currency = sums.iter().filter(|it| it.0 == *currency);
+        of_currency.map(|it| it.1).sum()
+    };
+    let mut held: Vec<(&Currency, i64, i64)> = currencies
+        .into_iter()
+        .map(|it| (it, amount(available, it), amount(pending, it)))
+        .collect();
+    let is_held = |it: &(&Currency, i64, i64)| it.1 != 0 || it.2 != 0;
+    if held.iter().any(is_held) {
+        held.retain(is_held);
+    } else {
+        held.truncate(1);
+    }
+    let sums = held.into_iter().map(|(currency, available, pending)| Sums {
+        available: locale.minor(available, currency),
+        pending: (pending != 0).then(|| locale.minor(pending, currency)),
+        pay_out: (may_change && available > 0).then(|| pay_out_all(available, currency, locale)),
+    });
+    sums.collect()
+}
+
+fn pay_out_all(available: i64, currency: &Currency, locale: &LocaleFormat) -> String {
+    let mut query = Serializer::new(String::new());
+    query.append_pair("amount", &written(available, currency, locale));
+    query.append_pair("currency", &currency.as_str().to_ascii_uppercase());
+    format!("{}?{}", pay_out::PATH, query.finish())
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderMap;
+
+    use super::*;
+
+    fn shown(available: &[(&str, i64)], pending: &[(&str, i64)]) -> Vec<(String, Option<String>)> {
+        let sums = |of: &[(&str, i64)]| {
+            let of = of.iter();
+            of.map(|(code, minor)| (Currency::new(code), *minor))
+                .collect()
+        };
+        let balance = Balance {
+            available: sums(available),
+            pending: sums(pending),
+        };
+        let locale = LocaleFormat::of_reader(&HeaderMap::new());
+        let shown = super::sums(&balance, true, &locale).into_iter();
+        shown.map(|it| (it.available, it.pay_out)).collect()
+    }
+
+    #[test]
+    fn each_currency_that_is_held_is_shown_with_the_way_to_pay_it_out() {
+        let held = shown(
+            &[("usd", 8_000), ("eur", 0), ("gbp", -500)],
+            &[("usd", 1), ("jpy", 70)],
+        );
+        let to_pay_out = "/payouts/pay-out?amount=80.00&currency=USD";
+        assert_eq!(
+            held,
+            [
+                ("-5.00\u{a0}GBP".to_owned(), None),
+                ("0\u{a0}JPY".to_owned(), None),
+                ("80.00\u{a0}USD".to_owned(), Some(to_pay_out.to_owned())),
+            ]
+        );
+        let nothing = shown(&[("usd", 0), ("eur", 0)], &[]);
+        assert_eq!(nothing, [("0.00\u{a0}EUR".to_owned(), None)]);
+        assert!(shown(&[], &[]).is_empty());
+    }
+}

@@ -1,0 +1,181 @@
+//! Paying out by hand: an amount that is available in the account is sent to its bank, in the account's usual days.
+//!
+//! The form moves money once, however often it is sent ([`super::movement`]). The amount is entered in whole units with decimals,
+//! as people write it; what is wrong with a field is said there, and what Stripe refuses above the form, with what to do.
+//! Deliberately absent: instant payouts, which cost a fee of Stripe's.
+
+use askama::Template;
+use axum::extract::{RawQuery, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Redirect, Response};
+use common::money::Currency;
+use platform::ledger::PayoutMethod;
+use platform::ledger::payout::{NewPayout, pay_out};
+
+use super::balance::BalancePart;
+use super::movement::{Outcome, Refusal, carry_out, key_of, make_key};
+use super::{Done, layout};
+use crate::pages::Viewer;
+use crate::pages::address::Address;
+use crate::pages::entered_amount::parse;
+use crate::pages::form::{Form, Problems};
+use crate::pages::format::LocaleFormat;
+use crate::pages::layout::{Layout, Page, Section};
+use crate::pages::permission::require_admin;
+use crate::problem::ApiError;
+use crate::routes::payouts::{PayoutList, PayoutState, page_of};
+use crate::state::ApiState;
+
+pub(super) const PATH: &str = "/payouts/pay-out";
+const TITLE: &str = "Pay out now";
+const CURRENCY: &str = "Enter the currency’s three letters, such as USD.";
+/// How many of the newest payouts are looked at for one that is not known yet, and for the currency.
+const NEWEST: i64 = 20;
+
+#[derive(Debug, Template)]
+#[template(path = "payouts_pay_out.html")]
+struct PayOutPage {
+    layout: Layout,
+    /// None where the account was disconnected meanwhile.
+    balance: Option<BalancePart>,
+    /// Whether an earlier payout is not known yet.
+    is_unsettled: bool,
+    request_key: String,
+    amount: String,
+    currency: String,
+    problems: Problems,
+    refusal: Option<String>,
+}
+
+/// `GET /payouts/pay-out`. The address may say what the fields have to begin with.
+pub(super) async fn show(
+    State(state): State<ApiState>,
+    viewer: Viewer,
+    RawQuery(query): RawQuery,
+) -> Result<Response, ApiError> {
+    require_admin(&viewer)?;
+    let balance = BalancePart::asked_for_later(&state, &viewer).await?;
+    if balance.is_none() {
+        return Ok(Redirect::to(Section::Payouts.path()).into_response());
+    }
+    let address = Address::new(PATH, &query.unwrap_or_default());
+    let given = |name| address.get(name).map(ToOwned::to_owned);
+    let newest = page_of(&state.ledger()?, &viewer.organization, None, NEWEST).await?;
+    let last = newest.data.first();
+    let last_currency = || last.map(|payout| payout.currency.to_ascii_uppercase());
+    let page = PayOutPage {
+        layout: layout(&state, &viewer, TITLE).await?,
+        balance,
+        is_unsettled: is_unsettled(&newest),
+        request_key: make_key(&state),
+        amount: given("amount").unwrap_or_default(),
+        currency: given("currency").or_else(last_currency).unwrap_or_default(),
+        problems: Problems::default(),
+        refusal: None,
+    };
+    Ok(Page(page).into_response())
+}
+
+fn is_unsettled(newest: &PayoutList) -> bool {
+    let mut payouts = newest.data.iter();
+    payouts.any(|payout| matches!(payout.status, PayoutState::Unknown))
+}
+
+/// `POST /payouts/pay-out`.
+pub(super) async fn send(
+    State(state): State<ApiState>,
+    viewer: Viewer,
+    locale: LocaleFormat,
+    form: Form,
+) -> Result<Response, ApiError> {
+    let ledger = state.ledger()?;
+    let key = key_of(&form)?;
+    let asked = match asked(&form, &locale) {
+        Ok(asked) => asked,
+        Err(problems) => {
+            let status = StatusCode::UNPROCESSABLE_ENTITY;
+            let page = refused(&state, &viewer, &form).await?;
+            return Ok((status, Page(PayOutPage { problems, ..page })).into_response());
+        }
+    };
+    let currency = asked.currency.clone();
+    let organization = viewer.organization.clone();
+    let request = async move { pay_out(&ledger, &organization, asked, &key).await };
+    let done = match carry_out(request, &currency, &locale).await? {
+        Outcome::Made => Done::PaidOut,
+        Outcome::Unknown => Done::Unknown,
+        Outcome::Refused(Refusal { status, text }) => {
+            let refusal = Some(text);
+            let page = refused(&state, &viewer, &form).await?;
+            return Ok((status, Page(PayOutPage { refusal, ..page })).into_response());
+        }
+    };
+    Ok(done.at(Section::Payouts.path()))
+}
+
+/// What the form asks for.
+fn asked(form: &Form, locale: &LocaleFormat) -> Result<NewPayout, Problems> {
+    let code = form.get("currency");
+    if code.len() != 3 || !code.bytes().all(|letter| letter.is_ascii_alphabetic()) {
+        return Err(Problems::of_field("currency", CURRENCY));
+    }
+    let currency = Currency::new(code);
+    match parse(form.get("amount"), &currency, locale) {
+        Ok(amount) => Ok(NewPayout {
+            amount,
+            currency,
+            method: PayoutMethod::Standard,
+        }),
+        Err(error) => Err(Problems::of_field("amount", &error.to_string())),
+    }
+}
+
+/// The form again as it was sent, under another key.
+async fn refused(state: &ApiState, viewer: &Viewer, form: &Form) -> Result<PayOutPage, ApiError> {
+    let newest = page_of(&state.ledger()?, &viewer.organization, None, NEWEST).await?;
+    Ok(PayOutPage {
+        layout: layout(state, viewer, format!("Error: {TITLE}")).await?,
+        balance: BalancePart::asked_for_later(state, viewer).await?,
+        is_unsettled: is_unsettled(&newest),
+        request_key: make_key(state),
+        amount: form.get("amount").to_owned(),
+        currency: form.get("currency").to_owned(),
+        problems: Problems::default(),
+        refusal: None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderMap;
+
+    use super::*;
+
+    fn read(form: &str) -> Result<(i64, String), Problems> {
+        let locale = LocaleFormat::of_reader(&HeaderMap::new());
+        let asked = asked(&Form::parse(form.as_bytes()), &locale)?;
+        Ok((asked.amount, asked.currency.as_str().to_owned()))
+    }
+
+    #[test]
+    fn a_form_is_read_in_the_decimals_of_its_currency() {
+        let usd = read("amount=12.50&currency=USD").unwrap();
+        assert_eq!(usd, (1_250, "usd".to_owned()));
+        let jpy = read("amount=1500&currency=+jpy+").unwrap();
+        assert_eq!(jpy, (1_500, "jpy".to_owned()));
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_at_its_field() {
+        for (form, field) in [
+            ("amount=12.50", "currency"),
+            ("amount=12.50&currency=dollars", "currency"),
+            ("amount=12.50&currency=u%24d", "currency"),
+            ("currency=usd", "amount"),
+            ("amount=1.5&currency=jpy", "amount"),
+        ] {
+            let problems = read(form).unwrap_err();
+            assert!(problems.at(field).is_some(), "{form}");
+        }
+    }
+}
