@@ -37,6 +37,9 @@ const POSTS_OF_ANALYSTS: [&str; 3] = [
     "/sign-out-everywhere",
 ];
 
+/// What anybody may ask for, without a token.
+const OF_EVERYBODY: [&str; 1] = ["/v1/billing/plans"];
+
 /// What operators may use begins with it.
 const OPERATOR_CALLS: &str = "/v1/operator/";
 
@@ -96,14 +99,15 @@ fn forbidden(detail: &str) -> ApiError {
     }
 }
 
-/// The layer that lets nothing under `/v1` pass without a token that may do it.
+/// The layer that lets nothing under `/v1` pass without a token that may do it, but for what is for everybody.
 pub(crate) async fn require_token(
     State(state): State<ApiState>,
     request: Request,
     next: Next,
 ) -> Response {
     let path = request.uri().path();
-    if path != "/v1" && !path.starts_with("/v1/") {
+    let needs_token = path == "/v1" || path.starts_with("/v1/");
+    if !needs_token || OF_EVERYBODY.contains(&path) {
         return next.run(request).await;
     }
     let (mut parts, body) = request.into_parts();

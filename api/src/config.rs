@@ -6,6 +6,7 @@ mod session_service;
 
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
+use std::sync::Arc;
 
 use clap::Parser;
 use common::config::{
@@ -14,7 +15,8 @@ use common::config::{
     parse_bind, parse_number, parse_public_url,
 };
 use common::webhook::forward::ForwardTypes;
-use platform::config::{AccountsArgs, AccountsVersion, FeeArgs, PlatformKeyArgs};
+use platform::billing::plan::Plans;
+use platform::config::{AccountsArgs, AccountsVersion, FeeArgs, PlansArgs, PlatformKeyArgs};
 use platform::ledger::fee::BasisPoints;
 use secrecy::SecretString;
 use stripe::config::{StripeArgs, StripeConfig};
@@ -65,6 +67,8 @@ pub struct Args {
     pub onboarding: OnboardingArgs,
     #[command(flatten)]
     pub fee: FeeArgs,
+    #[command(flatten)]
+    pub plans: PlansArgs,
     #[command(flatten)]
     pub webhooks: PlatformSecretArgs,
     #[command(flatten)]
@@ -225,6 +229,8 @@ pub struct Config {
     pub onboarding: OnboardingConfig,
     /// What organizations without a percentage of their own pay.
     pub platform_fee: BasisPoints,
+    /// What the platform sells.
+    pub plans: Arc<Plans>,
     /// Types of the events that are forwarded; none forwards nothing.
     pub forward_types: Option<ForwardTypes>,
     pub webhooks: PlatformSecrets,
@@ -265,6 +271,7 @@ impl Args {
         let accounts_version = self.accounts.check(&mut problems);
         let onboarding = self.onboarding.check(&mut problems);
         let platform_fee = self.fee.check(&mut problems);
+        let plans = self.plans.check(&mut problems);
         let forward_url = self.forward_url.check(&mut problems);
         let forward_types = self.forward_types.check(&mut problems);
         let webhooks = self.webhooks.check(&mut problems);
@@ -283,6 +290,7 @@ impl Args {
                 accounts_version: accounts_version?,
                 onboarding: onboarding?,
                 platform_fee: platform_fee?,
+                plans: plans?,
                 forward_types: match forward_url? {
                     Some(_) => Some(forward_types?),
                     None => None,

@@ -223,6 +223,8 @@ pub fn state_of(config: &Config, context: &Context) -> Result<ApiState, Error> {
         platform: platform.map(|stripe| Platform {
             livemode: stripe.livemode(),
             money: Arc::new(stripe.clone()),
+            billing: Arc::new(stripe.clone()),
+            plans: Arc::clone(&config.plans),
             default_fee: config.platform_fee,
             accounts: accounts(config.accounts_version, stripe),
             onboarding: Arc::new(config.onboarding.clone()),

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use common::tenant::OrganizationId;
 use platform::account::{AccountGateway, AccountServices, ReturnAddresses};
+use platform::billing::plan::Plans;
+use platform::billing::{Billing, BillingGateway};
 use platform::ledger::fee::BasisPoints;
 use platform::ledger::{Ledger, MoneyGateway};
 use url::Url;
@@ -20,10 +22,20 @@ pub struct Platform {
     pub money: Arc<dyn MoneyGateway>,
     /// Whether the platform's key is one of live mode.
     pub livemode: bool,
+    pub billing: Arc<dyn BillingGateway>,
+    /// What is sold.
+    pub plans: Arc<Plans>,
     /// What organizations without a percentage of their own pay.
     pub default_fee: BasisPoints,
     pub onboarding: Arc<OnboardingConfig>,
     pub stripe_origins: Arc<StripeOrigins>,
+}
+
+/// Where Checkout leads.
+#[derive(Debug)]
+pub(crate) struct CheckoutAddresses {
+    pub(crate) success_url: String,
+    pub(crate) cancel_url: String,
 }
 
 impl ApiState {
@@ -56,6 +68,17 @@ impl ApiState {
         })
     }
 
+    /// What the use cases of billing work with.
+    pub(crate) fn billing(&self) -> Result<Billing, PlatformProblem> {
+        let platform = self.platform()?;
+        Ok(Billing {
+            pool: self.pool.clone(),
+            clock: self.clock.clone(),
+            gateway: Arc::clone(&platform.billing),
+            plans: Arc::clone(&platform.plans),
+        })
+    }
+
     /// Whether a browser may be led to an address.
     pub(crate) fn may_return_to(&self, address: &str) -> bool {
         let Ok(url) = Url::parse(address) else {
@@ -66,6 +89,15 @@ impl ApiState {
         let origins = configured.and_then(|it| it.onboarding.return_url_origins.clone());
         let is_web = matches!(url.scheme(), "http" | "https");
         is_web && origins.unwrap_or_else(own).contains(&url.origin())
+    }
+
+    /// Where Checkout leads when nothing else is asked for.
+    pub(crate) fn own_checkout_addresses(&self) -> CheckoutAddresses {
+        let base = self.public_url.as_str().trim_end_matches('/');
+        CheckoutAddresses {
+            success_url: format!("{base}/billing/success?session_id={{CHECKOUT_SESSION_ID}}"),
+            cancel_url: format!("{base}/billing"),
+        }
     }
 
     /// Where Stripe's pages lead when nothing else is asked for.

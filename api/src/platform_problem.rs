@@ -33,6 +33,18 @@ pub enum PlatformProblem {
     /// The account is used no more.
     #[error("{detail}")]
     AccountDisconnected { detail: String },
+    /// Stripe has no price for what was asked for.
+    #[error("{detail}")]
+    PriceNotFound { detail: String },
+    /// The organization subscribes to something already.
+    #[error("the organization has a subscription")]
+    SubscriptionExists,
+    /// The API key was revealed before.
+    #[error("the API key was revealed before")]
+    AlreadyRevealed,
+    /// A payment for a subscription is on its way.
+    #[error("a payment is on its way")]
+    PaymentPending,
 }
 
 /// What is written about it.
@@ -93,6 +105,30 @@ impl PlatformProblem {
                 "account_disconnected",
                 "Account disconnected",
                 detail.clone(),
+            ),
+            Self::PriceNotFound { detail } => (
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "price_not_found",
+                "Price not found",
+                format!("{detail} Whoever runs the engine can make one at Stripe."),
+            ),
+            Self::SubscriptionExists => (
+                StatusCode::CONFLICT,
+                "subscription_exists",
+                "Subscription exists",
+                "The organization has a subscription. Change it with POST /v1/billing/subscription/change instead.".to_owned(),
+            ),
+            Self::AlreadyRevealed => (
+                StatusCode::CONFLICT,
+                "already_revealed",
+                "Already revealed",
+                "The API key was revealed before and cannot be had again. Roll it with POST /v1/billing/api-key/roll.".to_owned(),
+            ),
+            Self::PaymentPending => (
+                StatusCode::CONFLICT,
+                "payment_pending",
+                "Payment pending",
+                "A payment for a subscription is on its way, which can take some days. Nothing has to be paid again.".to_owned(),
             ),
         };
         PlatformSpec {

@@ -3,7 +3,7 @@
 //! Handlers return [`ApiError`]; its response is a bare status that carries the error, and
 //! `request_log.rs` writes the document, since only that middleware knows the request's id and logs.
 //! One exhaustive match gives each error its status, code and texts, so a new error cannot forget
-//! one ([`document`] writes it). Nothing internal stands in a document: causes are logged with their chain instead.
+//! one (`document` writes it). Nothing internal stands in a document: causes are logged with their chain instead.
 
 mod document;
 

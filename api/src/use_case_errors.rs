@@ -11,6 +11,7 @@ use common::rule;
 use common::saved_question;
 use common::webhook::endpoint;
 use platform::account;
+use platform::billing;
 use platform::gateway::GatewayError;
 use platform::ledger;
 use stripe::analytics::report;
@@ -204,6 +205,32 @@ impl From<ledger::Error> for ApiError {
             ledger::Error::TransferNotMade => Self::Conflict { detail: detail() },
             ledger::Error::Gateway(cause) => cause.into(),
             ledger::Error::Database(cause) => cause.into(),
+        }
+    }
+}
+
+impl From<billing::Error> for ApiError {
+    fn from(error: billing::Error) -> Self {
+        let detail = || sentence(&error.to_string());
+        match error {
+            billing::Error::NoCustomer => Self::StripeUnreachable(Box::new(error)),
+            billing::Error::UnknownPlan => {
+                Self::invalid(vec![FieldError::at("/plan", error.to_string())])
+            }
+            billing::Error::UnknownInterval => {
+                Self::invalid(vec![FieldError::at("/interval", error.to_string())])
+            }
+            billing::Error::PriceNotFound { .. } => {
+                PlatformProblem::PriceNotFound { detail: detail() }.into()
+            }
+            billing::Error::SubscriptionExists => PlatformProblem::SubscriptionExists.into(),
+            billing::Error::PaymentPending => PlatformProblem::PaymentPending.into(),
+            billing::Error::AlreadyRevealed => PlatformProblem::AlreadyRevealed.into(),
+            billing::Error::NoSubscription | billing::Error::NoApiKey | billing::Error::Busy => {
+                Self::Conflict { detail: detail() }
+            }
+            billing::Error::Gateway(cause) => cause.into(),
+            billing::Error::Database(cause) => cause.into(),
         }
     }
 }

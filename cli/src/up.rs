@@ -33,7 +33,8 @@ use common::identity::EngineSecret;
 use common::lifecycle::Context;
 use common::lifecycle::keys::KeyMismatch;
 use common::webhook::forward::ForwardTypes;
-use platform::config::{AccountsArgs, AccountsVersion, FeeArgs, PlatformKeyArgs};
+use platform::billing::plan::Plans;
+use platform::config::{AccountsArgs, AccountsVersion, FeeArgs, PlansArgs, PlatformKeyArgs};
 use platform::ledger::fee::BasisPoints;
 use scheduler::{RetentionArgs, Schedule, ScheduleArgs};
 use secrecy::SecretString;
@@ -111,6 +112,8 @@ pub struct Up {
     #[command(flatten)]
     fee: FeeArgs,
     #[command(flatten)]
+    plans: PlansArgs,
+    #[command(flatten)]
     webhooks: api::PlatformSecretArgs,
     #[command(flatten)]
     session_service: api::SessionServiceArgs,
@@ -145,6 +148,7 @@ pub struct Config {
     accounts_version: AccountsVersion,
     onboarding: api::OnboardingConfig,
     platform_fee: BasisPoints,
+    plans: Arc<Plans>,
     webhooks: api::PlatformSecrets,
     session_service: Option<api::SessionServiceConfig>,
     sync_schedule: Schedule,
@@ -175,6 +179,7 @@ impl Up {
         let accounts_version = self.accounts.check(&mut problems);
         let onboarding = self.onboarding.check(&mut problems);
         let platform_fee = self.fee.check(&mut problems);
+        let plans = self.plans.check(&mut problems);
         let webhooks = self.webhooks.check(&mut problems);
         let session_service = self.session_service.check(&mut problems);
         let sync_schedule = self.schedule.check(&mut problems);
@@ -198,6 +203,7 @@ impl Up {
                 accounts_version: accounts_version?,
                 onboarding: onboarding?,
                 platform_fee: platform_fee?,
+                plans: plans?,
                 webhooks: webhooks?,
                 session_service: session_service?,
                 sync_schedule: sync_schedule?,
@@ -283,6 +289,7 @@ async fn run_on(
         accounts_version: config.accounts_version,
         onboarding: config.onboarding.clone(),
         platform_fee: config.platform_fee,
+        plans: Arc::clone(&config.plans),
         webhooks: config.webhooks.clone(),
         session_service: config.session_service.clone(),
         log: config.log.clone(),
@@ -302,6 +309,7 @@ async fn run_on(
         stripe: config.stripe,
         platform_key: config.platform_key,
         accounts_version: config.accounts_version,
+        plans: config.plans,
         job: config.job,
         forward: config.forward,
         ops_bind: None,

@@ -1,6 +1,7 @@
 //! The consumer's settings.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use clap::Parser;
 use common::config::{
@@ -8,7 +9,8 @@ use common::config::{
     ForwardSecretArgs, ForwardTarget, ForwardUrlArgs, JobArgs, JobConfig, LogArgs, LogConfig,
     SettingErrors,
 };
-use platform::config::{AccountsArgs, AccountsVersion, PlatformKeyArgs};
+use platform::billing::plan::Plans;
+use platform::config::{AccountsArgs, AccountsVersion, PlansArgs, PlatformKeyArgs};
 use secrecy::SecretString;
 use stripe::config::{StripeArgs, StripeConfig};
 
@@ -31,6 +33,8 @@ pub struct Args {
     #[command(flatten)]
     pub accounts: AccountsArgs,
     #[command(flatten)]
+    pub plans: PlansArgs,
+    #[command(flatten)]
     pub job: JobArgs,
     #[command(flatten)]
     pub forward_url: ForwardUrlArgs,
@@ -52,6 +56,8 @@ pub struct Config {
     /// The key of the platform's own account; none works for no platform.
     pub platform_key: Option<SecretString>,
     pub accounts_version: AccountsVersion,
+    /// What the platform sells.
+    pub plans: Arc<Plans>,
     pub job: JobConfig,
     /// Where events are forwarded to; none forwards nothing.
     pub forward: Option<ForwardTarget>,
@@ -73,6 +79,7 @@ impl Args {
         let stripe = self.stripe.check(&mut problems);
         let platform_key = self.platform_key.check_optional(&mut problems);
         let accounts_version = self.accounts.check(&mut problems);
+        let plans = self.plans.check(&mut problems);
         let job = self.job.check(&mut problems);
         let forward_url = self.forward_url.check(&mut problems);
         let forward = self.forward_secret.check(forward_url, &mut problems);
@@ -87,6 +94,7 @@ impl Args {
                 stripe: stripe?,
                 platform_key: platform_key?,
                 accounts_version: accounts_version?,
+                plans: plans?,
                 job: job?,
                 forward: forward?,
                 ops_bind: Some(ops_bind?),

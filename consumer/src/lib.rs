@@ -124,7 +124,9 @@ impl Engine {
             let client = StripeClient::new(&config.stripe.stripe_api_base, key);
             client.map(|client| {
                 let money = Arc::new(client.clone());
-                Platform::new(accounts(config.accounts_version, client), money)
+                let billing = Arc::new(client.clone());
+                let accounts = accounts(config.accounts_version, client);
+                Platform::new(accounts, money, billing, Arc::clone(&config.plans))
             })
         });
         Ok(Self {

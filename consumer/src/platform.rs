@@ -1,6 +1,6 @@
 //! What the consumer does with the platform's own key: events of the platform's endpoints are handled, connected accounts
-//! are read again when they were not for long, since Stripe does not always send an event, and what became of money is found
-//! out (`ledger_work`).
+//! and customers are read again when they were not for long, since Stripe does not always send an event, and what became of
+//! money is found out (`ledger_work`).
 //!
 //! Runs where the key is set. What fails: Stripe or the way to it, which is waited for; an event that cannot be handled, which
 //! is dead after a few attempts and can be replayed. An event that is handled twice changes nothing. Deliberately absent: what
@@ -21,6 +21,9 @@ use common::webhook::queries::platform_events::{self, ClaimedEvent};
 use common::webhook::{Attempt, ChangedObject, FailureKind, after_failure};
 use platform::account::queries::{DueAccount, claim_due};
 use platform::account::{self, AccountGateway, AccountServices, refresh};
+use platform::billing::plan::Plans;
+use platform::billing::sync::DueCustomer;
+use platform::billing::{self, Billing, BillingGateway, price, sync};
 use platform::gateway::GatewayError;
 use platform::ledger::{self, Ledger, MoneyGateway};
 use platform::webhook;
@@ -34,6 +37,8 @@ use crate::ledger_work::{Reconciliations, Unsettled};
 const LEASE: TimeDelta = TimeDelta::minutes(3);
 /// How often accounts that are due are looked for.
 const LOOK_FOR_ACCOUNTS_EVERY: Duration = Duration::from_secs(30);
+/// How often customers and prices that are due are looked for.
+const LOOK_FOR_BILLING_EVERY: Duration = Duration::from_secs(30);
 /// How often ledgers that are due are looked for; each is compared once a day.
 const LOOK_FOR_RECONCILIATIONS_EVERY: Duration = Duration::from_mins(5);
 /// Names who handled an event, in its history.
@@ -44,22 +49,35 @@ const HANDLER: &str = "platform";
 pub struct Platform {
     pub accounts: Arc<dyn AccountGateway>,
     pub money: Arc<dyn MoneyGateway>,
+    pub billing: Arc<dyn BillingGateway>,
+    /// What is sold.
+    pub plans: Arc<Plans>,
     /// How often and when an event is tried again.
     pub retry: RetryPolicy,
     /// How often accounts that are due to be read again are looked for.
     pub look_for_accounts_every: Duration,
     /// How often ledgers that are due to be compared with Stripe are looked for.
     pub look_for_reconciliations_every: Duration,
+    /// How often customers and prices that are due to be read again are looked for.
+    pub look_for_billing_every: Duration,
 }
 
 impl Platform {
-    pub fn new(accounts: Arc<dyn AccountGateway>, money: Arc<dyn MoneyGateway>) -> Self {
+    pub fn new(
+        accounts: Arc<dyn AccountGateway>,
+        money: Arc<dyn MoneyGateway>,
+        billing: Arc<dyn BillingGateway>,
+        plans: Arc<Plans>,
+    ) -> Self {
         Self {
             accounts,
             money,
+            billing,
+            plans,
             retry: RetryPolicy::WEBHOOK,
             look_for_accounts_every: LOOK_FOR_ACCOUNTS_EVERY,
             look_for_reconciliations_every: LOOK_FOR_RECONCILIATIONS_EVERY,
+            look_for_billing_every: LOOK_FOR_BILLING_EVERY,
         }
     }
 }
@@ -80,8 +98,20 @@ pub(crate) async fn work(engine: &Engine, context: &Context) {
         ledger: ledger.clone(),
         look_every: platform.look_for_reconciliations_every,
     };
+    let billing = billing(&services, &platform);
+    let look_every = platform.look_for_billing_every;
+    let customers = Customers {
+        billing: billing.clone(),
+        look_every,
+    };
+    let prices = Prices {
+        billing,
+        look_every,
+    };
     tokio::join!(
         leased_work::run(events, context),
+        leased_work::run(customers, context),
+        leased_work::run(prices, context),
         leased_work::run(Accounts { services, platform }, context),
         leased_work::run(Unsettled { ledger }, context),
         leased_work::run(reconciliations, context),
@@ -93,6 +123,15 @@ fn ledger(services: &Services, platform: &Platform) -> Ledger {
         pool: services.pool.clone(),
         clock: services.clock.clone(),
         gateway: Arc::clone(&platform.money),
+    }
+}
+
+fn billing(services: &Services, platform: &Platform) -> Billing {
+    Billing {
+        pool: services.pool.clone(),
+        clock: services.clock.clone(),
+        gateway: Arc::clone(&platform.billing),
+        plans: Arc::clone(&platform.plans),
     }
 }
 
@@ -134,11 +173,14 @@ impl LeasedWork for Events {
 
 impl Events {
     async fn handle(&self, event: &ClaimedEvent) -> Result<(), db::Error> {
-        let services = account_services(&self.services, &self.platform);
         let organization = &event.organization_id;
         let started_at = self.services.clock.now();
-        let ledger = ledger(&self.services, &self.platform);
-        let handled = webhook::handle(services, &ledger, organization, event).await;
+        let services = webhook::Services {
+            accounts: account_services(&self.services, &self.platform),
+            ledger: &ledger(&self.services, &self.platform),
+            billing: &billing(&self.services, &self.platform),
+        };
+        let handled = webhook::handle(services, organization, event).await;
         let finished_at = self.services.clock.now();
         let mut tx = db::tenant_transaction(&self.services.pool, organization).await?;
         let outcome = match handled {
@@ -190,9 +232,11 @@ fn applied(event: &ClaimedEvent, changed: ChangedObject) -> Applied {
 fn failure(cause: &webhook::Error) -> (FailureKind, JobError) {
     let (kind, code, message) = match cause {
         webhook::Error::Account(account::Error::Gateway(cause))
-        | webhook::Error::Ledger(ledger::Error::Gateway(cause)) => of_gateway(cause),
+        | webhook::Error::Ledger(ledger::Error::Gateway(cause))
+        | webhook::Error::Billing(billing::Error::Gateway(cause)) => of_gateway(cause),
         webhook::Error::Account(account::Error::Database(_))
-        | webhook::Error::Ledger(ledger::Error::Database(_)) => (
+        | webhook::Error::Ledger(ledger::Error::Database(_))
+        | webhook::Error::Billing(billing::Error::Database(_)) => (
             FailureKind::Away,
             "internal",
             "the database failed".to_owned(),
@@ -214,6 +258,71 @@ fn of_gateway(cause: &GatewayError) -> (FailureKind, &'static str, String) {
         }
     };
     (kind, code, cause.to_string())
+}
+
+/// Customers that were not read for a day.
+#[derive(Clone)]
+struct Customers {
+    billing: Billing,
+    look_every: Duration,
+}
+
+#[async_trait]
+impl LeasedWork for Customers {
+    type Item = DueCustomer;
+
+    const CLAIMING: &'static str = "claiming customers to read again";
+    const CONCURRENCY: usize = 2;
+
+    fn poll_interval(&self) -> Duration {
+        self.look_every
+    }
+
+    async fn claim(&self, limit: i64) -> Result<Vec<DueCustomer>, db::Error> {
+        let now = self.billing.clock.now();
+        sync::claim(&self.billing.pool, now, limit).await
+    }
+
+    /// One that cannot be read is due again once its lease ends.
+    async fn work(&self, due: DueCustomer) {
+        if let Err(cause) = sync::sync(&self.billing, &due.organization_id).await {
+            let error = ErrorChain(&cause);
+            let organization_id = due.organization_id.as_str();
+            warn!(organization_id, %error, "a customer could not be read again");
+        }
+    }
+}
+
+/// The prices of the plans, which are read when they have become old, and first at the start.
+#[derive(Clone)]
+struct Prices {
+    billing: Billing,
+    look_every: Duration,
+}
+
+#[async_trait]
+impl LeasedWork for Prices {
+    type Item = ();
+
+    const CLAIMING: &'static str = "looking whether prices are old";
+    const CONCURRENCY: usize = 1;
+
+    fn poll_interval(&self) -> Duration {
+        self.look_every
+    }
+
+    /// Not claimed: two consumers that read them at once store the same.
+    async fn claim(&self, _limit: i64) -> Result<Vec<()>, db::Error> {
+        let due = price::are_due(&self.billing).await?;
+        Ok(if due { vec![()] } else { Vec::new() })
+    }
+
+    async fn work(&self, (): ()) {
+        if let Err(cause) = price::refresh(&self.billing).await {
+            let error = ErrorChain(&cause);
+            warn!(%error, "the prices of the plans could not be read");
+        }
+    }
 }
 
 /// Accounts that were not read for long.

@@ -1,5 +1,6 @@
 //! How the platform's own Stripe account is reached: from flags and environment variables to checked values.
 
+use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -10,11 +11,13 @@ use secrecy::{ExposeSecret as _, SecretString};
 use url::Url;
 
 use crate::account::AccountGateway;
+use crate::billing::plan::Plans;
 use crate::ledger::fee::BasisPoints;
 use crate::stripe::{AccountsV2, StripeClient};
 
 const ACCOUNTS_VERSION: &str = "CONNECT_ACCOUNTS_VERSION";
 const KEY: &str = "STRIPE_PLATFORM_KEY";
+const PLANS: &str = "PLANS_FILE";
 const FEE: &str = "PLATFORM_FEE_PERCENT";
 /// [`BasisPoints::DEFAULT`].
 const DEFAULT_FEE: &str = "10";
@@ -103,6 +106,41 @@ impl FeeArgs {
             Ok(fee) => Some(fee),
             Err(cause) => {
                 problems.add(FEE, format!("{cause}"));
+                None
+            }
+        }
+    }
+}
+
+/// What the platform sells.
+#[derive(Debug, Clone, Args)]
+pub struct PlansArgs {
+    /// A JSON file with the plans that organizations may subscribe to; an example when not set
+    #[arg(long, env = PLANS, value_name = "PATH")]
+    pub plans_file: Option<PathBuf>,
+}
+
+impl PlansArgs {
+    pub fn check(self, problems: &mut SettingErrors) -> Option<Arc<Plans>> {
+        let file = self.plans_file.filter(|file| !file.as_os_str().is_empty());
+        let plans = match &file {
+            None => Plans::built_in(),
+            Some(file) => match fs::read_to_string(file) {
+                Ok(text) => Plans::parse(&text),
+                Err(cause) => {
+                    let file = file.display();
+                    problems.add(
+                        PLANS,
+                        format!("names `{file}`, which cannot be read: {cause}"),
+                    );
+                    return None;
+                }
+            },
+        };
+        match plans {
+            Ok(plans) => Some(Arc::new(plans)),
+            Err(cause) => {
+                problems.add(PLANS, format!("names plans with a mistake: {cause}"));
                 None
             }
         }

@@ -6,12 +6,15 @@
 //!
 //! - an organization's connected account, how it is onboarded and how it stands: [`account`]
 //! - the money that moves to it, back, and from it to a bank: [`ledger`]
+//! - what organizations subscribe to: [`billing`]
 //! - how a vendor is called: [`gateway`]; Stripe in particular: [`stripe`]
 //! - what happens because of an event: [`webhook`]
 //! - settings: [`config`]
 
 pub mod account;
+pub mod billing;
 pub mod config;
+mod creation;
 pub mod gateway;
 pub mod ledger;
 pub mod stripe;

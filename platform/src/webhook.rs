@@ -11,6 +11,7 @@ use common::webhook::queries::platform_events::ClaimedEvent;
 use common::webhook::{ChangedObject, Envelope};
 
 use crate::account::{self, AccountServices, queries, refresh};
+use crate::billing::{self, Billing, price, sync};
 use crate::ledger::{self, Ledger, payout, transfer};
 
 /// What is read again because of an event.
@@ -22,6 +23,10 @@ enum Handler {
     Payout,
     /// The transfer that the event is about.
     Transfer,
+    /// Everything of the organization's customer.
+    Customer,
+    /// What the plans cost.
+    Prices,
 }
 
 /// Why an event could not be handled.
@@ -31,6 +36,8 @@ pub enum Error {
     Account(#[from] account::Error),
     #[error(transparent)]
     Ledger(#[from] ledger::Error),
+    #[error(transparent)]
+    Billing(#[from] billing::Error),
 }
 
 /// Types of events of connected accounts (`docs.stripe.com/api/events/types`).
@@ -53,7 +60,59 @@ const CONNECT: [(&str, Handler); 15] = [
 ];
 
 /// Types of events of the platform's own account.
-const PLATFORM: [(&str, Handler); 3] = [
+const PLATFORM: [(&str, Handler); 46] = [
+    ("charge.failed", Handler::Customer),
+    ("charge.pending", Handler::Customer),
+    ("charge.refunded", Handler::Customer),
+    ("charge.succeeded", Handler::Customer),
+    ("checkout.session.async_payment_failed", Handler::Customer),
+    (
+        "checkout.session.async_payment_succeeded",
+        Handler::Customer,
+    ),
+    ("checkout.session.completed", Handler::Customer),
+    ("checkout.session.expired", Handler::Customer),
+    ("customer.created", Handler::Customer),
+    ("customer.deleted", Handler::Customer),
+    ("customer.subscription.created", Handler::Customer),
+    ("customer.subscription.deleted", Handler::Customer),
+    ("customer.subscription.paused", Handler::Customer),
+    (
+        "customer.subscription.pending_update_applied",
+        Handler::Customer,
+    ),
+    (
+        "customer.subscription.pending_update_expired",
+        Handler::Customer,
+    ),
+    ("customer.subscription.resumed", Handler::Customer),
+    ("customer.subscription.trial_will_end", Handler::Customer),
+    ("customer.subscription.updated", Handler::Customer),
+    ("customer.updated", Handler::Customer),
+    ("invoice.created", Handler::Customer),
+    ("invoice.deleted", Handler::Customer),
+    ("invoice.finalization_failed", Handler::Customer),
+    ("invoice.finalized", Handler::Customer),
+    ("invoice.marked_uncollectible", Handler::Customer),
+    ("invoice.paid", Handler::Customer),
+    ("invoice.payment_action_required", Handler::Customer),
+    ("invoice.payment_failed", Handler::Customer),
+    ("invoice.payment_succeeded", Handler::Customer),
+    ("invoice.updated", Handler::Customer),
+    ("invoice.voided", Handler::Customer),
+    ("payment_method.attached", Handler::Customer),
+    ("payment_method.automatically_updated", Handler::Customer),
+    ("payment_method.updated", Handler::Customer),
+    ("price.created", Handler::Prices),
+    ("price.deleted", Handler::Prices),
+    ("price.updated", Handler::Prices),
+    ("product.created", Handler::Prices),
+    ("product.deleted", Handler::Prices),
+    ("product.updated", Handler::Prices),
+    ("setup_intent.succeeded", Handler::Customer),
+    ("subscription_schedule.canceled", Handler::Customer),
+    ("subscription_schedule.released", Handler::Customer),
+    ("subscription_schedule.updated", Handler::Customer),
     ("transfer.created", Handler::Transfer),
     ("transfer.reversed", Handler::Transfer),
     ("transfer.updated", Handler::Transfer),
@@ -100,12 +159,27 @@ impl PlatformEvents for Events {
     ) -> Result<Option<OrganizationId>, db::Error> {
         queries::owner(conn, account_id).await
     }
+
+    async fn owner_of_customer(
+        &self,
+        conn: &mut PgConnection,
+        customer_id: &str,
+    ) -> Result<Option<OrganizationId>, db::Error> {
+        billing::queries::owner(conn, customer_id).await
+    }
+}
+
+/// What handlers work with.
+#[derive(Debug, Clone, Copy)]
+pub struct Services<'a> {
+    pub accounts: AccountServices<'a>,
+    pub ledger: &'a Ledger,
+    pub billing: &'a Billing,
 }
 
 /// Handles an event of an organization; what was read again because of it. None if there is nothing to do.
 pub async fn handle(
-    services: AccountServices<'_>,
-    ledger: &Ledger,
+    services: Services<'_>,
     organization: &OrganizationId,
     event: &ClaimedEvent,
 ) -> Result<Option<ChangedObject>, Error> {
@@ -115,16 +189,21 @@ pub async fn handle(
     let (account_id, object_id) = (event.account.as_deref(), event.object_id.as_deref());
     match (handler, account_id, object_id) {
         (Handler::Account, Some(account_id), _) => {
-            account(services, organization, account_id, event).await?;
+            account(services.accounts, organization, account_id, event).await?;
             Ok(Some(changed("account", account_id)))
         }
         (Handler::Payout, Some(account_id), Some(payout_id)) => {
-            payout::refresh(ledger, organization, account_id, payout_id).await?;
+            payout::refresh(services.ledger, organization, account_id, payout_id).await?;
             Ok(Some(changed("payout", payout_id)))
         }
         (Handler::Transfer, _, Some(transfer_id)) => {
-            transfer::refresh(ledger, transfer_id).await?;
+            transfer::refresh(services.ledger, transfer_id).await?;
             Ok(Some(changed("transfer", transfer_id)))
+        }
+        (Handler::Customer, None, _) => customer(services.billing, organization, event).await,
+        (Handler::Prices, None, Some(price_id)) => {
+            price::refresh(services.billing).await?;
+            Ok(Some(changed("price", price_id)))
         }
         _ => Ok(None),
     }
@@ -149,4 +228,18 @@ async fn account(
         refresh::refresh(services, organization, account_id).await?;
     }
     Ok(())
+}
+
+async fn customer(
+    billing: &Billing,
+    organization: &OrganizationId,
+    event: &ClaimedEvent,
+) -> Result<Option<ChangedObject>, Error> {
+    // One reading serves all events that came before it was asked for.
+    if sync::was_read_since(billing, organization, event.received_at).await?
+        || sync::sync(billing, organization).await?
+    {
+        return Ok(Some(changed("customer", organization.as_str())));
+    }
+    Ok(None)
 }

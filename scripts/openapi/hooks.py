@@ -250,9 +250,12 @@ def before_call(context, case, kwargs):
     if "organization_id" in case.body:
         case.body["organization_id"] = ORGANIZATION
     # Only addresses of the API's own origin are led to.
-    for name in ("return_url", "refresh_url"):
+    for name in ("return_url", "refresh_url", "success_url", "cancel_url"):
         if name in case.body:
             case.body[name] = f"{URL}/back"
+    # Only plans of the setting are sold.
+    if "plan" in case.body:
+        case.body["plan"] = "pro"
     # Only dollars are there, and half of the amounts are as little as is there.
     if "currency" in case.body and label.startswith("POST /v1/connect/"):
         case.body["currency"] = "usd"
@@ -294,6 +297,15 @@ def after_call(context, case, response):
 STATEFUL = {
     "POST /v1/connect/dashboard-link",
     "POST /v1/connect/disconnect",
+    # Nothing is subscribed to here, and another request may be subscribing.
+    "POST /v1/billing/api-key/reveal",
+    "POST /v1/billing/api-key/roll",
+    "POST /v1/billing/checkout",
+    "POST /v1/billing/portal",
+    "POST /v1/billing/subscription/cancel",
+    "POST /v1/billing/subscription/change",
+    "POST /v1/billing/subscription/preview",
+    "POST /v1/billing/subscription/resume",
     # A key may have come with another request, and another request may have disconnected the account.
     "GET /v1/connect/balance/{org}",
     "GET /v1/connect/payout-schedule",

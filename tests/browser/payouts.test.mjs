@@ -89,7 +89,7 @@ pageTest('money that arrives is shown, paid out by hand and reversed in part', {
   await page.getByText('Every day.').waitFor();
   await assertGoodPage(page, 'payouts-pay-out');
   await page.getByRole('button', { name: 'Pay out', exact: true }).dblclick();
-  await page.getByText('The payout is made.').waitFor();
+  await page.getByText('The payout is created.').waitFor();
   await page.getByText('Every day.').waitFor();
   await page.getByRole('region', { name: 'The newest payouts' }).getByText('400.00 USD').waitFor();
   const payouts = await ask('/v1/connect/payouts');
@@ -100,7 +100,7 @@ pageTest('money that arrives is shown, paid out by hand and reversed in part', {
   await page.getByRole('link', { name: 'Reverse' }).click();
   assert.equal(await page.getByLabel('Amount to take back').inputValue(), '900.00');
   await page.getByLabel('Amount to take back').fill('100.00');
-  await page.getByLabel('Give up the platform’s fee').check();
+  await page.getByLabel('Waive the platform’s fee').check();
   await assertGoodPage(page, 'payouts-reverse');
   await page.getByRole('button', { name: 'Reverse' }).click();
   await page.getByText('The reversal is made.').waitFor();
@@ -150,7 +150,7 @@ pageTest('without JavaScript a link leads to the balance, and the forms work', {
   await page.getByText('Every week on Friday.').waitFor();
   await page.getByRole('link', { name: 'Pay all of it out' }).click();
   await page.getByRole('button', { name: 'Pay out', exact: true }).click();
-  await page.getByText('The payout is made.').waitFor();
+  await page.getByText('The payout is created.').waitFor();
   await page.getByRole('link', { name: 'Change the schedule' }).click();
   await page.getByLabel('Every month').check();
   await page.getByLabel('Days of the month').fill('1, 15');
@@ -171,7 +171,7 @@ pageTest('what Stripe asks for has its reason and deadline', {}, async (page) =>
   await signIn(page);
   await page.goto('/payouts');
   // The page of an account that was ready follows no events.
-  await page.getByRole('button', { name: 'Read again' }).click();
+  await page.getByRole('button', { name: 'Refresh from Stripe' }).click();
   await stands(page, 'Something is needed');
   await page.getByText('Stripe says: The document has expired.').waitFor();
   assert.equal(await page.getByText('Date of birth').count(), 1);
@@ -193,10 +193,10 @@ pageTest('without JavaScript a form leads to Stripe and a link shows what change
   await signIn(page);
   await page.goto('/payouts/onboarding');
   await page.locator('noscript .notice').waitFor();
-  await page.getByRole('button', { name: 'Go on at Stripe' }).click();
+  await page.getByRole('button', { name: 'Continue on Stripe' }).click();
   await page.getByRole('button', { name: 'Submit details' }).click();
   await page.waitForURL(`${BASE_URL}/payouts`);
-  await page.getByRole('button', { name: 'Read again' }).click();
+  await page.getByRole('button', { name: 'Refresh from Stripe' }).click();
   await stands(page, 'Being checked');
   await page.getByRole('link', { name: 'Refresh this page' }).click();
   await stands(page, 'Being checked');
@@ -220,7 +220,7 @@ pageTest('a rejected account says why and is disconnected after a question', {},
 pageTest('Stripe’s form is shown in a page that asks no other host', { complaints: [ASKS_FOR_SCRIPT] }, async (page) => {
   await signIn(page);
   await page.goto('/payouts');
-  await page.getByRole('link', { name: 'Stay on this site instead' }).click();
+  await page.getByRole('link', { name: 'Fill it in here instead' }).click();
   await page.getByText('Stripe’s form with pk_test_1 and accs_secret').waitFor();
   assert.ok(await page.locator('#onboarding-problem').isHidden());
   await assertGoodPage(page, 'payouts-embedded');
@@ -236,6 +236,6 @@ pageTest('where Stripe’s script does not come, the page leads to Stripe', {
   await signIn(page);
   await page.goto('/payouts/onboarding');
   await page.getByText('Stripe’s form cannot be shown.').waitFor();
-  await page.getByRole('button', { name: 'Go on at Stripe' }).click();
+  await page.getByRole('button', { name: 'Continue on Stripe' }).click();
   await page.getByRole('button', { name: 'Come back later' }).waitFor();
 });

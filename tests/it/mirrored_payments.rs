@@ -135,6 +135,6 @@ async fn a_mirrored_payment_is_shown_as_what_it_is() {
         "{detail}"
     );
     let charge = both.explain(&both.platform, &both.charge).await;
-    assert_eq!(charge["detail"], "The charge counts.");
+    assert_eq!(charge["detail"], "It succeeded, and no rule excludes it.");
     assert_eq!(charge["rows"][0]["source_transfer"], Value::Null);
 }

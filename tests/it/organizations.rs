@@ -168,7 +168,7 @@ async fn an_organization_for_which_money_was_moved_is_not_deleted() {
     let rows = "INSERT INTO connected_accounts (organization_id, creation_id, idempotency_key, key_used_at, created_at, preset)
                 SELECT organization_id, gen_random_uuid(), gen_random_uuid(), now(), now(), 'express' FROM organizations
                 WHERE organization_id <> '_platform';
-                INSERT INTO ledger_comparisons VALUES ('acme', now(), now()), ('globex', now(), now());
+                INSERT INTO ledger_reconciliations VALUES ('acme', now(), now()), ('globex', now(), now());
                 INSERT INTO ledger_differences VALUES ('globex', now(), 'transfer', 'tr_1', NULL, NULL);
                 INSERT INTO ledger_entries (organization_id, entry_id, kind, account_id, amount, currency, state, external_id,
                     created_at, platform_fee)

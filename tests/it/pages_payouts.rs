@@ -180,7 +180,7 @@ async fn an_account_is_disconnected_after_a_question_and_can_be_started_again() 
     let page = platform.page().await;
     assert!(page.contains("Disconnected"), "{page}");
     assert!(page.contains(">Start</button>"), "{page}");
-    assert!(!page.contains("Read again"), "{page}");
+    assert!(!page.contains("Refresh from Stripe"), "{page}");
     assert_eq!(platform.post("/payouts/start").await.status, 303);
     assert_eq!(platform.connect().truth().accounts_created, 2);
 }

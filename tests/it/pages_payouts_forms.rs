@@ -35,9 +35,9 @@ async fn a_form_pays_out_once_however_often_it_is_sent() {
         .assert_leads_to(PAID_OUT);
     assert_eq!(platform.payouts_made(), [1_250]);
     let page = spaced(&platform.page(PAID_OUT).await);
-    assert!(page.contains("The payout is made."), "{page}");
+    assert!(page.contains("The payout is created."), "{page}");
     assert!(page.contains("12.50 USD"), "{page}");
-    assert!(page.contains("By hand"), "{page}");
+    assert!(page.contains("Manual"), "{page}");
 
     let other = platform.pay_out(&key, "20", "usd").await;
     other.assert_refused(409, "counts as it was then");
@@ -82,7 +82,7 @@ async fn what_takes_too_long_is_said_to_be_unknown_and_finished() {
     assert!(form.contains("<strong>Wait.</strong>"), "{form}");
     until("the payout", async || {
         let page = platform.page("/payouts").await;
-        page.contains("Not sent yet").then_some(())
+        page.contains("Pending").then_some(())
     })
     .await;
     assert_eq!(platform.payouts_made(), [1_250]);
@@ -220,7 +220,7 @@ async fn the_schedule_is_said_in_words_and_changed() {
     let set = platform.post(SCHEDULE, &weekly).await;
     set.assert_leads_to("/payouts?done=schedule");
     let balance = platform.page("/payouts/balance").await;
-    let words = "Every week on Monday and Friday. Payments wait 7 days first.";
+    let words = "Every week on Monday and Friday. Payments become available after 7 days.";
     assert!(balance.contains(words), "{balance}");
     let stored = platform.api.get("/v1/connect/payout-schedule").await;
     assert_eq!(stored["weekly_payout_days"], json!(["monday", "friday"]));

@@ -290,24 +290,10 @@ async fn an_operator_applies_events_of_any_organization_again() {
     let listed = listed.await.expect(200);
     assert_eq!(listed["data"][0]["status"], "ignored");
     let id = listed["data"][0]["event_id"].as_str().unwrap();
-    let one = format!("/v1/operator/webhooks/events/{id}/replay");
-    let answer = operator_asks(&world, Method::POST, &one, None).await;
+    let of_platform = format!("/v1/operator/webhooks/events/{id}/replay");
+    let answer = operator_asks(&world, Method::POST, &of_platform, None).await;
     assert_eq!(answer.expect(202)["count"], 0);
     assert_eq!(count(&world, "pending").await, 0);
-
-    // One that was handled and failed is.
-    sqlx::query(
-        "UPDATE webhook_events SET status = 'dead' WHERE external_event_id = 'evt_of_platform'",
-    )
-    .execute(world.database.admin())
-    .await
-    .unwrap();
-    let counted = json!({"dry_run": true});
-    let answer = operator_asks(&world, Method::POST, replay, Some(counted)).await;
-    assert_eq!(answer.expect(202)["count"], 1);
-    let answer = operator_asks(&world, Method::POST, &one, None).await;
-    assert_eq!(answer.expect(202)["count"], 1);
-    assert_eq!(count(&world, "dead").await, 0);
 
     let listed = operator_asks(
         &world,
@@ -321,6 +307,20 @@ async fn an_operator_applies_events_of_any_organization_again() {
     let answer = operator_asks(&world, Method::POST, &one, None).await;
     assert_eq!(answer.expect(202)["count"], 1);
     all_applied(&world).await;
+
+    // One of the platform that was handled and failed is applied again. No program here has the platform's key to do it.
+    sqlx::query(
+        "UPDATE webhook_events SET status = 'dead' WHERE external_event_id = 'evt_of_platform'",
+    )
+    .execute(world.database.admin())
+    .await
+    .unwrap();
+    let counted = json!({"dry_run": true});
+    let answer = operator_asks(&world, Method::POST, replay, Some(counted)).await;
+    assert_eq!(answer.expect(202)["count"], 1);
+    let answer = operator_asks(&world, Method::POST, &of_platform, None).await;
+    assert_eq!(answer.expect(202)["count"], 1);
+    assert_eq!(count(&world, "dead").await, 0);
 }
 
 #[tokio::test]
@@ -340,6 +340,10 @@ async fn operators_and_tenants_may_use_nothing_of_each_other() {
         let uri = ids.iter().fold(path.clone(), |uri, id| {
             uri.replace(&format!("{{{id}}}"), "019ab000-0000-7000-8000-000000000001")
         });
+        if path == "/v1/billing/plans" {
+            // Needs no token.
+            continue;
+        }
         let of_operators = path.starts_with("/v1/operator/");
         let tokens = if of_operators {
             refused.0 += 1;

@@ -63,6 +63,22 @@ async fn acme() -> (ApiOnly, Value) {
          INSERT INTO ledger_entries (organization_id, entry_id, kind, account_id, amount, currency, state, external_id,
              created_at, platform_fee)
          VALUES ('acme', '019ab000-0000-7000-8000-000000000007', 'transfer', 'acct_1', 900, 'usd', 'done', 'tr_1', now(), 100);
+         INSERT INTO billing_customers (organization_id, creation_id, idempotency_key, created_at, customer_id)
+         VALUES ('acme', '019ab000-0000-7000-8000-000000000008', '019ab000-0000-7000-8000-000000000008', now(), 'cus_1');
+         INSERT INTO billing_subscriptions (organization_id, subscription_id, is_ours, status, seats, created_at)
+         VALUES ('acme', 'sub_1', TRUE, 'active', 1, now());
+         INSERT INTO billing_invoices (organization_id, invoice_id, status, currency, amount_due, amount_paid,
+             amount_remaining, attempts, created_at)
+         VALUES ('acme', 'in_1', 'paid', 'usd', 900, 900, 0, 1, now());
+         INSERT INTO billing_payments (organization_id, payment_id, status, currency, amount, amount_refunded, created_at)
+         VALUES ('acme', 'ch_1', 'succeeded', 'usd', 900, 0, now());
+         INSERT INTO billing_checkouts (organization_id, checkout_id, created_at, plan, billed_every, seats, success_url,
+             cancel_url, status)
+         VALUES ('acme', '019ab000-0000-7000-8000-000000000009', now(), 'pro', 'month', 1, 'x', 'x', 'expired');
+         INSERT INTO billing_prices VALUES ('acme', '[]', now());
+         INSERT INTO billing_api_keys VALUES ('acme', now(), NULL, NULL);
+         INSERT INTO billing_repairs VALUES ('acme', 'sub_2', 'second_subscription', now(), now());
+         INSERT INTO billing_trial_cards VALUES ('acme', 'card', 'acme', now());
          INSERT INTO ledger_reconciliations VALUES ('acme', now(), now());
          INSERT INTO ledger_differences VALUES ('acme', now(), 'transfer', 'tr_2', NULL, NULL);
          INSERT INTO connected_accounts (organization_id, creation_id, idempotency_key, key_used_at, created_at, preset,
@@ -457,8 +473,20 @@ async fn every_call_answers_another_tenant_as_if_there_were_nothing() {
                 ) => {
                     answer.problem(400, "idempotency_key_required");
                 }
+                // `billing_events` asks these with a body; nobody else's organization can be named in one.
+                (
+                    "POST",
+                    "/v1/billing/checkout"
+                    | "/v1/billing/subscription/change"
+                    | "/v1/billing/subscription/preview",
+                ) => {
+                    answer.problem(415, "unsupported_media_type");
+                }
                 // They act for the caller's own organization; this API has no key of a platform.
-                (_, path) if path.starts_with("/v1/connect/") && !path.ends_with("/{org}") => {
+                (_, path)
+                    if path.starts_with("/v1/billing/")
+                        || path.starts_with("/v1/connect/") && !path.ends_with("/{org}") =>
+                {
                     answer.problem(501, "not_configured");
                 }
                 ("POST", "/v1/webhooks/replay") => assert_eq!(answer.expect(202)["count"], 0),

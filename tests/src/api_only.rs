@@ -31,7 +31,7 @@ use tower::ServiceExt as _;
 
 use crate::application::{self, Application};
 use crate::database::TestDatabase;
-use crate::world::{platform_of, url_of};
+use crate::world::{plans, platform_of, url_of};
 
 const PUBLIC_URL: &str = "https://sync.example.com";
 const NO_LIMIT: NonZeroU32 = NonZeroU32::new(100_000).expect("not zero");
@@ -152,6 +152,8 @@ impl ApiOnly {
         let platform = api::Platform {
             livemode: stripe.livemode(),
             money: stripe.clone(),
+            billing: stripe.clone(),
+            plans: plans(),
             accounts: stripe,
             default_fee: BasisPoints::DEFAULT,
             onboarding: Arc::new(api::OnboardingConfig {

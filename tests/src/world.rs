@@ -19,6 +19,7 @@ use common::lifecycle::{self, Context};
 use common::tenant::{self, OrganizationId, TokenRole};
 use common::webhook::forward_signature::ForwardSecret;
 use consumer::Forwarding;
+use platform::billing::plan::Plans;
 use platform::config::{AccountsVersion, accounts};
 use platform::ledger::fee::BasisPoints;
 use platform::stripe::StripeClient;
@@ -328,6 +329,11 @@ pub(crate) fn platform_of(sim: &SimHandle) -> Arc<StripeClient> {
     Arc::new(client.expect("an HTTP client"))
 }
 
+/// The plans that are sold in tests: those that are built in.
+pub fn plans() -> Arc<Plans> {
+    Arc::new(Plans::built_in().expect("they are right"))
+}
+
 pub(crate) fn url_of(sim: &SimHandle) -> Url {
     sim.base_url.parse().expect("the simulator's URL")
 }
@@ -367,6 +373,8 @@ async fn serve_api(
         platform: parts.platform.clone().map(|stripe| api::Platform {
             livemode: stripe.livemode(),
             money: stripe.clone(),
+            billing: stripe.clone(),
+            plans: plans(),
             accounts: accounts(parts.accounts_version, stripe.as_ref().clone()),
             default_fee: BasisPoints::DEFAULT,
             onboarding: Arc::new(api::OnboardingConfig {
@@ -576,6 +584,8 @@ impl World {
                 let retry = RetryPolicy::WEBHOOK;
                 consumer::Platform {
                     money: stripe.clone(),
+                    billing: stripe.clone(),
+                    plans: plans(),
                     accounts: accounts(self.parts.accounts_version, stripe.as_ref().clone()),
                     retry: RetryPolicy {
                         first_backoff: retry.first_backoff / 100,
@@ -584,6 +594,7 @@ impl World {
                     },
                     look_for_accounts_every: POLL,
                     look_for_reconciliations_every: POLL,
+                    look_for_billing_every: POLL,
                 }
             }),
         }

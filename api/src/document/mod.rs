@@ -176,7 +176,7 @@ fn add_problems(path: &str, operation: &mut Map<String, Value>) {
             "`unavailable`: the database cannot be reached; retry after `Retry-After` seconds",
         ),
     ];
-    if path.starts_with("/v1/connect/") {
+    if path.starts_with("/v1/connect/") || path.starts_with("/v1/billing/") {
         problems.push(("501", "`not_configured`: STRIPE_PLATFORM_KEY is not set"));
     }
     if operation.contains_key("requestBody") {

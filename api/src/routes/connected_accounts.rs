@@ -207,7 +207,7 @@ fn application(fields: &mut Fields) -> Application {
 }
 
 /// An address of the body, if a browser may be led there.
-fn address(state: &ApiState, fields: &mut Fields, name: &str) -> Option<String> {
+pub(crate) fn address(state: &ApiState, fields: &mut Fields, name: &str) -> Option<String> {
     let address = fields.text(name, MAX_ADDRESS_CHARS)?;
     if !state.may_return_to(&address) {
         let detail = "must be a URL of an origin in RETURN_URL_ORIGINS, or of PUBLIC_URL where that is not set";

@@ -2,6 +2,7 @@
 //! is in the OpenAPI document.
 
 pub(crate) mod analytics;
+pub(crate) mod checkout;
 pub(crate) mod connected_accounts;
 pub(crate) mod connections;
 pub(crate) mod create_connection;
@@ -18,10 +19,13 @@ pub(crate) mod operator_webhooks;
 pub(crate) mod parked;
 pub(crate) mod payout_schedule;
 pub(crate) mod payouts;
+pub(crate) mod plans;
 pub(crate) mod questions;
 pub(crate) mod reconciliation;
 pub(crate) mod rules;
 mod stream_body;
+pub(crate) mod subscription;
+pub(crate) mod subscription_changes;
 pub(crate) mod sync;
 pub(crate) mod token;
 pub(crate) mod transfers;
@@ -89,6 +93,20 @@ pub(crate) fn all() -> OpenApiRouter<ApiState> {
         .routes(routes!(payout_schedule::get, payout_schedule::set))
         .routes(routes!(payouts::create, payouts::list))
         .routes(routes!(reconciliation::get))
+        .routes(routes!(plans::list))
+        .routes(routes!(checkout::create))
+        .routes(routes!(checkout::setup_payment))
+        .routes(routes!(subscription::get))
+        .routes(routes!(subscription_changes::preview))
+        .routes(routes!(subscription_changes::change_plan))
+        .routes(routes!(subscription_changes::cancel))
+        .routes(routes!(subscription_changes::resume))
+        .routes(routes!(subscription_changes::open_portal))
+        .routes(routes!(subscription::read_again))
+        .routes(routes!(subscription::reveal_key))
+        .routes(routes!(subscription::roll_key))
+        .routes(routes!(subscription::invoices))
+        .routes(routes!(subscription::payments))
         .routes(routes!(operator_organizations::list))
         .routes(routes!(operator_organizations::update))
         .routes(routes!(operator_webhooks::stats))

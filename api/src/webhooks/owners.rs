@@ -1,7 +1,8 @@
 //! Whose an event of the platform's endpoints is: the organization whose account at the vendor it names, and the connection that
-//! reads the account with the platform's key, where there is one.
+//! reads the account with the platform's key, where there is one; or the organization for which the customer stands that an
+//! event of the platform's own account names.
 //!
-//! An account never changes hands; its connection does, so what is known is remembered for seconds. Fails with PostgreSQL, and
+//! An account or a customer never changes hands; its connection does, so what is known is remembered for seconds. Fails with PostgreSQL, and
 //! then the event is not stored.
 
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use common::webhook::{Envelope, EventStatus};
 use moka::sync::Cache;
 
 const REMEMBERED: Duration = Duration::from_secs(10);
-const MAX_ACCOUNTS: u64 = 100_000;
+const MAX_KNOWN: u64 = 100_000;
 
 /// Where an event belongs, and in which state it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,7 +29,7 @@ pub(super) struct Placement {
     pub(super) status: EventStatus,
 }
 
-/// Whose an account is.
+/// Whose an account or a customer is.
 #[derive(Debug, Clone)]
 struct Owner {
     organization_id: OrganizationId,
@@ -46,7 +47,7 @@ pub(super) struct Owners {
 impl Owners {
     pub(super) fn new(pool: Pool, events: Arc<dyn PlatformEvents>) -> Self {
         let known = Cache::builder()
-            .max_capacity(MAX_ACCOUNTS)
+            .max_capacity(MAX_KNOWN)
             .time_to_live(REMEMBERED)
             .build();
         Self {
@@ -72,8 +73,8 @@ impl Owners {
             }
         };
         let Some(owner) = owner else {
-            // An account of nobody's is nothing to read again.
-            let of_platform = endpoint == PlatformEndpoint::Platform;
+            // An account or a customer of nobody's is nothing to read again.
+            let of_platform = endpoint == PlatformEndpoint::Platform && event.customer_id.is_none();
             return Ok(Placement {
                 organization_id: OrganizationId::platform(),
                 connection_id: None,
@@ -92,33 +93,40 @@ impl Owners {
         })
     }
 
-    /// Whose account an event names.
+    /// Whose account an event names, or for whom its customer stands.
     async fn owner(
         &self,
         endpoint: PlatformEndpoint,
         event: &Envelope,
     ) -> Result<Option<Arc<Owner>>, db::Error> {
-        let Some(account) = &event.account else {
+        let of_platform = endpoint == PlatformEndpoint::Platform;
+        let customer = event.customer_id.as_ref().filter(|_| of_platform);
+        // Their ids begin differently.
+        let Some(named) = event.account.as_ref().or(customer) else {
             return Ok(None);
         };
-        if let Some(owner) = self.known.get(account) {
+        if let Some(owner) = self.known.get(named) {
             return Ok(Some(owner));
         }
         let mut conn = self.pool.acquire().await?;
-        let Some(organization_id) = self.events.owner(&mut conn, account).await? else {
+        let owner = match &event.account {
+            Some(account) => self.events.owner(&mut conn, account).await?,
+            None => self.events.owner_of_customer(&mut conn, named).await?,
+        };
+        let Some(organization_id) = owner else {
             return Ok(None);
         };
-        // Sent before its account was known to be the organization's, and now once more. One that is missed here, since the
+        // Sent before what it names was known to be the organization's, and now once more. One that is missed here, since the
         // owner is remembered, is stored and handled a second time, which changes nothing.
         let id = &event.external_event_id;
         if is_stored_under_platform(&mut conn, endpoint, id).await? {
             return Ok(None);
         }
         let owner = Arc::new(Owner {
-            receiver: receiver(&mut conn, &organization_id, account).await?,
+            receiver: receiver(&mut conn, &organization_id, named).await?,
             organization_id,
         });
-        self.known.insert(account.clone(), Arc::clone(&owner));
+        self.known.insert(named.clone(), Arc::clone(&owner));
         Ok(Some(owner))
     }
 }

@@ -104,6 +104,11 @@ pub enum Error {
          that is kept"
     )]
     OrganizationHasLedger(OrganizationId),
+    /// Stripe would go on charging it.
+    #[error(
+        "the organization `{0}` has a subscription, which would go on being paid; cancel it first, in Stripe's dashboard for one"
+    )]
+    OrganizationHasSubscription(OrganizationId),
     /// Nobody is there to confirm it.
     #[error(
         "deleting an organization cannot be undone, and there is no terminal to ask for confirmation; add --yes to \

@@ -29,7 +29,7 @@ use common::saved_question;
 use common::session;
 use common::tenant::{OrganizationId, queries};
 use common::unit_of_work::{Committed, UnitOfWork};
-use platform::{account, ledger};
+use platform::{account, billing, ledger};
 use serde_json::json;
 use sqlx::PgConnection;
 use stripe::StripeConnector;
@@ -268,6 +268,9 @@ impl Delete {
         if ledger::queries::has_entries(tx, organization).await? {
             return Err(Error::OrganizationHasLedger(organization.clone()));
         }
+        if billing::queries::has_live_subscription(tx, organization).await? {
+            return Err(Error::OrganizationHasSubscription(organization.clone()));
+        }
         let connections = connection::queries::list_for_deletion(tx, organization).await?;
         if connections.is_empty() || self.with_data {
             Ok(connections)
@@ -293,6 +296,7 @@ impl Delete {
             job::queries::delete_all(&mut work, organization).await?;
             ledger::queries::reconciliation::delete_all(&mut work, organization).await?;
             account::queries::delete_all(&mut work, organization).await?;
+            billing::queries::delete_all(&mut work, organization).await?;
             queries::delete_organization(&mut work, organization).await?;
         } else {
             queries::delete_tokens(&mut work, organization).await?;

@@ -208,7 +208,7 @@ pub async fn authenticate(
     let row = sqlx::query!(
         r#"SELECT organization_id AS "organization_id!", token_id AS "token_id!", role AS "role!", expires_at, last_used_at
            FROM token_by_hash($1)
-           WHERE revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2)"#,
+           WHERE revoked_at IS NULL AND suspended_at IS NULL AND (expires_at IS NULL OR expires_at > $2)"#,
         &hash[..],
         now
     )

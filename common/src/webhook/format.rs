@@ -58,6 +58,8 @@ pub struct Envelope {
     pub created_at: Option<DateTime<Utc>>,
     /// The object that it is about.
     pub object_id: Option<String>,
+    /// The customer whose the object is, or that it is.
+    pub customer_id: Option<String>,
     /// Whether something stored may have to change because of it.
     pub has_changes: bool,
 }

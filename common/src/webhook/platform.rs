@@ -62,4 +62,15 @@ pub trait PlatformEvents: Debug + Send + Sync {
         conn: &mut PgConnection,
         account_id: &str,
     ) -> Result<Option<OrganizationId>, db::Error>;
+
+    /// The organization for which a customer of the platform's own stands; none for any other. Runs in the role that receives
+    /// webhooks.
+    ///
+    /// # Errors
+    /// When the database fails.
+    async fn owner_of_customer(
+        &self,
+        conn: &mut PgConnection,
+        customer_id: &str,
+    ) -> Result<Option<OrganizationId>, db::Error>;
 }

@@ -3,7 +3,7 @@
 //! An endpoint of ours names its registration in its metadata. `connect` and `api_version` cannot be changed afterwards, and
 //! the signing secret stands in the answer to its creation alone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 use common::webhook::WebhookFormat;
@@ -101,8 +101,9 @@ impl EndpointRegistry for StripeEndpoints {
         let own = webhook::event_types(endpoint).into_iter();
         // Accounts that are read with the platform's key have their events sent here. Those of the platform's own account are
         // kept for operators and for the handler to which events are forwarded.
-        own.chain(self.format.event_types().iter().copied())
-            .collect()
+        let all = own.chain(self.format.event_types().iter().copied());
+        let distinct: BTreeSet<&str> = all.collect();
+        distinct.into_iter().collect()
     }
 
     fn creation(&self, endpoint: PlatformEndpoint, url: &str, registration_id: Uuid) -> String {

@@ -5,12 +5,20 @@
 
 mod accounts;
 mod accounts_v2;
+mod billing;
+mod checkout_sessions;
 mod client;
+mod customers;
 mod endpoint_registry;
 mod error;
+mod invoices;
 mod money;
 mod payout_settings;
 mod payouts;
+mod plan_changes;
+mod portal;
+mod prices;
+mod subscriptions;
 mod transfers;
 
 pub use accounts_v2::AccountsV2;

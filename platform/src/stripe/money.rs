@@ -84,7 +84,7 @@ pub(super) fn if_it_exists<T>(answer: Result<T, Error>) -> Result<Option<T>, Gat
 
 impl StripeClient {
     /// The first object of a list that fits, page by page; all are looked through when none does.
-    async fn first<T: Listed>(
+    pub(super) async fn first<T: Listed>(
         &self,
         path: &str,
         filter: &[(&str, &str)],

@@ -116,7 +116,7 @@ impl Done {
     fn text(self) -> &'static str {
         match self {
             Self::Read => "The account was read at Stripe again.",
-            Self::PaidOut => "The payout is made. It is the first one below.",
+            Self::PaidOut => "The payout is created. It is the first one below.",
             Self::Reversed => "The reversal is made.",
             Self::Schedule => "The payout schedule is saved.",
             Self::Unknown => {

@@ -212,8 +212,8 @@ pub(super) fn words(schedule: &PayoutSchedule) -> String {
         ""
     };
     let delay = match schedule.delay_days {
-        Some(1) => ". Payments wait 1 day first".to_owned(),
-        Some(days) if days > 1 => format!(". Payments wait {days} days first"),
+        Some(1) => ". Payments become available after 1 day".to_owned(),
+        Some(days) if days > 1 => format!(". Payments become available after {days} days"),
         Some(_) | None => String::new(),
     };
     format!("{when}{cut}{delay}.")
@@ -296,7 +296,10 @@ mod tests {
             delay_days: Some(2),
             ..schedule(Daily, &[], &[])
         };
-        assert_eq!(words(&delayed), "Every day. Payments wait 2 days first.");
+        assert_eq!(
+            words(&delayed),
+            "Every day. Payments become available after 2 days."
+        );
     }
 
     fn read(form: &str) -> Result<PayoutSchedule, Problems> {

@@ -122,8 +122,8 @@ impl PayoutRow {
     pub(super) fn of(payout: &PayoutBody, locale: &LocaleFormat) -> Self {
         let kind = match (payout.automatic, payout.method) {
             (true, _) => "By the schedule",
-            (false, PayoutMethod::Standard) => "By hand",
-            (false, PayoutMethod::Instant) => "By hand, instant",
+            (false, PayoutMethod::Standard) => "Manual",
+            (false, PayoutMethod::Instant) => "Manual, instant",
         };
         let is_unknown = matches!(payout.status, PayoutState::Unknown);
         let failure = payout.failure.as_ref().map(in_words);
@@ -153,7 +153,7 @@ fn arrival(payout: &PayoutBody, locale: &LocaleFormat) -> Option<String> {
 
 pub(super) fn payout_state(state: PayoutState) -> Mark {
     match state {
-        PayoutState::Pending => Mark::new("Not sent yet", Shape::Circle, Tone::Quiet),
+        PayoutState::Pending => Mark::new("Pending", Shape::Circle, Tone::Quiet),
         PayoutState::InTransit => Mark::new("On its way", Shape::Clock, Tone::Quiet),
         PayoutState::Paid => Mark::new("Paid", Shape::Check, Tone::Good),
         PayoutState::Failed => Mark::new("Failed", Shape::Cross, Tone::Error),

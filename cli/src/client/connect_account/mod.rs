@@ -1,7 +1,7 @@
 //! `connect-account`: the Stripe account through which the organization is paid, on a platform that uses Stripe Connect, and the
 //! money that moves to it and out of it.
 //!
-//! Whatever moves money is named by a request key ([`request_key`]), so that a command whose answer was lost can be run again.
+//! Whatever moves money is named by a request key (`request_key`), so that a command whose answer was lost can be run again.
 //! Amounts are given in minor units, as in conditions of rules and in the API, and shown as money.
 //!
 //! Deliberately absent: links to Stripe's dashboard, which expire in moments and are for people who are signed in to the pages.

@@ -80,6 +80,7 @@ const OUTCOME_OF_ENTRY: &[&str] = &[
 ];
 
 const CONSUMER_ONLY: &[Grant] = &[grant(Consumer, ALL)];
+const API_AND_CONSUMER: &[Grant] = &[grant(Api, ALL), grant(Consumer, ALL)];
 const CONSUMER_WRITES_API_READS: &[Grant] = &[grant(Api, READ), grant(Consumer, ALL)];
 
 /// The roles see every tenant's rows of a table: work is found across tenants, and what it touches is then
@@ -163,7 +164,18 @@ pub(super) const TABLES: &[Table] = &[
                 Grant {
                     role: Api,
                     privileges: &["UPDATE"],
-                    columns: &["revoked_at", "last_used_at"],
+                    columns: &["revoked_at", "last_used_at", "suspended_at"],
+                },
+                // Lets the key of a subscription sleep, and reads no hash.
+                Grant {
+                    role: Consumer,
+                    privileges: READ,
+                    columns: &["organization_id", "token_id", "suspended_at"],
+                },
+                Grant {
+                    role: Consumer,
+                    privileges: &["UPDATE"],
+                    columns: &["suspended_at"],
                 },
             ],
         )
@@ -434,6 +446,33 @@ pub(super) const TABLES: &[Table] = &[
             grant(Consumer, &["SELECT", "INSERT", "DELETE"]),
         ],
     ),
+    Table {
+        policies: &[
+            // Whose customer an event names, and which customers are to be read again.
+            every_tenant("ALL", &[Consumer, Webhooks], Some("true")),
+        ],
+        ..table(
+            "billing_customers",
+            &[
+                grant(Api, ALL),
+                grant(Consumer, &["SELECT", "UPDATE"]),
+                Grant {
+                    role: Webhooks,
+                    privileges: READ,
+                    columns: &["organization_id", "customer_id"],
+                },
+            ],
+        )
+    },
+    // Read again by either program, and replaced.
+    table("billing_subscriptions", API_AND_CONSUMER),
+    table("billing_invoices", API_AND_CONSUMER),
+    table("billing_payments", API_AND_CONSUMER),
+    table("billing_checkouts", API_AND_CONSUMER),
+    table("billing_prices", API_AND_CONSUMER),
+    table("billing_api_keys", API_AND_CONSUMER),
+    table("billing_repairs", API_AND_CONSUMER),
+    table("billing_trial_cards", API_AND_CONSUMER),
     Table {
         policies: &[
             every_tenant("ALL", &[Scheduler, Webhooks], Some("true")),

@@ -180,7 +180,10 @@ fn reason_of(row: &ChargeRow, rule: Option<&str>) -> (Reason, String) {
         return (Reason::NotCaptured, detail.to_owned());
     }
     match (row.excluded_by, rule) {
-        (None, _) => (Reason::Counted, "The charge counts.".to_owned()),
+        (None, _) => (
+            Reason::Counted,
+            "It succeeded, and no rule excludes it.".to_owned(),
+        ),
         (Some(_), Some(name)) => (
             Reason::Excluded,
             format!("The rule `{name}` excludes the charge."),

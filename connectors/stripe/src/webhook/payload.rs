@@ -46,6 +46,39 @@ struct Outer<'a> {
     related_object: Option<&'a RawValue>,
 }
 
+/// A snapshot, as far as it tells whose its object is.
+#[derive(Deserialize)]
+struct OfCustomer<'a> {
+    #[serde(borrow)]
+    data: CustomerData<'a>,
+}
+
+#[derive(Deserialize)]
+struct CustomerData<'a> {
+    #[serde(borrow)]
+    object: CustomerObject<'a>,
+}
+
+#[derive(Deserialize)]
+struct CustomerObject<'a> {
+    #[serde(default, borrow)]
+    object: Option<&'a RawValue>,
+    #[serde(default, borrow)]
+    id: Option<&'a RawValue>,
+    #[serde(default, borrow)]
+    customer: Option<&'a RawValue>,
+}
+
+/// The customer whose the object of a snapshot is, or that it is.
+fn customer_id(json: &str) -> Option<String> {
+    let OfCustomer { data } = serde_json::from_str(json).ok()?;
+    let object = data.object;
+    if text(object.object).as_deref() == Some("customer") {
+        return text(object.id);
+    }
+    text(object.customer)
+}
+
 /// What a thin event is about.
 #[derive(Deserialize)]
 struct RelatedObject {
@@ -96,6 +129,7 @@ pub(super) fn envelope(body: &[u8]) -> Result<Envelope, UnreadableEvent> {
         livemode: readable(outer.livemode),
         api_version: text(outer.api_version),
         created_at: instant(outer.created),
+        customer_id: customer_id(&json),
         object_id: event.and_then(|event| event.data.object.id),
         has_changes,
     })
@@ -202,6 +236,23 @@ mod tests {
         assert_eq!(thin.account.as_deref(), Some("acct_1"));
         assert!(thin.has_changes);
         assert_eq!(thin.created_at.unwrap().timestamp(), 1_790_841_600);
+    }
+
+    #[test]
+    fn an_event_names_the_customer_that_it_is_about() {
+        let customer = |object: serde_json::Value| {
+            let body = json!({"id": "evt_1", "object": "event", "type": "x", "created": 1, "data": {"object": object}});
+            read_json(&body).customer_id
+        };
+        let of_subscription = json!({"object": "subscription", "id": "sub_1", "customer": "cus_1"});
+        assert_eq!(customer(of_subscription).as_deref(), Some("cus_1"));
+        let itself = json!({"object": "customer", "id": "cus_2"});
+        assert_eq!(customer(itself).as_deref(), Some("cus_2"));
+        assert_eq!(customer(json!({"object": "price", "id": "price_1"})), None);
+        assert_eq!(
+            customer(json!({"object": "invoice", "customer": {"id": "cus_1"}})),
+            None
+        );
     }
 
     #[test]

@@ -1,0 +1,269 @@
+//! Changing what an organization subscribes to: the plan, how often it is paid, and the seats.
+//!
+//! More is had now, and what is left of the former price is offset; less is had from the end of what is paid for. The vendor is
+//! asked for a state, so asking twice is harmless; then everything is read. Fails as [`Error`] says, and as the vendor does
+//! when the payment fails, in which case nothing changes. Deliberately absent: amounts of our own, but to tell more from less.
+
+use chrono::{DateTime, Months, Utc};
+use common::money::Money;
+use common::tenant::OrganizationId;
+
+use super::plan::Interval;
+use super::price;
+use super::status::SubscriptionStatus;
+use super::subscription::Subscription;
+use super::sync::sync;
+use super::{Billing, Error, PriceReading, cancellation};
+
+/// Months of a year, to compare prices.
+const YEAR: i64 = 12;
+
+/// What a caller asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewPlan {
+    pub plan: String,
+    pub interval: Interval,
+    /// As many as before where none are given.
+    pub seats: Option<i64>,
+}
+
+/// A change as the vendor is asked for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlanChange {
+    pub customer_id: String,
+    pub subscription_id: String,
+    /// The item that changes; without it the price would be added.
+    pub item_id: String,
+    /// What changes it already.
+    pub schedule_id: Option<String>,
+    pub former_price_id: String,
+    pub former_seats: i64,
+    pub price_id: String,
+    pub seats: i64,
+}
+
+/// When a change takes effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TakesEffect {
+    Now,
+    AtPeriodEnd,
+}
+
+/// What an invoice would be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InvoicePreview {
+    pub money: Money,
+    pub lines: Vec<PreviewLine>,
+}
+
+/// A line of such an invoice.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PreviewLine {
+    /// In the vendor's words.
+    pub description: Option<String>,
+    /// Negative for what is offset.
+    pub amount: i64,
+}
+
+/// What a change would cost.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Preview {
+    pub takes_effect: TakesEffect,
+    pub due_now: Money,
+    pub next_invoice: Money,
+    pub next_invoice_at: Option<DateTime<Utc>>,
+    /// As of when what is left of the former price was computed.
+    pub proration_date: DateTime<Utc>,
+    pub lines: Vec<PreviewLine>,
+}
+
+/// What a change would cost. Nothing is changed.
+///
+/// # Errors
+/// [`Error::NoSubscription`], [`Error::UnknownPlan`], [`Error::PriceNotFound`].
+pub async fn preview(
+    billing: &Billing,
+    organization: &OrganizationId,
+    new: &NewPlan,
+) -> Result<Preview, Error> {
+    let planned = plan(billing, organization, new).await?;
+    let now = billing.clock.now();
+    let gateway = &billing.gateway;
+    let next = gateway.preview(&planned.change, None).await?;
+    let same_interval = planned.former.interval == planned.price.interval;
+    let period_end = planned.subscription.current_period_end;
+    let (due, at) = match planned.takes_effect {
+        TakesEffect::AtPeriodEnd => (None, period_end),
+        TakesEffect::Now => {
+            let due = gateway.preview(&planned.change, Some(now)).await?;
+            let at = if same_interval {
+                period_end
+            } else {
+                let months = match new.interval {
+                    Interval::Month => 1,
+                    Interval::Year => 12,
+                };
+                now.checked_add_months(Months::new(months))
+            };
+            (Some(due), at)
+        }
+    };
+    let nothing = Money {
+        minor: 0,
+        currency: next.money.currency.clone(),
+    };
+    let (due_now, lines) = due.map_or((nothing, Vec::new()), |due| (due.money, due.lines));
+    Ok(Preview {
+        takes_effect: planned.takes_effect,
+        due_now,
+        next_invoice: next.money,
+        next_invoice_at: at,
+        proration_date: now,
+        lines,
+    })
+}
+
+/// Changes what the organization subscribes to.
+///
+/// # Errors
+/// [`Error::NoSubscription`], [`Error::UnknownPlan`], [`Error::PriceNotFound`]; a refusal of the vendor's when the payment fails.
+pub async fn change(
+    billing: &Billing,
+    organization: &OrganizationId,
+    new: &NewPlan,
+) -> Result<(), Error> {
+    let planned = plan(billing, organization, new).await?;
+    let is_same = planned.change.price_id == planned.change.former_price_id
+        && planned.change.seats == planned.change.former_seats;
+    match planned.takes_effect {
+        // What is subscribed to is kept, and a change that was to come does not.
+        _ if is_same => {
+            if let Some(schedule_id) = &planned.change.schedule_id {
+                billing.gateway.drop_schedule(schedule_id).await?;
+            }
+        }
+        TakesEffect::Now => billing.gateway.change_now(&planned.change).await?,
+        TakesEffect::AtPeriodEnd => billing.gateway.change_later(&planned.change).await?,
+    }
+    sync(billing, organization).await?;
+    Ok(())
+}
+
+struct Planned {
+    subscription: Subscription,
+    former: PriceReading,
+    price: PriceReading,
+    change: PlanChange,
+    takes_effect: TakesEffect,
+}
+
+async fn plan(
+    billing: &Billing,
+    organization: &OrganizationId,
+    new: &NewPlan,
+) -> Result<Planned, Error> {
+    let plan = billing.plans.find(&new.plan);
+    let plan = plan.filter(|plan| !plan.is_free());
+    let plan = plan.ok_or(Error::UnknownPlan)?;
+    let named = plan.price(new.interval).ok_or(Error::UnknownInterval)?;
+    let prices = price::current(billing).await?;
+    let price = prices.of(plan, new.interval);
+    let price = price.ok_or_else(|| Error::PriceNotFound {
+        lookup_key: named.lookup_key.clone(),
+    })?;
+    let subscription = cancellation::live(billing, organization).await?;
+    let customer_id = super::customer::id(billing, organization).await?;
+    let (Some(item_id), Some(former_id), Some(customer_id)) = (
+        subscription.item_id.clone(),
+        subscription.price_id.clone(),
+        customer_id,
+    ) else {
+        return Err(Error::NoSubscription);
+    };
+    let former = prices.find(&former_id).unwrap_or(price);
+    let seats = new.seats.unwrap_or(subscription.seats);
+    let takes_effect = if subscription.status == SubscriptionStatus::Trialing {
+        TakesEffect::Now
+    } else {
+        takes_effect((former, subscription.seats), (price, seats))
+    };
+    Ok(Planned {
+        change: PlanChange {
+            customer_id,
+            subscription_id: subscription.subscription_id.clone(),
+            item_id,
+            schedule_id: subscription.schedule_id.clone(),
+            former_price_id: former_id,
+            former_seats: subscription.seats,
+            price_id: price.price_id.clone(),
+            seats,
+        },
+        takes_effect,
+        former: former.clone(),
+        price: price.clone(),
+        subscription,
+    })
+}
+
+/// Less is had later: a cheaper plan, fewer seats, or the year's price given up.
+fn takes_effect(former: (&PriceReading, i64), new: (&PriceReading, i64)) -> TakesEffect {
+    let shorter =
+        (former.0.interval, new.0.interval) == (Some(Interval::Year), Some(Interval::Month));
+    let by_year = |price: &PriceReading| {
+        let each = price.amount.unwrap_or_default();
+        if price.interval == Some(Interval::Month) {
+            each * YEAR
+        } else {
+            each
+        }
+    };
+    // A year is cheaper than twelve months, and no less for that.
+    let longer =
+        (former.0.interval, new.0.interval) == (Some(Interval::Month), Some(Interval::Year));
+    let cheaper = by_year(new.0) < by_year(former.0) && !longer;
+    if shorter || cheaper || new.1 < former.1 {
+        TakesEffect::AtPeriodEnd
+    } else {
+        TakesEffect::Now
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use common::money::Currency;
+
+    use super::*;
+
+    fn price(amount: i64, interval: Interval) -> PriceReading {
+        PriceReading {
+            price_id: "price_1".to_owned(),
+            product_id: "prod_1".to_owned(),
+            lookup_key: None,
+            amount: Some(amount),
+            currency: Currency::new("usd"),
+            interval: Some(interval),
+            sold: true,
+        }
+    }
+
+    #[test]
+    fn more_is_had_now_and_less_at_the_end() {
+        use Interval::{Month, Year};
+        use TakesEffect::{AtPeriodEnd, Now};
+        for (former, new, effect) in [
+            ((900, Month, 1), (4_900, Month, 1), Now),
+            ((4_900, Month, 1), (900, Month, 1), AtPeriodEnd),
+            ((900, Month, 1), (9_000, Year, 1), Now),
+            ((9_000, Year, 1), (900, Month, 1), AtPeriodEnd),
+            ((900, Month, 1), (900, Month, 2), Now),
+            ((900, Month, 2), (900, Month, 1), AtPeriodEnd),
+            ((9_000, Year, 1), (4_900, Month, 1), AtPeriodEnd),
+        ] {
+            let found = takes_effect(
+                (&price(former.0, former.1), former.2),
+                (&price(new.0, new.1), new.2),
+            );
+            assert_eq!(found, effect, "{former:?} {new:?}");
+        }
+    }
+}

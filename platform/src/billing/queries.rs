@@ -1,0 +1,36 @@
+//! Billing in PostgreSQL: customers, what was read of them, and prices.
+
+pub(super) mod checkouts;
+mod customer;
+mod key;
+mod price;
+mod reading;
+mod repair;
+mod stored;
+
+pub use customer::{DueCustomer, delete_all, has_live_subscription, owner};
+pub(super) use customer::{
+    begin_reading, claim_due, customer, customer_id, forget_customer, give_up_customer,
+    insert_customer, note_setup, read_next_at, store_customer, synced_customer, trial_used,
+};
+pub(super) use key::{issue_key, lock_key, note_revealed, suspend_key};
+pub(super) use price::{lock_prices, prices, store_prices};
+pub(super) use reading::{
+    SubscriptionRow, replace_invoices, replace_payments, replace_subscriptions, update_checkouts,
+};
+pub(super) use repair::{note_repair, note_repaired, repairs, use_trial_card};
+pub(super) use stored::{invoices, payments, stored};
+
+use std::str::FromStr;
+
+use common::db::Error;
+use common::job::UnknownValue;
+
+/// A stored name of a value.
+fn named<T: FromStr<Err = UnknownValue>>(column: &'static str, name: &str) -> Result<T, Error> {
+    name.parse()
+        .map_err(|cause: UnknownValue| Error::Inconsistent {
+            column,
+            cause: Box::new(cause),
+        })
+}

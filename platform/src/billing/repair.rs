@@ -1,0 +1,118 @@
+//! Undoing what was sold and should not have been: a second subscription of an organization, and a second trial of a card.
+//!
+//! Neither can be kept from happening: two pages of the vendor's can be paid at the same moment, and a card is known only once
+//! it was given. What is found is committed before the vendor is asked to undo it, and asked for until it is done. Each step may
+//! be done twice: what is cancelled stays cancelled, and a payment is refunded as a whole.
+//!
+//! Fails as the vendor does, and with PostgreSQL. Deliberately absent: subscriptions that were made elsewhere, in the vendor's dashboard
+//! for one, which are only warned of.
+
+use chrono::{DateTime, Utc};
+use common::db::{self, PgConnection};
+use common::named;
+use common::tenant::OrganizationId;
+use tracing::warn;
+
+use super::status::SubscriptionStatus;
+use super::subscription::{Subscription, that_counts};
+use super::{Billing, CustomerReading, Error, queries};
+
+named! {
+    /// What is undone.
+    RepairKind {
+        /// Two sessions were paid; the newer subscription is cancelled and refunded.
+        SecondSubscription = "second_subscription",
+        /// The card had a trial in another organization; the trial is ended.
+        SecondTrial = "second_trial",
+    }
+}
+
+/// Something that was or is to be undone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Repair {
+    pub subscription_id: String,
+    pub kind: RepairKind,
+    pub found_at: DateTime<Utc>,
+    pub done_at: Option<DateTime<Utc>>,
+}
+
+/// Notes which subscriptions should not be, as they are stored now.
+pub(super) async fn find(
+    conn: &mut PgConnection,
+    organization: &OrganizationId,
+    stored: &[Subscription],
+    now: DateTime<Utc>,
+) -> Result<(), db::Error> {
+    let counted = that_counts(stored, now);
+    let seconds = stored.iter().filter(|it| {
+        it.status.is_live()
+            && it.is_ours
+            && it.lookup_key.is_some()
+            && counted.is_some_and(|counted| counted.subscription_id != it.subscription_id)
+    });
+    for second in seconds {
+        let id = &second.subscription_id;
+        let kind = RepairKind::SecondSubscription;
+        queries::note_repair(conn, organization, id, kind, now).await?;
+    }
+    Ok(())
+}
+
+/// Notes which trials are had with a card that had one in another organization.
+pub(super) async fn find_second_trials(
+    billing: &Billing,
+    organization: &OrganizationId,
+    reading: &CustomerReading,
+) -> Result<(), Error> {
+    let now = billing.clock.now();
+    let trials = reading.subscriptions.iter();
+    for trial in trials.filter(|it| it.status == SubscriptionStatus::Trialing && it.is_ours) {
+        let method = trial.payment_method.as_ref();
+        let method = method.or(reading.payment_method.as_ref());
+        let Some(card) = method.and_then(|method| method.fingerprint.as_deref()) else {
+            continue;
+        };
+        let platform = OrganizationId::platform();
+        let mut tx = db::tenant_transaction(&billing.pool, &platform).await?;
+        let user = queries::use_trial_card(&mut tx, card, organization, now).await?;
+        db::commit(tx).await?;
+        if user != organization.as_str() {
+            let mut tx = db::tenant_transaction(&billing.pool, organization).await?;
+            let (id, kind) = (&trial.subscription_id, RepairKind::SecondTrial);
+            queries::note_repair(&mut tx, organization, id, kind, now).await?;
+            db::commit(tx).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Undoes what is noted; true if there was anything, so that everything has to be read again.
+pub(super) async fn carry_out(
+    billing: &Billing,
+    organization: &OrganizationId,
+) -> Result<bool, Error> {
+    let mut tx = db::tenant_transaction(&billing.pool, organization).await?;
+    let repairs = queries::repairs(&mut tx, organization).await?;
+    db::commit(tx).await?;
+    let mut any = false;
+    for repair in repairs.iter().filter(|repair| repair.done_at.is_none()) {
+        let id = &repair.subscription_id;
+        match repair.kind {
+            RepairKind::SecondSubscription => billing.gateway.undo_subscription(id).await?,
+            RepairKind::SecondTrial => billing.gateway.end_trial(id).await?,
+        }
+        let (organization_id, kind) = (organization.as_str(), repair.kind.as_str());
+        warn!(
+            organization_id,
+            subscription_id = id,
+            kind,
+            "something that should not have been sold was undone"
+        );
+        let now = billing.clock.now();
+        let mut tx = db::tenant_transaction(&billing.pool, organization).await?;
+        queries::note_repaired(&mut tx, organization, id, repair.kind, now).await?;
+        db::commit(tx).await?;
+        any = true;
+    }
+    Ok(any)
+}

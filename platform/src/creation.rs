@@ -1,0 +1,80 @@
+//! Having the vendor make something once, under a key that was committed before.
+//!
+//! An answer that is lost is looked for; where nothing is found, the same request is sent once more, since the first one may
+//! still be done, and under the same key it makes the same thing. Fails when it is still not known what became of it; then
+//! whoever asks next does the same. Deliberately absent: the row with the key, which belongs to the noun.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use backon::{ExponentialBuilder, Retryable as _};
+use chrono::TimeDelta;
+
+use crate::gateway::GatewayError;
+
+/// For how long the same request is sent again. Stripe knows an idempotency key for 24 hours; an hour is left for clocks that
+/// differ.
+pub(crate) const SAME_ANSWER_FOR: TimeDelta = TimeDelta::hours(23);
+/// How often the vendor is asked again while it answers the same request of another call.
+const BUSY_RETRIES: usize = 6;
+const FIRST_WAIT: Duration = Duration::from_millis(200);
+
+/// Something to be made, which is the same however often it is asked for.
+#[async_trait]
+pub(crate) trait Creation: Sync {
+    type Made: Send;
+
+    /// Asks for it under its key.
+    async fn make(&self) -> Result<Self::Made, GatewayError>;
+
+    /// What was made of it.
+    async fn find(&self) -> Result<Option<Self::Made>, GatewayError>;
+}
+
+/// What became of a creation.
+#[derive(Debug)]
+pub(crate) enum Created<T> {
+    Made(T),
+    /// It is certain that nothing was made, and the key has this answer for good.
+    NotMade(GatewayError),
+}
+
+/// Has something made.
+///
+/// # Errors
+/// When it is not known what became of it, or the vendor was not asked.
+pub(crate) async fn create<C: Creation>(creation: &C) -> Result<Created<C::Made>, GatewayError> {
+    let policy = ExponentialBuilder::default()
+        .with_min_delay(FIRST_WAIT)
+        .with_max_times(BUSY_RETRIES)
+        .with_jitter();
+    let make = || creation.make();
+    let answer = make
+        .retry(policy)
+        .when(|cause| matches!(cause, GatewayError::Busy { .. }))
+        .await;
+    match answer {
+        Ok(done) => Ok(Created::Made(done)),
+        // An older version of this program may have sent another request under this key, and lost the answer.
+        Err(refused @ GatewayError::Refused { .. }) => Ok(match creation.find().await? {
+            Some(found) => Created::Made(found),
+            None => Created::NotMade(refused),
+        }),
+        Err(GatewayError::Failed { .. } | GatewayError::Unknown(_)) => look_for(creation).await,
+        Err(cause) => Err(cause),
+    }
+}
+
+async fn look_for<C: Creation>(creation: &C) -> Result<Created<C::Made>, GatewayError> {
+    if let Some(found) = creation.find().await? {
+        return Ok(Created::Made(found));
+    }
+    match creation.make().await {
+        Ok(made) => Ok(Created::Made(made)),
+        Err(failed @ GatewayError::Failed { .. }) => Ok(match creation.find().await? {
+            Some(found) => Created::Made(found),
+            None => Created::NotMade(failed),
+        }),
+        Err(cause) => Err(cause),
+    }
+}

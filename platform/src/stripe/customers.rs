@@ -1,0 +1,305 @@
+//! Customers of the platform at Stripe (`docs.stripe.com/api/customers`), and what they pay with (`/payment_methods`,
+//! `/setup_intents`).
+//!
+//! A customer of ours names its creation and its organization in its metadata. It is never looked for by its email, which
+//! several customers may have.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use common::tenant::OrganizationId;
+use secrecy::SecretString;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+use super::accounts::instant;
+use super::client::form;
+use super::money::{Listed, Metadata, Page, if_it_exists};
+use super::{Error, StripeClient};
+use crate::billing::setup::OpenSetup;
+use crate::billing::{NewCustomer, PaymentMethod, SetupReading};
+use crate::gateway::GatewayError;
+
+const PATH: &str = "/v1/customers";
+const SETUPS: &str = "/v1/setup_intents";
+/// The member of the metadata with the id of the creation.
+const CREATION: &str = "stripe_sync_creation";
+/// The member of the metadata with the id of the organization.
+pub(super) const ORGANIZATION: &str = "stripe_sync_organization";
+/// The member of the metadata of a `SetupIntent` whose method is to become the default.
+const DEFAULT: &str = "stripe_sync_default";
+const PAGE: &str = "100";
+/// How much Stripe's clock may differ from ours, generously.
+const CLOCK_MARGIN: TimeDelta = TimeDelta::days(1);
+
+#[derive(Deserialize)]
+struct CustomerObject {
+    id: String,
+    #[serde(default)]
+    deleted: bool,
+    #[serde(default)]
+    invoice_settings: Option<InvoiceSettings>,
+    #[serde(default)]
+    metadata: Option<Metadata>,
+}
+
+#[derive(Deserialize)]
+struct InvoiceSettings {
+    #[serde(default)]
+    default_payment_method: Option<PaymentMethodObject>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct PaymentMethodObject {
+    id: String,
+    #[serde(rename = "type")]
+    kind: String,
+    /// What is said of the method stands in the member that its type names.
+    #[serde(flatten)]
+    members: Map<String, Value>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct MethodDetails {
+    brand: Option<String>,
+    last4: Option<String>,
+    exp_month: Option<i32>,
+    exp_year: Option<i32>,
+    fingerprint: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct SetupObject {
+    id: String,
+    created: i64,
+    status: String,
+    #[serde(default)]
+    payment_method: Option<String>,
+    #[serde(default)]
+    metadata: Option<Metadata>,
+}
+
+#[derive(Deserialize)]
+struct BegunSetup {
+    id: String,
+    client_secret: String,
+}
+
+/// An answer of which only the id matters.
+#[derive(Deserialize)]
+struct MadeObject {
+    id: String,
+}
+
+/// An answer of which only its being one matters.
+#[derive(Deserialize)]
+struct Acknowledged {}
+
+impl Listed for CustomerObject {
+    fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn metadata(&self) -> Option<&Metadata> {
+        self.metadata.as_ref()
+    }
+}
+
+impl From<PaymentMethodObject> for PaymentMethod {
+    fn from(mut method: PaymentMethodObject) -> Self {
+        let details = method.members.remove(&method.kind);
+        let details = details.and_then(|details| serde_json::from_value(details).ok());
+        let MethodDetails {
+            brand,
+            last4,
+            exp_month,
+            exp_year,
+            fingerprint,
+        } = details.unwrap_or_default();
+        Self {
+            id: method.id,
+            kind: method.kind,
+            brand,
+            last4,
+            exp_month,
+            exp_year,
+            fingerprint,
+        }
+    }
+}
+
+impl From<SetupObject> for SetupReading {
+    fn from(setup: SetupObject) -> Self {
+        let confirmed = setup.status == "succeeded";
+        let has_mark = |metadata: Metadata| metadata.contains_key(DEFAULT);
+        Self {
+            setup_id: setup.id,
+            created_at: instant(setup.created),
+            payment_method_id: setup.payment_method.filter(|_| confirmed),
+            is_default: setup.metadata.is_some_and(has_mark),
+        }
+    }
+}
+
+/// A field of the metadata.
+pub(super) fn metadata_field(name: &str) -> String {
+    format!("metadata[{name}]")
+}
+
+fn creation_form(customer: &NewCustomer) -> String {
+    let creation_id = customer.creation_id.to_string();
+    let (creation, organization) = (metadata_field(CREATION), metadata_field(ORGANIZATION));
+    let given = [
+        ("email", customer.email.as_deref()),
+        ("name", customer.name.as_deref()),
+        (&creation, Some(&creation_id)),
+        (&organization, Some(customer.organization.as_str())),
+    ];
+    form(
+        given
+            .into_iter()
+            .filter_map(|(name, value)| Some((name, value?))),
+    )
+}
+
+impl StripeClient {
+    pub(super) async fn make_customer(
+        &self,
+        customer: &NewCustomer,
+        idempotency_key: Uuid,
+    ) -> Result<String, GatewayError> {
+        let request = creation_form(customer);
+        let made: MadeObject = self.post(PATH, request, Some(idempotency_key)).await?;
+        Ok(made.id)
+    }
+
+    pub(super) async fn customer_of_creation(
+        &self,
+        creation_id: Uuid,
+        since: DateTime<Utc>,
+    ) -> Result<Option<String>, GatewayError> {
+        let creation_id = creation_id.to_string();
+        let since = (since - CLOCK_MARGIN).timestamp().to_string();
+        let fits = |customer: &CustomerObject| {
+            let metadata = customer.metadata.as_ref();
+            metadata.and_then(|metadata| metadata.get(CREATION)) == Some(&creation_id)
+        };
+        let found = self.first(PATH, &[("created[gte]", &since)], fits).await?;
+        Ok(found.map(|customer| customer.id))
+    }
+
+    /// The inner `None` is a customer without a default method, the outer one that was deleted.
+    pub(super) async fn default_payment_method(
+        &self,
+        customer_id: &str,
+    ) -> Result<Option<Option<PaymentMethod>>, GatewayError> {
+        let expand = [("expand[]", "invoice_settings.default_payment_method")];
+        let answer = self.get(&format!("{PATH}/{customer_id}"), &expand).await;
+        let customer: Option<CustomerObject> = if_it_exists(answer)?;
+        let customer = customer.filter(|customer| !customer.deleted);
+        Ok(customer.map(|customer| {
+            let settings = customer.invoice_settings;
+            let method = settings.and_then(|settings| settings.default_payment_method);
+            method.map(PaymentMethod::from)
+        }))
+    }
+
+    /// The newest page of what was made for a customer.
+    pub(super) async fn newest<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        customer_id: &str,
+    ) -> Result<Vec<T>, Error> {
+        let query = [("customer", customer_id), ("limit", PAGE)];
+        let page: Page<T> = self.get(path, &query).await?;
+        Ok(page.data)
+    }
+
+    pub(super) async fn begin_setup(
+        &self,
+        customer_id: &str,
+        organization: &OrganizationId,
+    ) -> Result<OpenSetup, GatewayError> {
+        let request = form([
+            ("customer", customer_id),
+            ("usage", "off_session"),
+            (&metadata_field(DEFAULT), "true"),
+            (&metadata_field(ORGANIZATION), organization.as_str()),
+        ]);
+        let begun: BegunSetup = self.post(SETUPS, request, None).await?;
+        Ok(OpenSetup {
+            customer_id: customer_id.to_owned(),
+            setup_id: begun.id,
+            client_secret: SecretString::from(begun.client_secret),
+        })
+    }
+
+    pub(super) async fn newest_setups(
+        &self,
+        customer_id: &str,
+    ) -> Result<Vec<SetupReading>, GatewayError> {
+        let setups: Vec<SetupObject> = self.newest(SETUPS, customer_id).await?;
+        Ok(setups.into_iter().map(SetupReading::from).collect())
+    }
+
+    pub(super) async fn change_payment_method(
+        &self,
+        customer_id: &str,
+        subscription_ids: &[&str],
+        payment_method_id: &str,
+    ) -> Result<(), GatewayError> {
+        let request = form([(
+            "invoice_settings[default_payment_method]",
+            payment_method_id,
+        )]);
+        let path = format!("{PATH}/{customer_id}");
+        let Acknowledged {} = self.post(&path, request, None).await?;
+        for subscription_id in subscription_ids {
+            let request = form([("default_payment_method", payment_method_id)]);
+            let path = format!("/v1/subscriptions/{subscription_id}");
+            let Acknowledged {} = self.post(&path, request, None).await?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_method_is_described_by_the_member_that_its_type_names() {
+        let method = |value: Value| -> PaymentMethod {
+            let object: PaymentMethodObject = serde_json::from_value(value).unwrap();
+            object.into()
+        };
+        let card = method(json!({"id": "pm_1", "type": "card", "card": {
+            "brand": "visa", "last4": "4242", "exp_month": 12, "exp_year": 2030, "fingerprint": "f"}}));
+        assert_eq!(card.last4.as_deref(), Some("4242"));
+        assert_eq!(card.fingerprint.as_deref(), Some("f"));
+        let debit = method(
+            json!({"id": "pm_2", "type": "sepa_debit", "sepa_debit": {"last4": "3000", "country": "DE"}}),
+        );
+        assert_eq!((debit.last4.as_deref(), debit.brand), (Some("3000"), None));
+        let link = method(json!({"id": "pm_3", "type": "link"}));
+        assert_eq!((link.kind.as_str(), link.last4), ("link", None));
+    }
+
+    #[test]
+    fn a_setup_has_a_method_once_it_has_succeeded() {
+        let setup = |status: &str, metadata: Value| -> SetupReading {
+            let object = json!({"id": "seti_1", "created": 5, "status": status, "payment_method": "pm_1", "metadata": metadata});
+            let object: SetupObject = serde_json::from_value(object).unwrap();
+            object.into()
+        };
+        let ours = json!({"stripe_sync_default": "true"});
+        let pending = setup("requires_action", ours.clone());
+        assert_eq!(pending.payment_method_id, None);
+        let done = setup("succeeded", ours);
+        assert_eq!(done.payment_method_id.as_deref(), Some("pm_1"));
+        assert!(done.is_default);
+        assert!(!setup("succeeded", json!({})).is_default);
+    }
+}
