@@ -14,7 +14,7 @@ use crate::gateway::GatewayError;
 
 /// For how long the same request is sent again. Stripe knows an idempotency key for 24 hours; an hour is left for clocks that
 /// differ.
-pub(crate) const SAME_ANSWER_FOR: TimeDelta = TimeDelta::hours(23);
+const SAME_ANSWER_FOR: TimeDelta = TimeDelta::hours(23);
 /// How often the vendor is asked again while it answers the same request of another call.
 const BUSY_RETRIES: usize = 6;
 const FIRST_WAIT: Duration = Duration::from_millis(200);
@@ -39,11 +39,22 @@ pub(crate) enum Created<T> {
     NotMade(GatewayError),
 }
 
-/// Has something made.
+/// Has something made whose key was first used `age` ago.
 ///
 /// # Errors
 /// When it is not known what became of it, or the vendor was not asked.
-pub(crate) async fn create<C: Creation>(creation: &C) -> Result<Created<C::Made>, GatewayError> {
+pub(crate) async fn create<C: Creation>(
+    creation: &C,
+    age: TimeDelta,
+) -> Result<Created<C::Made>, GatewayError> {
+    if age > SAME_ANSWER_FOR {
+        // Whatever was sent under the key is done or never will be.
+        let no_answer = GatewayError::Failed {
+            message: "no answer came for a day".to_owned(),
+        };
+        let found = creation.find().await?;
+        return Ok(found.map_or(Created::NotMade(no_answer), Created::Made));
+    }
     let policy = ExponentialBuilder::default()
         .with_min_delay(FIRST_WAIT)
         .with_max_times(BUSY_RETRIES)
@@ -56,10 +67,14 @@ pub(crate) async fn create<C: Creation>(creation: &C) -> Result<Created<C::Made>
     match answer {
         Ok(done) => Ok(Created::Made(done)),
         // An older version of this program may have sent another request under this key, and lost the answer.
-        Err(refused @ GatewayError::Refused { .. }) => Ok(match creation.find().await? {
-            Some(found) => Created::Made(found),
-            None => Created::NotMade(refused),
-        }),
+        Err(refused @ GatewayError::Refused { .. }) => {
+            let found = match creation.find().await {
+                // Where nothing can be listed, nothing was made.
+                Err(GatewayError::Refused { .. }) => None,
+                found => found?,
+            };
+            Ok(found.map_or(Created::NotMade(refused), Created::Made))
+        }
         Err(GatewayError::Failed { .. } | GatewayError::Unknown(_)) => look_for(creation).await,
         Err(cause) => Err(cause),
     }
@@ -71,10 +86,10 @@ async fn look_for<C: Creation>(creation: &C) -> Result<Created<C::Made>, Gateway
     }
     match creation.make().await {
         Ok(made) => Ok(Created::Made(made)),
-        Err(failed @ GatewayError::Failed { .. }) => Ok(match creation.find().await? {
-            Some(found) => Created::Made(found),
-            None => Created::NotMade(failed),
-        }),
+        Err(failed @ GatewayError::Failed { .. }) => {
+            let found = creation.find().await?;
+            Ok(found.map_or(Created::NotMade(failed), Created::Made))
+        }
         Err(cause) => Err(cause),
     }
 }

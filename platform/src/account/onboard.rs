@@ -8,10 +8,8 @@
 //! Fails as [`Error`] says; whatever was done is found by the next call. Deliberately absent: believing that an organization
 //! that comes back has finished. The account is read.
 
-use std::time::Duration;
-
-use backon::{ExponentialBuilder, Retryable as _};
-use chrono::{DateTime, TimeDelta, Utc};
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use common::clock::new_id;
 use common::db;
 use common::tenant::OrganizationId;
@@ -19,17 +17,11 @@ use uuid::Uuid;
 
 use super::queries::{self, CreationKey};
 use super::{
-    AccountReading, AccountServices, Application, ConnectedAccount, EmbeddedSession, Error,
-    HostedLink, ReturnAddresses, refresh,
+    AccountGateway, AccountReading, AccountServices, Application, ConnectedAccount,
+    EmbeddedSession, Error, HostedLink, ReturnAddresses, refresh,
 };
+use crate::creation::{Created, Creation, create};
 use crate::gateway::GatewayError;
-
-/// For how long the same request is sent again. Stripe knows an idempotency key for 24 hours; an hour is left for clocks
-/// that differ.
-const SAME_ANSWER_FOR: TimeDelta = TimeDelta::hours(23);
-/// How often the vendor is asked again while it answers the same request of another call.
-const BUSY_RETRIES: usize = 6;
-const FIRST_WAIT: Duration = Duration::from_millis(200);
 
 /// How an organization gives what the vendor asks for.
 #[derive(Debug, Clone)]
@@ -160,67 +152,32 @@ impl Attempt<'_> {
     }
 
     async fn ask(&self, key: CreationKey, now: DateTime<Utc>) -> Result<AccountReading, Error> {
-        let gateway = self.services.gateway;
-        if now - key.used_at > SAME_ANSWER_FOR {
-            return self.look_for(key, now).await;
-        }
-        let create = || gateway.create(self.application, self.creation_id, key.idempotency_key);
-        let policy = ExponentialBuilder::default()
-            .with_min_delay(FIRST_WAIT)
-            .with_max_times(BUSY_RETRIES)
-            .with_jitter();
-        let created = create
-            .retry(policy)
-            .when(|cause| matches!(cause, GatewayError::Busy { .. }))
-            .await;
-        match created {
-            Ok(reading) => Ok(reading),
-            Err(GatewayError::Failed { .. } | GatewayError::Unknown(_)) => {
-                self.look_for(key, now).await
-            }
-            Err(cause @ GatewayError::Refused { .. }) => {
-                // An older version of this program may have sent another request under this key, and lost the answer.
-                let found = match gateway.find(self.creation_id).await {
-                    Err(GatewayError::Refused { .. }) => None,
-                    found => found?,
-                };
-                if let Some(found) = found {
-                    return Ok(found);
-                }
+        let asked = AskedAccount {
+            gateway: self.services.gateway,
+            application: self.application,
+            creation_id: self.creation_id,
+            idempotency_key: key.idempotency_key,
+        };
+        match create(&asked, now - key.used_at).await? {
+            Created::Made(reading) => Ok(reading),
+            Created::NotMade(cause @ GatewayError::Refused { .. }) => {
                 let mut tx = db::tenant_transaction(self.services.pool, self.organization).await?;
                 queries::delete_refused(&mut tx, self.organization, self.creation_id).await?;
                 db::commit(tx).await?;
                 Err(cause.into())
             }
-            Err(cause) => Err(cause.into()),
-        }
-    }
-
-    /// Looks for an account that may have been created. Where there is none, the same request is sent once more: one that got
-    /// no answer may still be done, and under the same key it makes the same account. Only what is certain not to have made
-    /// one, and not to make one any more, is asked for under another key.
-    async fn look_for(
-        &self,
-        key: CreationKey,
-        now: DateTime<Utc>,
-    ) -> Result<AccountReading, Error> {
-        let gateway = self.services.gateway;
-        if let Some(found) = gateway.find(self.creation_id).await? {
-            return Ok(found);
-        }
-        if now - key.used_at <= SAME_ANSWER_FOR {
-            let again = gateway.create(self.application, self.creation_id, key.idempotency_key);
-            match again.await {
-                Err(GatewayError::Failed { .. }) => {}
-                answered => return Ok(answered?),
-            }
-            if let Some(found) = gateway.find(self.creation_id).await? {
-                return Ok(found);
+            // Only what is certain not to have made an account, and not to make one any more, is asked for under another key.
+            Created::NotMade(_) => {
+                let key = self.exchange(key, now).await?;
+                let idempotency_key = key.idempotency_key;
+                Ok(AskedAccount {
+                    idempotency_key,
+                    ..asked
+                }
+                .make()
+                .await?)
             }
         }
-        let key = self.exchange(key, now).await?;
-        let created = gateway.create(self.application, self.creation_id, key.idempotency_key);
-        Ok(created.await?)
     }
 
     /// The key that takes the place of `former`: another one, or that of a call which was faster.
@@ -254,5 +211,29 @@ impl Attempt<'_> {
         .await?;
         db::commit(tx).await?;
         Ok(())
+    }
+}
+
+/// An account under a key.
+struct AskedAccount<'a> {
+    gateway: &'a dyn AccountGateway,
+    application: &'a Application,
+    creation_id: Uuid,
+    idempotency_key: Uuid,
+}
+
+#[async_trait]
+impl Creation for AskedAccount<'_> {
+    type Made = AccountReading;
+
+    async fn make(&self) -> Result<AccountReading, GatewayError> {
+        let (application, key) = (self.application, self.idempotency_key);
+        self.gateway
+            .create(application, self.creation_id, key)
+            .await
+    }
+
+    async fn find(&self) -> Result<Option<AccountReading>, GatewayError> {
+        self.gateway.find(self.creation_id).await
     }
 }

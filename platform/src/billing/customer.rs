@@ -16,7 +16,7 @@ use common::tenant::queries::organization_name;
 use uuid::Uuid;
 
 use super::{Billing, BillingGateway, Error, NewCustomer, queries};
-use crate::creation::{Created, Creation, SAME_ANSWER_FOR, create};
+use crate::creation::{Created, Creation, create};
 use crate::gateway::GatewayError;
 
 /// What is known of who pays, for a customer that is new.
@@ -115,17 +115,7 @@ async fn finish(
             name: customer.contact.name,
         },
     };
-    let outcome = if now - key.used_at > SAME_ANSWER_FOR {
-        // Whatever was sent under the key is done or never will be.
-        match asked.find().await? {
-            Some(found) => Created::Made(found),
-            None => Created::NotMade(GatewayError::Failed {
-                message: "no answer came for a day".to_owned(),
-            }),
-        }
-    } else {
-        create(&asked).await?
-    };
+    let outcome = create(&asked, now - key.used_at).await?;
     let mut tx = db::tenant_transaction(&billing.pool, organization).await?;
     let failure = match outcome {
         Created::Made(customer_id) => {

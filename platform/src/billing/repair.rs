@@ -43,19 +43,27 @@ pub(super) async fn find(
     stored: &[Subscription],
     now: DateTime<Utc>,
 ) -> Result<(), db::Error> {
-    let counted = that_counts(stored, now);
-    let seconds = stored.iter().filter(|it| {
-        it.status.is_live()
-            && it.is_ours
-            && it.lookup_key.is_some()
-            && counted.is_some_and(|counted| counted.subscription_id != it.subscription_id)
-    });
-    for second in seconds {
+    for second in seconds(stored, now) {
         let id = &second.subscription_id;
         let kind = RepairKind::SecondSubscription;
         queries::note_repair(conn, organization, id, kind, now).await?;
     }
     Ok(())
+}
+
+/// The subscriptions that came after the one that counts. One of before it is left alone, though it gives no access any more:
+/// what was paid for it was rightly paid.
+fn seconds(stored: &[Subscription], now: DateTime<Utc>) -> impl Iterator<Item = &Subscription> {
+    let counted = that_counts(stored, now);
+    stored.iter().filter(move |it| {
+        let is_second = |counted: &Subscription| {
+            counted.subscription_id != it.subscription_id && counted.created_at <= it.created_at
+        };
+        it.status.is_live()
+            && it.is_ours
+            && it.lookup_key.is_some()
+            && counted.is_some_and(is_second)
+    })
 }
 
 /// Notes which trials are had with a card that had one in another organization.
@@ -115,4 +123,27 @@ pub(super) async fn carry_out(
         any = true;
     }
     Ok(any)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::subscription::tests::subscription;
+    use super::*;
+
+    #[test]
+    fn only_what_came_after_the_subscription_that_counts_is_undone() {
+        use SubscriptionStatus::{Active, Unpaid};
+        let now = DateTime::UNIX_EPOCH;
+        let ids = |stored: &[Subscription]| -> Vec<String> {
+            let seconds = seconds(stored, now);
+            seconds.map(|it| it.subscription_id.clone()).collect()
+        };
+        let (first, second) = (subscription("a", Active, 1), subscription("b", Active, 2));
+        assert_eq!(ids(&[first.clone(), second.clone()]), ["b"]);
+        // In the same second, one of the two.
+        let twin = subscription("c", Active, 1);
+        assert_eq!(ids(&[first, twin]), ["c"]);
+        // Another one gives access, but this one was paid for before.
+        assert!(ids(&[subscription("a", Unpaid, 1), second]).is_empty());
+    }
 }

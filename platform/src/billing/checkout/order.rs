@@ -84,7 +84,7 @@ async fn prepare_and_send(
         let found = asked.find().await;
         return found.map_err(|cause| Failure::Unknown(cause.into()));
     }
-    match create(&asked).await {
+    match create(&asked, age).await {
         Ok(Created::Made(reading)) => Ok(Some(reading)),
         Ok(Created::NotMade(cause)) => Err(Failure::NotMade(cause.into())),
         Err(cause) => Err(Failure::Unknown(cause.into())),
