@@ -149,7 +149,7 @@ impl AccountPart {
             .is_some_and(|account| account.application.preset == Preset::Express);
         let reading = account.and_then(|account| account.reading);
         let account_id = reading.as_ref().map(|reading| reading.account_id.clone());
-        let reading = reading.unwrap_or_default();
+        let reading = reading.map(without_reproach).unwrap_or_default();
         let (later, wanted) = wanted(&reading, locale)
             .into_iter()
             .partition(|it| it.state == RequirementState::EventuallyDue && it.deadline.is_none());
@@ -215,6 +215,22 @@ pub(super) fn way_in(account: Option<&ConnectedAccount>) -> Option<&'static str>
         }
         AccountStatus::Rejected | AccountStatus::Active => None,
     }
+}
+
+/// Stripe calls everything past due of an account whose details were never submitted. Nobody is late there.
+fn without_reproach(mut reading: AccountReading) -> AccountReading {
+    if reading.details_submitted {
+        return reading;
+    }
+    for requirement in &mut reading.requirements {
+        if requirement.state == RequirementState::PastDue {
+            requirement.state = RequirementState::CurrentlyDue;
+        }
+    }
+    reading
+        .disabled_reason
+        .take_if(|reason| reason == "requirements.past_due");
+    reading
 }
 
 fn standing(status: AccountStatus) -> Mark {
@@ -394,6 +410,21 @@ mod tests {
         };
         assert_eq!(part.wanted, [bank, birth]);
         assert_eq!(part.later.len(), 1);
+    }
+
+    #[test]
+    fn nobody_is_late_before_details_were_submitted() {
+        let due = requirement("external_account", RequirementState::PastDue);
+        let new = |details_submitted| {
+            let mut account = account(vec![due.clone()]);
+            let reading = account.reading.as_mut().unwrap();
+            reading.details_submitted = details_submitted;
+            reading.disabled_reason = Some("requirements.past_due".to_owned());
+            AccountPart::of(Some(account), &locale())
+        };
+        let state = |part: &AccountPart| (part.wanted[0].state, part.turned_off.is_some());
+        assert_eq!(state(&new(false)), (RequirementState::CurrentlyDue, false));
+        assert_eq!(state(&new(true)), (RequirementState::PastDue, true));
     }
 
     #[test]
