@@ -12,14 +12,16 @@ use common::webhook::{ChangedObject, Envelope};
 
 use crate::account::{self, AccountServices, queries, refresh};
 use crate::billing::{self, Billing, price, sync};
-use crate::ledger::{self, Ledger, payout, transfer};
+use crate::ledger::{self, Ledger, balance, payout, transfer};
 
 /// What is read again because of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Handler {
     /// The account that the event names.
     Account,
-    /// The payout that the event is about, of the account that it names.
+    /// What the account holds that the event names.
+    Balance,
+    /// The payout that the event is about, of the account that it names, and what the account holds then.
     Payout,
     /// The transfer that the event is about.
     Transfer,
@@ -41,12 +43,13 @@ pub enum Error {
 }
 
 /// Types of events of connected accounts (`docs.stripe.com/api/events/types`).
-const CONNECT: [(&str, Handler); 15] = [
+const CONNECT: [(&str, Handler); 16] = [
     ("account.application.deauthorized", Handler::Account),
     ("account.external_account.created", Handler::Account),
     ("account.external_account.deleted", Handler::Account),
     ("account.external_account.updated", Handler::Account),
     ("account.updated", Handler::Account),
+    ("balance.available", Handler::Balance),
     ("capability.updated", Handler::Account),
     ("payout.canceled", Handler::Payout),
     ("payout.created", Handler::Payout),
@@ -192,8 +195,13 @@ pub async fn handle(
             account(services.accounts, organization, account_id, event).await?;
             Ok(Some(changed("account", account_id)))
         }
+        (Handler::Balance, Some(account_id), _) => {
+            balance::refresh(services.ledger, organization, account_id, event.received_at).await?;
+            Ok(Some(changed("balance", account_id)))
+        }
         (Handler::Payout, Some(account_id), Some(payout_id)) => {
             payout::refresh(services.ledger, organization, account_id, payout_id).await?;
+            balance::refresh(services.ledger, organization, account_id, event.received_at).await?;
             Ok(Some(changed("payout", payout_id)))
         }
         (Handler::Transfer, _, Some(transfer_id)) => {

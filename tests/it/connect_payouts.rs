@@ -8,6 +8,7 @@ use tests::world::{Answer, World};
 
 const PAYOUTS: &str = "/v1/connect/payouts";
 const SCHEDULE: &str = "/v1/connect/payout-schedule";
+const BALANCE: &str = "/v1/connect/balance/acme";
 const SECRET: &str = "whsec_connect";
 
 async fn pay_out(world: &World, key: &str, amount: i64) -> Answer {
@@ -109,10 +110,62 @@ async fn payouts_by_the_schedule_appear_and_each_once() {
     connect.advance_payout(payout_id, "paid", None).unwrap();
     until_status(&world, payout_id, "paid").await;
     assert_eq!(payouts(&world).await.len(), 1);
-    let balance = world.get("/v1/connect/balance/acme").await;
+    let balance = world.get(BALANCE).await;
     let available = balance["available"].as_array().unwrap();
     assert!(available.iter().all(|sum| sum["amount"] == 0), "{balance}");
     assert_eq!(connect.truth().payouts[0].account, account_id);
+}
+
+/// Makes every request for the balance fail.
+fn balance_fails(world: &World) {
+    world.account().add_fault(FaultRule {
+        endpoint: Some("GET /v1/balance".to_owned()),
+        fault: Fault::Status(500),
+        after: 0,
+        times: u32::MAX,
+        retry_after: None,
+    });
+}
+
+#[tokio::test]
+async fn a_balance_follows_its_event_and_is_known_while_stripe_is_away() {
+    let (world, account_id) = funded().await;
+    let connect = world.account().connect();
+    connect.fund(Some(&account_id), 700, "usd", true).unwrap();
+    let first = world.get(BALANCE).await;
+    let usd = |amount: i64| json!([{"currency": "usd", "amount": amount}]);
+    assert_eq!(
+        (&first["available"], &first["pending"]),
+        (&usd(10_000), &usd(700))
+    );
+
+    connect.release(Some(&account_id)).unwrap();
+    let path = "/v1/webhooks/events?type=balance.available";
+    let event = world
+        .eventually("a handled event of the balance", async || {
+            let listed = world.get(path).await;
+            let mut events = listed["data"].as_array().unwrap().clone().into_iter();
+            events.find(|event| event["status"] == "processed")
+        })
+        .await;
+    let handled_at = event["processed_at"].as_str().unwrap();
+    balance_fails(&world);
+    let known = world.get(BALANCE).await;
+    assert_eq!(known["available"], usd(10_700), "read because of the event");
+    let as_of = |balance: &Value| balance["as_of"].as_str().unwrap().to_owned();
+    assert!(as_of(&first) < as_of(&known), "{known}");
+    assert!(as_of(&known).as_str() <= handled_at, "not asked for now");
+}
+
+#[tokio::test]
+async fn a_balance_that_was_never_read_is_not_known_while_stripe_is_away() {
+    let (world, _) = start().await;
+    balance_fails(&world);
+    let answer = world.ask(Method::GET, BALANCE, None).await;
+    assert_eq!(
+        (answer.status, answer.code()),
+        (StatusCode::SERVICE_UNAVAILABLE, "stripe_unreachable")
+    );
 }
 
 #[tokio::test]

@@ -237,7 +237,7 @@ pub(crate) struct BalanceBody {
 
 /// Get the balance of the organization's account
 ///
-/// As Stripe has it now.
+/// As Stripe has it now. If Stripe does not answer, as it was at `as_of`, when it last did.
 #[utoipa::path(get, path = "/v1/connect/balance/{org}", operation_id = "get_balance", tag = "connect",
     params(("org" = String, Path, description = "The token's own organization")),
     responses((status = 200, description = "The balance", body = BalanceBody),
@@ -252,11 +252,11 @@ pub(crate) async fn get_balance(
     _: NoParams,
 ) -> Result<Json<BalanceBody>, ApiError> {
     require_own(&caller, &organization)?;
-    let (balance, as_of) = balance(&state.ledger()?, &caller.organization).await?;
+    let reading = balance(&state.ledger()?, &caller.organization).await?;
     Ok(Json(BalanceBody {
-        available: sums(balance.available),
-        pending: sums(balance.pending),
-        as_of,
+        available: sums(reading.balance.available),
+        pending: sums(reading.balance.pending),
+        as_of: reading.as_of,
     }))
 }
 

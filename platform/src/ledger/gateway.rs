@@ -8,6 +8,7 @@ use std::fmt::Debug;
 use async_trait::async_trait;
 use chrono::{DateTime, NaiveDate, Utc};
 use common::money::{Currency, Money};
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::payout_schedule::PayoutSchedule;
@@ -88,7 +89,7 @@ pub struct PayoutReading {
 }
 
 /// What an account holds, by currency.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Balance {
     /// May be paid out now.
     pub available: Vec<(Currency, i64)>,

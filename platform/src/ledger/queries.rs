@@ -1,5 +1,6 @@
 //! Entries of the ledger in PostgreSQL: appended, found, and written what became of them. What an entry is never changes.
 
+pub(super) mod balance;
 mod entry;
 mod outcome;
 pub mod reconciliation;

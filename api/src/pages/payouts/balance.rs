@@ -1,17 +1,16 @@
 //! What the organization's account holds, and when it is paid out, as Stripe says it now.
 //!
-//! Both are asked for at Stripe each time, so pages are shown without them and ask for this part afterwards; without JavaScript a
-//! link leads to it. It waits for Stripe some seconds at most. Where Stripe does not answer, the part says so.
+//! Both are asked for at Stripe each time, so pages are shown with the last known balance and ask for this part afterwards; without
+//! JavaScript a link leads to it. It waits for Stripe some seconds at most. Where Stripe does not answer, the part says so.
 
 use std::future::Future;
 
 use askama::Template;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Redirect, Response};
-use chrono::{DateTime, Utc};
 use common::money::Currency;
 use platform::account::{self, refresh};
-use platform::ledger::balance::balance;
+use platform::ledger::balance::{BalanceReading, balance, stored};
 use platform::ledger::{self, Balance, payout_schedule};
 use tokio::time::timeout;
 use url::form_urlencoded::Serializer;
@@ -33,15 +32,18 @@ const NO_ANSWER: &str = "Stripe did not answer in time.";
 #[derive(Debug, Default, Template)]
 #[template(path = "payouts_balance.html")]
 pub(super) struct BalancePart {
-    answered: Option<Answered>,
+    /// The balance that is known, as of when.
+    held: Option<(Vec<Sums>, Moment)>,
+    /// None until Stripe is asked.
+    answer: Option<StripeAnswer>,
 }
 
 /// What Stripe said, or why that is not known.
 #[derive(Debug)]
-struct Answered {
-    sums: Result<Vec<Sums>, String>,
+struct StripeAnswer {
+    /// Why Stripe did not tell the balance.
+    balance_problem: Option<String>,
     schedule: Result<String, String>,
-    as_of: Moment,
 }
 
 /// What is held of a currency.
@@ -104,13 +106,20 @@ pub(super) async fn ask_stripe<T>(
 }
 
 impl BalancePart {
-    /// The part that the browser asks for; none without an account in use.
+    /// The part with what is known, which the browser asks for again; none without an account in use.
     pub(super) async fn asked_for_later(
         state: &ApiState,
         viewer: &Viewer,
+        locale: &LocaleFormat,
     ) -> Result<Option<Self>, ApiError> {
-        let is_connected = is_connected(state, viewer).await?;
-        Ok(is_connected.then(Self::default))
+        if !is_connected(state, viewer).await? {
+            return Ok(None);
+        }
+        let known = stored(&state.ledger()?, &viewer.organization).await?;
+        Ok(Some(Self {
+            held: known.map(|known| held(&known, viewer, locale)),
+            answer: None,
+        }))
     }
 
     async fn ask(
@@ -119,21 +128,30 @@ impl BalancePart {
         locale: &LocaleFormat,
     ) -> Result<Self, ApiError> {
         let (ledger, organization) = (state.ledger()?, &viewer.organization);
+        let asked_at = state.clock.now();
         let (balance, schedule) = tokio::try_join!(
             ask_stripe(balance(&ledger, organization)),
             ask_stripe(payout_schedule::get(&ledger, organization)),
         )?;
-        let as_of = state.clock.now();
-        let may_change = may_change(viewer);
-        let sums = |(balance, _): (Balance, DateTime<Utc>)| sums(&balance, may_change, locale);
+        let (known, balance_problem) = match balance {
+            // The last known balance is answered where Stripe does not answer.
+            Ok(known) if known.as_of < asked_at => (Some(known), Some(NO_ANSWER.to_owned())),
+            Ok(known) => (Some(known), None),
+            Err(problem) => (stored(&ledger, organization).await?, Some(problem)),
+        };
         Ok(Self {
-            answered: Some(Answered {
-                sums: balance.map(sums),
+            held: known.map(|known| held(&known, viewer, locale)),
+            answer: Some(StripeAnswer {
+                balance_problem,
                 schedule: schedule.map(|schedule| schedule::words(&schedule)),
-                as_of: Moment::new(as_of, locale, ZONE),
             }),
         })
     }
+}
+
+fn held(known: &BalanceReading, viewer: &Viewer, locale: &LocaleFormat) -> (Vec<Sums>, Moment) {
+    let sums = sums(&known.balance, may_change(viewer), locale);
+    (sums, Moment::new(known.as_of, locale, ZONE))
 }
 
 /// What is held, by currency; a currency of which nothing is held only where there is no other.

@@ -45,7 +45,7 @@ impl MoneyPart {
         let transfer = |transfer| TransferRow::of(transfer, locale);
         let payout_rows = payouts.data.iter();
         Ok(Self {
-            balance: BalancePart::asked_for_later(state, viewer).await?,
+            balance: BalancePart::asked_for_later(state, viewer, locale).await?,
             has_more_transfers: transfers.next_cursor.is_some(),
             transfers: transfers.data.into_iter().map(transfer).collect(),
             has_more_payouts: payouts.next_cursor.is_some(),

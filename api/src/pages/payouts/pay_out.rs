@@ -51,10 +51,11 @@ struct PayOutPage {
 pub(super) async fn show(
     State(state): State<ApiState>,
     viewer: Viewer,
+    locale: LocaleFormat,
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
     require_admin(&viewer)?;
-    let balance = BalancePart::asked_for_later(&state, &viewer).await?;
+    let balance = BalancePart::asked_for_later(&state, &viewer, &locale).await?;
     if balance.is_none() {
         return Ok(Redirect::to(Section::Payouts.path()).into_response());
     }
@@ -94,7 +95,7 @@ pub(super) async fn send(
         Ok(asked) => asked,
         Err(problems) => {
             let status = StatusCode::UNPROCESSABLE_ENTITY;
-            let page = refused(&state, &viewer, &form).await?;
+            let page = refused(&state, &viewer, &locale, &form).await?;
             return Ok((status, Page(PayOutPage { problems, ..page })).into_response());
         }
     };
@@ -106,7 +107,7 @@ pub(super) async fn send(
         Outcome::Unknown => Done::Unknown,
         Outcome::Refused(Refusal { status, text }) => {
             let refusal = Some(text);
-            let page = refused(&state, &viewer, &form).await?;
+            let page = refused(&state, &viewer, &locale, &form).await?;
             return Ok((status, Page(PayOutPage { refusal, ..page })).into_response());
         }
     };
@@ -131,11 +132,16 @@ fn asked(form: &Form, locale: &LocaleFormat) -> Result<NewPayout, Problems> {
 }
 
 /// The form again as it was sent, under another key.
-async fn refused(state: &ApiState, viewer: &Viewer, form: &Form) -> Result<PayOutPage, ApiError> {
+async fn refused(
+    state: &ApiState,
+    viewer: &Viewer,
+    locale: &LocaleFormat,
+    form: &Form,
+) -> Result<PayOutPage, ApiError> {
     let newest = page_of(&state.ledger()?, &viewer.organization, None, NEWEST).await?;
     Ok(PayOutPage {
         layout: layout(state, viewer, format!("Error: {TITLE}")).await?,
-        balance: BalancePart::asked_for_later(state, viewer).await?,
+        balance: BalancePart::asked_for_later(state, viewer, locale).await?,
         is_unsettled: is_unsettled(&newest),
         request_key: make_key(state),
         amount: form.get("amount").to_owned(),
