@@ -4,14 +4,22 @@
 const UNITS = [['day', 86400], ['hour', 3600], ['minute', 60], ['second', 1]];
 const format = new Intl.RelativeTimeFormat(navigator.languages, { numeric: 'auto' });
 
+function howLongAgo(instant) {
+  const seconds = Math.round((Date.parse(instant) - Date.now()) / 1000);
+  const [unit, length] = UNITS.find(([, length]) => Math.abs(seconds) >= length) ?? UNITS.at(-1);
+  return format.format(Math.round(seconds / length), unit);
+}
+
+function say(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
+
 function sayHowLongAgo() {
   for (const time of document.querySelectorAll('time[data-relative]')) {
-    const seconds = Math.round((Date.parse(time.dateTime) - Date.now()) / 1000);
-    const [unit, length] = UNITS.find(([, length]) => Math.abs(seconds) >= length) ?? UNITS.at(-1);
     time.title ||= time.textContent;
-    const text = format.format(Math.round(seconds / length), unit);
-    if (time.textContent !== text) time.textContent = text;
+    say(time, howLongAgo(time.dateTime));
   }
+  for (const note of document.querySelectorAll('[data-ago]')) say(note, ` (${howLongAgo(note.dataset.ago)})`);
 }
 
 function proposeTimeZone() {

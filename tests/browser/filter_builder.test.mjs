@@ -54,7 +54,7 @@ pageTest('conditions are built, counted as they are edited, applied and in the C
   await build(page);
   const { charges, usd } = await truth();
   const matching = page.locator('#matching');
-  await matching.filter({ hasText: `${charges} charges · ` }).filter({ hasText: usd }).waitFor();
+  await matching.filter({ hasText: `Matches ${charges} charges: ` }).filter({ hasText: usd }).waitFor();
   await takeScreenshots(page, 'filter-builder');
   await assertAccessible(page);
   await assertFitsNarrowest(page);
@@ -93,13 +93,31 @@ pageTest('a value that cannot be is said at its field', { complaints: [/422/] },
   await operator.locator('option[value=contains]').waitFor({ state: 'detached' });
   await operator.selectOption('gt');
   await value.fill('much');
-  await page.getByText('Amount: must be a number, such as 99.5.').waitFor();
+  await page.getByText('Amount: enter a number such as 12.50, without separators of thousands.').waitFor();
   await page.getByRole('button', { name: 'Apply' }).click();
-  await page.getByRole('alert').filter({ hasText: 'Amount: must be a number' }).waitFor();
+  await page.getByRole('alert').filter({ hasText: 'Amount: enter a number such as 12.50' }).waitFor();
   assert.equal(await value.getAttribute('aria-invalid'), 'true');
   await takeScreenshots(page, 'filter-builder-error');
   await assertAccessible(page);
   await assertFitsNarrowest(page);
+});
+
+pageTest('an amount is entered as people write it', {}, async (page) => {
+  await signIn(page);
+  await page.goto('/explore?range=30d');
+  const { key, operator, value } = condition(page, '0-0');
+  await key.selectOption('field.amount');
+  await page.getByText(/In the charge’s currency, such as 10\.00 \(1,000\sJPY\)\./).waitFor();
+  await operator.selectOption('lt');
+  await value.fill('20.00');
+  await page.getByRole('button', { name: 'Apply' }).click();
+  await page.waitForURL((url) => {
+    const filter = JSON.parse(url.searchParams.get('filter') ?? '{}');
+    return filter.conditions?.[0].value === 2000;
+  });
+  assert.equal(await value.inputValue(), '20.00');
+  await page.getByRole('link', { name: 'Show the charges' }).click();
+  await page.getByText(/amount is less than 20\.00 \(2,000\sJPY\)/).waitFor();
 });
 
 pageTest('a question is saved and shared, and another viewer opens it', {}, async (page) => {

@@ -83,13 +83,34 @@ export async function assertAccessible(page) {
   }
 }
 
-/** Fails if the page is wider than the narrowest screen. */
+/** Fails if the page is wider than the narrowest screen, or a cell of a table is cut off there. */
 export async function assertFitsNarrowest(page) {
   const size = page.viewportSize();
   await page.setViewportSize({ width: NARROWEST, height: HEIGHT });
   const width = await page.evaluate(() => document.documentElement.scrollWidth);
   assert.ok(width <= NARROWEST, `${page.url()} is ${width} px wide`);
+  assert.deepEqual(await cellsBeyond(page, NARROWEST), [], `${page.url()}: cells that are cut off`);
   if (size) await page.setViewportSize(size);
+}
+
+/** The cells of tables, those in closed details too, of which a part lies beyond a width. */
+async function cellsBeyond(page, width) {
+  return page.evaluate((limit) => {
+    const closed = [...document.querySelectorAll('details:not([open])')];
+    closed.forEach((details) => { details.open = true; });
+    const isCut = (cell) => {
+      const content = document.createRange();
+      content.selectNodeContents(cell);
+      return [content, cell].some((it) => {
+        const { left, right } = it.getBoundingClientRect();
+        return left < 0 || right > limit;
+      });
+    };
+    const cells = [...document.querySelectorAll('td, th')].filter((cell) => cell.checkVisibility());
+    const found = cells.filter(isCut).map((cell) => cell.textContent.trim());
+    closed.forEach((details) => { details.open = false; });
+    return found;
+  }, width);
 }
 
 /** Presses Tab until an element has the focus, and fails where the focus is not to be seen. */
@@ -146,8 +167,9 @@ export function day(back) {
   return date.toISOString().slice(0, 10);
 }
 
-/** Net revenue of a currency with two decimals, as pages show it in English. */
+/** Net revenue of a currency, as pages show it in English. */
 export function money({ net, currency }) {
-  const number = (net / 100).toLocaleString('en-US', { minimumFractionDigits: 2 });
-  return `${number}\u{a0}${currency.toUpperCase()}`;
+  const decimals = currency === 'jpy' ? 0 : 2;
+  const number = (net / 10 ** decimals).toLocaleString('en-US', { minimumFractionDigits: decimals });
+  return `${number.replace('-', '\u2212')}\u{a0}${currency.toUpperCase()}`;
 }

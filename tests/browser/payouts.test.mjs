@@ -72,7 +72,7 @@ pageTest('an account becomes ready by an event without a reload', {}, async (pag
   await assertGoodPage(page, 'payouts-ready');
 });
 
-pageTest('money that arrives is shown, paid out by hand and reversed in part', {}, async (page) => {
+pageTest('money that arrives is shown, paid out manually and reversed in part', {}, async (page) => {
   await post(`${STRIPE}/_sim/connect/fund`, {}, { amount: 1_000_000, currency: 'usd' });
   await signIn(page);
   await page.goto('/payouts');
@@ -83,7 +83,8 @@ pageTest('money that arrives is shown, paid out by hand and reversed in part', {
   await page.getByText('Every day.').waitFor();
   await assertGoodPage(page, 'payouts-money');
 
-  await page.getByRole('link', { name: 'Pay all of it out' }).click();
+  await page.getByRole('link', { name: 'Pay out now' }).click();
+  await page.getByRole('link', { name: 'Fill in 900.00' }).click();
   assert.equal(await page.getByLabel('Amount').inputValue(), '900.00');
   await page.getByLabel('Amount').fill('400.00');
   await page.getByText('Every day.').waitFor();
@@ -97,13 +98,13 @@ pageTest('money that arrives is shown, paid out by hand and reversed in part', {
   await assertGoodPage(page, 'payouts-paid-out');
 
   await page.getByRole('region', { name: 'The newest transfers' }).getByRole('link').click();
-  await page.getByRole('link', { name: 'Reverse' }).click();
+  await page.getByRole('link', { name: 'Reverse transfer' }).click();
   assert.equal(await page.getByLabel('Amount to take back').inputValue(), '900.00');
   await page.getByLabel('Amount to take back').fill('100.00');
   await page.getByLabel('Waive the platform’s fee').check();
   await assertGoodPage(page, 'payouts-reverse');
-  await page.getByRole('button', { name: 'Reverse' }).click();
-  await page.getByText('The reversal is made.').waitFor();
+  await page.getByRole('button', { name: 'Reverse transfer' }).click();
+  await page.getByText('The transfer is reversed.').waitFor();
   await page.getByText('800.00 USD').waitFor();
   await assertGoodPage(page, 'payouts-transfer');
   await page.getByRole('link', { name: 'Transfers' }).click();
@@ -131,7 +132,7 @@ pageTest('a wrong amount is said at its field, which the keyboard reaches', { co
   await page.goto('/payouts/pay-out');
   await tabTo(page, '#amount');
   await page.getByLabel('Amount').fill('12.505');
-  await page.getByLabel('Currency').fill('usd');
+  await page.getByLabel('Currency').selectOption('USD');
   await page.getByRole('button', { name: 'Pay out', exact: true }).click();
   await page.getByText('USD has 2 decimals at most.').waitFor();
   await page.getByText('As of').waitFor();
@@ -148,7 +149,8 @@ pageTest('without JavaScript a link leads to the balance, and the forms work', {
   await page.getByRole('link', { name: 'Ask Stripe for the balance' }).click();
   await page.getByText('400.00 USD').waitFor();
   await page.getByText('Every week on Friday.').waitFor();
-  await page.getByRole('link', { name: 'Pay all of it out' }).click();
+  await page.getByRole('link', { name: 'Pay out now' }).click();
+  await page.getByRole('link', { name: /Fill in/ }).click();
   await page.getByRole('button', { name: 'Pay out', exact: true }).click();
   await page.getByText('The payout is created.').waitFor();
   await page.getByRole('link', { name: 'Change the schedule' }).click();
@@ -178,6 +180,9 @@ pageTest('what Stripe asks for has its reason and deadline', {}, async (page) =>
   await assertGoodPage(page, 'payouts-action-needed');
   await atStripe('pass_deadline');
   await stands(page, 'On hold');
+  await page.goto('/payouts');
+  await page.getByText('Payouts are off until Stripe has the details that it asks for.').waitFor();
+  assert.equal(await page.getByRole('link', { name: 'Pay out now' }).count(), 0);
   await assertGoodPage(page, 'payouts-on-hold');
 });
 

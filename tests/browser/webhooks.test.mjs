@@ -15,7 +15,7 @@ async function signIn(page, path) {
 pageTest('the list is accessible and fits the narrowest screen', {}, async (page) => {
   await signIn(page, '/webhooks');
   assert.equal(await page.getByRole('heading', { level: 1 }).textContent(), 'Webhooks');
-  await page.getByText('events are dead').waitFor();
+  await page.getByText('events failed.').waitFor();
   await assertAccessible(page);
   await assertFitsNarrowest(page);
   await takeScreenshots(page, 'webhooks');

@@ -80,6 +80,7 @@ mod pages_charge;
 mod pages_connecting;
 mod pages_connection_activity;
 mod pages_connections;
+mod pages_explore;
 mod pages_filter_builder;
 mod pages_names;
 mod pages_payouts;

@@ -50,7 +50,7 @@ async fn the_form_connects_and_leads_to_the_page_of_the_connection() {
         "Test mode",
         "Waiting to sync",
         "Full sync",
-        "Invoices missing",
+        "Invoiced charges have no products.",
         "hx-sse:connect=",
     ] {
         assert!(text.contains(shown), "{shown}: {text}");
@@ -147,8 +147,9 @@ async fn a_check_lists_what_a_key_may_read_and_stores_nothing() {
     assert_eq!(answer.status, 200);
     for shown in [
         "The key may not read enough",
-        "missing, <strong>required</strong>: refunds and other changes",
-        "missing: customer metadata",
+        "<strong>Required.</strong> Nothing can be kept up to date.",
+        "Customer names and metadata are left out.",
+        "value=\"400\"",
         "value=\"Asia/Tokyo\"",
     ] {
         assert!(answer.text.contains(shown), "{shown}: {}", answer.text);

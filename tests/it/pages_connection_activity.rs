@@ -116,7 +116,7 @@ async fn requests_count_on_the_day_of_the_connection_on_which_their_job_was_made
     assert_eq!(api.get(API_PATH).await["requests_today"], 1284);
     let page = browser.page(&api, PATH).await;
     assert!(page.contains("1,284"), "{page}");
-    let allowed = "up to 20 a second, 80 % of Stripe’s limit";
+    let allowed = "up to 20 requests a second, 80 % of the limit set for this service";
     assert!(page.contains(allowed), "{page}");
     api.execute("UPDATE sync_jobs SET created_at = '2026-11-21T10:59:59Z'")
         .await;

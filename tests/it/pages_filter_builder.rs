@@ -76,15 +76,17 @@ async fn what_rows_match_is_counted_while_they_are_edited() {
     let (api, mut browser) = start().await;
     let path = format!("/explore/matching?{}", form(&ROWS, &[]));
     let text = browser.page(&api, &path).await;
-    assert!(text.starts_with("20 charges · "), "{text}");
-    assert!(text.ends_with(" net match"), "{text}");
+    assert!(text.starts_with("Matches 20 charges: "), "{text}");
+    let applied = " net. Apply to update the figures below.";
+    assert!(text.ends_with(applied), "{text}");
     let rows = [("0-0", "metadata.charge.tier", "equals", "<none>")];
     let path = format!("/explore/matching?{}", form(&rows, &[]));
-    assert_eq!(browser.page(&api, &path).await, "No charges match.");
+    assert_eq!(browser.page(&api, &path).await, "Matches no charges.");
     let rows = [("0-0", "field.amount", "gt", "much")];
     let path = format!("/explore/matching?{}", form(&rows, &[]));
     let text = browser.page(&api, &path).await;
-    assert_eq!(text, "Amount: must be a number, such as 99.5.");
+    let wanted = "enter a number such as 12.50, without separators of thousands.";
+    assert_eq!(text, format!("Amount: {wanted}"));
 }
 
 #[tokio::test]

@@ -125,7 +125,7 @@ async fn what_is_asked_for_is_said_in_words_once_with_deadline_and_reason() {
     assert!(page.contains("Something is needed"), "{page}");
     assert!(page.contains("A photo of an identity document"), "{page}");
     assert_eq!(page.matches("Date of birth").count(), 1, "{page}");
-    assert!(page.contains("until Dec 1, 2026"), "{page}");
+    assert!(page.contains("Due Dec 1, 2026"), "{page}");
     assert!(page.contains("Stripe says: The document &#60;has&#62; expired."));
     assert!(!page.contains("individual."), "{page}");
 

@@ -177,7 +177,7 @@ async fn a_transfer_is_reversed_in_parts_and_each_part_once() {
         reversed.assert_leads_to(&format!("{path}?done=reversed"));
     }
     let page = spaced(&platform.page(&format!("{path}?done=reversed")).await);
-    assert!(page.contains("The reversal is made."), "{page}");
+    assert!(page.contains("The transfer is reversed."), "{page}");
     assert!(page.contains("0.50 USD"), "the fee given up: {page}");
     let list = spaced(&platform.page("/payouts").await);
     assert!(list.contains("−4.50 USD"), "{list}");

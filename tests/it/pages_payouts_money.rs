@@ -36,12 +36,41 @@ async fn the_balance_is_asked_for_after_the_page_and_shown_by_currency() {
     for said in ["80.00 USD", "20.50 USD", "1,500 JPY", "Every day."] {
         assert!(balance.contains(said), "{said}: {balance}");
     }
-    assert!(balance.contains("/payouts/pay-out?amount=80.00&#38;currency=USD"));
+    assert!(balance.contains("href=\"/payouts/pay-out\""), "{balance}");
+    let form = platform.page(PAY_OUT).await;
+    assert!(form.contains("/payouts/pay-out?amount=80.00&#38;currency=USD"));
+    for currency in ["USD", "JPY"] {
+        assert!(form.contains(&format!(">{currency}</option>")), "{form}");
+    }
     assert!(balance.contains("id=\"balance\""), "{balance}");
     assert!(
         !balance.contains("hx-get"),
         "it is asked for once: {balance}"
     );
+}
+
+#[tokio::test]
+async fn paying_out_is_not_offered_where_it_cannot_work() {
+    let mut platform = platform().await;
+    let offered = "href=\"/payouts/pay-out\"";
+    let balance = platform.page("/payouts/balance").await;
+    assert!(
+        balance.contains("Nothing is available to pay out now."),
+        "{balance}"
+    );
+    assert!(!balance.contains(offered), "{balance}");
+
+    platform.fund(8_000, "usd");
+    assert!(platform.page("/payouts/balance").await.contains(offered));
+    let account_id = platform.account_id.clone();
+    platform
+        .connect()
+        .set_payouts(&account_id, false, false)
+        .unwrap();
+    platform.post("/payouts/read", &[]).await;
+    let balance = platform.page("/payouts/balance").await;
+    assert!(balance.contains("Payouts are off"), "{balance}");
+    assert!(!balance.contains(offered), "{balance}");
 }
 
 #[tokio::test]
@@ -74,7 +103,7 @@ async fn transfers_are_listed_with_amount_fee_and_net_in_the_readers_locale() {
         "123.45 USD",
         "1,111.05 USD",
         "Nov 21, 2026",
-        "Made",
+        "Completed",
         "Order &#60;t50&#62;",
     ] {
         assert!(page.contains(said), "{said}: {page}");
@@ -121,7 +150,7 @@ async fn a_failed_transfer_says_why_and_offers_no_reversal() {
     let refused = platform.api.send(request.unwrap()).await;
     refused.problem(422, "stripe_refused");
     let page = platform.page("/payouts").await;
-    assert!(page.contains("Not made"), "{page}");
+    assert!(page.contains("Failed"), "{page}");
     assert!(
         page.contains("The account cannot receive transfers."),
         "{page}"

@@ -15,6 +15,7 @@ use stripe::refund::Refund;
 use url::form_urlencoded;
 
 use super::address::Address;
+use super::amounts::Amounts;
 use super::days::Days;
 use super::format::LocaleFormat;
 use super::layout::{Layout, Page, Section};
@@ -60,15 +61,30 @@ struct Row {
 #[template(path = "charge.html")]
 struct ChargePage {
     layout: Layout,
+    /// The list of charges.
+    back: String,
     charge_id: String,
+    /// None where the charge is not stored.
+    headline: Option<Headline>,
     counted: bool,
     detail: String,
     dashboard: Option<String>,
+    facts: Vec<(&'static str, Fact)>,
+    /// What the charge paid for; empty where that is not known.
+    lines: Vec<Line>,
     refunds: Vec<RefundRow>,
     /// Something was refunded, and no refund is stored.
     lacks_refunds: bool,
     dispute: Option<DisputeRow>,
-    lines: Vec<Line>,
+    /// Of each object, under what it is.
+    metadata: Vec<(String, Vec<(String, String)>)>,
+}
+
+/// The charge as a whole.
+#[derive(Debug)]
+struct Headline {
+    amount: String,
+    state: &'static str,
 }
 
 #[derive(Debug)]
@@ -93,14 +109,20 @@ struct DisputeRow {
     evidence_due: Option<String>,
 }
 
+/// A line of a charge.
 #[derive(Debug)]
 struct Line {
     id: Option<String>,
-    facts: Vec<(&'static str, Fact)>,
-    metadata: Vec<(&'static str, Vec<(String, String)>)>,
+    product: Option<NamedObject>,
+    price: Option<NamedObject>,
+    quantity: String,
+    amount: String,
+    gross: String,
+    refunded: String,
+    net: String,
 }
 
-/// What is said of a line.
+/// What is said of a charge.
 #[derive(Debug)]
 enum Fact {
     Text(String),
@@ -152,11 +174,13 @@ pub(super) async fn list(
         }
     };
     let first_page = address.without("cursor");
+    let organization = &viewer.organization;
+    let amounts = Amounts::in_conditions(&state, organization, &address, &locale).await?;
     let layout = Layout::for_viewer(
         &state,
         &viewer,
         Section::Explore,
-        "Charges",
+        "Charge lines",
         !connection.livemode,
     );
     Ok(Page(ChargesPage {
@@ -164,7 +188,7 @@ pub(super) async fn list(
         connections: question.connections(&first_page),
         presets: question.presets(&first_page),
         days: question.days,
-        filters: active_filters(&first_page, &question.names),
+        filters: active_filters(&first_page, &question.names, &amounts),
         explore: first_page.at("/explore").to_string(),
         rows: rows.into_iter().map(row).collect(),
         next: cursor.map(|cursor| address.with("cursor", &cursor).to_string()),
@@ -191,26 +215,45 @@ pub(super) async fn show(
     let test_mode = !connection.livemode;
     let layout = Layout::for_viewer(&state, &viewer, Section::Explore, "Charge", test_mode).await?;
     let id = &explained.charge_id;
-    let refunded = explained.rows.iter().any(|row| row.refunded > 0);
-    let line = |row: ChargeRow| line(row, &locale, &connection);
+    let whole = whole(&explained.rows);
+    let refunded = whole.as_ref().is_some_and(|whole| whole.refunded > 0);
+    let line = |row: &ChargeRow| line(row, &locale, &connection);
     let refund = |refund: Refund| refund_row(refund, &locale, &connection);
+    let is_of_something = |row: &ChargeRow| {
+        row.line_id.is_some() || row.product_id.is_some() || row.price_id.is_some()
+    };
+    let back = Address::new(PATH, "").with(CONNECTION, &connection_id);
     Ok(Page(ChargePage {
         layout,
+        back: back.to_string(),
         dashboard: stripe_dashboard::address_of("charge", id, Some(connection.livemode)),
         counted: explained.counted,
-        detail: explained.detail,
+        detail: detail_of(explained.counted, &explained.detail),
+        lines: if explained.rows.iter().any(is_of_something) {
+            explained.rows.iter().map(line).collect()
+        } else {
+            Vec::new()
+        },
+        metadata: metadata(&explained.rows),
+        headline: whole.as_ref().map(|whole| Headline {
+            amount: locale.minor(whole.amount, &Currency::new(&whole.currency)),
+            state: state_of(whole),
+        }),
         lacks_refunds: refunded && explained.refunds.is_empty(),
+        facts: whole.map_or_else(Vec::new, |whole| {
+            facts(whole, explained.dispute.is_some(), &locale, &connection)
+        }),
         refunds: explained.refunds.into_iter().map(refund).collect(),
         dispute: explained
             .dispute
             .map(|dispute| dispute_row(dispute, &locale, &connection)),
-        lines: explained.rows.into_iter().map(line).collect(),
         charge_id: explained.charge_id,
     })
     .into_response())
 }
 
-fn address_of(connection_id: &str, charge_id: &str) -> String {
+/// The page of a charge.
+pub(super) fn address_of(connection_id: &str, charge_id: &str) -> String {
     let mut query = form_urlencoded::Serializer::new(String::new());
     query.append_pair(CONNECTION, connection_id);
     format!("{PATH}/{}?{}", escaped(charge_id), query.finish())
@@ -224,6 +267,8 @@ fn escaped(id: &str) -> String {
 fn state_of(row: &ChargeRow) -> &'static str {
     match () {
         () if row.excluded_by.is_some() => "Excluded by a rule",
+        () if row.status == "failed" => "Failed",
+        () if row.status == "pending" => "Pending",
         () if row.status != "succeeded" => "Not succeeded",
         () if !row.captured => "Not captured",
         () if row.disputed => "Disputed",
@@ -285,64 +330,119 @@ fn dispute_row(dispute: Dispute, locale: &LocaleFormat, connection: &Connection)
     }
 }
 
-fn line(row: ChargeRow, locale: &LocaleFormat, connection: &Connection) -> Line {
-    let currency = Currency::new(&row.currency);
+/// The charge that has these lines: what all of them say, and their sums.
+fn whole(lines: &[ChargeRow]) -> Option<ChargeRow> {
+    let mut whole = lines.first()?.clone();
+    for line in &lines[1..] {
+        whole.amount += line.amount;
+        whole.gross += line.gross;
+        whole.refunded += line.refunded;
+        whole.net += line.net;
+    }
+    Some(whole)
+}
+
+/// Why it counts or not. That it counts stands before it, so that is said by what could have kept it out.
+fn detail_of(counted: bool, detail: &str) -> String {
+    match detail.strip_prefix("The charge counts.") {
+        Some(more) if counted => format!("No rule leaves it out.{more}"),
+        _ => detail.to_owned(),
+    }
+}
+
+/// What is said of the charge as a whole.
+fn facts(
+    whole: ChargeRow,
+    has_dispute: bool,
+    locale: &LocaleFormat,
+    connection: &Connection,
+) -> Vec<(&'static str, Fact)> {
+    let currency = Currency::new(&whole.currency);
     let money = |minor| locale.minor(minor, &currency);
-    let state = state_of(&row);
-    let dispute = row
-        .disputed
-        .then(|| row.dispute_status.as_deref().unwrap_or("disputed"));
+    let counted = |text: String| whole.counted.then_some(text);
+    let gross = if whole.gross == whole.amount {
+        money(whole.gross)
+    } else {
+        format!("{} captured", money(whole.gross))
+    };
+    let dispute = (whole.disputed && !has_dispute)
+        .then(|| in_words(whole.dispute_status.as_deref().unwrap_or("disputed")));
+    let created = locale.instant(&whole.created_at, &connection.timezone);
+    let customer = object(
+        ObjectType::Customer,
+        whole.customer_id,
+        whole.customer_name,
+        connection,
+    );
     let text = |value: Option<String>| value.map(Fact::Text);
-    let object =
-        |object_type, id, name| object(object_type, id, name, connection).map(Fact::Object);
     let facts = [
+        ("Created", text(Some(created))),
+        ("Customer", customer.map(Fact::Object)),
+        ("Description", text(whole.description)),
+        ("Gross", text(counted(gross))),
+        ("Refunded", text(counted(money(whole.refunded)))),
+        ("Net", text(counted(money(whole.net)))),
+        ("Dispute", text(dispute)),
+        ("Country", text(whole.country)),
         (
-            "Created",
-            text(Some(locale.instant(&row.created_at, &connection.timezone))),
+            "Payment method",
+            text(whole.payment_method.map(|method| in_words(&method))),
         ),
-        ("State", text(Some(state.to_owned()))),
-        ("Amount", text(Some(money(row.amount)))),
-        ("Gross", text(Some(money(row.gross)))),
-        ("Refunded", text(Some(money(row.refunded)))),
-        ("Net", text(Some(money(row.net)))),
-        ("Units", text(Some(row.units.to_string()))),
-        ("Dispute", text(dispute.map(in_words))),
-        (
-            "Customer",
-            object(ObjectType::Customer, row.customer_id, row.customer_name),
-        ),
-        (
-            "Product",
-            object(ObjectType::Product, row.product_id, row.product_name),
-        ),
-        (
-            "Price",
-            object(ObjectType::Price, row.price_id, row.price_name),
-        ),
-        ("Description", text(row.description)),
-        ("Country", text(row.country)),
-        ("Payment method", text(row.payment_method)),
-        ("Source transfer", text(row.source_transfer)),
+        ("Source transfer", text(whole.source_transfer)),
     ];
     let facts = facts
         .into_iter()
         .filter_map(|(name, value)| Some((name, value?)));
-    let metadata = [
-        ("charge", row.metadata.charge),
-        ("customer", row.metadata.customer),
-        ("product", row.metadata.product),
-        ("price", row.metadata.price),
-    ];
-    let metadata = metadata
-        .into_iter()
-        .map(|(source, value)| (source, entries(value)));
+    facts.collect()
+}
+
+fn line(row: &ChargeRow, locale: &LocaleFormat, connection: &Connection) -> Line {
+    let currency = Currency::new(&row.currency);
+    let money = |minor| locale.minor(minor, &currency);
+    let object = |object_type, id: &Option<String>, name: &Option<String>| {
+        object(object_type, id.clone(), name.clone(), connection)
+    };
     Line {
-        id: row.line_id,
-        facts: facts.collect(),
-        metadata: metadata
-            .filter(|(_, entries)| !entries.is_empty())
-            .collect(),
+        id: row.line_id.clone(),
+        product: object(ObjectType::Product, &row.product_id, &row.product_name),
+        price: object(ObjectType::Price, &row.price_id, &row.price_name),
+        quantity: locale.count(row.units.unsigned_abs()),
+        amount: money(row.amount),
+        gross: money(row.gross),
+        refunded: money(row.refunded),
+        net: money(row.net),
     }
+}
+
+/// The metadata of the charge and of what it refers to, each object once.
+fn metadata(lines: &[ChargeRow]) -> Vec<(String, Vec<(String, String)>)> {
+    let mut found: Vec<(String, Vec<(String, String)>)> = Vec::new();
+    let mut add = |of: String, value: &Value| {
+        let entries = entries(value.clone());
+        if !entries.is_empty() && found.iter().all(|(other, _)| *other != of) {
+            found.push((of, entries));
+        }
+    };
+    if let Some(first) = lines.first() {
+        add("the charge".to_owned(), &first.metadata.charge);
+        add("the customer".to_owned(), &first.metadata.customer);
+    }
+    for line in lines {
+        let of = |kind: &str, name: &Option<String>, id: &Option<String>| {
+            let name = name.as_ref().or(id.as_ref());
+            name.map_or_else(
+                || format!("the {kind}"),
+                |name| format!("the {kind} {name}"),
+            )
+        };
+        let product = of("product", &line.product_name, &line.product_id);
+        add(product, &line.metadata.product);
+        add(
+            of("price", &line.price_name, &line.price_id),
+            &line.metadata.price,
+        );
+    }
+    found
 }
 
 fn entries(metadata: Value) -> Vec<(String, String)> {

@@ -4,7 +4,7 @@
 //! position says what is what, and not colour alone. Only shapes are in the SVG, which is stretched to the width of the
 //! page; labels are text of the page around it, in the size of text. The same figures are a table below it.
 //!
-//! A period without figures has no bar, and its place is kept. Absent on purpose: scripts and inline styles.
+//! A period without figures has no bar, and its place is kept. The one that has not ended is paler and says so. Absent on purpose: scripts and inline styles.
 
 use askama::Template;
 use askama::filters::HtmlSafe;
@@ -140,6 +140,8 @@ impl Scale {
 struct Bar {
     /// What it says while the pointer is on it.
     label: String,
+    /// Whether the period has not ended yet.
+    is_open: bool,
     x: f64,
     width: f64,
     gross: Stretch,
@@ -198,12 +200,13 @@ pub(crate) struct RevenueChart {
 impl HtmlSafe for RevenueChart {}
 
 impl RevenueChart {
-    /// Draws the periods of one currency, each given once; those that are missing are left empty.
+    /// Draws the periods of one currency, each given once; those that are missing are left empty. The one of today has not ended.
     pub(crate) fn new(
         id: &'static str,
         step: Step,
         currency: &Currency,
         periods: &[Period],
+        today: NaiveDate,
         locale: &LocaleFormat,
     ) -> Self {
         let mut periods = periods.to_vec();
@@ -222,7 +225,7 @@ impl RevenueChart {
         let rows: Vec<Row> = periods
             .iter()
             .map(|period| Row {
-                name: step.name(period.start, locale),
+                name: name(step, period.start, today, locale),
                 gross: locale.amount(period.gross.into(), exponent),
                 refunded: locale.amount(period.refunded.into(), exponent),
                 net: locale.amount(period.net.into(), exponent),
@@ -241,8 +244,8 @@ impl RevenueChart {
             lines: scale.lines().map(|value| scale.y(value)).collect(),
             zero_y: scale.y(0),
             dense: place_count(step, &periods) >= DENSE_PERIODS,
-            bars: bars(step, &periods, scale, &rows),
-            names: names(step, &periods, locale),
+            bars: bars(step, &periods, scale, &rows, today),
+            names: names(step, &periods, today, locale),
             currency: code,
             rows,
         }
@@ -268,7 +271,17 @@ fn place_count(step: Step, periods: &[Period]) -> i64 {
     }
 }
 
-fn bars(step: Step, periods: &[Period], scale: Scale, rows: &[Row]) -> Vec<Bar> {
+/// A period's name, with a note where it has not ended.
+fn name(step: Step, start: NaiveDate, today: NaiveDate, locale: &LocaleFormat) -> String {
+    let name = step.name(start, locale);
+    if step.between(start, today) == 0 {
+        format!("{name} (so far)")
+    } else {
+        name
+    }
+}
+
+fn bars(step: Step, periods: &[Period], scale: Scale, rows: &[Row], today: NaiveDate) -> Vec<Bar> {
     let count = place_count(step, periods).max(1);
     let place = WIDTH / count as f64;
     let share = if count < DENSE_PERIODS {
@@ -285,6 +298,7 @@ fn bars(step: Step, periods: &[Period], scale: Scale, rows: &[Row]) -> Vec<Bar> 
                 "{}: gross {}, refunded {}, net {}",
                 row.name, row.gross, row.refunded, row.net
             ),
+            is_open: step.between(period.start, today) == 0,
             x: (index as f64 + 0.5) * place - width / 2.0,
             width,
             gross: Stretch::between(scale, period.gross.into()),
@@ -296,17 +310,17 @@ fn bars(step: Step, periods: &[Period], scale: Scale, rows: &[Row]) -> Vec<Bar> 
 }
 
 /// The names under the axis. They are spread evenly, so a middle period is named only where it is in the middle.
-fn names(step: Step, periods: &[Period], locale: &LocaleFormat) -> Vec<String> {
+fn names(step: Step, periods: &[Period], today: NaiveDate, locale: &LocaleFormat) -> Vec<String> {
     let [first, .., last] = periods else {
         return periods
             .iter()
-            .map(|only| step.name(only.start, locale))
+            .map(|only| name(step, only.start, today, locale))
             .collect();
     };
     let count = place_count(step, periods);
     let mut named = vec![
         step.name(first.start, locale),
-        step.name(last.start, locale),
+        name(step, last.start, today, locale),
     ];
     if count > 2 && (count % 2 == 1 || count >= MANY_PERIODS) {
         let middle = step.after(first.start, (count - 1) / 2);

@@ -27,7 +27,14 @@ fn period(start: &str, gross: i64, refunded: i64) -> Period {
 
 fn chart(step: Step, currency: &str, periods: &[Period]) -> RevenueChart {
     let currency = Currency::new(currency);
-    RevenueChart::new("revenue", step, &currency, periods, &english())
+    RevenueChart::new(
+        "revenue",
+        step,
+        &currency,
+        periods,
+        date("2100-01-01"),
+        &english(),
+    )
 }
 
 fn close(one: f64, other: f64) -> bool {
@@ -50,12 +57,27 @@ fn a_single_period_is_a_bar_in_the_middle() {
     assert!(close(bar.x + bar.width / 2.0, WIDTH / 2.0), "{bar:?}");
     assert!(close(bar.width, MAX_BAR_WIDTH), "{bar:?}");
     assert_eq!(chart.names, ["12 Mar 2026"]);
-    assert_eq!(chart.amounts, ["100", "50", "0", "-50"]);
+    assert_eq!(chart.amounts, ["100", "50", "0", "\u{2212}50"]);
     assert!(close(bar.gross.height, 4.0 * bar.refunded.height));
     assert_eq!(
         bar.label,
         "12 Mar 2026: gross 100.00, refunded 25.00, net 75.00"
     );
+}
+
+#[test]
+fn the_period_of_today_is_said_to_be_incomplete() {
+    let periods = [period("2026-03-02", 100, 0), period("2026-03-09", 100, 0)];
+    let usd = Currency::new("usd");
+    let today = date("2026-03-11");
+    let chart = RevenueChart::new("revenue", Step::Week, &usd, &periods, today, &english());
+    let are_open: Vec<bool> = chart.bars.iter().map(|bar| bar.is_open).collect();
+    assert_eq!(are_open, [false, true]);
+    assert_eq!(
+        chart.names,
+        ["Week of 2 Mar 2026", "Week of 9 Mar 2026 (so far)"]
+    );
+    assert!(chart.bars[1].label.contains("(so far)"));
 }
 
 #[test]
@@ -115,7 +137,7 @@ fn lines_are_at_round_amounts() {
         (
             40_000,
             10_000,
-            vec!["400", "300", "200", "100", "0", "-100"],
+            vec!["400", "300", "200", "100", "0", "\u{2212}100"],
         ),
     ] {
         let chart = chart(Step::Day, "usd", &[period("2026-03-12", gross, refunded)]);
@@ -152,7 +174,7 @@ fn what_is_drawn_is_also_said_and_has_no_inline_style() {
         "{page}"
     );
     assert!(page.contains(
-        "The highest net revenue is 1.00\u{a0}USD (1 Mar 2026), the lowest -2.00\u{a0}USD (2 Mar 2026)."
+        "The highest net revenue is 1.00\u{a0}USD (1 Mar 2026), the lowest \u{2212}2.00\u{a0}USD (2 Mar 2026)."
     ));
     assert!(page.contains("<details"), "{page}");
     assert!(!page.contains("style="), "{page}");

@@ -73,8 +73,8 @@ impl Comparison {
 
     pub(super) fn label(self) -> &'static str {
         match self {
-            Self::PreviousPeriod => "previous period",
-            Self::PreviousYear => "year before",
+            Self::PreviousPeriod => "Previous period",
+            Self::PreviousYear => "Year before",
         }
     }
 }

@@ -30,8 +30,20 @@ pub(super) enum InvalidAmount {
     TooMuch { most: String },
 }
 
-/// The minor units that a text means.
+/// The minor units that a text means, of something: money is moved by it.
 pub(super) fn parse(
+    text: &str,
+    currency: &Currency,
+    locale: &LocaleFormat,
+) -> Result<i64, InvalidAmount> {
+    match parse_any(text, currency, locale)? {
+        0 => Err(InvalidAmount::Nothing),
+        minor => Ok(minor),
+    }
+}
+
+/// The minor units that a text means, which may be none.
+pub(super) fn parse_any(
     text: &str,
     currency: &Currency,
     locale: &LocaleFormat,
@@ -66,7 +78,6 @@ pub(super) fn parse(
     let minor = format!("{whole}{decimals:0<width$}");
     // Only digits, so what fails is that there are too many.
     match minor.parse::<i64>() {
-        Ok(0) => Err(InvalidAmount::Nothing),
         Ok(minor) if minor <= MAX_AMOUNT => Ok(minor),
         Ok(_) | Err(_) => Err(too_much()),
     }

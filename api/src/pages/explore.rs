@@ -2,6 +2,9 @@
 //!
 //! The address has the parameters of `GET /v1/analytics/stripe` and `range`. Rows of conditions (`filter_builder`) become such
 //! parameters before anything is asked, or the page is shown with what is wrong with them.
+//!
+//! Amounts of different currencies have no order, so each currency has a table of its own, whose groups are those that REST lists
+//! for this currency.
 
 use askama::Template;
 use axum::extract::{RawQuery, State};
@@ -9,12 +12,15 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Redirect, Response};
 use common::filter::Field;
 use common::money::Currency;
-use stripe::analytics::GroupBy;
+use futures::FutureExt as _;
+use futures::future::{BoxFuture, try_join_all};
 use stripe::analytics::report::{self, GroupPage, Report};
-use stripe::analytics::totals::{Group, GroupCursor};
+use stripe::analytics::totals::{Group, GroupCursor, Totals};
+use stripe::analytics::{GroupBy, Selection};
 use stripe::metadata::queries::DiscoveredKey;
 
 use super::address::Address;
+use super::amounts::Amounts;
 use super::days::Days;
 use super::filter_builder::{Builder, Conditions, Suggestions, is_applied, without_form};
 use super::format::LocaleFormat;
@@ -28,8 +34,12 @@ use crate::state::ApiState;
 
 pub(super) const PATH: &str = "/explore";
 const GROUP_BY: &str = "group_by";
-/// Groups of a page.
+/// Groups of a page about one currency.
 const GROUPS: i64 = 50;
+/// Groups of each currency where there are several.
+const GROUPS_OF_EACH: i64 = 20;
+/// Currencies that are asked for side by side.
+const SIDE_BY_SIDE: usize = 4;
 /// Groups of a CSV file at most.
 const MAX_CSV_GROUPS: i64 = 100_000;
 
@@ -62,10 +72,9 @@ struct ExplorePage {
     totals: Vec<Total>,
     /// What the groups are of.
     group: String,
-    rows: Vec<Row>,
+    tables: Vec<Table>,
     charges: String,
     csv: String,
-    next: Option<String>,
 }
 
 /// What was found for the page.
@@ -74,10 +83,27 @@ struct Answer {
     keys: Vec<DiscoveredKey>,
     /// What the groups are of, as the address names it.
     group: String,
-    found: Report,
-    cursor: Option<String>,
+    /// The currency with most charges first.
+    totals: Vec<Totals>,
+    lists: Vec<GroupList>,
     builder: Builder,
     questions: Questions,
+}
+
+/// Groups that can be compared with each other.
+struct GroupList {
+    /// None where there is only this list.
+    currency: Option<String>,
+    groups: Vec<Group>,
+    cursor: Option<String>,
+}
+
+#[derive(Debug)]
+struct Table {
+    currency: Option<String>,
+    rows: Vec<Row>,
+    /// The same page with the groups after these.
+    next: Option<String>,
 }
 
 #[derive(Debug)]
@@ -111,7 +137,8 @@ pub(super) async fn show(
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
     let asked = Address::new(PATH, &query.unwrap_or_default());
-    let mut builder = Builder::of(&asked);
+    let amounts = Amounts::in_conditions(&state, &viewer.organization, &asked, &locale).await?;
+    let mut builder = Builder::of(&asked, amounts);
     let mut status = StatusCode::OK;
     if is_applied(&asked) {
         if let Some(address) = builder.address() {
@@ -132,7 +159,8 @@ pub(super) async fn refused(
     address: &Address,
     form: QuestionForm,
 ) -> Result<Response, ApiError> {
-    let builder = Builder::of(address);
+    let amounts = Amounts::in_conditions(state, &viewer.organization, address, locale).await?;
+    let builder = Builder::of(address, amounts);
     let status = StatusCode::UNPROCESSABLE_ENTITY;
     page_of(state, viewer, locale, address, builder, form, status).await
 }
@@ -146,7 +174,7 @@ async fn page_of(
     form: QuestionForm,
     status: StatusCode,
 ) -> Result<Response, ApiError> {
-    let list = format!("groups:{}", address.get(GROUP_BY).unwrap_or_default());
+    let list = list_of(address);
     let own = |params: &mut crate::input::Params| params.cursor::<GroupCursor>(&list);
     let read = question::read(state, &viewer.organization, address, own).await?;
     let Some((question, after)) = read else {
@@ -154,10 +182,7 @@ async fn page_of(
     };
     let keys = question.metadata_keys(state).await?;
     let (name, by) = group_of(&question, &keys)?;
-    let mut found = ask(state, &question, &by, after?, page(GROUPS)).await?;
-    let cursor = next_cursor(&list, &mut found.groups, GROUPS, |group| {
-        GroupCursor::from(group)
-    })?;
+    let (totals, lists) = lists(state, &question, &list, &by, after?).await?;
     let test_mode = !question.connection().livemode;
     let title = if status == StatusCode::OK {
         "Explore"
@@ -170,8 +195,8 @@ async fn page_of(
         question,
         keys,
         group: name,
-        found,
-        cursor,
+        totals,
+        lists,
         builder,
     };
     let page = ExplorePage::new(layout, address, answer, locale);
@@ -189,7 +214,8 @@ pub(super) async fn csv(
     let (question, ()) = read.ok_or(ApiError::NotFound)?;
     let keys = question.metadata_keys(&state).await?;
     let (name, by) = group_of(&question, &keys)?;
-    let found = ask(&state, &question, &by, None, MAX_CSV_GROUPS).await?;
+    let selection = &question.query.selection;
+    let found = ask(&state, &question, selection, &by, None, MAX_CSV_GROUPS).await?;
     groups_csv::answer(&label_of(&name), &by, &found.groups)
 }
 
@@ -208,16 +234,69 @@ fn group_of(question: &Question, keys: &[DiscoveredKey]) -> Result<(String, Grou
     Ok((name, by))
 }
 
+/// The name of the list that a cursor belongs to.
+fn list_of(address: &Address) -> String {
+    format!("groups:{}", address.get(GROUP_BY).unwrap_or_default())
+}
+
 async fn ask(
     state: &ApiState,
     question: &Question,
+    selection: &Selection,
     by: &GroupBy,
     after: Option<GroupCursor>,
     limit: i64,
 ) -> Result<Report, ApiError> {
     let page = GroupPage { by, after, limit };
     let named = question.query.named.keys();
-    Ok(report::report(&state.pool, &question.query.selection, Some(page), named).await?)
+    Ok(report::report(&state.pool, selection, Some(page), named).await?)
+}
+
+/// The totals, and a page of groups of each currency. `list` is the list that cursors belong to.
+async fn lists(
+    state: &ApiState,
+    question: &Question,
+    list: &str,
+    by: &GroupBy,
+    after: Option<GroupCursor>,
+) -> Result<(Vec<Totals>, Vec<GroupList>), ApiError> {
+    let selection = &question.query.selection;
+    let Report {
+        mut totals,
+        mut groups,
+        ..
+    } = ask(state, question, selection, by, after, page(GROUPS)).await?;
+    totals.sort_by_key(|total| std::cmp::Reverse(total.charges));
+    if totals.len() < 2 || matches!(by, GroupBy::Currency) {
+        let only = GroupList {
+            currency: None,
+            cursor: next_cursor(list, &mut groups, GROUPS, |group| GroupCursor::from(group))?,
+            groups,
+        };
+        return Ok((totals, vec![only]));
+    }
+    let of_currencies = totals.iter().map(|total| Selection {
+        currency: Some(total.currency.clone()),
+        ..selection.clone()
+    });
+    let of_currencies: Vec<Selection> = of_currencies.collect();
+    let mut lists = Vec::new();
+    for some in of_currencies.chunks(SIDE_BY_SIDE) {
+        let limit = page(GROUPS_OF_EACH);
+        let asked: Vec<BoxFuture<'_, _>> = some
+            .iter()
+            .map(|selection| ask(state, question, selection, by, None, limit).boxed())
+            .collect();
+        for (selection, Report { mut groups, .. }) in some.iter().zip(try_join_all(asked).await?) {
+            let cursor_of = |group: &Group| GroupCursor::from(group);
+            lists.push(GroupList {
+                currency: selection.currency.clone(),
+                cursor: next_cursor(list, &mut groups, GROUPS_OF_EACH, cursor_of)?,
+                groups,
+            });
+        }
+    }
+    Ok((totals, lists))
 }
 
 /// What people call a group.
@@ -226,6 +305,17 @@ fn label_of(group: &str) -> String {
     match fixed {
         Some((_, label)) => (*label).to_owned(),
         None => group.trim_start_matches("metadata:").to_owned(),
+    }
+}
+
+/// What charges without a value are called.
+pub(super) fn no_value(group: &str) -> &'static str {
+    match group {
+        "product" => "No product",
+        "price" => "No price",
+        "customer" => "No customer",
+        "country" => "No country",
+        _ => "Not set",
     }
 }
 
@@ -252,8 +342,8 @@ impl ExplorePage {
             question,
             keys,
             group,
-            found,
-            cursor,
+            totals,
+            lists,
             builder,
             questions,
         } = answer;
@@ -264,7 +354,7 @@ impl ExplorePage {
         let of_keys = of_keys.map(|name| by(&format!("metadata:{name}"), &name));
         let fixed = FIXED_GROUPS.iter().map(|(name, label)| by(name, label));
         let groups_by = of_keys.chain(fixed);
-        let totals = found.totals.into_iter().map(|total| {
+        let totals = totals.into_iter().map(|total| {
             let currency = Currency::new(&total.currency);
             Total {
                 charges: locale.count(total.charges.unsigned_abs()),
@@ -273,10 +363,10 @@ impl ExplorePage {
                 currency: total.currency,
             }
         });
-        let rows = found
-            .groups
-            .iter()
-            .map(|row| Row::of(row, &group, &first_page, locale));
+        let tables = lists
+            .into_iter()
+            .map(|list| Table::of(list, &group, &first_page, locale));
+        let tables = tables.collect();
         Self {
             connections: question.connections(&first_page),
             presets: question.presets(&first_page),
@@ -287,13 +377,32 @@ impl ExplorePage {
             conditions: builder.conditions(&Suggestions(&keys), &question.names),
             questions,
             totals: totals.collect(),
-            rows: rows.collect(),
+            tables,
             group: label_of(&group),
             charges: first_page.at("/charges").without(GROUP_BY).to_string(),
             csv: first_page.at("/explore.csv").to_string(),
-            next: cursor.map(|cursor| address.with("cursor", &cursor).to_string()),
             address: first_page,
             layout,
+        }
+    }
+}
+
+impl Table {
+    fn of(list: GroupList, group: &str, address: &Address, locale: &LocaleFormat) -> Self {
+        let GroupList {
+            currency,
+            groups,
+            cursor,
+        } = list;
+        let of_currency = match &currency {
+            Some(currency) => address.with("currency", currency),
+            None => address.clone(),
+        };
+        let rows = groups.iter();
+        Self {
+            rows: rows.map(|it| Row::of(it, group, address, locale)).collect(),
+            next: cursor.map(|cursor| of_currency.with("cursor", &cursor).to_string()),
+            currency: currency.map(|code| code.to_uppercase()),
         }
     }
 }
@@ -304,8 +413,14 @@ impl Row {
         let value = row.key.as_deref();
         let narrowed = value.zip(parameter_of(group));
         let narrowed = narrowed.map(|(value, parameter)| address.with(&parameter, value));
+        let label = match (row.name.as_deref(), value) {
+            (Some(name), _) => name.to_owned(),
+            (None, Some(code)) if group == "currency" => code.to_uppercase(),
+            (None, Some(value)) => value.to_owned(),
+            (None, None) => no_value(group).to_owned(),
+        };
         Self {
-            label: row.name.as_deref().or(value).unwrap_or("none").to_owned(),
+            label,
             id: row.name.as_ref().and(row.key.clone()),
             address: narrowed.map(|address| address.to_string()),
             charges: locale.count(row.charges.unsigned_abs()),

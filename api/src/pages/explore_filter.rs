@@ -11,6 +11,7 @@ use stripe::analytics::report;
 use stripe::analytics::totals::Totals;
 
 use super::address::Address;
+use super::amounts::Amounts;
 use super::filter_builder::{Builder, Conditions, Suggestions};
 use super::format::LocaleFormat;
 use super::layout::Page;
@@ -18,6 +19,8 @@ use super::{Viewer, explore, question};
 use crate::problem::ApiError;
 use crate::state::ApiState;
 use crate::use_case_errors::sentence;
+
+const APPLY: &str = "Apply to update the figures below.";
 
 /// The rows, and what they match.
 #[derive(Debug, Template)]
@@ -46,8 +49,10 @@ pub(super) async fn conditions(
 ) -> Result<Response, ApiError> {
     let asked = Address::new(explore::PATH, &query.unwrap_or_default());
     // Asked first: it notes what is wrong, which is not said in rows that are still being entered.
-    let matching = count(&state, &viewer, &locale, Builder::of(&asked)).await?;
-    let builder = Builder::of(&asked);
+    let amounts = Amounts::in_conditions(&state, &viewer.organization, &asked, &locale).await?;
+    let entered = Builder::of(&asked, amounts.clone());
+    let matching = count(&state, &viewer, &locale, entered).await?;
+    let builder = Builder::of(&asked, amounts);
     let read = question::read(&state, &viewer.organization, &base_of(&builder), |_| ()).await?;
     let (question, ()) = read.ok_or(ApiError::NotFound)?;
     let keys = question.metadata_keys(&state).await?;
@@ -67,7 +72,9 @@ pub(super) async fn matching(
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
     let asked = Address::new(explore::PATH, &query.unwrap_or_default());
-    let matching = count(&state, &viewer, &locale, Builder::of(&asked)).await?;
+    let amounts = Amounts::in_conditions(&state, &viewer.organization, &asked, &locale).await?;
+    let entered = Builder::of(&asked, amounts);
+    let matching = count(&state, &viewer, &locale, entered).await?;
     Ok(Page(Matching { matching }).into_response())
 }
 
@@ -100,17 +107,17 @@ async fn count(
     }
 }
 
-/// `1,234 charges · 5,678.90 EUR net match`.
+/// `Matches 1,234 charges: 5,678.90 EUR net.` The figures of the page are still those of before.
 fn text(totals: &[Totals], locale: &LocaleFormat) -> String {
     let charges: u64 = totals.iter().map(|it| it.charges.unsigned_abs()).sum();
     let net = totals.iter();
     let net = net.map(|it| locale.minor(it.net, &Currency::new(&it.currency)));
     let net: Vec<String> = net.collect();
     match charges {
-        0 => "No charges match.".to_owned(),
-        1 => format!("1 charge · {} net matches", net.join(", ")),
+        0 => "Matches no charges.".to_owned(),
+        1 => format!("Matches 1 charge: {} net. {APPLY}", net.join(", ")),
         _ => format!(
-            "{} charges · {} net match",
+            "Matches {} charges: {} net. {APPLY}",
             locale.count(charges),
             net.join(", ")
         ),

@@ -99,10 +99,12 @@ impl LocaleFormat {
     }
 
     fn number(&self, decimal: &Decimal) -> String {
-        match &self.numbers {
+        let number = match &self.numbers {
             Some(numbers) => numbers.format(decimal).to_string(),
             None => decimal.to_string(),
-        }
+        };
+        // Locales differ in the minus sign; the hyphen of some is narrow, and breaks lines.
+        number.replace('-', "\u{2212}")
     }
 
     /// An instant, to the minute, in a time zone.
@@ -111,12 +113,21 @@ impl LocaleFormat {
         reason = "templates pass what they show by reference"
     )]
     pub(crate) fn instant(&self, instant: &DateTime<Utc>, zone: &Tz) -> String {
-        let local = instant.with_timezone(zone);
-        format!(
-            "{}, {}",
-            self.day(local.date_naive()),
-            local.format("%H:%M %Z")
-        )
+        self.instant_as(instant, *zone, "%H:%M %Z")
+    }
+
+    /// The same to the second.
+    #[expect(
+        clippy::trivially_copy_pass_by_ref,
+        reason = "as an instant to the minute is written"
+    )]
+    pub(crate) fn exact_instant(&self, instant: &DateTime<Utc>, zone: &Tz) -> String {
+        self.instant_as(instant, *zone, "%H:%M:%S %Z")
+    }
+
+    fn instant_as(&self, instant: &DateTime<Utc>, zone: Tz, time: &str) -> String {
+        let local = instant.with_timezone(&zone);
+        format!("{}, {}", self.day(local.date_naive()), local.format(time))
     }
 
     pub(crate) fn day(&self, day: NaiveDate) -> String {
@@ -160,15 +171,15 @@ mod tests {
     #[test]
     fn separators_are_of_the_language_that_is_liked_best() {
         for (accepted, shown) in [
-            ("", "-1,234,567.89\u{a0}USD"),
-            ("en-US,en;q=0.9", "-1,234,567.89\u{a0}USD"),
-            ("en;q=0.5, de-DE", "-1.234.567,89\u{a0}USD"),
-            ("fr", "-1\u{202f}234\u{202f}567,89\u{a0}USD"),
-            ("de-CH", "-1'234'567.89\u{a0}USD"),
-            ("en-IN", "-12,34,567.89\u{a0}USD"),
-            ("not a language!, es", "-1.234.567,89\u{a0}USD"),
-            ("*", "-1,234,567.89\u{a0}USD"),
-            ("tlh", "-1,234,567.89\u{a0}USD"),
+            ("", "\u{2212}1,234,567.89\u{a0}USD"),
+            ("en-US,en;q=0.9", "\u{2212}1,234,567.89\u{a0}USD"),
+            ("en;q=0.5, de-DE", "\u{2212}1.234.567,89\u{a0}USD"),
+            ("fr", "\u{2212}1\u{202f}234\u{202f}567,89\u{a0}USD"),
+            ("de-CH", "\u{2212}1'234'567.89\u{a0}USD"),
+            ("en-IN", "\u{2212}12,34,567.89\u{a0}USD"),
+            ("not a language!, es", "\u{2212}1.234.567,89\u{a0}USD"),
+            ("*", "\u{2212}1,234,567.89\u{a0}USD"),
+            ("tlh", "\u{2212}1,234,567.89\u{a0}USD"),
         ] {
             let minor = money(-123_456_789, "usd");
             assert_eq!(locale(accepted).money(&minor), shown, "{accepted}");
@@ -180,7 +191,7 @@ mod tests {
         let english = locale("en");
         for (minor, currency, shown) in [
             (0, "usd", "0.00\u{a0}USD"),
-            (-5, "eur", "-0.05\u{a0}EUR"),
+            (-5, "eur", "\u{2212}0.05\u{a0}EUR"),
             (1500, "jpy", "1,500\u{a0}JPY"),
             (1500, "kwd", "1.500\u{a0}KWD"),
             (1500, "isk", "15.00\u{a0}ISK"),

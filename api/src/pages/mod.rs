@@ -15,6 +15,7 @@
 //! (`payouts::embedded`); scripts and styles inside of pages, state that only the browser has.
 
 mod address;
+mod amounts;
 pub(crate) mod assets;
 mod charges;
 mod chart;

@@ -1,5 +1,6 @@
 //! An instant as pages show it: the instant itself for who reads without scripts, and how long ago it was for everybody
-//! else, which the browser says from the attribute.
+//! else, which the browser says from the attribute. Where it is compared with a log it is exact to the second, and how long ago
+//! it was comes after it.
 
 use askama::Template;
 use askama::filters::HtmlSafe;
@@ -10,12 +11,14 @@ use super::format::LocaleFormat;
 
 #[derive(Debug, Clone, PartialEq, Eq, Template)]
 #[template(
-    source = "<time class=\"whitespace-nowrap\" datetime=\"{{ datetime }}\" data-relative>{{ text }}</time>",
+    source = "<time class=\"whitespace-nowrap\" datetime=\"{{ datetime }}\"{% if !is_exact %} data-relative{% endif %}>{{ text }}</time>\
+              {% if is_exact %}<span class=\"text-muted\" data-ago=\"{{ datetime }}\"></span>{% endif %}",
     ext = "html"
 )]
 pub(super) struct Moment {
     datetime: String,
     text: String,
+    is_exact: bool,
 }
 
 /// Its template escapes what is in it.
@@ -26,6 +29,16 @@ impl Moment {
         Self {
             datetime: at.to_rfc3339(),
             text: locale.instant(&at, &zone),
+            is_exact: false,
+        }
+    }
+
+    /// To the second, and how long ago it was after it.
+    pub(super) fn exact(at: DateTime<Utc>, locale: &LocaleFormat, zone: Tz) -> Self {
+        Self {
+            datetime: at.to_rfc3339(),
+            text: locale.exact_instant(&at, &zone),
+            is_exact: true,
         }
     }
 }

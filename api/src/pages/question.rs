@@ -14,6 +14,7 @@ use stripe::analytics::names::Names;
 use stripe::metadata::queries::{self as metadata, DiscoveredKey};
 
 use super::address::Address;
+use super::amounts::{self, Amounts};
 use super::days::{Days, Preset};
 use super::filter_builder;
 use super::named_object;
@@ -185,10 +186,16 @@ pub(super) fn key_name(found: &DiscoveredKey) -> String {
 
 /// The conditions of the address, each with a link that removes it. The overview always shows one currency, so there it is
 /// none.
-pub(super) fn active_filters(address: &Address, names: &Names) -> Vec<ActiveFilter> {
+pub(super) fn active_filters(
+    address: &Address,
+    names: &Names,
+    amounts: &Amounts,
+) -> Vec<ActiveFilter> {
     let filters = address.pairs().iter().filter_map(|(name, value)| {
         let label = if let Some(named) = named_object::condition(names, name, value) {
             named
+        } else if let Some(minor) = minor_units(name, value) {
+            format!("amount is {}", amounts.words(minor))
         } else if let Some(field) = name.strip_prefix("field.") {
             format!("{} is {value}", field.replace('_', " "))
         } else if let Some(key) = name.strip_prefix("metadata.") {
@@ -196,7 +203,7 @@ pub(super) fn active_filters(address: &Address, names: &Names) -> Vec<ActiveFilt
         } else if name == "currency" && address.path() != "/" {
             format!("currency is {}", value.to_uppercase())
         } else if name == "filter" {
-            filter_builder::filter_text(value)
+            filter_builder::filter_text(value, amounts)
         } else {
             return None;
         };
@@ -204,4 +211,10 @@ pub(super) fn active_filters(address: &Address, names: &Names) -> Vec<ActiveFilt
         Some(ActiveFilter { label, without })
     });
     filters.collect()
+}
+
+/// The minor units of the short form of a condition on the amount.
+fn minor_units(name: &str, value: &str) -> Option<i64> {
+    let value = (name == amounts::PARAMETER).then_some(value);
+    value?.parse().ok()
 }

@@ -3,7 +3,7 @@
 //!
 //! The page takes permissions out of its address. Stripe does not document that, so whoever shows the link lists the
 //! permissions as well. What each of them is needed for is said in the words of the dashboard; the probe of a key has
-//! its own list, of what can be asked for.
+//! its own list, of what can be asked for, whose names the resources here have.
 
 use url::form_urlencoded::Serializer;
 
@@ -19,6 +19,18 @@ pub struct KeyPermission {
     pub needed_for: &'static str,
     /// Whether nothing can be synced without it.
     pub required: bool,
+    /// What it allows to be read, by the names that a probe or a sync has for it.
+    pub resources: &'static [KeyResource],
+}
+
+/// A resource that a permission covers.
+#[derive(Debug, Clone, Copy)]
+pub struct KeyResource {
+    pub name: &'static str,
+    /// Whether nothing can be synced without it.
+    pub required: bool,
+    /// What is lost without it, as a sentence.
+    pub without: &'static str,
 }
 
 pub const KEY_PERMISSIONS: [KeyPermission; 9] = [
@@ -26,50 +38,73 @@ pub const KEY_PERMISSIONS: [KeyPermission; 9] = [
         "Charges and Refunds",
         "rak_charge_read",
         "revenue and refunds",
-        true,
+        &[
+            required("charges", "Nothing can be synced."),
+            optional(
+                "refunds",
+                "Single refunds are left out, and a partial capture can be taken for a refund.",
+            ),
+        ],
     ),
     permission(
         "Events",
         "rak_event_read",
         "changes since the last sync",
-        true,
+        &[required("events", "Nothing can be kept up to date.")],
     ),
     permission(
         "Customers",
         "rak_customer_read",
-        "customer metadata in rules and figures",
-        false,
+        "customer names and metadata",
+        &[optional(
+            "customers",
+            "Customer names and metadata are left out.",
+        )],
     ),
     permission(
         "Products",
         "rak_product_read",
         "product names and metadata",
-        false,
+        &[optional(
+            "products",
+            "Product names and metadata are left out.",
+        )],
     ),
-    permission("Prices", "rak_plan_read", "price metadata", false),
+    permission(
+        "Prices",
+        "rak_plan_read",
+        "price names and metadata",
+        &[optional("prices", "Price names and metadata are left out.")],
+    ),
     permission(
         "Invoices",
         "rak_invoice_read",
         "revenue by product of invoiced charges",
-        false,
+        &[optional("invoices", "Invoiced charges have no products.")],
     ),
     permission(
         "Checkout Sessions",
         "rak_checkout_session_read",
         "revenue by product of charges made in Checkout",
-        false,
+        &[optional(
+            "checkout_sessions",
+            "Charges made in Checkout have no products.",
+        )],
     ),
     permission(
         "Disputes",
         "rak_dispute_read",
         "disputes and their status",
-        false,
+        &[optional("disputes", "Disputes are left out.")],
     ),
     permission(
         "Balance Transaction Sources",
         "rak_balance_transaction_source_read",
         "telling a partial capture from a refund",
-        false,
+        &[optional(
+            "balance_transactions",
+            "A partial capture can be taken for a refund.",
+        )],
     ),
 ];
 
@@ -77,13 +112,30 @@ const fn permission(
     label: &'static str,
     slug: &'static str,
     needed_for: &'static str,
-    required: bool,
+    resources: &'static [KeyResource],
 ) -> KeyPermission {
     KeyPermission {
         label,
         slug,
         needed_for,
-        required,
+        required: resources[0].required,
+        resources,
+    }
+}
+
+const fn required(name: &'static str, without: &'static str) -> KeyResource {
+    KeyResource {
+        name,
+        required: true,
+        without,
+    }
+}
+
+const fn optional(name: &'static str, without: &'static str) -> KeyResource {
+    KeyResource {
+        name,
+        required: false,
+        without,
     }
 }
 

@@ -224,8 +224,12 @@ async fn today(
 fn allowed_text(per_second: f64, share: f64) -> String {
     let percent = super::detail::percent_of(share);
     match (per_second * share).round() as i64 {
-        0 => format!("less than one a second, {percent} % of Stripe’s limit"),
-        allowed => format!("up to {allowed} a second, {percent} % of Stripe’s limit"),
+        0 => {
+            format!("less than one request a second, {percent} % of the limit set for this service")
+        }
+        allowed => format!(
+            "up to {allowed} requests a second, {percent} % of the limit set for this service"
+        ),
     }
 }
 
@@ -236,9 +240,21 @@ mod tests {
     #[test]
     fn what_a_connection_may_spend_is_said_by_the_second() {
         for (limit, share, text) in [
-            (100.0, 0.8, "up to 80 a second, 80 % of Stripe’s limit"),
-            (25.0, 1.0, "up to 25 a second, 100 % of Stripe’s limit"),
-            (25.0, 0.01, "less than one a second, 1 % of Stripe’s limit"),
+            (
+                100.0,
+                0.8,
+                "up to 80 requests a second, 80 % of the limit set for this service",
+            ),
+            (
+                25.0,
+                1.0,
+                "up to 25 requests a second, 100 % of the limit set for this service",
+            ),
+            (
+                25.0,
+                0.01,
+                "less than one request a second, 1 % of the limit set for this service",
+            ),
         ] {
             assert_eq!(allowed_text(limit, share), text);
         }

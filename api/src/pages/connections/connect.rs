@@ -14,13 +14,14 @@ use chrono_tz::Tz;
 use common::connection::connect::{self, NewConnection};
 use common::connection::key::{self, Checked};
 use common::connection::probe::{Access, Probe};
-use common::connection::{DEFAULT_LOOKBACK_DAYS, MAX_LOOKBACK_DAYS, MAX_NAME_CHARS, covered_from};
+use common::connection::{MAX_LOOKBACK_DAYS, MAX_NAME_CHARS, covered_from};
 use secrecy::SecretString;
 use stripe::StripeConnector;
 use stripe::restricted_key::{self, KEY_PERMISSIONS};
 
 use super::changes::key_problems;
 use super::estimate::EstimateText;
+use super::key_permissions::{self, PermissionRow};
 use super::{layout, path_of};
 use crate::pages::Viewer;
 use crate::pages::form::{Form, Problems};
@@ -32,6 +33,9 @@ use crate::state::ApiState;
 
 const ONLY_ADMINS: &str = "Connecting an account needs the role admin, and yours is analyst, which reads only. Ask whoever \
                            gave you your token.";
+
+/// Days of history that are proposed: a month can be compared with the one a year before.
+const PROPOSED_DAYS: i32 = 400;
 
 /// The fields but for the key, as they are shown again.
 #[derive(Debug)]
@@ -59,6 +63,7 @@ pub(super) struct ConnectPage {
 #[template(path = "connect_check.html")]
 pub(super) struct KeyCheck {
     probe: Option<Probe>,
+    permissions: Vec<PermissionRow>,
     estimate: Option<EstimateText>,
     /// Why there is none.
     problem: Option<String>,
@@ -75,7 +80,7 @@ pub(super) async fn show(
     }
     let typed = Typed {
         name: String::new(),
-        lookback_days: DEFAULT_LOOKBACK_DAYS.to_string(),
+        lookback_days: PROPOSED_DAYS.to_string(),
         timezone: Tz::UTC.name().to_owned(),
     };
     let mut page = ConnectPage::new(&state, &viewer, typed).await?;
@@ -135,8 +140,9 @@ pub(super) async fn check(
     let checked = key::check(state.key_services(), &StripeConnector, &api_key, from).await;
     match checked {
         Ok(Checked { probe, estimate }) => {
-            let days = history.map_or(DEFAULT_LOOKBACK_DAYS, |history| history.days);
+            let days = history.map_or(PROPOSED_DAYS, |history| history.days);
             let check = KeyCheck {
+                permissions: key_permissions::rows(&probe.permissions),
                 probe: Some(probe),
                 estimate: estimate.map(|estimate| EstimateText::new(estimate, days, &locale)),
                 problem: None,
@@ -179,7 +185,7 @@ impl History {
         let timezone = fields.timezone("timezone");
         fields.finish().ok()?;
         Some(Self {
-            days: days.unwrap_or(DEFAULT_LOOKBACK_DAYS),
+            days: days.unwrap_or(PROPOSED_DAYS),
             timezone: timezone.unwrap_or(Tz::UTC),
         })
     }
@@ -200,7 +206,7 @@ fn read(form: &Form) -> Result<NewConnection, ApiError> {
     fields.finish()?;
     Ok(NewConnection {
         access: Access::Key(form.get("api_key").into()),
-        lookback_days: lookback_days.unwrap_or(DEFAULT_LOOKBACK_DAYS),
+        lookback_days: lookback_days.unwrap_or(PROPOSED_DAYS),
         timezone: timezone.unwrap_or(Tz::UTC),
         name,
     })
@@ -233,12 +239,4 @@ impl ConnectPage {
         self.layout.title = format!("Error: {}", self.layout.title);
         (status, Page(self)).into_response()
     }
-}
-
-/// A resource as people read it.
-pub(super) fn resource_text(resource: &str) -> String {
-    let text = resource.replace('_', " ");
-    let mut chars = text.chars();
-    let first = chars.next().map(|first| first.to_ascii_uppercase());
-    first.into_iter().chain(chars).collect()
 }

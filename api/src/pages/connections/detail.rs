@@ -14,10 +14,12 @@ use common::rule;
 use common::webhook::endpoint::{self, EndpointStatus};
 
 use super::activity::Activity;
+use super::rules::has_amounts;
 use super::{layout, path_of};
 use crate::input::Ids;
 use crate::pages::Viewer;
 use crate::pages::address::Address;
+use crate::pages::amounts::Amounts;
 use crate::pages::form::{Form, Problems};
 use crate::pages::format::LocaleFormat;
 use crate::pages::layout::{Layout, Page};
@@ -125,6 +127,8 @@ pub(super) struct ConnectionPage {
     connection: Connection,
     activity: Activity,
     rules: Vec<Rule>,
+    /// In which the amounts of rules are said.
+    amounts: Amounts,
     webhook: Option<Webhook>,
     settings: Settings,
     problems: Problems,
@@ -192,12 +196,19 @@ impl ConnectionPage {
         let activity = Activity::load(state, viewer, locale.clone(), connection_id).await?;
         let connection = activity.connection.clone();
         let title = connection.display_name();
+        let rules = rule::list(&state.pool, organization, connection_id).await?;
+        let amounts = if rules.iter().any(has_amounts) {
+            Amounts::of_account(state, &connection, &locale).await?
+        } else {
+            Amounts::new(&[], locale.clone())
+        };
         Ok(Self {
+            amounts,
             layout: layout(state, viewer, title, !connection.livemode).await?,
             locale,
             path: path_of(connection_id),
             activity,
-            rules: rule::list(&state.pool, organization, connection_id).await?,
+            rules,
             webhook: webhook(state, viewer, connection_id).await?,
             settings: Settings::of(&connection),
             connection,

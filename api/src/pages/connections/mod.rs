@@ -13,6 +13,7 @@ mod connect;
 mod detail;
 mod estimate;
 mod jobs;
+mod key_permissions;
 mod list;
 mod rules;
 

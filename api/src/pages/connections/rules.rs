@@ -17,12 +17,15 @@ use common::money::{Currency, Money};
 use common::rule;
 use serde_json::{Value, json};
 use stripe::analytics::charge_lines::ChargeRow;
+use stripe::analytics::explain;
 use uuid::Uuid;
 
 use super::detail::{self, Done};
 use super::{layout, path_of};
 use crate::input::Ids;
 use crate::pages::Viewer;
+use crate::pages::amounts::{Amounts, is_of_amounts};
+use crate::pages::charges;
 use crate::pages::condition::{self, ConditionFields};
 use crate::pages::form::{Form, Problems};
 use crate::pages::format::LocaleFormat;
@@ -46,6 +49,8 @@ struct Draft {
 struct Effect {
     sentence: String,
     revenue: Vec<Money>,
+    /// How many there are of the charges that are shown.
+    matched: String,
     sample: Vec<SampleRow>,
     notes: Vec<String>,
 }
@@ -54,6 +59,8 @@ struct Effect {
 #[derive(Debug)]
 struct SampleRow {
     charge_id: String,
+    /// Its page.
+    address: String,
     created_at: DateTime<Utc>,
     description: String,
     amount: Money,
@@ -68,6 +75,7 @@ pub(super) struct NewRulePage {
     connection_name: String,
     zone: Tz,
     draft: Draft,
+    amounts: Amounts,
     problems: Problems,
     effect: Option<Effect>,
     may_change: bool,
@@ -85,6 +93,10 @@ pub(super) async fn new(
     let mut page = NewRulePage::load(&state, &viewer, locale, &id, &form).await?;
     if form.get("subject").is_empty() {
         return Ok(Page(page).into_response());
+    }
+    if let Some(problems) = page.amount_problems() {
+        page.problems = problems;
+        return Ok(page.unprocessable());
     }
     match page.preview(&state, &viewer, &id).await {
         Ok(effect) => {
@@ -105,7 +117,11 @@ pub(super) async fn create(
     form: Form,
 ) -> Result<Response, ApiError> {
     let mut page = NewRulePage::load(&state, &viewer, locale, &id, &form).await?;
-    let created = match RuleDraft::parse(&page.draft.body()) {
+    if let Some(problems) = page.amount_problems() {
+        page.problems = problems;
+        return Ok(page.unprocessable());
+    }
+    let created = match RuleDraft::parse(&page.draft.body(&page.amounts)) {
         Ok(draft) => {
             let (organization, now) = (&viewer.organization, state.clock.now());
             let (pool, connectors) = (&state.pool, state.connectors);
@@ -174,8 +190,9 @@ impl Draft {
     }
 
     /// The rule as the API's body.
-    fn body(&self) -> Value {
-        let mut body = json!({"action": self.action, "conditions": [self.condition.body()]});
+    fn body(&self, amounts: &Amounts) -> Value {
+        let condition = self.condition.body(amounts);
+        let mut body = json!({"action": self.action, "conditions": [condition]});
         if !self.name.is_empty() {
             body["name"] = Value::from(self.name.as_str());
         }
@@ -183,18 +200,31 @@ impl Draft {
     }
 }
 
-impl SampleRow {
-    fn of(row: ChargeRow) -> Self {
-        Self {
-            charge_id: row.charge_id,
-            created_at: row.created_at,
-            description: row.description.unwrap_or_default(),
-            amount: Money {
-                minor: row.amount,
-                currency: Currency::new(&row.currency),
-            },
+/// The charges that have these lines, each once with its whole amount. All lines of a charge are given but perhaps some of the
+/// last one, so those of the last are replaced by `of_last`, which are all that it has.
+fn charges_of(lines: Vec<ChargeRow>, of_last: Vec<ChargeRow>, connection: &str) -> Vec<SampleRow> {
+    let last = lines.last().map(|line| line.charge_id.clone());
+    let is_before_last = |line: &ChargeRow| Some(&line.charge_id) != last.as_ref();
+    let lines = lines.into_iter().filter(is_before_last).chain(of_last);
+    let mut charges: Vec<SampleRow> = Vec::new();
+    for line in lines {
+        match charges.last_mut() {
+            Some(charge) if charge.charge_id == line.charge_id => {
+                charge.amount.minor += line.amount
+            }
+            _ => charges.push(SampleRow {
+                address: charges::address_of(connection, &line.charge_id),
+                charge_id: line.charge_id,
+                created_at: line.created_at,
+                description: line.description.unwrap_or_default(),
+                amount: Money {
+                    minor: line.amount,
+                    currency: Currency::new(&line.currency),
+                },
+            }),
         }
     }
+    charges
 }
 
 impl NewRulePage {
@@ -209,7 +239,14 @@ impl NewRulePage {
         let (pool, connectors) = (&state.pool, state.connectors);
         let found = overview::get(pool, connectors, organization, connection_id).await?;
         let connection = found.connection;
+        let amounts = Amounts::of_account(state, &connection, &locale).await?;
+        let unit = form.get("unit");
         Ok(Self {
+            amounts: if unit.is_empty() {
+                amounts
+            } else {
+                amounts.in_unit(&Currency::new(unit))
+            },
             layout: layout(state, viewer, "New rule", !connection.livemode).await?,
             locale,
             path: path_of(connection_id),
@@ -228,7 +265,7 @@ impl NewRulePage {
         viewer: &Viewer,
         connection_id: &str,
     ) -> Result<Effect, rule::Error> {
-        let draft = RuleDraft::parse_preview(&self.draft.body())?;
+        let draft = RuleDraft::parse_preview(&self.draft.body(&self.amounts))?;
         let organization = &viewer.organization;
         let predicate = &draft.predicate;
         let found =
@@ -243,6 +280,15 @@ impl NewRulePage {
                 )
             }
         };
+        let of_last = match found.sample.last() {
+            Some(last) => {
+                let charge_id = last.charge_id.clone();
+                explain::explain(&state.pool, organization, connection_id, charge_id)
+                    .await?
+                    .rows
+            }
+            None => Vec::new(),
+        };
         let revenue = found.matched_revenue.into_iter();
         let revenue = revenue.map(|(currency, minor)| Money {
             minor,
@@ -251,7 +297,8 @@ impl NewRulePage {
         Ok(Effect {
             sentence,
             revenue: revenue.collect(),
-            sample: found.sample.into_iter().map(SampleRow::of).collect(),
+            sample: charges_of(found.sample, of_last, connection_id),
+            matched,
             notes: found
                 .unknown_keys
                 .into_iter()
@@ -260,9 +307,19 @@ impl NewRulePage {
         })
     }
 
+    /// What is wrong with an amount.
+    fn amount_problems(&self) -> Option<Problems> {
+        let problem = self.draft.condition.amount_problem(&self.amounts)?;
+        Some(Problems::of_field("value", &problem))
+    }
+
     /// As the answer to a rule that is refused.
     fn refused(mut self, problems: &[Invalid]) -> Response {
         self.problems = problems_of(problems);
+        self.unprocessable()
+    }
+
+    fn unprocessable(mut self) -> Response {
         self.layout.title = format!("Error: {}", self.layout.title);
         (StatusCode::UNPROCESSABLE_ENTITY, Page(self)).into_response()
     }
@@ -279,8 +336,13 @@ fn problems_of(problems: &[Invalid]) -> Problems {
     Problems::of_pairs(at_fields)
 }
 
+/// Whether the words of a rule have amounts.
+pub(super) fn has_amounts(rule: &Rule) -> bool {
+    rule.conditions.iter().any(is_of_amounts)
+}
+
 /// What a rule does, in words.
-pub(super) fn effect_text(rule: &Rule) -> String {
+pub(super) fn effect_text(rule: &Rule, amounts: &Amounts) -> String {
     let action = match rule.action {
         Action::Include => "Only count charges where",
         Action::Exclude => "Do not count charges where",
@@ -289,13 +351,21 @@ pub(super) fn effect_text(rule: &Rule) -> String {
         Combination::And => " and ",
         Combination::Or => " or ",
     };
-    let conditions: Vec<String> = rule.conditions.iter().map(condition::text).collect();
+    let conditions = rule.conditions.iter();
+    let conditions: Vec<String> = conditions.map(|it| condition::text(it, amounts)).collect();
     format!("{action} {}.", conditions.join(and))
 }
 
 #[cfg(test)]
 mod tests {
+    use axum::http::HeaderMap;
+
     use super::*;
+
+    fn amounts() -> Amounts {
+        let currencies = ["usd", "jpy"].map(Currency::new);
+        Amounts::new(&currencies, LocaleFormat::of_reader(&HeaderMap::new()))
+    }
 
     fn draft(query: &str) -> Draft {
         Draft::of(&Form::parse(query.as_bytes()))
@@ -305,8 +375,12 @@ mod tests {
     fn a_form_becomes_the_rule_that_it_says() {
         for (query, text) in [
             (
-                "action=exclude&subject=amount&operator=lt&value=100",
-                "Do not count charges where amount is less than 100.",
+                "action=exclude&subject=amount&operator=lt&value=20.00",
+                "Do not count charges where amount is less than 20.00 (2,000\u{a0}JPY).",
+            ),
+            (
+                "action=include&subject=currency&operator=equals&value=usd",
+                "Only count charges where currency is USD.",
             ),
             (
                 "action=include&subject=charge&key=tier&operator=in&value=gold,+silver",
@@ -321,7 +395,8 @@ mod tests {
                 "Do not count charges where customer metadata internal exists.",
             ),
         ] {
-            let parsed = RuleDraft::parse_preview(&draft(query).body()).unwrap();
+            let amounts = amounts();
+            let parsed = RuleDraft::parse_preview(&draft(query).body(&amounts)).unwrap();
             let rule = Rule {
                 filter_id: Uuid::nil(),
                 name: parsed.name,
@@ -331,7 +406,7 @@ mod tests {
                 active: true,
                 created_at: chrono::DateTime::UNIX_EPOCH,
             };
-            assert_eq!(effect_text(&rule), text);
+            assert_eq!(effect_text(&rule, &amounts), text);
         }
     }
 
@@ -343,7 +418,8 @@ mod tests {
             ("subject=nothing&operator=equals&value=x", "subject"),
             ("subject=amount&operator=like&value=1", "operator"),
         ] {
-            let problems = RuleDraft::parse_preview(&draft(query).body()).unwrap_err();
+            let body = draft(query).body(&amounts());
+            let problems = RuleDraft::parse_preview(&body).unwrap_err();
             assert!(
                 problems_of(&problems).at(field).is_some(),
                 "{query}: {problems:?}"

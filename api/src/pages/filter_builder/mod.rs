@@ -15,6 +15,7 @@ use stripe::analytics::names::Names;
 
 use self::rows::Row;
 use super::address::Address;
+use super::amounts::Amounts;
 use super::condition::{self, ConditionFields};
 use super::question::ActiveFilter;
 
@@ -36,13 +37,14 @@ pub(super) struct Builder {
     groups: Vec<Vec<Row>>,
     /// What no row can hold.
     kept: Vec<Value>,
+    amounts: Amounts,
 }
 
 impl Builder {
     /// What an address asks for; with the rows of the form instead where it has some.
-    pub(super) fn of(asked: &Address) -> Self {
+    pub(super) fn of(asked: &Address, amounts: Amounts) -> Self {
         let base = rows::without_form(asked).without("cursor");
-        let mut builder = Self::of_parameters(base);
+        let mut builder = Self::of_parameters(base, amounts);
         if rows::is_edited(asked) {
             builder.groups = rows::of_form(asked);
             if let Some(change) = asked.get(CHANGE) {
@@ -52,22 +54,27 @@ impl Builder {
         builder
     }
 
-    fn of_parameters(base: Address) -> Self {
+    fn of_parameters(base: Address, amounts: Amounts) -> Self {
         let mut groups = Vec::new();
         let mut kept = Vec::new();
         for (name, value) in base.pairs() {
             if is_short_form(name) {
-                groups.push(vec![Row::equality(name, value)]);
+                groups.push(vec![Row::equality(name, value, &amounts)]);
             } else if name == FILTER {
                 for predicate in predicates_of(value) {
-                    match groups_of(&predicate) {
+                    match groups_of(&predicate, &amounts) {
                         Some(found) => groups.extend(found),
                         None => kept.push(predicate),
                     }
                 }
             }
         }
-        Self { base, groups, kept }
+        Self {
+            base,
+            groups,
+            kept,
+            amounts,
+        }
     }
 
     /// Does what a button of the form asks for: `and`, `or-GROUP` or `remove-GROUP-ROW`.
@@ -105,8 +112,8 @@ impl Builder {
             let entered = group.iter_mut().filter(|row| !row.is_blank());
             let mut bodies = Vec::new();
             for row in entered {
-                is_right &= row.check();
-                bodies.push((row.short_form(), row.body()));
+                is_right &= row.check(&self.amounts);
+                bodies.push((row.short_form(&self.amounts), row.body(&self.amounts)));
             }
             if bodies.len() > 1 {
                 let bodies: Vec<Value> = bodies.into_iter().map(|(_, body)| body).collect();
@@ -158,7 +165,7 @@ impl Builder {
 
     /// The rows as a part of the page, with the names of the objects that they are about.
     pub(super) fn conditions(self, suggestions: &Suggestions<'_>, names: &Names) -> Conditions {
-        rows::shown(self.groups, suggestions, names)
+        rows::shown(self.groups, suggestions, names, &self.amounts)
     }
 
     /// What no row holds, with the address without it.
@@ -172,7 +179,7 @@ impl Builder {
             let mut rest = all.unwrap_or_default();
             rest.retain(|other| other != predicate);
             ActiveFilter {
-                label: text(predicate),
+                label: text(predicate, &self.amounts),
                 without: with_filter(&self.base, rest).to_string(),
             }
         });
@@ -181,12 +188,13 @@ impl Builder {
 }
 
 /// What a `filter` asks for in words.
-pub(super) fn filter_text(filter: &str) -> String {
-    let texts: Vec<String> = predicates_of(filter).iter().map(text).collect();
+pub(super) fn filter_text(filter: &str, amounts: &Amounts) -> String {
+    let predicates = predicates_of(filter);
+    let texts: Vec<String> = predicates.iter().map(|it| text(it, amounts)).collect();
     texts.join(", and ")
 }
 
-fn text(predicate: &Value) -> String {
+fn text(predicate: &Value, amounts: &Amounts) -> String {
     let Ok(parsed) = Predicate::parse(predicate) else {
         return "further conditions".to_owned();
     };
@@ -194,7 +202,8 @@ fn text(predicate: &Value) -> String {
         Combination::And => " and ",
         Combination::Or => " or ",
     };
-    let texts: Vec<String> = parsed.conditions.iter().map(condition::text).collect();
+    let texts = parsed.conditions.iter();
+    let texts: Vec<String> = texts.map(|it| condition::text(it, amounts)).collect();
     texts.join(join)
 }
 
@@ -213,10 +222,10 @@ fn predicates_of(filter: &str) -> Vec<Value> {
 }
 
 /// The rows of a predicate, if rows can hold it.
-fn groups_of(predicate: &Value) -> Option<Vec<Vec<Row>>> {
+fn groups_of(predicate: &Value, amounts: &Amounts) -> Option<Vec<Vec<Row>>> {
     let parsed = Predicate::parse(predicate).ok()?;
     let conditions = parsed.conditions.iter();
-    let rows = conditions.map(|condition| Some(Row::of(ConditionFields::of(condition)?)));
+    let rows = conditions.map(|condition| Some(Row::of(ConditionFields::of(condition, amounts)?)));
     let rows: Vec<Row> = rows.collect::<Option<_>>()?;
     Some(match parsed.operator {
         Combination::And => rows.into_iter().map(|row| vec![row]).collect(),
@@ -238,7 +247,11 @@ fn with_filter(address: &Address, mut predicates: Vec<Value>) -> Address {
 
 #[cfg(test)]
 mod tests {
+    use axum::http::HeaderMap;
+    use common::money::Currency;
+
     use super::*;
+    use crate::pages::format::LocaleFormat;
 
     const PATH: &str = "/explore";
 
@@ -256,7 +269,13 @@ mod tests {
         if !change.is_empty() {
             asked = asked.with(CHANGE, change);
         }
-        Builder::of(&asked)
+        builder(&asked)
+    }
+
+    fn builder(asked: &Address) -> Builder {
+        let currencies = ["usd", "jpy"].map(Currency::new);
+        let locale = LocaleFormat::of_reader(&HeaderMap::new());
+        Builder::of(asked, Amounts::new(&currencies, locale))
     }
 
     #[test]
@@ -266,7 +285,7 @@ mod tests {
                 ("0-0", "metadata.charge.tier", "equals", "premium"),
                 ("1-0", "metadata.charge.campaign", "equals", "A"),
                 ("1-1", "metadata.charge.campaign", "equals", "B"),
-                ("2-0", "field.amount", "gte", "1000"),
+                ("2-0", "field.amount", "gte", "10.00"),
             ],
             "",
         );
@@ -276,9 +295,34 @@ mod tests {
         assert_eq!(filter[0]["conditions"][0]["value"], 1000);
         assert_eq!(filter[1]["operator"], "OR");
         assert_eq!(filter[1]["conditions"][1]["value"], "B");
-        let mut again = Builder::of(&asked);
+        let mut again = self::builder(&asked);
         assert_eq!(again.groups.len(), 3);
         assert_eq!(again.address().unwrap().get(FILTER), asked.get(FILTER));
+    }
+
+    #[test]
+    fn amounts_are_entered_in_major_units_and_asked_for_in_minor_ones() {
+        for (operator, entered, parameter) in [
+            ("equals", "20.00", Some("2000")),
+            ("equals", "20", Some("2000")),
+            ("lt", "0.05", None),
+            ("in", "20.00, 0.50", None),
+        ] {
+            let mut entered = form(&[("0-0", "field.amount", operator, entered)], "");
+            let asked = entered.address().unwrap();
+            assert_eq!(asked.get("field.amount"), parameter);
+            let mut again = builder(&asked);
+            assert_eq!(again.address().unwrap(), asked);
+        }
+        let several = form(&[("0-0", "field.amount", "in", "20.00, 0.50")], "").address();
+        let filter = several.unwrap();
+        let filter = filter.get(FILTER).unwrap();
+        assert!(filter.contains("[2000,50]"), "{filter}");
+        let amounts = builder(&address("")).amounts;
+        assert_eq!(
+            filter_text(filter, &amounts),
+            "amount is one of 20.00 (2,000\u{a0}JPY), 0.50 (50\u{a0}JPY)"
+        );
     }
 
     #[test]
@@ -297,7 +341,18 @@ mod tests {
     #[test]
     fn what_is_wrong_with_a_row_is_said_in_words() {
         for (key, operator, value, said) in [
-            ("field.amount", "gt", "much", "Amount: must be a number"),
+            (
+                "field.amount",
+                "gt",
+                "much",
+                "Amount: enter a number such as 12.50",
+            ),
+            (
+                "field.amount",
+                "gt",
+                "12.505",
+                "Amount: USD has 2 decimals at most",
+            ),
             (
                 "field.country",
                 "equals",
@@ -326,7 +381,7 @@ mod tests {
         let tier = json!({"operator": "AND", "conditions": [{"type": "metadata", "metadata_source": "charge",
             "metadata_key": "tier", "operator": "not_equals", "value": "pro"}]});
         let asked = address("").with(FILTER, &json!([comma, tier]).to_string());
-        let mut builder = Builder::of(&asked);
+        let mut builder = builder(&asked);
         assert_eq!(builder.groups.len(), 1);
         let others = builder.others();
         assert_eq!(

@@ -11,6 +11,7 @@ use stripe::analytics::names::Names;
 use super::choices::{self, Suggestions};
 use super::{CHANGE, MAX_ROWS};
 use crate::pages::address::Address;
+use crate::pages::amounts::{self, Amounts};
 use crate::pages::condition::{self, ConditionFields};
 use crate::pages::named_object;
 use crate::use_case_errors::sentence;
@@ -46,11 +47,13 @@ impl Row {
     }
 
     /// What the short form of a condition says.
-    pub(super) fn equality(name: &str, value: &str) -> Self {
+    pub(super) fn equality(name: &str, value: &str, amounts: &Amounts) -> Self {
+        let minor = value.parse::<i64>().ok();
+        let minor = minor.filter(|_| name == amounts::PARAMETER);
         Self {
             name: name.to_owned(),
             operator: Operator::Equals.as_str().to_owned(),
-            value: value.to_owned(),
+            value: minor.map_or_else(|| value.to_owned(), |minor| amounts.written(minor)),
             problem: None,
         }
     }
@@ -73,29 +76,34 @@ impl Row {
         }
     }
 
-    pub(super) fn body(&self) -> Value {
-        self.fields().body()
+    pub(super) fn body(&self, amounts: &Amounts) -> Value {
+        self.fields().body(amounts)
     }
 
     /// The parameter that says the same; none where only a `filter` does.
-    pub(super) fn short_form(&self) -> Option<(String, String)> {
+    pub(super) fn short_form(&self, amounts: &Amounts) -> Option<(String, String)> {
         let is_equality = self.operator == Operator::Equals.as_str();
-        is_equality.then(|| (self.name.clone(), self.value.clone()))
+        let minor = amounts.read(&self.value).ok();
+        let value = match minor.filter(|_| self.fields().has_amounts()) {
+            Some(minor) => minor.to_string(),
+            None => self.value.clone(),
+        };
+        is_equality.then(|| (self.name.clone(), value))
     }
 
     /// The same with the name of the object; none where it is about no object, or one without a name.
-    fn named(&self, names: &Names) -> Option<String> {
-        let (parameter, id) = self.short_form()?;
+    fn named(&self, names: &Names, amounts: &Amounts) -> Option<String> {
+        let (parameter, id) = self.short_form(amounts)?;
         named_object::condition(names, &parameter, &id)
     }
 
     /// Whether it can be asked; notes what is wrong.
-    pub(super) fn check(&mut self) -> bool {
-        self.problem = self.refusal();
+    pub(super) fn check(&mut self, amounts: &Amounts) -> bool {
+        self.problem = self.refusal(amounts);
         self.problem.is_none()
     }
 
-    fn refusal(&self) -> Option<(&'static str, String)> {
+    fn refusal(&self, amounts: &Amounts) -> Option<(&'static str, String)> {
         if self.name.is_empty() {
             return Some(("key", "choose what is compared".to_owned()));
         }
@@ -106,7 +114,10 @@ impl Row {
         if takes_value && self.value.is_empty() {
             return Some(("value", "enter a value".to_owned()));
         }
-        let parsed = Predicate::parse(&json!({"conditions": [fields.body()]}));
+        if let Some(problem) = fields.amount_problem(amounts) {
+            return Some(("value", in_sentence(&problem)));
+        }
+        let parsed = Predicate::parse(&json!({"conditions": [fields.body(amounts)]}));
         let problem = parsed.err()?.into_iter().next()?;
         let part = match condition::field_of(&problem) {
             "subject" => "key",
@@ -126,6 +137,17 @@ impl Row {
             choices::label(&self.name),
             dotted(detail)
         ))
+    }
+}
+
+/// A sentence after a colon. A currency's letters stay as they are.
+fn in_sentence(sentence: &str) -> String {
+    let mut letters = sentence.chars();
+    match (letters.next(), letters.clone().next()) {
+        (Some(first), Some(second)) if second.is_lowercase() => {
+            first.to_lowercase().chain(letters).collect()
+        }
+        _ => sentence.to_owned(),
     }
 }
 
@@ -203,6 +225,10 @@ struct ShownRow {
     values: Vec<String>,
     /// Whether values of the key are not suggested.
     hides_values: bool,
+    /// How a value is to be written, where that is not plain.
+    hint: Option<String>,
+    /// Whether there is anything to remove.
+    is_removable: bool,
     /// What is asked for by an id, in words.
     named: Option<String>,
     /// What is wrong, and with which part.
@@ -220,10 +246,12 @@ pub(super) fn shown(
     mut groups: Vec<Vec<Row>>,
     suggestions: &Suggestions<'_>,
     names: &Names,
+    amounts: &Amounts,
 ) -> Conditions {
     if groups.is_empty() {
         groups.push(vec![Row::default()]);
     }
+    let is_only = groups.len() == 1 && groups[0].len() == 1;
     let mut number = 0;
     let groups = groups.into_iter().enumerate().map(|(at, group)| {
         let rows = group.into_iter().enumerate().map(|(in_group, row)| {
@@ -237,7 +265,9 @@ pub(super) fn shown(
                 operators: choices::operators(&row.name, &row.operator),
                 values: suggestions.values(&row.name),
                 hides_values: suggestions.hides_values_of(&row.name),
-                named: row.named(names),
+                hint: (row.name == amounts::PARAMETER).then(|| amounts.hint()),
+                is_removable: !(is_only && row.is_blank()),
+                named: row.named(names, amounts),
                 problem: problem.map(|(text, (part, _))| (*part, text)),
                 value: row.value,
             }

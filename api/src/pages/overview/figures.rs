@@ -14,6 +14,7 @@ use stripe::analytics::{GroupBy, Selection};
 use super::Wanted;
 use crate::pages::address::Address;
 use crate::pages::chart::{Period, RevenueChart, Step};
+use crate::pages::explore::{self, no_value};
 use crate::pages::format::LocaleFormat;
 use crate::problem::{ApiError, FieldError};
 use crate::state::ApiState;
@@ -107,6 +108,11 @@ impl Change {
 pub(super) struct RankedList {
     pub(super) title: String,
     pub(super) rows: Vec<Row>,
+    /// What leads to all values, not only those with most revenue.
+    pub(super) all: &'static str,
+    pub(super) all_address: String,
+    /// Whether it is of the metadata key that is chosen.
+    pub(super) is_of_key: bool,
 }
 
 #[derive(Debug)]
@@ -121,8 +127,12 @@ pub(super) struct Row {
 
 /// A list to ask for.
 struct Ranking {
-    title: String,
+    /// What the values are of.
+    of: String,
+    all: &'static str,
     group_by: GroupBy,
+    /// The same as Explore's address names it.
+    group: String,
     /// The parameter of a condition.
     parameter: String,
 }
@@ -171,6 +181,7 @@ pub(super) async fn load(
         ranked(state, &selection, &rankings)
     )?;
     let code = Currency::new(&total.currency);
+    let today = wanted.question.connection().date_of(state.clock.now());
     let of_currency = groups
         .iter()
         .filter(|group| group.currency == total.currency);
@@ -179,7 +190,7 @@ pub(super) async fn load(
     let text = |minor| locale.minor(minor, &code);
     let money = |name, now, before| headline(name, now, before, &text);
     let figures = Figures {
-        chart: RevenueChart::new("revenue", wanted.step, &code, &periods, locale),
+        chart: RevenueChart::new("revenue", wanted.step, &code, &periods, today, locale),
         lists: lists
             .map(|(ranking, groups)| ranking.list(groups, &code, address, locale))
             .collect(),
@@ -270,8 +281,10 @@ async fn before(
 
 fn rankings(key: Option<&str>) -> Result<Vec<Ranking>, ApiError> {
     let mut rankings = vec![Ranking {
-        title: "Products".to_owned(),
+        of: "product".to_owned(),
+        all: "All products",
         group_by: GroupBy::Product,
+        group: "product".to_owned(),
         parameter: "field.product_id".to_owned(),
     }];
     if let Some(key) = key {
@@ -281,14 +294,18 @@ fn rankings(key: Option<&str>) -> Result<Vec<Ranking>, ApiError> {
         let (source, name) = parsed.ok_or_else(|| invalid("must be SOURCE.KEY"))?;
         let group_by = MetadataKey::parse(source, name).map_err(|it| invalid(&it.detail))?;
         rankings.push(Ranking {
-            title: key.to_owned(),
+            of: key.to_owned(),
+            all: "All values",
             group_by: GroupBy::Metadata(group_by),
+            group: format!("metadata:{key}"),
             parameter: format!("metadata.{key}"),
         });
     }
     rankings.push(Ranking {
-        title: "Countries".to_owned(),
+        of: "country".to_owned(),
+        all: "All countries",
         group_by: GroupBy::Country,
+        group: "country".to_owned(),
         parameter: "field.country".to_owned(),
     });
     Ok(rankings)
@@ -327,12 +344,20 @@ impl Ranking {
                 label: group
                     .name
                     .or(group.key)
-                    .unwrap_or_else(|| "none".to_owned()),
+                    .unwrap_or_else(|| no_value(&self.group).to_owned()),
                 address,
             }
         };
+        let all = address
+            .at(explore::PATH)
+            .retaining(|name| !matches!(name, "by" | "compare" | "key"))
+            .with("currency", currency.as_str())
+            .with("group_by", &self.group);
         RankedList {
-            title: self.title.clone(),
+            title: format!("Net revenue by {}", self.of),
+            all: self.all,
+            all_address: all.to_string(),
+            is_of_key: matches!(self.group_by, GroupBy::Metadata(_)),
             rows: groups.into_iter().map(row).collect(),
         }
     }

@@ -23,6 +23,7 @@ use stripe::analytics::completeness;
 use self::figures::{Figures, Loaded};
 use super::Viewer;
 use super::address::Address;
+use super::amounts::Amounts;
 use super::chart::Step;
 use super::days::{Comparison, Days};
 use super::format::LocaleFormat;
@@ -57,6 +58,8 @@ struct OverviewPage {
     days: Days,
     steps: Vec<Choice>,
     comparisons: Vec<Choice>,
+    /// What the figures are compared with, in a sentence.
+    compared_with: String,
     currencies: Vec<Choice>,
     keys: Vec<Choice>,
     filters: Vec<ActiveFilter>,
@@ -134,15 +137,11 @@ pub(super) async fn show(
     let layout =
         Layout::for_viewer(&state, &viewer, Section::Overview, "Overview", test_mode).await?;
     let seen = address.with(SEEN, &version.unwrap_or_default());
-    let page = OverviewPage::new(
-        layout,
-        locale,
-        wanted,
-        &address,
-        &keys,
-        figures,
-        seen.to_string(),
-    );
+    let seen = seen.to_string();
+    let amounts = Amounts::in_conditions(&state, organization, &address, &locale).await?;
+    let filters = active_filters(&address, &wanted.question.names, &amounts);
+    let page = OverviewPage::new(layout, locale, wanted, &address, &keys, figures, seen);
+    let page = OverviewPage { filters, ..page };
     Ok(Page(page).into_response())
 }
 
@@ -156,7 +155,7 @@ pub(super) async fn csv(
     let wanted = read(&state, &viewer.organization, &address).await?;
     let wanted = wanted.ok_or(ApiError::NotFound)?;
     let groups = figures::periods(&state, &wanted).await?.groups;
-    let heading = label_of(wanted.step).to_lowercase();
+    let heading = format!("{}s", label_of(wanted.step).to_lowercase());
     groups_csv::answer(&heading, &figures::by(wanted.step), &groups)
 }
 
@@ -236,9 +235,10 @@ impl OverviewPage {
             days: question.days,
             steps: steps.into(),
             comparisons: comparisons.into(),
+            compared_with: wanted.comparison.label().to_lowercase(),
             currencies: currencies.collect(),
             keys: keys.collect(),
-            filters: active_filters(address, &question.names),
+            filters: Vec::new(),
             address: address.clone(),
             csv: address.at("/overview.csv").to_string(),
             changes,
@@ -254,8 +254,8 @@ impl OverviewPage {
 
 fn label_of(step: Step) -> &'static str {
     match step {
-        Step::Day => "Days",
-        Step::Week => "Weeks",
-        Step::Month => "Months",
+        Step::Day => "Day",
+        Step::Week => "Week",
+        Step::Month => "Month",
     }
 }

@@ -48,6 +48,8 @@ pub(super) struct AccountPart {
     /// What Stripe will ask for at some time.
     later: Vec<Wanted>,
     read: Option<Moment>,
+    /// Whether details were never given, so that what is asked for is no news.
+    is_new: bool,
     /// What the button that leads to Stripe says; none where there is nothing to give.
     way_in: Option<&'static str>,
     /// Whether Stripe's form can be shown in a page of ours.
@@ -149,6 +151,7 @@ impl AccountPart {
             .is_some_and(|account| account.application.preset == Preset::Express);
         let reading = account.and_then(|account| account.reading);
         let account_id = reading.as_ref().map(|reading| reading.account_id.clone());
+        let is_new = reading.as_ref().is_some_and(|it| !it.details_submitted);
         let reading = reading.map(without_reproach).unwrap_or_default();
         let (later, wanted) = wanted(&reading, locale)
             .into_iter()
@@ -164,6 +167,7 @@ impl AccountPart {
             wanted,
             later,
             read: read.map(|at| Moment::new(at, locale, ZONE)),
+            is_new,
             way_in,
             is_embeddable: false,
             // Stripe has none before.
@@ -231,6 +235,24 @@ fn without_reproach(mut reading: AccountReading) -> AccountReading {
         .disabled_reason
         .take_if(|reason| reason == "requirements.past_due");
     reading
+}
+
+/// Why nothing can be paid out now, and until when; none where it can.
+pub(super) fn payouts_off(account: Option<&ConnectedAccount>) -> Option<&'static str> {
+    let reading = account?.reading.as_ref()?;
+    if reading.payouts_enabled {
+        return None;
+    }
+    Some(match status_of(account) {
+        AccountStatus::Rejected => "Payouts are off: Stripe has rejected the account.",
+        AccountStatus::Pending => "Payouts are off while Stripe checks the details.",
+        AccountStatus::Incomplete | AccountStatus::Restricted | AccountStatus::ActionNeeded => {
+            "Payouts are off until Stripe has the details that it asks for."
+        }
+        AccountStatus::NotStarted | AccountStatus::Disconnected | AccountStatus::Active => {
+            "Payouts are off at Stripe."
+        }
+    })
 }
 
 fn standing(status: AccountStatus) -> Mark {
@@ -314,9 +336,12 @@ impl Wanted {
         self.reasons.extend(new);
     }
 
-    fn mark(&self) -> Mark {
+    fn mark(&self, is_new: bool) -> Mark {
         match self.state {
             RequirementState::PastDue => Mark::new("Overdue", Shape::Cross, Tone::Error),
+            RequirementState::CurrentlyDue if is_new => {
+                Mark::new("Needed", Shape::Circle, Tone::Quiet)
+            }
             RequirementState::CurrentlyDue => {
                 Mark::new("Needed now", Shape::Triangle, Tone::Warning)
             }
@@ -425,6 +450,9 @@ mod tests {
         let state = |part: &AccountPart| (part.wanted[0].state, part.turned_off.is_some());
         assert_eq!(state(&new(false)), (RequirementState::CurrentlyDue, false));
         assert_eq!(state(&new(true)), (RequirementState::PastDue, true));
+        let word = |part: &AccountPart| part.wanted[0].mark(part.is_new).word;
+        assert_eq!(word(&new(false)), "Needed");
+        assert_eq!(word(&new(true)), "Overdue");
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! What the organization's account holds, and when it is paid out, as Stripe says it now.
 //!
-//! Both are asked for at Stripe each time, so pages are shown with the last known balance and ask for this part afterwards; without
-//! JavaScript a link leads to it. It waits for Stripe some seconds at most. Where Stripe does not answer, the part says so.
+//! Both are asked for at Stripe each time, so "Get paid" is shown with the balance that was read last, and asks for this part
+//! afterwards; without JavaScript a link leads to it. It waits for Stripe some seconds at most. Where Stripe does not answer, the part
+//! says so.
 
 use std::future::Future;
 
@@ -15,6 +16,7 @@ use platform::ledger::{self, Balance, payout_schedule};
 use tokio::time::timeout;
 use url::form_urlencoded::Serializer;
 
+use super::account::payouts_off;
 use super::movement::LONGEST_WAIT;
 use super::{ZONE, layout, pay_out, schedule};
 use crate::pages::Viewer;
@@ -29,13 +31,22 @@ use crate::state::ApiState;
 const NO_ANSWER: &str = "Stripe did not answer in time.";
 
 /// The part as a page has it first, or as Stripe answered.
-#[derive(Debug, Default, Template)]
+#[derive(Debug, Template)]
 #[template(path = "payouts_balance.html")]
 pub(super) struct BalancePart {
-    /// The balance that is known, as of when.
-    held: Option<(Vec<Sums>, Moment)>,
+    /// None where the balance never was read.
+    known: Option<Known>,
     /// None until Stripe is asked.
     answer: Option<StripeAnswer>,
+    /// Whether it stands next to the form that pays out.
+    is_of_form: bool,
+}
+
+/// The balance as it was last read.
+#[derive(Debug)]
+struct Known {
+    sums: Vec<Sums>,
+    as_of: Moment,
 }
 
 /// What Stripe said, or why that is not known.
@@ -44,6 +55,18 @@ struct StripeAnswer {
     /// Why Stripe did not tell the balance.
     balance_problem: Option<String>,
     schedule: Result<String, String>,
+    /// Why nothing can be paid out now.
+    payouts_off: Option<&'static str>,
+    may_change: bool,
+}
+
+impl Known {
+    fn of(reading: &BalanceReading, locale: &LocaleFormat) -> Self {
+        Self {
+            sums: sums(&reading.balance, locale),
+            as_of: Moment::new(reading.as_of, locale, ZONE),
+        }
+    }
 }
 
 /// What is held of a currency.
@@ -51,8 +74,17 @@ struct StripeAnswer {
 struct Sums {
     available: String,
     pending: Option<String>,
-    /// Where all that is available can be paid out, for who may.
-    pay_out: Option<String>,
+    /// How all that is available is paid out; none where nothing is.
+    pay_out: Option<PayOutAll>,
+}
+
+/// What the form that pays out is filled in with.
+#[derive(Debug, PartialEq, Eq)]
+struct PayOutAll {
+    currency: String,
+    amount: String,
+    /// The form, filled in.
+    address: String,
 }
 
 #[derive(Debug, Template)]
@@ -117,9 +149,39 @@ impl BalancePart {
         }
         let known = stored(&state.ledger()?, &viewer.organization).await?;
         Ok(Some(Self {
-            held: known.map(|known| held(&known, viewer, locale)),
+            known: known.map(|known| Known::of(&known, locale)),
             answer: None,
+            is_of_form: false,
         }))
+    }
+
+    /// The part next to the form that pays out.
+    pub(super) async fn of_form(
+        state: &ApiState,
+        viewer: &Viewer,
+        locale: &LocaleFormat,
+    ) -> Result<Option<Self>, ApiError> {
+        if !is_connected(state, viewer).await? {
+            return Ok(None);
+        }
+        let part = Box::pin(Self::ask(state, viewer, locale)).await?;
+        Ok(Some(Self {
+            is_of_form: true,
+            ..part
+        }))
+    }
+
+    /// The currencies in which something can be paid out; none where that is not known.
+    pub(super) fn currencies(&self) -> Vec<String> {
+        let sums = self.known.iter().flat_map(|known| &known.sums);
+        let currencies = sums.filter_map(|sums| sums.pay_out.as_ref());
+        currencies.map(|it| it.currency.clone()).collect()
+    }
+
+    /// Whether there is something to pay out.
+    fn has_available(&self) -> bool {
+        let mut sums = self.known.iter().flat_map(|known| &known.sums);
+        sums.any(|sums| sums.pay_out.is_some())
     }
 
     async fn ask(
@@ -139,23 +201,22 @@ impl BalancePart {
             Ok(known) => (Some(known), None),
             Err(problem) => (stored(&ledger, organization).await?, Some(problem)),
         };
+        let account = refresh::stored(state.account_services()?, organization).await?;
         Ok(Self {
-            held: known.map(|known| held(&known, viewer, locale)),
+            known: known.map(|known| Known::of(&known, locale)),
             answer: Some(StripeAnswer {
                 balance_problem,
                 schedule: schedule.map(|schedule| schedule::words(&schedule)),
+                payouts_off: payouts_off(account.as_ref()),
+                may_change: may_change(viewer),
             }),
+            is_of_form: false,
         })
     }
 }
 
-fn held(known: &BalanceReading, viewer: &Viewer, locale: &LocaleFormat) -> (Vec<Sums>, Moment) {
-    let sums = sums(&known.balance, may_change(viewer), locale);
-    (sums, Moment::new(known.as_of, locale, ZONE))
-}
-
 /// What is held, by currency; a currency of which nothing is held only where there is no other.
-fn sums(balance: &Balance, may_change: bool, locale: &LocaleFormat) -> Vec<Sums> {
+fn sums(balance: &Balance, locale: &LocaleFormat) -> Vec<Sums> {
     let (available, pending) = (&balance.available, &balance.pending);
     let mut currencies: Vec<&Currency> = available.iter().chain(pending).map(|it| &it.0).collect();
     currencies.sort();
@@ -177,16 +238,24 @@ fn sums(balance: &Balance, may_change: bool, locale: &LocaleFormat) -> Vec<Sums>
     let sums = held.into_iter().map(|(currency, available, pending)| Sums {
         available: locale.minor(available, currency),
         pending: (pending != 0).then(|| locale.minor(pending, currency)),
-        pay_out: (may_change && available > 0).then(|| pay_out_all(available, currency, locale)),
+        pay_out: (available > 0).then(|| PayOutAll::of(available, currency, locale)),
     });
     sums.collect()
 }
 
-fn pay_out_all(available: i64, currency: &Currency, locale: &LocaleFormat) -> String {
-    let mut query = Serializer::new(String::new());
-    query.append_pair("amount", &written(available, currency, locale));
-    query.append_pair("currency", &currency.as_str().to_ascii_uppercase());
-    format!("{}?{}", pay_out::PATH, query.finish())
+impl PayOutAll {
+    fn of(available: i64, currency: &Currency, locale: &LocaleFormat) -> Self {
+        let amount = written(available, currency, locale);
+        let currency = currency.as_str().to_ascii_uppercase();
+        let mut query = Serializer::new(String::new());
+        query.append_pair("amount", &amount);
+        query.append_pair("currency", &currency);
+        Self {
+            address: format!("{}?{}", pay_out::PATH, query.finish()),
+            amount,
+            currency,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -206,8 +275,11 @@ mod tests {
             pending: sums(pending),
         };
         let locale = LocaleFormat::of_reader(&HeaderMap::new());
-        let shown = super::sums(&balance, true, &locale).into_iter();
-        shown.map(|it| (it.available, it.pay_out)).collect()
+        let shown = super::sums(&balance, &locale).into_iter();
+        let address = |it: PayOutAll| it.address;
+        shown
+            .map(|it| (it.available, it.pay_out.map(address)))
+            .collect()
     }
 
     #[test]
@@ -220,7 +292,7 @@ mod tests {
         assert_eq!(
             held,
             [
-                ("-5.00\u{a0}GBP".to_owned(), None),
+                ("\u{2212}5.00\u{a0}GBP".to_owned(), None),
                 ("0\u{a0}JPY".to_owned(), None),
                 ("80.00\u{a0}USD".to_owned(), Some(to_pay_out.to_owned())),
             ]

@@ -117,7 +117,7 @@ impl Done {
         match self {
             Self::Read => "The account was read at Stripe again.",
             Self::PaidOut => "The payout is created. It is the first one below.",
-            Self::Reversed => "The reversal is made.",
+            Self::Reversed => "The transfer is reversed.",
             Self::Schedule => "The payout schedule is saved.",
             Self::Unknown => {
                 "Stripe has not answered yet, so it is not known whether money was moved. What becomes of it is shown below. Do \

@@ -38,11 +38,15 @@ struct PayOutPage {
     layout: Layout,
     /// None where the account was disconnected meanwhile.
     balance: Option<BalancePart>,
+    /// Among which one can be chosen; none where the balance is not known.
+    currencies: Vec<String>,
     /// Whether an earlier payout is not known yet.
     is_unsettled: bool,
     request_key: String,
     amount: String,
     currency: String,
+    /// Whether it is what somebody has sent.
+    was_sent: bool,
     problems: Problems,
     refusal: Option<String>,
 }
@@ -55,26 +59,43 @@ pub(super) async fn show(
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
     require_admin(&viewer)?;
-    let balance = BalancePart::asked_for_later(&state, &viewer, &locale).await?;
-    if balance.is_none() {
+    let balance = BalancePart::of_form(&state, &viewer, &locale).await?;
+    let Some(balance) = balance else {
         return Ok(Redirect::to(Section::Payouts.path()).into_response());
-    }
+    };
     let address = Address::new(PATH, &query.unwrap_or_default());
     let given = |name| address.get(name).map(ToOwned::to_owned);
     let newest = page_of(&state.ledger()?, &viewer.organization, None, NEWEST).await?;
     let last = newest.data.first();
     let last_currency = || last.map(|payout| payout.currency.to_ascii_uppercase());
+    let currency = given("currency").or_else(last_currency).unwrap_or_default();
     let page = PayOutPage {
         layout: layout(&state, &viewer, TITLE).await?,
-        balance,
+        currencies: balance.currencies(),
+        balance: Some(balance),
         is_unsettled: is_unsettled(&newest),
         request_key: make_key(&state),
         amount: given("amount").unwrap_or_default(),
-        currency: given("currency").or_else(last_currency).unwrap_or_default(),
+        currency,
+        was_sent: false,
         problems: Problems::default(),
         refusal: None,
     };
     Ok(Page(page).into_response())
+}
+
+impl PayOutPage {
+    /// The currencies to choose from, with the one that was sent.
+    fn choices(&self) -> Vec<(&str, bool)> {
+        let is_chosen = |code: &str| code.eq_ignore_ascii_case(&self.currency);
+        let known = self.currencies.iter().map(|it| (&**it, is_chosen(it)));
+        let mut choices: Vec<(&str, bool)> = known.collect();
+        let is_unknown = !self.currency.is_empty() && !choices.iter().any(|it| it.1);
+        if self.was_sent && is_unknown {
+            choices.push((&self.currency, true));
+        }
+        choices
+    }
 }
 
 fn is_unsettled(newest: &PayoutList) -> bool {
@@ -138,14 +159,18 @@ async fn refused(
     locale: &LocaleFormat,
     form: &Form,
 ) -> Result<PayOutPage, ApiError> {
+    let balance = BalancePart::of_form(state, viewer, locale).await?;
+    let currencies = balance.as_ref().map(BalancePart::currencies);
     let newest = page_of(&state.ledger()?, &viewer.organization, None, NEWEST).await?;
     Ok(PayOutPage {
         layout: layout(state, viewer, format!("Error: {TITLE}")).await?,
-        balance: BalancePart::asked_for_later(state, viewer, locale).await?,
+        currencies: currencies.unwrap_or_default(),
+        balance,
         is_unsettled: is_unsettled(&newest),
         request_key: make_key(state),
         amount: form.get("amount").to_owned(),
         currency: form.get("currency").to_owned(),
+        was_sent: true,
         problems: Problems::default(),
         refusal: None,
     })

@@ -43,17 +43,21 @@ struct Fields {
     weekdays: Vec<PayoutWeekday>,
     month_days: String,
     delay_days: String,
+    /// What the field of the delay began with, so that only a change is sent to Stripe.
+    known_delay: String,
 }
 
 impl Fields {
     fn of(schedule: &PayoutSchedule) -> Self {
         let days = schedule.monthly_payout_days.iter().map(i32::to_string);
+        let delay = schedule.delay_days;
+        let delay = delay.map(|days| days.to_string()).unwrap_or_default();
         Self {
             interval: Some(schedule.interval),
             weekdays: schedule.weekly_payout_days.clone(),
             month_days: days.collect::<Vec<_>>().join(", "),
-            // It stays as it is unless somebody enters another number.
-            delay_days: String::new(),
+            delay_days: delay.clone(),
+            known_delay: delay,
         }
     }
 
@@ -64,6 +68,7 @@ impl Fields {
             weekdays: weekdays.filter_map(|day| day.parse().ok()).collect(),
             month_days: form.get("monthly_payout_days").to_owned(),
             delay_days: form.get("delay_days").to_owned(),
+            known_delay: form.get("known_delay").to_owned(),
         }
     }
 
@@ -96,6 +101,7 @@ impl Fields {
         };
         let delay_days = match self.delay_days.as_str() {
             "" => None,
+            text if text == self.known_delay => None,
             text => {
                 let days = text.parse().ok();
                 let days = days.filter(|days| (0..=MAX_DELAY_DAYS).contains(days));
@@ -192,7 +198,7 @@ async fn refused(
 /// A schedule as a sentence.
 pub(super) fn words(schedule: &PayoutSchedule) -> String {
     let when = match schedule.interval {
-        PayoutInterval::Manual => "Only when somebody pays out by hand".to_owned(),
+        PayoutInterval::Manual => "Only when somebody pays out manually".to_owned(),
         PayoutInterval::Daily => "Every day".to_owned(),
         PayoutInterval::Weekly => {
             let days = schedule.weekly_payout_days.iter();
@@ -272,7 +278,7 @@ mod tests {
         for (schedule, said) in [
             (
                 schedule(Manual, &[], &[]),
-                "Only when somebody pays out by hand.",
+                "Only when somebody pays out manually.",
             ),
             (schedule(Daily, &[], &[]), "Every day."),
             (schedule(Weekly, &[Friday], &[]), "Every week on Friday."),
@@ -314,6 +320,8 @@ mod tests {
         assert_eq!(weekly.weekly_payout_days, days);
         assert!(weekly.monthly_payout_days.is_empty());
         assert_eq!(weekly.delay_days, Some(7));
+        let unchanged = read(&format!("interval=weekly&{form}&known_delay=7")).unwrap();
+        assert_eq!(unchanged.delay_days, None);
         let monthly = read(&format!("interval=monthly&{form}")).unwrap();
         assert_eq!(monthly.monthly_payout_days, [1, 15]);
         for interval in ["manual", "daily", "weekly", "monthly"] {

@@ -54,7 +54,7 @@ impl TransferRow {
         Self {
             transfer_id: transfer.transfer_id,
             made: Day::of(transfer.created_at, locale),
-            state: transfer_state(transfer.status),
+            state: state_of(&transfer),
             said: said(transfer.status, transfer.error.as_ref()),
             amount: money(transfer.amount),
             fee: money(transfer.platform_fee),
@@ -89,12 +89,25 @@ impl ReversalRow {
     }
 }
 
+/// The state of a transfer, with what was reversed of it.
+fn state_of(transfer: &TransferBody) -> Mark {
+    match transfer.status {
+        TransferStatus::Created if transfer.reversed > 0 && transfer.left() > 0 => {
+            Mark::new("Partly reversed", Shape::Check, Tone::Quiet)
+        }
+        TransferStatus::Created if transfer.reversed > 0 => {
+            Mark::new("Reversed", Shape::Dash, Tone::Quiet)
+        }
+        status => transfer_state(status),
+    }
+}
+
 /// The state of a transfer or a reversal.
 pub(super) fn transfer_state(status: TransferStatus) -> Mark {
     match status {
-        TransferStatus::Created => Mark::new("Made", Shape::Check, Tone::Good),
+        TransferStatus::Created => Mark::new("Completed", Shape::Check, Tone::Good),
         TransferStatus::Unknown => Mark::new("Not known yet", Shape::Triangle, Tone::Warning),
-        TransferStatus::Failed => Mark::new("Not made", Shape::Cross, Tone::Error),
+        TransferStatus::Failed => Mark::new("Failed", Shape::Cross, Tone::Error),
     }
 }
 

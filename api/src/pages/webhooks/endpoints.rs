@@ -108,7 +108,7 @@ impl Advice {
                 "Failing",
                 Shape::Cross,
                 Tone::Error,
-                "Requests come with a wrong signature. Enter the signing secret that Stripe shows for the endpoint.",
+                "Requests come with an invalid signature. Enter the signing secret that Stripe shows for the endpoint.",
                 true,
                 false,
             ),

@@ -179,7 +179,7 @@ impl EventPage {
             all.find(|it| it.connection_id == id)
         });
         let zone = connection.map_or(Tz::UTC, |connection| connection.timezone);
-        let moment = |at| Moment::new(at, locale, zone);
+        let moment = |at| Moment::exact(at, locale, zone);
         let stripe = |object: &str, id: &str| StripeObject::new(object, id, event.livemode);
         let state = event.state.parse().unwrap_or(EventState::Pending);
         let changes = &event.changes.0;
@@ -198,7 +198,9 @@ impl EventPage {
             received: moment(event.received_at),
             happened: event.created_at.map(moment),
             processed: event.processed_at.map(moment),
-            next_attempt: event.next_attempt_at.map(moment),
+            next_attempt: event
+                .next_attempt_at
+                .map(|at| Moment::new(at, locale, zone)),
             receiver: event.connection_id.as_deref().map(|id| Receiver {
                 name: connection.map_or(id, Connection::display_name).to_owned(),
                 address: connection.map(|it| format!("/connections/{}", it.connection_id)),
@@ -247,7 +249,7 @@ impl AttemptRow {
                 AttemptOutcome::Processed => Mark::new("Applied", Shape::Check, Tone::Good),
                 AttemptOutcome::Failed => Mark::new("Failed", Shape::Cross, Tone::Error),
             },
-            started: Moment::new(attempt.started_at, locale, zone),
+            started: Moment::exact(attempt.started_at, locale, zone),
             took: duration(Some(took.max(0.0)), locale),
             handler: attempt.handler.clone(),
             error: error.map(|error| error.message.clone()),
@@ -263,7 +265,7 @@ impl ForwardState {
             state: match state {
                 ForwardStatus::Pending => Mark::new("Waiting", Shape::Circle, Tone::Quiet),
                 ForwardStatus::Delivered => Mark::new("Delivered", Shape::Check, Tone::Good),
-                ForwardStatus::Dead => Mark::new("Dead", Shape::Cross, Tone::Error),
+                ForwardStatus::Dead => Mark::new("Failed", Shape::Cross, Tone::Error),
             },
             attempts: forward.attempts,
             delivered: forward.delivered_at.map(moment),

@@ -399,9 +399,9 @@ fn state_mark(state: EventState) -> Mark {
         EventState::Pending => Mark::new("Waiting", Shape::Circle, Tone::Quiet),
         EventState::Processing => Mark::new("Being applied", Shape::Clock, Tone::Quiet),
         EventState::Processed => Mark::new("Applied", Shape::Check, Tone::Good),
-        EventState::Ignored => Mark::new("Ignored", Shape::Dash, Tone::Quiet),
-        EventState::Failed => Mark::new("To be tried again", Shape::Triangle, Tone::Warning),
-        EventState::Dead => Mark::new("Dead", Shape::Cross, Tone::Error),
+        EventState::Ignored => Mark::new("Not needed", Shape::Dash, Tone::Quiet),
+        EventState::Failed => Mark::new("Retrying", Shape::Triangle, Tone::Warning),
+        EventState::Dead => Mark::new("Failed", Shape::Cross, Tone::Error),
     }
 }
 
