@@ -5,7 +5,7 @@ use std::sync::Arc;
 use common::tenant::OrganizationId;
 use platform::account::{AccountGateway, AccountServices, ReturnAddresses};
 use platform::billing::plan::Plans;
-use platform::billing::{Billing, BillingGateway};
+use platform::billing::{Announcing, Billing, BillingGateway};
 use platform::ledger::fee::BasisPoints;
 use platform::ledger::{Ledger, MoneyGateway};
 use url::Url;
@@ -76,6 +76,10 @@ impl ApiState {
             clock: self.clock.clone(),
             gateway: Arc::clone(&platform.billing),
             plans: Arc::clone(&platform.plans),
+            announcing: self.forward_types.as_ref().map(|types| Announcing {
+                types: Arc::clone(types),
+                livemode: platform.livemode,
+            }),
         })
     }
 

@@ -1,6 +1,8 @@
 //! What calls of the platform's own side are refused for, in addition to what any call is ([`crate::problem`]).
 
 use axum::http::StatusCode;
+use common::plan_limit::{Limit, PlanLimit};
+use serde_json::Value;
 
 /// Why a call that acts with the platform's own key is not answered as asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -45,6 +47,9 @@ pub enum PlatformProblem {
     /// A payment for a subscription is on its way.
     #[error("a payment is on its way")]
     PaymentPending,
+    /// The plan in force allows less.
+    #[error(transparent)]
+    PlanLimit(PlanLimit),
 }
 
 /// What is written about it.
@@ -130,6 +135,12 @@ impl PlatformProblem {
                 "Payment pending",
                 "A payment for a subscription is on its way, which can take some days. Nothing has to be paid again.".to_owned(),
             ),
+            Self::PlanLimit(refusal) => (
+                StatusCode::PAYMENT_REQUIRED,
+                "plan_limit",
+                "Not included in the plan",
+                limit_text(refusal),
+            ),
         };
         PlatformSpec {
             status,
@@ -145,5 +156,40 @@ impl PlatformProblem {
             Self::StripeRefused { code, message, .. } => (code.as_deref(), Some(message)),
             _ => (None, None),
         }
+    }
+}
+
+/// What a plan does not allow, and what lifts that.
+fn limit_text(refusal: &PlanLimit) -> String {
+    let PlanLimit {
+        limit,
+        value,
+        requested,
+        plan,
+    } = refusal;
+    let allowed = match limit {
+        Limit::Connections if *value == 1 => {
+            "The plan allows one connection that is synced.".to_owned()
+        }
+        Limit::Connections => format!("The plan allows {value} connections that are synced."),
+        Limit::LookbackDays => {
+            format!("The plan allows {value} days of history; {requested} were asked for.")
+        }
+        Limit::MinSyncIntervalMinutes => {
+            format!("The plan allows a sync every {value} minutes; {requested} were asked for.")
+        }
+        Limit::Webhooks => "The plan has no webhooks.".to_owned(),
+    };
+    match plan {
+        Some(plan) => format!("{allowed} The plan `{plan}` allows it."),
+        None => format!("{allowed} No plan allows it."),
+    }
+}
+
+/// A value of a limit as programs read it.
+pub(crate) fn limit_value(limit: Limit, value: i64) -> Value {
+    match limit {
+        Limit::Webhooks => Value::Bool(value != 0),
+        Limit::Connections | Limit::LookbackDays | Limit::MinSyncIntervalMinutes => value.into(),
     }
 }

@@ -3,9 +3,11 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
+use ::platform::billing::Billing;
 use ::platform::webhook::Events;
 use common::broker::Broker;
 use common::clock::SharedClock;
+use common::connection::ConnectionServices;
 use common::connection::connect::KeyServices;
 use common::connection::probe::AccountProbe;
 use common::connector::Connectors;
@@ -14,6 +16,7 @@ use common::credential::vault::Vault;
 use common::db;
 use common::identity::EngineSecret;
 use common::lifecycle::Health;
+use common::plan_limit::{Plans, SoldPlans};
 use common::tenant::OrganizationId;
 use common::webhook::endpoint::{Endpoint, EndpointServices};
 use common::webhook::forward::ForwardTypes;
@@ -88,6 +91,8 @@ pub struct Shared {
     pub(crate) engine_secret: Option<EngineSecret>,
     pub(crate) webhooks: Webhooks,
     pub(crate) platform: Option<Platform>,
+    /// What is sold; none where nothing is.
+    plans: Option<Arc<dyn SoldPlans>>,
     /// Addresses that sign in with wrong tokens and links.
     pub(crate) failing_sign_ins: FailingAddresses,
     pub(crate) session_service: Option<SessionService>,
@@ -135,6 +140,17 @@ impl ApiState {
                 livemode: parts.platform.as_ref().map(|platform| platform.livemode),
             }),
         });
+        let plans = parts.platform.as_ref().map(|platform| {
+            let billing = Billing {
+                pool: parts.pool.clone(),
+                clock: parts.clock.clone(),
+                gateway: Arc::clone(&platform.billing),
+                plans: Arc::clone(&platform.plans),
+                announcing: None,
+            };
+            let plans: Arc<dyn SoldPlans> = Arc::new(billing);
+            plans
+        });
         let limits = parts.limits;
         let quota =
             Quota::per_second(limits.token_rate.per_second).allow_burst(limits.token_rate.burst);
@@ -160,6 +176,7 @@ impl ApiState {
             engine_secret: None,
             webhooks,
             platform: parts.platform,
+            plans,
             failing_sign_ins: FailingAddresses::new(),
             session_service: parts.session_service,
             public_url: parts.public_url,
@@ -202,6 +219,22 @@ impl ApiState {
             pool: &self.pool,
             vault: &self.vault,
             connectors: self.connectors,
+            plans: self.plans(),
+            now: self.clock.now(),
+        }
+    }
+
+    /// What is sold, and limits what organizations may do.
+    pub(crate) fn plans(&self) -> Plans<'_> {
+        Plans(self.plans.as_deref())
+    }
+
+    /// What the use cases of a connection that exists work with.
+    pub(crate) fn connection_services(&self) -> ConnectionServices<'_> {
+        ConnectionServices {
+            pool: &self.pool,
+            connectors: self.connectors,
+            plans: self.plans(),
             now: self.clock.now(),
         }
     }
@@ -220,6 +253,7 @@ impl ApiState {
             clock: &self.clock,
             vault: &self.vault,
             probes: &self.probes,
+            plans: self.plans(),
         }
     }
 }

@@ -7,6 +7,7 @@ use common::connection::{lookup, retry_job};
 use common::credential::vault;
 use common::filter::Invalid;
 use common::job::cancel;
+use common::plan_limit::PlanLimit;
 use common::rule;
 use common::saved_question;
 use common::webhook::endpoint;
@@ -23,8 +24,15 @@ impl From<lookup::Error> for ApiError {
     fn from(error: lookup::Error) -> Self {
         match error {
             lookup::Error::NotFound => Self::NotFound,
+            lookup::Error::PlanLimit(refusal) => refusal.into(),
             lookup::Error::Database(cause) => cause.into(),
         }
+    }
+}
+
+impl From<PlanLimit> for ApiError {
+    fn from(refusal: PlanLimit) -> Self {
+        PlatformProblem::PlanLimit(refusal).into()
     }
 }
 
@@ -71,6 +79,7 @@ impl From<connect::Error> for ApiError {
             connect::Error::Deleting { connection_id } => {
                 Self::ConnectionDeleting { connection_id }
             }
+            connect::Error::PlanLimit(refusal) => refusal.into(),
             connect::Error::Key(cause) => cause.into(),
             connect::Error::Vault(cause) => cause.into(),
             connect::Error::Database(cause) => cause.into(),
@@ -135,6 +144,7 @@ impl From<retry_job::Error> for ApiError {
             retry_job::Error::ConnectionDeleted
             | retry_job::Error::NotEnded
             | retry_job::Error::OtherPending => conflict(&error),
+            retry_job::Error::PlanLimit(refusal) => refusal.into(),
             retry_job::Error::Database(cause) => cause.into(),
         }
     }

@@ -312,6 +312,7 @@ async fn run_on(
         plans: config.plans,
         job: config.job,
         forward: config.forward,
+        forward_types: config.forward_types,
         ops_bind: None,
         log: config.log,
     };

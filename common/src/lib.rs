@@ -11,7 +11,7 @@
 //! [`connection::probe::AccountProbe`].
 //!
 //! - nouns: [`catalogue`], [`clock`], [`connection`], [`connector`], [`credential`], [`filter`], [`job`], [`money`],
-//!   [`rule`], [`saved_question`], [`session`], [`tenant`], [`webhook`]
+//!   [`plan_limit`], [`rule`], [`saved_question`], [`session`], [`tenant`], [`webhook`]
 //! - between nouns and [`db`]: [`unit_of_work`]
 //! - on the ground floor: [`id`]
 //! - outside systems: [`broker`], [`db`]
@@ -36,6 +36,7 @@ pub mod job;
 pub mod lifecycle;
 pub mod money;
 pub mod outage;
+pub mod plan_limit;
 pub mod rule;
 pub mod saved_question;
 pub mod session;

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use clap::Parser;
 use common::config::{
     self, BrokerArgs, BrokerConfig, DatabaseArgs, DatabaseConfig, EncryptionArgs, EncryptionConfig,
-    ForwardSecretArgs, ForwardTarget, ForwardUrlArgs, JobArgs, JobConfig, LogArgs, LogConfig,
-    SettingErrors,
+    ForwardSecretArgs, ForwardTarget, ForwardTypesArgs, ForwardUrlArgs, JobArgs, JobConfig,
+    LogArgs, LogConfig, SettingErrors,
 };
+use common::webhook::forward::ForwardTypes;
 use platform::billing::plan::Plans;
 use platform::config::{AccountsArgs, AccountsVersion, PlansArgs, PlatformKeyArgs};
 use secrecy::SecretString;
@@ -40,6 +41,8 @@ pub struct Args {
     pub forward_url: ForwardUrlArgs,
     #[command(flatten)]
     pub forward_secret: ForwardSecretArgs,
+    #[command(flatten)]
+    pub forward_types: ForwardTypesArgs,
     /// Where health and metrics are served
     #[arg(long, env = "OPS_BIND", default_value = DEFAULT_OPS_BIND, value_name = "ADDRESS")]
     pub ops_bind: String,
@@ -61,6 +64,8 @@ pub struct Config {
     pub job: JobConfig,
     /// Where events are forwarded to; none forwards nothing.
     pub forward: Option<ForwardTarget>,
+    /// Types of the events of our own that are forwarded, too.
+    pub forward_types: ForwardTypes,
     /// Where health and metrics are served; none serves them not at all.
     pub ops_bind: Option<SocketAddr>,
     pub log: LogConfig,
@@ -83,6 +88,7 @@ impl Args {
         let job = self.job.check(&mut problems);
         let forward_url = self.forward_url.check(&mut problems);
         let forward = self.forward_secret.check(forward_url, &mut problems);
+        let forward_types = self.forward_types.check(&mut problems);
         let ops_bind = config::or_default(&self.ops_bind, DEFAULT_OPS_BIND);
         let ops_bind = config::parse_bind("OPS_BIND", ops_bind, &mut problems);
         let log = self.log.check(&mut problems);
@@ -97,6 +103,7 @@ impl Args {
                 plans: plans?,
                 job: job?,
                 forward: forward?,
+                forward_types: forward_types?,
                 ops_bind: Some(ops_bind?),
                 log: log?,
             })

@@ -27,6 +27,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ::platform::billing::Announcing;
 use ::platform::config::accounts;
 use ::platform::stripe::StripeClient;
 use common::broker::{self, Broker};
@@ -123,10 +124,15 @@ impl Engine {
         let platform = config.platform_key.clone().map(|key| {
             let client = StripeClient::new(&config.stripe.stripe_api_base, key);
             client.map(|client| {
+                let announcing = config.forward.as_ref().map(|_| Announcing {
+                    types: Arc::new(config.forward_types.clone()),
+                    livemode: client.livemode(),
+                });
                 let money = Arc::new(client.clone());
                 let billing = Arc::new(client.clone());
                 let accounts = accounts(config.accounts_version, client);
-                Platform::new(accounts, money, billing, Arc::clone(&config.plans))
+                let plans = Arc::clone(&config.plans);
+                Platform::new(accounts, money, billing, plans, announcing)
             })
         });
         Ok(Self {

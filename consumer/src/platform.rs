@@ -23,7 +23,7 @@ use platform::account::queries::{DueAccount, claim_due};
 use platform::account::{self, AccountGateway, AccountServices, refresh};
 use platform::billing::plan::Plans;
 use platform::billing::sync::DueCustomer;
-use platform::billing::{self, Billing, BillingGateway, price, sync};
+use platform::billing::{self, Announcing, Billing, BillingGateway, price, sync};
 use platform::gateway::GatewayError;
 use platform::ledger::{self, Ledger, MoneyGateway};
 use platform::webhook;
@@ -52,6 +52,8 @@ pub struct Platform {
     pub billing: Arc<dyn BillingGateway>,
     /// What is sold.
     pub plans: Arc<Plans>,
+    /// What is announced of how organizations stand; none where nothing is forwarded.
+    pub announcing: Option<Announcing>,
     /// How often and when an event is tried again.
     pub retry: RetryPolicy,
     /// How often accounts that are due to be read again are looked for.
@@ -68,12 +70,14 @@ impl Platform {
         money: Arc<dyn MoneyGateway>,
         billing: Arc<dyn BillingGateway>,
         plans: Arc<Plans>,
+        announcing: Option<Announcing>,
     ) -> Self {
         Self {
             accounts,
             money,
             billing,
             plans,
+            announcing,
             retry: RetryPolicy::WEBHOOK,
             look_for_accounts_every: LOOK_FOR_ACCOUNTS_EVERY,
             look_for_reconciliations_every: LOOK_FOR_RECONCILIATIONS_EVERY,
@@ -132,6 +136,7 @@ fn billing(services: &Services, platform: &Platform) -> Billing {
         clock: services.clock.clone(),
         gateway: Arc::clone(&platform.billing),
         plans: Arc::clone(&platform.plans),
+        announcing: platform.announcing.clone(),
     }
 }
 

@@ -9,6 +9,7 @@ use common::connection::{self, Connection};
 use common::credential::{self, CredentialBinding, Keyring};
 use common::db::{self, Role};
 use common::job::{self, JobId, Trigger};
+use common::plan_limit::UnderPlan;
 use common::session;
 use common::tenant::{self, OrganizationId, TokenRole, token_hash};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -232,8 +233,13 @@ async fn store_connection(
         next_sync_at: now,
         scheduled_job_type: JobType::Full.as_str().to_owned(),
         via_platform: false,
+        under_plan: UnderPlan::default(),
     };
-    connection::queries::insert(&mut tx, &stored).await.unwrap();
+    assert!(
+        connection::queries::insert(&mut tx, &stored, None)
+            .await
+            .unwrap()
+    );
     let binding = CredentialBinding::api_key(organization, &connection_id);
     let sealed = keyring
         .seal(&format!("rk_test_{account}"), binding)

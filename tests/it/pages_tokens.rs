@@ -73,6 +73,24 @@ async fn a_token_without_a_name_is_refused_at_its_field() {
 }
 
 #[tokio::test]
+async fn a_key_that_sleeps_is_marked_in_words_and_can_be_revoked() {
+    let api = ApiOnly::start().await;
+    let mut browser = Browser::signed_in(&api, &api.token).await;
+    create(&api, &mut browser, &[("name", "billing")]).await;
+    let awake = browser.get(&api, "/tokens").await;
+    assert!(!awake.text.contains("Asleep"), "{}", awake.text);
+    api.execute("UPDATE api_tokens SET suspended_at = now() WHERE name = 'billing'")
+        .await;
+    let asleep = browser.get(&api, "/tokens").await;
+    assert!(
+        asleep.text.contains("Asleep: refused until"),
+        "{}",
+        asleep.text
+    );
+    assert!(asleep.text.contains("Revoke billing"), "{}", asleep.text);
+}
+
+#[tokio::test]
 async fn a_token_is_revoked_after_a_question() {
     let api = ApiOnly::start().await;
     let mut browser = Browser::signed_in(&api, &api.token).await;

@@ -12,7 +12,7 @@ use common::clock::{Clock as _, SharedClock, SystemClock};
 use common::connection::connect::{self, Connected, KeyServices, NewConnection};
 use common::connection::probe::{Access, AccountProbe};
 use common::connection::start_sync::{self, Wanted};
-use common::connection::{disconnect, overview};
+use common::connection::{ConnectionServices, disconnect, overview};
 use common::connector::Connectors;
 use common::credential::vault::Vault;
 use common::db::{self, Pool, Role};
@@ -20,6 +20,7 @@ use common::fail_point::NoFailPoints;
 use common::job::claim::{self, Claim};
 use common::job::{Job, JobId, JobStatus, Trigger};
 use common::lifecycle::Context;
+use common::plan_limit::Plans;
 use common::tenant::OrganizationId;
 use stripe::StripeConnector;
 use tests::ad_spend::{self, AdSpendClient, AdSpendConnector};
@@ -107,15 +108,25 @@ impl Setup {
             clock: &clock,
             vault: &Vault::new(engine.services.keyring),
             probes: &probes,
+            plans: Plans::default(),
         };
         let new = NewConnection {
             access: Access::Key(key.into()),
-            lookback_days: 30,
+            lookback_days: Some(30),
             timezone: Tz::UTC,
             name: None,
         };
         let made = connect::connect(services, &AdSpendConnector, &self.organization, new).await?;
         Ok(made.publish(&engine.broker).await)
+    }
+
+    fn connection_services(&self) -> ConnectionServices<'_> {
+        ConnectionServices {
+            pool: &self.api,
+            connectors: CONNECTORS,
+            plans: Plans::default(),
+            now: SystemClock.now(),
+        }
     }
 
     /// Claims the next job and runs it in a consumer that has both connectors; how it stands then.
@@ -195,11 +206,11 @@ async fn a_connector_of_another_vendor_is_connected_synced_scheduled_and_removed
     );
     assert_eq!(setup.spend().await, [spend("search", 1300)]);
 
-    let (pool, organization, now) = (&setup.api, &setup.organization, SystemClock.now());
+    let (pool, organization) = (&setup.api, &setup.organization);
     let engine = setup
         .world
         .engine(Arc::new(SystemClock), Arc::new(NoFailPoints));
-    let removal = disconnect::disconnect(pool, CONNECTORS, organization, &id, now).await;
+    let removal = disconnect::disconnect(setup.connection_services(), organization, &id).await;
     removal.unwrap().publish(&engine.broker).await;
     assert_eq!(setup.run_next().await.status, JobStatus::Completed);
     assert_eq!(setup.spend().await, []);
@@ -222,9 +233,8 @@ async fn a_key_that_another_vendor_refuses_stops_its_connection_with_a_remedy() 
 
     // The vendor takes the old key again; a person starts a sync, and the schedule goes on.
     *setup.vendor.key.lock().unwrap() = KEY;
-    let (pool, organization, now) = (&setup.api, &setup.organization, SystemClock.now());
-    let wanted = Wanted::default();
-    let started = start_sync::start_sync(pool, CONNECTORS, organization, &id, wanted, now).await;
+    let (services, wanted) = (setup.connection_services(), Wanted::default());
+    let started = start_sync::start_sync(services, &setup.organization, &id, wanted).await;
     let broker = &setup
         .world
         .engine(Arc::new(SystemClock), Arc::new(NoFailPoints))

@@ -77,6 +77,7 @@ async fn acme() -> (ApiOnly, Value) {
          VALUES ('acme', '019ab000-0000-7000-8000-000000000009', now(), 'pro', 'month', 1, 'x', 'x', 'expired');
          INSERT INTO billing_prices VALUES ('acme', '[]', now());
          INSERT INTO billing_api_keys VALUES ('acme', now(), NULL, NULL);
+         INSERT INTO billing_fulfilments VALUES ('acme', '{}', '{pro}');
          INSERT INTO billing_repairs VALUES ('acme', 'sub_2', 'second_subscription', now(), now());
          INSERT INTO billing_trial_cards VALUES ('acme', 'card', 'acme', now());
          INSERT INTO ledger_reconciliations VALUES ('acme', now(), now());

@@ -7,16 +7,15 @@ use common::clock::{Clock as _, TestClock};
 use common::db::Role;
 use common::tenant::OrganizationId;
 use platform::billing::checkout::{OpenCheckout, Subscribing, open};
-use platform::billing::plan::Interval;
+use platform::billing::plan::{Interval, Plans};
 use platform::billing::standing::{self, Standing, Stored};
 use platform::billing::status::StandingStatus;
 use platform::billing::sync::sync;
-use platform::billing::{Billing, Error};
+use platform::billing::{Announcing, Billing, Error};
 
 use crate::api_only::now;
 use crate::billing_vendor::BillingVendor;
 use crate::database::TestDatabase;
-use crate::world::plans;
 
 /// The organization `acme` and whoever bills it.
 #[derive(Debug)]
@@ -33,8 +32,15 @@ pub struct Shop {
 
 impl Shop {
     pub async fn open() -> Self {
+        let built_in = Plans::built_in().expect("they are right");
+        Self::selling(built_in).await
+    }
+
+    /// One that may subscribe to these plans. Events of ours are forwarded.
+    pub async fn selling(plans: Plans) -> Self {
+        let plans = Arc::new(plans);
         let database = TestDatabase::create().await;
-        let vendor = BillingVendor::new((*plans()).clone(), now());
+        let vendor = BillingVendor::new((*plans).clone(), now());
         let sql = "INSERT INTO organizations (organization_id, name, created_at) VALUES ('acme', 'Acme Ltd', now())";
         sqlx::raw_sql(sql)
             .execute(database.admin())
@@ -45,7 +51,11 @@ impl Shop {
             pool: database.pool(role),
             clock: Arc::new(clock.clone()),
             gateway: Arc::new(vendor.clone()),
-            plans: plans(),
+            plans: Arc::clone(&plans),
+            announcing: Some(Announcing {
+                types: Arc::new("*".parse().expect("a pattern")),
+                livemode: false,
+            }),
         };
         Self {
             api: billing(Role::Api),

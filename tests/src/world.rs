@@ -19,6 +19,7 @@ use common::lifecycle::{self, Context};
 use common::tenant::{self, OrganizationId, TokenRole};
 use common::webhook::forward_signature::ForwardSecret;
 use consumer::Forwarding;
+use platform::billing::Announcing;
 use platform::billing::plan::Plans;
 use platform::config::{AccountsVersion, accounts};
 use platform::ledger::fee::BasisPoints;
@@ -60,6 +61,7 @@ pub struct WorldBuilder {
     platform_secrets: api::PlatformSecrets,
     platform: bool,
     accounts_version: AccountsVersion,
+    plans: Arc<Plans>,
     stripe_script: Option<String>,
 }
 
@@ -84,6 +86,13 @@ impl WorldBuilder {
     pub fn accounts_v2(mut self) -> Self {
         self.accounts_version = AccountsVersion::V2;
         self
+    }
+
+    /// The platform has a key and sells these plans.
+    #[must_use]
+    pub fn selling(mut self, plans: Plans) -> Self {
+        self.plans = Arc::new(plans);
+        self.platform()
     }
 
     /// What verifies the webhooks of the platform, by its settings.
@@ -189,6 +198,7 @@ impl WorldBuilder {
             forward: self.forward,
             platform: self.platform.then(|| platform_of(&sim)),
             accounts_version: self.accounts_version,
+            plans: self.plans,
             browsed: self.stripe_script.is_some(),
             ..Parts::new(&sim, self.amqp_url, self.rate, self.platform)
         };
@@ -277,6 +287,7 @@ struct Parts {
     forward: Option<ForwardSettings>,
     platform: Option<Arc<StripeClient>>,
     accounts_version: AccountsVersion,
+    plans: Arc<Plans>,
     stripe_origins: api::StripeOrigins,
     browsed: bool,
 }
@@ -300,6 +311,7 @@ impl Parts {
             forward: None,
             platform: None,
             accounts_version: AccountsVersion::V1,
+            plans: plans(),
             stripe_origins: api::StripeOrigins::of(&url_of(sim)),
             browsed: false,
         }
@@ -329,9 +341,14 @@ pub(crate) fn platform_of(sim: &SimHandle) -> Arc<StripeClient> {
     Arc::new(client.expect("an HTTP client"))
 }
 
-/// The plans that are sold in tests: those that are built in.
+/// The plans that are sold in tests: those that are built in, without their limits, which a test asks for.
 pub fn plans() -> Arc<Plans> {
-    Arc::new(Plans::built_in().expect("they are right"))
+    let built_in = include_str!("../../platform/src/billing/plans.json");
+    let mut plans: Value = serde_json::from_str(built_in).expect("they are JSON");
+    for plan in plans["plans"].as_array_mut().expect("a list") {
+        plan.as_object_mut().expect("an object").remove("limits");
+    }
+    Arc::new(Plans::parse(&plans.to_string()).expect("they are right"))
 }
 
 pub(crate) fn url_of(sim: &SimHandle) -> Url {
@@ -374,7 +391,7 @@ async fn serve_api(
             livemode: stripe.livemode(),
             money: stripe.clone(),
             billing: stripe.clone(),
-            plans: plans(),
+            plans: Arc::clone(&parts.plans),
             accounts: accounts(parts.accounts_version, stripe.as_ref().clone()),
             default_fee: BasisPoints::DEFAULT,
             onboarding: Arc::new(api::OnboardingConfig {
@@ -480,6 +497,7 @@ impl World {
             platform_secrets: api::PlatformSecrets::default(),
             platform: false,
             accounts_version: AccountsVersion::V1,
+            plans: plans(),
             stripe_script: None,
         }
     }
@@ -585,7 +603,11 @@ impl World {
                 consumer::Platform {
                     money: stripe.clone(),
                     billing: stripe.clone(),
-                    plans: plans(),
+                    plans: Arc::clone(&self.parts.plans),
+                    announcing: self.parts.forward.as_ref().map(|forward| Announcing {
+                        types: Arc::new(forward.types.parse().expect("types")),
+                        livemode: stripe.livemode(),
+                    }),
                     accounts: accounts(self.parts.accounts_version, stripe.as_ref().clone()),
                     retry: RetryPolicy {
                         first_backoff: retry.first_backoff / 100,

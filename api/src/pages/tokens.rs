@@ -91,6 +91,8 @@ struct TokenRow {
     role: &'static str,
     /// Said of one that is no longer valid.
     ended: Option<Mark>,
+    /// Whether it is refused until the organization has access again.
+    is_asleep: bool,
     created: Moment,
     last_used: Option<Moment>,
     /// The day; none for a token that is valid until it is revoked.
@@ -312,6 +314,7 @@ fn row(token: ListedToken, viewer: &Viewer, locale: &LocaleFormat, now: DateTime
     let moment = |at| Moment::new(at, locale, ZONE);
     TokenRow {
         ended: ended(&token, now),
+        is_asleep: token.suspended_at.is_some(),
         token_id: token.token_id,
         role: token.role.as_str(),
         created: moment(token.created_at),

@@ -4,10 +4,13 @@
 
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse as _, Response};
+use common::plan_limit::PlanLimit;
 use serde::Serialize;
+use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::ApiError;
+use crate::platform_problem::{PlatformProblem, limit_value};
 
 /// The media type of a problem document.
 pub const CONTENT_TYPE: &str = "application/problem+json";
@@ -77,6 +80,21 @@ pub struct Problem {
     /// Stripe's own message, with `stripe_refused`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stripe_message: Option<String>,
+    /// Limit of the plan that was met, with `plan_limit`: `connections`, `lookback_days`, `min_sync_interval_minutes` or
+    /// `webhooks`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "connections")]
+    pub limit: Option<&'static str>,
+    /// What the plan allows, with `plan_limit`: a number, or false for `webhooks`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub value: Option<Value>,
+    /// What was asked for, with `plan_limit`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub requested: Option<Value>,
+    /// The cheapest plan that allows it, with `plan_limit`; null where no plan does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub plan: Option<Option<String>>,
     /// Id of the request in the service's log; also in the header `x-request-id`.
     pub request_id: String,
 }
@@ -120,10 +138,22 @@ impl ApiError {
         }
     }
 
+    fn plan_limit(&self) -> Option<&PlanLimit> {
+        match self {
+            Self::Platform(PlatformProblem::PlanLimit(refusal)) => Some(refusal),
+            _ => None,
+        }
+    }
+
     pub fn document(&self, request_id: &str) -> Problem {
         let spec = self.spec();
         let (stripe_code, stripe_message) = self.of_stripe();
+        let refusal = self.plan_limit();
         Problem {
+            limit: refusal.map(|it| it.limit.as_str()),
+            value: refusal.map(|it| limit_value(it.limit, it.value)),
+            requested: refusal.map(|it| limit_value(it.limit, it.requested)),
+            plan: refusal.map(|it| it.plan.clone()),
             kind: format!("urn:stripe-sync:problem:{}", spec.code),
             title: spec.title.to_owned(),
             status: spec.status.as_u16(),

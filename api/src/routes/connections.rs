@@ -18,7 +18,7 @@ use uuid::Uuid;
 use super::sync::JobReference;
 use crate::auth::Caller;
 use crate::input::{Fields, Ids, NoParams, Params, next_cursor, page};
-use crate::problem::ApiError;
+use crate::problem::{ApiError, Problem};
 use crate::state::ApiState;
 
 /// A connected Stripe account.
@@ -37,7 +37,7 @@ pub(crate) struct ConnectionBody {
     timezone: String,
     /// Days of history that are synced, counted back from when the account was connected.
     lookback_days: i32,
-    /// Whether scheduled syncs are paused.
+    /// Whether scheduled syncs are paused. Where the plan pauses them, the warning `plan_limit` says so.
     paused: bool,
     status: ConnectionStatus,
     /// Minimum minutes between scheduled syncs.
@@ -186,7 +186,9 @@ fn read_changes(mut fields: Fields) -> Result<Changes, ApiError> {
     request_body(content = Changes, example = json!({
         "name": "Main account", "paused": false, "sync_interval_minutes": 30, "timezone": "Europe/Berlin",
         "rate_share": 0.5})),
-    responses((status = 200, description = "The updated connection", body = ConnectionBody)))]
+    responses((status = 200, description = "The updated connection", body = ConnectionBody),
+              (status = 402, description = "`plan_limit`: the organization's plan does not allow it",
+               body = Problem, content_type = "application/problem+json")))]
 pub(crate) async fn update(
     State(state): State<ApiState>,
     caller: Caller,
@@ -195,16 +197,8 @@ pub(crate) async fn update(
     fields: Fields,
 ) -> Result<Json<ConnectionBody>, ApiError> {
     let changes = read_changes(fields)?;
-    let (organization, now) = (&caller.organization, state.clock.now());
-    let updated = settings::change(
-        &state.pool,
-        state.connectors,
-        organization,
-        &connection_id,
-        changes,
-        now,
-    )
-    .await?;
+    let services = state.connection_services();
+    let updated = settings::change(services, &caller.organization, &connection_id, changes).await?;
     let Changed { overview, job_id } = updated.publish(&state.broker).await;
     Ok(Json(ConnectionBody::new(overview, job_id)))
 }
@@ -223,15 +217,8 @@ pub(crate) async fn delete(
     Ids(connection_id): Ids<String>,
     _: NoParams,
 ) -> Result<(StatusCode, Json<JobReference>), ApiError> {
-    let (organization, now) = (&caller.organization, state.clock.now());
-    let job = disconnect::disconnect(
-        &state.pool,
-        state.connectors,
-        organization,
-        &connection_id,
-        now,
-    )
-    .await?;
+    let services = state.connection_services();
+    let job = disconnect::disconnect(services, &caller.organization, &connection_id).await?;
     let job_id = job.publish(&state.broker).await.0;
     Ok((StatusCode::ACCEPTED, Json(JobReference { job_id })))
 }

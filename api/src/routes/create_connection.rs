@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use chrono_tz::Tz;
 use common::connection::connect::{self, NewConnection};
 use common::connection::probe::Access;
-use common::connection::{DEFAULT_LOOKBACK_DAYS, MAX_LOOKBACK_DAYS, MAX_NAME_CHARS, Permission};
+use common::connection::{MAX_LOOKBACK_DAYS, MAX_NAME_CHARS, Permission};
 use platform::account::{self, refresh};
 use secrecy::SecretString;
 use serde::Serialize;
@@ -47,9 +47,9 @@ pub(crate) struct ConnectRequest {
     api_key: Option<SecretString>,
     /// `platform` to read the organization's connected account with the platform's key; then without `api_key`.
     via: Option<Via>,
-    /// Days of history to sync, counted back from now.
-    #[schema(minimum = 1, maximum = 3650, default = 30, value_type = Option<i32>)]
-    lookback_days: i32,
+    /// Days of history to sync, counted back from now; by default 30, or as many as the plan allows.
+    #[schema(minimum = 1, maximum = 3650)]
+    lookback_days: Option<i32>,
     /// IANA time zone that defines day boundaries.
     #[schema(value_type = Option<String>, format = "iana-time-zone", max_length = 64, default = "UTC",
         example = "Europe/Berlin")]
@@ -79,7 +79,7 @@ impl ConnectRequest {
             organization_id: organization_id.unwrap_or_default(),
             api_key: api_key.as_deref().map(trimmed_key),
             via,
-            lookback_days: lookback_days.unwrap_or(DEFAULT_LOOKBACK_DAYS),
+            lookback_days,
             timezone: timezone.unwrap_or(Tz::UTC),
             name,
         })
@@ -129,6 +129,8 @@ impl From<connect::Connected> for Connected {
         "timezone": "Europe/Berlin", "name": "Main account"})),
     responses((status = 201, description = "The account is connected and its first sync is queued",
                body = Connected),
+              (status = 402, description = "`plan_limit`: the organization's plan allows no other connection, or less history",
+               body = Problem, content_type = "application/problem+json"),
               (status = 409, description = "`connection_exists`: the organization has connected this \
                                             account already, and can replace its key; `account_not_ready` and \
                                             `account_disconnected`: there is no connected account to read; \
@@ -202,7 +204,7 @@ mod tests {
         let request = ConnectRequest::read(Fields::of(body)).unwrap();
         assert_eq!(
             (request.lookback_days, request.timezone, &request.name),
-            (30, Tz::UTC, &None)
+            (None, Tz::UTC, &None)
         );
         assert_eq!(
             request.api_key.as_ref().unwrap().expose_secret(),

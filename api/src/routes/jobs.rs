@@ -222,6 +222,8 @@ pub(crate) async fn cancel(
     tag = "jobs",
     params(("job_id" = Uuid, Path, description = "Job id")),
     responses((status = 200, description = "The job, waiting to run", body = JobBody),
+              (status = 402, description = "`plan_limit`: the organization's plan pauses the connection",
+               body = crate::problem::Problem, content_type = "application/problem+json"),
               (status = 409, description = "`conflict`: the job is neither failed nor cancelled, another \
                                             job of its type is pending, or its connection was deleted",
                body = crate::problem::Problem, content_type = "application/problem+json")))]
@@ -232,14 +234,8 @@ pub(crate) async fn retry(
     _: NoParams,
 ) -> Result<Json<JobBody>, ApiError> {
     let now = state.clock.now();
-    let job = retry_job::retry_job(
-        &state.pool,
-        state.connectors,
-        &caller.organization,
-        JobId(job_id),
-        now,
-    )
-    .await?;
+    let services = state.connection_services();
+    let job = retry_job::retry_job(services, &caller.organization, JobId(job_id)).await?;
     Ok(Json(JobBody::new(job.publish(&state.broker).await, now)))
 }
 

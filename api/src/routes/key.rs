@@ -141,6 +141,8 @@ impl KeyRequest {
     params(("id" = String, Path, description = "Connection id")),
     request_body(content = KeyRequest, example = json!({"api_key": "rk_test_example_1PgafTB7WZ01zgkW"})),
     responses((status = 200, description = "The key is replaced and a sync is queued", body = Connected),
+              (status = 402, description = "`plan_limit`: the organization's plan pauses the connection",
+               body = Problem, content_type = "application/problem+json"),
               (status = 422, description = "`invalid_request`, `stripe_key_invalid`, \
                                             `stripe_key_wrong_kind`, `stripe_permission_missing` or \
                                             `stripe_account_mismatch`",

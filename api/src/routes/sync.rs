@@ -16,7 +16,7 @@ use uuid::Uuid;
 use super::jobs::{JobBody, SpanBody};
 use crate::auth::Caller;
 use crate::input::{Fields, Ids, NoParams, OptionalFields};
-use crate::problem::ApiError;
+use crate::problem::{ApiError, Problem};
 use crate::state::ApiState;
 
 /// A job.
@@ -70,7 +70,9 @@ fn read_wanted(mut fields: Fields) -> Result<Wanted, ApiError> {
     params(("id" = String, Path, description = "Connection id")),
     request_body(content = Option<SyncRequest>, example = json!({"job_type": "incremental"})),
     responses((status = 202, description = "A new job is queued", body = JobReference),
-              (status = 200, description = "An existing job does the work", body = JobReference)))]
+              (status = 200, description = "An existing job does the work", body = JobReference),
+              (status = 402, description = "`plan_limit`: the organization's plan allows less history, or pauses the connection",
+               body = Problem, content_type = "application/problem+json")))]
 pub(crate) async fn start(
     State(state): State<ApiState>,
     caller: Caller,
@@ -79,16 +81,9 @@ pub(crate) async fn start(
     OptionalFields(fields): OptionalFields,
 ) -> Result<(StatusCode, Json<JobReference>), ApiError> {
     let wanted = read_wanted(fields)?;
-    let (organization, now) = (&caller.organization, state.clock.now());
-    let job = start_sync::start_sync(
-        &state.pool,
-        state.connectors,
-        organization,
-        &connection_id,
-        wanted,
-        now,
-    )
-    .await?;
+    let services = state.connection_services();
+    let job =
+        start_sync::start_sync(services, &caller.organization, &connection_id, wanted).await?;
     let job = job.publish(&state.broker).await;
     let status = if job.created {
         StatusCode::ACCEPTED

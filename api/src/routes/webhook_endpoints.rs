@@ -91,7 +91,9 @@ pub(crate) struct CreateWebhookRequest {
     params(("id" = String, Path, description = "Connection id")),
     request_body(content = Option<CreateWebhookRequest>, example = json!({"signing_secret": "whsec_example_0123456789"})),
     responses((status = 201, description = "The endpoint is created", body = WebhookEndpoint),
-              (status = 200, description = "The connection's existing endpoint", body = WebhookEndpoint)))]
+              (status = 200, description = "The connection's existing endpoint", body = WebhookEndpoint),
+              (status = 402, description = "`plan_limit`: the organization's plan has no webhooks",
+               body = Problem, content_type = "application/problem+json")))]
 pub(crate) async fn create(
     State(state): State<ApiState>,
     caller: Caller,
@@ -136,6 +138,8 @@ pub(crate) struct SigningSecretRequest {
     params(("id" = String, Path, description = "Connection id")),
     request_body(content = SigningSecretRequest, example = json!({"signing_secret": "whsec_example_0123456789"})),
     responses((status = 200, description = "The secret is stored", body = WebhookEndpoint),
+              (status = 402, description = "`plan_limit`: the endpoint has no secret, and the organization's plan has no webhooks",
+               body = Problem, content_type = "application/problem+json"),
               (status = 404, description = "`not_found`: the organization has no such connection, or the connection has \
                                             no webhook endpoint",
                body = Problem, content_type = "application/problem+json")))]

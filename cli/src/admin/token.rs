@@ -172,11 +172,12 @@ impl List {
         commit(tx).await?;
         let day = |at: DateTime<Utc>| at.to_rfc3339_opts(SecondsFormat::Secs, true);
         let rows = tokens.into_iter().map(|token| {
-            let state = match (token.revoked_at, token.expires_at) {
-                (Some(at), _) => format!("revoked {}", day(at)),
-                (None, Some(at)) if at <= now => format!("expired {}", day(at)),
-                (None, Some(at)) => format!("valid until {}", day(at)),
-                (None, None) => "valid".to_owned(),
+            let state = match (token.revoked_at, token.expires_at, token.suspended_at) {
+                (Some(at), ..) => format!("revoked {}", day(at)),
+                (None, Some(at), _) if at <= now => format!("expired {}", day(at)),
+                (None, _, Some(at)) => format!("asleep since {}, without a subscription", day(at)),
+                (None, Some(at), None) => format!("valid until {}", day(at)),
+                (None, None, None) => "valid".to_owned(),
             };
             let role = token.role.as_str().to_owned();
             let name = output::plain(&token.name);

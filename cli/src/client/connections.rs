@@ -2,6 +2,8 @@
 //!
 //! Disconnecting removes everything that is stored of an account, so it asks first.
 
+use common::connection::Warning;
+use common::plan_limit::Limit;
 use reqwest::Method;
 use secrecy::ExposeSecret as _;
 use serde_json::{Map, Value, json};
@@ -372,6 +374,12 @@ fn shown(connection: &Connection) -> String {
 }
 
 fn schedule(connection: &Connection) -> String {
+    let by_plan = connection.warnings.iter().any(|warning| {
+        warning.code == Warning::PLAN_LIMIT && warning.resource == Limit::Connections.as_str()
+    });
+    if by_plan {
+        return "paused by the plan, which allows fewer connections".to_owned();
+    }
     if connection.paused {
         return "paused; `stripe-sync connections resume` resumes scheduled jobs".to_owned();
     }
@@ -418,6 +426,17 @@ mod tests {
     fn a_paused_connection_says_how_to_go_on() {
         let text = shown(&connection(&json!({"paused": true, "status": "paused"})));
         assert!(text.contains("`stripe-sync connections resume`"), "{text}");
+    }
+
+    #[test]
+    fn a_connection_that_the_plan_pauses_says_so() {
+        let text = shown(&connection(
+            &json!({"paused": true, "status": "paused", "warnings": [{
+            "code": "plan_limit", "resource": "connections", "detail": "The plan pauses this connection."}]}),
+        ));
+        assert!(text.contains("paused by the plan"), "{text}");
+        assert!(text.contains("The plan pauses this connection."), "{text}");
+        assert!(!text.contains("connections resume"), "{text}");
     }
 
     #[test]

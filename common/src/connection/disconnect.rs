@@ -6,25 +6,34 @@
 
 use chrono::{DateTime, Utc};
 
-use super::lookup;
 use super::queries::{self, ConnectionToDelete};
+use super::{ConnectionServices, lookup};
 use crate::connector::Connectors;
 use crate::credential;
-use crate::db::{Error, Pool};
+use crate::db::Error;
 use crate::job::{self, JobId, Trigger};
+use crate::plan_limit;
 use crate::tenant::OrganizationId;
 use crate::unit_of_work::{Committed, UnitOfWork};
 
-/// Disconnects a connection; returns the job that removes what is stored of it.
+/// Disconnects a connection; returns the job that removes what is stored of it. Another one that the plan pauses takes its room.
 pub async fn disconnect(
-    pool: &Pool,
-    connectors: Connectors,
+    services: ConnectionServices<'_>,
     organization: &OrganizationId,
     connection_id: &str,
-    now: DateTime<Utc>,
 ) -> Result<Committed<JobId>, lookup::Error> {
+    let ConnectionServices {
+        pool,
+        connectors,
+        plans,
+        now,
+    } = services;
     let mut work = UnitOfWork::begin(pool, organization, now).await?;
+    if plans.0.is_some() {
+        plan_limit::queries::lock_plan(&mut work, organization).await?;
+    }
     let connection = lookup::lock(&mut work, organization, connection_id).await?;
+    let limits = plans.limits(connection.under_plan.plan.as_deref());
     let connection = ConnectionToDelete {
         connection_id: connection.connection_id,
         connector: connection.connector,
@@ -32,6 +41,7 @@ pub async fn disconnect(
         deleting: false,
     };
     let job_id = begin(&mut work, connectors, organization, &connection, now).await?;
+    plan_limit::fill_room(&mut work, organization, limits).await?;
     Ok(work.commit(job_id).await?)
 }
 

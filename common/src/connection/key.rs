@@ -191,7 +191,25 @@ pub enum ReplaceError {
 }
 
 /// Replaces the key of a connection by another one of the same account, clears the connection's problem and starts a sync.
+///
+/// # Errors
+/// [`lookup::Error::PlanLimit`] where the plan pauses the connection, which is not synced then.
 pub async fn replace(
+    services: KeyServices<'_>,
+    organization: &OrganizationId,
+    connection_id: &str,
+    api_key: &SecretString,
+) -> Result<Committed<Connected>, ReplaceError> {
+    match store_key(services, organization, connection_id, api_key).await {
+        Err(ReplaceError::Connection(refused)) => {
+            let explained = services.plans.explain(Err(refused)).await;
+            explained.map_err(ReplaceError::Connection)
+        }
+        done => done,
+    }
+}
+
+async fn store_key(
     services: KeyServices<'_>,
     organization: &OrganizationId,
     connection_id: &str,
@@ -211,6 +229,7 @@ pub async fn replace(
     let vault = services.vault.lock(&mut work).await?;
     let mut connection = lookup::lock(&mut work, organization, connection_id).await?;
     check_account(&connection, &probe)?;
+    services.plans.check_paused(&mut work, &connection).await?;
     let binding = CredentialBinding::api_key(organization, connection_id);
     vault.store(&mut work, binding, api_key, now).await?;
     queries::clear_problem(&mut work, organization, connection_id).await?;

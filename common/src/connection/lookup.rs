@@ -2,6 +2,7 @@
 
 use super::{Connection, queries};
 use crate::db::{self, PgConnection};
+use crate::plan_limit::PlanLimit;
 use crate::tenant::OrganizationId;
 
 /// Why a use case of an existing connection failed.
@@ -10,6 +11,9 @@ pub enum Error {
     /// The organization has no such connection, or is deleting it.
     #[error("the organization has no such connection")]
     NotFound,
+    /// The organization's plan does not allow it.
+    #[error(transparent)]
+    PlanLimit(#[from] PlanLimit),
     #[error(transparent)]
     Database(#[from] db::Error),
 }

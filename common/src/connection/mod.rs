@@ -20,6 +20,9 @@ use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::connector::Connectors;
+use crate::db::Pool;
+use crate::plan_limit::{Plans, UnderPlan};
 use crate::tenant::OrganizationId;
 
 /// Days of history that a connection covers by default.
@@ -33,6 +36,16 @@ pub const MIN_RATE_SHARE: f64 = 0.01;
 pub const MAX_NAME_CHARS: usize = 200;
 /// Minutes between two scheduled jobs by default.
 pub const DEFAULT_SYNC_INTERVAL_MINUTES: i32 = 15;
+
+/// What the use cases of a connection that exists work with.
+#[derive(Debug, Clone, Copy)]
+pub struct ConnectionServices<'a> {
+    pub pool: &'a Pool,
+    pub connectors: Connectors,
+    /// What is sold, and limits what may be done.
+    pub plans: Plans<'a>,
+    pub now: DateTime<Utc>,
+}
 
 /// The id of the connection of an organization to an account of a connector's.
 pub fn connection_id(
@@ -105,6 +118,8 @@ impl Warning {
 
     /// Objects could not be read or stored.
     pub const OBJECTS_PARKED: &'static str = "objects_parked";
+    /// The plan pauses or slows something.
+    pub const PLAN_LIMIT: &'static str = "plan_limit";
     /// The vendor made no event for a change.
     pub const EVENTS_MISSED: &'static str = "events_missed";
     /// The code of [`Warning::jobs_failing`].
@@ -189,6 +204,7 @@ pub struct Connection {
     pub scheduled_job_type: String,
     /// Whether the account is read with the platform's key, as one that is connected to it. It has no key of its own then.
     pub via_platform: bool,
+    pub under_plan: UnderPlan,
 }
 
 impl Connection {

@@ -110,13 +110,18 @@ pub async fn of(
     })
 }
 
-/// Adds the warnings that follow from the connectors' own tables.
+/// Adds the warnings that follow from the plan, and from the connectors' own tables.
 async fn add_warnings(
     conn: &mut PgConnection,
     connectors: Connectors,
     organization: &OrganizationId,
     connections: &mut [Connection],
 ) -> Result<(), db::Error> {
+    for connection in connections.iter_mut() {
+        let minutes = connection.sync_interval_minutes;
+        let of_plan = connection.under_plan.warnings(minutes);
+        connection.warnings.extend(of_plan);
+    }
     for connector in connectors.iter() {
         let own = |connection: &&mut Connection| connection.connector == connector.name();
         let ids = connections.iter_mut().filter(own);

@@ -8,6 +8,7 @@ use sqlx::types::Json;
 use super::{Connection, ConnectionProblem, Permission, Warning};
 use crate::db::{self, Error};
 use crate::job::JobKind;
+use crate::plan_limit::UnderPlan;
 use crate::tenant::OrganizationId;
 
 struct ConnectionRow {
@@ -31,6 +32,10 @@ struct ConnectionRow {
     next_sync_at: DateTime<Utc>,
     scheduled_job_type: String,
     via_platform: bool,
+    plan: Option<String>,
+    paused_by_plan: bool,
+    wanted_sync_interval_minutes: Option<i32>,
+    webhooks_paused: bool,
 }
 
 /// Reads the `timezone` column.
@@ -72,24 +77,39 @@ impl TryFrom<ConnectionRow> for Connection {
             next_sync_at: row.next_sync_at,
             scheduled_job_type: row.scheduled_job_type,
             via_platform: row.via_platform,
+            under_plan: UnderPlan {
+                plan: row.plan,
+                paused: row.paused_by_plan,
+                wanted_interval_minutes: row.wanted_sync_interval_minutes,
+                webhooks_paused: row.webhooks_paused,
+            },
         })
     }
 }
 
-/// Stores a new connection.
+/// Stores a new connection; false if the organization has as many as it may have. The caller holds the lock of
+/// [`before_connecting`](crate::plan_limit::queries::before_connecting).
 ///
 /// # Errors
 /// [`Error::Conflict`] by `platform_connections_one_per_account` or `platform_connections_pkey` when the
 /// organization has this account already, or is deleting it.
 #[tracing::instrument(name = "db.connection.insert", level = "debug", skip_all)]
-pub async fn insert(conn: &mut PgConnection, connection: &Connection) -> Result<(), Error> {
+pub async fn insert(
+    conn: &mut PgConnection,
+    connection: &Connection,
+    allowed: Option<i64>,
+) -> Result<bool, Error> {
     let organization = connection.organization_id.as_str();
-    sqlx::query!(
+    let inserted = sqlx::query!(
         "INSERT INTO platform_connections
              (organization_id, connection_id, connector, external_account_id, livemode, name, timezone,
               lookback_days, paused, sync_interval_minutes, rate_share, permissions, warnings, created_at,
               next_sync_at, scheduled_job_type, via_platform)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)",
+         SELECT $1::TEXT, $2::TEXT, $3::TEXT, $4::TEXT, $5::BOOLEAN, $6::TEXT, $7::TEXT, $8::INTEGER, $9::BOOLEAN,
+                $10::INTEGER, $11::DOUBLE PRECISION, $12::JSONB, $13::JSONB, $14::TIMESTAMPTZ, $15::TIMESTAMPTZ, $16::TEXT,
+                $17::BOOLEAN
+         WHERE $18::BIGINT IS NULL
+            OR (SELECT COUNT(*) FROM platform_connections WHERE organization_id = $1 AND deleting_at IS NULL) < $18",
         organization,
         connection.connection_id,
         connection.connector,
@@ -107,10 +127,11 @@ pub async fn insert(conn: &mut PgConnection, connection: &Connection) -> Result<
         connection.next_sync_at,
         connection.scheduled_job_type,
         connection.via_platform,
+        allowed,
     )
     .execute(conn)
     .await?;
-    Ok(())
+    Ok(inserted.rows_affected() == 1)
 }
 
 /// One connection, none when it does not exist or is being deleted.
@@ -125,8 +146,13 @@ pub async fn get(
         r#"SELECT organization_id, connection_id, connector, external_account_id, livemode, name, timezone, lookback_days,
                   paused, sync_interval_minutes, rate_share, permissions AS "permissions: _", problem_code,
                   problem_detail, problem_since, warnings AS "warnings: _", created_at, next_sync_at,
-                  scheduled_job_type, via_platform
-           FROM platform_connections
+                  scheduled_job_type, via_platform, paused_by_plan, wanted_sync_interval_minutes,
+                  (SELECT plan FROM organizations WHERE organization_id = $1) AS plan,
+                  EXISTS (SELECT FROM webhook_endpoints AS endpoint
+                          WHERE endpoint.organization_id = connection.organization_id
+                            AND endpoint.connection_id = connection.connection_id
+                            AND endpoint.paused_by_plan) AS "webhooks_paused!"
+           FROM platform_connections AS connection
            WHERE organization_id = $1 AND connection_id = $2 AND deleting_at IS NULL"#,
         organization.as_str(),
         connection_id
@@ -153,23 +179,6 @@ pub async fn get_for_update(
     .fetch_optional(&mut *conn)
     .await?;
     get(conn, organization, connection_id).await
-}
-
-/// Whether a connection of this id is being deleted: none when there is no row at all.
-#[tracing::instrument(name = "db.connection.deleting", level = "debug", skip_all)]
-pub async fn deleting(
-    conn: &mut PgConnection,
-    organization: &OrganizationId,
-    connection_id: &str,
-) -> Result<Option<bool>, Error> {
-    Ok(sqlx::query_scalar!(
-        r#"SELECT deleting_at IS NOT NULL AS "deleting!" FROM platform_connections
-           WHERE organization_id = $1 AND connection_id = $2"#,
-        organization.as_str(),
-        connection_id
-    )
-    .fetch_optional(conn)
-    .await?)
 }
 
 /// A connection that is to be deleted.
@@ -210,8 +219,13 @@ pub async fn list(
         r#"SELECT organization_id, connection_id, connector, external_account_id, livemode, name, timezone, lookback_days,
                   paused, sync_interval_minutes, rate_share, permissions AS "permissions: _", problem_code,
                   problem_detail, problem_since, warnings AS "warnings: _", created_at, next_sync_at,
-                  scheduled_job_type, via_platform
-           FROM platform_connections
+                  scheduled_job_type, via_platform, paused_by_plan, wanted_sync_interval_minutes,
+                  (SELECT plan FROM organizations WHERE organization_id = $1) AS plan,
+                  EXISTS (SELECT FROM webhook_endpoints AS endpoint
+                          WHERE endpoint.organization_id = connection.organization_id
+                            AND endpoint.connection_id = connection.connection_id
+                            AND endpoint.paused_by_plan) AS "webhooks_paused!"
+           FROM platform_connections AS connection
            WHERE organization_id = $1 AND deleting_at IS NULL AND connection_id > $2
            ORDER BY connection_id LIMIT $3"#,
         organization.as_str(),
@@ -242,7 +256,7 @@ pub async fn rate_share(
     .await?)
 }
 
-/// Stores a connection's settings: name, paused, interval, time zone, rate share and lookback.
+/// Stores a connection's settings: name, paused, interval, time zone, rate share and lookback, and what the plan does to them.
 #[tracing::instrument(name = "db.connection.update_settings", level = "debug", skip_all)]
 pub async fn update_settings(
     conn: &mut PgConnection,
@@ -251,7 +265,7 @@ pub async fn update_settings(
     sqlx::query!(
         "UPDATE platform_connections
          SET name = $3, paused = $4, sync_interval_minutes = $5, timezone = $6, rate_share = $7,
-             lookback_days = $8, next_sync_at = $9
+             lookback_days = $8, next_sync_at = $9, paused_by_plan = $10, wanted_sync_interval_minutes = $11
          WHERE organization_id = $1 AND connection_id = $2",
         connection.organization_id.as_str(),
         connection.connection_id,
@@ -262,6 +276,8 @@ pub async fn update_settings(
         connection.rate_share,
         connection.lookback_days,
         connection.next_sync_at,
+        connection.under_plan.paused,
+        connection.under_plan.wanted_interval_minutes,
     )
     .execute(conn)
     .await?;

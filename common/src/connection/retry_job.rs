@@ -1,11 +1,9 @@
 //! Trying a failed or cancelled job again; it continues where it stopped.
 
-use chrono::{DateTime, Utc};
-
-use super::queries;
-use crate::connector::Connectors;
-use crate::db::{self, Pool};
+use super::{ConnectionServices, lookup, queries};
+use crate::db;
 use crate::job::{self, Cancel, Job, JobId, JobKind};
+use crate::plan_limit::PlanLimit;
 use crate::tenant::OrganizationId;
 use crate::unit_of_work::{Committed, UnitOfWork};
 
@@ -20,18 +18,46 @@ pub enum Error {
     NotEnded,
     #[error("Another job of this type is already pending.")]
     OtherPending,
+    /// The plan pauses the connection.
+    #[error(transparent)]
+    PlanLimit(#[from] PlanLimit),
     #[error(transparent)]
     Database(#[from] db::Error),
 }
 
+impl From<lookup::Error> for Error {
+    fn from(error: lookup::Error) -> Self {
+        match error {
+            lookup::Error::NotFound => Self::ConnectionDeleted,
+            lookup::Error::PlanLimit(refusal) => Self::PlanLimit(refusal),
+            lookup::Error::Database(cause) => Self::Database(cause),
+        }
+    }
+}
+
 /// Makes a failed or cancelled job pending again.
 pub async fn retry_job(
-    pool: &Pool,
-    connectors: Connectors,
+    services: ConnectionServices<'_>,
     organization: &OrganizationId,
     job_id: JobId,
-    now: DateTime<Utc>,
 ) -> Result<Committed<Job>, Error> {
+    match retry(services, organization, job_id).await {
+        Err(Error::PlanLimit(refusal)) => Err(services.plans.with_plan(refusal).await.into()),
+        done => done,
+    }
+}
+
+async fn retry(
+    services: ConnectionServices<'_>,
+    organization: &OrganizationId,
+    job_id: JobId,
+) -> Result<Committed<Job>, Error> {
+    let ConnectionServices {
+        pool,
+        connectors,
+        plans,
+        now,
+    } = services;
     let mut work = UnitOfWork::begin(pool, organization, now).await?;
     let job = job::queries::get(&mut work, organization, job_id).await?;
     let job = job.ok_or(Error::NotFound)?;
@@ -39,6 +65,9 @@ pub async fn retry_job(
     let removes = |kind: JobKind| kind.cancel == Cancel::Removes;
     if connection.is_none() && !connectors.kind(&job.kind).is_some_and(removes) {
         return Err(Error::ConnectionDeleted);
+    }
+    if let Some(connection) = connection {
+        plans.check_paused(&mut work, &connection).await?;
     }
     match job::queries::retry(&mut work, organization, job_id).await {
         Ok(true) => {}

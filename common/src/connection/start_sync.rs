@@ -1,10 +1,7 @@
 //! Starting a sync by hand.
 
-use chrono::{DateTime, Utc};
-
-use super::{Connection, lookup, queries};
-use crate::connector::{Connector, Connectors};
-use crate::db::Pool;
+use super::{Connection, ConnectionServices, lookup, queries};
+use crate::connector::Connector;
 use crate::job::enqueue::Enqueued;
 use crate::job::{JobKind, Trigger};
 use crate::tenant::OrganizationId;
@@ -29,21 +26,41 @@ pub struct Wanted {
 }
 
 /// Starts a sync, or finds the job that does its work.
+///
+/// # Errors
+/// [`lookup::Error::PlanLimit`] for more history than the plan allows, and for a connection that is paused while as many others
+/// are synced as it allows.
 pub async fn start_sync(
-    pool: &Pool,
-    connectors: Connectors,
+    services: ConnectionServices<'_>,
     organization: &OrganizationId,
     connection_id: &str,
     wanted: Wanted,
-    now: DateTime<Utc>,
 ) -> Result<Committed<Enqueued>, lookup::Error> {
+    let done = start(services, organization, connection_id, wanted).await;
+    services.plans.explain(done).await
+}
+
+async fn start(
+    services: ConnectionServices<'_>,
+    organization: &OrganizationId,
+    connection_id: &str,
+    wanted: Wanted,
+) -> Result<Committed<Enqueued>, lookup::Error> {
+    let ConnectionServices {
+        pool,
+        connectors,
+        plans,
+        now,
+    } = services;
     let mut work = UnitOfWork::begin(pool, organization, now).await?;
     let mut connection = lookup::lock(&mut work, organization, connection_id).await?;
+    plans.check_paused(&mut work, &connection).await?;
     let connector = connectors.named(&connection.connector)?;
     let longer = wanted
         .lookback_days
         .filter(|days| *days > connection.lookback_days);
     let job = if let Some(days) = longer {
+        plans.check_lookback(&connection, days)?;
         connection.lookback_days = days;
         queries::update_settings(&mut work, &connection).await?;
         let account_id = &connection.external_account_id;

@@ -45,7 +45,7 @@ pub struct Wanted<'a> {
 }
 
 /// Makes a job of this kind for each of these connections, of whatever tenants, unless one is pending already; the jobs
-/// that will do the work. None for a connection that is paused, stopped or being deleted.
+/// that will do the work. None for a connection that is paused, stopped or being deleted, or whose webhooks wait for the next poll.
 ///
 /// A pending job is locked until the transaction ends, so that none begins before what it is to work on is committed. All of
 /// them are to be published then: a consumer that was woken meanwhile has passed over a locked one. Needs the role that
@@ -67,6 +67,9 @@ pub async fn enqueue_for_events(
          FROM UNNEST($1::TEXT[], $2::TEXT[], $3::UUID[]) AS wanted (organization_id, connection_id, job_id)
          JOIN platform_connections AS connection USING (organization_id, connection_id)
          WHERE NOT paused AND problem_code IS NULL AND deleting_at IS NULL
+           AND NOT EXISTS (SELECT FROM webhook_endpoints AS endpoint
+                           WHERE endpoint.organization_id = connection.organization_id
+                             AND endpoint.connection_id = connection.connection_id AND endpoint.paused_by_plan)
          -- Two programs lock in the same order.
          ORDER BY organization_id, connection_id
          ON CONFLICT (organization_id, connection_id, job_type, md5(payload::TEXT)) WHERE status = 'pending'

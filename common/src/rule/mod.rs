@@ -6,6 +6,7 @@
 pub mod queries;
 
 use chrono::{DateTime, Utc};
+use tracing::error;
 use uuid::Uuid;
 
 use crate::catalogue;
@@ -123,6 +124,42 @@ pub async fn create(
         unknown_keys,
     };
     Ok(work.commit(changed).await?)
+}
+
+/// Gives a connection that is being made the rules that come with a plan. One that PostgreSQL cannot run is left out: nobody is
+/// kept from connecting by a setting of the platform's.
+pub(crate) async fn seed(
+    conn: &mut PgConnection,
+    organization: &OrganizationId,
+    connection_id: &str,
+    drafts: &[RuleDraft],
+    now: DateTime<Utc>,
+) -> Result<(), db::Error> {
+    for draft in drafts {
+        let rule = Rule {
+            filter_id: new_id(now),
+            name: draft.name.clone(),
+            action: draft.action,
+            operator: draft.predicate.operator,
+            conditions: draft.predicate.conditions.clone(),
+            active: draft.active,
+            created_at: now,
+        };
+        let runs = match CompiledPredicate::new(&rule.predicate()) {
+            Ok(predicate) => verify(&mut *conn, &predicate).await?.is_ok(),
+            Err(_) => false,
+        };
+        if runs {
+            queries::insert(&mut *conn, organization.as_str(), connection_id, &rule).await?;
+        } else {
+            let rule = &rule.name;
+            error!(
+                rule,
+                "a rule that comes with a plan cannot be run and was left out"
+            );
+        }
+    }
+    Ok(())
 }
 
 /// Changes a rule, and has the rules applied where that can change a figure.

@@ -110,7 +110,7 @@ pub struct SavedQuestion {
 }
 
 /// A question to save.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Draft {
     pub name: String,
     pub page: QuestionPage,
@@ -165,6 +165,28 @@ pub async fn save(
     queries::insert(&mut tx, asker.organization, &question).await?;
     db::commit(tx).await?;
     Ok(question)
+}
+
+/// Shares questions that come with a plan. One whose name is taken already is left out.
+pub async fn seed(
+    conn: &mut PgConnection,
+    organization: &OrganizationId,
+    drafts: &[Draft],
+    now: DateTime<Utc>,
+) -> Result<(), db::Error> {
+    for draft in drafts {
+        let question = SavedQuestion {
+            question_id: new_id(now),
+            name: draft.name.clone(),
+            page: draft.page,
+            query: draft.query.clone(),
+            shared: true,
+            token_id: None,
+            created_at: now,
+        };
+        queries::insert_if_free(conn, organization, &question).await?;
+    }
+    Ok(())
 }
 
 /// Changes a question. One that is made private belongs to the asker from then on.

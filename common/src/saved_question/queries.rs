@@ -142,6 +142,30 @@ pub(super) async fn insert(
     Ok(())
 }
 
+/// Stores a new question unless its name is taken.
+#[tracing::instrument(name = "db.saved_question.insert_if_free", level = "debug", skip_all)]
+pub(super) async fn insert_if_free(
+    conn: &mut PgConnection,
+    organization: &OrganizationId,
+    question: &SavedQuestion,
+) -> Result<(), Error> {
+    sqlx::query!(
+        "INSERT INTO saved_questions (organization_id, question_id, name, page, query, shared, token_id, created_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING",
+        organization.as_str(),
+        question.question_id,
+        question.name,
+        question.page.as_str(),
+        question.query,
+        question.shared,
+        question.token_id,
+        question.created_at,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
 /// Stores what can change of a question.
 ///
 /// # Errors

@@ -258,6 +258,8 @@ pub struct ListedToken {
     pub expires_at: Option<DateTime<Utc>>,
     /// Since then it is refused.
     pub revoked_at: Option<DateTime<Utc>>,
+    /// Since then it is refused, until its organization has access again; the key of a subscription alone.
+    pub suspended_at: Option<DateTime<Utc>>,
     /// As noted, which is up to a minute late; none when it was never used.
     pub last_used_at: Option<DateTime<Utc>>,
 }
@@ -269,8 +271,8 @@ pub async fn list_tokens(
     organization: &OrganizationId,
 ) -> Result<Vec<ListedToken>, Error> {
     sqlx::query!(
-        "SELECT token_id, name, role, created_at, expires_at, revoked_at, last_used_at FROM api_tokens
-         WHERE organization_id = $1 ORDER BY created_at, token_id",
+        "SELECT token_id, name, role, created_at, expires_at, revoked_at, suspended_at, last_used_at
+         FROM api_tokens WHERE organization_id = $1 ORDER BY created_at, token_id",
         organization.as_str()
     )
     .fetch_all(conn)
@@ -284,6 +286,7 @@ pub async fn list_tokens(
             created_at: row.created_at,
             expires_at: row.expires_at,
             revoked_at: row.revoked_at,
+            suspended_at: row.suspended_at,
             last_used_at: row.last_used_at,
         })
     })

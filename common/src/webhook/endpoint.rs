@@ -17,6 +17,7 @@ use crate::credential::{self, CredentialBinding, Purpose};
 use crate::db::{self, PgConnection, Pool};
 use crate::job::schedule::next_sync_at;
 use crate::named;
+use crate::plan_limit::Plans;
 use crate::tenant::OrganizationId;
 
 /// How long the secret before the last one serves. Stripe lets an old secret sign for 24 hours at most.
@@ -80,6 +81,8 @@ pub struct EndpointServices<'a> {
     pub pool: &'a Pool,
     pub vault: &'a Vault,
     pub connectors: Connectors,
+    /// What is sold, and whether it has webhooks.
+    pub plans: Plans<'a>,
     pub now: DateTime<Utc>,
 }
 
@@ -88,10 +91,34 @@ impl EndpointServices<'_> {
         let connector = self.connectors.named(&connection.connector)?;
         connector.webhooks().ok_or(Error::NotSupported)
     }
+
+    /// Names the plan that would lift what was refused.
+    async fn explain<T>(&self, done: Result<T, Error>) -> Result<T, Error> {
+        match done {
+            Err(Error::Connection(refused)) => {
+                let explained = self.plans.explain(Err(refused)).await;
+                explained.map_err(Error::Connection)
+            }
+            done => done,
+        }
+    }
 }
 
 /// Makes the endpoint of a connection, or finds it, and adds a secret where one is given. Whether it is new.
+///
+/// # Errors
+/// [`lookup::Error::PlanLimit`] where the plan has no webhooks.
 pub async fn create(
+    services: EndpointServices<'_>,
+    organization: &OrganizationId,
+    connection_id: &str,
+    secret: Option<&SecretString>,
+) -> Result<(Endpoint, bool), Error> {
+    let done = store(services, organization, connection_id, secret).await;
+    services.explain(done).await
+}
+
+async fn store(
     services: EndpointServices<'_>,
     organization: &OrganizationId,
     connection_id: &str,
@@ -106,6 +133,11 @@ pub async fn create(
     let format = services.format_of(&connection)?;
     let found = queries::endpoint_of(&mut tx, organization, connection_id).await?;
     let created = found.is_none();
+    // An endpoint that has a secret works already.
+    if found.is_none_or(|found| secret.is_some() && !found.has_secret) {
+        let allowed = services.plans.check_webhooks(&connection);
+        allowed.map_err(lookup::Error::from)?;
+    }
     if created {
         let endpoint_id = format!("whe_{}", hex::encode(clock::random_bytes::<16>()));
         let now = services.now;
@@ -121,7 +153,20 @@ pub async fn create(
 }
 
 /// Adds a secret to the endpoint of a connection; the one before serves for a while.
+///
+/// # Errors
+/// [`lookup::Error::PlanLimit`] for the first secret, where the plan has no webhooks.
 pub async fn replace_secret(
+    services: EndpointServices<'_>,
+    organization: &OrganizationId,
+    connection_id: &str,
+    secret: &SecretString,
+) -> Result<Endpoint, Error> {
+    let done = store_secret(services, organization, connection_id, secret).await;
+    services.explain(done).await
+}
+
+async fn store_secret(
     services: EndpointServices<'_>,
     organization: &OrganizationId,
     connection_id: &str,
@@ -131,9 +176,13 @@ pub async fn replace_secret(
     let locked = services.vault.lock(&mut tx).await?;
     let connection = lookup::lock(&mut tx, organization, connection_id).await?;
     let format = services.format_of(&connection)?;
-    queries::endpoint_of(&mut tx, organization, connection_id)
+    let found = queries::endpoint_of(&mut tx, organization, connection_id)
         .await?
         .ok_or(Error::NoEndpoint)?;
+    if !found.has_secret {
+        let allowed = services.plans.check_webhooks(&connection);
+        allowed.map_err(lookup::Error::from)?;
+    }
     let binding = secret_of(&connection);
     add_secret(&mut tx, &locked, format, binding, secret, services.now).await?;
     let endpoint = view(&mut tx, format, connection).await?;

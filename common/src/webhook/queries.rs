@@ -1,10 +1,12 @@
 //! Endpoints and events in PostgreSQL: storing, finding and replaying those of one organization. Applying them is in
 //! [`attempts`], forwarding them in [`forward`], what is measured of them in [`statistics`]; those of all organizations are in
-//! [`operator`], the endpoints of the platform in [`platform`] and their events in [`platform_events`].
+//! [`operator`], the endpoints of the platform in [`platform`] and their events in [`platform_events`]. Events of our own are in
+//! [`own`].
 
 pub mod attempts;
 pub mod forward;
 pub mod operator;
+pub mod own;
 pub mod platform;
 pub mod platform_events;
 pub mod statistics;

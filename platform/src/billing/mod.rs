@@ -3,17 +3,20 @@
 //! There is one truth, the vendor's, and one way to learn it: [`sync`] reads everything of an organization's customer and
 //! replaces what is stored. Each event, the page after a payment, the daily reading and each of our own changes have it read;
 //! nothing is taken from an event. What an organization may do is derived from what is stored and from the plans whenever it
-//! is asked for ([`standing`]), and stored nowhere.
+//! is asked for ([`standing`]); but for the name of the plan, by which use cases outside of billing are limited, it is stored
+//! nowhere.
 //!
 //! - what is sold: [`plan`], and what it costs: [`price`]
 //! - whom it is sold to: [`customer`], how: [`checkout`], and what pays: [`setup`]
-//! - how a subscription stands: [`status`], [`subscription`]; what it brings: [`api_key`]; what is undone: [`repair`]
+//! - how a subscription stands: [`status`], [`subscription`]; what it brings: `fulfil`, [`api_key`]; what is undone: [`repair`]
+//! - what is announced of it: [`Announcing`]; what is limited: [`common::plan_limit`], of which `limits` says what is sold
 //! - what an organization does with it: [`change`], [`cancellation`], [`portal`]
 //! - how the vendor is asked: [`BillingGateway`]
 //!
 //! Fails as the vendor does, and with PostgreSQL ([`Error`]). Deliberately absent: prices of our own, and any amount that the
 //! vendor did not say.
 
+mod announce;
 pub mod api_key;
 pub mod cancellation;
 pub mod change;
@@ -21,6 +24,7 @@ pub mod checkout;
 pub mod customer;
 mod fulfil;
 mod gateway;
+mod limits;
 pub mod plan;
 pub mod portal;
 pub mod price;
@@ -37,6 +41,7 @@ use std::sync::Arc;
 use common::clock::SharedClock;
 use common::db::{self, Pool};
 
+pub use announce::Announcing;
 pub use gateway::{
     BillingGateway, CheckoutOrder, CheckoutReading, CheckoutStatus, CustomerReading,
     InvoiceReading, InvoiceStatus, ItemReading, NewCustomer, Payment, PaymentMethod, PaymentStatus,
@@ -53,6 +58,8 @@ pub struct Billing {
     pub clock: SharedClock,
     pub gateway: Arc<dyn BillingGateway>,
     pub plans: Arc<Plans>,
+    /// What is announced of how organizations stand; none where nothing is forwarded.
+    pub announcing: Option<Announcing>,
 }
 
 /// Why a use case of billing failed.

@@ -4,12 +4,17 @@
 //! alone. One plan has no prices: the free one, which is in force where nothing is subscribed to. Fails as [`InvalidPlans`]
 //! says. Deliberately absent: who has which plan.
 
+mod seed;
+
 use std::collections::BTreeSet;
 
+use common::filter::RuleDraft;
 use common::named;
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
-use utoipa::ToSchema;
+pub use common::plan_limit::Limits;
+use common::saved_question::Draft;
+use serde::Deserialize;
+
+use self::seed::WrittenSeed;
 
 /// What is sold when nothing else is set.
 const BUILT_IN: &str = include_str!("plans.json");
@@ -17,6 +22,8 @@ const BUILT_IN: &str = include_str!("plans.json");
 const MAX_ID_BYTES: usize = 40;
 /// Days of a trial at most, as at Stripe.
 const MAX_TRIAL_DAYS: u32 = 730;
+/// Minutes between two syncs at most.
+const MAX_INTERVAL_MINUTES: u32 = 1440;
 
 named! {
     /// How often a plan is paid.
@@ -30,29 +37,13 @@ impl Interval {
     pub const ALL: [Self; 2] = [Self::Month, Self::Year];
 }
 
-/// What a plan allows. A limit that is absent is none.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields, default)]
-#[schema(as = PlanLimits)]
-pub struct Limits {
-    /// Accounts that may be connected.
-    pub connections: Option<u32>,
-    /// How far back a first sync may reach.
-    pub lookback_days: Option<u32>,
-    /// How often an account may be synced at most.
-    pub min_sync_interval_minutes: Option<u32>,
-    /// Whether webhooks may be received; none allows them.
-    pub webhooks: Option<bool>,
-}
-
 /// What an organization that subscribes to a plan begins with.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Seed {
     /// Rules that each connection is given when it is made.
-    pub rules: Vec<Value>,
+    pub rules: Vec<RuleDraft>,
     /// Questions that are saved once.
-    pub questions: Vec<Value>,
+    pub questions: Vec<Draft>,
 }
 
 /// A price of a plan.
@@ -65,7 +56,7 @@ pub struct PlanPrice {
 }
 
 /// A plan.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Plan {
     #[serde(rename = "plan")]
@@ -83,8 +74,11 @@ pub struct Plan {
     pub features: Vec<String>,
     #[serde(default)]
     pub limits: Limits,
-    #[serde(default)]
+    #[serde(skip)]
     pub seed: Seed,
+    /// The same as it is written.
+    #[serde(default, rename = "seed")]
+    written_seed: WrittenSeed,
 }
 
 impl Plan {
@@ -118,7 +112,7 @@ struct Document {
 }
 
 /// All plans, of which one is free.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Plans {
     plans: Vec<Plan>,
     /// Its index.
@@ -139,9 +133,12 @@ impl Plans {
     /// # Errors
     /// [`InvalidPlans`].
     pub fn parse(text: &str) -> Result<Self, InvalidPlans> {
-        let Document { plans } = serde_json::from_str(text)?;
+        let Document { mut plans } = serde_json::from_str(text)?;
         let mut ids = BTreeSet::new();
         let mut keys = BTreeSet::new();
+        for plan in &mut plans {
+            plan.seed = seed::read(&plan.id, &plan.written_seed)?;
+        }
         for plan in &plans {
             check(plan)?;
             if !ids.insert(&plan.id) {
@@ -219,6 +216,21 @@ fn check(plan: &Plan) -> Result<(), InvalidPlans> {
             "the plan `{id}` has two prices for the same interval"
         )));
     }
+    for (name, value, longest) in [
+        ("lookback_days", plan.limits.lookback_days, u32::MAX),
+        (
+            "min_sync_interval_minutes",
+            plan.limits.min_sync_interval_minutes,
+            MAX_INTERVAL_MINUTES,
+        ),
+    ] {
+        if value.is_some_and(|value| value == 0 || value > longest) {
+            return Err(wrong(format!(
+                "`limits.{name}` of the plan `{id}` cannot be {}",
+                value.unwrap_or_default()
+            )));
+        }
+    }
     if plan.prices.iter().any(|price| price.lookup_key.is_empty()) {
         return Err(wrong(format!(
             "a price of the plan `{id}` has no lookup key"
@@ -230,7 +242,7 @@ fn check(plan: &Plan) -> Result<(), InvalidPlans> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     fn parse(plans: &Value) -> Result<Plans, String> {
         Plans::parse(&json!({ "plans": plans }).to_string()).map_err(|cause| cause.to_string())
@@ -282,6 +294,31 @@ mod tests {
             (
                 json!([{"plan": "free", "name": "Free", "limits": {"conections": 3}}]),
                 "conections",
+            ),
+            (
+                json!([{"plan": "free", "name": "Free", "limits": {"min_sync_interval_minutes": 1441}}]),
+                "`limits.min_sync_interval_minutes`",
+            ),
+            (
+                json!([{"plan": "free", "name": "Free", "seed": {"rules": [{"name": "x"}]}}]),
+                "`seed/rules/0/conditions` of the plan `free`",
+            ),
+            (
+                json!([{"plan": "free", "name": "Free", "seed": {"rules": [
+                    {"name": "x", "conditions": [{"field": "status", "operator": "regex", "value": "("}]}]}}]),
+                "`seed/rules/0/conditions/0",
+            ),
+            (
+                json!([{"plan": "free", "name": "Free", "seed": {"questions": [{"name": "x"}, {"name": " "}]}}]),
+                "`seed/questions/1/name` of the plan `free`",
+            ),
+            (
+                json!([{"plan": "free", "name": "Free", "seed": {"questions": [{"name": "x", "page": "rules"}]}}]),
+                "`seed/questions/0/page`",
+            ),
+            (
+                json!([{"plan": "free", "name": "Free", "seed": {"questions": [{"name": "x", "shared": true}]}}]),
+                "`seed/questions/0/shared`",
             ),
         ] {
             let error = parse(&plans).unwrap_err();

@@ -125,7 +125,9 @@ pub async fn refresh(billing: &Billing) -> Result<Prices, Error> {
     Ok(prices)
 }
 
-async fn stored(billing: &Billing) -> Result<Option<(Prices, DateTime<Utc>)>, db::Error> {
+pub(super) async fn stored(
+    billing: &Billing,
+) -> Result<Option<(Prices, DateTime<Utc>)>, db::Error> {
     let platform = OrganizationId::platform();
     let mut tx = db::tenant_transaction(&billing.pool, &platform).await?;
     let stored = queries::prices(&mut tx).await?;

@@ -2,6 +2,7 @@
 
 pub(super) mod checkouts;
 mod customer;
+mod fulfilment;
 mod key;
 mod price;
 mod reading;
@@ -13,6 +14,7 @@ pub(super) use customer::{
     begin_reading, claim_due, customer, customer_id, forget_customer, give_up_customer,
     insert_customer, note_setup, read_next_at, store_customer, synced_customer, trial_used,
 };
+pub(super) use fulfilment::{announced, note_seeded, store_announced};
 pub(super) use key::{issue_key, lock_key, note_revealed, suspend_key};
 pub(super) use price::{lock_prices, prices, store_prices};
 pub(super) use reading::{

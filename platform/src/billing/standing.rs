@@ -3,7 +3,7 @@
 //! It is derived from what is stored of its subscriptions and from the plans, each time. Fails with PostgreSQL; the vendor is
 //! not asked.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use common::db;
 use common::tenant::OrganizationId;
 
@@ -12,6 +12,9 @@ use super::repair::{Repair, RepairKind};
 use super::status::{StandingStatus, SubscriptionStatus, grace_end};
 use super::subscription::{Invoice, Subscription, that_counts};
 use super::{Billing, Error, Payment, PaymentMethod, queries};
+
+/// How long before its end a trial is said to end soon: as long as at Stripe.
+const TRIAL_ENDS_SOON: TimeDelta = TimeDelta::days(3);
 
 /// What is stored of an organization, as far as it decides how it stands.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -34,10 +37,12 @@ pub struct Stored {
 pub struct Warning {
     pub code: &'static str,
     pub message: String,
+    /// What it is about: the same for as long as it is the same warning.
+    pub subject: String,
 }
 
 /// A change of plan that is to come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ComingChange<'a> {
     pub plan: &'a Plan,
     pub interval: Interval,
@@ -45,7 +50,7 @@ pub struct ComingChange<'a> {
 }
 
 /// How an organization stands.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Standing<'a> {
     /// The plan in force; the free one without access.
     pub plan: &'a Plan,
@@ -88,11 +93,36 @@ impl<'a> Standing<'a> {
         let failing_since = self.subscription?.failing_since?;
         self.access.then(|| grace_end(failing_since))
     }
+
+    /// The end of a trial that is near.
+    pub fn trial_will_end(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let ends = self.trial_end()?;
+        (ends - now <= TRIAL_ENDS_SOON).then_some(ends)
+    }
+
+    /// When it may stand otherwise, or there is something to say of it, though nothing happens at the vendor.
+    pub fn changes_at(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let announced = self.trial_end().map(|ends| ends - TRIAL_ENDS_SOON);
+        let announced = announced.filter(|at| *at > now);
+        [self.grace_ends(), announced].into_iter().flatten().min()
+    }
+
+    fn trial_end(&self) -> Option<DateTime<Utc>> {
+        let subscription = self.subscription?;
+        let is_trial = subscription.status == SubscriptionStatus::Trialing;
+        subscription.trial_end.filter(|_| is_trial)
+    }
 }
 
 fn warnings(stored: &Stored, counted: Option<&Subscription>, now: DateTime<Utc>) -> Vec<Warning> {
     let mut warnings = Vec::new();
-    let mut warn = |code, message| warnings.push(Warning { code, message });
+    let mut warn = |code, subject: &str, message| {
+        warnings.push(Warning {
+            code,
+            message,
+            subject: subject.to_owned(),
+        });
+    };
     if let Some(since) = counted.and_then(|it| it.failing_since) {
         let until = grace_end(since).format("%Y-%m-%d");
         let ends = if grace_end(since) > now {
@@ -101,7 +131,7 @@ fn warnings(stored: &Stored, counted: Option<&Subscription>, now: DateTime<Utc>)
             "ended"
         };
         let message = format!("A payment failed. Access {ends} on {until} unless it is made.");
-        warn("payment_failed", message);
+        warn("payment_failed", &since.to_rfc3339(), message);
     }
     for repair in &stored.repairs {
         let id = &repair.subscription_id;
@@ -117,19 +147,19 @@ fn warnings(stored: &Stored, counted: Option<&Subscription>, now: DateTime<Utc>)
                 "The card had a trial in another organization, so this trial was ended.".to_owned(),
             ),
         };
-        warn(code, message);
+        warn(code, id, message);
     }
     let live = |it: &&Subscription| it.status.is_live() && it.lookup_key.is_some();
     if stored.subscriptions.iter().filter(live).count() > 1 {
         let message = "There is more than one subscription. The oldest counts.".to_owned();
-        warn("two_subscriptions", message);
+        warn("two_subscriptions", "", message);
     }
     let foreign = |it: &&Subscription| it.status.is_live() && it.lookup_key.is_none();
     for subscription in stored.subscriptions.iter().filter(foreign) {
         let id = &subscription.subscription_id;
         let message =
             format!("The subscription {id} has a price that is no plan's, and counts for nothing.");
-        warn("unknown_price", message);
+        warn("unknown_price", id, message);
     }
     warnings
 }
@@ -172,8 +202,6 @@ pub async fn payments(
 
 #[cfg(test)]
 mod tests {
-    use chrono::TimeDelta;
-
     use super::super::subscription::tests::subscription;
     use super::*;
 
@@ -241,6 +269,22 @@ mod tests {
             (change.plan.id.as_str(), change.interval),
             ("max", Interval::Year)
         );
+    }
+
+    #[test]
+    fn a_trial_is_said_to_end_in_its_last_three_days() {
+        let plans = plans();
+        let ends = now() + TimeDelta::days(14);
+        let stored = stored(vec![Subscription {
+            trial_end: Some(ends),
+            ..subscription("sub_1", SubscriptionStatus::Trialing, 1)
+        }]);
+        let soon = ends - TimeDelta::days(3);
+        let at = |now| Standing::of(&plans, &stored, now);
+        assert_eq!(at(now()).trial_will_end(now()), None);
+        assert_eq!(at(now()).changes_at(now()), Some(soon));
+        assert_eq!(at(soon).trial_will_end(soon), Some(ends));
+        assert_eq!(at(soon).changes_at(soon), None);
     }
 
     #[test]

@@ -155,9 +155,9 @@ async fn store(
     let stored = queries::stored(&mut tx, organization).await?;
     repair::find(&mut tx, organization, &stored.subscriptions, began).await?;
     let standing = Standing::of(&billing.plans, &stored, began);
-    fulfil(&mut tx, organization, &standing, began).await?;
-    if let Some(ends) = standing.grace_ends().filter(|ends| *ends < next) {
-        queries::read_next_at(&mut tx, organization, ends).await?;
+    fulfil(billing, &mut tx, organization, &standing, began).await?;
+    if let Some(at) = standing.changes_at(began).filter(|at| *at < next) {
+        queries::read_next_at(&mut tx, organization, at).await?;
     }
     db::commit(tx).await?;
     Ok(true)
@@ -194,7 +194,10 @@ async fn forget(
             organization_id,
             customer_id, "a customer was deleted at the vendor"
         );
-        queries::suspend_key(&mut tx, organization, true, billing.clock.now()).await?;
+        let now = billing.clock.now();
+        let stored = queries::stored(&mut tx, organization).await?;
+        let standing = Standing::of(&billing.plans, &stored, now);
+        fulfil(billing, &mut tx, organization, &standing, now).await?;
     }
     db::commit(tx).await?;
     Ok(())

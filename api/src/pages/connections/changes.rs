@@ -19,6 +19,7 @@ use crate::input::Ids;
 use crate::pages::Viewer;
 use crate::pages::form::{Form, Problems};
 use crate::pages::format::LocaleFormat;
+use crate::platform_problem::PlatformProblem;
 use crate::problem::ApiError;
 use crate::state::ApiState;
 
@@ -28,10 +29,8 @@ pub(super) async fn sync(
     viewer: Viewer,
     Ids(id): Ids<String>,
 ) -> Result<Response, ApiError> {
-    let (organization, now) = (&viewer.organization, state.clock.now());
-    let wanted = Wanted::default();
-    let (pool, connectors) = (&state.pool, state.connectors);
-    let job = start_sync::start_sync(pool, connectors, organization, &id, wanted, now).await?;
+    let (services, wanted) = (state.connection_services(), Wanted::default());
+    let job = start_sync::start_sync(services, &viewer.organization, &id, wanted).await?;
     job.publish(&state.broker).await;
     Ok(detail::done(&id, Done::Sync))
 }
@@ -101,10 +100,8 @@ async fn change(
     connection_id: &str,
     changes: Changes,
 ) -> Result<(), ApiError> {
-    let (organization, now) = (&viewer.organization, state.clock.now());
-    let (pool, connectors) = (&state.pool, state.connectors);
-    let done =
-        settings::change(pool, connectors, organization, connection_id, changes, now).await?;
+    let services = state.connection_services();
+    let done = settings::change(services, &viewer.organization, connection_id, changes).await?;
     done.publish(&state.broker).await;
     Ok(())
 }
@@ -154,6 +151,7 @@ pub(super) fn key_problems(error: ApiError) -> Result<(StatusCode, Problems), Ap
         | ApiError::StripeAccountMismatch { .. }
         | ApiError::StripeUnreachable(_)
         | ApiError::StripeAccountUnknown(_)
+        | ApiError::Platform(PlatformProblem::PlanLimit(_))
         | ApiError::ConnectionDeleting { .. } => {
             let problem = error.document("");
             let problems = Problems::of_field("api_key", &problem.detail);
@@ -237,8 +235,8 @@ pub(super) async fn delete(
         let page = page.with_problems(Problems::of_field("confirm", &detail));
         return Ok(page.refused(StatusCode::UNPROCESSABLE_ENTITY));
     }
-    let (organization, now) = (&viewer.organization, state.clock.now());
-    let job = disconnect::disconnect(&state.pool, state.connectors, organization, &id, now).await?;
+    let services = state.connection_services();
+    let job = disconnect::disconnect(services, &viewer.organization, &id).await?;
     job.publish(&state.broker).await;
     Ok(Redirect::to("/connections").into_response())
 }

@@ -14,7 +14,7 @@ use chrono_tz::Tz;
 use common::connection::connect::{self, NewConnection};
 use common::connection::key::{self, Checked};
 use common::connection::probe::{Access, Probe};
-use common::connection::{MAX_LOOKBACK_DAYS, MAX_NAME_CHARS, covered_from};
+use common::connection::{DEFAULT_LOOKBACK_DAYS, MAX_LOOKBACK_DAYS, MAX_NAME_CHARS, covered_from};
 use secrecy::SecretString;
 use stripe::StripeConnector;
 use stripe::restricted_key::{self, KEY_PERMISSIONS};
@@ -34,7 +34,7 @@ use crate::state::ApiState;
 const ONLY_ADMINS: &str = "Connecting an account needs the role admin, and yours is analyst, which reads only. Ask whoever \
                            gave you your token.";
 
-/// Days of history that are proposed: a month can be compared with the one a year before.
+/// Days of history that are proposed where the plan allows as many: a month can be compared with the one a year before.
 const PROPOSED_DAYS: i32 = 400;
 
 /// The fields but for the key, as they are shown again.
@@ -78,9 +78,13 @@ pub(super) async fn show(
         let detail = ONLY_ADMINS.to_owned();
         return Err(ApiError::Forbidden { detail });
     }
+    let limits = state.plans().limits_of(&state.pool, &viewer.organization);
     let typed = Typed {
         name: String::new(),
-        lookback_days: PROPOSED_DAYS.to_string(),
+        lookback_days: limits
+            .await?
+            .clamped_lookback_days(PROPOSED_DAYS)
+            .to_string(),
         timezone: Tz::UTC.name().to_owned(),
     };
     let mut page = ConnectPage::new(&state, &viewer, typed).await?;
@@ -140,7 +144,7 @@ pub(super) async fn check(
     let checked = key::check(state.key_services(), &StripeConnector, &api_key, from).await;
     match checked {
         Ok(Checked { probe, estimate }) => {
-            let days = history.map_or(PROPOSED_DAYS, |history| history.days);
+            let days = history.map_or(DEFAULT_LOOKBACK_DAYS, |history| history.days);
             let check = KeyCheck {
                 permissions: key_permissions::rows(&probe.permissions),
                 probe: Some(probe),
@@ -185,7 +189,7 @@ impl History {
         let timezone = fields.timezone("timezone");
         fields.finish().ok()?;
         Some(Self {
-            days: days.unwrap_or(PROPOSED_DAYS),
+            days: days.unwrap_or(DEFAULT_LOOKBACK_DAYS),
             timezone: timezone.unwrap_or(Tz::UTC),
         })
     }
@@ -206,7 +210,7 @@ fn read(form: &Form) -> Result<NewConnection, ApiError> {
     fields.finish()?;
     Ok(NewConnection {
         access: Access::Key(form.get("api_key").into()),
-        lookback_days: lookback_days.unwrap_or(PROPOSED_DAYS),
+        lookback_days,
         timezone: timezone.unwrap_or(Tz::UTC),
         name,
     })

@@ -169,10 +169,8 @@ pub(super) async fn retry(
     locale: LocaleFormat,
     Ids((id, job_id)): Ids<(String, Uuid)>,
 ) -> Result<Response, ApiError> {
-    let organization = &viewer.organization;
-    let (job_id, now) = (JobId(job_id), state.clock.now());
-    let connectors = state.connectors;
-    match retry_job::retry_job(&state.pool, connectors, organization, job_id, now).await {
+    let (organization, services) = (&viewer.organization, state.connection_services());
+    match retry_job::retry_job(services, organization, JobId(job_id)).await {
         Ok(job) => {
             job.publish(&state.broker).await;
             Ok(detail::done(&id, Done::Retry))

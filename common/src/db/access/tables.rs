@@ -143,6 +143,17 @@ pub(super) const TABLES: &[Table] = &[
                 grant(Api, &["SELECT", "INSERT"]),
                 grant(Scheduler, READ),
                 grant(Consumer, READ),
+                // The plan in force, once billing has read it.
+                Grant {
+                    role: Api,
+                    privileges: &["UPDATE"],
+                    columns: &["plan"],
+                },
+                Grant {
+                    role: Consumer,
+                    privileges: &["UPDATE"],
+                    columns: &["plan"],
+                },
             ],
         )
     },
@@ -306,7 +317,14 @@ pub(super) const TABLES: &[Table] = &[
         "connector_filter_rules",
         &[grant(Api, ALL), grant(Consumer, &["SELECT", "DELETE"])],
     ),
-    table("saved_questions", &[grant(Api, ALL)]),
+    table(
+        "saved_questions",
+        &[
+            grant(Api, ALL),
+            // Those that come with a plan.
+            grant(Consumer, &["SELECT", "INSERT"]),
+        ],
+    ),
     Table {
         policies: &[
             every_tenant("ALL", &[Consumer, Scheduler, Webhooks], Some("true")),
@@ -376,6 +394,16 @@ pub(super) const TABLES: &[Table] = &[
                 grant(Scheduler, READ),
                 grant(Api, &["SELECT", "INSERT", "DELETE"]),
                 grant(Consumer, &["SELECT", "DELETE"]),
+                Grant {
+                    role: Api,
+                    privileges: &["UPDATE"],
+                    columns: &["paused_by_plan"],
+                },
+                Grant {
+                    role: Consumer,
+                    privileges: &["UPDATE"],
+                    columns: &["paused_by_plan"],
+                },
                 grant(Webhooks, READ),
                 Grant {
                     role: Webhooks,
@@ -471,6 +499,7 @@ pub(super) const TABLES: &[Table] = &[
     table("billing_checkouts", API_AND_CONSUMER),
     table("billing_prices", API_AND_CONSUMER),
     table("billing_api_keys", API_AND_CONSUMER),
+    table("billing_fulfilments", API_AND_CONSUMER),
     table("billing_repairs", API_AND_CONSUMER),
     table("billing_trial_cards", API_AND_CONSUMER),
     Table {
@@ -512,7 +541,8 @@ pub(super) const TABLES: &[Table] = &[
                     privileges: &["UPDATE"],
                     columns: &["status"],
                 },
-                grant(Api, &["SELECT", "UPDATE"]),
+                // Events of our own are stored by whoever reads how an organization stands.
+                grant(Api, &["SELECT", "INSERT", "UPDATE"]),
                 grant(Consumer, ALL),
                 // Stores an event and learns whether it was there; what others hold it cannot read.
                 grant(Webhooks, &["INSERT"]),
@@ -577,7 +607,7 @@ pub(super) const TABLES: &[Table] = &[
                 },
                 grant(Api, &["SELECT", "INSERT", "UPDATE"]),
                 // Deliveries are found across tenants; what is sent is then read under the tenant's setting.
-                grant(Consumer, &["SELECT", "UPDATE"]),
+                grant(Consumer, &["SELECT", "INSERT", "UPDATE"]),
                 grant(Webhooks, &["INSERT"]),
             ],
         )

@@ -256,7 +256,8 @@ pub async fn to_retry(
         r#"SELECT connection.organization_id, connection.connection_id, connector
            FROM platform_connections AS connection
            JOIN webhook_endpoints AS endpoint USING (organization_id, connection_id)
-           WHERE NOT paused AND problem_code IS NULL AND deleting_at IS NULL AND scheduled_job_type <> ALL($4)
+           WHERE NOT paused AND NOT endpoint.paused_by_plan AND problem_code IS NULL AND deleting_at IS NULL
+             AND scheduled_job_type <> ALL($4)
              AND EXISTS (
                  SELECT FROM webhook_events AS event
                  WHERE event.organization_id = connection.organization_id

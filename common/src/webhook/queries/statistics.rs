@@ -122,7 +122,8 @@ pub(in crate::webhook) async fn counts(
                       ORDER BY EXTRACT(EPOCH FROM processed_at - received_at)::DOUBLE PRECISION * 1000)
                       FILTER (WHERE status = 'processed' AND NOT found_by_polling) AS freshness_ms
            FROM webhook_events
-           WHERE ($1::TEXT IS NULL OR organization_id = $1) AND received_at >= $2 AND received_at < $3"#,
+           WHERE ($1::TEXT IS NULL OR organization_id = $1) AND received_at >= $2 AND received_at < $3
+             AND endpoint_id <> 'stripe_sync'"#,
         organization,
         from,
         to
@@ -173,6 +174,7 @@ pub(in crate::webhook) async fn by_type(
                   COUNT(*) FILTER (WHERE status = 'dead') AS "dead!"
            FROM webhook_events
            WHERE ($1::TEXT IS NULL OR organization_id = $1) AND received_at >= $2 AND received_at < $3
+             AND endpoint_id <> 'stripe_sync'
              AND NOT found_by_polling
            GROUP BY event_type ORDER BY 2 DESC, event_type LIMIT 500"#,
         organization,
@@ -206,6 +208,7 @@ pub(in crate::webhook) async fn by_hour(
                       AS "failed!"
            FROM webhook_events
            WHERE ($1::TEXT IS NULL OR organization_id = $1) AND received_at >= $2 AND received_at < $3
+             AND endpoint_id <> 'stripe_sync'
              AND NOT found_by_polling
            GROUP BY 1 ORDER BY 1"#,
         organization,

@@ -82,7 +82,6 @@ impl<'a> Run<'a> {
             job,
             budget,
             fence: job.fence(),
-            connection,
             rules,
             state,
             sealed,
@@ -90,8 +89,11 @@ impl<'a> Run<'a> {
             webhooks_seen: endpoint
                 .as_ref()
                 .is_some_and(|it| it.last_event_at.is_some()),
-            webhooks_work: AtomicBool::new(status == Some(EndpointStatus::Receiving)),
+            webhooks_work: AtomicBool::new(
+                status == Some(EndpointStatus::Receiving) && !connection.under_plan.webhooks_paused,
+            ),
             webhook_endpoint: endpoint.map(|it| it.endpoint_id),
+            connection,
             known: Mutex::default(),
         })
     }

@@ -290,6 +290,12 @@ pub async fn delete_all(
         .execute(&mut *conn)
         .await?;
     sqlx::query!(
+        "DELETE FROM billing_fulfilments WHERE organization_id = $1",
+        id
+    )
+    .execute(&mut *conn)
+    .await?;
+    sqlx::query!(
         "DELETE FROM billing_api_keys WHERE organization_id = $1",
         id
     )
