@@ -4,20 +4,15 @@
 //! still be done, and under the same key it makes the same thing. Fails when it is still not known what became of it; then
 //! whoever asks next does the same. Deliberately absent: the row with the key, which belongs to the noun.
 
-use std::time::Duration;
-
 use async_trait::async_trait;
-use backon::{ExponentialBuilder, Retryable as _};
 use chrono::TimeDelta;
 
 use crate::gateway::GatewayError;
+use crate::idempotency::unless_busy;
 
 /// For how long the same request is sent again. Stripe knows an idempotency key for 24 hours; an hour is left for clocks that
 /// differ.
-const SAME_ANSWER_FOR: TimeDelta = TimeDelta::hours(23);
-/// How often the vendor is asked again while it answers the same request of another call.
-const BUSY_RETRIES: usize = 6;
-const FIRST_WAIT: Duration = Duration::from_millis(200);
+pub(crate) const SAME_ANSWER_FOR: TimeDelta = TimeDelta::hours(23);
 
 /// Something to be made, which is the same however often it is asked for.
 #[async_trait]
@@ -55,16 +50,7 @@ pub(crate) async fn create<C: Creation>(
         let found = creation.find().await?;
         return Ok(found.map_or(Created::NotMade(no_answer), Created::Made));
     }
-    let policy = ExponentialBuilder::default()
-        .with_min_delay(FIRST_WAIT)
-        .with_max_times(BUSY_RETRIES)
-        .with_jitter();
-    let make = || creation.make();
-    let answer = make
-        .retry(policy)
-        .when(|cause| matches!(cause, GatewayError::Busy { .. }))
-        .await;
-    match answer {
+    match unless_busy(|| creation.make()).await {
         Ok(done) => Ok(Created::Made(done)),
         // An older version of this program may have sent another request under this key, and lost the answer.
         Err(refused @ GatewayError::Refused { .. }) => {

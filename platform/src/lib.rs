@@ -1,8 +1,7 @@
 //! The platform's own side: acts with the platform's own Stripe key, for the organizations of the platform.
 //!
 //! Uses `common`; connectors know nothing of it, nor it of them, and a customer's key never gets here. Every request that
-//! creates something lasting at the vendor carries an idempotency key from a row that was committed before; links and sessions
-//! expire, and one that was used is of no use again.
+//! changes something at the vendor carries an idempotency key from a row that was committed before ([`idempotency`]).
 //!
 //! - an organization's connected account, how it is onboarded and how it stands: [`account`]
 //! - the money that moves to it, back, and from it to a bank: [`ledger`]
@@ -16,6 +15,7 @@ pub mod billing;
 pub mod config;
 mod creation;
 pub mod gateway;
+pub mod idempotency;
 pub mod ledger;
 pub mod stripe;
 pub mod webhook;

@@ -132,6 +132,10 @@ async fn events_doubled_and_in_every_order_end_in_the_same_rows() {
             join_all(pair.iter().map(|step| handle(&shop, *step))).await;
         }
         assert_eq!(rows(shop.database.admin()).await, expected, "{order:?}");
+        // All of them once more, days later.
+        shop.clock.advance(TimeDelta::days(2));
+        join_all(order.iter().map(|step| handle(&shop, *step))).await;
+        assert_eq!(rows(shop.database.admin()).await, expected, "{order:?}");
     }
 }
 

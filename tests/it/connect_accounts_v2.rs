@@ -67,6 +67,7 @@ async fn an_account_of_v2_is_onboarded_and_its_status_followed_until_it_is_activ
     let moved = world.post_once("k", "/v1/connect/transfer", body).await;
     assert_eq!(moved.expect(201)["status"], "created");
     assert_eq!(connect.truth().transfers[0].destination, account_id);
+    assert!(world.sim.requests().keyless.is_empty());
 }
 
 #[tokio::test]

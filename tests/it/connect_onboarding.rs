@@ -65,6 +65,7 @@ async fn an_organization_is_onboarded_on_stripes_page_and_its_status_follows() {
     let again = onboard(&world).await;
     assert_eq!(again.status, StatusCode::OK);
     assert_eq!(again.body["account_id"], account_id.as_str());
+    assert!(world.sim.requests().keyless.is_empty());
 }
 
 #[tokio::test]
@@ -134,6 +135,7 @@ async fn an_embedded_onboarding_gets_a_secret_and_the_publishable_key() {
     );
     assert_eq!(answer.body["publishable_key"], "pk_test_1");
     assert_eq!(answer.body.get("url"), None);
+    assert!(world.sim.requests().keyless.is_empty());
 }
 
 #[tokio::test]

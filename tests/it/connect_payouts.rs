@@ -283,6 +283,7 @@ async fn a_schedule_is_stripes_whether_the_platform_may_have_balance_settings_or
                 assert_eq!(&set[name], value, "{answer:?}: {set}");
             }
         }
+        assert!(world.sim.requests().keyless.is_empty());
     }
 }
 

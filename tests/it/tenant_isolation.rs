@@ -78,6 +78,7 @@ async fn acme() -> (ApiOnly, Value) {
          INSERT INTO billing_prices VALUES ('acme', '[]', now());
          INSERT INTO billing_api_keys VALUES ('acme', now(), NULL, NULL);
          INSERT INTO billing_fulfilments VALUES ('acme', '{}', '{pro}');
+         INSERT INTO billing_requests VALUES ('acme', 'keep sub_1', gen_random_uuid(), now());
          INSERT INTO billing_repairs VALUES ('acme', 'sub_2', 'second_subscription', now(), now());
          INSERT INTO billing_trial_cards VALUES ('acme', 'card', 'acme', now());
          INSERT INTO ledger_reconciliations VALUES ('acme', now(), now());

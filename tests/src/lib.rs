@@ -12,6 +12,7 @@
 pub mod ad_spend;
 pub mod api_only;
 pub mod application;
+pub mod billing_platform;
 pub mod billing_shop;
 pub mod billing_vendor;
 pub mod browsed_platform;

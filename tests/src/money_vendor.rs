@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use platform::gateway::GatewayError;
+use platform::idempotency::IdempotencyKey;
 use platform::ledger::payout_schedule::PayoutSchedule;
 use platform::ledger::{
     Balance, Made, MoneyGateway, Order, Ordered, PayoutReading, PayoutStatus, ReversalReading,
@@ -365,6 +366,7 @@ impl MoneyGateway for MoneyVendor {
         &self,
         _: &str,
         _: &PayoutSchedule,
+        _: &IdempotencyKey,
     ) -> Result<PayoutSchedule, GatewayError> {
         Err(no_answer())
     }

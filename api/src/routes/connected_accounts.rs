@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
 use common::tenant::OrganizationId;
-use platform::account::onboard::{Onboarded, Opened, WayIn, onboard};
+use platform::account::onboard::{self, Onboarded, Opened, WayIn, onboard};
 use platform::account::status::{AccountStatus, next_step, status_of};
 use platform::account::{
     Application, BusinessType, ConnectedAccount, Preset, Requirement, ReturnAddresses, disconnect,
@@ -309,11 +309,7 @@ pub(crate) async fn dashboard_link(
     _: NoParams,
 ) -> Result<Json<LinkBody>, ApiError> {
     let services = state.account_services()?;
-    let account = refresh::current(services, &caller.organization).await?;
-    let account_id = account
-        .account_id()
-        .ok_or(platform::account::Error::NotStarted)?;
-    let url = services.gateway.dashboard_link(account_id).await?;
+    let url = onboard::dashboard_link(services, &caller.organization).await?;
     Ok(Json(LinkBody { url }))
 }
 

@@ -75,15 +75,16 @@ pub trait EndpointRegistry: Debug + Sync {
         idempotency_key: Uuid,
     ) -> Result<RegisteredEndpoint, RegistryError>;
 
-    /// Has an endpoint be sent its types at this address.
+    /// Has an endpoint be sent its types at this address. `registration_id` is of whatever asks for it.
     async fn update(
         &self,
         endpoint: PlatformEndpoint,
         external_id: &str,
         url: &str,
+        registration_id: Uuid,
     ) -> Result<(), RegistryError>;
 
-    async fn delete(&self, external_id: &str) -> Result<(), RegistryError>;
+    async fn delete(&self, external_id: &str, registration_id: Uuid) -> Result<(), RegistryError>;
 }
 
 /// What was done to an endpoint.
@@ -192,7 +193,11 @@ pub async fn register(
                 run.create_in_place_of(former, there, true, Done::Created)
                     .await
             }
-            Some(place) => run.adjust(&found[place], Done::Unchanged, &found).await,
+            Some(place) => {
+                let id = registration.registration_id;
+                run.adjust(id, (&found[place], &found), Done::Unchanged)
+                    .await
+            }
         },
         Some(Known { registration, .. }) => {
             let age = services.clock.now() - registration.requested_at;
@@ -267,9 +272,10 @@ impl Run<'_> {
         } else {
             Done::Replaced
         };
-        let created = self.create(former, done, &[]).await?;
+        let (registration_id, created) = self.make(former, done, &[]).await?;
         for external_id in there {
-            self.services.registry.delete(&external_id).await?;
+            let registry = self.services.registry;
+            registry.delete(&external_id, registration_id).await?;
         }
         Ok(created)
     }
@@ -280,6 +286,17 @@ impl Run<'_> {
         done: Done,
         found: &[RegisteredEndpoint],
     ) -> Result<Registered, Error> {
+        let (_, created) = self.make(former, done, found).await?;
+        Ok(created)
+    }
+
+    /// Makes an endpoint; the registration that made it.
+    async fn make(
+        &self,
+        former: Option<Uuid>,
+        done: Done,
+        found: &[RegisteredEndpoint],
+    ) -> Result<(Uuid, Registered), Error> {
         let now = self.services.clock.now();
         let registration_id = new_id(now);
         let request = self
@@ -305,7 +322,7 @@ impl Run<'_> {
             .create(&registration.request, registration_id)
             .await?;
         self.keep(registration_id, &created).await?;
-        Ok(self.registered(&created, done, found))
+        Ok((registration_id, self.registered(&created, done, found)))
     }
 
     /// Sends the request of a registration once more; none if the endpoint that it made is gone.
@@ -322,8 +339,10 @@ impl Run<'_> {
         let Some(endpoint) = found_again else {
             return Ok(None);
         };
-        self.keep(registration.registration_id, &created).await?;
-        let registered = self.adjust(endpoint, Done::Completed, &found).await?;
+        let id = registration.registration_id;
+        self.keep(id, &created).await?;
+        let registered = self.adjust(id, (endpoint, &found), Done::Completed);
+        let registered = registered.await?;
         Ok(Some(registered))
     }
 
@@ -383,9 +402,9 @@ impl Run<'_> {
     /// Brings the address and the types of an endpoint up to date.
     async fn adjust(
         &self,
-        found: &RegisteredEndpoint,
+        registration_id: Uuid,
+        (found, all): (&RegisteredEndpoint, &[RegisteredEndpoint]),
         done: Done,
-        all: &[RegisteredEndpoint],
     ) -> Result<Registered, Error> {
         let registry = self.services.registry;
         let mut types: Vec<&str> = found.event_types.iter().map(String::as_str).collect();
@@ -396,7 +415,7 @@ impl Run<'_> {
             return Ok(self.registered(found, done, all));
         }
         registry
-            .update(self.endpoint, &found.external_id, self.url)
+            .update(self.endpoint, &found.external_id, self.url, registration_id)
             .await?;
         let done = if done == Done::Unchanged {
             Done::Updated

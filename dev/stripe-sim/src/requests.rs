@@ -3,7 +3,7 @@
 //!
 //! Nothing here can fail. Deliberately absent: the requests themselves.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
@@ -30,6 +30,9 @@ pub struct RequestReport {
     pub peak_per_second: u64,
     /// By account, endpoint and status, in that order.
     pub counts: Vec<RequestCount>,
+    /// The endpoints that were asked to change something without an idempotency key.
+    #[serde(default)]
+    pub keyless: BTreeSet<String>,
 }
 
 impl RequestReport {
@@ -55,6 +58,7 @@ impl RequestReport {
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     counts: BTreeMap<(String, String, u16), u64>,
+    keyless: BTreeSet<String>,
     peak_in_flight: u32,
     started: Option<Instant>,
     second: u64,
@@ -78,6 +82,11 @@ impl Counters {
             .or_default() += 1;
     }
 
+    /// A request that changes something came without an idempotency key.
+    pub(crate) fn note_keyless(&mut self, endpoint: &str) {
+        self.keyless.insert(endpoint.to_owned());
+    }
+
     pub(crate) fn report(&self) -> RequestReport {
         RequestReport {
             total: self.counts.values().sum(),
@@ -93,6 +102,7 @@ impl Counters {
                     count,
                 })
                 .collect(),
+            keyless: self.keyless.clone(),
         }
     }
 }

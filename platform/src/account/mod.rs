@@ -25,6 +25,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::gateway::GatewayError;
+use crate::idempotency::IdempotencyKey;
 
 named! {
     /// Who is responsible for what: `express`, Stripe handles onboarding and provides the Express dashboard, and the platform
@@ -166,12 +167,21 @@ pub trait AccountGateway: Debug + Send + Sync {
         &self,
         account_id: &str,
         addresses: &ReturnAddresses,
+        key: &IdempotencyKey,
     ) -> Result<HostedLink, GatewayError>;
 
-    async fn embedded_session(&self, account_id: &str) -> Result<EmbeddedSession, GatewayError>;
+    async fn embedded_session(
+        &self,
+        account_id: &str,
+        key: &IdempotencyKey,
+    ) -> Result<EmbeddedSession, GatewayError>;
 
     /// A link that signs in once to the vendor's dashboard of an express account.
-    async fn dashboard_link(&self, account_id: &str) -> Result<String, GatewayError>;
+    async fn dashboard_link(
+        &self,
+        account_id: &str,
+        key: &IdempotencyKey,
+    ) -> Result<String, GatewayError>;
 }
 
 /// What the use cases of accounts work with.

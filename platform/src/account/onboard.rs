@@ -22,6 +22,7 @@ use super::{
 };
 use crate::creation::{Created, Creation, create};
 use crate::gateway::GatewayError;
+use crate::idempotency::IdempotencyKey;
 
 /// How an organization gives what the vendor asks for.
 #[derive(Debug, Clone)]
@@ -77,6 +78,17 @@ pub async fn new_link(
     }
 }
 
+/// A link that signs in once to the vendor's dashboard of the organization's account.
+pub async fn dashboard_link(
+    services: AccountServices<'_>,
+    organization: &OrganizationId,
+) -> Result<String, Error> {
+    let account = refresh::current(services, organization).await?;
+    let account_id = account.account_id().ok_or(Error::NotStarted)?;
+    let key = IdempotencyKey::once(account.creation_id);
+    Ok(services.gateway.dashboard_link(account_id, &key).await?)
+}
+
 async fn open(
     services: AccountServices<'_>,
     organization: &OrganizationId,
@@ -85,13 +97,15 @@ async fn open(
 ) -> Result<Opened, Error> {
     let account_id = account.account_id().ok_or(Error::NotStarted)?;
     let gateway = services.gateway;
+    // What it opens works once, so each call has its own.
+    let key = IdempotencyKey::once(account.creation_id);
     let opened = match way {
         WayIn::Hosted(addresses) => gateway
-            .hosted_link(account_id, addresses)
+            .hosted_link(account_id, addresses, &key)
             .await
             .map(Opened::Hosted),
         WayIn::Embedded => gateway
-            .embedded_session(account_id)
+            .embedded_session(account_id, &key)
             .await
             .map(Opened::Embedded),
     };

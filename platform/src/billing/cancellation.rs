@@ -1,16 +1,18 @@
 //! Cancelling a subscription, at the end of what is paid for or at once, and taking that back.
 //!
-//! The vendor is asked for a state, so asking twice is harmless; then everything is read. Fails as [`Error`] says.
+//! The vendor is asked for a state, and then everything is read. Fails as [`Error`] says.
 //! Deliberately absent: refunds of what is paid for.
 
 use common::named;
 use common::tenant::OrganizationId;
 
+use super::request::{self, settle};
 use super::standing::{self, Standing};
 use super::status::SubscriptionStatus;
 use super::subscription::Subscription;
 use super::sync::sync;
 use super::{Billing, Error};
+use crate::idempotency::answered;
 
 named! {
     /// Why somebody cancels.
@@ -58,16 +60,31 @@ pub async fn cancel(
 ) -> Result<(), Error> {
     let subscription = live(billing, organization).await?;
     let id = &subscription.subscription_id;
+    let why = feedback.map_or("", Feedback::as_str);
+    let gateway = &billing.gateway;
     match ends {
-        // A schedule says what becomes of a subscription, and refuses anything else.
         Ends::AtPeriodEnd => {
+            // A schedule says what becomes of a subscription, and refuses anything else.
             let schedule = subscription.schedule_id.as_deref();
-            billing.gateway.cancel_later(id, schedule, feedback).await?;
+            let what = format!("cancel later {id} {} {why}", schedule.unwrap_or_default());
+            let asked = request::begin(billing, organization, what).await?;
+            let cancel = || gateway.cancel_later(id, schedule, feedback, &asked.key);
+            let answer = answered(cancel).await;
+            let answer = asked.end(answer).await;
+            let is_so = |it: &Subscription| {
+                it.subscription_id == *id && (it.cancel_at.is_some() || it.status.is_over())
+            };
+            settle(billing, organization, answer, is_so).await
         }
-        Ends::Now => billing.gateway.cancel_now(id, feedback).await?,
+        Ends::Now => {
+            let what = format!("cancel now {id} {why}");
+            let asked = request::begin(billing, organization, what).await?;
+            let answer = answered(|| gateway.cancel_now(id, feedback, &asked.key)).await;
+            let answer = asked.end(answer).await;
+            let is_so = |it: &Subscription| it.subscription_id == *id && it.status.is_over();
+            settle(billing, organization, answer, is_so).await
+        }
     }
-    sync(billing, organization).await?;
-    Ok(())
 }
 
 /// Takes back a cancellation that is pending, and resumes a subscription that is paused.
@@ -77,13 +94,23 @@ pub async fn cancel(
 pub async fn resume(billing: &Billing, organization: &OrganizationId) -> Result<(), Error> {
     let subscription = live(billing, organization).await?;
     let id = &subscription.subscription_id;
+    let gateway = &billing.gateway;
     if subscription.cancel_at.is_some() {
-        billing.gateway.keep(id).await?;
+        let asked = request::begin(billing, organization, format!("keep {id}")).await?;
+        let answer = answered(|| gateway.keep(id, &asked.key)).await;
+        let answer = asked.end(answer).await;
+        let is_so = |it: &Subscription| it.subscription_id == *id && it.cancel_at.is_none();
+        settle(billing, organization, answer, is_so).await?;
     }
     if subscription.status == SubscriptionStatus::Paused {
-        billing.gateway.resume(id).await?;
+        let asked = request::begin(billing, organization, format!("resume {id}")).await?;
+        let answer = answered(|| gateway.resume(id, &asked.key)).await;
+        let answer = asked.end(answer).await;
+        let is_so = |it: &Subscription| {
+            it.subscription_id == *id && it.status != SubscriptionStatus::Paused
+        };
+        settle(billing, organization, answer, is_so).await?;
     }
-    sync(billing, organization).await?;
     Ok(())
 }
 

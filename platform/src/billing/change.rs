@@ -1,7 +1,7 @@
 //! Changing what an organization subscribes to: the plan, how often it is paid, and the seats.
 //!
 //! More is had now, and what is left of the former price is offset; less is had from the end of what is paid for. The vendor is
-//! asked for a state, so asking twice is harmless; then everything is read. Fails as [`Error`] says, and as the vendor does
+//! asked for a state, and then everything is read. Fails as [`Error`] says, and as the vendor does
 //! when the payment fails, in which case nothing changes. Deliberately absent: amounts of our own, but to tell more from less.
 
 use chrono::{DateTime, Months, Utc};
@@ -10,10 +10,11 @@ use common::tenant::OrganizationId;
 
 use super::plan::Interval;
 use super::price;
+use super::request::{self, settle};
 use super::status::SubscriptionStatus;
 use super::subscription::Subscription;
-use super::sync::sync;
-use super::{Billing, Error, PriceReading, cancellation};
+use super::{Billing, Error, PriceReading, cancellation, customer};
+use crate::idempotency::answered;
 
 /// Months of a year, to compare prices.
 const YEAR: i64 = 12;
@@ -40,6 +41,26 @@ pub struct PlanChange {
     pub former_seats: i64,
     pub price_id: String,
     pub seats: i64,
+}
+
+impl PlanChange {
+    /// All of it, by which the same change is known.
+    fn in_words(&self) -> String {
+        let Self {
+            subscription_id,
+            item_id,
+            schedule_id,
+            former_price_id,
+            former_seats,
+            price_id,
+            seats,
+            ..
+        } = self;
+        let schedule_id = schedule_id.as_deref().unwrap_or_default();
+        format!(
+            "{subscription_id} {item_id} {schedule_id} {former_price_id} x {former_seats} to {price_id} x {seats}"
+        )
+    }
 }
 
 /// When a change takes effect.
@@ -89,13 +110,16 @@ pub async fn preview(
     let planned = plan(billing, organization, new).await?;
     let now = billing.clock.now();
     let gateway = &billing.gateway;
-    let next = gateway.preview(&planned.change, None).await?;
+    let key = customer::request_key(billing, organization).await?;
+    let of_next = key.step("next");
+    let next = gateway.preview(&planned.change, None, &of_next).await?;
     let same_interval = planned.former.interval == planned.price.interval;
     let period_end = planned.subscription.current_period_end;
     let (due, at) = match planned.takes_effect {
         TakesEffect::AtPeriodEnd => (None, period_end),
         TakesEffect::Now => {
-            let due = gateway.preview(&planned.change, Some(now)).await?;
+            let key = key.step("due");
+            let due = gateway.preview(&planned.change, Some(now), &key).await?;
             let at = if same_interval {
                 period_end
             } else {
@@ -135,18 +159,45 @@ pub async fn change(
     let planned = plan(billing, organization, new).await?;
     let is_same = planned.change.price_id == planned.change.former_price_id
         && planned.change.seats == planned.change.former_seats;
-    match planned.takes_effect {
+    let (change, gateway) = (&planned.change, &billing.gateway);
+    let is_it = |it: &Subscription| it.subscription_id == change.subscription_id;
+    if is_same {
         // What is subscribed to is kept, and a change that was to come does not.
-        _ if is_same => {
-            if let Some(schedule_id) = &planned.change.schedule_id {
-                billing.gateway.drop_schedule(schedule_id).await?;
-            }
-        }
-        TakesEffect::Now => billing.gateway.change_now(&planned.change).await?,
-        TakesEffect::AtPeriodEnd => billing.gateway.change_later(&planned.change).await?,
+        let Some(schedule_id) = &change.schedule_id else {
+            return Ok(());
+        };
+        let what = format!("drop {schedule_id}");
+        let asked = request::begin(billing, organization, what).await?;
+        let answer = answered(|| gateway.drop_schedule(schedule_id, &asked.key)).await;
+        let answer = asked.end(answer).await;
+        let is_so = |it: &Subscription| is_it(it) && it.schedule_id.is_none();
+        return settle(billing, organization, answer, is_so).await;
     }
-    sync(billing, organization).await?;
-    Ok(())
+    match planned.takes_effect {
+        TakesEffect::Now => {
+            let what = format!("change now {}", change.in_words());
+            let asked = request::begin(billing, organization, what).await?;
+            let answer = answered(|| gateway.change_now(change, &asked.key)).await;
+            let answer = asked.end(answer).await;
+            let price_id = Some(&change.price_id);
+            let is_so = |it: &Subscription| {
+                is_it(it) && it.price_id.as_ref() == price_id && it.seats == change.seats
+            };
+            settle(billing, organization, answer, is_so).await
+        }
+        TakesEffect::AtPeriodEnd => {
+            let what = format!("change later {}", change.in_words());
+            let asked = request::begin(billing, organization, what).await?;
+            let answer = answered(|| gateway.change_later(change, &asked.key)).await;
+            let answer = asked.end(answer).await;
+            let key = planned.price.lookup_key.as_ref();
+            let is_so = |it: &Subscription| {
+                let seats = it.scheduled_seats == Some(change.seats);
+                is_it(it) && it.scheduled_lookup_key.as_ref() == key && seats
+            };
+            settle(billing, organization, answer, is_so).await
+        }
+    }
 }
 
 struct Planned {
@@ -172,7 +223,7 @@ async fn plan(
         lookup_key: named.lookup_key.clone(),
     })?;
     let subscription = cancellation::live(billing, organization).await?;
-    let customer_id = super::customer::id(billing, organization).await?;
+    let customer_id = customer::id(billing, organization).await?;
     let (Some(item_id), Some(former_id), Some(customer_id)) = (
         subscription.item_id.clone(),
         subscription.price_id.clone(),

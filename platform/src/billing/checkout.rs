@@ -25,8 +25,8 @@ use super::price;
 use super::queries::checkouts::{self, StoredCheckout};
 use super::standing::{self, Standing};
 use super::sync::sync;
-use super::{Billing, CheckoutStatus, Error};
-use crate::gateway::GatewayError;
+use super::{Billing, CheckoutStatus, Error, request};
+use crate::idempotency::answered;
 
 /// How long a call waits for another one that works on the same session.
 const PATIENCE: Duration = Duration::from_secs(100);
@@ -153,12 +153,12 @@ async fn close(
     checkout: &StoredCheckout,
 ) -> Result<(), Error> {
     let expired = match &checkout.session_id {
-        Some(session_id) => billing.gateway.expire_checkout(session_id).await,
+        Some(session_id) => expire(billing, organization, session_id).await,
         None => Ok(()),
     };
     let read = match &expired {
-        // One that was paid or has expired meanwhile cannot be expired.
-        Ok(()) | Err(GatewayError::Refused { .. }) => sync(billing, organization).await,
+        // One that was paid or has expired meanwhile cannot be expired. Where no answer came, reading says what became of it.
+        Ok(()) | Err(Error::Gateway(_)) => sync(billing, organization).await,
         Err(_) => Ok(false),
     };
     let mut tx = db::tenant_transaction(&billing.pool, organization).await?;
@@ -179,6 +179,16 @@ async fn close(
         expired?;
     }
     refuse_second(billing, organization).await
+}
+
+async fn expire(
+    billing: &Billing,
+    organization: &OrganizationId,
+    session_id: &str,
+) -> Result<(), Error> {
+    let asked = request::begin(billing, organization, format!("expire {session_id}")).await?;
+    let answer = answered(|| billing.gateway.expire_checkout(session_id, &asked.key)).await;
+    asked.end(answer).await
 }
 
 /// Refuses where something is subscribed to, or being paid.

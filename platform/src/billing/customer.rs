@@ -18,6 +18,7 @@ use uuid::Uuid;
 use super::{Billing, BillingGateway, Error, NewCustomer, queries};
 use crate::creation::{Created, Creation, create};
 use crate::gateway::GatewayError;
+use crate::idempotency::IdempotencyKey;
 
 /// What is known of who pays, for a customer that is new.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -93,6 +94,21 @@ pub(super) async fn id(
     let customer_id = queries::customer_id(&mut tx, organization).await?;
     db::commit(tx).await?;
     Ok(customer_id)
+}
+
+/// A key for a request of this call about the organization's customer.
+///
+/// # Errors
+/// [`Error::NoCustomer`].
+pub(super) async fn request_key(
+    billing: &Billing,
+    organization: &OrganizationId,
+) -> Result<IdempotencyKey, Error> {
+    let mut tx = db::tenant_transaction(&billing.pool, organization).await?;
+    let customer = queries::customer(&mut tx, organization).await?;
+    db::commit(tx).await?;
+    let customer = customer.ok_or(Error::NoCustomer)?;
+    Ok(IdempotencyKey::once(customer.key.creation_id))
 }
 
 /// Has a customer created whose creation was committed and is not known to be answered.

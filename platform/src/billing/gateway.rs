@@ -1,7 +1,7 @@
 //! What billing asks of a vendor, in billing's words.
 //!
-//! An implementation sends what it is asked to once, and says with [`GatewayError`] whether anything may have happened.
-//! Deliberately absent: retries and tables.
+//! An implementation sends what it is asked to once, and says with [`GatewayError`] whether anything may have happened. Whatever
+//! changes something has a key, under which it is done once. Deliberately absent: retries and tables.
 
 use std::fmt::Debug;
 
@@ -21,6 +21,7 @@ use super::portal::PortalRequest;
 use super::setup::OpenSetup;
 use super::status::SubscriptionStatus;
 use crate::gateway::GatewayError;
+use crate::idempotency::IdempotencyKey;
 
 /// A customer to be created, which is the same whenever its row is read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -103,11 +104,18 @@ pub struct ItemReading {
     pub current_period_end: Option<DateTime<Utc>>,
 }
 
-/// A price that a subscription changes to later.
+/// What a subscription changes to later.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ScheduledChange {
-    pub price_id: String,
+    pub items: Vec<ScheduledItem>,
     pub at: DateTime<Utc>,
+}
+
+/// What is subscribed to from then on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScheduledItem {
+    pub price_id: String,
+    pub seats: i64,
 }
 
 /// A price as the vendor describes it.
@@ -264,6 +272,7 @@ pub trait BillingGateway: Debug + Send + Sync {
         customer_id: &str,
         subscription_ids: &[&str],
         payment_method_id: &str,
+        key: &IdempotencyKey,
     ) -> Result<(), GatewayError>;
 
     /// Begins to set up a payment method that is to become the default.
@@ -271,6 +280,7 @@ pub trait BillingGateway: Debug + Send + Sync {
         &self,
         customer_id: &str,
         organization: &OrganizationId,
+        key: &IdempotencyKey,
     ) -> Result<OpenSetup, GatewayError>;
 
     /// Makes a session. The same order, sent again within a day, makes nothing further and has the same answer.
@@ -284,10 +294,18 @@ pub trait BillingGateway: Debug + Send + Sync {
     ) -> Result<Option<CheckoutReading>, GatewayError>;
 
     /// Expires a session; refused for one that is not open.
-    async fn expire_checkout(&self, session_id: &str) -> Result<(), GatewayError>;
+    async fn expire_checkout(
+        &self,
+        session_id: &str,
+        key: &IdempotencyKey,
+    ) -> Result<(), GatewayError>;
 
     /// Cancels a subscription at once and refunds what it paid; harmless when done twice.
-    async fn undo_subscription(&self, subscription_id: &str) -> Result<(), GatewayError>;
+    async fn undo_subscription(
+        &self,
+        subscription_id: &str,
+        key: &IdempotencyKey,
+    ) -> Result<(), GatewayError>;
 
     /// What would be invoiced now, with what is left of the former price offset as of then; without a date, what the next
     /// invoice would be. Nothing is changed.
@@ -295,17 +313,30 @@ pub trait BillingGateway: Debug + Send + Sync {
         &self,
         change: &PlanChange,
         prorated_at: Option<DateTime<Utc>>,
+        key: &IdempotencyKey,
     ) -> Result<InvoicePreview, GatewayError>;
 
     /// Changes a subscription and has it paid now; refused, and nothing changed, where the payment fails. Harmless when done
     /// twice.
-    async fn change_now(&self, change: &PlanChange) -> Result<(), GatewayError>;
+    async fn change_now(
+        &self,
+        change: &PlanChange,
+        key: &IdempotencyKey,
+    ) -> Result<(), GatewayError>;
 
     /// Has a subscription change at the end of what is paid for; harmless when done twice.
-    async fn change_later(&self, change: &PlanChange) -> Result<(), GatewayError>;
+    async fn change_later(
+        &self,
+        change: &PlanChange,
+        key: &IdempotencyKey,
+    ) -> Result<(), GatewayError>;
 
     /// Ends a schedule that would change a subscription.
-    async fn drop_schedule(&self, schedule_id: &str) -> Result<(), GatewayError>;
+    async fn drop_schedule(
+        &self,
+        schedule_id: &str,
+        key: &IdempotencyKey,
+    ) -> Result<(), GatewayError>;
 
     /// Has a subscription end with what is paid for, and ends the schedule that would change it; harmless when done twice.
     async fn cancel_later(
@@ -313,6 +344,7 @@ pub trait BillingGateway: Debug + Send + Sync {
         subscription_id: &str,
         schedule_id: Option<&str>,
         feedback: Option<Feedback>,
+        key: &IdempotencyKey,
     ) -> Result<(), GatewayError>;
 
     /// Ends a subscription at once; harmless when done twice.
@@ -320,19 +352,35 @@ pub trait BillingGateway: Debug + Send + Sync {
         &self,
         subscription_id: &str,
         feedback: Option<Feedback>,
+        key: &IdempotencyKey,
     ) -> Result<(), GatewayError>;
 
     /// Takes back a cancellation that is pending, however it is expressed; harmless when done twice.
-    async fn keep(&self, subscription_id: &str) -> Result<(), GatewayError>;
+    async fn keep(&self, subscription_id: &str, key: &IdempotencyKey) -> Result<(), GatewayError>;
 
     /// Resumes a subscription that is paused.
-    async fn resume(&self, subscription_id: &str) -> Result<(), GatewayError>;
+    async fn resume(&self, subscription_id: &str, key: &IdempotencyKey)
+    -> Result<(), GatewayError>;
 
-    /// The address of the vendor's page for a customer.
-    async fn portal(&self, request: &PortalRequest) -> Result<String, GatewayError>;
+    /// The address of the vendor's page for a customer; refused where nothing says what it is to show.
+    async fn portal(
+        &self,
+        request: &PortalRequest,
+        key: &IdempotencyKey,
+    ) -> Result<String, GatewayError>;
+
+    /// The vendor's id of a description of the page, if there is any.
+    async fn portal_configuration(&self) -> Result<Option<String>, GatewayError>;
+
+    /// Describes the page; the vendor's id of that.
+    async fn configure_portal(&self, key: &IdempotencyKey) -> Result<String, GatewayError>;
 
     /// Ends the trial of a subscription, which is charged for then; harmless when done twice.
-    async fn end_trial(&self, subscription_id: &str) -> Result<(), GatewayError>;
+    async fn end_trial(
+        &self,
+        subscription_id: &str,
+        key: &IdempotencyKey,
+    ) -> Result<(), GatewayError>;
 
     /// The prices that may be subscribed to under these lookup keys. A key that the vendor does not know has none.
     async fn prices(&self, lookup_keys: &[&str]) -> Result<Vec<PriceReading>, GatewayError>;

@@ -30,6 +30,7 @@ pub mod portal;
 pub mod price;
 pub mod queries;
 pub mod repair;
+mod request;
 pub mod setup;
 pub mod standing;
 pub mod status;
@@ -45,7 +46,7 @@ pub use announce::Announcing;
 pub use gateway::{
     BillingGateway, CheckoutOrder, CheckoutReading, CheckoutStatus, CustomerReading,
     InvoiceReading, InvoiceStatus, ItemReading, NewCustomer, Payment, PaymentMethod, PaymentStatus,
-    PriceReading, ScheduledChange, SetupReading, SubscriptionReading,
+    PriceReading, ScheduledChange, ScheduledItem, SetupReading, SubscriptionReading,
 };
 
 use crate::gateway::GatewayError;

@@ -15,7 +15,9 @@ use tracing::warn;
 
 use super::status::SubscriptionStatus;
 use super::subscription::{Subscription, that_counts};
-use super::{Billing, CustomerReading, Error, queries};
+use super::{Billing, CustomerReading, Error, queries, request};
+use crate::gateway::GatewayError;
+use crate::idempotency::answered;
 
 named! {
     /// What is undone.
@@ -36,13 +38,14 @@ pub struct Repair {
     pub done_at: Option<DateTime<Utc>>,
 }
 
-/// Notes which subscriptions should not be, as they are stored now.
+/// Notes which subscriptions should not be, as they are stored now, and which were undone before a debit was through that pays them.
 pub(super) async fn find(
     conn: &mut PgConnection,
     organization: &OrganizationId,
     stored: &[Subscription],
     now: DateTime<Utc>,
 ) -> Result<(), db::Error> {
+    queries::reopen_paid_repairs(conn, organization).await?;
     for second in seconds(stored, now) {
         let id = &second.subscription_id;
         let kind = RepairKind::SecondSubscription;
@@ -105,9 +108,27 @@ pub(super) async fn carry_out(
     let mut any = false;
     for repair in repairs.iter().filter(|repair| repair.done_at.is_none()) {
         let id = &repair.subscription_id;
-        match repair.kind {
-            RepairKind::SecondSubscription => billing.gateway.undo_subscription(id).await?,
-            RepairKind::SecondTrial => billing.gateway.end_trial(id).await?,
+        let what = format!("{} {id}", repair.kind.as_str());
+        let asked = request::begin(billing, organization, what).await?;
+        let (gateway, key) = (&billing.gateway, &asked.key);
+        let answer = match repair.kind {
+            RepairKind::SecondSubscription => answered(|| gateway.undo_subscription(id, key)).await,
+            RepairKind::SecondTrial => answered(|| gateway.end_trial(id, key)).await,
+        };
+        match asked.end(answer).await {
+            // The next reading tries it again, and a person sees that it is not undone. All else goes on.
+            Err(Error::Gateway(GatewayError::Refused { message, .. })) => {
+                let (organization_id, kind) = (organization.as_str(), repair.kind.as_str());
+                warn!(
+                    organization_id,
+                    subscription_id = id,
+                    kind,
+                    message,
+                    "the vendor refuses to undo what should not have been sold"
+                );
+                continue;
+            }
+            done => done?,
         }
         let (organization_id, kind) = (organization.as_str(), repair.kind.as_str());
         warn!(

@@ -10,6 +10,7 @@ use super::customer::{self, Contact};
 use super::sync::sync;
 use super::{Billing, Error};
 use crate::gateway::GatewayError;
+use crate::idempotency::answered;
 
 /// What the vendor's script needs.
 #[derive(Debug, Clone)]
@@ -25,21 +26,27 @@ pub async fn open(
     organization: &OrganizationId,
     contact: Contact,
 ) -> Result<OpenSetup, Error> {
-    let customer_id = customer::ensure(billing, organization, contact.clone()).await?;
-    match billing
-        .gateway
-        .create_setup(&customer_id, organization)
-        .await
-    {
+    match begin(billing, organization, contact.clone()).await {
         // The customer may have been deleted at the vendor.
-        Err(GatewayError::Refused { .. }) => {
+        Err(Error::Gateway(GatewayError::Refused { .. })) => {
             sync(billing, organization).await?;
-            let customer_id = customer::ensure(billing, organization, contact).await?;
-            Ok(billing
-                .gateway
-                .create_setup(&customer_id, organization)
-                .await?)
+            begin(billing, organization, contact).await
         }
-        opened => Ok(opened?),
+        opened => opened,
     }
+}
+
+async fn begin(
+    billing: &Billing,
+    organization: &OrganizationId,
+    contact: Contact,
+) -> Result<OpenSetup, Error> {
+    let customer_id = customer::ensure(billing, organization, contact).await?;
+    let key = customer::request_key(billing, organization).await?;
+    let create = || {
+        billing
+            .gateway
+            .create_setup(&customer_id, organization, &key)
+    };
+    Ok(answered(create).await?)
 }

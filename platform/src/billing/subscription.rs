@@ -30,6 +30,7 @@ pub struct Subscription {
     pub schedule_id: Option<String>,
     /// Of the price to which it changes later.
     pub scheduled_lookup_key: Option<String>,
+    pub scheduled_seats: Option<i64>,
     pub scheduled_at: Option<DateTime<Utc>>,
     /// When the oldest invoice was made whose payment failed.
     pub failing_since: Option<DateTime<Utc>>,
@@ -55,10 +56,14 @@ impl Subscription {
     }
 }
 
-/// The subscription that counts: the oldest that gives access, or is live; otherwise the newest.
+/// The subscription that counts: the oldest that gives access, or is live; otherwise the newest. One that never began counts for
+/// nothing.
 pub fn that_counts(subscriptions: &[Subscription], now: DateTime<Utc>) -> Option<&Subscription> {
+    let began = |it: &&Subscription| it.status != SubscriptionStatus::IncompleteExpired;
     let of_plans = subscriptions.iter().filter(|it| it.lookup_key.is_some());
-    of_plans.min_by_key(|subscription| subscription.rank(now))
+    of_plans
+        .filter(began)
+        .min_by_key(|subscription| subscription.rank(now))
 }
 
 /// An invoice as it is stored.
@@ -98,6 +103,7 @@ pub(super) mod tests {
             created_at: DateTime::from_timestamp(created, 0).unwrap(),
             schedule_id: None,
             scheduled_lookup_key: None,
+            scheduled_seats: None,
             scheduled_at: None,
             failing_since: None,
         }
@@ -125,8 +131,9 @@ pub(super) mod tests {
         );
         assert_eq!(
             counts(&[(Canceled, 1), (IncompleteExpired, 2)]).unwrap(),
-            "1"
+            "0"
         );
+        assert_eq!(counts(&[(IncompleteExpired, 2)]), None);
     }
 
     #[test]

@@ -15,8 +15,9 @@ use super::price::{self, Prices};
 use super::queries::{self, SubscriptionRow};
 use super::repair;
 use super::standing::Standing;
-use super::{Billing, CustomerReading, Error, SetupReading, SubscriptionReading};
+use super::{Billing, CustomerReading, Error, SetupReading, SubscriptionReading, request};
 use crate::gateway::GatewayError;
+use crate::idempotency::answered;
 
 pub use super::queries::DueCustomer;
 
@@ -46,12 +47,11 @@ async fn read_and_store(billing: &Billing, organization: &OrganizationId) -> Res
     let customer_id = customer.customer_id.as_str();
     let mut began = billing.clock.now();
     let mut reading = billing.gateway.read_customer(customer_id).await?;
-    let mut applied = customer.applied_setup_id;
+    let applied = customer.applied_setup_id.as_deref();
     if let Some(read) = &reading
-        && let Some(setup) = new_setup(read, applied.as_deref())
+        && let Some(setup) = new_setup(read, applied)
+        && apply(billing, organization, customer_id, read, setup).await?
     {
-        apply(billing, customer_id, read, setup).await?;
-        applied = Some(setup.setup_id.clone());
         began = billing.clock.now();
         reading = billing.gateway.read_customer(customer_id).await?;
     }
@@ -60,12 +60,7 @@ async fn read_and_store(billing: &Billing, organization: &OrganizationId) -> Res
         return Ok(true);
     };
     let prices = price::current(billing).await?;
-    let stored = store(billing, organization, customer_id, &reading, &prices, began).await?;
-    if stored && let Some(setup_id) = applied {
-        let mut tx = db::tenant_transaction(&billing.pool, organization).await?;
-        queries::note_setup(&mut tx, organization, customer_id, &setup_id).await?;
-        db::commit(tx).await?;
-    }
+    store(billing, organization, customer_id, &reading, &prices, began).await?;
     repair::find_second_trials(billing, organization, &reading).await?;
     Ok(true)
 }
@@ -101,35 +96,53 @@ fn new_setup<'a>(reading: &'a CustomerReading, applied: Option<&str>) -> Option<
     (applied != Some(&newest.setup_id)).then_some(newest)
 }
 
-/// Makes the method of a setup the default, unless it is gone.
+/// Makes the method of a setup the default, unless it is gone; false if somebody else has made it, or a later one, the default
+/// since this was read. It is noted in the transaction that ends the request, so that it is applied once, and what is chosen
+/// afterwards stays.
 async fn apply(
     billing: &Billing,
+    organization: &OrganizationId,
     customer_id: &str,
     reading: &CustomerReading,
     setup: &SetupReading,
-) -> Result<(), Error> {
+) -> Result<bool, Error> {
     let Some(method) = &setup.payment_method_id else {
-        return Ok(());
+        return Ok(false);
     };
+    let mut tx = db::tenant_transaction(&billing.pool, organization).await?;
+    if !queries::is_newer_setup(&mut tx, organization, customer_id, setup).await? {
+        return Ok(false);
+    }
+    let what = format!("pay by {method} of {}", setup.setup_id);
+    let asked = request::begin_in(&mut tx, billing, organization, what).await?;
+    db::commit(tx).await?;
     let subscriptions = reading.subscriptions.iter();
     let with_own = subscriptions.filter(|it| !it.status.is_over() && it.payment_method.is_some());
     let ids: Vec<&str> = with_own.map(|it| it.subscription_id.as_str()).collect();
-    let gateway = &billing.gateway;
-    match gateway.set_payment_method(customer_id, &ids, method).await {
-        Err(GatewayError::Refused { message, .. }) => {
-            warn!(
-                customer_id,
-                setup_id = setup.setup_id,
-                message,
-                "a payment method could not be made the default"
-            );
-            Ok(())
-        }
-        done => Ok(done?),
+    let (gateway, key) = (&billing.gateway, &asked.key);
+    let answer = answered(|| gateway.set_payment_method(customer_id, &ids, method, key)).await;
+    if let Err(GatewayError::Refused { message, .. }) = &answer {
+        warn!(
+            customer_id,
+            setup_id = setup.setup_id,
+            message,
+            "a payment method could not be made the default"
+        );
     }
+    let settled = matches!(answer, Ok(()) | Err(GatewayError::Refused { .. }));
+    let mut tx = db::tenant_transaction(&billing.pool, organization).await?;
+    if settled {
+        queries::note_setup(&mut tx, organization, customer_id, setup).await?;
+    }
+    asked.end_in(&mut tx, &answer).await?;
+    db::commit(tx).await?;
+    if !settled {
+        answer?;
+    }
+    Ok(true)
 }
 
-/// Replaces what is stored; false if a later reading is.
+/// Replaces what is stored, unless a later reading is.
 async fn store(
     billing: &Billing,
     organization: &OrganizationId,
@@ -137,12 +150,13 @@ async fn store(
     reading: &CustomerReading,
     prices: &Prices,
     began: DateTime<Utc>,
-) -> Result<bool, Error> {
+) -> Result<(), Error> {
     let mut tx = db::tenant_transaction(&billing.pool, organization).await?;
     let next = began + READ_AGAIN_AFTER;
     if !queries::begin_reading(&mut tx, organization, customer_id, reading, began, next).await? {
-        return Ok(false);
+        return Ok(());
     }
+    queries::end_requests_before(&mut tx, organization, began).await?;
     let subscriptions: Vec<SubscriptionRow<'_>> = reading
         .subscriptions
         .iter()
@@ -160,7 +174,7 @@ async fn store(
         queries::read_next_at(&mut tx, organization, at).await?;
     }
     db::commit(tx).await?;
-    Ok(true)
+    Ok(())
 }
 
 /// A subscription as it is stored: the item that is a plan's, where one is.
@@ -171,13 +185,17 @@ fn row<'a>(
 ) -> SubscriptionRow<'a> {
     let mut items = subscription.items.iter();
     let of_plan = items.find_map(|item| Some((item, prices.lookup_key(&item.price, plans)?)));
-    let scheduled = subscription.scheduled.as_ref();
+    let scheduled = subscription.scheduled.iter().flat_map(|it| &it.items);
+    let scheduled = scheduled
+        .filter_map(|item| Some((prices.lookup_key_of(&item.price_id)?, item.seats)))
+        .next();
     SubscriptionRow {
         subscription,
         item: of_plan.map(|(item, _)| item),
         lookup_key: of_plan.map(|(_, key)| key),
         period: of_plan.map(|(item, _)| item).or(subscription.items.first()),
-        scheduled_lookup_key: scheduled.and_then(|change| prices.lookup_key_of(&change.price_id)),
+        scheduled_lookup_key: scheduled.map(|(key, _)| key),
+        scheduled_seats: scheduled.map(|(_, seats)| seats),
     }
 }
 

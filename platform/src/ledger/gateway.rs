@@ -14,6 +14,7 @@ use uuid::Uuid;
 use super::payout_schedule::PayoutSchedule;
 use super::{EntryError, PayoutMethod, PayoutStatus};
 use crate::gateway::GatewayError;
+use crate::idempotency::IdempotencyKey;
 
 /// A movement of money to be made, which is the same whenever its entry is read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -139,5 +140,6 @@ pub trait MoneyGateway: Debug + Send + Sync {
         &self,
         account_id: &str,
         schedule: &PayoutSchedule,
+        key: &IdempotencyKey,
     ) -> Result<PayoutSchedule, GatewayError>;
 }

@@ -10,6 +10,8 @@ use utoipa::ToSchema;
 
 use super::destination::{Use, receiver};
 use super::{Error, Ledger};
+use crate::account;
+use crate::idempotency::{IdempotencyKey, answered};
 
 named! {
     /// How often an account is paid out: `manual`, only when asked to; `daily`; `weekly`; `monthly`.
@@ -121,7 +123,7 @@ fn has_twins<T: PartialEq>(days: &[T]) -> bool {
 /// # Errors
 /// [`Error::AccountNotReady`] without an account, [`Error::AccountDisconnected`], [`Error::Gateway`].
 pub async fn get(ledger: &Ledger, organization: &OrganizationId) -> Result<PayoutSchedule, Error> {
-    let account_id = account(ledger, organization).await?;
+    let (account_id, _) = account(ledger, organization).await?;
     Ok(ledger.gateway.payout_schedule(&account_id).await?)
 }
 
@@ -134,16 +136,23 @@ pub async fn set(
     organization: &OrganizationId,
     schedule: &PayoutSchedule,
 ) -> Result<PayoutSchedule, Error> {
-    let account_id = account(ledger, organization).await?;
+    let (account_id, key) = account(ledger, organization).await?;
     let gateway = &ledger.gateway;
-    Ok(gateway.set_payout_schedule(&account_id, schedule).await?)
+    let set = || gateway.set_payout_schedule(&account_id, schedule, &key);
+    Ok(answered(set).await?)
 }
 
-async fn account(ledger: &Ledger, organization: &OrganizationId) -> Result<String, Error> {
+/// The vendor's id of the account, and a key for one request about it.
+async fn account(
+    ledger: &Ledger,
+    organization: &OrganizationId,
+) -> Result<(String, IdempotencyKey), Error> {
     let mut tx = db::tenant_transaction(&ledger.pool, organization).await?;
     let account_id = receiver(&mut tx, organization, Use::Reading).await?;
+    let account = account::queries::latest(&mut tx, organization).await?;
     db::commit(tx).await?;
-    Ok(account_id)
+    let account = account.ok_or(Error::NotFound)?;
+    Ok((account_id, IdempotencyKey::once(account.creation_id)))
 }
 
 #[cfg(test)]

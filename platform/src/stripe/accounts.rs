@@ -18,6 +18,7 @@ use crate::account::{
     Requirement, RequirementState, ReturnAddresses,
 };
 use crate::gateway::GatewayError;
+use crate::idempotency::IdempotencyKey;
 
 const PATH: &str = "/v1/accounts";
 /// The member of the metadata with the id of the creation.
@@ -216,7 +217,8 @@ impl AccountGateway for StripeClient {
         idempotency_key: Uuid,
     ) -> Result<AccountReading, GatewayError> {
         let request = creation_form(application, creation_id);
-        let created: AccountObject = self.post(PATH, request, Some(idempotency_key)).await?;
+        let key = IdempotencyKey::of(idempotency_key);
+        let created: AccountObject = self.post(PATH, request, &key).await?;
         Ok(created.into())
     }
 
@@ -249,6 +251,7 @@ impl AccountGateway for StripeClient {
         &self,
         account_id: &str,
         addresses: &ReturnAddresses,
+        key: &IdempotencyKey,
     ) -> Result<HostedLink, GatewayError> {
         let request = form([
             ("account", account_id),
@@ -256,27 +259,35 @@ impl AccountGateway for StripeClient {
             ("return_url", &addresses.return_url),
             ("refresh_url", &addresses.refresh_url),
         ]);
-        let link: LinkObject = self.post("/v1/account_links", request, None).await?;
+        let link: LinkObject = self.post("/v1/account_links", request, key).await?;
         Ok(HostedLink {
             url: link.url,
             expires_at: instant(link.expires_at),
         })
     }
 
-    async fn embedded_session(&self, account_id: &str) -> Result<EmbeddedSession, GatewayError> {
+    async fn embedded_session(
+        &self,
+        account_id: &str,
+        key: &IdempotencyKey,
+    ) -> Result<EmbeddedSession, GatewayError> {
         let components = COMPONENTS.map(|name| format!("components[{name}][enabled]"));
         let enabled = components.iter().map(|name| (name.as_str(), "true"));
         let request = form([("account", account_id)].into_iter().chain(enabled));
-        let session: SessionObject = self.post("/v1/account_sessions", request, None).await?;
+        let session: SessionObject = self.post("/v1/account_sessions", request, key).await?;
         Ok(EmbeddedSession {
             client_secret: SecretString::from(session.client_secret),
             expires_at: instant(session.expires_at),
         })
     }
 
-    async fn dashboard_link(&self, account_id: &str) -> Result<String, GatewayError> {
+    async fn dashboard_link(
+        &self,
+        account_id: &str,
+        key: &IdempotencyKey,
+    ) -> Result<String, GatewayError> {
         let path = format!("{PATH}/{account_id}/login_links");
-        let link: LoginLinkObject = self.post(&path, String::new(), None).await?;
+        let link: LoginLinkObject = self.post(&path, String::new(), key).await?;
         Ok(link.url)
     }
 }

@@ -19,6 +19,7 @@ use crate::account::{
     Requirement, RequirementState, ReturnAddresses,
 };
 use crate::gateway::GatewayError;
+use crate::idempotency::IdempotencyKey;
 
 const PATH: &str = "/v2/core/accounts";
 /// What an answer leaves out unless it is asked for.
@@ -263,10 +264,8 @@ impl AccountGateway for AccountsV2 {
         idempotency_key: Uuid,
     ) -> Result<AccountReading, GatewayError> {
         let request = creation(application, creation_id);
-        let created: AccountObject = self
-            .0
-            .post_json(PATH, &request, Some(idempotency_key))
-            .await?;
+        let key = IdempotencyKey::of(idempotency_key);
+        let created: AccountObject = self.0.post_json(PATH, &request, &key).await?;
         Ok(created.into())
     }
 
@@ -310,6 +309,7 @@ impl AccountGateway for AccountsV2 {
         &self,
         account_id: &str,
         addresses: &ReturnAddresses,
+        key: &IdempotencyKey,
     ) -> Result<HostedLink, GatewayError> {
         let request = json!({
             "account": account_id,
@@ -323,19 +323,27 @@ impl AccountGateway for AccountsV2 {
             },
         });
         let path = "/v2/core/account_links";
-        let link: LinkObject = self.0.post_json(path, &request, None).await?;
+        let link: LinkObject = self.0.post_json(path, &request, key).await?;
         Ok(HostedLink {
             url: link.url,
             expires_at: link.expires_at,
         })
     }
 
-    async fn embedded_session(&self, account_id: &str) -> Result<EmbeddedSession, GatewayError> {
-        self.0.embedded_session(account_id).await
+    async fn embedded_session(
+        &self,
+        account_id: &str,
+        key: &IdempotencyKey,
+    ) -> Result<EmbeddedSession, GatewayError> {
+        self.0.embedded_session(account_id, key).await
     }
 
-    async fn dashboard_link(&self, account_id: &str) -> Result<String, GatewayError> {
-        self.0.dashboard_link(account_id).await
+    async fn dashboard_link(
+        &self,
+        account_id: &str,
+        key: &IdempotencyKey,
+    ) -> Result<String, GatewayError> {
+        self.0.dashboard_link(account_id, key).await
     }
 }
 

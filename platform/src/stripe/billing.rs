@@ -14,6 +14,7 @@ use crate::billing::{
     BillingGateway, CheckoutOrder, CheckoutReading, CustomerReading, NewCustomer, PriceReading,
 };
 use crate::gateway::GatewayError;
+use crate::idempotency::IdempotencyKey;
 
 #[async_trait]
 impl BillingGateway for StripeClient {
@@ -56,8 +57,9 @@ impl BillingGateway for StripeClient {
         customer_id: &str,
         subscription_ids: &[&str],
         payment_method_id: &str,
+        key: &IdempotencyKey,
     ) -> Result<(), GatewayError> {
-        self.change_payment_method(customer_id, subscription_ids, payment_method_id)
+        self.change_payment_method(customer_id, subscription_ids, payment_method_id, key)
             .await
     }
 
@@ -65,8 +67,9 @@ impl BillingGateway for StripeClient {
         &self,
         customer_id: &str,
         organization: &OrganizationId,
+        key: &IdempotencyKey,
     ) -> Result<OpenSetup, GatewayError> {
-        self.begin_setup(customer_id, organization).await
+        self.begin_setup(customer_id, organization, key).await
     }
 
     async fn create_checkout(
@@ -85,33 +88,55 @@ impl BillingGateway for StripeClient {
         Ok(newest.into_iter().find(of_order))
     }
 
-    async fn expire_checkout(&self, session_id: &str) -> Result<(), GatewayError> {
-        self.end_checkout(session_id).await
+    async fn expire_checkout(
+        &self,
+        session_id: &str,
+        key: &IdempotencyKey,
+    ) -> Result<(), GatewayError> {
+        self.end_checkout(session_id, key).await
     }
 
-    async fn undo_subscription(&self, subscription_id: &str) -> Result<(), GatewayError> {
-        self.cancel_at_once(subscription_id, None).await?;
-        self.refund_all(subscription_id).await
+    async fn undo_subscription(
+        &self,
+        subscription_id: &str,
+        key: &IdempotencyKey,
+    ) -> Result<(), GatewayError> {
+        self.cancel_at_once(subscription_id, None, &key.step("cancel"))
+            .await?;
+        self.refund_all(subscription_id, key).await
     }
 
     async fn preview(
         &self,
         change: &PlanChange,
         prorated_at: Option<DateTime<Utc>>,
+        key: &IdempotencyKey,
     ) -> Result<InvoicePreview, GatewayError> {
-        self.preview_change(change, prorated_at).await
+        self.preview_change(change, prorated_at, key).await
     }
 
-    async fn change_now(&self, change: &PlanChange) -> Result<(), GatewayError> {
-        self.change_price_now(change).await
+    async fn change_now(
+        &self,
+        change: &PlanChange,
+        key: &IdempotencyKey,
+    ) -> Result<(), GatewayError> {
+        self.change_price_now(change, key).await
     }
 
-    async fn change_later(&self, change: &PlanChange) -> Result<(), GatewayError> {
-        self.change_price_later(change).await
+    async fn change_later(
+        &self,
+        change: &PlanChange,
+        key: &IdempotencyKey,
+    ) -> Result<(), GatewayError> {
+        self.change_price_later(change, key).await
     }
 
-    async fn drop_schedule(&self, schedule_id: &str) -> Result<(), GatewayError> {
-        self.release_schedule(schedule_id).await
+    async fn drop_schedule(
+        &self,
+        schedule_id: &str,
+        key: &IdempotencyKey,
+    ) -> Result<(), GatewayError> {
+        self.release_schedule(schedule_id, key).await
     }
 
     async fn cancel_later(
@@ -119,35 +144,59 @@ impl BillingGateway for StripeClient {
         subscription_id: &str,
         schedule_id: Option<&str>,
         feedback: Option<Feedback>,
+        key: &IdempotencyKey,
     ) -> Result<(), GatewayError> {
         if let Some(schedule_id) = schedule_id {
-            self.release_schedule(schedule_id).await?;
+            let key = key.step("release");
+            self.release_schedule(schedule_id, &key).await?;
         }
-        self.cancel_at_period_end(subscription_id, feedback).await
+        self.cancel_at_period_end(subscription_id, feedback, key)
+            .await
     }
 
     async fn cancel_now(
         &self,
         subscription_id: &str,
         feedback: Option<Feedback>,
+        key: &IdempotencyKey,
     ) -> Result<(), GatewayError> {
-        self.cancel_at_once(subscription_id, feedback).await
+        self.cancel_at_once(subscription_id, feedback, key).await
     }
 
-    async fn keep(&self, subscription_id: &str) -> Result<(), GatewayError> {
-        self.take_back_cancellation(subscription_id).await
+    async fn keep(&self, subscription_id: &str, key: &IdempotencyKey) -> Result<(), GatewayError> {
+        self.take_back_cancellation(subscription_id, key).await
     }
 
-    async fn resume(&self, subscription_id: &str) -> Result<(), GatewayError> {
-        self.resume_paused(subscription_id).await
+    async fn resume(
+        &self,
+        subscription_id: &str,
+        key: &IdempotencyKey,
+    ) -> Result<(), GatewayError> {
+        self.resume_paused(subscription_id, key).await
     }
 
-    async fn portal(&self, request: &PortalRequest) -> Result<String, GatewayError> {
-        self.portal_url(request).await
+    async fn portal(
+        &self,
+        request: &PortalRequest,
+        key: &IdempotencyKey,
+    ) -> Result<String, GatewayError> {
+        self.portal_session(request, key).await
     }
 
-    async fn end_trial(&self, subscription_id: &str) -> Result<(), GatewayError> {
-        self.end_trial_now(subscription_id).await
+    async fn portal_configuration(&self) -> Result<Option<String>, GatewayError> {
+        self.active_configuration().await
+    }
+
+    async fn configure_portal(&self, key: &IdempotencyKey) -> Result<String, GatewayError> {
+        self.make_configuration(key).await
+    }
+
+    async fn end_trial(
+        &self,
+        subscription_id: &str,
+        key: &IdempotencyKey,
+    ) -> Result<(), GatewayError> {
+        self.end_trial_now(subscription_id, key).await
     }
 
     async fn prices(&self, lookup_keys: &[&str]) -> Result<Vec<PriceReading>, GatewayError> {

@@ -11,6 +11,7 @@ use super::client::form;
 use super::customers::{ORGANIZATION, metadata_field};
 use crate::billing::{CheckoutOrder, CheckoutReading, CheckoutStatus};
 use crate::gateway::GatewayError;
+use crate::idempotency::IdempotencyKey;
 
 const PATH: &str = "/v1/checkout/sessions";
 /// The member of the metadata with the id of our row.
@@ -94,13 +95,18 @@ impl StripeClient {
         order: &CheckoutOrder,
     ) -> Result<CheckoutReading, GatewayError> {
         let request = order_form(order);
-        let made: SessionObject = self.post(PATH, request, Some(order.checkout_id)).await?;
+        let key = IdempotencyKey::of(order.checkout_id);
+        let made: SessionObject = self.post(PATH, request, &key).await?;
         Ok(made.into())
     }
 
-    pub(super) async fn end_checkout(&self, session_id: &str) -> Result<(), GatewayError> {
+    pub(super) async fn end_checkout(
+        &self,
+        session_id: &str,
+        key: &IdempotencyKey,
+    ) -> Result<(), GatewayError> {
         let path = format!("{PATH}/{session_id}/expire");
-        let Acknowledged {} = self.post(&path, String::new(), None).await?;
+        let Acknowledged {} = self.post(&path, String::new(), key).await?;
         Ok(())
     }
 

@@ -1,5 +1,4 @@
-//! Writing to Stripe with the platform's own key: form-encoded requests, each of which either names an idempotency key or
-//! may be repeated harmlessly.
+//! Writing to Stripe with the platform's own key. Nothing is posted or deleted without an idempotency key.
 //!
 //! A request is sent once. Where no answer comes, it may or may not have been done, and [`Error`] says so; whoever sends the
 //! same one again under the same idempotency key within a day gets the first one's answer
@@ -13,9 +12,9 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use url::Url;
 use url::form_urlencoded::Serializer;
-use uuid::Uuid;
 
 use super::Error;
+use crate::idempotency::IdempotencyKey;
 
 /// The version that every request names, so that shapes do not change under us.
 pub const API_VERSION: &str = "2026-07-29.dahlia";
@@ -87,39 +86,44 @@ impl StripeClient {
         self.send(request, path).await
     }
 
-    /// Posts a form. Without an idempotency key it must be one that may be sent twice.
+    /// Posts a form.
     pub(super) async fn post<T: DeserializeOwned>(
         &self,
         path: &str,
         form: String,
-        idempotency_key: Option<Uuid>,
+        key: &IdempotencyKey,
     ) -> Result<T, Error> {
-        let mut request = self
-            .request(Method::POST, path)
+        let request = self
+            .writing(Method::POST, path, key)
             .header("Content-Type", "application/x-www-form-urlencoded")
             .body(form);
-        if let Some(key) = idempotency_key {
-            request = request.header("Idempotency-Key", key.to_string());
-        }
         self.send(request, path).await
     }
 
-    /// Posts JSON, as version 2 of the API takes it. Without an idempotency key it must be one that may be sent twice.
+    /// Posts JSON, as version 2 of the API takes it.
     pub(super) async fn post_json<T: DeserializeOwned>(
         &self,
         path: &str,
         body: &Value,
-        idempotency_key: Option<Uuid>,
+        key: &IdempotencyKey,
     ) -> Result<T, Error> {
-        let mut request = self.request(Method::POST, path).json(body);
-        if let Some(key) = idempotency_key {
-            request = request.header("Idempotency-Key", key.to_string());
-        }
+        let request = self.writing(Method::POST, path, key).json(body);
         self.send(request, path).await
     }
 
-    pub(super) async fn delete<T: DeserializeOwned>(&self, path: &str) -> Result<T, Error> {
-        self.send(self.request(Method::DELETE, path), path).await
+    /// Deletes. Version 1 of the API does not look at the key: what is deleted cannot be deleted twice.
+    pub(super) async fn delete<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        key: &IdempotencyKey,
+    ) -> Result<T, Error> {
+        let request = self.writing(Method::DELETE, path, key);
+        self.send(request, path).await
+    }
+
+    fn writing(&self, method: Method, path: &str, key: &IdempotencyKey) -> RequestBuilder {
+        let request = self.request(method, path);
+        request.header("Idempotency-Key", key.to_string())
     }
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {

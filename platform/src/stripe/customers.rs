@@ -19,6 +19,7 @@ use super::{Error, StripeClient};
 use crate::billing::setup::OpenSetup;
 use crate::billing::{NewCustomer, PaymentMethod, SetupReading};
 use crate::gateway::GatewayError;
+use crate::idempotency::IdempotencyKey;
 
 const PATH: &str = "/v1/customers";
 const SETUPS: &str = "/v1/setup_intents";
@@ -170,7 +171,8 @@ impl StripeClient {
         idempotency_key: Uuid,
     ) -> Result<String, GatewayError> {
         let request = creation_form(customer);
-        let made: MadeObject = self.post(PATH, request, Some(idempotency_key)).await?;
+        let key = IdempotencyKey::of(idempotency_key);
+        let made: MadeObject = self.post(PATH, request, &key).await?;
         Ok(made.id)
     }
 
@@ -220,6 +222,7 @@ impl StripeClient {
         &self,
         customer_id: &str,
         organization: &OrganizationId,
+        key: &IdempotencyKey,
     ) -> Result<OpenSetup, GatewayError> {
         let request = form([
             ("customer", customer_id),
@@ -227,7 +230,7 @@ impl StripeClient {
             (&metadata_field(DEFAULT), "true"),
             (&metadata_field(ORGANIZATION), organization.as_str()),
         ]);
-        let begun: BegunSetup = self.post(SETUPS, request, None).await?;
+        let begun: BegunSetup = self.post(SETUPS, request, key).await?;
         Ok(OpenSetup {
             customer_id: customer_id.to_owned(),
             setup_id: begun.id,
@@ -248,17 +251,19 @@ impl StripeClient {
         customer_id: &str,
         subscription_ids: &[&str],
         payment_method_id: &str,
+        key: &IdempotencyKey,
     ) -> Result<(), GatewayError> {
         let request = form([(
             "invoice_settings[default_payment_method]",
             payment_method_id,
         )]);
         let path = format!("{PATH}/{customer_id}");
-        let Acknowledged {} = self.post(&path, request, None).await?;
+        let Acknowledged {} = self.post(&path, request, key).await?;
         for subscription_id in subscription_ids {
+            let key = key.step(subscription_id);
             let request = form([("default_payment_method", payment_method_id)]);
             let path = format!("/v1/subscriptions/{subscription_id}");
-            let Acknowledged {} = self.post(&path, request, None).await?;
+            let Acknowledged {} = self.post(&path, request, &key).await?;
         }
         Ok(())
     }

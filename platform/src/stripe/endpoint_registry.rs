@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use super::client::{API_VERSION, form};
 use super::{Error, StripeClient};
+use crate::idempotency::IdempotencyKey;
 use crate::webhook;
 
 const PATH: &str = "/v1/webhook_endpoints";
@@ -142,10 +143,9 @@ impl EndpointRegistry for StripeEndpoints {
         request: &str,
         idempotency_key: Uuid,
     ) -> Result<RegisteredEndpoint, RegistryError> {
-        let created: EndpointObject = self
-            .client
-            .post(PATH, request.to_owned(), Some(idempotency_key))
-            .await?;
+        let key = IdempotencyKey::of(idempotency_key);
+        let request = request.to_owned();
+        let created: EndpointObject = self.client.post(PATH, request, &key).await?;
         Ok(created.into())
     }
 
@@ -154,17 +154,19 @@ impl EndpointRegistry for StripeEndpoints {
         endpoint: PlatformEndpoint,
         external_id: &str,
         url: &str,
+        registration_id: Uuid,
     ) -> Result<(), RegistryError> {
         let form = form([("url", url)].into_iter().chain(self.types(endpoint)));
-        let Acknowledged {} = self
-            .client
-            .post(&format!("{PATH}/{external_id}"), form, None)
-            .await?;
+        let path = format!("{PATH}/{external_id}");
+        let key = IdempotencyKey::once(registration_id);
+        let Acknowledged {} = self.client.post(&path, form, &key).await?;
         Ok(())
     }
 
-    async fn delete(&self, external_id: &str) -> Result<(), RegistryError> {
-        let Acknowledged {} = self.client.delete(&format!("{PATH}/{external_id}")).await?;
+    async fn delete(&self, external_id: &str, registration_id: Uuid) -> Result<(), RegistryError> {
+        let path = format!("{PATH}/{external_id}");
+        let key = IdempotencyKey::once(registration_id);
+        let Acknowledged {} = self.client.delete(&path, &key).await?;
         Ok(())
     }
 }

@@ -11,6 +11,7 @@ use super::money::{Listed, Metadata, Page, money};
 use super::{Error, StripeClient};
 use crate::billing::{InvoiceReading, InvoiceStatus, Payment, PaymentStatus};
 use crate::gateway::GatewayError;
+use crate::idempotency::IdempotencyKey;
 
 /// What Stripe answers about a payment that is refunded as a whole.
 const REFUNDED: &str = "charge_already_refunded";
@@ -172,7 +173,11 @@ struct Acknowledged {}
 
 impl StripeClient {
     /// Refunds everything that a subscription paid, and what was refunded before not once more.
-    pub(super) async fn refund_all(&self, subscription_id: &str) -> Result<(), GatewayError> {
+    pub(super) async fn refund_all(
+        &self,
+        subscription_id: &str,
+        key: &IdempotencyKey,
+    ) -> Result<(), GatewayError> {
         let query = [
             ("subscription", subscription_id),
             ("status", "paid"),
@@ -184,8 +189,9 @@ impl StripeClient {
         let intents = payments.flat_map(|payments| payments.data);
         for intent in intents.filter_map(|it| it.payment.payment_intent) {
             let request = form([("payment_intent", intent.as_str())]);
+            let key = key.step(&intent);
             let refunded: Result<Acknowledged, Error> =
-                self.post("/v1/refunds", request, None).await;
+                self.post("/v1/refunds", request, &key).await;
             match refunded {
                 Err(Error::Refused {
                     code: Some(code), ..

@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use super::{Error, StripeClient};
 use crate::gateway::GatewayError;
+use crate::idempotency::IdempotencyKey;
 use crate::ledger::payout_schedule::PayoutSchedule;
 use crate::ledger::{Balance, Made, MoneyGateway, Order, Ordered, PayoutReading, TransferReading};
 
@@ -220,7 +221,8 @@ impl MoneyGateway for StripeClient {
         &self,
         account_id: &str,
         schedule: &PayoutSchedule,
+        key: &IdempotencyKey,
     ) -> Result<PayoutSchedule, GatewayError> {
-        self.write_schedule(account_id, schedule).await
+        self.write_schedule(account_id, schedule, key).await
     }
 }

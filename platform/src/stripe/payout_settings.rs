@@ -6,6 +6,7 @@ use serde::Deserialize;
 use super::StripeClient;
 use super::client::form;
 use crate::gateway::GatewayError;
+use crate::idempotency::IdempotencyKey;
 use crate::ledger::payout_schedule::{PayoutInterval, PayoutSchedule, PayoutWeekday};
 
 const BALANCE_SETTINGS: &str = "/v1/balance_settings";
@@ -144,12 +145,13 @@ impl StripeClient {
         &self,
         account_id: &str,
         schedule: &PayoutSchedule,
+        key: &IdempotencyKey,
     ) -> Result<PayoutSchedule, GatewayError> {
         let account = self.for_account(account_id);
         let delay = "payments[settlement_timing][delay_days_override]";
         let request = schedule_form(schedule, "payments[payouts][schedule]", delay);
         let answer = account
-            .post::<BalanceSettings>(BALANCE_SETTINGS, request, None)
+            .post::<BalanceSettings>(BALANCE_SETTINGS, request, &key.step("balance"))
             .await;
         match answer.map_err(GatewayError::from) {
             Ok(settings) => Ok(settings.into()),
@@ -157,7 +159,8 @@ impl StripeClient {
                 let delay = "settings[payouts][schedule][delay_days]";
                 let request = schedule_form(schedule, "settings[payouts][schedule]", delay);
                 let path = account_path(account_id);
-                let account: AccountObject = self.post(&path, request, None).await?;
+                let key = key.step("account");
+                let account: AccountObject = self.post(&path, request, &key).await?;
                 Ok(account.settings.payouts.schedule.into())
             }
             Err(other) => Err(other),

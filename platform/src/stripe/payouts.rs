@@ -10,6 +10,7 @@ use super::StripeClient;
 use super::client::form;
 use super::money::{Listed, Metadata, entry_field, entry_of, if_it_exists, money};
 use crate::gateway::GatewayError;
+use crate::idempotency::IdempotencyKey;
 use crate::ledger::{EntryError, Made, Order, PayoutMethod, PayoutReading, PayoutStatus};
 
 const PATH: &str = "/v1/payouts";
@@ -102,7 +103,8 @@ impl StripeClient {
             ("method", method.as_str()),
             (&entry_field, &entry_id),
         ]);
-        let made: PayoutObject = self.post(PATH, request, Some(order.entry_id)).await?;
+        let key = IdempotencyKey::of(order.entry_id);
+        let made: PayoutObject = self.post(PATH, request, &key).await?;
         Ok(made.into())
     }
 

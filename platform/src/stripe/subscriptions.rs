@@ -16,8 +16,11 @@ use super::money::{Listed, Metadata, if_it_exists};
 use super::prices::PriceObject;
 use crate::billing::cancellation::Feedback;
 use crate::billing::status::SubscriptionStatus;
-use crate::billing::{ItemReading, PaymentMethod, ScheduledChange, SubscriptionReading};
+use crate::billing::{
+    ItemReading, PaymentMethod, ScheduledChange, ScheduledItem, SubscriptionReading,
+};
 use crate::gateway::GatewayError;
+use crate::idempotency::IdempotencyKey;
 
 const PATH: &str = "/v1/subscriptions";
 const FEEDBACK: &str = "cancellation_details[feedback]";
@@ -79,8 +82,8 @@ struct ItemObject {
 }
 
 #[derive(Deserialize)]
-struct ScheduleObject {
-    id: String,
+pub(super) struct ScheduleObject {
+    pub(super) id: String,
     #[serde(default)]
     current_phase: Option<CurrentPhase>,
     #[serde(default)]
@@ -89,18 +92,22 @@ struct ScheduleObject {
 
 #[derive(Deserialize)]
 struct CurrentPhase {
+    start_date: i64,
     end_date: i64,
 }
 
 #[derive(Deserialize)]
-struct PhaseObject {
-    start_date: i64,
-    items: Vec<PhaseItem>,
+pub(super) struct PhaseObject {
+    pub(super) start_date: i64,
+    pub(super) end_date: i64,
+    pub(super) items: Vec<PhaseItem>,
 }
 
 #[derive(Deserialize)]
-struct PhaseItem {
-    price: String,
+pub(super) struct PhaseItem {
+    pub(super) price: String,
+    #[serde(default)]
+    pub(super) quantity: Option<i64>,
 }
 
 impl Listed for SubscriptionObject {
@@ -119,10 +126,21 @@ impl ScheduleObject {
         let ends = self.current_phase.as_ref()?.end_date;
         let mut phases = self.phases.iter();
         let next = phases.find(|phase| phase.start_date >= ends)?;
+        let items = next.items.iter().map(|item| ScheduledItem {
+            price_id: item.price.clone(),
+            seats: item.quantity.unwrap_or(1),
+        });
         Some(ScheduledChange {
-            price_id: next.items.first()?.price.clone(),
+            items: items.collect(),
             at: instant(next.start_date),
         })
+    }
+
+    /// The phase that applies now.
+    pub(super) fn current(&self) -> Option<&PhaseObject> {
+        let starts = self.current_phase.as_ref()?.start_date;
+        let mut phases = self.phases.iter();
+        phases.find(|phase| phase.start_date == starts)
     }
 }
 
@@ -197,11 +215,12 @@ impl StripeClient {
         &self,
         subscription_id: &str,
         feedback: Option<Feedback>,
+        key: &IdempotencyKey,
     ) -> Result<(), GatewayError> {
         let query = feedback.map(|feedback| form([(FEEDBACK, feedback.as_str())]));
         let query = query.map_or_else(String::new, |query| format!("?{query}"));
         let path = format!("{PATH}/{subscription_id}{query}");
-        let answer: Result<Acknowledged, _> = self.delete(&path).await;
+        let answer: Result<Acknowledged, _> = self.delete(&path, key).await;
         if_it_exists(answer).map(|_| ())
     }
 
@@ -209,10 +228,11 @@ impl StripeClient {
         &self,
         subscription_id: &str,
         feedback: Option<Feedback>,
+        key: &IdempotencyKey,
     ) -> Result<(), GatewayError> {
         let mut fields = vec![("cancel_at_period_end", "true")];
         fields.extend(feedback.map(|feedback| (FEEDBACK, feedback.as_str())));
-        self.change_subscription(subscription_id, form(fields))
+        self.change_subscription(subscription_id, form(fields), key)
             .await
     }
 
@@ -220,6 +240,7 @@ impl StripeClient {
     pub(super) async fn take_back_cancellation(
         &self,
         subscription_id: &str,
+        key: &IdempotencyKey,
     ) -> Result<(), GatewayError> {
         let path = format!("{PATH}/{subscription_id}");
         let pending: Cancellation = self.get(&path, &[]).await?;
@@ -228,20 +249,29 @@ impl StripeClient {
         } else {
             ("cancel_at", "")
         };
-        self.change_subscription(subscription_id, form([field]))
+        let key = key.step(field.0);
+        self.change_subscription(subscription_id, form([field]), &key)
             .await
     }
 
-    pub(super) async fn resume_paused(&self, subscription_id: &str) -> Result<(), GatewayError> {
+    pub(super) async fn resume_paused(
+        &self,
+        subscription_id: &str,
+        key: &IdempotencyKey,
+    ) -> Result<(), GatewayError> {
         let path = format!("{PATH}/{subscription_id}/resume");
-        let Acknowledged {} = self.post(&path, String::new(), None).await?;
+        let Acknowledged {} = self.post(&path, String::new(), key).await?;
         Ok(())
     }
 
     /// Ends a schedule and leaves its subscription as it is.
-    pub(super) async fn release_schedule(&self, schedule_id: &str) -> Result<(), GatewayError> {
+    pub(super) async fn release_schedule(
+        &self,
+        schedule_id: &str,
+        key: &IdempotencyKey,
+    ) -> Result<(), GatewayError> {
         let path = format!("/v1/subscription_schedules/{schedule_id}/release");
-        let Acknowledged {} = self.post(&path, String::new(), None).await?;
+        let Acknowledged {} = self.post(&path, String::new(), key).await?;
         Ok(())
     }
 
@@ -249,16 +279,21 @@ impl StripeClient {
         &self,
         subscription_id: &str,
         request: String,
+        key: &IdempotencyKey,
     ) -> Result<(), GatewayError> {
         let path = format!("{PATH}/{subscription_id}");
-        let Acknowledged {} = self.post(&path, request, None).await?;
+        let Acknowledged {} = self.post(&path, request, key).await?;
         Ok(())
     }
 
-    pub(super) async fn end_trial_now(&self, subscription_id: &str) -> Result<(), GatewayError> {
+    pub(super) async fn end_trial_now(
+        &self,
+        subscription_id: &str,
+        key: &IdempotencyKey,
+    ) -> Result<(), GatewayError> {
         let path = format!("{PATH}/{subscription_id}");
         let request = form([("trial_end", "now")]);
-        let answer: Result<Acknowledged, _> = self.post(&path, request, None).await;
+        let answer: Result<Acknowledged, _> = self.post(&path, request, key).await;
         if_it_exists(answer).map(|_| ())
     }
 }
@@ -308,12 +343,13 @@ mod tests {
     fn the_next_phase_of_a_schedule_is_what_it_changes_to() {
         let scheduled = reading(&json!({"schedule": {
             "id": "sub_sched_1", "current_phase": {"start_date": 10, "end_date": 20},
-            "phases": [{"start_date": 10, "items": [{"price": "price_1"}]},
-                       {"start_date": 20, "items": [{"price": "price_2"}]}]}}));
+            "phases": [{"start_date": 10, "end_date": 20, "items": [{"price": "price_1"}]},
+                       {"start_date": 20, "end_date": 30, "items": [{"price": "price_2", "quantity": 4}]}]}}));
         let change = scheduled.scheduled.unwrap();
+        let item = &change.items[0];
         assert_eq!(
-            (change.price_id.as_str(), change.at),
-            ("price_2", instant(20))
+            (item.price_id.as_str(), item.seats, change.at),
+            ("price_2", 4, instant(20))
         );
         assert_eq!(scheduled.schedule_id.as_deref(), Some("sub_sched_1"));
     }

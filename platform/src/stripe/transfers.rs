@@ -7,6 +7,7 @@ use super::StripeClient;
 use super::client::form;
 use super::money::{Listed, Metadata, Page, entry_field, entry_of, if_it_exists, money};
 use crate::gateway::GatewayError;
+use crate::idempotency::IdempotencyKey;
 use crate::ledger::{Made, Order, Ordered, ReversalReading, TransferReading};
 
 const PATH: &str = "/v1/transfers";
@@ -112,7 +113,8 @@ fn transfer_form(order: &Order) -> String {
 impl StripeClient {
     pub(super) async fn make_transfer(&self, order: &Order) -> Result<Made, GatewayError> {
         let request = transfer_form(order);
-        let made: MadeObject = self.post(PATH, request, Some(order.entry_id)).await?;
+        let key = IdempotencyKey::of(order.entry_id);
+        let made: MadeObject = self.post(PATH, request, &key).await?;
         Ok(made.into())
     }
 
@@ -125,7 +127,8 @@ impl StripeClient {
         let amount = order.money.minor.to_string();
         let request = form([("amount", amount.as_str()), (&entry_field, &entry_id)]);
         let path = reversals_path(transfer);
-        let made: MadeObject = self.post(&path, request, Some(order.entry_id)).await?;
+        let key = IdempotencyKey::of(order.entry_id);
+        let made: MadeObject = self.post(&path, request, &key).await?;
         Ok(made.into())
     }
 

@@ -11,9 +11,10 @@ use platform::billing::setup::OpenSetup;
 use platform::billing::status::SubscriptionStatus;
 use platform::billing::{
     BillingGateway, CheckoutOrder, CheckoutReading, CheckoutStatus, CustomerReading, NewCustomer,
-    PaymentMethod, PriceReading, ScheduledChange, SetupReading,
+    PaymentMethod, PriceReading, ScheduledChange, ScheduledItem, SetupReading,
 };
 use platform::gateway::GatewayError;
+use platform::idempotency::IdempotencyKey;
 use tokio::task::yield_now;
 use uuid::Uuid;
 
@@ -68,6 +69,7 @@ impl BillingGateway for BillingVendor {
         _customer_id: &str,
         _subscription_ids: &[&str],
         payment_method_id: &str,
+        _key: &IdempotencyKey,
     ) -> Result<(), GatewayError> {
         self.change(|reading| {
             reading.payment_method = Some(PaymentMethod {
@@ -82,6 +84,7 @@ impl BillingGateway for BillingVendor {
         &self,
         customer_id: &str,
         _organization: &OrganizationId,
+        _key: &IdempotencyKey,
     ) -> Result<OpenSetup, GatewayError> {
         let mut state = self.state();
         state.made += 1;
@@ -142,7 +145,11 @@ impl BillingGateway for BillingVendor {
         Ok(sessions.find(of_order).cloned())
     }
 
-    async fn expire_checkout(&self, session_id: &str) -> Result<(), GatewayError> {
+    async fn expire_checkout(
+        &self,
+        session_id: &str,
+        _key: &IdempotencyKey,
+    ) -> Result<(), GatewayError> {
         let mut state = self.state();
         let mut sessions = state.readings.values_mut().flat_map(|it| &mut it.checkouts);
         let session = sessions.find(|it| it.session_id == session_id);
@@ -156,7 +163,11 @@ impl BillingGateway for BillingVendor {
         }
     }
 
-    async fn undo_subscription(&self, subscription_id: &str) -> Result<(), GatewayError> {
+    async fn undo_subscription(
+        &self,
+        subscription_id: &str,
+        _key: &IdempotencyKey,
+    ) -> Result<(), GatewayError> {
         self.with_subscription(subscription_id, |subscription| {
             subscription.status = SubscriptionStatus::Canceled;
         })?;
@@ -168,6 +179,7 @@ impl BillingGateway for BillingVendor {
         &self,
         _change: &PlanChange,
         _prorated_at: Option<DateTime<Utc>>,
+        _key: &IdempotencyKey,
     ) -> Result<InvoicePreview, GatewayError> {
         Ok(InvoicePreview {
             money: Money {
@@ -178,24 +190,39 @@ impl BillingGateway for BillingVendor {
         })
     }
 
-    async fn change_now(&self, change: &PlanChange) -> Result<(), GatewayError> {
+    async fn change_now(
+        &self,
+        change: &PlanChange,
+        _key: &IdempotencyKey,
+    ) -> Result<(), GatewayError> {
         self.with_subscription(&change.subscription_id, |subscription| {
             change_item(&mut subscription.items[0], change);
         })
     }
 
-    async fn change_later(&self, change: &PlanChange) -> Result<(), GatewayError> {
+    async fn change_later(
+        &self,
+        change: &PlanChange,
+        _key: &IdempotencyKey,
+    ) -> Result<(), GatewayError> {
         self.with_subscription(&change.subscription_id, |subscription| {
             subscription.schedule_id = Some("sub_sched_1".to_owned());
             let at = subscription.items[0].current_period_end;
             subscription.scheduled = at.map(|at| ScheduledChange {
-                price_id: change.price_id.clone(),
+                items: vec![ScheduledItem {
+                    price_id: change.price_id.clone(),
+                    seats: change.seats,
+                }],
                 at,
             });
         })
     }
 
-    async fn drop_schedule(&self, _schedule_id: &str) -> Result<(), GatewayError> {
+    async fn drop_schedule(
+        &self,
+        _schedule_id: &str,
+        _key: &IdempotencyKey,
+    ) -> Result<(), GatewayError> {
         self.with_subscription("sub_1", |subscription| {
             subscription.schedule_id = None;
             subscription.scheduled = None;
@@ -207,6 +234,7 @@ impl BillingGateway for BillingVendor {
         subscription_id: &str,
         _schedule_id: Option<&str>,
         _feedback: Option<Feedback>,
+        _key: &IdempotencyKey,
     ) -> Result<(), GatewayError> {
         self.with_subscription(subscription_id, |subscription| {
             subscription.cancel_at = subscription.items[0].current_period_end;
@@ -217,29 +245,50 @@ impl BillingGateway for BillingVendor {
         &self,
         subscription_id: &str,
         _feedback: Option<Feedback>,
+        _key: &IdempotencyKey,
     ) -> Result<(), GatewayError> {
         self.with_subscription(subscription_id, |subscription| {
             subscription.status = SubscriptionStatus::Canceled;
         })
     }
 
-    async fn keep(&self, subscription_id: &str) -> Result<(), GatewayError> {
+    async fn keep(&self, subscription_id: &str, _key: &IdempotencyKey) -> Result<(), GatewayError> {
         self.with_subscription(subscription_id, |subscription| {
             subscription.cancel_at = None;
         })
     }
 
-    async fn resume(&self, subscription_id: &str) -> Result<(), GatewayError> {
+    async fn resume(
+        &self,
+        subscription_id: &str,
+        _key: &IdempotencyKey,
+    ) -> Result<(), GatewayError> {
         self.with_subscription(subscription_id, |subscription| {
             subscription.status = SubscriptionStatus::Active;
         })
     }
 
-    async fn portal(&self, request: &PortalRequest) -> Result<String, GatewayError> {
+    async fn portal(
+        &self,
+        request: &PortalRequest,
+        _key: &IdempotencyKey,
+    ) -> Result<String, GatewayError> {
         Ok(format!("https://pay.example.com/{}", request.customer_id))
     }
 
-    async fn end_trial(&self, subscription_id: &str) -> Result<(), GatewayError> {
+    async fn portal_configuration(&self) -> Result<Option<String>, GatewayError> {
+        Ok(Some("bpc_1".to_owned()))
+    }
+
+    async fn configure_portal(&self, _key: &IdempotencyKey) -> Result<String, GatewayError> {
+        Ok("bpc_1".to_owned())
+    }
+
+    async fn end_trial(
+        &self,
+        subscription_id: &str,
+        _key: &IdempotencyKey,
+    ) -> Result<(), GatewayError> {
         self.with_subscription(subscription_id, |subscription| {
             subscription.status = SubscriptionStatus::Active;
         })

@@ -7,7 +7,7 @@
 use askama::Template;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse as _, Redirect, Response};
-use platform::account::onboard::{Opened, WayIn, new_link, onboard};
+use platform::account::onboard::{self, Opened, WayIn, new_link, onboard};
 use platform::account::{self, Application, Preset, disconnect as ending, refresh};
 
 use super::{Done, layout, refused};
@@ -107,9 +107,7 @@ pub(super) async fn open_dashboard(
 
 async fn dashboard_link(state: &ApiState, viewer: &Viewer) -> Result<String, ApiError> {
     let services = state.account_services()?;
-    let account = refresh::current(services, &viewer.organization).await?;
-    let account_id = account.account_id().ok_or(account::Error::NotStarted)?;
-    Ok(services.gateway.dashboard_link(account_id).await?)
+    Ok(onboard::dashboard_link(services, &viewer.organization).await?)
 }
 
 /// `GET /payouts/disconnect`: asks whether it is meant.

@@ -501,6 +501,7 @@ pub(super) const TABLES: &[Table] = &[
     table("billing_api_keys", API_AND_CONSUMER),
     table("billing_fulfilments", API_AND_CONSUMER),
     table("billing_repairs", API_AND_CONSUMER),
+    table("billing_requests", API_AND_CONSUMER),
     table("billing_trial_cards", API_AND_CONSUMER),
     Table {
         policies: &[

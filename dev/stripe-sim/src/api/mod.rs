@@ -115,6 +115,9 @@ pub(crate) async fn serve(
         }
     };
     let platform = AccountHandle::new(Arc::clone(&simulator), access.account);
+    if method != "GET" && !parts.headers.contains_key("idempotency-key") {
+        lock(&simulator.counters).note_keyless(template);
+    }
     let account = platform.account();
     let flight = account.enter();
     let result = match found {

@@ -95,6 +95,8 @@ pub struct InvoiceTruth {
     pub amount_paid: i64,
     pub refunded: i64,
     pub attempts: u32,
+    /// Unix seconds.
+    pub created: i64,
     /// `ch_…` and `py_…`, failed ones too.
     pub charges: Vec<String>,
 }
@@ -261,6 +263,7 @@ impl Change<'_> {
             amount_paid: invoice.amount_paid,
             refunded: refunded.sum(),
             attempts: invoice.attempts,
+            created: invoice.created,
             charges: invoice
                 .payments
                 .iter()

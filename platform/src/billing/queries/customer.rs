@@ -6,7 +6,7 @@ use common::tenant::OrganizationId;
 use sqlx::types::Json;
 
 use crate::billing::customer::{Contact, CreationKey, StoredCustomer};
-use crate::billing::{CustomerReading, PaymentMethod};
+use crate::billing::{CustomerReading, PaymentMethod, SetupReading};
 
 /// Stores that a customer is to be created, unless one is or is being asked for.
 #[tracing::instrument(name = "db.billing.insert_customer", level = "debug", skip_all)]
@@ -186,19 +186,44 @@ pub(in crate::billing) async fn begin_reading(
     Ok(updated.rows_affected() == 1)
 }
 
+/// Whether neither this setup nor a later one was applied. Nobody else notes one until the transaction ends.
+#[tracing::instrument(name = "db.billing.is_newer_setup", level = "debug", skip_all)]
+pub(in crate::billing) async fn is_newer_setup(
+    conn: &mut PgConnection,
+    organization: &OrganizationId,
+    customer_id: &str,
+    setup: &SetupReading,
+) -> Result<bool, Error> {
+    let newer = sqlx::query_scalar!(
+        r#"SELECT applied_setup_id IS DISTINCT FROM $3
+                  AND COALESCE((applied_setup_at, applied_setup_id) < ($4, $3), TRUE) AS "newer!"
+           FROM billing_customers WHERE organization_id = $1 AND customer_id = $2 FOR UPDATE"#,
+        organization.as_str(),
+        customer_id,
+        setup.setup_id,
+        setup.created_at,
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(newer.unwrap_or(false))
+}
+
 /// Notes that the method of a setup was made the default.
 #[tracing::instrument(name = "db.billing.note_setup", level = "debug", skip_all)]
 pub(in crate::billing) async fn note_setup(
     conn: &mut PgConnection,
     organization: &OrganizationId,
     customer_id: &str,
-    setup_id: &str,
+    setup: &SetupReading,
 ) -> Result<(), Error> {
     sqlx::query!(
-        "UPDATE billing_customers SET applied_setup_id = $3 WHERE organization_id = $1 AND customer_id = $2",
+        "UPDATE billing_customers SET applied_setup_id = $3, applied_setup_at = $4
+         WHERE organization_id = $1 AND customer_id = $2
+           AND COALESCE((applied_setup_at, applied_setup_id) < ($4, $3), TRUE)",
         organization.as_str(),
         customer_id,
-        setup_id,
+        setup.setup_id,
+        setup.created_at,
     )
     .execute(conn)
     .await?;
@@ -222,7 +247,8 @@ pub(in crate::billing) async fn read_next_at(
     Ok(())
 }
 
-/// Removes what was read of a customer that is gone at the vendor; false if the organization has another one already.
+/// Removes what was read of a customer that is gone at the vendor; false if the organization has another one already. A trial that
+/// may have been begun on a page counts as used, since nobody can read any more whether it was.
 #[tracing::instrument(name = "db.billing.forget_customer", level = "debug", skip_all)]
 pub(in crate::billing) async fn forget_customer(
     conn: &mut PgConnection,
@@ -231,8 +257,11 @@ pub(in crate::billing) async fn forget_customer(
 ) -> Result<bool, Error> {
     let updated = sqlx::query!(
         "UPDATE billing_customers
-         SET customer_id = NULL, key_used_at = NULL, payment_method = NULL, applied_setup_id = NULL, read_at = NULL,
-             next_read_at = NULL
+         SET customer_id = NULL, key_used_at = NULL, payment_method = NULL, applied_setup_id = NULL,
+             applied_setup_at = NULL, read_at = NULL, next_read_at = NULL,
+             trial_used_at = COALESCE(trial_used_at,
+                 (SELECT MAX(sent_at) FROM billing_checkouts
+                  WHERE organization_id = $1 AND trial_days IS NOT NULL AND status IN ('open', 'complete')))
          WHERE organization_id = $1 AND customer_id = $2",
         organization.as_str(),
         customer_id,
@@ -271,6 +300,12 @@ async fn delete_readings(
     .await?;
     sqlx::query!(
         "DELETE FROM billing_checkouts WHERE organization_id = $1",
+        organization
+    )
+    .execute(&mut *conn)
+    .await?;
+    sqlx::query!(
+        "DELETE FROM billing_requests WHERE organization_id = $1",
         organization
     )
     .execute(conn)

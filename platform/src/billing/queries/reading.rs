@@ -16,6 +16,7 @@ pub(in crate::billing) struct SubscriptionRow<'a> {
     /// The item whose period is the subscription's.
     pub(in crate::billing) period: Option<&'a ItemReading>,
     pub(in crate::billing) scheduled_lookup_key: Option<&'a str>,
+    pub(in crate::billing) scheduled_seats: Option<i64>,
 }
 
 /// Makes these the subscriptions of an organization.
@@ -47,8 +48,8 @@ async fn insert_subscription(
         "INSERT INTO billing_subscriptions
              (organization_id, subscription_id, status, item_id, price_id, lookup_key, seats, current_period_start,
               current_period_end, trial_end, cancel_at, created_at, ended_at, latest_invoice_id, schedule_id,
-              scheduled_lookup_key, scheduled_at, is_ours)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)",
+              scheduled_lookup_key, scheduled_at, is_ours, scheduled_seats)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)",
         organization.as_str(),
         subscription.subscription_id,
         subscription.status.as_str(),
@@ -67,6 +68,7 @@ async fn insert_subscription(
         row.scheduled_lookup_key,
         subscription.scheduled.as_ref().map(|change| change.at),
         subscription.is_ours,
+        row.scheduled_seats,
     )
     .execute(conn)
     .await?;

@@ -50,6 +50,25 @@ pub(in crate::billing) async fn note_repaired(
     Ok(())
 }
 
+/// Has subscriptions be undone once more that were paid after they were: a debit is on its way for days.
+#[tracing::instrument(name = "db.billing.reopen_paid_repairs", level = "debug", skip_all)]
+pub(in crate::billing) async fn reopen_paid_repairs(
+    conn: &mut PgConnection,
+    organization: &OrganizationId,
+) -> Result<(), Error> {
+    sqlx::query!(
+        "UPDATE billing_repairs AS repair SET done_at = NULL
+         FROM billing_invoices AS invoice
+         WHERE repair.organization_id = $1 AND repair.kind = 'second_subscription'
+           AND invoice.organization_id = $1 AND invoice.subscription_id = repair.subscription_id
+           AND invoice.status = 'paid' AND invoice.amount_paid > 0 AND invoice.paid_at > repair.done_at",
+        organization.as_str(),
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
 /// Everything that was or is to be undone, oldest first.
 #[tracing::instrument(name = "db.billing.repairs", level = "debug", skip_all)]
 pub(in crate::billing) async fn repairs(

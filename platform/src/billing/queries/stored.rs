@@ -24,8 +24,12 @@ pub(in crate::billing) async fn stored(
     .fetch_one(&mut *conn)
     .await?;
     let payment_pending = sqlx::query_scalar!(
-        r#"SELECT EXISTS (SELECT FROM billing_checkouts
-                          WHERE organization_id = $1 AND status = 'complete' AND payment_pending) AS "pending!""#,
+        r#"SELECT EXISTS (SELECT FROM billing_checkouts AS checkout
+                          WHERE organization_id = $1 AND status = 'complete' AND payment_pending
+                            AND NOT EXISTS (SELECT FROM billing_subscriptions AS subscription
+                                            WHERE subscription.organization_id = $1
+                                              AND subscription.subscription_id = checkout.subscription_id
+                                              AND subscription.status IN ('canceled', 'incomplete_expired'))) AS "pending!""#,
         organization.as_str(),
     )
     .fetch_one(&mut *conn)
@@ -58,7 +62,7 @@ async fn subscriptions(
 ) -> Result<Vec<Subscription>, Error> {
     let rows = sqlx::query!(
         "SELECT subscription_id, is_ours, status, item_id, price_id, lookup_key, seats, current_period_start, current_period_end,
-                trial_end, cancel_at, created_at, schedule_id, scheduled_lookup_key, scheduled_at,
+                trial_end, cancel_at, created_at, schedule_id, scheduled_lookup_key, scheduled_seats, scheduled_at,
                 (SELECT MIN(invoice.created_at) FROM billing_invoices AS invoice
                  WHERE invoice.organization_id = subscription.organization_id
                    AND invoice.subscription_id = subscription.subscription_id
@@ -85,6 +89,7 @@ async fn subscriptions(
             created_at: row.created_at,
             schedule_id: row.schedule_id,
             scheduled_lookup_key: row.scheduled_lookup_key,
+            scheduled_seats: row.scheduled_seats,
             scheduled_at: row.scheduled_at,
             failing_since: row.failing_since,
         })
