@@ -51,16 +51,14 @@ const PAGE: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img
 /// applied.
 pub(crate) const PAGE_POLICY: HeaderValue = HeaderValue::from_static(PAGE);
 
-/// The policy of a page whose forms are answered with a way to Stripe's own pages: a browser applies `form-action` to where
-/// the answer leads, too.
-pub(crate) fn policy_of_forms_to(
-    stripe: &StripeOrigins,
-) -> Result<HeaderValue, InvalidHeaderValue> {
-    HeaderValue::try_from(PAGE.replace("form-action 'self'", &form_action(stripe)))
+/// The policy of a page whose forms are answered with a way to Stripe's own pages, of these origins: a browser applies
+/// `form-action` to where the answer leads, too.
+pub(crate) fn policy_of_forms_to(origins: &[String]) -> Result<HeaderValue, InvalidHeaderValue> {
+    HeaderValue::try_from(PAGE.replace("form-action 'self'", &form_action(origins)))
 }
 
-fn form_action(stripe: &StripeOrigins) -> String {
-    format!("form-action 'self' {}", stripe.pages.join(" "))
+fn form_action(origins: &[String]) -> String {
+    format!("form-action 'self' {}", origins.join(" "))
 }
 
 /// The policy of the page in which Stripe's script shows frames of Stripe's. What it allows in addition is what Stripe asks
@@ -86,7 +84,7 @@ pub(crate) fn policy_of_embedded(
             "connect-src 'self'",
             format!("connect-src 'self' {script} https://api.stripe.com"),
         ),
-        ("form-action 'self'", form_action(stripe)),
+        ("form-action 'self'", form_action(&stripe.pages)),
     ]
     .into_iter()
     .fold(PAGE.to_owned(), |policy, (ours, stripes)| {
@@ -124,7 +122,7 @@ mod tests {
     #[test]
     fn only_forms_lead_to_stripe_from_most_pages() {
         assert_eq!(
-            policy_of_forms_to(&stripe()).unwrap(),
+            policy_of_forms_to(&stripe().pages).unwrap(),
             "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \
              font-src 'self'; form-action 'self' https://connect.stripe.com; frame-ancestors 'none'; base-uri 'none'"
         );

@@ -64,6 +64,8 @@ enum Command {
     #[command(subcommand)]
     ConnectAccount(Box<client::connect_account::ConnectAccount>),
     #[command(subcommand)]
+    Billing(Box<client::billing::Billing>),
+    #[command(subcommand)]
     Operator(client::operator::Operator),
 }
 
@@ -115,6 +117,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Parked(command) => finish(command.run()),
         Command::Webhooks(command) => finish(command.run()),
         Command::ConnectAccount(command) => finish(command.run()),
+        Command::Billing(command) => finish(command.run()),
         Command::Operator(command) => finish(command.run()),
     }
 }

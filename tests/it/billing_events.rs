@@ -7,6 +7,7 @@ use stripe_sim::{
     BillingHandle, CheckoutStep, EndpointHandle, Fault, FaultRule, NewPrice, NewProduct,
     WebhookEndpoint, WebhookFault, WebhookFaultRule,
 };
+use tests::sold_plans::sell;
 use tests::webhooks::DELIVERY_TIMEOUT;
 use tests::world::{Answer, World};
 
@@ -36,23 +37,6 @@ fn client() -> reqwest::Client {
 
 fn billing(world: &World) -> BillingHandle {
     world.account().billing()
-}
-
-fn sell(billing: &BillingHandle) {
-    for (plan, amount) in [("pro", 900), ("scale", 4_900)] {
-        let product = billing.create_product(&NewProduct {
-            name: plan.to_owned(),
-            ..NewProduct::default()
-        });
-        let named = |price: NewPrice, interval: &str| NewPrice {
-            lookup_key: Some(format!("stripe_sync_{plan}_{interval}")),
-            ..price
-        };
-        let monthly = named(NewPrice::monthly(&product, amount), "month");
-        let yearly = named(NewPrice::yearly(&product, amount * 10), "year");
-        billing.create_price(&monthly).unwrap();
-        billing.create_price(&yearly).unwrap();
-    }
 }
 
 async fn checkout(world: &World, plan: &str) -> Answer {

@@ -18,6 +18,7 @@ use tests::documents::{CodeBlock, code_blocks};
 use tests::programs::{binary, free_port};
 use tests::servers::{postgres_programs, shared_amqp_url};
 use tests::shell::directory;
+use tests::sold_plans::sell;
 use tests::world::{WAIT_TIMEOUT, unlimited_account};
 
 use crate::command_line_client::assert_speaks_of_commands;
@@ -36,6 +37,7 @@ const SHOWN: &[(&str, &str)] = &[
     ("docs/cli.md", "Connections and jobs"),
     ("docs/cli.md", "Webhooks"),
     ("docs/cli.md", "Connected accounts"),
+    ("docs/cli.md", "Billing"),
     ("docs/cli.md", "Administration"),
 ];
 
@@ -99,13 +101,16 @@ stripe-sync connect --org acme --lookback-days 120 --follow
 
 /// Document, what else its reader has done before.
 const PREPARED: &[(&str, &str)] = &[
-    // Whoever is paid fills in Stripe's page, and the platform has money.
+    // Whoever is paid fills in Stripe's page, and the platform has money. Whoever subscribes pays on another one.
     (
         "docs/cli.md",
         r#"
 account=$(stripe-sync connect-account onboard --country US --json | sed -n 's/.*"account_id": "\(.*\)".*/\1/p')
 curl --fail --silent --show-error --data '{}' "$STRIPE_API_BASE/_sim/connect/accounts/$account/submit"
 curl --fail --silent --show-error --data '{"amount": 100000, "currency": "usd"}' "$STRIPE_API_BASE/_sim/connect/fund"
+session=$(stripe-sync billing checkout pro --json | sed -n 's/.*"session_id": "\(.*\)".*/\1/p')
+curl --fail --silent --show-error --data '{}' "$STRIPE_API_BASE/_sim/billing/checkout/$session/pay"
+stripe-sync billing sync
 "#,
     ),
     (
@@ -194,6 +199,7 @@ async fn run(document: &str, script: &str) -> String {
         .start()
         .await
         .unwrap();
+    sell(&simulator.first().billing());
     let database = TestDatabase::create().await;
     let directory = directory();
     let log = directory.path().join("output");

@@ -30,6 +30,7 @@ pub mod programs;
 pub mod random;
 pub mod servers;
 pub mod shell;
+pub mod sold_plans;
 pub mod wait;
 pub mod webhook_handler;
 pub mod webhooks;

@@ -1,14 +1,14 @@
 //! What surrounds each page, and the answer that a page becomes.
 
 use askama::Template;
-use axum::http::{HeaderValue, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use common::db;
 use common::tenant::{self, TokenRole};
 
 use super::Viewer;
 use crate::problem::ApiError;
-use crate::security_headers::{PAGE_POLICY, PAGE_REFERRER_POLICY};
+use crate::security_headers::{PAGE_POLICY, PAGE_REFERRER_POLICY, policy_of_forms_to};
 use crate::state::ApiState;
 
 const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
@@ -23,16 +23,18 @@ pub(crate) enum Section {
     Connections,
     Webhooks,
     Payouts,
+    Billing,
     Tokens,
 }
 
 impl Section {
-    pub(crate) const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 7] = [
         Self::Overview,
         Self::Explore,
         Self::Connections,
         Self::Webhooks,
         Self::Payouts,
+        Self::Billing,
         Self::Tokens,
     ];
 
@@ -43,6 +45,7 @@ impl Section {
             Self::Connections => "Connections",
             Self::Webhooks => "Webhooks",
             Self::Payouts => "Get paid",
+            Self::Billing => "Plan and billing",
             Self::Tokens => "Tokens",
         }
     }
@@ -54,6 +57,7 @@ impl Section {
             Self::Connections => "/connections",
             Self::Webhooks => "/webhooks",
             Self::Payouts => "/payouts",
+            Self::Billing => "/billing",
             Self::Tokens => "/tokens",
         }
     }
@@ -70,14 +74,16 @@ pub(crate) struct SignedIn {
     pub(crate) signs_out_here: bool,
     /// Whether what is shown is of Stripe's test mode, which nobody should take for money.
     pub(crate) test_mode: bool,
-    /// Whether organizations can be paid: the platform has its key.
-    pub(crate) has_payouts: bool,
+    /// Whether the platform has its key, so that organizations can be paid, and pay.
+    pub(crate) has_platform: bool,
 }
 
 impl SignedIn {
     /// What the navigation leads to.
     pub(crate) fn sections(&self) -> impl Iterator<Item = Section> {
-        let is_there = |section: &Section| *section != Section::Payouts || self.has_payouts;
+        let is_there = |section: &Section| {
+            self.has_platform || !matches!(section, Section::Payouts | Section::Billing)
+        };
         Section::ALL.into_iter().filter(is_there)
     }
 }
@@ -129,7 +135,7 @@ impl Layout {
             role: viewer.role,
             signs_out_here: !viewer.of_application,
             test_mode,
-            has_payouts: state.platform.is_some(),
+            has_platform: state.platform.is_some(),
         };
         Ok(Self::of(section, title, signed_in))
     }
@@ -153,6 +159,24 @@ impl<T: Template> IntoResponse for Page<T> {
         let mut response = html.into_response();
         mark(&mut response);
         response
+    }
+}
+
+impl<T: Template> Page<T> {
+    /// The answer of a page whose forms lead to other sites, of these origins.
+    ///
+    /// # Errors
+    /// When an origin cannot stand in a header.
+    pub(super) fn leading_to(
+        self,
+        origins: &[String],
+        status: StatusCode,
+    ) -> Result<Response, ApiError> {
+        let policy = policy_of_forms_to(origins).map_err(ApiError::internal)?;
+        let mut response = (status, self).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_SECURITY_POLICY, policy);
+        Ok(response)
     }
 }
 
@@ -180,7 +204,7 @@ mod tests {
             role: TokenRole::Analyst,
             signs_out_here: true,
             test_mode,
-            has_payouts: true,
+            has_platform: true,
         };
         let layout = Layout::of(Section::Webhooks, "Events", signed_in);
         Empty { layout }.render().unwrap()

@@ -5,7 +5,7 @@
 //! are no part of the OpenAPI document.
 //!
 //! Every page route is in [`router`], whose outer layer refuses changes that another site asks for ([`same_origin`]). What
-//! shows data is in `for_viewers`, behind the layer that asks for a session ([`session`]). A new page that is added to either
+//! shows data is in `for_viewers`, behind the layer that asks for a session ([`session`]); the plans are for everybody. A new page that is added to either
 //! cannot forget them.
 //!
 //! Reading order: [`layout`] (what surrounds each page and how it is answered), [`assets`] (styles and scripts),
@@ -17,6 +17,7 @@
 mod address;
 mod amounts;
 pub(crate) mod assets;
+mod billing;
 mod charges;
 mod chart;
 mod condition;
@@ -64,6 +65,7 @@ pub(crate) fn router(state: &ApiState) -> Router<ApiState> {
         .merge(connections::router())
         .merge(webhooks::router())
         .merge(payouts::router())
+        .merge(billing::router())
         .merge(tokens::router())
         .route("/explore", get(explore::show))
         .route("/explore.csv", get(explore::csv))
@@ -81,6 +83,7 @@ pub(crate) fn router(state: &ApiState) -> Router<ApiState> {
         .route("/sign-in", get(session::show).post(session::sign_in))
         .route("/sign-in/{code}", session::by_link())
         .route("/sign-out", post(session::sign_out))
+        .route("/pricing", get(billing::pricing))
         .merge(for_viewers)
         .layer(middleware::from_fn_with_state(
             state.clone(),

@@ -21,8 +21,8 @@ use crate::input::{NoParams, Params, next_cursor, page};
 use crate::problem::{ApiError, Problem};
 use crate::state::ApiState;
 
-const INVOICES: &str = "invoices";
-const PAYMENTS: &str = "payments";
+pub(crate) const INVOICES: &str = "invoices";
+pub(crate) const PAYMENTS: &str = "payments";
 
 /// Change of plan that is to come.
 #[derive(Debug, Serialize, ToSchema)]
@@ -54,29 +54,29 @@ pub(crate) struct WarningBody {
 #[schema(as = Invoice)]
 pub(crate) struct InvoiceBody {
     #[schema(example = "in_1PgafTB7WZ01zgkWx2y3z4A5")]
-    invoice_id: String,
-    number: Option<String>,
-    status: InvoiceStatus,
+    pub(crate) invoice_id: String,
+    pub(crate) number: Option<String>,
+    pub(crate) status: InvoiceStatus,
     #[schema(example = "usd")]
-    currency: String,
+    pub(crate) currency: String,
     /// In minor units.
-    amount_due: i64,
-    amount_paid: i64,
-    amount_remaining: i64,
+    pub(crate) amount_due: i64,
+    pub(crate) amount_paid: i64,
+    pub(crate) amount_remaining: i64,
     /// When Stripe tries its payment next.
-    next_attempt_at: Option<DateTime<Utc>>,
-    created_at: DateTime<Utc>,
-    paid_at: Option<DateTime<Utc>>,
+    pub(crate) next_attempt_at: Option<DateTime<Utc>>,
+    pub(crate) created_at: DateTime<Utc>,
+    pub(crate) paid_at: Option<DateTime<Utc>>,
     /// Stripe's page on which it is shown and paid.
-    hosted_url: Option<String>,
-    pdf_url: Option<String>,
+    pub(crate) hosted_url: Option<String>,
+    pub(crate) pdf_url: Option<String>,
 }
 
 /// Page of invoices.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct InvoiceList {
-    data: Vec<InvoiceBody>,
-    next_cursor: Option<String>,
+    pub(crate) data: Vec<InvoiceBody>,
+    pub(crate) next_cursor: Option<String>,
 }
 
 /// Payment of the organization.
@@ -84,26 +84,26 @@ pub(crate) struct InvoiceList {
 #[schema(as = Payment)]
 pub(crate) struct PaymentBody {
     #[schema(example = "ch_3PgafTB7WZ01zgkW1x2y3z4A")]
-    payment_id: String,
-    status: PaymentStatus,
+    pub(crate) payment_id: String,
+    pub(crate) status: PaymentStatus,
     /// In minor units.
-    amount: i64,
-    amount_refunded: i64,
+    pub(crate) amount: i64,
+    pub(crate) amount_refunded: i64,
     #[schema(example = "usd")]
-    currency: String,
-    failure_code: Option<String>,
+    pub(crate) currency: String,
+    pub(crate) failure_code: Option<String>,
     /// In Stripe's words.
-    failure_message: Option<String>,
+    pub(crate) failure_message: Option<String>,
     /// Stripe's page with the receipt.
-    receipt_url: Option<String>,
-    created_at: DateTime<Utc>,
+    pub(crate) receipt_url: Option<String>,
+    pub(crate) created_at: DateTime<Utc>,
 }
 
 /// Page of payments.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct PaymentList {
-    data: Vec<PaymentBody>,
-    next_cursor: Option<String>,
+    pub(crate) data: Vec<PaymentBody>,
+    pub(crate) next_cursor: Option<String>,
 }
 
 /// How the organization stands.
@@ -301,12 +301,22 @@ pub(crate) async fn invoices(
     let limit = params.limit();
     let after: Option<(DateTime<Utc>, String)> = params.cursor(INVOICES)?;
     params.finish()?;
-    let organization = &caller.organization;
-    let mut found = standing::invoices(&billing, organization, after, page(limit)).await?;
+    let list = invoices_of(&billing, &caller.organization, after, limit).await?;
+    Ok(Json(list))
+}
+
+/// A page of an organization's invoices, newest first, after a position.
+pub(crate) async fn invoices_of(
+    billing: &Billing,
+    organization: &OrganizationId,
+    after: Option<(DateTime<Utc>, String)>,
+    limit: i64,
+) -> Result<InvoiceList, ApiError> {
+    let mut found = standing::invoices(billing, organization, after, page(limit)).await?;
     let position = |it: &Invoice| (it.created_at, it.invoice_id.clone());
     let next_cursor = next_cursor(INVOICES, &mut found, limit, position)?;
     let data = found.into_iter().map(InvoiceBody::from).collect();
-    Ok(Json(InvoiceList { data, next_cursor }))
+    Ok(InvoiceList { data, next_cursor })
 }
 
 /// List the organization's payments
@@ -325,10 +335,20 @@ pub(crate) async fn payments(
     let limit = params.limit();
     let after: Option<(DateTime<Utc>, String)> = params.cursor(PAYMENTS)?;
     params.finish()?;
-    let organization = &caller.organization;
-    let mut found = standing::payments(&billing, organization, after, page(limit)).await?;
+    let list = payments_of(&billing, &caller.organization, after, limit).await?;
+    Ok(Json(list))
+}
+
+/// A page of an organization's payments, newest first, after a position.
+pub(crate) async fn payments_of(
+    billing: &Billing,
+    organization: &OrganizationId,
+    after: Option<(DateTime<Utc>, String)>,
+    limit: i64,
+) -> Result<PaymentList, ApiError> {
+    let mut found = standing::payments(billing, organization, after, page(limit)).await?;
     let position = |it: &Payment| (it.created_at, it.payment_id.clone());
     let next_cursor = next_cursor(PAYMENTS, &mut found, limit, position)?;
     let data = found.into_iter().map(PaymentBody::from).collect();
-    Ok(Json(PaymentList { data, next_cursor }))
+    Ok(PaymentList { data, next_cursor })
 }

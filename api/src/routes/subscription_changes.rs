@@ -75,7 +75,8 @@ pub(crate) struct PreviewBody {
     lines: Vec<PreviewLineBody>,
 }
 
-fn new_plan(mut fields: Fields) -> Result<NewPlan, ApiError> {
+/// What is asked for by the fields of a body or of a form.
+pub(crate) fn new_plan(mut fields: Fields) -> Result<NewPlan, ApiError> {
     let plan = fields.required_text("plan", MAX_PLAN_CHARS);
     let interval = required_interval(&mut fields);
     let seats = fields.integer("seats", 1..=MAX_SEATS).map(i64::from);

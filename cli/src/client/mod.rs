@@ -8,6 +8,7 @@
 //!
 //! Absent on purpose: a stored login. The token is a setting like any other.
 
+pub mod billing;
 mod completeness;
 mod condition;
 mod confirm;
@@ -163,6 +164,12 @@ pub enum Error {
     /// The token is not an operator's.
     #[error("this needs an operator's token; `stripe-sync token create --operator` creates one")]
     NoOperator,
+    /// Nothing is subscribed to.
+    #[error(
+        "there is no subscription to change; subscribe with `stripe-sync billing checkout`, and see the plans with \
+         `stripe-sync billing plans`"
+    )]
+    NoSubscription,
     /// The connection receives no webhooks.
     #[error(
         "the connection {0} has no webhook endpoint; create one with `stripe-sync webhooks create --connection {0}`"

@@ -98,6 +98,12 @@ impl Problem {
             Some("connection_deleting") => {
                 return format!("the data of {connection} is still being deleted; try again later");
             }
+            Some("subscription_exists") => {
+                "the organization has a subscription; change it with `stripe-sync billing change`"
+            }
+            Some("already_revealed") => {
+                "the API key was revealed before and cannot be shown again; `stripe-sync billing roll-key` makes another one"
+            }
             Some("too_large") => "the request is too large for the engine; shorten it",
             Some("cursor_invalid") => {
                 "the list could not be read to its end; run the command again"

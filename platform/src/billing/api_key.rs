@@ -5,6 +5,7 @@
 //!
 //! Fails as [`Error`] says. Deliberately absent: who may reveal it, which whoever calls decides.
 
+use chrono::{DateTime, Utc};
 use common::clock::{new_id, random_bytes};
 use common::db::{self, PgConnection};
 use common::tenant::queries::{NewToken, create_token, revoke_token_by_id};
@@ -16,6 +17,28 @@ use super::{Billing, Error, queries};
 
 /// How the token is called among the others of the organization.
 const NAME: &str = "billing";
+
+/// Whether an organization has a key, and whether somebody has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyState {
+    /// The organization never had access.
+    None,
+    Unrevealed,
+    /// Since then; rolled keys since they were rolled.
+    Revealed(DateTime<Utc>),
+}
+
+/// Whether the organization has a key. Nothing is revealed by asking.
+pub async fn state(billing: &Billing, organization: &OrganizationId) -> Result<KeyState, Error> {
+    let mut tx = db::tenant_transaction(&billing.pool, organization).await?;
+    let key = queries::key(&mut tx, organization).await?;
+    db::commit(tx).await?;
+    Ok(match key {
+        None => KeyState::None,
+        Some(None) => KeyState::Unrevealed,
+        Some(Some(at)) => KeyState::Revealed(at),
+    })
+}
 
 /// The key, which cannot be had again.
 ///

@@ -7,7 +7,8 @@
 //! nowhere.
 //!
 //! - what is sold: [`plan`], and what it costs: [`price`]
-//! - whom it is sold to: [`customer`], how: [`checkout`], and what pays: [`setup`]
+//! - whom it is sold to: [`customer`], how: [`checkout`], what becomes of that: [`outcome`], what may be tried first: [`trial`],
+//!   and what pays: [`setup`]
 //! - how a subscription stands: [`status`], [`subscription`]; what it brings: `fulfil`, [`api_key`]; what is undone: [`repair`]
 //! - what is announced of it: [`Announcing`]; what is limited: [`common::plan_limit`], of which `limits` says what is sold
 //! - what an organization does with it: [`change`], [`cancellation`], [`portal`]
@@ -25,6 +26,7 @@ pub mod customer;
 mod fulfil;
 mod gateway;
 mod limits;
+pub mod outcome;
 pub mod plan;
 pub mod portal;
 pub mod price;
@@ -36,6 +38,7 @@ pub mod standing;
 pub mod status;
 pub mod subscription;
 pub mod sync;
+pub mod trial;
 
 use std::sync::Arc;
 

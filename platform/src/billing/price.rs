@@ -31,8 +31,13 @@ impl Prices {
         prices.find(|price| price.sold && price.lookup_key.as_ref() == lookup_key)
     }
 
+    /// A price that is sold, of whichever plan, so that its currency is known.
+    pub fn first_sold(&self) -> Option<&PriceReading> {
+        self.0.iter().find(|price| price.sold)
+    }
+
     /// The price of this id, whether it is sold or not.
-    pub(super) fn find(&self, price_id: &str) -> Option<&PriceReading> {
+    pub fn find(&self, price_id: &str) -> Option<&PriceReading> {
         self.0.iter().find(|known| known.price_id == price_id)
     }
 

@@ -17,7 +17,7 @@ pub(super) use customer::{
     trial_used,
 };
 pub(super) use fulfilment::{announced, note_seeded, store_announced};
-pub(super) use key::{issue_key, lock_key, note_revealed, suspend_key};
+pub(super) use key::{issue_key, key, lock_key, note_revealed, suspend_key};
 pub(super) use price::{lock_prices, prices, store_prices};
 pub(super) use reading::{
     SubscriptionRow, replace_invoices, replace_payments, replace_subscriptions, update_checkouts,

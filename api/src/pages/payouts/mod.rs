@@ -27,7 +27,7 @@ mod transfers;
 use askama::Template;
 use axum::Router;
 use axum::extract::{RawQuery, State};
-use axum::http::{StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Redirect, Response};
 use axum::routing::{get, post};
 use chrono_tz::Tz;
@@ -38,7 +38,6 @@ use super::format::LocaleFormat;
 use super::layout::{Layout, Page, Section};
 use crate::platform_problem::PlatformProblem;
 use crate::problem::ApiError;
-use crate::security_headers::policy_of_forms_to;
 use crate::state::ApiState;
 use account::AccountPart;
 use money::MoneyPart;
@@ -213,12 +212,5 @@ fn leading_to_stripe(
     status: StatusCode,
     page: impl Template,
 ) -> Result<Response, ApiError> {
-    let policy = policy_of_forms_to(&state.platform()?.stripe_origins);
-    let mut response = (status, Page(page)).into_response();
-    let headers = response.headers_mut();
-    headers.insert(
-        header::CONTENT_SECURITY_POLICY,
-        policy.map_err(ApiError::internal)?,
-    );
-    Ok(response)
+    Page(page).leading_to(&state.platform()?.stripe_origins.pages, status)
 }

@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::named;
 use crate::billing::CheckoutStatus;
 use crate::billing::checkout::{OpenCheckout, Subscribing};
+use crate::billing::outcome::Outcome;
 use crate::billing::plan::Interval;
 
 /// A session as it is stored.
@@ -191,4 +192,23 @@ pub(in crate::billing) async fn end(
     .execute(conn)
     .await?;
     Ok(())
+}
+
+/// How the session with this id of the vendor's stands, if it is the organization's.
+#[tracing::instrument(name = "db.billing.checkouts.outcome", level = "debug", skip_all)]
+pub(in crate::billing) async fn outcome(
+    conn: &mut PgConnection,
+    organization: &OrganizationId,
+    session_id: &str,
+) -> Result<Option<Outcome>, Error> {
+    let row = sqlx::query!(
+        "SELECT status, payment_pending FROM billing_checkouts WHERE organization_id = $1 AND session_id = $2",
+        organization.as_str(),
+        session_id,
+    )
+    .fetch_optional(conn)
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+    let status: CheckoutStatus = named("billing_checkouts.status", &row.status)?;
+    Ok(Some(Outcome::of(status, row.payment_pending)))
 }

@@ -44,6 +44,20 @@ pub(in crate::billing) async fn suspend_key(
     Ok(())
 }
 
+/// When an organization's key was revealed; the inner `None` is a key that is not revealed yet.
+#[tracing::instrument(name = "db.billing.key", level = "debug", skip_all)]
+pub(in crate::billing) async fn key(
+    conn: &mut PgConnection,
+    organization: &OrganizationId,
+) -> Result<Option<Option<DateTime<Utc>>>, Error> {
+    Ok(sqlx::query_scalar!(
+        "SELECT revealed_at FROM billing_api_keys WHERE organization_id = $1",
+        organization.as_str(),
+    )
+    .fetch_optional(conn)
+    .await?)
+}
+
 /// The token that an organization's key is, whose row nobody else changes until the transaction ends; the inner `None` is a key
 /// that is not revealed yet.
 #[tracing::instrument(name = "db.billing.lock_key", level = "debug", skip_all)]

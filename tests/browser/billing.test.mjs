@@ -1,0 +1,264 @@
+// Plans and billing: from the plans through Stripe's pages to a plan that is used, changed and ended. Tests of one organization
+// go on where the one before them stopped; others have an organization of their own.
+
+import assert from 'node:assert/strict';
+import {
+  BASE_URL, NARROWEST, TOKEN, ask, assertAccessible, assertFitsNarrowest, pageTest, signIn, tabTo, takeScreenshots,
+} from './page.mjs';
+
+const { STRIPE, STRIPE_KEY, HESITANT, KEYBOARD, INDEBTED } = process.env;
+const MONTH = 32 * 86_400;
+const ASKS_STRIPE = new RegExp(`^asks another host: ${STRIPE.replaceAll('.', '\\.')}/`);
+
+async function assertGoodPage(page, name) {
+  await assertAccessible(page);
+  await assertFitsNarrowest(page);
+  await takeScreenshots(page, name);
+}
+
+async function signInWith(page, token, path) {
+  await page.goto(`/sign-in?return_to=${encodeURIComponent(path)}`);
+  await page.getByLabel('Token').fill(token);
+  await page.getByRole('button', { name: 'Sign in' }).click();
+  await page.waitForURL(`**${path}`);
+}
+
+async function atStripe(path, body = {}) {
+  const answer = await fetch(`${STRIPE}/_sim/${path}`, {
+    method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body),
+  });
+  assert.ok(answer.ok, await answer.text());
+}
+
+async function truth() {
+  return (await fetch(`${STRIPE}/_sim/billing`)).json();
+}
+
+/** Reloads the page until it says this: an event is on its way. */
+async function untilSaid(page, words) {
+  const until = Date.now() + 60_000;
+  while (await page.getByText(words).count() === 0) {
+    assert.ok(Date.now() < until, `${words}: ${await page.locator('main').innerText()}`);
+    await page.reload();
+  }
+}
+
+/** The offer of a plan. */
+function offer(page, name) {
+  return page.locator('.plan').filter({ has: page.getByRole('heading', { name, exact: true }) });
+}
+
+pageTest('a stranger sees the plans, by the month and by the year, and signs in to subscribe', {}, async (page) => {
+  await page.goto('/pricing');
+  await offer(page, 'Scale').getByText('49.00 USD').waitFor();
+  await offer(page, 'Pro').getByRole('link', { name: 'Start free trial' }).waitFor();
+  await assertGoodPage(page, 'pricing-stranger');
+  await page.getByRole('link', { name: 'Paid by the year' }).click();
+  await offer(page, 'Scale').getByText('490.00 USD').waitFor();
+  await offer(page, 'Scale').getByText('16 % less than by the month').waitFor();
+  await assertGoodPage(page, 'pricing-year');
+  await offer(page, 'Scale').getByRole('link', { name: 'Subscribe' }).click();
+  await page.getByLabel('Token').fill(HESITANT);
+  await page.getByRole('button', { name: 'Sign in' }).click();
+  await page.waitForURL('**/pricing?interval=year');
+  await offer(page, 'Scale').getByRole('button', { name: 'Subscribe' }).waitFor();
+});
+
+pageTest('what Stripe’s page refuses or is left at orders nothing, and 3-D Secure is gone through there', {
+  complaints: [ASKS_STRIPE],
+}, async (page) => {
+  await signInWith(page, HESITANT, '/pricing');
+  await offer(page, 'Scale').getByRole('button', { name: 'Subscribe' }).click();
+  await page.getByRole('button', { name: 'Go back' }).click();
+  await page.waitForURL(`${BASE_URL}/billing`);
+  await page.getByText('It costs nothing.').waitFor();
+  await page.goto('/pricing');
+  await offer(page, 'Scale').getByRole('button', { name: 'Subscribe' }).click();
+  await page.getByRole('button', { name: 'Pay with a card that is declined' }).click();
+  await page.getByRole('alert').waitFor();
+  await page.getByRole('button', { name: 'Pay with 3-D Secure' }).click();
+  await page.getByRole('button', { name: 'Fail authentication' }).click();
+  await page.getByRole('alert').waitFor();
+  const { sessions } = await truth();
+  assert.deepEqual(sessions.map(({ status }) => status), ['open']);
+  await page.getByRole('button', { name: 'Pay with 3-D Secure' }).click();
+  await page.getByRole('button', { name: 'Complete authentication' }).click();
+  await page.getByRole('heading', { name: 'You have Scale' }).waitFor();
+});
+
+pageTest('from the plans to a connection with the key of the plan', { complaints: [ASKS_STRIPE] }, async (page) => {
+  await signIn(page);
+  await page.getByRole('link', { name: 'Plan and billing' }).click();
+  await page.getByText('It costs nothing.').waitFor();
+  await page.getByText('0 of 1').waitFor();
+  await assertGoodPage(page, 'billing-free');
+  await page.getByRole('link', { name: 'See the plans' }).click();
+  await assertGoodPage(page, 'pricing-free');
+  await offer(page, 'Scale').getByRole('button', { name: 'Subscribe' }).click();
+  await page.getByRole('button', { name: 'Pay', exact: true }).click();
+  await page.getByRole('heading', { name: 'You have Scale' }).waitFor();
+  await assertGoodPage(page, 'billing-success');
+
+  await page.getByRole('button', { name: 'Reveal the key' }).click();
+  const key = await page.locator('#token').innerText();
+  assert.match(key, /^sst_/);
+  await assertGoodPage(page, 'billing-key');
+  const connected = await fetch(`${BASE_URL}/v1/connectors/stripe/connect`, {
+    method: 'POST', headers: { 'content-type': 'application/json', authorization: `Bearer ${key}` },
+    body: JSON.stringify({ organization_id: 'acme', api_key: STRIPE_KEY, lookback_days: 120 }),
+  });
+  assert.equal(connected.status, 201, await connected.text());
+  await page.getByRole('link', { name: 'Plan and billing' }).first().click();
+  await page.getByText('1, of any number').waitFor();
+  await page.getByText('Visa ending in 4242').first().waitFor();
+  await page.getByRole('region', { name: 'The newest invoices' }).getByText('49.00 USD').waitFor();
+  await page.getByRole('region', { name: 'The newest payments' }).getByText('49.00 USD').waitFor();
+  await assertGoodPage(page, 'billing-active');
+  await page.goto('/pricing');
+  await offer(page, 'Scale').getByText('Your plan').waitFor();
+  await assertGoodPage(page, 'pricing-subscribed');
+});
+
+pageTest('a change is seen before it is paid, planned and taken back', {}, async (page) => {
+  await signIn(page);
+  await page.goto('/billing');
+  await page.getByRole('link', { name: 'Change the seats' }).click();
+  await page.getByText('This is what you have.').waitFor();
+  await page.getByLabel('Seats').fill('2');
+  await page.getByRole('button', { name: 'Show the price' }).click();
+  await page.getByText('Due now').waitFor();
+  await assertGoodPage(page, 'billing-change');
+  await page.getByRole('button', { name: 'Pay and change' }).dblclick();
+  await page.getByText('The plan is changed.').waitFor();
+  await page.getByText('for each of 2 seats').waitFor();
+  await page.getByRole('link', { name: 'Change the plan' }).click();
+  await offer(page, 'Pro').getByRole('link', { name: 'Change to this plan' }).click();
+  await page.getByText('The change takes effect then').waitFor();
+  await assertGoodPage(page, 'billing-change-later');
+  await page.getByRole('button', { name: 'Plan the change' }).click();
+  await page.getByText('The change is planned.').waitFor();
+  await page.getByText('it is Pro, paid by the month.').waitFor();
+  await assertGoodPage(page, 'billing-scheduled');
+  await page.goto('/pricing');
+  await offer(page, 'Pro').getByText('Yours from').waitFor();
+  await page.goto('/billing');
+  await page.getByRole('button', { name: 'Stay with Scale' }).click();
+  await page.getByText('The plan stays as it is.').waitFor();
+});
+
+pageTest('a wrong number of seats is said at its field, which the keyboard reaches', {
+  complaints: [/status of 422/],
+}, async (page) => {
+  await signIn(page);
+  await page.goto('/billing/change?plan=scale&interval=month&seats=0');
+  await page.getByText('Must be').waitFor();
+  await tabTo(page, '#seats');
+  await assertGoodPage(page, 'billing-change-wrong');
+});
+
+pageTest('the portal leads to Stripe and back', { complaints: [ASKS_STRIPE] }, async (page) => {
+  await signIn(page);
+  await page.goto('/billing');
+  await page.getByRole('button', { name: 'Billing details' }).click();
+  await page.getByRole('button', { name: 'Return' }).click();
+  await page.waitForURL(`${BASE_URL}/billing?done=returned`);
+  await page.getByRole('heading', { name: 'Scale' }).waitFor();
+});
+
+pageTest('the key is rolled after a question', {}, async (page) => {
+  await signIn(page);
+  await page.goto('/billing');
+  await page.getByRole('link', { name: 'Roll the key' }).click();
+  await assertGoodPage(page, 'billing-key-roll');
+  await page.getByRole('button', { name: 'Roll the key' }).click();
+  await page.getByText('The former key is refused from now on.').waitFor();
+});
+
+pageTest('what is cancelled can be kept, and the free plan returns when the period has ended', {}, async (page) => {
+  await signIn(page);
+  await page.goto('/billing');
+  await page.getByRole('link', { name: 'Cancel the subscription' }).click();
+  await page.getByLabel('Why').selectOption({ label: 'It costs too much' });
+  await assertGoodPage(page, 'billing-cancel');
+  await page.getByRole('button', { name: 'Cancel the subscription' }).click();
+  await page.getByText('The subscription is cancelled.').waitFor();
+  await page.getByText('Nothing more is charged').waitFor();
+  await assertGoodPage(page, 'billing-cancelled');
+  await page.getByRole('button', { name: 'Keep Scale' }).click();
+  await page.getByText('The subscription goes on.').waitFor();
+  await page.getByRole('link', { name: 'Cancel the subscription' }).click();
+  await page.getByRole('button', { name: 'Cancel the subscription' }).click();
+  await page.getByText('Nothing more is charged').waitFor();
+
+  await atStripe('clock', { advance_seconds: MONTH });
+  await page.goto('/billing');
+  await untilSaid(page, 'The subscription to Scale has ended, and Free is in force.');
+  await page.getByText('1 of 1').waitFor();
+  await page.getByText('It sleeps.').waitFor();
+  const { plan, access } = await ask('/v1/billing/subscription');
+  assert.deepEqual([plan, access], ['free', false]);
+  await assertGoodPage(page, 'billing-ended');
+});
+
+pageTest('without JavaScript the keyboard is enough to subscribe', {
+  javaScriptEnabled: false, complaints: [ASKS_STRIPE],
+}, async (page) => {
+  await signInWith(page, KEYBOARD, '/pricing');
+  await page.getByRole('link', { name: 'Paid by the year' }).press('Enter');
+  await page.waitForURL('**/pricing?interval=year');
+  await offer(page, 'Pro').getByRole('button', { name: 'Start free trial' }).press('Enter');
+  await page.getByRole('button', { name: 'Subscribe' }).press('Enter');
+  await page.getByRole('heading', { name: 'You have Pro' }).waitFor();
+  await page.getByText('You try Pro free of charge until').waitFor();
+  await page.getByRole('link', { name: 'Plan and billing' }).first().press('Enter');
+  await page.getByRole('link', { name: 'Cancel the subscription' }).press('Enter');
+  await page.getByRole('button', { name: 'Cancel the subscription' }).press('Enter');
+  await page.getByRole('button', { name: 'Keep Pro' }).press('Enter');
+  await page.getByText('The subscription goes on.').waitFor();
+});
+
+pageTest('the keyboard reaches the way to Stripe', { viewport: { width: NARROWEST, height: 640 } }, async (page) => {
+  await signIn(page);
+  await page.goto('/pricing');
+  await tabTo(page, '.plan .btn-primary');
+});
+
+pageTest('a trial and a payment that failed are said in words', { complaints: [ASKS_STRIPE] }, async (page) => {
+  await signInWith(page, KEYBOARD, '/billing');
+  await assertGoodPage(page, 'billing-trial');
+
+  await page.context().clearCookies();
+  await signInWith(page, INDEBTED, '/pricing');
+  await offer(page, 'Scale').getByRole('button', { name: 'Subscribe' }).click();
+  await page.getByRole('button', { name: 'Pay by bank debit' }).click();
+  await page.getByRole('heading', { name: 'Your payment is on its way' }).waitFor();
+  await assertGoodPage(page, 'billing-success-pending');
+  const session = (await truth()).sessions.at(-1);
+  await atStripe(`billing/checkout/${session.id}/settle`, { success: true });
+  await page.goto('/billing');
+  await untilSaid(page, 'goes on from then by itself');
+  const { customer } = (await truth()).sessions.at(-1);
+  await atStripe(`billing/customers/${customer}/card`, { card: 'pm_card_chargeCustomerFail' });
+  await atStripe('clock', { advance_seconds: MONTH });
+  await untilSaid(page, 'Scale stays in force until');
+  await page.getByRole('link', { name: 'Pay the invoice at Stripe' }).waitFor();
+  await assertGoodPage(page, 'billing-past-due');
+});
+
+pageTest('a session of another organization is one that does not exist', { complaints: [/status of 404/] }, async (page) => {
+  const { sessions } = await truth();
+  await signInWith(page, INDEBTED, '/billing');
+  await page.goto(`/billing/success?session_id=${sessions[0].id}`);
+  await page.getByRole('heading', { name: 'No such session' }).waitFor();
+  await assertGoodPage(page, 'billing-no-session');
+});
+
+pageTest('all invoices and all payments have pages of their own', {}, async (page) => {
+  await signIn(page);
+  for (const list of ['invoices', 'payments']) {
+    await page.goto(`/billing/${list}`);
+    await page.getByText('49.00 USD').first().waitFor();
+    await assertGoodPage(page, `billing-${list}`);
+  }
+  assert.ok(TOKEN);
+});
