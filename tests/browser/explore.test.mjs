@@ -85,7 +85,7 @@ pageTest('one charge says why it counts', {}, async (page) => {
   await link.click();
   await page.getByText(charge, { exact: true }).waitFor();
   const explained = await ask(`/v1/connectors/${CONNECTION}/charges/${charge}/explain`);
-  await page.getByText(explained.counted ? 'No rule leaves it out.' : explained.detail).waitFor();
+  await page.getByText(explained.detail).waitFor();
   const lines = explained.rows;
   const amount = money({ net: lines.reduce((sum, line) => sum + line.amount, 0), currency: lines[0].currency });
   assert.equal(await page.getByRole('heading', { level: 1 }).textContent(), amount);
@@ -100,7 +100,7 @@ pageTest('exploring works without JavaScript', { javaScriptEnabled: false }, asy
   await page.getByLabel('Group by').selectOption('month');
   await page.getByRole('button', { name: 'Group' }).click();
   assert.match(page.url(), /group_by=month/);
-  await page.getByRole('columnheader', { name: 'Month' }).waitFor();
+  await page.getByRole('columnheader', { name: 'Month' }).first().waitFor();
 });
 
 pageTest('the page of a charge shows each refund', {}, async (page) => {

@@ -72,8 +72,10 @@ async fn figures_add_up_however_they_are_grouped() {
     assert_eq!(
         whole["totals"],
         json!([
-            {"currency": "eur", "charges": 1, "units": 1, "gross": 500, "refunded": 0, "net": 500},
-            {"currency": "usd", "charges": 2, "units": 4, "gross": 1200, "refunded": 100, "net": 1100},
+            {"currency": "eur", "charges": 1, "units": 1, "units_decimal": "1", "gross": 500, "refunded": 0,
+             "net": 500, "disputed_amount": 0, "dispute_fee": 0},
+            {"currency": "usd", "charges": 2, "units": 4, "units_decimal": "4", "gross": 1200, "refunded": 100,
+             "net": 1100, "disputed_amount": 0, "dispute_fee": 0},
         ])
     );
     for (by, expected) in [
@@ -341,18 +343,18 @@ async fn aggregates_are_the_rows_and_follow_them() {
         data,
         json!([
             {"date": "2026-03-08", "currency": "eur", "total_revenue": 500, "gross": 500, "refunded": 0, "charges": 1,
-             "total_units": 1, "revenue_by_product": {"none": 500},
+             "total_units": 1, "total_units_decimal": "1", "revenue_by_product": {"none": 500},
              "top_metadata_values": {
                  "charge.tier": [{"value": "silver", "revenue": 500, "charges": 1}],
                  "customer.plan": [{"value": "pro", "revenue": 500, "charges": 1}]}},
             {"date": "2026-03-08", "currency": "usd", "total_revenue": 900, "gross": 1000, "refunded": 100, "charges": 1,
-             "total_units": 3, "revenue_by_product": {"prod_a": 630, "prod_b": 270},
+             "total_units": 3, "total_units_decimal": "3", "revenue_by_product": {"prod_a": 630, "prod_b": 270},
              "top_metadata_values": {
                  "charge.order": [{"value": "{\"id\": 7}", "revenue": 900, "charges": 1}],
                  "charge.tier": [{"value": "gold", "revenue": 900, "charges": 1}],
                  "customer.plan": [{"value": "pro", "revenue": 900, "charges": 1}]}},
             {"date": "2026-03-10", "currency": "usd", "total_revenue": 200, "gross": 200, "refunded": 0, "charges": 1,
-             "total_units": 1, "revenue_by_product": {"none": 200},
+             "total_units": 1, "total_units_decimal": "1", "revenue_by_product": {"none": 200},
              "top_metadata_values": {"customer.plan": [{"value": "pro", "revenue": 200, "charges": 1}]}},
         ])
     );

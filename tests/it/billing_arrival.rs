@@ -6,7 +6,7 @@ use std::time::Duration;
 use reqwest::redirect::Policy;
 use reqwest::{Client, Response, StatusCode, header};
 use stripe_sim::{EndpointHandle, WebhookEndpoint};
-use tests::sold_plans::sell;
+use tests::sold_plans::{built_in, sell};
 use tests::world::World;
 use tokio::time::Instant;
 use url::form_urlencoded;
@@ -19,7 +19,7 @@ const BY_EVENTS: Duration = Duration::from_secs(2);
 
 async fn selling() -> (World, EndpointHandle) {
     let world = World::with_charges(0)
-        .platform()
+        .selling(built_in())
         .platform_secrets(&[SECRET], &[])
         .browsed("https://connect-js.stripe.com")
         .start()
@@ -42,16 +42,19 @@ struct Browser {
 impl Browser {
     async fn signed_in(world: &World) -> Self {
         let http = Client::builder().redirect(Policy::none()).build().unwrap();
-        let mut browser = Self {
+        let stranger = Self {
             http,
             cookie: String::new(),
         };
         let token = world.token_of("acme");
         let url = format!("{}/sign-in", world.api_url);
-        let answer = browser.post(&url, &[("token", token)]).await;
+        let answer = stranger.post(&url, &[("token", token)]).await;
         let cookie = answer.headers()[header::SET_COOKIE].to_str().unwrap();
-        browser.cookie = cookie.split(';').next().unwrap().to_owned();
-        browser
+        let (cookie, _) = cookie.split_once(';').unwrap();
+        Self {
+            cookie: cookie.to_owned(),
+            ..stranger
+        }
     }
 
     async fn post(&self, url: &str, form: &[(&str, &str)]) -> Response {

@@ -107,7 +107,7 @@ async fn questions_come_with_the_first_access_to_a_plan_once() {
 async fn rules_of_a_plan_are_given_to_each_connection_when_it_is_made() {
     let plans = json!({"plans": [{"plan": "free", "name": "Free", "seed": {"rules": [
         {"name": "No tests", "action": "exclude",
-         "conditions": [{"field": "amount", "operator": "lt", "value": 100}]}]}}]});
+         "conditions": [{"type": "field", "field": "amount", "operator": "lt", "value": 100}]}]}}]});
     let plans = Plans::parse(&plans.to_string()).unwrap();
     let world = World::builder()
         .selling(plans)

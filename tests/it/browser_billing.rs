@@ -3,16 +3,16 @@
 
 use stripe_sim::WebhookEndpoint;
 use tests::chromium::run_browser_tests_with;
-use tests::sold_plans::sell;
+use tests::sold_plans::{built_in, sell};
 use tests::world::World;
 
 const SECRET: &str = "whsec_platform";
 const NO_SCRIPT: &str = "https://connect-js.stripe.com";
 
-#[tokio::test(flavor = "multi_thread")]
-async fn an_organization_subscribes_and_cancels_in_a_browser() {
+/// A platform that sells plans, and these organizations.
+async fn selling(organizations: &[&str]) -> World {
     let mut world = World::with_charges(20)
-        .platform()
+        .selling(built_in())
         .platform_secrets(&[SECRET], &[])
         .browsed(NO_SCRIPT)
         .start()
@@ -23,18 +23,33 @@ async fn an_organization_subscribes_and_cancels_in_a_browser() {
         ..WebhookEndpoint::at(format!("{}/webhooks/stripe", world.api_url))
     };
     world.account().add_webhook_endpoint(endpoint).unwrap();
-    for organization in ["hesitant", "keyboard", "indebted"] {
+    for organization in organizations {
         world.organization(organization).await;
     }
-    let token = |organization| world.token_of(organization).to_owned();
-    let (hesitant, keyboard, indebted) = (token("hesitant"), token("keyboard"), token("indebted"));
+    world
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_organization_subscribes_and_cancels_in_a_browser() {
+    let world = selling(&["hesitant"]).await;
+    let account = world.account();
     let variables = [
         ("STRIPE", world.sim.base_url.as_str()),
-        ("STRIPE_KEY", world.account().key()),
-        ("HESITANT", &hesitant),
-        ("KEYBOARD", &keyboard),
-        ("INDEBTED", &indebted),
+        ("STRIPE_KEY", account.key()),
+        ("HESITANT", world.token_of("hesitant")),
     ];
-    let acme = token("acme");
-    run_browser_tests_with("billing", &world.api_url, &acme, &variables).await;
+    let token = world.token_of("acme");
+    run_browser_tests_with("billing", &world.api_url, token, &variables).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn how_an_organization_stands_is_said_in_a_browser() {
+    let world = selling(&["keyboard", "indebted"]).await;
+    let variables = [
+        ("STRIPE", world.sim.base_url.as_str()),
+        ("KEYBOARD", world.token_of("keyboard")),
+        ("INDEBTED", world.token_of("indebted")),
+    ];
+    let token = world.token_of("acme");
+    run_browser_tests_with("billing_states", &world.api_url, token, &variables).await;
 }

@@ -56,7 +56,7 @@ impl Shop {
             price: Some(self.prices[product].clone()),
             quantity: Some(1),
             amount: Some(amount),
-            discount: 0,
+            ..NewLine::default()
         }
     }
 
@@ -374,7 +374,8 @@ async fn a_rule_that_matches_one_line_moves_the_whole_charge_and_a_filter_counts
     let totals = &shop.report("&metadata.product.category=book").await["totals"];
     assert_eq!(
         totals,
-        &json!([{"currency": "usd", "charges": 1, "units": 1, "gross": 400, "refunded": 0, "net": 400}])
+        &json!([{"currency": "usd", "charges": 1, "units": 1, "units_decimal": "1", "gross": 400, "refunded": 0,
+                 "net": 400, "disputed_amount": 0, "dispute_fee": 0}])
     );
     // The second comes after a refund of 100.
     for (action, net) in [("exclude", 50), ("include", 900)] {
@@ -422,7 +423,8 @@ async fn groups_by_product_and_price_sum_to_the_totals_and_count_a_charge_in_eac
     let totals = &shop.report("").await["totals"][0];
     assert_eq!(
         totals,
-        &json!({"currency": "usd", "charges": 3, "units": 6, "gross": 1_137, "refunded": 100, "net": 1_037})
+        &json!({"currency": "usd", "charges": 3, "units": 6, "units_decimal": "6", "gross": 1_137, "refunded": 100,
+                "net": 1_037, "disputed_amount": 0, "dispute_fee": 0})
     );
     for (by, [book, mug]) in [("product", &shop.products), ("price", &shop.prices)] {
         let expected = [

@@ -2,7 +2,7 @@
 
 use stripe_sim::BillingHandle;
 use tests::shell::Shell;
-use tests::sold_plans::sell;
+use tests::sold_plans::{built_in, sell};
 use tests::world::World;
 
 use crate::command_line_client::{assert_speaks_of_commands, shell_of};
@@ -13,7 +13,11 @@ async fn reported(shell: &Shell, line: &str, code: i32, words: &[&str]) {
 }
 
 async fn selling() -> (World, Shell, BillingHandle) {
-    let world = World::with_charges(0).platform().consumers(0).start().await;
+    let world = World::with_charges(0)
+        .selling(built_in())
+        .consumers(0)
+        .start()
+        .await;
     let billing = world.account().billing();
     sell(&billing);
     let shell = shell_of(&world);
@@ -73,9 +77,9 @@ async fn what_was_paid_is_listed_and_the_portal_is_a_link() {
     shell.run("billing sync", 0).await;
     reported(&shell, "billing invoices", 0, &["paid", "49.00 USD"]).await;
     reported(&shell, "billing payments", 0, &["succeeded", "49.00 USD"]).await;
-    let link = ["open this page of Stripe's", "http"];
+    let said = ["open this page of Stripe's", "http"];
     let line = "billing portal --flow payment_method_update";
-    reported(&shell, line, 0, &link).await;
+    reported(&shell, line, 0, &said).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -86,11 +90,11 @@ async fn the_key_is_printed_alone_and_once() {
     shell.run("billing checkout scale", 0).await;
     pay(&billing);
     shell.run("billing sync", 0).await;
-    let revealed = shell.run("billing reveal-key", 0).await;
-    let key = revealed.out.trim();
+    let first = shell.run("billing reveal-key", 0).await;
+    let key = first.out.trim();
     assert!(
         key.starts_with("sst_") && !key.contains(char::is_whitespace),
-        "{revealed:?}"
+        "{first:?}"
     );
     let again = ["(already_revealed)", "`stripe-sync billing roll-key`"];
     reported(&shell, "billing reveal-key", 1, &again).await;

@@ -220,6 +220,11 @@ async fn run(document: &str, script: &str) -> String {
         .env("STRIPE_API_BASE", &simulator.base_url)
         .env("STRIPE_API_KEY", simulator.first().key())
         .env("STRIPE_PLATFORM_KEY", simulator.first().key())
+        // What the pages show is not limited by the example of plans.
+        .env(
+            "PLANS_FILE",
+            root().join("scripts/lib/plans_without_limits.json"),
+        )
         .env("API_BIND", api)
         // Where the scheduler and the consumer would both have a fixed port.
         .env("OPS_BIND", "127.0.0.1:0")

@@ -7,6 +7,7 @@
 
 mod access;
 mod aggregate_cache;
+mod agreed_figures;
 mod analytics;
 mod api_examples;
 mod application_sessions;

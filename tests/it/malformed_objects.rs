@@ -52,7 +52,8 @@ async fn text_that_cannot_be_stored_is_replaced_and_the_charge_counts() {
         .await;
     let account = world.account();
     let new = NewCharge {
-        card: false,
+        // Its details tell no country, so the address does.
+        method: Some("us_bank_account".to_owned()),
         ..NewCharge::of(700, "eur")
     };
     let charge = account.create_charge(&new).unwrap();

@@ -67,8 +67,9 @@ impl BothSides {
 }
 
 fn totals(charges: u64, gross: i64, refunded: i64) -> Value {
-    json!([{"currency": "usd", "charges": charges, "units": charges, "gross": gross, "refunded": refunded,
-            "net": gross - refunded}])
+    json!([{"currency": "usd", "charges": charges, "units": charges,
+            "units_decimal": charges.to_string(), "gross": gross, "refunded": refunded, "net": gross - refunded,
+            "disputed_amount": 0, "dispute_fee": 0}])
 }
 
 #[tokio::test]

@@ -31,7 +31,7 @@ impl Sale {
             price: Some(price.clone()),
             quantity: Some(1),
             amount: Some(1_000),
-            discount: 0,
+            ..NewLine::default()
         };
         let charge = account.create_charge(&NewCharge {
             customer: Some(customer.clone()),

@@ -1,6 +1,8 @@
 //! The plans, and "Plan and billing": what is shown of how an organization stands, and the forms that lead to Stripe or change
 //! something, before a simulated Stripe.
 
+use std::sync::Arc;
+
 use axum::http::Method;
 use chrono::TimeDelta;
 use common::tenant::TokenRole;
@@ -8,7 +10,7 @@ use stripe_sim::{BillingHandle, Fault, FaultRule, SimHandle, Simulator};
 use tests::api_only::{Answer, ApiOnly};
 use tests::browsed_platform::spaced;
 use tests::browser::Browser;
-use tests::sold_plans::sell;
+use tests::sold_plans::{built_in, sell};
 use tests::world::unlimited_account;
 
 const DAY: i64 = 86_400;
@@ -37,7 +39,7 @@ async fn shop() -> Shop {
     let simulator = Simulator::builder().account(unlimited_account(0));
     let sim = simulator.start().await.unwrap();
     sell(&sim.first().billing());
-    let api = ApiOnly::start_for_platform(&sim, None).await;
+    let api = ApiOnly::start_selling(&sim, Arc::new(built_in()), None).await;
     let browser = Browser::signed_in(&api, &api.token).await;
     Shop { sim, api, browser }
 }
@@ -80,9 +82,10 @@ impl Shop {
         shop
     }
 
-    /// Reads everything again, later than before.
+    /// Reads everything again, later than before. The session may have ended meanwhile.
     async fn read(&mut self) {
         self.api.clock.advance(TimeDelta::seconds(1));
+        self.browser = Browser::signed_in(&self.api, &self.api.token).await;
         let read = self.post("/billing/sync", &[]).await;
         read.assert_leads_to("/billing?done=read");
     }
@@ -161,7 +164,7 @@ async fn without_the_platforms_key_nothing_is_sold_and_no_link_leads_there() {
 async fn a_price_that_stripe_does_not_know_is_not_offered() {
     let sim = Simulator::builder().account(unlimited_account(0));
     let sim = sim.start().await.unwrap();
-    let api = ApiOnly::start_for_platform(&sim, None).await;
+    let api = ApiOnly::start_selling(&sim, Arc::new(built_in()), None).await;
     let mut browser = Browser::signed_in(&api, &api.token).await;
     let page = browser.page(&api, "/pricing").await;
     assert!(page.contains("Not available at present"), "{page}");
@@ -241,28 +244,29 @@ async fn a_session_of_another_organization_shows_nothing_of_it() {
     assert!(shop.page(&success).await.contains("You have Scale"));
 }
 
+/// Stripe may have the subscription wait for the money, or begin before it has arrived.
 #[tokio::test]
 async fn a_bank_debit_is_said_to_be_on_its_way_until_it_arrives() {
-    let mut shop = shop().await;
-    shop.pay(&SCALE, "pm_usBankAccount").await;
-    let success = shop.success();
-    let page = shop.page(&success).await;
-    assert!(page.contains("Your payment is on its way"), "{page}");
-    assert!(page.contains("Look again"), "{page}");
-    assert!(!page.contains("Reveal the key"), "{page}");
-    let pricing = shop.page("/pricing").await;
-    assert!(
-        !pricing.contains("action=\"/billing/checkout\""),
-        "{pricing}"
-    );
-    let again = shop.post("/billing/checkout", &PRO).await;
-    assert_ne!(again.status, 303, "{}", again.text);
+    for begins_before in [false, true] {
+        let mut shop = shop().await;
+        shop.billing()
+            .switch(|switches| switches.debit_activates = begins_before);
+        shop.pay(&SCALE, "pm_usBankAccount").await;
+        let success = shop.success();
+        let page = shop.page(&success).await;
+        assert!(page.contains("Your payment is on its way"), "{page}");
+        assert!(page.contains("Look again"), "{page}");
+        assert_eq!(page.contains("Reveal the key"), begins_before, "{page}");
+        let pricing = shop.page("/pricing").await;
+        let form = "action=\"/billing/checkout\"";
+        assert!(!pricing.contains(form), "{pricing}");
 
-    let session = shop.billing().truth().sessions[0].id.clone();
-    shop.billing().settle_checkout(&session, true).unwrap();
-    shop.api.clock.advance(TimeDelta::seconds(1));
-    let page = shop.page(&success).await;
-    assert!(page.contains("You have Scale"), "{page}");
+        let session = shop.billing().truth().sessions[0].id.clone();
+        shop.billing().settle_checkout(&session, true).unwrap();
+        shop.api.clock.advance(TimeDelta::seconds(1));
+        let page = shop.page(&success).await;
+        assert!(page.contains("You have Scale"), "{page}");
+    }
 }
 
 #[tokio::test]
@@ -480,6 +484,7 @@ async fn a_failed_payment_says_until_when_access_lasts_and_what_to_do() {
         assert!(page.contains(said), "{said}: {page}");
     }
     shop.api.clock.advance(TimeDelta::days(9));
+    shop.read().await;
     let page = shop.page("/billing").await;
     assert!(page.contains("Payment overdue"), "{page}");
     assert!(

@@ -100,5 +100,5 @@ async fn a_charge_says_first_how_much_it_was_and_what_for() {
             "−16.54 USD",
         ],
     );
-    assert!(page.contains("No rule leaves it out."), "{page}");
+    assert!(page.contains("no rule excludes it."), "{page}");
 }

@@ -243,8 +243,12 @@ async fn every_call_reads_by_the_index_that_is_meant_for_it() {
             );
         }
         if index == days || index == values {
+            // Disputed rows are few, and found by an index of their own.
+            let mut others = scans
+                .iter()
+                .filter(|scan| !scan.contains("stripe_revenue_data_disputed"));
             assert!(
-                !read.contains("stripe_revenue_data"),
+                others.all(|scan| !scan.contains("stripe_revenue_data")),
                 "{path} reads rows:\n{read}"
             );
         }

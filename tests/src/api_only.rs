@@ -21,6 +21,7 @@ use common::credential::Keyring;
 use common::db::Role;
 use common::lifecycle::{self, http};
 use common::tenant::{self, OrganizationId, TokenRole};
+use platform::billing::plan::Plans;
 use platform::ledger::fee::BasisPoints;
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
@@ -143,8 +144,17 @@ impl ApiOnly {
         Self::of(database, clock, parts).await
     }
 
-    /// An API of the platform whose account is the first of this simulator.
+    /// An API of the platform whose account is the first of this simulator. Its plans limit nothing.
     pub async fn start_for_platform(sim: &SimHandle, publishable_key: Option<&str>) -> Self {
+        Self::start_selling(sim, plans(), publishable_key).await
+    }
+
+    /// The same with these plans.
+    pub async fn start_selling(
+        sim: &SimHandle,
+        plans: Arc<Plans>,
+        publishable_key: Option<&str>,
+    ) -> Self {
         lifecycle::prepare_process();
         let database = TestDatabase::create().await;
         let clock = TestClock::at(now());
@@ -153,7 +163,7 @@ impl ApiOnly {
             livemode: stripe.livemode(),
             money: stripe.clone(),
             billing: stripe.clone(),
-            plans: plans(),
+            plans,
             accounts: stripe,
             default_fee: BasisPoints::DEFAULT,
             onboarding: Arc::new(api::OnboardingConfig {

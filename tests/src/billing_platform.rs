@@ -3,6 +3,7 @@
 //!
 //! Its clock is the simulator's, and never stands still: of two readings it is known which began first.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -31,12 +32,12 @@ use stripe_sim::{
 };
 
 use crate::database::{TestDatabase, new_name};
-use crate::world::plans;
+use crate::sold_plans::built_in;
 
 /// What the plans that are built in cost by the month, in minor units.
 pub const MONTHLY: [(&str, i64); 2] = [("pro", 900), ("scale", 4_900)];
 /// How long the simulator may take for an answer.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// When the simulator's time begins.
 const BEGINNING: i64 = 1_790_000_000;
 
@@ -94,6 +95,8 @@ pub struct BillingPlatform {
     ledger: Ledger,
     client: Arc<StripeClient>,
     http: reqwest::Client,
+    /// What each plan is at Stripe.
+    products: Mutex<BTreeMap<String, String>>,
     /// The newest event that was listed.
     listed: Mutex<Option<String>>,
 }
@@ -133,11 +136,13 @@ impl BillingPlatform {
             sim: Arc::clone(&sim),
             asked: AtomicI64::new(0),
         });
+        let plans = Arc::new(built_in());
         let billing = |role| Billing {
             pool: database.pool(role),
             clock: clock.clone(),
             gateway: stripe.clone(),
-            plans: plans(),
+            plans: Arc::clone(&plans),
+            announcing: None,
         };
         let consumer = billing(Role::Consumer);
         let platform = Self {
@@ -155,6 +160,7 @@ impl BillingPlatform {
                 .timeout(PATIENCE)
                 .build()
                 .expect("a client"),
+            products: Mutex::default(),
             listed: Mutex::new(None),
         };
         for (plan, amount) in MONTHLY {
@@ -177,10 +183,7 @@ impl BillingPlatform {
 
     /// Makes the prices of a plan, which take its lookup keys over; what each is for.
     pub fn sell(&self, plan: &str, monthly: i64) -> [(String, Interval); 2] {
-        let product = self.stripe().create_product(&NewProduct {
-            name: plan.to_owned(),
-            ..NewProduct::default()
-        });
+        let product = self.product(plan);
         let year = NewPrice::yearly(&product, monthly * 10);
         let month = NewPrice::monthly(&product, monthly);
         [(month, Interval::Month), (year, Interval::Year)].map(|(price, interval)| {
@@ -191,6 +194,16 @@ impl BillingPlatform {
             let made = self.stripe().create_price(&price);
             (made.expect("a price"), interval)
         })
+    }
+
+    fn product(&self, plan: &str) -> String {
+        let mut products = self.products.lock().unwrap_or_else(PoisonError::into_inner);
+        let named = NewProduct {
+            name: plan.to_owned(),
+            ..NewProduct::default()
+        };
+        let make = || self.stripe().create_product(&named);
+        products.entry(plan.to_owned()).or_insert_with(make).clone()
     }
 
     /// An organization of this id.

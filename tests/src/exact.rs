@@ -11,7 +11,18 @@ use stripe_sim::{TruthQuery, TruthRow};
 
 use crate::world::World;
 
-type Figures = [i64; 5];
+/// Charges, units, gross, refunded, net, what disputes took and cost; and the units exactly.
+type Figures = ([i64; 7], String);
+
+const NUMBERS: [&str; 7] = [
+    "charges",
+    "units",
+    "gross",
+    "refunded",
+    "net",
+    "disputed_amount",
+    "dispute_fee",
+];
 
 /// Asserts that two tables are the same, and shows no more than where they differ.
 fn assert_same<K: Ord + Debug, V: PartialEq + Debug>(
@@ -37,19 +48,40 @@ fn assert_same<K: Ord + Debug, V: PartialEq + Debug>(
 }
 
 fn figures(group: &Value) -> Figures {
-    ["charges", "units", "gross", "refunded", "net"]
-        .map(|name| group[name].as_i64().expect("a number"))
+    let whole = NUMBERS.map(|name| group[name].as_i64().expect(name));
+    let units = group["units_decimal"].as_str().expect("text");
+    (whole, units.to_owned())
+}
+
+/// Trillionths of one unit.
+const ONE_UNIT: i128 = 1_000_000_000_000;
+
+/// The whole number next to so many trillionths, halves away from zero, and these as text.
+fn units(trillionths: i128) -> (i64, String) {
+    let (size, sign) = (trillionths.abs(), if trillionths < 0 { "-" } else { "" });
+    let mut rounded = size / ONE_UNIT;
+    if size % ONE_UNIT * 2 >= ONE_UNIT {
+        rounded += 1;
+    }
+    let rounded = i64::try_from(rounded * trillionths.signum()).expect("few units");
+    let text = format!("{sign}{}.{:012}", size / ONE_UNIT, size % ONE_UNIT);
+    let text = text.trim_end_matches('0').trim_end_matches('.');
+    (rounded, text.to_owned())
 }
 
 fn truth_figures(truth: &stripe_sim::Figures) -> Option<Figures> {
     let charges = truth.charges as i64;
-    (charges > 0).then_some([
+    let (units, units_decimal) = units(truth.unit_trillionths);
+    let whole = [
         charges,
-        truth.units_by_lines,
+        units,
         truth.gross,
         truth.refunded,
         truth.net,
-    ])
+        truth.disputed_amount,
+        truth.dispute_fee,
+    ];
+    (charges > 0).then_some((whole, units_decimal))
 }
 
 async fn groups(world: &World, by: &str) -> BTreeMap<(Option<String>, String), Figures> {
@@ -161,7 +193,7 @@ const VALUES_OF_A_KEY: usize = 3;
 
 /// Compares the days of what has a metadata value, for some values of each plain key.
 async fn assert_filtered(world: &World, rows: &[TruthRow]) {
-    type Days = BTreeMap<(Option<String>, String), (BTreeSet<String>, [i64; 3])>;
+    type Days = BTreeMap<(Option<String>, String), (BTreeSet<String>, i128, [i64; 4])>;
     let mut values: BTreeMap<(String, String), Days> = BTreeMap::new();
     for row in rows.iter().filter(|row| row.counted) {
         for (source, metadata) in [
@@ -178,11 +210,13 @@ async fn assert_filtered(world: &World, rows: &[TruthRow]) {
                     .entry((format!("{source}.{key}"), value.clone()))
                     .or_default();
                 let day = (Some(row.date.clone()), row.currency.clone());
-                let (charges, sums) = days.entry(day).or_default();
+                let (charges, units, sums) = days.entry(day).or_default();
                 charges.insert(row.charge_id.clone());
-                sums[0] += row.units;
-                sums[1] += row.gross;
-                sums[2] += row.refunded;
+                *units += row.unit_trillionths;
+                sums[0] += row.gross;
+                sums[1] += row.refunded;
+                sums[2] += row.disputed_amount;
+                sums[3] += row.dispute_fee;
             }
         }
     }
@@ -197,16 +231,21 @@ async fn assert_filtered(world: &World, rows: &[TruthRow]) {
         let name: String = url::form_urlencoded::byte_serialize(key.as_bytes()).collect();
         let expected = days
             .into_iter()
-            .map(|(day, (charges, [units, gross, refunded]))| {
-                let figures = [
-                    charges.len() as i64,
-                    units,
-                    gross,
-                    refunded,
-                    gross - refunded,
-                ];
-                (day, figures)
-            })
+            .map(
+                |(day, (charges, trillionths, [gross, refunded, taken, fee]))| {
+                    let (units, units_decimal) = units(trillionths);
+                    let figures = [
+                        charges.len() as i64,
+                        units,
+                        gross,
+                        refunded,
+                        gross - refunded,
+                        taken,
+                        fee,
+                    ];
+                    (day, (figures, units_decimal))
+                },
+            )
             .collect();
         let found = groups(world, &format!("day&metadata.{name}={value}")).await;
         assert_same(&format!("days of {key} = {value}"), &found, &expected);
@@ -230,11 +269,16 @@ fn shown(row: &TruthRow) -> Value {
         "refunded": counted(row.refunded),
         "net": counted(row.gross - row.refunded),
         "units": counted(row.units),
+        "units_decimal": if row.counted { row.units_decimal.as_str() } else { "0" },
         "customer_id": row.customer_id,
         "product_id": row.product_id,
         "price_id": row.price_id,
+        "country": row.country,
+        "payment_method": row.payment_method,
         "disputed": row.disputed,
         "dispute_status": row.dispute_status,
+        "disputed_amount": counted(row.disputed_amount),
+        "dispute_fee": counted(row.dispute_fee),
         "metadata": {
             "charge": row.charge_metadata,
             "product": row.product_metadata,
@@ -256,8 +300,6 @@ async fn assert_rows(world: &World, truth: &[TruthRow]) {
         for unknown in [
             "excluded_by",
             "description",
-            "country",
-            "payment_method",
             "source_transfer",
             "customer_name",
             "product_name",
@@ -319,7 +361,7 @@ fn assert_state(truth: &stripe_sim::Truth, state: &Value) {
 #[derive(Default)]
 struct Day<'a> {
     charges: BTreeSet<&'a str>,
-    units: i64,
+    unit_trillionths: i128,
     gross: i64,
     refunded: i64,
     by_product: BTreeMap<&'a str, i64>,
@@ -332,7 +374,7 @@ async fn assert_aggregates(world: &World, rows: &[TruthRow]) {
         let day = days.entry((&row.date, &row.currency)).or_default();
         let net = row.gross - row.refunded;
         day.charges.insert(&row.charge_id);
-        day.units += row.units;
+        day.unit_trillionths += row.unit_trillionths;
         day.gross += row.gross;
         day.refunded += row.refunded;
         let product = row.product_id.as_deref().unwrap_or("none");
@@ -357,12 +399,14 @@ async fn assert_aggregates(world: &World, rows: &[TruthRow]) {
                 .take(10)
                 .map(|(value, revenue, charges)| json!({"value": value, "revenue": revenue, "charges": charges}))
                 .collect();
+            let (total_units, total_units_decimal) = units(day.unit_trillionths);
             let shown = json!({
                 "total_revenue": day.gross - day.refunded,
                 "gross": day.gross,
                 "refunded": day.refunded,
                 "charges": day.charges.len(),
-                "total_units": day.units,
+                "total_units": total_units,
+                "total_units_decimal": total_units_decimal,
                 "revenue_by_product": day.by_product,
                 "tiers": tiers,
             });
@@ -384,6 +428,7 @@ async fn assert_aggregates(world: &World, rows: &[TruthRow]) {
             "refunded": day["refunded"],
             "charges": day["charges"],
             "total_units": day["total_units"],
+            "total_units_decimal": day["total_units_decimal"],
             "revenue_by_product": day["revenue_by_product"],
             "tiers": tiers.cloned().unwrap_or_else(|| json!([])),
         });

@@ -31,6 +31,7 @@ pub mod random;
 pub mod servers;
 pub mod shell;
 pub mod sold_plans;
+pub mod three_ways;
 pub mod wait;
 pub mod webhook_handler;
 pub mod webhooks;

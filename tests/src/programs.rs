@@ -149,8 +149,9 @@ pub fn truth_by_day(sim: &SimHandle) -> Value {
             if figures.charges > 0 {
                 groups.push(json!({
                     "key": day, "currency": currency, "charges": figures.charges,
-                    "units": figures.units_by_lines, "gross": figures.gross,
-                    "refunded": figures.refunded, "net": figures.net,
+                    "units": figures.units_by_lines, "units_decimal": figures.units_decimal(),
+                    "gross": figures.gross, "refunded": figures.refunded, "net": figures.net,
+                    "disputed_amount": figures.disputed_amount, "dispute_fee": figures.dispute_fee,
                 }));
             }
         }

@@ -1,9 +1,15 @@
 //! The plans that are built in, with prices at the simulated Stripe.
 
+use platform::billing::plan::Plans;
 use stripe_sim::{BillingHandle, NewPrice, NewProduct};
 
 /// Monthly prices in US cents; a year costs ten months.
 const PLANS: [(&str, &str, i64); 2] = [("pro", "Pro", 900), ("scale", "Scale", 4_900)];
+
+/// The plans that are built in, with their limits.
+pub fn built_in() -> Plans {
+    Plans::built_in().expect("they are right")
+}
 
 /// Gives the plans that are built in their prices.
 pub fn sell(billing: &BillingHandle) {

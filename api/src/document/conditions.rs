@@ -131,7 +131,9 @@ fn condition() -> Value {
         "price_id",
         "payment_method",
         "source_transfer",
+        "dispute_status",
     ];
+    let flags = &["livemode", "disputed"];
     let numbers = &[
         "amount",
         "description",
@@ -166,8 +168,8 @@ fn condition() -> Value {
         (one_of(&["country"]), EQUALITY, country.clone()),
         (one_of(&["country"]), PARTS, text("^[A-Za-z]{1,2}$")),
         (one_of(&["country"]), LISTS, list(&country)),
-        (one_of(&["livemode"]), ANY_TEXT, flag.clone()),
-        (one_of(&["livemode"]), LISTS, list(&flag)),
+        (one_of(flags), ANY_TEXT, flag.clone()),
+        (one_of(flags), LISTS, list(&flag)),
         (every.clone(), &["regex"][..], pattern),
         (every, PRESENCE, Value::Null),
     ] {

@@ -76,8 +76,17 @@ struct ChargePage {
     /// Something was refunded, and no refund is stored.
     lacks_refunds: bool,
     dispute: Option<DisputeRow>,
-    /// Of each object, under what it is.
-    metadata: Vec<(String, Vec<(String, String)>)>,
+    metadata: Vec<Metadata>,
+}
+
+/// The metadata of an object.
+#[derive(Debug)]
+struct Metadata {
+    /// What has it, in words.
+    of: String,
+    /// None of the charge itself and its customer, whose ids stand above.
+    id: Option<String>,
+    entries: Vec<(String, String)>,
 }
 
 /// The charge as a whole.
@@ -228,7 +237,7 @@ pub(super) async fn show(
         back: back.to_string(),
         dashboard: stripe_dashboard::address_of("charge", id, Some(connection.livemode)),
         counted: explained.counted,
-        detail: detail_of(explained.counted, &explained.detail),
+        detail: explained.detail,
         lines: if explained.rows.iter().any(is_of_something) {
             explained.rows.iter().map(line).collect()
         } else {
@@ -270,10 +279,11 @@ fn state_of(row: &ChargeRow) -> &'static str {
         () if row.status == "failed" => "Failed",
         () if row.status == "pending" => "Pending",
         () if row.status != "succeeded" => "Not succeeded",
-        () if !row.captured => "Not captured",
+        () if !row.captured && !row.partly_captured => "Not captured",
         () if row.disputed => "Disputed",
         () if row.refunded > 0 && row.refunded == row.gross => "Refunded",
         () if row.refunded > 0 => "Partly refunded",
+        () if row.partly_captured => "Partly captured",
         () => "Succeeded",
     }
 }
@@ -342,14 +352,6 @@ fn whole(lines: &[ChargeRow]) -> Option<ChargeRow> {
     Some(whole)
 }
 
-/// Why it counts or not. That it counts stands before it, so that is said by what could have kept it out.
-fn detail_of(counted: bool, detail: &str) -> String {
-    match detail.strip_prefix("The charge counts.") {
-        Some(more) if counted => format!("No rule leaves it out.{more}"),
-        _ => detail.to_owned(),
-    }
-}
-
 /// What is said of the charge as a whole.
 fn facts(
     whole: ChargeRow,
@@ -406,7 +408,7 @@ fn line(row: &ChargeRow, locale: &LocaleFormat, connection: &Connection) -> Line
         id: row.line_id.clone(),
         product: object(ObjectType::Product, &row.product_id, &row.product_name),
         price: object(ObjectType::Price, &row.price_id, &row.price_name),
-        quantity: locale.count(row.units.unsigned_abs()),
+        quantity: row.units_decimal.to_string(),
         amount: money(row.amount),
         gross: money(row.gross),
         refunded: money(row.refunded),
@@ -415,32 +417,31 @@ fn line(row: &ChargeRow, locale: &LocaleFormat, connection: &Connection) -> Line
 }
 
 /// The metadata of the charge and of what it refers to, each object once.
-fn metadata(lines: &[ChargeRow]) -> Vec<(String, Vec<(String, String)>)> {
-    let mut found: Vec<(String, Vec<(String, String)>)> = Vec::new();
-    let mut add = |of: String, value: &Value| {
+fn metadata(lines: &[ChargeRow]) -> Vec<Metadata> {
+    let mut found: Vec<Metadata> = Vec::new();
+    let mut add = |of: String, id: Option<&String>, value: &Value| {
         let entries = entries(value.clone());
-        if !entries.is_empty() && found.iter().all(|(other, _)| *other != of) {
-            found.push((of, entries));
+        let is_known = id.is_some() && found.iter().any(|other| other.id.as_ref() == id);
+        if !entries.is_empty() && !is_known {
+            let id = id.cloned();
+            found.push(Metadata { of, id, entries });
         }
     };
+    let named = |kind: &str, name: Option<&String>| match name {
+        Some(name) => format!("the {kind} {name}"),
+        None => format!("the {kind}"),
+    };
     if let Some(first) = lines.first() {
-        add("the charge".to_owned(), &first.metadata.charge);
-        add("the customer".to_owned(), &first.metadata.customer);
+        add("the charge".to_owned(), None, &first.metadata.charge);
+        add("the customer".to_owned(), None, &first.metadata.customer);
     }
     for line in lines {
-        let of = |kind: &str, name: &Option<String>, id: &Option<String>| {
-            let name = name.as_ref().or(id.as_ref());
-            name.map_or_else(
-                || format!("the {kind}"),
-                |name| format!("the {kind} {name}"),
-            )
-        };
-        let product = of("product", &line.product_name, &line.product_id);
-        add(product, &line.metadata.product);
-        add(
-            of("price", &line.price_name, &line.price_id),
-            &line.metadata.price,
-        );
+        let of = named("product", line.product_name.as_ref());
+        add(of, line.product_id.as_ref(), &line.metadata.product);
+    }
+    for line in lines {
+        let of = named("price", line.price_name.as_ref());
+        add(of, line.price_id.as_ref(), &line.metadata.price);
     }
     found
 }

@@ -34,10 +34,8 @@ use crate::state::ApiState;
 
 pub(super) const PATH: &str = "/explore";
 const GROUP_BY: &str = "group_by";
-/// Groups of a page about one currency.
+/// Groups of a table.
 const GROUPS: i64 = 50;
-/// Groups of each currency where there are several.
-const GROUPS_OF_EACH: i64 = 20;
 /// Currencies that are asked for side by side.
 const SIDE_BY_SIDE: usize = 4;
 /// Groups of a CSV file at most.
@@ -282,7 +280,7 @@ async fn lists(
     let of_currencies: Vec<Selection> = of_currencies.collect();
     let mut lists = Vec::new();
     for some in of_currencies.chunks(SIDE_BY_SIDE) {
-        let limit = page(GROUPS_OF_EACH);
+        let limit = page(GROUPS);
         let asked: Vec<BoxFuture<'_, _>> = some
             .iter()
             .map(|selection| ask(state, question, selection, by, None, limit).boxed())
@@ -291,7 +289,7 @@ async fn lists(
             let cursor_of = |group: &Group| GroupCursor::from(group);
             lists.push(GroupList {
                 currency: selection.currency.clone(),
-                cursor: next_cursor(list, &mut groups, GROUPS_OF_EACH, cursor_of)?,
+                cursor: next_cursor(list, &mut groups, GROUPS, cursor_of)?,
                 groups,
             });
         }

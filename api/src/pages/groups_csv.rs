@@ -46,7 +46,7 @@ fn write(heading: &str, by: &GroupBy, groups: &[Group]) -> Result<Vec<u8>, csv::
             &amount(group.refunded),
             &amount(group.net),
             &group.charges.to_string(),
-            &group.units.to_string(),
+            &group.units_decimal.to_string(),
         ])?;
     }
     csv.into_inner()
@@ -65,9 +65,12 @@ mod tests {
             currency: currency.to_owned(),
             charges: 2,
             units: 3,
+            units_decimal: 3.into(),
             gross: 123_456,
             refunded: 500,
             net: -122_956,
+            disputed_amount: 0,
+            dispute_fee: 0,
         };
         let groups = [group(Some("=1+1"), "usd"), group(None, "jpy")];
         let csv = |by| String::from_utf8(write("of", &by, &groups).unwrap()).unwrap();

@@ -36,7 +36,7 @@ use crate::state::ApiState;
 /// a second.
 const CHUNK_BYTES: usize = 16 * 1024;
 
-pub(crate) const HEADINGS: [&str; 24] = [
+pub(crate) const HEADINGS: [&str; 27] = [
     "charge_id",
     "line_id",
     "created_at",
@@ -62,6 +62,9 @@ pub(crate) const HEADINGS: [&str; 24] = [
     "metadata",
     // Last, so that the columns before keep their positions.
     "source_transfer",
+    "units_decimal",
+    "disputed_amount",
+    "dispute_fee",
 ];
 
 #[derive(Debug, thiserror::Error)]
@@ -244,6 +247,9 @@ fn cells(row: &ChargeRow) -> [Cow<'_, str>; HEADINGS.len()] {
             .unwrap_or_default()
             .into(),
         text_cell(row.source_transfer.as_ref()),
+        row.units_decimal.to_string().into(),
+        number(row.disputed_amount),
+        number(row.dispute_fee),
     ]
 }
 
@@ -270,6 +276,7 @@ mod tests {
             refunded: 0,
             net: -5,
             units: 1,
+            units_decimal: 1.into(),
             customer_id: Some("cus_1".to_owned()),
             customer_name: None,
             product_id: None,
@@ -282,6 +289,8 @@ mod tests {
             source_transfer: None,
             disputed: false,
             dispute_status: None,
+            disputed_amount: 0,
+            dispute_fee: 0,
             metadata: RowMetadata {
                 charge: json!({"tier": "a,\"b\""}),
                 product: json!({}),
@@ -289,6 +298,7 @@ mod tests {
                 customer: json!({}),
             },
             line_no: 0,
+            partly_captured: false,
         }
     }
 
@@ -306,7 +316,7 @@ mod tests {
             "ch_1,,2026-03-08T09:30:00Z,2026-03-08,usd,succeeded,true,true,,-5,-5,0,-5,1,cus_1,,,\
              \"two\r\nlines\",DE,card,false,,\
              \"{\"\"charge\"\":{\"\"tier\"\":\"\"a,\\\"\"b\\\"\"\"\"},\"\"product\"\":{},\"\"price\"\":{},\
-             \"\"customer\"\":{}}\",\r\n"
+             \"\"customer\"\":{}}\",,1,0,0\r\n"
         );
     }
 

@@ -31,7 +31,8 @@ A condition is SUBJECT OPERATOR VALUE:
   charge.tier=gold              metadata: charge, product, price or customer, a dot, the key
   customer.'sales rep'!=Ann     a key with spaces or punctuation needs quotes
   amount>=1000                  a field (amount in minor units): amount, currency, status, description, customer_id,
-                                product_id, price_id, country, payment_method, livemode, source_transfer
+                                product_id, price_id, country, payment_method, livemode, source_transfer,
+                                disputed, dispute_status
   country in DE,FR              also not_in; a value with a comma needs quotes: 'a, b',c
   description contains 'abc'    also not_contains, starts_with, ends_with
   charge.plan exists            also not_exists

@@ -175,9 +175,20 @@ pub(super) struct Figures {
     pub(super) currency: String,
     pub(super) charges: i64,
     pub(super) units: i64,
+    /// The units exactly.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) units_decimal: Option<String>,
     pub(super) gross: i64,
     pub(super) refunded: i64,
     pub(super) net: i64,
+}
+
+impl Figures {
+    /// The units with their decimals, where they have some.
+    pub(super) fn exact_units(&self) -> Option<&str> {
+        let exact = self.units_decimal.as_deref();
+        exact.filter(|units| units.contains('.'))
+    }
 }
 
 /// Figures of one group and currency; no key means that the charges have none.

@@ -152,7 +152,10 @@ fn as_table(by: &str, analysis: &Analysis) -> String {
         let cells = vec![
             key,
             output::thousands(figures.charges),
-            output::thousands(figures.units),
+            match figures.exact_units() {
+                Some(units) => output::plain(units),
+                None => output::thousands(figures.units),
+            },
             money(figures.gross),
             money(figures.refunded),
             money(figures.net),
@@ -196,7 +199,10 @@ fn as_csv(analysis: &Analysis) -> Result<String, Error> {
             guard_formula(key.as_deref().unwrap_or_default()).into_owned(),
             guard_formula(&figures.currency).into_owned(),
             figures.charges.to_string(),
-            figures.units.to_string(),
+            match figures.exact_units() {
+                Some(units) => units.to_owned(),
+                None => figures.units.to_string(),
+            },
             figures.gross.to_string(),
             figures.refunded.to_string(),
             figures.net.to_string(),
@@ -217,6 +223,7 @@ mod tests {
             currency: currency.to_owned(),
             charges: 1200,
             units: 3,
+            units_decimal: None,
             gross: net + 100,
             refunded: 100,
             net,

@@ -11,6 +11,7 @@ use crate::job::JobKind;
 use crate::plan_limit::UnderPlan;
 use crate::tenant::OrganizationId;
 
+#[expect(clippy::struct_excessive_bools, reason = "a row is its columns")]
 struct ConnectionRow {
     organization_id: String,
     connection_id: String,
@@ -97,7 +98,7 @@ impl TryFrom<ConnectionRow> for Connection {
 pub async fn insert(
     conn: &mut PgConnection,
     connection: &Connection,
-    allowed: Option<i64>,
+    at_most: Option<i64>,
 ) -> Result<bool, Error> {
     let organization = connection.organization_id.as_str();
     let inserted = sqlx::query!(
@@ -127,7 +128,7 @@ pub async fn insert(
         connection.next_sync_at,
         connection.scheduled_job_type,
         connection.via_platform,
-        allowed,
+        at_most,
     )
     .execute(conn)
     .await?;

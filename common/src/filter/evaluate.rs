@@ -19,7 +19,7 @@ pub struct RowView<'a> {
     pub product_id: Option<&'a str>,
     /// The id of the row's price.
     pub price_id: Option<&'a str>,
-    /// The card's country, else the billing address's.
+    /// The payment method's country, else the billing address's.
     pub country: Option<&'a str>,
     /// The type of the payment method.
     pub payment_method: Option<&'a str>,
@@ -27,6 +27,10 @@ pub struct RowView<'a> {
     pub livemode: bool,
     /// The platform's transfer of which it is the other side.
     pub source_transfer: Option<&'a str>,
+    /// Whether the charge was ever disputed.
+    pub disputed: bool,
+    /// The status of its newest dispute.
+    pub dispute_status: Option<&'a str>,
     pub charge_metadata: &'a Map<String, Value>,
     /// The metadata of the row's product, empty without one.
     pub product_metadata: &'a Map<String, Value>,
@@ -49,7 +53,8 @@ impl<'a> RowView<'a> {
     fn field(&self, field: Field, test: &dyn Fn(&str) -> bool) -> bool {
         let found = match field {
             Field::Amount => return test(&self.amount.to_string()),
-            Field::Livemode => return test(if self.livemode { "true" } else { "false" }),
+            Field::Livemode => return test(flag(self.livemode)),
+            Field::Disputed => return test(flag(self.disputed)),
             Field::Currency => Some(self.currency),
             Field::Status => Some(self.status),
             Field::Description => self.description,
@@ -64,9 +69,15 @@ impl<'a> RowView<'a> {
             }
             Field::PaymentMethod => self.payment_method,
             Field::SourceTransfer => self.source_transfer,
+            Field::DisputeStatus => self.dispute_status,
         };
         found.is_some_and(test)
     }
+}
+
+/// A flag as conditions compare it, and as PostgreSQL writes it.
+fn flag(set: bool) -> &'static str {
+    if set { "true" } else { "false" }
 }
 
 /// Whether the predicate holds for the row.

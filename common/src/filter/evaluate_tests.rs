@@ -38,6 +38,8 @@ impl Row {
             payment_method: Some("card"),
             livemode: false,
             source_transfer: Some("tr_1"),
+            disputed: true,
+            dispute_status: Some("lost"),
             charge_metadata: &self.charge,
             product_metadata: &self.product,
             price_metadata: &self.none,
@@ -136,6 +138,13 @@ fn fields_are_text() {
     assert!(on_field("customer_id", "not_exists", &json!(null)));
     assert!(on_field("payment_method", "regex", &json!("(?i)^CARD$")));
     assert!(on_field("source_transfer", "equals", &json!("tr_1")));
+    assert!(on_field("disputed", "equals", &json!(true)));
+    assert!(on_field("disputed", "not_equals", &json!("FALSE")));
+    assert!(on_field(
+        "dispute_status",
+        "in",
+        &json!(["lost", "under_review"])
+    ));
 }
 
 #[test]

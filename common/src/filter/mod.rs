@@ -175,7 +175,7 @@ pub enum Field {
     ProductId,
     /// Price id of the line.
     PriceId,
-    /// Country of the card, or of the billing address; any case.
+    /// Country of the payment method, or of the billing address; any case.
     Country,
     /// Type of the payment method, such as `card`.
     PaymentMethod,
@@ -183,10 +183,14 @@ pub enum Field {
     Livemode,
     /// Id of the platform's transfer over which a payment of a connected account was made; missing from any other charge.
     SourceTransfer,
+    /// Whether the charge was ever disputed: `true` or `false`; any case.
+    Disputed,
+    /// Status of the charge's newest dispute, such as `lost`; missing from a charge without one.
+    DisputeStatus,
 }
 
 impl Field {
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::Amount,
         Self::Currency,
         Self::Status,
@@ -198,6 +202,8 @@ impl Field {
         Self::PaymentMethod,
         Self::Livemode,
         Self::SourceTransfer,
+        Self::Disputed,
+        Self::DisputeStatus,
     ];
 
     pub fn as_str(self) -> &'static str {
@@ -213,6 +219,8 @@ impl Field {
             Self::PaymentMethod => "payment_method",
             Self::Livemode => "livemode",
             Self::SourceTransfer => "source_transfer",
+            Self::Disputed => "disputed",
+            Self::DisputeStatus => "dispute_status",
         }
     }
 }

@@ -256,6 +256,8 @@ fn ordering_operators_need_numbers() {
             "status",
             "payment_method",
             "source_transfer",
+            "disputed",
+            "dispute_status",
         ] {
             let detail = format!("`{operator}` compares numbers, and `{field}` is never a number");
             assert_eq!(

@@ -144,6 +144,8 @@ fn push_field(builder: &mut QueryBuilder<Postgres>, alias: &str, field: Field) {
         Field::PaymentMethod => "payment_method",
         Field::Livemode => "livemode::TEXT",
         Field::SourceTransfer => "source_transfer",
+        Field::Disputed => "disputed::TEXT",
+        Field::DisputeStatus => "dispute_status",
     };
     builder.push(format_args!("{alias}.{column}"));
 }

@@ -4,11 +4,11 @@
 //! and the answer would look like a fact. Such a value is refused when a rule or a filter is written. It is not
 //! refused in a rule that an earlier version stored; such a rule is read, and matches nothing, as before.
 //!
-//! `currency`, `country` and `livemode` take any case, and `amount` any spelling of a whole number. Their values are
+//! `currency`, `country`, `livemode` and `disputed` take any case, and `amount` any spelling of a whole number. Their values are
 //! written here as charges store them, once, before either interpreter sees them.
 //!
 //! Deliberately absent: lists of the currencies and countries that exist, which change, and of the values of
-//! `status` and `payment_method`, which Stripe extends.
+//! `status`, `dispute_status` and `payment_method`, which Stripe extends.
 
 use bigdecimal::ToPrimitive as _;
 
@@ -33,7 +33,9 @@ impl Field {
             | Self::Country
             | Self::PaymentMethod
             | Self::Livemode
-            | Self::SourceTransfer => false,
+            | Self::SourceTransfer
+            | Self::Disputed
+            | Self::DisputeStatus => false,
         }
     }
 
@@ -61,7 +63,7 @@ impl Field {
                 letters(2),
                 "must be one or two letters of a country code, such as D",
             ),
-            (Self::Livemode, _) => (
+            (Self::Livemode | Self::Disputed, _) => (
                 text.eq_ignore_ascii_case("true") || text.eq_ignore_ascii_case("false"),
                 "must be true or false",
             ),
@@ -77,7 +79,8 @@ impl Field {
                 | Self::ProductId
                 | Self::PriceId
                 | Self::PaymentMethod
-                | Self::SourceTransfer,
+                | Self::SourceTransfer
+                | Self::DisputeStatus,
                 _,
             ) => return None,
         };
@@ -88,7 +91,7 @@ impl Field {
     pub(super) fn stored_text(self, operator: Operator, value: &Scalar) -> String {
         let text = value.text();
         match self {
-            Self::Currency | Self::Livemode => text.to_ascii_lowercase(),
+            Self::Currency | Self::Livemode | Self::Disputed => text.to_ascii_lowercase(),
             Self::Country => text.to_ascii_uppercase(),
             // A part that is text may begin with zeros.
             Self::Amount if !operator.compares_parts() || !matches!(value, Scalar::Text(_)) => {
@@ -100,7 +103,10 @@ impl Field {
 
     /// Whether the case of a value does not matter.
     pub(super) fn takes_any_case(self) -> bool {
-        matches!(self, Self::Currency | Self::Country | Self::Livemode)
+        matches!(
+            self,
+            Self::Currency | Self::Country | Self::Livemode | Self::Disputed
+        )
     }
 }
 

@@ -107,7 +107,7 @@ pub(super) async fn count_synced(
 pub(super) async fn pause_connections(
     conn: &mut PgConnection,
     organization: &OrganizationId,
-    allowed: Option<i64>,
+    at_most: Option<i64>,
 ) -> Result<(), Error> {
     sqlx::query!(
         "UPDATE platform_connections AS connection SET paused = ranked.is_beyond, paused_by_plan = ranked.is_beyond
@@ -118,7 +118,7 @@ pub(super) async fn pause_connections(
          WHERE connection.organization_id = $1 AND connection.connection_id = ranked.connection_id
            AND connection.paused <> ranked.is_beyond AND (NOT connection.paused OR connection.paused_by_plan)",
         organization.as_str(),
-        allowed,
+        at_most,
     )
     .execute(conn)
     .await?;
@@ -130,7 +130,7 @@ pub(super) async fn pause_connections(
 pub(super) async fn fill_room(
     conn: &mut PgConnection,
     organization: &OrganizationId,
-    allowed: i64,
+    at_most: i64,
 ) -> Result<(), Error> {
     sqlx::query!(
         "UPDATE platform_connections SET paused = FALSE, paused_by_plan = FALSE
@@ -141,7 +141,7 @@ pub(super) async fn fill_room(
              LIMIT GREATEST(0, $2::BIGINT - (SELECT COUNT(*) FROM platform_connections
                                              WHERE organization_id = $1 AND NOT paused AND deleting_at IS NULL)))",
         organization.as_str(),
-        allowed,
+        at_most,
     )
     .execute(conn)
     .await?;

@@ -111,9 +111,10 @@ fn allocation(criterion: &mut Criterion) {
             line_id: format!("il_{number}"),
             product_id: None,
             price_id: None,
-            quantity: Some(1),
+            quantity: Some(1.into()),
             amount: number * 333,
             weight: number * 300,
+            credit: false,
         })
         .collect();
     criterion.bench_function("splitting an amount over 10 lines", |bencher| {

@@ -53,11 +53,34 @@ impl ChargeStatus {
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Method {
-    /// False for a bank debit, whose charge's id starts with `py_`.
+    /// Stripe's `type`: one of [`METHODS`].
+    pub(crate) kind: &'static str,
+    /// Whether it is of a card itself; the id of another's charge starts with `py_`.
     pub(crate) card: bool,
     pub(crate) brand: &'static str,
     pub(crate) country: &'static str,
     pub(crate) last4: u16,
+}
+
+/// The types of methods that the simulator can show, and which of them are cards.
+pub(crate) const METHODS: [(&str, bool); 8] = [
+    ("card", true),
+    ("card_present", true),
+    ("interac_present", true),
+    ("sepa_debit", false),
+    ("link", false),
+    ("klarna", false),
+    ("amazon_pay", false),
+    ("us_bank_account", false),
+];
+/// Where methods can be of.
+pub(crate) const COUNTRIES: [&str; 7] = ["US", "DE", "GB", "JP", "FR", "CA", "NL"];
+
+impl Method {
+    /// Whether the customer stood at a terminal, where nobody asks for an address.
+    pub(crate) fn at_a_terminal(&self) -> bool {
+        self.kind.ends_with("_present")
+    }
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -86,6 +109,8 @@ pub(crate) struct Charge {
     pub(crate) method: Method,
     pub(crate) purchase: Purchase,
     pub(crate) refunds: Vec<Refund>,
+    /// What is released of it stands in `amount_refunded` and in no list of refunds.
+    pub(crate) release_unlisted: bool,
     pub(crate) dispute: Option<Dispute>,
     pub(crate) metadata: Metadata,
 }
@@ -101,6 +126,15 @@ impl Charge {
             .sum()
     }
 
+    /// The slots of the refunds that lists show, the oldest first.
+    pub(crate) fn listed_refunds(&self) -> Vec<usize> {
+        let slots = self.refunds.iter().enumerate();
+        slots
+            .filter(|(_, refund)| !(refund.release && self.release_unlisted))
+            .map(|(slot, _)| slot)
+            .collect()
+    }
+
     /// What Stripe keeps of it.
     pub(crate) const fn fee(&self) -> i64 {
         self.amount_captured * 29 / 1_000 + 30
@@ -108,6 +142,16 @@ impl Charge {
 
     pub(crate) const fn paid(&self) -> bool {
         matches!(self.status, ChargeStatus::Succeeded)
+    }
+
+    /// Whether money was taken: all of it, or a part while the rest of the hold goes on.
+    pub(crate) const fn taken(&self) -> bool {
+        self.paid() && (self.captured || self.amount_captured > 0)
+    }
+
+    /// Whether more can be captured.
+    pub(crate) const fn held(&self) -> bool {
+        self.paid() && !self.captured && !self.expired
     }
 }
 
@@ -145,6 +189,9 @@ impl Refund {
     }
 }
 
+/// What a dispute costs, minor units.
+pub(crate) const DISPUTE_FEE: i64 = 1_500;
+
 #[derive(Clone, Debug)]
 pub(crate) struct Dispute {
     pub(crate) created: i64,
@@ -154,6 +201,17 @@ pub(crate) struct Dispute {
 }
 
 impl Dispute {
+    /// What it took of the charge and did not give back, minor units.
+    pub(crate) fn taken(&self) -> i64 {
+        let kept = self.is_warning() || ["won", "prevented"].contains(&self.status.as_ref());
+        if kept { 0 } else { self.amount }
+    }
+
+    /// What Stripe keeps for it, minor units.
+    pub(crate) fn fee(&self) -> i64 {
+        if self.is_warning() { 0 } else { DISPUTE_FEE }
+    }
+
     /// An inquiry, for which no money is withdrawn.
     pub(crate) fn is_warning(&self) -> bool {
         self.status.starts_with("warning_")
@@ -199,17 +257,23 @@ pub(crate) struct Line {
     /// None for a line that was written by hand, without a price.
     pub(crate) price: Option<u64>,
     pub(crate) quantity: Option<i64>,
+    /// The quantity with its decimals, which `quantity` leaves out.
+    pub(crate) quantity_decimal: Option<String>,
     /// Before discounts and tax; negative for the credit of a proration.
     pub(crate) amount: i64,
     pub(crate) discount: i64,
+    /// What of it was settled by credit that the customer bought earlier.
+    pub(crate) credit: i64,
     pub(crate) tax: i64,
     pub(crate) proration: bool,
+    /// A proration that credits what an earlier line sold.
+    pub(crate) credits: bool,
 }
 
 impl Line {
     /// What the line adds to the total.
     pub(crate) const fn total(&self) -> i64 {
-        self.amount - self.discount + self.tax
+        self.amount - self.discount - self.credit + self.tax
     }
 }
 

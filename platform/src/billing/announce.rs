@@ -66,13 +66,13 @@ pub(super) async fn announce(
     let Some(announcing) = &billing.announcing else {
         return Ok(());
     };
-    let object = object(organization, standing);
+    let body = object(organization, standing);
     let previous = differences(&before.standing, &now_said.standing);
-    let updated = (!previous.is_empty()).then(|| ("updated", Some(previous)));
+    let updated = (!previous.is_empty()).then_some(("updated", Some(previous)));
     let new = extras(standing, now).filter(|extra| !before.said.contains(&extra.key));
     let new = new.map(|extra| (extra.name, None));
     for (name, previous) in updated.into_iter().chain(new) {
-        let event = event(name, announcing.livemode, &object, previous, now);
+        let event = event(name, announcing.livemode, &body, previous, now);
         own::store(conn, organization, &event, &announcing.types, now).await?;
     }
     Ok(())

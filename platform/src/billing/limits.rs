@@ -35,9 +35,9 @@ impl SoldPlans for Billing {
         let prices = price::stored(self).await.ok().flatten();
         let prices = prices.map(|(prices, _)| prices);
         let plans = self.plans.all().iter();
-        let allowing = plans.filter(|plan| plan.limits.allow(limit, requested));
+        let mut allowing = plans.filter(|plan| plan.limits.allow(limit, requested));
         let cheapest = match prices {
-            None => allowing.min_by_key(|_| 0),
+            None => allowing.next(),
             Some(prices) => allowing
                 .filter_map(|plan| Some((yearly(plan, &prices)?, plan)))
                 .min_by_key(|(amount, _)| *amount)

@@ -103,8 +103,9 @@ impl<'a> Standing<'a> {
     /// When it may stand otherwise, or there is something to say of it, though nothing happens at the vendor.
     pub fn changes_at(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let announced = self.trial_end().map(|ends| ends - TRIAL_ENDS_SOON);
-        let announced = announced.filter(|at| *at > now);
-        [self.grace_ends(), announced].into_iter().flatten().min()
+        // A grace that has ended decides nothing any more, as when a later payment was made.
+        let instants = [self.grace_ends(), announced].into_iter().flatten();
+        instants.filter(|at| *at > now).min()
     }
 
     fn trial_end(&self) -> Option<DateTime<Utc>> {

@@ -185,10 +185,9 @@ fn row<'a>(
 ) -> SubscriptionRow<'a> {
     let mut items = subscription.items.iter();
     let of_plan = items.find_map(|item| Some((item, prices.lookup_key(&item.price, plans)?)));
-    let scheduled = subscription.scheduled.iter().flat_map(|it| &it.items);
-    let scheduled = scheduled
-        .filter_map(|item| Some((prices.lookup_key_of(&item.price_id)?, item.seats)))
-        .next();
+    let mut scheduled = subscription.scheduled.iter().flat_map(|it| &it.items);
+    let scheduled =
+        scheduled.find_map(|item| Some((prices.lookup_key_of(&item.price_id)?, item.seats)));
     SubscriptionRow {
         subscription,
         item: of_plan.map(|(item, _)| item),

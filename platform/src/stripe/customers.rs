@@ -35,11 +35,23 @@ const CLOCK_MARGIN: TimeDelta = TimeDelta::days(1);
 
 #[derive(Deserialize)]
 struct CustomerObject {
-    id: String,
     #[serde(default)]
     deleted: bool,
     #[serde(default)]
     invoice_settings: Option<InvoiceSettings>,
+}
+
+/// What is left of a customer that was deleted.
+#[derive(Deserialize)]
+struct CustomerStub {
+    #[serde(default)]
+    deleted: bool,
+}
+
+/// A customer in a list, which expands nothing.
+#[derive(Deserialize)]
+struct ListedCustomer {
+    id: String,
     #[serde(default)]
     metadata: Option<Metadata>,
 }
@@ -97,7 +109,7 @@ struct MadeObject {
 #[derive(Deserialize)]
 struct Acknowledged {}
 
-impl Listed for CustomerObject {
+impl Listed for ListedCustomer {
     fn id(&self) -> &str {
         &self.id
     }
@@ -183,7 +195,7 @@ impl StripeClient {
     ) -> Result<Option<String>, GatewayError> {
         let creation_id = creation_id.to_string();
         let since = (since - CLOCK_MARGIN).timestamp().to_string();
-        let fits = |customer: &CustomerObject| {
+        let fits = |customer: &ListedCustomer| {
             let metadata = customer.metadata.as_ref();
             metadata.and_then(|metadata| metadata.get(CREATION)) == Some(&creation_id)
         };
@@ -197,8 +209,18 @@ impl StripeClient {
         customer_id: &str,
     ) -> Result<Option<Option<PaymentMethod>>, GatewayError> {
         let expand = [("expand[]", "invoice_settings.default_payment_method")];
-        let answer = self.get(&format!("{PATH}/{customer_id}"), &expand).await;
-        let customer: Option<CustomerObject> = if_it_exists(answer)?;
+        let path = format!("{PATH}/{customer_id}");
+        let customer: Option<CustomerObject> = match if_it_exists(self.get(&path, &expand).await) {
+            // Of a customer that was deleted there may be nothing to expand.
+            Err(refused @ GatewayError::Refused { .. }) => {
+                let stub: Option<CustomerStub> = if_it_exists(self.get(&path, &[]).await)?;
+                if stub.is_none_or(|stub| stub.deleted) {
+                    return Ok(None);
+                }
+                return Err(refused);
+            }
+            found => found?,
+        };
         let customer = customer.filter(|customer| !customer.deleted);
         Ok(customer.map(|customer| {
             let settings = customer.invoice_settings;

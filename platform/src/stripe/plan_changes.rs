@@ -147,8 +147,8 @@ fn phases_form(current: &PhaseObject, change: &PlanChange) -> String {
             "none".to_owned(),
         ),
     ];
-    let changes = |item: &PhaseItem| item.price == change.former_price_id;
-    let changed = current.items.iter().position(changes);
+    let is_former = |item: &PhaseItem| item.price == change.former_price_id;
+    let changed = current.items.iter().position(is_former);
     for (index, item) in current.items.iter().enumerate() {
         let before = (item.price.as_str(), item.quantity.unwrap_or(1));
         let after = if Some(index) == changed {

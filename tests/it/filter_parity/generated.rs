@@ -11,8 +11,10 @@ use serde_json::{Map, Value, json};
 pub(super) struct Charge {
     pub(super) amount: i64,
     pub(super) livemode: bool,
-    /// Currency, status, description, customer, product, price, country, payment method, source transfer.
-    pub(super) fields: [Option<String>; 9],
+    pub(super) disputed: bool,
+    /// Currency, status, description, customer, product, price, country, payment method, source transfer, dispute
+    /// status.
+    pub(super) fields: [Option<String>; 10],
     /// Charge, product, price, customer.
     pub(super) metadata: [Map<String, Value>; 4],
 }
@@ -32,6 +34,9 @@ impl Charge {
             payment_method: field(7),
             livemode: self.livemode,
             source_transfer: field(8),
+            // A dispute without a status has not been read yet.
+            disputed: self.disputed || self.fields[9].is_some(),
+            dispute_status: field(9),
             charge_metadata: &self.metadata[0],
             product_metadata: &self.metadata[1],
             price_metadata: &self.metadata[2],
@@ -46,7 +51,8 @@ impl Charge {
             "description": view.description, "customer_id": view.customer_id,
             "product_id": view.product_id, "price_id": view.price_id, "country": view.country,
             "payment_method": view.payment_method, "livemode": view.livemode,
-            "source_transfer": view.source_transfer,
+            "source_transfer": view.source_transfer, "disputed": view.disputed,
+            "dispute_status": view.dispute_status,
             "charge_metadata": view.charge_metadata, "product_metadata": view.product_metadata,
             "price_metadata": view.price_metadata, "customer_metadata": view.customer_metadata,
         })
@@ -55,8 +61,8 @@ impl Charge {
 
 pub(super) const ROWS_SQL: &str = "::JSONB) AS r (id INTEGER, charge_amount BIGINT, currency TEXT, status TEXT, \
     description TEXT, customer_id TEXT, product_id TEXT, price_id TEXT, country TEXT, payment_method TEXT, \
-    livemode BOOLEAN, source_transfer TEXT, charge_metadata JSONB, product_metadata JSONB, price_metadata JSONB, \
-    customer_metadata JSONB) ORDER BY r.id";
+    livemode BOOLEAN, source_transfer TEXT, disputed BOOLEAN, dispute_status TEXT, charge_metadata JSONB, \
+    product_metadata JSONB, price_metadata JSONB, customer_metadata JSONB) ORDER BY r.id";
 
 const CHARACTERS: [&str; 30] = [
     "a", "b", "k", "K", "\u{212a}", "ß", "ſ", "s", "S", "é", "e\u{301}", "É", "中", "😀", "0", "1",
@@ -170,8 +176,8 @@ pub(super) fn charge() -> impl Strategy<Value = Charge> {
     let coded = |field| coded(field).prop_map(|code| code.as_str().map(str::to_owned));
     (
         prop_oneof![-2_i64..12, Just(100), Just(i64::MAX)],
-        any::<bool>(),
-        vec(proptest::option::of(word()), 9),
+        any::<(bool, bool)>(),
+        vec(proptest::option::of(word()), 10),
         (
             prop_oneof![coded("currency"), proptest::option::of(word())],
             prop_oneof![coded("country"), proptest::option::of(word())],
@@ -179,13 +185,14 @@ pub(super) fn charge() -> impl Strategy<Value = Charge> {
         vec(metadata(), 4),
     )
         .prop_map(
-            |(amount, livemode, mut fields, (currency, country), metadata)| {
+            |(amount, (livemode, disputed), mut fields, (currency, country), metadata)| {
                 fields[0] = currency;
                 fields[6] = country;
                 Charge {
                     amount,
                     livemode,
-                    fields: fields.try_into().expect("nine were generated"),
+                    disputed,
+                    fields: fields.try_into().expect("ten were generated"),
                     metadata: metadata.try_into().expect("four were generated"),
                 }
             },
@@ -433,7 +440,7 @@ fn condition() -> impl Strategy<Value = Value> {
 
 /// A condition on a field of which other values are refused.
 pub(super) fn coded_condition() -> impl Strategy<Value = Value> {
-    select(&["currency", "country", "livemode"][..]).prop_flat_map(|field| {
+    select(&["currency", "country", "livemode", "disputed"][..]).prop_flat_map(|field| {
         let one = select(
             &[
                 "equals",

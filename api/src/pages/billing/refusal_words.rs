@@ -35,7 +35,8 @@ fn of_platform(problem: &PlatformProblem) -> Option<String> {
         PlatformProblem::AlreadyRevealed => {
             "The API key was shown before, and is not shown again. Roll it to have another one."
         }
-        PlatformProblem::NotConfigured { .. }
+        PlatformProblem::PlanLimit(_)
+        | PlatformProblem::NotConfigured { .. }
         | PlatformProblem::IdempotencyKeyRequired
         | PlatformProblem::IdempotencyConflict { .. }
         | PlatformProblem::AccountNotReady { .. }

@@ -100,6 +100,14 @@ impl StandingPart {
     }
 }
 
+impl StandingPart {
+    /// The same on a page that has something more useful to do.
+    pub(super) fn without_steps(self) -> Self {
+        let steps = Vec::new();
+        Self { steps, ..self }
+    }
+}
+
 impl Words<'_> {
     fn is_over(&self) -> bool {
         matches!(
@@ -391,6 +399,7 @@ mod tests {
             created_at: now(),
             schedule_id: None,
             scheduled_lookup_key: None,
+            scheduled_seats: None,
             scheduled_at: None,
             failing_since: None,
         }

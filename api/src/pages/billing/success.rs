@@ -83,7 +83,11 @@ pub(super) async fn show(
         has_plan: standing.access,
         key: KeyPart::of(known.key, standing.access, &locale),
         again: waits.then(|| address.to_string()),
-        standing: part,
+        standing: if standing.access {
+            part.without_steps()
+        } else {
+            part
+        },
         may_change: may_change(&viewer),
     };
     leading_to_stripe(&state, StatusCode::OK, page)

@@ -210,7 +210,7 @@ fn charges_of(lines: Vec<ChargeRow>, of_last: Vec<ChargeRow>, connection: &str) 
     for line in lines {
         match charges.last_mut() {
             Some(charge) if charge.charge_id == line.charge_id => {
-                charge.amount.minor += line.amount
+                charge.amount.minor += line.amount;
             }
             _ => charges.push(SampleRow {
                 address: charges::address_of(connection, &line.charge_id),

@@ -117,18 +117,21 @@ fn field_label(field: Field) -> &'static str {
         Field::PaymentMethod => "Payment method",
         Field::Livemode => "Live mode",
         Field::SourceTransfer => "Source transfer",
+        Field::Disputed => "Disputed",
+        Field::DisputeStatus => "Dispute status",
     }
 }
 
 /// The operators that make sense for what is compared, and the one that is chosen.
 pub(super) fn operators(name: &str, chosen: &str) -> Vec<Shown> {
     let mut offered = match name {
-        "field.livemode" => EQUALITIES.to_vec(),
+        "field.livemode" | "field.disputed" => EQUALITIES.to_vec(),
         "field.currency" | "field.status" => [EQUALITIES, LISTS].concat(),
         "field.amount" => [&EQUALITIES[..], &ORDERS, &LISTS].concat(),
-        "field.country" | "field.payment_method" | "field.source_transfer" => {
-            [EQUALITIES, LISTS, PRESENCE].concat()
-        }
+        "field.country"
+        | "field.payment_method"
+        | "field.source_transfer"
+        | "field.dispute_status" => [EQUALITIES, LISTS, PRESENCE].concat(),
         _ if is_metadata(name) => [&EQUALITIES[..], &LISTS, &PARTS, &PRESENCE, &ORDERS].concat(),
         _ => [&EQUALITIES[..], &LISTS, &PARTS, &PRESENCE].concat(),
     };

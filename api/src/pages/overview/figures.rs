@@ -272,9 +272,12 @@ async fn before(
         currency: selection.currency.unwrap_or_default(),
         charges: 0,
         units: 0,
+        units_decimal: 0.into(),
         gross: 0,
         refunded: 0,
         net: 0,
+        disputed_amount: 0,
+        dispute_fee: 0,
     };
     Ok(Some(found.into_iter().next().unwrap_or(none)))
 }

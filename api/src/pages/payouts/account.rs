@@ -48,8 +48,6 @@ pub(super) struct AccountPart {
     /// What Stripe will ask for at some time.
     later: Vec<Wanted>,
     read: Option<Moment>,
-    /// Whether details were never given, so that what is asked for is no news.
-    is_new: bool,
     /// What the button that leads to Stripe says; none where there is nothing to give.
     way_in: Option<&'static str>,
     /// Whether Stripe's form can be shown in a page of ours.
@@ -151,7 +149,6 @@ impl AccountPart {
             .is_some_and(|account| account.application.preset == Preset::Express);
         let reading = account.and_then(|account| account.reading);
         let account_id = reading.as_ref().map(|reading| reading.account_id.clone());
-        let is_new = reading.as_ref().is_some_and(|it| !it.details_submitted);
         let reading = reading.map(without_reproach).unwrap_or_default();
         let (later, wanted) = wanted(&reading, locale)
             .into_iter()
@@ -167,7 +164,6 @@ impl AccountPart {
             wanted,
             later,
             read: read.map(|at| Moment::new(at, locale, ZONE)),
-            is_new,
             way_in,
             is_embeddable: false,
             // Stripe has none before.
@@ -176,6 +172,11 @@ impl AccountPart {
                 && status != AccountStatus::Disconnected,
             may_change: false,
         }
+    }
+
+    /// How something stands that Stripe asks for. Where details were never given, it is no news that they are needed.
+    fn mark_of(&self, wanted: &Wanted) -> Mark {
+        wanted.mark(self.status == AccountStatus::Incomplete)
     }
 
     /// Whether there is an account that is in use.
@@ -450,7 +451,7 @@ mod tests {
         let state = |part: &AccountPart| (part.wanted[0].state, part.turned_off.is_some());
         assert_eq!(state(&new(false)), (RequirementState::CurrentlyDue, false));
         assert_eq!(state(&new(true)), (RequirementState::PastDue, true));
-        let word = |part: &AccountPart| part.wanted[0].mark(part.is_new).word;
+        let word = |part: &AccountPart| part.mark_of(&part.wanted[0]).word;
         assert_eq!(word(&new(false)), "Needed");
         assert_eq!(word(&new(true)), "Overdue");
     }

@@ -219,9 +219,9 @@ fn shown(standing: &Standing) -> String {
     let dates = dates.into_iter();
     lines.extend(dates.filter_map(|(name, at)| Some((name, output::instant(at?)))));
     if let Some(coming) = &standing.scheduled_change {
-        let (plan, interval) = (plain(&coming.plan), plain(&coming.interval));
+        let (next, interval) = (plain(&coming.plan), plain(&coming.interval));
         let at = output::instant(coming.at);
-        lines.push(("changes to", format!("{plan}, by the {interval}, {at}")));
+        lines.push(("changes to", format!("{next}, by the {interval}, {at}")));
     }
     let used = output::thousands(standing.usage.connections);
     let accounts = match standing.limits.connections {

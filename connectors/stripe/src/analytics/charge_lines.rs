@@ -13,6 +13,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{Selection, names};
+use crate::purchase::Units;
 
 /// Metadata of a row.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
@@ -33,6 +34,10 @@ pub struct RowMetadata {
 
 /// One line of a charge. Amounts are in the currency's minor unit.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a field of Stripe's, or follows from them"
+)]
 pub struct ChargeRow {
     /// Stripe charge id.
     pub charge_id: String,
@@ -46,9 +51,10 @@ pub struct ChargeRow {
     pub currency: String,
     /// Status of the charge.
     pub status: String,
-    /// Whether the charge was captured.
+    /// Whether the charge was captured, or its last part if it is captured in parts.
     pub captured: bool,
-    /// Whether the charge counts as revenue: it succeeded, was captured, and the active rules do not exclude it.
+    /// Whether the charge counts as revenue: it succeeded, was captured at least in part, and the active rules do not exclude
+    /// it.
     pub counted: bool,
     /// Id of the `exclude` rule that matches the charge or, if no `include` rule matches it, of the oldest `include` rule;
     /// null if it counts.
@@ -61,7 +67,7 @@ pub struct ChargeRow {
     pub refunded: i64,
     /// Gross minus refunded.
     pub net: i64,
-    /// Quantity of the line; 0 when not counted.
+    /// Quantity of the line, rounded; negative for a credit, 0 when not counted.
     pub units: i64,
     /// Stripe customer id.
     pub customer_id: Option<String>,
@@ -77,7 +83,7 @@ pub struct ChargeRow {
     pub price_name: Option<String>,
     /// Description of the charge.
     pub description: Option<String>,
-    /// Country of the card, or of the billing address.
+    /// Country of the payment method (the card, the bank account, the account of a wallet), or of the billing address.
     pub country: Option<String>,
     /// Type of the payment method.
     pub payment_method: Option<String>,
@@ -89,9 +95,19 @@ pub struct ChargeRow {
     pub metadata: RowMetadata,
     /// Id of the platform's transfer over which a payment of a connected account was made; null for any other charge.
     pub source_transfer: Option<String>,
+    /// Quantity of the line, exact: a decimal of at most 12 decimals.
+    #[schema(value_type = String, example = "0.5")]
+    pub units_decimal: Units,
+    /// The line's share of what open and lost disputes took; 0 when not counted. Not subtracted from `net`.
+    pub disputed_amount: i64,
+    /// The line's share of what disputes cost, where Stripe took it in the charge's currency; 0 when not counted.
+    pub dispute_fee: i64,
     /// The line's number within the charge.
     #[serde(skip)]
     pub line_no: i32,
+    /// Whether something of the charge was captured though it is not called captured.
+    #[serde(skip)]
+    pub partly_captured: bool,
 }
 
 impl<'r> FromRow<'r, sqlx::postgres::PgRow> for ChargeRow {
@@ -112,6 +128,7 @@ impl<'r> FromRow<'r, sqlx::postgres::PgRow> for ChargeRow {
             refunded: row.try_get("refunded")?,
             net: row.try_get("net")?,
             units: row.try_get("units")?,
+            units_decimal: Units::of_row(row.try_get("units")?, row.try_get("units_fraction")?),
             customer_id: row.try_get("customer_id")?,
             product_id: row.try_get("product_id")?,
             price_id: row.try_get("price_id")?,
@@ -124,6 +141,8 @@ impl<'r> FromRow<'r, sqlx::postgres::PgRow> for ChargeRow {
             source_transfer: row.try_get("source_transfer")?,
             disputed: row.try_get("disputed")?,
             dispute_status: row.try_get("dispute_status")?,
+            disputed_amount: row.try_get("disputed_amount")?,
+            dispute_fee: row.try_get("dispute_fee")?,
             metadata: RowMetadata {
                 charge: row.try_get("charge_metadata")?,
                 product: row.try_get("product_metadata")?,
@@ -131,6 +150,7 @@ impl<'r> FromRow<'r, sqlx::postgres::PgRow> for ChargeRow {
                 customer: row.try_get("customer_metadata")?,
             },
             line_no: row.try_get("line_no")?,
+            partly_captured: row.try_get("partly_captured")?,
         })
     }
 }
@@ -156,12 +176,15 @@ impl From<&ChargeRow> for RowCursor {
 
 const COLUMNS: &str =
     "SELECT r.charge_id, r.line_no, r.line_id, r.created_at, r.date, r.currency, r.status,
-    r.captured, r.counted, r.excluded_by, r.amount,
+    r.captured, r.partly_captured, r.counted, r.excluded_by, r.amount,
     CASE WHEN r.counted THEN r.gross ELSE 0 END AS gross,
     CASE WHEN r.counted THEN r.refunded ELSE 0 END AS refunded,
     CASE WHEN r.counted THEN r.gross - r.refunded ELSE 0 END AS net,
     CASE WHEN r.counted THEN r.units ELSE 0 END AS units,
+    CASE WHEN r.counted THEN r.units_fraction END AS units_fraction,
     r.customer_id, r.product_id, r.price_id, r.description, r.country, r.payment_method,
+    CASE WHEN r.counted THEN COALESCE(r.disputed_amount, 0) ELSE 0 END AS disputed_amount,
+    CASE WHEN r.counted THEN COALESCE(r.dispute_fee, 0) ELSE 0 END AS dispute_fee,
     r.source_transfer, r.disputed, r.dispute_status, r.charge_metadata, r.product_metadata, r.price_metadata, r.customer_metadata";
 
 const NEWEST_FIRST: &str = " ORDER BY r.created_at DESC, r.charge_id DESC, r.line_no";

@@ -44,8 +44,10 @@ pub struct DailyAggregate {
     refunded: i64,
     /// Number of counted charges.
     charges: i64,
-    /// Number of units sold; `units` in the revenue report.
+    /// Number of units sold, rounded; `units` in the revenue report.
     total_units: i64,
+    /// Number of units sold, exact; `units_decimal` in the revenue report.
+    total_units_decimal: String,
     /// Net revenue by product id; revenue without a product is under `none`.
     revenue_by_product: BTreeMap<String, i64>,
     /// The values with the highest net revenue, by metadata key such as `charge.tier`.
@@ -80,7 +82,7 @@ pub async fn stream_json(
         // Writing to a string does not fail.
         let _ = write!(
             text,
-            r#"{separator}{{"date":"{}","currency":{},"total_revenue":{},"gross":{},"refunded":{},"charges":{},"total_units":{},"revenue_by_product":{},"top_metadata_values":{}}}"#,
+            r#"{separator}{{"date":"{}","currency":{},"total_revenue":{},"gross":{},"refunded":{},"charges":{},"total_units":{},"total_units_decimal":"{}","revenue_by_product":{},"top_metadata_values":{}}}"#,
             row.date,
             row.currency,
             row.gross - row.refunded,
@@ -88,6 +90,7 @@ pub async fn stream_json(
             row.refunded,
             row.charges,
             row.units,
+            row.units_decimal,
             row.revenue_by_product.0,
             row.top_metadata_values.0
         );

@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use common::connection::lookup;
 use common::db::{self, Pool};
+use common::money::{Currency, Money};
 use common::rule;
 use common::tenant::OrganizationId;
 use serde::Serialize;
@@ -18,7 +19,7 @@ use crate::sync::parked::{self, Found};
 use crate::sync::state::{self as sync_state, SyncState};
 
 /// Reason why a charge counts or does not count: `counted`; `excluded` by the rules; `outside_range`: created before the
-/// synced range; `not_succeeded`: failed or pending; `not_captured`: authorized only; `parked`: it could not be read or
+/// synced range; `not_succeeded`: failed or pending; `not_captured`: authorized only, nothing captured; `parked`: it could not be read or
 /// stored; `never_seen`: Stripe has not reported it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -99,7 +100,8 @@ pub async fn explain(
             None => (Reason::NeverSeen, never_seen(&stored)),
         },
         (Some(row), parked) => {
-            let (reason, mut detail) = reason_of(row, rule.as_ref().map(|rule| rule.name.as_str()));
+            let rule = rule.as_ref().map(|rule| rule.name.as_str());
+            let (reason, mut detail) = reason_of(row, &rows, rule);
             if let Some(transfer) = &row.source_transfer {
                 detail.push_str(&mirrored(transfer));
             }
@@ -120,6 +122,29 @@ pub async fn explain(
         refunds,
         dispute,
     })
+}
+
+/// What counts of a charge that does.
+fn counted(row: &ChargeRow, rows: &[ChargeRow]) -> String {
+    let shown = |of: fn(&ChargeRow) -> i64| {
+        let money = Money {
+            minor: rows.iter().map(of).sum(),
+            currency: Currency::new(&row.currency),
+        };
+        money.display()
+    };
+    let (captured, amount) = (shown(|row| row.gross), shown(|row| row.amount));
+    if captured == amount {
+        return "It succeeded, and no rule excludes it.".to_owned();
+    }
+    let rest = if row.partly_captured {
+        " The rest may still be captured, or has lapsed."
+    } else {
+        ""
+    };
+    format!(
+        "It succeeded and was partly captured: {captured} of {amount} count, and no rule excludes it.{rest}"
+    )
 }
 
 fn outside_range(created_at: DateTime<Utc>, covered_from: DateTime<Utc>) -> String {
@@ -167,7 +192,8 @@ fn never_seen(stored: &SyncState) -> String {
     }
 }
 
-fn reason_of(row: &ChargeRow, rule: Option<&str>) -> (Reason, String) {
+/// Why a charge counts or not, by its first row and by all of them.
+fn reason_of(row: &ChargeRow, rows: &[ChargeRow], rule: Option<&str>) -> (Reason, String) {
     if row.status != "succeeded" {
         let detail = format!(
             "The charge's status is `{}`; only succeeded charges count.",
@@ -175,15 +201,12 @@ fn reason_of(row: &ChargeRow, rule: Option<&str>) -> (Reason, String) {
         );
         return (Reason::NotSucceeded, detail);
     }
-    if !row.captured {
+    if !row.captured && !row.partly_captured {
         let detail = "The charge was authorized and not captured; only captured charges count.";
         return (Reason::NotCaptured, detail.to_owned());
     }
     match (row.excluded_by, rule) {
-        (None, _) => (
-            Reason::Counted,
-            "It succeeded, and no rule excludes it.".to_owned(),
-        ),
+        (None, _) => (Reason::Counted, counted(row, rows)),
         (Some(_), Some(name)) => (
             Reason::Excluded,
             format!("The rule `{name}` excludes the charge."),

@@ -6,6 +6,8 @@
 //! `jsonb_each_text` and `->>` both give, a charge has one day and one currency, and all its lines one
 //! customer. All else is read from rows: `JSONPath`s, several conditions, lines distinguished by product.
 //!
+//! What disputes took and cost is in no rollup: disputes are few, and an index finds their rows.
+//!
 //! Three kinds of days are read from rows in any case: stale ones; those on which the key is not kept, unless
 //! the hashes of its values tell that the value is not there; and, for a dotted path, those that have a key into
 //! whose values it may lead. Which these are is asked first, so that PostgreSQL plans with their number; the
@@ -107,7 +109,8 @@ impl FigureSource {
         }
     }
 
-    /// Writes a query of parts of the groups, `(key, currency, charges, units, gross, refunded)`; what the
+    /// Writes a query of parts of the groups, `(key, currency, charges, units, units_fraction, gross, refunded,
+    /// disputed_amount, dispute_fee)`; what the
     /// parts of a group have adds up to it. A group may have parts that cancel each other out.
     pub(super) fn push_partial_sums(
         &self,
@@ -116,7 +119,7 @@ impl FigureSource {
         group_by: Option<&GroupBy>,
     ) {
         let Some(rollup) = &self.rollup else {
-            push_rows(query, selection, group_by, None);
+            push_rows(query, selection, group_by, RowsOf::AllDays);
             return;
         };
         match rollup {
@@ -130,14 +133,16 @@ impl FigureSource {
                 query.push(
                     "WITH by_value AS MATERIALIZED (
                          SELECT r.value AS key, r.currency, SUM(r.charges) AS charges,
-                                SUM(r.units) AS units, SUM(r.gross) AS gross,
-                                SUM(r.refunded) AS refunded",
+                                SUM(r.units) AS units, SUM(r.units_fraction) AS units_fraction,
+                                SUM(r.gross) AS gross, SUM(r.refunded) AS refunded,
+                                NULL::BIGINT AS disputed_amount, NULL::BIGINT AS dispute_fee",
                 );
                 self.push_value_rollups(query, selection, key);
                 query.push(
                     " GROUP BY r.value, r.currency)
                      SELECT * FROM by_value
-                     UNION ALL SELECT NULL, currency, -charges, -units, -gross, -refunded FROM by_value
+                     UNION ALL SELECT NULL, currency, -charges, -units, -units_fraction, -gross, -refunded,
+                         NULL, NULL FROM by_value
                      UNION ALL ",
                 );
                 self.push_day_rollups(query, selection, None);
@@ -145,8 +150,15 @@ impl FigureSource {
         }
         if !self.days_from_rows.is_empty() {
             query.push(" UNION ALL ");
-            push_rows(query, selection, group_by, Some(&self.days_from_rows));
+            push_rows(
+                query,
+                selection,
+                group_by,
+                RowsOf::Days(&self.days_from_rows),
+            );
         }
+        query.push(" UNION ALL ");
+        push_disputes(query, selection, group_by);
     }
 
     fn push_day_rollups(
@@ -188,7 +200,10 @@ impl FigureSource {
 fn push_columns(query: &mut QueryBuilder<Postgres>, group_by: Option<&GroupBy>) {
     query.push("SELECT ");
     push_key(query, group_by);
-    query.push(" AS key, r.currency, r.charges, r.units, r.gross, r.refunded");
+    query.push(
+        " AS key, r.currency, r.charges, r.units, r.units_fraction, r.gross, r.refunded,
+        NULL::BIGINT AS disputed_amount, NULL::BIGINT AS dispute_fee",
+    );
 }
 
 fn push_key(query: &mut QueryBuilder<Postgres>, group_by: Option<&GroupBy>) {
@@ -200,27 +215,62 @@ fn push_key(query: &mut QueryBuilder<Postgres>, group_by: Option<&GroupBy>) {
     }
 }
 
-/// Writes the groups of rows, of some days or of all.
+/// Which rows are grouped.
+#[derive(Clone, Copy)]
+enum RowsOf<'a> {
+    /// All of a selection, with what disputes took of them.
+    AllDays,
+    /// Those of some days, next to rollups of the others; [`push_disputes`] adds what disputes took.
+    Days(&'a [NaiveDate]),
+}
+
+/// Writes the groups of rows.
 fn push_rows(
     query: &mut QueryBuilder<Postgres>,
     selection: &Selection,
     group_by: Option<&GroupBy>,
-    days: Option<&[NaiveDate]>,
+    rows: RowsOf<'_>,
 ) {
     query.push("SELECT r.key, r.currency, ");
     selection.push_charges(query, group_by);
     query.push(
-        " AS charges, SUM(r.units) AS units, SUM(r.gross) AS gross, SUM(r.refunded) AS refunded
-          FROM (SELECT r.charge_id, r.line_no, r.currency, r.units, r.gross, r.refunded, ",
+        " AS charges, SUM(r.units) AS units, SUM(r.units_fraction) AS units_fraction,
+                 SUM(r.gross) AS gross, SUM(r.refunded) AS refunded, ",
+    );
+    query.push(match rows {
+        RowsOf::AllDays => {
+            "SUM(r.disputed_amount)::BIGINT AS disputed_amount, SUM(r.dispute_fee)::BIGINT AS dispute_fee"
+        }
+        RowsOf::Days(_) => "NULL::BIGINT AS disputed_amount, NULL::BIGINT AS dispute_fee",
+    });
+    query.push(
+        " FROM (SELECT r.charge_id, r.line_no, r.currency, r.units, r.units_fraction, r.gross, r.refunded,
+                       r.disputed_amount, r.dispute_fee, ",
     );
     push_key(query, group_by);
     query.push(" AS key");
     selection.push_rows(query, true);
-    if let Some(days) = days {
+    if let RowsOf::Days(days) = rows {
         query
             .push(" AND r.date = ANY(")
             .push_bind(days.to_vec())
             .push(")");
     }
     query.push(") AS r GROUP BY r.key, r.currency");
+}
+
+/// Writes what disputes took and cost, by group, of all selected days.
+fn push_disputes(
+    query: &mut QueryBuilder<Postgres>,
+    selection: &Selection,
+    group_by: Option<&GroupBy>,
+) {
+    query.push(
+        "SELECT r.key, r.currency, 0, 0, NULL, 0, 0, SUM(r.disputed_amount)::BIGINT, SUM(r.dispute_fee)::BIGINT
+         FROM (SELECT r.currency, r.disputed_amount, r.dispute_fee, ",
+    );
+    push_key(query, group_by);
+    query.push(" AS key");
+    selection.push_rows(query, true);
+    query.push(" AND r.disputed_amount IS NOT NULL) AS r GROUP BY r.key, r.currency");
 }

@@ -99,6 +99,7 @@ pub(super) struct StoredDay {
     pub(super) currency: String,
     pub(super) charges: i64,
     pub(super) units: i64,
+    pub(super) units_decimal: String,
     pub(super) gross: i64,
     pub(super) refunded: i64,
     pub(super) revenue_by_product: JsonText,
@@ -115,7 +116,10 @@ pub(super) fn days<'c>(
     sqlx::query_as!(
         StoredDay,
         // In the order of the key, so that nothing is sorted: a sort would hold, and soon spill, all of it.
-        r#"SELECT date, to_json(currency)::TEXT AS "currency!", charges, units, gross, refunded,
+        r#"SELECT date, to_json(currency)::TEXT AS "currency!", charges,
+                  round(units + COALESCE(units_fraction * 0.000000000001, 0))::BIGINT AS "units!",
+                  trim_scale(units + COALESCE(units_fraction * 0.000000000001, 0))::TEXT AS "units_decimal!",
+                  gross, refunded,
                   revenue_by_product AS "revenue_by_product: JsonText",
                   top_metadata_values AS "top_metadata_values: JsonText"
            FROM stripe_daily_aggregates

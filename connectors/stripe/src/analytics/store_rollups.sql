@@ -6,7 +6,7 @@
 -- $5 the most values of a key on a day that are kept   $6 the longest of them, in bytes   $7 the longest key, in bytes
 -- $8 the most values that are kept even if they do not repeat
 WITH line AS (
-    SELECT date, currency, line_no, counted, units, gross, refunded,
+    SELECT date, currency, line_no, counted, units, units_fraction, gross, refunded,
            COALESCE(product_id, 'none') AS product_id, customer_metadata::TEXT AS customer,
            CASE WHEN product_id IS NOT NULL THEN product_metadata::TEXT END AS product,
            CASE WHEN price_id IS NOT NULL THEN price_metadata::TEXT END AS price
@@ -23,6 +23,7 @@ WITH line AS (
            COUNT(*) FILTER (WHERE line_no = 0 AND counted) AS charges,
            COUNT(*) FILTER (WHERE counted) AS lines,
            COALESCE(SUM(units) FILTER (WHERE counted), 0)::BIGINT AS units,
+           SUM(units_fraction) FILTER (WHERE counted) AS units_fraction,
            COALESCE(SUM(gross) FILTER (WHERE counted), 0)::BIGINT AS gross,
            COALESCE(SUM(refunded) FILTER (WHERE counted), 0)::BIGINT AS refunded
     FROM line
@@ -31,7 +32,7 @@ WITH line AS (
 ), charge_values AS (
     SELECT date, currency, 'charge.' || key AS key_path, value,
            COUNT(*) FILTER (WHERE line_no = 0) AS charges, SUM(units)::BIGINT AS units,
-           SUM(gross)::BIGINT AS gross, SUM(refunded)::BIGINT AS refunded
+           SUM(units_fraction) AS units_fraction, SUM(gross)::BIGINT AS gross, SUM(refunded)::BIGINT AS refunded
     FROM stripe_revenue_data CROSS JOIN LATERAL jsonb_each_text(charge_metadata)
     WHERE organization_id = $1 AND connection_id = $2 AND date = ANY($3) AND counted
       AND value IS NOT NULL
@@ -50,16 +51,16 @@ WITH line AS (
       AND (SELECT bool_or(lines > charges) FROM parts WHERE grouped_by = 'day')
 ), object_values AS (
     SELECT date, currency, source || key AS key_path, value,
-           SUM(charges)::BIGINT AS charges, SUM(units)::BIGINT AS units, SUM(gross)::BIGINT AS gross,
-           SUM(refunded)::BIGINT AS refunded
-    FROM (SELECT date, currency, source, (entry).key, (entry).value, charges, units, gross, refunded
+           SUM(charges)::BIGINT AS charges, SUM(units)::BIGINT AS units, SUM(units_fraction) AS units_fraction,
+           SUM(gross)::BIGINT AS gross, SUM(refunded)::BIGINT AS refunded
+    FROM (SELECT date, currency, source, (entry).key, (entry).value, charges, units, units_fraction, gross, refunded
           FROM (SELECT date, currency,
                        grouped_by || '.' AS source,
                        jsonb_each_text(COALESCE(customer, product, price)::JSONB) AS entry,
-                       charges, units, gross, refunded
+                       charges, units, units_fraction, gross, refunded
                 FROM parts WHERE grouped_by IN ('customer', 'product', 'price') AND lines > 0) AS of_line_0
           UNION ALL
-          SELECT date, currency, source, key, value, 1, 0, 0, 0
+          SELECT date, currency, source, key, value, 1, 0, NULL, 0, 0
           FROM (SELECT DISTINCT date, currency, charge_id, source, (entry).key, (entry).value FROM further
                 WHERE first ->> (entry).key IS DISTINCT FROM (entry).value) AS of_others) AS entries
     WHERE value IS NOT NULL
@@ -78,7 +79,7 @@ WITH line AS (
 ), stored AS MATERIALIZED (
     -- Day by day, each by the key: PostgreSQL's statistics of the table may be long out of date.
     SELECT stored.* FROM UNNEST($3::DATE[]) AS day (date) CROSS JOIN LATERAL (
-        SELECT ctid, date, currency, key_path, value, charges, units, gross, refunded
+        SELECT ctid, date, currency, key_path, value, charges, units, units_fraction, gross, refunded
         FROM stripe_daily_rollups
         WHERE organization_id = $1 AND connection_id = $2 AND date = day.date
           -- The condition of the index by day, which is kept from others by it.
@@ -87,15 +88,15 @@ WITH line AS (
 ), written AS (
     -- What is as it was is not even locked, which would write it.
     INSERT INTO stripe_daily_rollups (organization_id, connection_id, date, currency, key_path, value,
-        charges, units, gross, refunded)
+        charges, units, units_fraction, gross, refunded)
     SELECT $1, $2, changed.* FROM (
-        SELECT date, currency, key_path COLLATE "C", value COLLATE "C", charges, units, gross, refunded
+        SELECT date, currency, key_path COLLATE "C", value COLLATE "C", charges, units, units_fraction, gross, refunded
         FROM kept
         EXCEPT
-        SELECT date, currency, key_path, value, charges, units, gross, refunded FROM stored) AS changed
+        SELECT date, currency, key_path, value, charges, units, units_fraction, gross, refunded FROM stored) AS changed
     ON CONFLICT (organization_id, connection_id, date, currency, key_path, value) DO UPDATE
-    SET charges = EXCLUDED.charges, units = EXCLUDED.units, gross = EXCLUDED.gross,
-        refunded = EXCLUDED.refunded
+    SET charges = EXCLUDED.charges, units = EXCLUDED.units, units_fraction = EXCLUDED.units_fraction,
+        gross = EXCLUDED.gross, refunded = EXCLUDED.refunded
 ), hashes AS MATERIALIZED (
     SELECT date, currency, key_path,
            array_agg(DISTINCT metadata_value_hash(value) ORDER BY metadata_value_hash(value)) AS value_hashes
@@ -139,7 +140,7 @@ WITH line AS (
     SELECT date, currency, array_agg(key_path ORDER BY key_path) AS high_cardinality_keys
     FROM metadata_keys WHERE NOT kept GROUP BY date, currency
 ), fresh AS MATERIALIZED (
-    SELECT date, currency, charges_stored, charges, units, gross, refunded,
+    SELECT date, currency, charges_stored, charges, units, units_fraction, gross, refunded,
            COALESCE(by_product, '{}') AS by_product, COALESCE(by_key, '{}') AS by_key,
            COALESCE(high_cardinality_keys, '{}') AS high_cardinality_keys
     FROM parts LEFT JOIN products USING (date, currency) LEFT JOIN tops USING (date, currency)
@@ -151,18 +152,21 @@ WITH line AS (
       AND (date, currency) NOT IN (SELECT date, currency FROM fresh)
 ), aggregated AS (
     INSERT INTO stripe_daily_aggregates AS stored (organization_id, connection_id, date, currency,
-        charges_stored, charges, units, gross, refunded, revenue_by_product, top_metadata_values, high_cardinality_keys)
-    SELECT $1, $2, date, currency, charges_stored, charges, units, gross, refunded, by_product::JSON,
+        charges_stored, charges, units, units_fraction, gross, refunded, revenue_by_product, top_metadata_values,
+        high_cardinality_keys)
+    SELECT $1, $2, date, currency, charges_stored, charges, units, units_fraction, gross, refunded, by_product::JSON,
            by_key::JSON, high_cardinality_keys
     FROM fresh
     ON CONFLICT (organization_id, connection_id, date, currency) DO UPDATE
     SET charges_stored = EXCLUDED.charges_stored, charges = EXCLUDED.charges, units = EXCLUDED.units,
-        gross = EXCLUDED.gross, refunded = EXCLUDED.refunded, revenue_by_product = EXCLUDED.revenue_by_product,
+        units_fraction = EXCLUDED.units_fraction, gross = EXCLUDED.gross, refunded = EXCLUDED.refunded, revenue_by_product = EXCLUDED.revenue_by_product,
         top_metadata_values = EXCLUDED.top_metadata_values, high_cardinality_keys = EXCLUDED.high_cardinality_keys
-    WHERE (stored.charges_stored, stored.charges, stored.units, stored.gross, stored.refunded,
+    WHERE (stored.charges_stored, stored.charges, stored.units, stored.units_fraction, stored.gross,
+           stored.refunded,
            stored.revenue_by_product::TEXT, stored.top_metadata_values::TEXT, stored.high_cardinality_keys)
         IS DISTINCT FROM
-          (EXCLUDED.charges_stored, EXCLUDED.charges, EXCLUDED.units, EXCLUDED.gross, EXCLUDED.refunded,
+          (EXCLUDED.charges_stored, EXCLUDED.charges, EXCLUDED.units, EXCLUDED.units_fraction, EXCLUDED.gross,
+           EXCLUDED.refunded,
            EXCLUDED.revenue_by_product::TEXT, EXCLUDED.top_metadata_values::TEXT, EXCLUDED.high_cardinality_keys)
 )
 SELECT COALESCE(SUM(charges_stored), 0)::BIGINT AS "charges!",

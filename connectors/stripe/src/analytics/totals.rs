@@ -14,6 +14,7 @@ use utoipa::ToSchema;
 
 use super::figure_source::FigureSource;
 use super::{GroupBy, Selection};
+use crate::purchase::Units;
 
 /// Totals of one currency, in its minor unit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema, FromRow)]
@@ -23,14 +24,22 @@ pub struct Totals {
     pub currency: String,
     /// Number of counted charges.
     pub charges: i64,
-    /// Number of units sold.
+    /// Number of units sold, rounded; credited units are subtracted.
     pub units: i64,
+    /// Number of units sold, exact: a decimal of at most 12 decimals.
+    #[sqlx(try_from = "String")]
+    #[schema(value_type = String, example = "12.5")]
+    pub units_decimal: Units,
     /// Captured amount.
     pub gross: i64,
     /// Refunded amount.
     pub refunded: i64,
     /// Revenue: gross minus refunded.
     pub net: i64,
+    /// What open and lost disputes took; not subtracted from `net`.
+    pub disputed_amount: i64,
+    /// What disputes cost, where Stripe took it in this currency; not subtracted from `net`.
+    pub dispute_fee: i64,
 }
 
 /// Totals of one group and currency, in its minor unit.
@@ -51,14 +60,22 @@ pub struct Group {
     pub currency: String,
     /// Number of counted charges. A charge with several products counts in the group of each.
     pub charges: i64,
-    /// Number of units sold.
+    /// Number of units sold, rounded; credited units are subtracted.
     pub units: i64,
+    /// Number of units sold, exact: a decimal of at most 12 decimals.
+    #[sqlx(try_from = "String")]
+    #[schema(value_type = String, example = "12.5")]
+    pub units_decimal: Units,
     /// Captured amount.
     pub gross: i64,
     /// Refunded amount.
     pub refunded: i64,
     /// Revenue: gross minus refunded.
     pub net: i64,
+    /// What open and lost disputes took; not subtracted from `net`.
+    pub disputed_amount: i64,
+    /// What disputes cost, where Stripe took it in this currency; not subtracted from `net`.
+    pub dispute_fee: i64,
 }
 
 /// The position of a group in its list.
@@ -131,24 +148,34 @@ fn totals_of_groups(groups: &[Group]) -> Option<Vec<Totals>> {
             currency: group.currency.clone(),
             charges: 0,
             units: 0,
+            units_decimal: Units::default(),
             gross: 0,
             refunded: 0,
             net: 0,
+            disputed_amount: 0,
+            dispute_fee: 0,
         });
         total.charges = total.charges.checked_add(group.charges)?;
-        total.units = total.units.checked_add(group.units)?;
+        total.units_decimal = total.units_decimal.checked_add(group.units_decimal)?;
+        total.units = total.units_decimal.rounded();
         total.gross = total.gross.checked_add(group.gross)?;
         total.refunded = total.refunded.checked_add(group.refunded)?;
         total.net = total.net.checked_add(group.net)?;
+        total.disputed_amount = total.disputed_amount.checked_add(group.disputed_amount)?;
+        total.dispute_fee = total.dispute_fee.checked_add(group.dispute_fee)?;
     }
     Some(totals.into_values().collect())
 }
 
 /// What the parts of a group add up to.
 const SUMMED_COLUMNS: &str =
-    "SUM(part.charges)::BIGINT AS charges, SUM(part.units)::BIGINT AS units,
+    "SUM(part.charges)::BIGINT AS charges,
+     round(SUM(part.units) + COALESCE(SUM(part.units_fraction) * 0.000000000001, 0))::BIGINT AS units,
+     trim_scale(SUM(part.units) + COALESCE(SUM(part.units_fraction) * 0.000000000001, 0))::TEXT AS units_decimal,
      SUM(part.gross)::BIGINT AS gross, SUM(part.refunded)::BIGINT AS refunded,
-     SUM(part.gross - part.refunded)::BIGINT AS net";
+     SUM(part.gross - part.refunded)::BIGINT AS net,
+     COALESCE(SUM(part.disputed_amount), 0)::BIGINT AS disputed_amount,
+     COALESCE(SUM(part.dispute_fee), 0)::BIGINT AS dispute_fee";
 
 /// The groups of a selection after `after`, at most `limit`: those of time ascending, others by net
 /// descending, then by key, rows without one last.
@@ -161,7 +188,7 @@ async fn read_groups(
     source: &FigureSource,
 ) -> Result<Vec<Group>, Error> {
     let mut query = QueryBuilder::new(
-        "SELECT key, currency, charges, units, gross, refunded, net FROM (
+        "SELECT key, currency, charges, units, units_decimal, gross, refunded, net, disputed_amount, dispute_fee FROM (
              SELECT part.key COLLATE \"C\" AS key, part.currency COLLATE \"C\" AS currency, ",
     );
     query.push(SUMMED_COLUMNS).push(" FROM (");

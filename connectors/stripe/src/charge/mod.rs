@@ -52,7 +52,7 @@ pub struct Charge {
     /// The invoice that the charge itself names, as versions up to 2025-02-24.acacia show it.
     pub named_invoice_id: Option<String>,
     pub description: Option<String>,
-    /// The card's country, else the billing address's.
+    /// The payment method's country, else the billing address's.
     pub country: Option<String>,
     /// `card`, `sepa_debit`, …
     pub payment_method: Option<String>,
@@ -84,13 +84,20 @@ pub struct Amounts {
     pub release_in_refunded: bool,
 }
 
+impl Charge {
+    /// Whether something was captured though Stripe does not call it captured: more may be, or the rest has lapsed.
+    pub fn is_partly_captured(&self) -> bool {
+        !self.captured && self.figures.gross > 0
+    }
+}
+
 impl Figures {
     /// What a charge adds to revenue before rules.
     ///
-    /// After a partial capture Stripe reports the released rest as refunded; it never was money. A hold that was
+    /// What was captured counts at once, whether or not more of the hold may be captured. After a partial capture Stripe reports the released rest as refunded; it never was money. A hold that was
     /// never captured, or lapsed, adds nothing, though Stripe marks the latter refunded.
     pub fn of(status: &str, captured: bool, amounts: Amounts) -> Self {
-        if !is_countable(status, captured) {
+        if status != SUCCEEDED || !(captured || amounts.captured > 0) {
             return Self::default();
         }
         let gross = amounts.captured;
@@ -105,11 +112,6 @@ impl Figures {
             refunded: refunded.min(gross),
         }
     }
-}
-
-/// Whether a charge counts when no rule excludes it.
-fn is_countable(status: &str, captured: bool) -> bool {
-    status == SUCCEEDED && captured
 }
 
 #[cfg(test)]
@@ -186,5 +188,19 @@ mod tests {
         };
         counted("as a real account shows it", confirmed, (20_300, 0));
         counted("never more than gross", refunded(900, partly), (600, 600));
+        check(
+            "between two captures",
+            SUCCEEDED,
+            false,
+            refunded(100, partly),
+            (600, 100),
+        );
+        check(
+            "captured in part, the rest lapsed",
+            SUCCEEDED,
+            false,
+            released,
+            (600, 0),
+        );
     }
 }

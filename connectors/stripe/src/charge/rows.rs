@@ -12,7 +12,8 @@ use common::filter::{RowView, RuleSet};
 use uuid::Uuid;
 
 use super::{Charge, Metadata};
-use crate::purchase::{Purchase, PurchaseKind, PurchaseLine, allocate};
+use crate::dispute::DisputeOfCharge;
+use crate::purchase::{Purchase, PurchaseKind, PurchaseLine, Units, allocate};
 
 /// What rows are made of besides their charges, as far as it is known.
 #[derive(Debug, Clone, Default)]
@@ -21,7 +22,7 @@ pub struct RowInputs {
     by_payment: HashMap<String, Vec<usize>>,
     by_id: HashMap<String, usize>,
     metadata: HashMap<(ObjectType, String), Metadata>,
-    dispute_status: HashMap<String, String>,
+    disputes: HashMap<String, Vec<DisputeOfCharge>>,
 }
 
 impl RowInputs {
@@ -42,9 +43,9 @@ impl RowInputs {
         self.metadata.insert((object_type, id), metadata);
     }
 
-    /// Sets the status of each charge's newest dispute.
-    pub fn set_disputes(&mut self, status_by_charge: HashMap<String, String>) {
-        self.dispute_status = status_by_charge;
+    /// Sets each charge's disputes, the newest first.
+    pub fn set_disputes(&mut self, by_charge: HashMap<String, Vec<DisputeOfCharge>>) {
+        self.disputes = by_charge;
     }
 
     /// The products and prices that the charges' lines name, each once.
@@ -111,13 +112,16 @@ impl Charge {
             let mut of_kind = purchases.iter().filter(|purchase| purchase.kind == kind);
             of_kind.next().map(|purchase| purchase.purchase_id.clone())
         };
-        let dispute_status = inputs.dispute_status.get(&self.charge_id);
+        let disputes = inputs.disputes.get(&self.charge_id);
+        let disputes = disputes.map(Vec::as_slice).unwrap_or_default();
+        let costs = disputes.iter().filter_map(|it| it.cost(&self.currency));
+        let taken = disputes.iter().map(|it| it.taken(&self.currency));
         let mut charge = Self {
             refunds: None,
             ..self.clone()
         };
         // A dispute may be read after the charge that it is about.
-        charge.disputed |= dispute_status.is_some();
+        charge.disputed |= !disputes.is_empty();
         let whole = RevenueRow {
             charge,
             line_no: 0,
@@ -126,12 +130,14 @@ impl Charge {
             amount: self.amount,
             gross: self.figures.gross,
             refunded: self.figures.refunded,
-            units: 1,
+            units: Units::ONE,
             product_id: None,
             price_id: None,
             invoice_id: id_of(PurchaseKind::Invoice),
             checkout_session_id: id_of(PurchaseKind::CheckoutSession),
-            dispute_status: dispute_status.cloned(),
+            dispute_status: disputes.first().map(|newest| newest.status.clone()),
+            disputed_amount: (!disputes.is_empty()).then(|| taken.sum()),
+            dispute_fee: costs.reduce(|one, other| one + other),
             product_metadata: Metadata::new(),
             price_metadata: Metadata::new(),
             excluded_by: None,
@@ -156,22 +162,37 @@ fn split(whole: &RevenueRow, lines: &[PurchaseLine], inputs: &RowInputs) -> Vec<
     let amounts = allocate(whole.amount, lines);
     let gross = allocate(whole.gross, lines);
     let refunded = allocate(whole.refunded, lines);
+    // Nearly all charges have no dispute.
+    let if_any = |amount: Option<i64>| -> Vec<Option<i64>> {
+        match amount {
+            Some(amount) => allocate(amount, lines).into_iter().map(Some).collect(),
+            None => vec![None; lines.len()],
+        }
+    };
+    let disputed = if_any(whole.disputed_amount)
+        .into_iter()
+        .zip(if_any(whole.dispute_fee));
     let shares = amounts.into_iter().zip(gross).zip(refunded);
-    let numbered = (0..).zip(lines).zip(shares);
+    let numbered = (0..).zip(lines).zip(shares.zip(disputed));
     numbered
         .map(
-            |((line_no, line), ((amount, gross), refunded))| RevenueRow {
-                line_no,
-                line_id: Some(line.line_id.clone()),
-                amount,
-                gross,
-                refunded,
-                units: line.units(),
-                product_id: line.product_id.clone(),
-                price_id: line.price_id.clone(),
-                product_metadata: inputs.metadata_of(ObjectType::Product, line.product_id.as_ref()),
-                price_metadata: inputs.metadata_of(ObjectType::Price, line.price_id.as_ref()),
-                ..whole.clone()
+            |((line_no, line), (((amount, gross), refunded), (disputed_amount, dispute_fee)))| {
+                RevenueRow {
+                    line_no,
+                    line_id: Some(line.line_id.clone()),
+                    amount,
+                    gross,
+                    refunded,
+                    disputed_amount,
+                    dispute_fee,
+                    units: line.units(),
+                    product_id: line.product_id.clone(),
+                    price_id: line.price_id.clone(),
+                    product_metadata: inputs
+                        .metadata_of(ObjectType::Product, line.product_id.as_ref()),
+                    price_metadata: inputs.metadata_of(ObjectType::Price, line.price_id.as_ref()),
+                    ..whole.clone()
+                }
             },
         )
         .collect()
@@ -193,7 +214,7 @@ pub struct RevenueRow {
     pub gross: i64,
     /// The line's share of what went back, minor units.
     pub refunded: i64,
-    pub units: i64,
+    pub units: Units,
     /// `prod_…`
     pub product_id: Option<String>,
     /// `price_…`
@@ -204,6 +225,10 @@ pub struct RevenueRow {
     pub checkout_session_id: Option<String>,
     /// Of the newest dispute.
     pub dispute_status: Option<String>,
+    /// The line's share of what open and lost disputes took, minor units; none without a dispute.
+    pub disputed_amount: Option<i64>,
+    /// The line's share of what disputes cost, minor units, where it is known in the charge's currency.
+    pub dispute_fee: Option<i64>,
     pub product_metadata: Metadata,
     pub price_metadata: Metadata,
     /// The rule that keeps the charge out.
@@ -246,6 +271,8 @@ impl RevenueRow {
             payment_method: self.charge.payment_method.as_deref(),
             livemode: self.charge.livemode,
             source_transfer: self.charge.source_transfer.as_deref(),
+            disputed: self.charge.disputed,
+            dispute_status: self.dispute_status.as_deref(),
             charge_metadata: &self.charge.metadata,
             product_metadata: &self.product_metadata,
             price_metadata: &self.price_metadata,

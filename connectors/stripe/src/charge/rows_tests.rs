@@ -38,9 +38,10 @@ fn line(number: usize, (amount, discount): (i64, i64), quantity: Option<i64>) ->
         line_id: format!("il_{number}"),
         product_id: None,
         price_id: None,
-        quantity,
+        quantity: quantity.map(Into::into),
         amount,
         weight: amount.saturating_sub(discount),
+        credit: false,
     }
 }
 
@@ -97,7 +98,7 @@ proptest! {
         prop_assert_eq!(sum(|row| row.gross), i128::from(charge.figures.gross));
         prop_assert_eq!(sum(|row| row.refunded), i128::from(charge.figures.refunded));
         let units = if lines.is_empty() { 1 } else { quantity.unwrap_or(1) };
-        prop_assert!(rows.iter().all(|row| row.units == units));
+        prop_assert!(rows.iter().all(|row| row.units == units.into()));
         prop_assert!((0..).zip(&rows).all(|(number, row)| row.line_no == number));
     }
 }

@@ -73,6 +73,10 @@ struct Columns<'a> {
     excluded_by: Vec<Option<Uuid>>,
     named_invoice_id: Vec<Option<&'a str>>,
     source_transfer: Vec<Option<&'a str>>,
+    partly_captured: Vec<bool>,
+    units_fraction: Vec<Option<i64>>,
+    disputed_amount: Vec<Option<i64>>,
+    dispute_fee: Vec<Option<i64>>,
 }
 
 impl<'a> Columns<'a> {
@@ -91,7 +95,8 @@ impl<'a> Columns<'a> {
         self.amount.push(row.amount);
         self.gross.push(row.gross);
         self.refunded.push(row.refunded);
-        self.units.push(row.units);
+        self.units.push(row.units.rounded());
+        self.units_fraction.push(row.units.fraction());
         self.customer_id.push(charge.customer_id.as_deref());
         self.product_id.push(row.product_id.as_deref());
         self.price_id.push(row.price_id.as_deref());
@@ -106,6 +111,9 @@ impl<'a> Columns<'a> {
         self.country.push(charge.country.as_deref());
         self.payment_method.push(charge.payment_method.as_deref());
         self.source_transfer.push(charge.source_transfer.as_deref());
+        self.disputed_amount.push(row.disputed_amount);
+        self.dispute_fee.push(row.dispute_fee);
+        self.partly_captured.push(charge.is_partly_captured());
         self.disputed.push(charge.disputed);
         self.dispute_status.push(row.dispute_status.as_deref());
         self.charge_metadata.push(Json(&charge.metadata));
@@ -174,6 +182,10 @@ pub async fn upsert(
         &columns.excluded_by as _,
         &columns.named_invoice_id as _,
         &columns.source_transfer as _,
+        &columns.partly_captured,
+        &columns.units_fraction as _,
+        &columns.disputed_amount as _,
+        &columns.dispute_fee as _,
     )
     .fetch_all(&mut *conn)
     .await?;

@@ -1,29 +1,31 @@
--- Writes rows of a connection; $3 to $34 are their columns, one array each. Unchanged rows are not rewritten.
+-- Writes rows of a connection; $3 to $38 are their columns, one array each. Unchanged rows are not rewritten.
 WITH incoming AS (
     SELECT * FROM UNNEST($3::TEXT[], $4::INT[], $5::TEXT[], $6::TIMESTAMPTZ[], $7::DATE[], $8::TEXT[],
         $9::TEXT[], $10::BOOL[], $11::BOOL[], $12::BIGINT[], $13::BIGINT[], $14::BIGINT[], $15::BIGINT[],
         $16::BIGINT[], $17::TEXT[], $18::TEXT[], $19::TEXT[], $20::TEXT[], $21::TEXT[], $22::TEXT[],
         $23::TEXT[], $24::TEXT[], $25::TEXT[], $26::BOOL[], $27::TEXT[], $28::JSONB[], $29::JSONB[],
-        $30::JSONB[], $31::JSONB[], $32::UUID[], $33::TEXT[], $34::TEXT[])
+        $30::JSONB[], $31::JSONB[], $32::UUID[], $33::TEXT[], $34::TEXT[], $35::BOOL[],
+        $36::BIGINT[], $37::BIGINT[], $38::BIGINT[])
     AS row (charge_id, line_no, line_id, created_at, date, currency, status, captured, livemode,
         charge_amount, amount, gross, refunded, units, customer_id, product_id, price_id,
         payment_intent_id, invoice_id, checkout_session_id, description, country, payment_method,
         disputed, dispute_status, charge_metadata, product_metadata, price_metadata,
-        customer_metadata, excluded_by, named_invoice_id, source_transfer)
+        customer_metadata, excluded_by, named_invoice_id, source_transfer, partly_captured,
+        units_fraction, disputed_amount, dispute_fee)
 ), written AS (
     INSERT INTO stripe_revenue_data AS stored (organization_id, connection_id, charge_id, line_no,
         line_id, created_at, date, currency, status, captured, livemode, charge_amount, amount, gross,
         refunded, units, customer_id, product_id, price_id, payment_intent_id, invoice_id,
         checkout_session_id, description, country, payment_method, disputed, dispute_status,
         charge_metadata, product_metadata, price_metadata, customer_metadata, excluded_by, named_invoice_id,
-        source_transfer)
+        source_transfer, partly_captured, units_fraction, disputed_amount, dispute_fee)
     SELECT $1, $2, incoming.* FROM incoming
     ON CONFLICT (organization_id, connection_id, charge_id, line_no) DO UPDATE
     SET (line_id, created_at, date, currency, status, captured, livemode, charge_amount, amount, gross,
         refunded, units, customer_id, product_id, price_id, payment_intent_id, invoice_id,
         checkout_session_id, description, country, payment_method, disputed, dispute_status,
         charge_metadata, product_metadata, price_metadata, customer_metadata, excluded_by, named_invoice_id,
-        source_transfer)
+        source_transfer, partly_captured, units_fraction, disputed_amount, dispute_fee)
       = (EXCLUDED.line_id, EXCLUDED.created_at, EXCLUDED.date, EXCLUDED.currency, EXCLUDED.status,
         EXCLUDED.captured, EXCLUDED.livemode, EXCLUDED.charge_amount, EXCLUDED.amount, EXCLUDED.gross,
         EXCLUDED.refunded, EXCLUDED.units, EXCLUDED.customer_id, EXCLUDED.product_id,
@@ -32,14 +34,16 @@ WITH incoming AS (
         EXCLUDED.payment_method, EXCLUDED.disputed, EXCLUDED.dispute_status,
         EXCLUDED.charge_metadata, EXCLUDED.product_metadata, EXCLUDED.price_metadata,
         EXCLUDED.customer_metadata, EXCLUDED.excluded_by, EXCLUDED.named_invoice_id,
-        EXCLUDED.source_transfer)
+        EXCLUDED.source_transfer, EXCLUDED.partly_captured, EXCLUDED.units_fraction,
+        EXCLUDED.disputed_amount, EXCLUDED.dispute_fee)
     WHERE (stored.line_id, stored.created_at, stored.date, stored.currency, stored.status,
         stored.captured, stored.livemode, stored.charge_amount, stored.amount, stored.gross,
         stored.refunded, stored.units, stored.customer_id, stored.product_id, stored.price_id,
         stored.payment_intent_id, stored.invoice_id, stored.checkout_session_id, stored.description,
         stored.country, stored.payment_method, stored.disputed, stored.dispute_status,
         stored.charge_metadata, stored.product_metadata, stored.price_metadata,
-        stored.customer_metadata, stored.excluded_by, stored.named_invoice_id, stored.source_transfer)
+        stored.customer_metadata, stored.excluded_by, stored.named_invoice_id, stored.source_transfer,
+        stored.partly_captured, stored.units_fraction, stored.disputed_amount, stored.dispute_fee)
       IS DISTINCT FROM (EXCLUDED.line_id, EXCLUDED.created_at, EXCLUDED.date, EXCLUDED.currency,
         EXCLUDED.status, EXCLUDED.captured, EXCLUDED.livemode, EXCLUDED.charge_amount,
         EXCLUDED.amount, EXCLUDED.gross, EXCLUDED.refunded, EXCLUDED.units, EXCLUDED.customer_id,
@@ -48,7 +52,8 @@ WITH incoming AS (
         EXCLUDED.payment_method, EXCLUDED.disputed, EXCLUDED.dispute_status,
         EXCLUDED.charge_metadata, EXCLUDED.product_metadata, EXCLUDED.price_metadata,
         EXCLUDED.customer_metadata, EXCLUDED.excluded_by, EXCLUDED.named_invoice_id,
-        EXCLUDED.source_transfer)
+        EXCLUDED.source_transfer, EXCLUDED.partly_captured, EXCLUDED.units_fraction,
+        EXCLUDED.disputed_amount, EXCLUDED.dispute_fee)
     RETURNING stored.charge_id, stored.line_no, stored.date, (stored.xmax = 0) AS inserted,
         CASE WHEN stored.xmax <> 0 THEN stored.charge_id END AS updated_id,
         CASE WHEN stored.xmax <> 0 THEN stored.charge_metadata END AS charge_metadata,

@@ -8,7 +8,7 @@ use common::money::Currency;
 use common::tenant::OrganizationId;
 use sqlx::PgConnection;
 
-use super::Dispute;
+use super::{Dispute, DisputeOfCharge};
 use crate::sync::Span;
 
 /// Stores disputes as just read, each id at most once; the charges of those that are new or changed.
@@ -28,18 +28,24 @@ pub async fn store(
     let currencies: Vec<Option<&str>> = currencies.map(|it| it.map(Currency::as_str)).collect();
     let reasons: Vec<Option<&str>> = disputes.iter().map(|d| d.reason.as_deref()).collect();
     let due: Vec<Option<DateTime<Utc>>> = disputes.iter().map(|d| d.evidence_due_at).collect();
+    let fees: Vec<Option<i64>> = disputes.iter().map(|d| d.fee).collect();
+    let fee_currencies = disputes.iter().map(|d| d.fee_currency.as_ref());
+    let fee_currencies: Vec<Option<&str>> =
+        fee_currencies.map(|it| it.map(Currency::as_str)).collect();
     Ok(sqlx::query_scalar!(
         "INSERT INTO stripe_disputes AS stored
              (organization_id, connection_id, charge_id, dispute_id, created_at, status, amount, currency, reason,
-              evidence_due_at)
+              evidence_due_at, fee, fee_currency)
          SELECT $1, $2, incoming.* FROM UNNEST($3::TEXT[], $4::TEXT[], $5::TIMESTAMPTZ[], $6::TEXT[], $7::BIGINT[],
-             $8::TEXT[], $9::TEXT[], $10::TIMESTAMPTZ[]) AS incoming
+             $8::TEXT[], $9::TEXT[], $10::TIMESTAMPTZ[], $11::BIGINT[], $12::TEXT[]) AS incoming
          ON CONFLICT (organization_id, connection_id, charge_id, dispute_id) DO UPDATE
-         SET (created_at, status, amount, currency, reason, evidence_due_at) = (EXCLUDED.created_at, EXCLUDED.status,
-             EXCLUDED.amount, EXCLUDED.currency, EXCLUDED.reason, EXCLUDED.evidence_due_at)
-         WHERE (stored.created_at, stored.status, stored.amount, stored.currency, stored.reason, stored.evidence_due_at)
+         SET (created_at, status, amount, currency, reason, evidence_due_at, fee, fee_currency) = (EXCLUDED.created_at,
+             EXCLUDED.status, EXCLUDED.amount, EXCLUDED.currency, EXCLUDED.reason, EXCLUDED.evidence_due_at,
+             EXCLUDED.fee, EXCLUDED.fee_currency)
+         WHERE (stored.created_at, stored.status, stored.amount, stored.currency, stored.reason, stored.evidence_due_at,
+                stored.fee, stored.fee_currency)
              IS DISTINCT FROM (EXCLUDED.created_at, EXCLUDED.status, EXCLUDED.amount, EXCLUDED.currency,
-             EXCLUDED.reason, EXCLUDED.evidence_due_at)
+             EXCLUDED.reason, EXCLUDED.evidence_due_at, EXCLUDED.fee, EXCLUDED.fee_currency)
          RETURNING charge_id",
         organization.as_str(),
         connection_id,
@@ -51,6 +57,8 @@ pub async fn store(
         &currencies as _,
         &reasons as _,
         &due as _,
+        &fees as _,
+        &fee_currencies as _,
     )
     .fetch_all(conn)
     .await?)
@@ -100,16 +108,16 @@ pub async fn forget_all(
     Ok(())
 }
 
-/// The status of the newest dispute of each of these charges that has one.
-#[tracing::instrument(name = "db.dispute.newest_of", level = "debug", skip_all)]
-pub async fn newest_of(
+/// The disputes of each of these charges that has some, the newest first.
+#[tracing::instrument(name = "db.dispute.of_charges", level = "debug", skip_all)]
+pub async fn of_charges(
     conn: &mut PgConnection,
     organization: &OrganizationId,
     connection_id: &str,
     charges: &[&str],
-) -> Result<HashMap<String, String>, Error> {
-    let newest = sqlx::query!(
-        "SELECT DISTINCT ON (charge_id) charge_id, status FROM stripe_disputes
+) -> Result<HashMap<String, Vec<DisputeOfCharge>>, Error> {
+    let disputes = sqlx::query!(
+        "SELECT charge_id, status, amount, currency, fee, fee_currency FROM stripe_disputes
          WHERE organization_id = $1 AND connection_id = $2 AND charge_id = ANY($3)
          ORDER BY charge_id, created_at DESC, dispute_id DESC",
         organization.as_str(),
@@ -118,10 +126,18 @@ pub async fn newest_of(
     )
     .fetch_all(conn)
     .await?;
-    Ok(newest
-        .into_iter()
-        .map(|row| (row.charge_id, row.status))
-        .collect())
+    let mut by_charge: HashMap<String, Vec<DisputeOfCharge>> = HashMap::new();
+    for row in disputes {
+        let of_charge = by_charge.entry(row.charge_id).or_default();
+        of_charge.push(DisputeOfCharge {
+            status: row.status,
+            amount: row.amount,
+            currency: row.currency.as_deref().map(Currency::new),
+            fee: row.fee,
+            fee_currency: row.fee_currency.as_deref().map(Currency::new),
+        });
+    }
+    Ok(by_charge)
 }
 
 /// The newest dispute of a charge.
@@ -133,7 +149,8 @@ pub async fn newest_of_charge(
     charge_id: &str,
 ) -> Result<Option<Dispute>, Error> {
     let newest = sqlx::query!(
-        "SELECT charge_id, dispute_id, created_at, status, amount, currency, reason, evidence_due_at FROM stripe_disputes
+        "SELECT charge_id, dispute_id, created_at, status, amount, currency, reason, evidence_due_at, fee, fee_currency
+         FROM stripe_disputes
          WHERE organization_id = $1 AND connection_id = $2 AND charge_id = $3
          ORDER BY created_at DESC, dispute_id DESC LIMIT 1",
         organization.as_str(),
@@ -151,5 +168,7 @@ pub async fn newest_of_charge(
         currency: row.currency.as_deref().map(Currency::new),
         reason: row.reason,
         evidence_due_at: row.evidence_due_at,
+        fee: row.fee,
+        fee_currency: row.fee_currency.as_deref().map(Currency::new),
     }))
 }

@@ -16,6 +16,7 @@ fn line(amount: i64, weight: i64) -> PurchaseLine {
         quantity: None,
         amount,
         weight,
+        credit: false,
     }
 }
 

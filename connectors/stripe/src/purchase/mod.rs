@@ -9,6 +9,7 @@
 
 mod allocate;
 pub mod queries;
+mod units;
 
 use std::collections::BTreeSet;
 
@@ -16,6 +17,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 pub use allocate::allocate;
+pub use units::{NotUnits, Units};
 
 /// What a charge paid for: an invoice or a checkout session with its lines.
 #[derive(Debug, Clone, PartialEq)]
@@ -67,19 +69,27 @@ pub struct PurchaseLine {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub price_id: Option<String>,
     /// As Stripe shows it; missing where the line has no quantity.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub quantity: Option<i64>,
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "units::stored"
+    )]
+    pub quantity: Option<Units>,
     /// Minor units; of an invoice before discounts, of a checkout session after them. Negative where
     /// time already paid for is credited.
     pub amount: i64,
-    /// What the charge is split by, minor units: the amount less its discounts.
+    /// What the charge is split by, minor units: the amount less its discounts and prepaid credits, so what was due for it.
     pub weight: i64,
+    /// Whether it credits what an earlier line sold.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub credit: bool,
 }
 
 impl PurchaseLine {
-    /// How much of the product: the quantity, 1 when missing.
-    pub fn units(&self) -> i64 {
-        self.quantity.unwrap_or(1)
+    /// How much of the product: the quantity, 1 when missing. A credit takes its units back.
+    pub fn units(&self) -> Units {
+        let units = self.quantity.unwrap_or(Units::ONE);
+        if self.credit { -units.abs() } else { units }
     }
 }
 
@@ -96,6 +106,7 @@ mod tests {
             quantity: None,
             amount: 500,
             weight: 400,
+            credit: false,
         };
         let text = serde_json::to_string(&bare).unwrap();
         assert_eq!(text, r#"{"line_id":"il_1","amount":500,"weight":400}"#);
@@ -103,12 +114,22 @@ mod tests {
         let full = PurchaseLine {
             product_id: Some("prod_1".into()),
             price_id: Some("price_1".into()),
-            quantity: Some(0),
+            quantity: Some(0.into()),
             ..bare.clone()
         };
         let text = serde_json::to_string(&full).unwrap();
+        assert!(text.contains(r#""quantity":0,"#), "{text}");
         assert_eq!(serde_json::from_str::<PurchaseLine>(&text).unwrap(), full);
-        assert_eq!((bare.units(), full.units()), (1, 0));
+        assert_eq!((bare.units(), full.units()), (1.into(), 0.into()));
+        let credit = PurchaseLine {
+            quantity: Some("1.5".try_into().unwrap()),
+            credit: true,
+            ..full
+        };
+        let text = serde_json::to_string(&credit).unwrap();
+        assert!(text.contains(r#""quantity":"1.5""#), "{text}");
+        assert_eq!(serde_json::from_str::<PurchaseLine>(&text).unwrap(), credit);
+        assert_eq!(credit.units().to_string(), "-1.5");
     }
 
     #[test]

@@ -11,6 +11,8 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use crate::purchase::Units;
+
 /// Minor units. Stripe's largest amounts have twelve digits, and 900,000 of these still add up within 64 bits.
 pub(super) const MAX_AMOUNT: i64 = 10_000_000_000_000;
 /// Bytes of an id. "Object IDs will never exceed 255 characters" (docs.stripe.com/upgrades).
@@ -65,6 +67,17 @@ pub(super) fn quantity<'de, D: Deserializer<'de>>(
 ) -> Result<Option<i64>, D::Error> {
     let quantity = Option::<i64>::deserialize(deserializer)?;
     quantity.map(within_most).transpose()
+}
+
+/// The same with decimals.
+pub(super) fn decimal_quantity<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Units>, D::Error> {
+    let quantity = Option::<Units>::deserialize(deserializer)?;
+    if let Some(quantity) = quantity {
+        within_most::<D::Error>(quantity.rounded())?;
+    }
+    Ok(quantity)
 }
 
 fn within_most<E: Error>(number: i64) -> Result<i64, E> {
@@ -197,6 +210,12 @@ mod tests {
         assert!(invoice(json!({"id": "il_1", "amount": -MAX_AMOUNT, "quantity": 0})).is_ok());
         assert!(invoice(json!({"id": "il_1", "amount": -MAX_AMOUNT - 1})).is_err());
         assert!(invoice(json!({"id": "il_1", "amount": 1, "quantity": i64::MAX})).is_err());
+        let decimal = |quantity: &str| {
+            invoice(json!({"id": "il_1", "amount": 1, "quantity_decimal": quantity}))
+        };
+        assert!(decimal("0.000000000001").is_ok());
+        assert!(decimal("0.0000000000001").is_err());
+        assert!(decimal("99999999999999").is_err());
         let price = "x".repeat(300);
         assert!(invoice(json!({"id": "il_1", "amount": 1, "price": {"id": price}})).is_err());
     }

@@ -8,6 +8,7 @@ mod bounded;
 mod error;
 mod estimate;
 mod http;
+mod method_details;
 mod model;
 mod probe;
 mod purchase_model;

@@ -19,6 +19,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
 use super::bounded;
+use super::method_details::MethodDetails;
 use crate::charge;
 use crate::referenced::{ReferencedObject, name};
 use crate::refund;
@@ -172,28 +173,12 @@ pub struct Charge {
     #[serde(default)]
     pub invoice: Option<Expandable<Reference>>,
     #[serde(default)]
-    pub payment_method_details: Option<PaymentMethodDetails>,
+    pub payment_method_details: Option<MethodDetails>,
     #[serde(default)]
     pub billing_details: Option<BillingDetails>,
     /// Present when expanded.
     #[serde(default)]
     pub refunds: Option<RefundList>,
-}
-
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-pub struct PaymentMethodDetails {
-    /// `card`, `sepa_debit`, …
-    #[serde(default, rename = "type")]
-    pub kind: Option<String>,
-    #[serde(default)]
-    pub card: Option<Card>,
-}
-
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-pub struct Card {
-    /// Two-letter code of the issuing country.
-    #[serde(default)]
-    pub country: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -255,6 +240,9 @@ pub struct BalanceTransaction {
     pub reporting_category: Option<String>,
 }
 
+/// The reason of the refund that a hold becomes which lapsed (`stripe/_refund.py` of stripe-python 16.1.0).
+const LAPSED_REASON: &str = "expired_uncaptured_charge";
+
 /// The reporting category of the rest that a partial capture released
 /// (docs.stripe.com/reports/reporting-categories; confirmed against a real account).
 const RELEASE_CATEGORY: &str = "partial_capture_reversal";
@@ -266,9 +254,12 @@ impl Refund {
     }
 
     /// Whether it is no refund but the release of `rest`, minor units, after a partial capture. Stripe's
-    /// category decides where it was read, and else the amount; what is still on its way has no category yet,
+    /// category or reason decides where it was read, and else the amount; what is still on its way has no category yet,
     /// and a release is never on its way.
     fn is_release(&self, rest: i64) -> bool {
+        if self.reason.as_deref() == Some(LAPSED_REASON) {
+            return true;
+        }
         let under_way = matches!(self.status.as_deref(), Some("pending" | "requires_action"));
         match &self.balance_transaction {
             Some(Expandable::Object(transaction)) => {
@@ -338,7 +329,7 @@ impl From<Charge> for charge::Charge {
             amount: charge.amount,
             captured: charge.amount_captured,
             refunded: charge.amount_refunded,
-            release_in_refunded: charge.refunds.is_none() || charge.release().is_some(),
+            release_in_refunded: charge.counts_rest_as_refunded(),
         };
         let figures = charge::Figures::of(&charge.status, charge.captured, amounts);
         let refunds = charge.kept_refunds(figures);
@@ -354,9 +345,9 @@ impl From<Charge> for charge::Charge {
         let (customer_metadata, customer_name) = customer
             .map(|customer| (customer.metadata, customer.name))
             .unwrap_or_default();
-        let (payment_method, card) = charge
+        let (payment_method, method_country) = charge
             .payment_method_details
-            .map_or((None, None), |details| (details.kind, details.card));
+            .map_or((None, None), |details| (details.kind, details.country));
         let billing_country = charge
             .billing_details
             .and_then(|billing| billing.address)
@@ -379,7 +370,7 @@ impl From<Charge> for charge::Charge {
                 .map(|reference| reference.id().to_owned()),
             named_invoice_id: charge.invoice.map(|reference| reference.id().to_owned()),
             description: charge.description,
-            country: card.and_then(|card| card.country).or(billing_country),
+            country: method_country.or(billing_country),
             payment_method,
             source_transfer: charge
                 .source_transfer
@@ -404,11 +395,43 @@ impl Charge {
         entries.any(|entry| matches!(entry, Expandable::Object(_)))
     }
 
-    /// What released the rest of a partial capture, where it is among the known refunds. The oldest is taken where
-    /// several may be it, since the rest is released before anything is refunded.
-    fn release(&self) -> Option<&Refund> {
-        let rest = self.amount - self.amount_captured;
+    /// What was not captured, minor units.
+    fn rest(&self) -> i64 {
+        self.amount - self.amount_captured
+    }
+
+    /// Whether `amount_refunded` holds the rest of a partial capture, which was released.
+    ///
+    /// Where refunds may not be read, the rest of a charge that is captured is always part of it. Of one that is captured in
+    /// part, the rest may still be held: then only what can be no refund, or is exactly the rest, is taken for it.
+    fn counts_rest_as_refunded(&self) -> bool {
+        let rest = self.rest();
         if rest <= 0 || self.amount_refunded < rest {
+            return false;
+        }
+        match &self.refunds {
+            Some(_) => self.unlisted_refunds() == rest || self.release().is_some(),
+            None => {
+                self.captured
+                    || self.amount_refunded == rest
+                    || self.amount_refunded > self.amount_captured
+            }
+        }
+    }
+
+    /// How much of `amount_refunded` no known refund explains, minor units.
+    fn unlisted_refunds(&self) -> i64 {
+        let known = self.refunds.iter().flat_map(|refunds| &refunds.data);
+        let effective = known.filter(|refund| refund.is_effective());
+        self.amount_refunded - effective.map(|refund| refund.amount).sum::<i64>()
+    }
+
+    /// What released the rest of a partial capture, where it is among the known refunds. The oldest is taken where
+    /// several may be it, since the rest is released before anything is refunded. None is where exactly the rest is refunded
+    /// by no known refund: Stripe does not list the release then.
+    fn release(&self) -> Option<&Refund> {
+        let rest = self.rest();
+        if rest <= 0 || self.amount_refunded < rest || self.unlisted_refunds() == rest {
             return None;
         }
         let mut known = self.refunds.iter().flat_map(|refunds| &refunds.data);

@@ -151,6 +151,45 @@ fn a_release_is_recognised_by_category_or_amount() {
 }
 
 #[test]
+fn the_rest_is_released_where_no_refund_explains_it() {
+    let check = |name: &str, captured: bool, refunded: i64, refunds: Option<&Value>, expected| {
+        let mut charge = partly_captured(refunded, false, refunds.unwrap_or(&json!([])));
+        charge.captured = captured;
+        charge.refunds = charge.refunds.filter(|_| refunds.is_some());
+        let figures = charge::Charge::from(charge).figures;
+        assert_eq!((figures.gross, figures.refunded), (600, expected), "{name}");
+    };
+    let none = json!([]);
+    let refund = |amount: i64| json!({"id": "re_1", "amount": amount, "status": "succeeded"});
+    let (small, equal) = (json!([refund(100)]), json!([refund(400)]));
+    check("unlisted", true, 400, Some(&none), 0);
+    check("unlisted, and a refund", true, 500, Some(&small), 100);
+    check(
+        "unlisted, and an equal refund",
+        true,
+        800,
+        Some(&equal),
+        400,
+    );
+    check("no multiple of the rest", true, 450, Some(&none), 450);
+    check("less than the rest", true, 100, Some(&small), 100);
+    check("between captures", false, 100, Some(&small), 100);
+    let lapsed = json!([{"id": "re_1", "amount": 400, "status": "succeeded",
+        "reason": LAPSED_REASON, "balance_transaction": {"id": "txn_1", "reporting_category": "refund"}}]);
+    check("lapsed by its reason", false, 400, Some(&lapsed), 0);
+    check("may not be read", true, 500, None, 100);
+    check("may not be read, between captures", false, 500, None, 500);
+    check("may not be read, lapsed", false, 400, None, 0);
+    check(
+        "may not be read, lapsed and refunded",
+        false,
+        1000,
+        None,
+        600,
+    );
+}
+
+#[test]
 fn refunds_that_are_not_inlined_decide_what_was_refunded() {
     let other = json!([{"id": "re_1", "amount": 50, "status": "succeeded"}]);
     let release = json!([{"id": "re_2", "amount": 400, "status": "succeeded"}]);

@@ -13,11 +13,12 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, Utc};
 use common::money::Currency;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use super::bounded;
 use super::model::{Expandable, Identified, Metadata, Reference};
 use crate::dispute;
-use crate::purchase::{Purchase, PurchaseKind, PurchaseLine};
+use crate::purchase::{Purchase, PurchaseKind, PurchaseLine, Units};
 use crate::referenced::{ReferencedObject, name};
 
 /// The beginning of a list, inlined in the object that it belongs to. How much is inlined is not documented, so
@@ -92,8 +93,20 @@ pub struct InvoiceLine {
     pub amount: i64,
     #[serde(default)]
     pub discount_amounts: Option<Vec<DiscountAmount>>,
+    /// What was taken off before taxes: the discounts once more, and credit that was paid for earlier.
+    #[serde(default)]
+    pub pretax_credit_amounts: Option<Vec<PretaxCreditAmount>>,
     #[serde(default, deserialize_with = "bounded::quantity")]
     pub quantity: Option<i64>,
+    /// The quantity where it has decimals, which the other one leaves out.
+    #[serde(default, deserialize_with = "bounded::decimal_quantity")]
+    pub quantity_decimal: Option<Units>,
+    /// What it stems from; from version 2025-03-31.basil on.
+    #[serde(default)]
+    pub parent: Option<LineParent>,
+    /// Up to version 2025-02-24.acacia.
+    #[serde(default)]
+    pub proration_details: Option<ProrationDetails>,
     /// From version 2025-03-31.basil on.
     #[serde(default)]
     pub pricing: Option<Pricing>,
@@ -111,6 +124,46 @@ pub struct DiscountAmount {
     /// Minor units, 0 or more.
     #[serde(default, deserialize_with = "bounded::signed_amount")]
     pub amount: i64,
+}
+
+/// What a discount or prepaid credit takes off a line.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct PretaxCreditAmount {
+    /// Minor units, 0 or more.
+    #[serde(default, deserialize_with = "bounded::signed_amount")]
+    pub amount: i64,
+    /// `discount`, `credit_balance_transaction`, or a later invention.
+    #[serde(default, rename = "type")]
+    pub kind: Option<String>,
+}
+
+impl PretaxCreditAmount {
+    /// Whether it is not among the line's discounts.
+    fn is_credit(&self) -> bool {
+        self.kind.as_deref() != Some("discount")
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct LineParent {
+    #[serde(default)]
+    pub subscription_item_details: Option<LineOrigin>,
+    #[serde(default)]
+    pub invoice_item_details: Option<LineOrigin>,
+}
+
+/// The item of a subscription, or the invoice item, that a line stems from.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct LineOrigin {
+    #[serde(default)]
+    pub proration_details: Option<ProrationDetails>,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct ProrationDetails {
+    /// Which earlier lines a line credits; null where it credits none.
+    #[serde(default)]
+    pub credited_items: Option<IgnoredAny>,
 }
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -170,6 +223,9 @@ pub struct CheckoutItem {
     pub amount_total: i64,
     #[serde(default, deserialize_with = "bounded::quantity")]
     pub quantity: Option<i64>,
+    /// As on a line of an invoice.
+    #[serde(default, deserialize_with = "bounded::decimal_quantity")]
+    pub quantity_decimal: Option<Units>,
     #[serde(default)]
     pub price: Option<Expandable<PriceReference>>,
 }
@@ -239,6 +295,20 @@ pub struct Dispute {
     pub reason: Option<String>,
     #[serde(default, deserialize_with = "bounded::shown")]
     pub evidence_details: Option<EvidenceDetails>,
+    /// What was withdrawn for it, and what was given back: none to two.
+    #[serde(default, deserialize_with = "bounded::shown")]
+    pub balance_transactions: Option<Vec<DisputeEntry>>,
+}
+
+/// What a dispute did to the balance, in whose currency it is.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct DisputeEntry {
+    /// Minor units; negative where it is given back.
+    #[serde(deserialize_with = "bounded::signed_amount")]
+    pub fee: i64,
+    /// Lower-case ISO code.
+    #[serde(deserialize_with = "bounded::currency")]
+    pub currency: Currency,
 }
 
 /// What there is to know of the evidence for a dispute.
@@ -280,16 +350,47 @@ impl InvoicePayment {
     }
 }
 
+impl InvoiceLine {
+    /// What was due for the line, minor units: its amount less discounts and prepaid credits.
+    fn due(&self) -> i64 {
+        let discounts = self.discount_amounts.iter().flatten();
+        let discounts: Vec<i64> = discounts.map(|discount| discount.amount).collect();
+        let taken_off = self.pretax_credit_amounts.iter().flatten();
+        // Discounts stand in both lists, or in this one alone.
+        let only_here = taken_off.filter(|it| it.is_credit() || discounts.is_empty());
+        let only_here = only_here.map(|it| it.amount);
+        discounts
+            .iter()
+            .copied()
+            .chain(only_here)
+            .fold(self.amount, i64::saturating_sub)
+    }
+}
+
+impl InvoiceLine {
+    /// Whether it credits what an earlier line sold: its amount is negative, or it names what it credits, as a proration of
+    /// something free does.
+    fn is_credit(&self) -> bool {
+        let origins = self.parent.iter().flat_map(|parent| {
+            let LineParent {
+                subscription_item_details,
+                invoice_item_details,
+            } = parent;
+            subscription_item_details.iter().chain(invoice_item_details)
+        });
+        let mut prorations = origins
+            .filter_map(|origin| origin.proration_details.as_ref())
+            .chain(&self.proration_details);
+        self.amount < 0 || prorations.any(|proration| proration.credited_items.is_some())
+    }
+}
+
 impl From<InvoiceLine> for PurchaseLine {
     fn from(line: InvoiceLine) -> Self {
+        let (weight, credit) = (line.due(), line.is_credit());
         let details = line.pricing.and_then(|pricing| pricing.price_details);
         let (price, product) = details.map_or((None, None), |d| (d.price, d.product));
         let price = price.or(line.price).or(line.plan);
-        let weight = line
-            .discount_amounts
-            .into_iter()
-            .flatten()
-            .fold(line.amount, |left, off| left.saturating_sub(off.amount));
         Self {
             line_id: line.id,
             product_id: product
@@ -297,9 +398,10 @@ impl From<InvoiceLine> for PurchaseLine {
                 .map(id_of)
                 .or_else(|| price.as_ref().and_then(product_of)),
             price_id: price.as_ref().map(id_of),
-            quantity: line.quantity,
+            quantity: line.quantity_decimal.or(line.quantity.map(Units::from)),
             amount: line.amount,
             weight,
+            credit,
         }
     }
 }
@@ -310,9 +412,10 @@ impl From<CheckoutItem> for PurchaseLine {
             line_id: item.id,
             product_id: item.price.as_ref().and_then(product_of),
             price_id: item.price.as_ref().map(id_of),
-            quantity: item.quantity,
+            quantity: item.quantity_decimal.or(item.quantity.map(Units::from)),
             amount: item.amount_total,
             weight: item.amount_total,
+            credit: false,
         }
     }
 }
@@ -424,7 +527,16 @@ impl From<Price> for ReferencedObject {
 
 impl From<Dispute> for dispute::Dispute {
     fn from(dispute: Dispute) -> Self {
+        let entries = dispute.balance_transactions.unwrap_or_default();
+        let fee_currency = entries.first().map(|entry| entry.currency.clone());
+        let in_one_currency = entries
+            .iter()
+            .all(|entry| Some(&entry.currency) == fee_currency.as_ref());
+        let fee_currency = fee_currency.filter(|_| in_one_currency);
+        let fees = entries.iter().map(|entry| entry.fee);
         Self {
+            fee: fee_currency.as_ref().map(|_| fees.sum()),
+            fee_currency,
             charge_id: id_of(&dispute.charge),
             dispute_id: dispute.id,
             created_at: instant(dispute.created),

@@ -48,7 +48,8 @@ fn shirt(line_id: &str) -> PurchaseLine {
         line_id: line_id.into(),
         product_id: Some(PRODUCT.into()),
         price_id: Some(PRICE.into()),
-        quantity: Some(1),
+        quantity: Some(1.into()),
+        credit: false,
         amount: 2000,
         weight: 2000,
     }
@@ -186,7 +187,7 @@ fn lines_tolerate_missing_and_unknown_fields() {
         (nothing.product_id.as_deref(), nothing.quantity),
         (None, None)
     );
-    assert_eq!((nothing.units(), nothing.weight), (1, 2000));
+    assert_eq!((nothing.units(), nothing.weight), (1.into(), 2000));
     let new = json!({"pricing": {"type": "haggling", "haggled": {"by": 3}}, "mood": "good"});
     assert_eq!(line(with(LINE, new)).price_id, None);
 }
@@ -207,6 +208,57 @@ fn discounts_lower_the_weight_only() {
     assert_eq!(
         discounted(-10_000_000_000_000, json!([{"amount": 1}])),
         (-10_000_000_000_000, -10_000_000_000_001)
+    );
+}
+
+#[test]
+fn a_line_has_decimal_units_and_a_credit_takes_them_back() {
+    let units = |change: Value| line(with(LINE, change)).units().to_string();
+    assert_eq!(units(json!({"quantity": 3, "quantity_decimal": null})), "3");
+    assert_eq!(
+        units(json!({"quantity": 0, "quantity_decimal": "0.5"})),
+        "0.5"
+    );
+    assert_eq!(units(json!({"quantity": 3, "quantity_decimal": "3"})), "3");
+    assert_eq!(
+        units(json!({"quantity": null, "quantity_decimal": "2.50"})),
+        "2.5"
+    );
+    assert_eq!(units(json!({"amount": -3000, "quantity": 3})), "-3");
+    assert_eq!(units(json!({"amount": -1, "quantity": -3})), "-3");
+    assert_eq!(units(json!({"amount": -1, "quantity": null})), "-1");
+    let credited = json!({"proration_details": {"credited_items": {"invoice": "in_1", "invoice_line_items": ["il_1"]}}});
+    for origin in ["subscription_item_details", "invoice_item_details"] {
+        let parent = json!({"amount": 0, "quantity": 3, "parent": {origin: credited}});
+        assert_eq!(units(parent), "-3", "{origin}");
+    }
+    let mut older = credited;
+    (older["amount"], older["quantity"]) = (json!(0), json!(3));
+    assert_eq!(units(older), "-3");
+}
+
+#[test]
+fn a_line_weighs_what_was_due_after_prepaid_credits() {
+    let due = |discounts: Value, credits: Value| {
+        line(with(
+            LINE,
+            json!({"amount": 2000, "discount_amounts": discounts, "pretax_credit_amounts": credits}),
+        ))
+        .weight
+    };
+    let credit = |amount: i64| json!({"amount": amount, "type": "credit_balance_transaction", "credit_balance_transaction": "cbtxn_1"});
+    let discount = |amount: i64| json!({"amount": amount, "type": "discount", "discount": "di_1"});
+    assert_eq!(due(Value::Null, Value::Null), 2000);
+    assert_eq!(due(json!([]), json!([credit(2000)])), 0);
+    assert_eq!(due(json!([]), json!([credit(500), credit(300)])), 1200);
+    let both = json!([{"amount": 300}]);
+    assert_eq!(due(both.clone(), json!([discount(300), credit(500)])), 1200);
+    assert_eq!(due(both, Value::Null), 1700);
+    // Where the discounts stand here alone.
+    assert_eq!(due(Value::Null, json!([discount(300), credit(500)])), 1200);
+    assert_eq!(
+        due(json!([]), json!([{"amount": 1, "type": "invented"}])),
+        1999
     );
 }
 
@@ -234,7 +286,10 @@ fn a_checkout_session_has_its_items_as_lines() {
     let all = session.purchase(Some(read(json!([json_of(ITEM), taxed]))));
     assert_eq!(all.lines[0], expected);
     let last = &all.lines[1];
-    assert_eq!((last.amount, last.weight, last.units()), (2380, 2380, 1));
+    assert_eq!(
+        (last.amount, last.weight, last.units()),
+        (2380, 2380, 1.into())
+    );
     assert_eq!((&last.price_id, &last.product_id), (&None, &None));
 
     let members = json!({"payment_intent": null, "invoice": "in_1", "mode": "subscription"});
@@ -297,4 +352,23 @@ fn a_dispute_has_its_charge_its_status_and_what_it_is_about() {
     let kept = dispute::Dispute::from(read::<Dispute>(with(fixture, odd)));
     assert_eq!((kept.amount, kept.currency), (None, None));
     assert_eq!((kept.reason, kept.evidence_due_at), (None, None));
+}
+
+#[test]
+fn a_dispute_costs_what_its_entries_say_in_one_currency() {
+    let fixture = include_str!("../../fixtures/dispute.json");
+    let fee = |entries: Value| {
+        let entries = json!({"balance_transactions": entries});
+        let kept = dispute::Dispute::from(read::<Dispute>(with(fixture, entries)));
+        (kept.fee, kept.fee_currency.map(|it| it.as_str().to_owned()))
+    };
+    let entry = |fee: i64, currency: &str| json!({"id": "txn_1", "fee": fee, "currency": currency});
+    let usd = || Some("usd".to_owned());
+    assert_eq!(fee(json!([])), (None, None));
+    assert_eq!(fee(Value::Null), (None, None));
+    assert_eq!(fee(json!([entry(1_500, "usd")])), (Some(1_500), usd()));
+    let reinstated = json!([entry(1_500, "usd"), entry(-1_500, "usd")]);
+    assert_eq!(fee(reinstated), (Some(0), usd()));
+    assert_eq!(fee(json!([entry(1, "usd"), entry(1, "eur")])), (None, None));
+    assert_eq!(fee(json!([{"fee": "much"}])), (None, None));
 }

@@ -268,5 +268,5 @@ fn push_candidates(
     builder
         .push(" AND r.connection_id = ")
         .push_bind(connection.to_owned());
-    builder.push(" AND r.status = 'succeeded' AND r.captured GROUP BY r.charge_id, r.currency)");
+    builder.push(" AND r.status = 'succeeded' AND (r.captured OR r.partly_captured) GROUP BY r.charge_id, r.currency)");
 }

@@ -191,7 +191,7 @@ pub(crate) async fn read_page(
     let expand: Vec<&str> = expand.iter().map(String::as_str).collect();
     let query = ListQuery {
         created_gte: Some(range.from.timestamp()),
-        created_lt: Some(range.to.timestamp()),
+        created_lt: (range.to < Range::NO_END).then(|| range.to.timestamp()),
         starting_after: range.after.as_deref(),
         expand: &expand,
         ..ListQuery::default()

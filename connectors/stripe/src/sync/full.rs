@@ -130,14 +130,15 @@ async fn begin(
     plan.begun_empty = !stored;
     for list in List::ALL {
         if run.reads(list) {
-            let from = match list {
-                List::Charges => continue,
-                List::Disputes => from,
-                List::Invoices | List::CheckoutSessions => run.connection.purchases_from(),
+            plan = match list {
+                List::Charges => plan,
+                List::Disputes => plan.with_list(list, from),
+                List::Invoices | List::CheckoutSessions => {
+                    plan.with_list_without_end(list, run.connection.purchases_from())
+                }
                 // However old: charges of today are made with products of long ago.
-                List::Products | List::Prices => DateTime::UNIX_EPOCH,
+                List::Products | List::Prices => plan.with_list(list, DateTime::UNIX_EPOCH),
             };
-            plan = plan.with_list(list, from);
         } else {
             forget(run, &mut tx, list).await?;
         }

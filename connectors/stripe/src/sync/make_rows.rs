@@ -200,7 +200,7 @@ async fn load_row_inputs(
         .collect();
     if !disputed.is_empty() {
         row_inputs.set_disputes(
-            dispute::queries::newest_of(tx, organization, connection_id, &disputed).await?,
+            dispute::queries::of_charges(tx, organization, connection_id, &disputed).await?,
         );
     }
     Ok(row_inputs)

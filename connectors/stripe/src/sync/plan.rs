@@ -26,6 +26,9 @@ impl Span {
     }
 }
 
+/// The last second of the year 9999, the last that RFC 3339 can write.
+const LAST_SECOND: i64 = 253_402_300_799;
+
 /// A range that is still to be read, wholly or from a cursor on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Range {
@@ -39,6 +42,13 @@ pub struct Range {
 }
 
 impl Range {
+    /// Where a range ends that has no end. Invoices of a test clock are dated by it, so by any time to come
+    /// (docs.stripe.com/billing/testing/test-clocks).
+    pub const NO_END: DateTime<Utc> = match DateTime::from_timestamp(LAST_SECOND, 0) {
+        Some(end) => end,
+        None => DateTime::<Utc>::MAX_UTC,
+    };
+
     /// How long it is, seconds.
     pub fn seconds(&self) -> i64 {
         (self.to - self.from).num_seconds()
@@ -103,7 +113,7 @@ pub struct Reading {
     pub list: List,
     /// Oldest `created` that is read.
     pub from: DateTime<Utc>,
-    /// First `created` after what is read.
+    /// First `created` after what is read, but for what is dated in the time to come.
     pub to: DateTime<Utc>,
     /// What was read and committed, newest first, touching spans joined.
     pub covered: Vec<Span>,
@@ -151,11 +161,22 @@ impl Plan {
 
     /// The same plan, reading a further list of `[from, to)`.
     #[must_use]
-    pub fn with_list(mut self, list: List, from: DateTime<Utc>) -> Self {
+    pub fn with_list(self, list: List, from: DateTime<Utc>) -> Self {
+        let to = self.to;
+        self.with_range(list, from, to)
+    }
+
+    /// The same plan, reading a further list from an instant on, and what it shows of the time to come.
+    #[must_use]
+    pub fn with_list_without_end(self, list: List, from: DateTime<Utc>) -> Self {
+        self.with_range(list, from, Range::NO_END)
+    }
+
+    fn with_range(mut self, list: List, from: DateTime<Utc>, range_to: DateTime<Utc>) -> Self {
         let to = self.to;
         let whole = Range {
             from,
-            to,
+            to: range_to,
             after: None,
         };
         self.readings.push(Reading {
@@ -314,7 +335,7 @@ impl Reading {
         let read: i64 = self
             .covered
             .iter()
-            .map(|span| (span.to - span.from).num_seconds())
+            .map(|span| (span.to.min(self.to) - span.from).num_seconds().max(0))
             .sum();
         read as f64 / whole as f64
     }
@@ -411,6 +432,21 @@ mod tests {
         assert!(plan.advance(List::Invoices, at(100), None));
         assert!(plan.is_done());
         assert!((plan.share_covered() - 1.0).abs() < f64::EPSILON);
+    }
+
+    #[test]
+    fn a_list_without_an_end_shows_the_progress_of_the_time_until_now() {
+        let mut plan =
+            Plan::new(at(0), at(100), at(100)).with_list_without_end(List::Invoices, at(0));
+        let share = |plan: &Plan| plan.reading(List::Invoices).map(Reading::share);
+        let stored = serde_json::to_value(&plan).unwrap();
+        assert_eq!(serde_json::from_value::<Plan>(stored).unwrap(), plan);
+        assert!(plan.advance(List::Invoices, Range::NO_END, Some(("in_c", at(500)))));
+        assert_eq!(share(&plan), Some(0.0));
+        assert!(plan.advance(List::Invoices, at(501), Some(("in_b", at(49)))));
+        assert_eq!(share(&plan), Some(0.5));
+        assert!(plan.advance(List::Invoices, at(50), None));
+        assert_eq!(share(&plan), Some(1.0));
     }
 
     #[test]

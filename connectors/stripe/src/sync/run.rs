@@ -25,6 +25,10 @@ use super::stripe_reader::StripeReader;
 use super::{Error, JobType, List, parked};
 use crate::{Stripe, StripeConnector};
 
+/// What rows mean that this version makes. Another name with each change of what is kept of the same objects has the next
+/// job read everything again, so that no connection has rows of both meanings.
+const MEANING: &str = "meaning_of_2026_11_28";
+
 /// Attempts of a request for an object that an event names: others wait for it meanwhile, and the event is tried again.
 const ATTEMPTS_FOR_EVENT: usize = 3;
 
@@ -268,12 +272,14 @@ impl<'a> Run<'a> {
         fields.iter().map(|field| format!("data.{field}")).collect()
     }
 
-    /// What rows are made of, as far as the key may read it: rows made of something else would differ.
+    /// What rows are made of, as far as the key may read it, and what they mean: rows made of or meaning something else would
+    /// differ.
     pub(crate) fn listed_resources(&self) -> Vec<String> {
         let fields = self.expansions(List::Charges);
         let lists = List::ALL.into_iter().filter(|list| self.reads(*list));
         let lists = lists.map(List::as_str);
-        fields.into_iter().chain(lists).map(str::to_owned).collect()
+        let all = fields.into_iter().chain(lists).chain([MEANING]);
+        all.map(str::to_owned).collect()
     }
 
     /// How late Stripe may show an event or an object in a list.

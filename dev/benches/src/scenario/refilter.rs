@@ -157,7 +157,7 @@ const DIFFERING_AGGREGATES: &str = "
     WITH sums AS (
         SELECT date, currency, COUNT(*) AS charges, SUM(gross) AS gross, SUM(refunded) AS refunded
         FROM stripe_revenue_data
-        WHERE connection_id = $1 AND status = 'succeeded' AND captured
+        WHERE connection_id = $1 AND status = 'succeeded' AND (captured OR partly_captured)
           AND charge_metadata ->> 'tier' IS DISTINCT FROM 'enterprise'
         GROUP BY date, currency
     ), kept AS (

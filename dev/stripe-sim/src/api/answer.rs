@@ -31,6 +31,8 @@ pub(crate) struct Answer<'a> {
     pub(crate) other_mode: &'a IdCodec,
     /// The newest `created` that lists show, in Unix seconds.
     pub(crate) lists_until: i64,
+    /// The time, in Unix seconds.
+    pub(crate) now: i64,
     /// The range of `created` in which events are shown, in Unix seconds.
     pub(crate) events_within: Window,
     /// The path of the request, for a list's `url`.
@@ -195,7 +197,13 @@ impl Answer<'_> {
             }
         };
         let (direction, cursor) = self.cursor(kind, cursor, &source)?;
-        let to = window.to.min(self.lists_until.saturating_add(1));
+        // What a test clock dated in the time to come is not new, and hidden only where lists show things late.
+        let of_a_clock = matches!(kind, Kind::Invoice | Kind::Session);
+        let to = if of_a_clock && self.lists_until >= self.now {
+            window.to
+        } else {
+            window.to.min(self.lists_until.saturating_add(1))
+        };
         let query = Query {
             from: window.from,
             to,

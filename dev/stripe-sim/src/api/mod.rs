@@ -395,6 +395,7 @@ fn read(
         reader: settings.strict_expand.then_some(asked.access),
         other_mode: &scope.other_mode,
         lists_until: now - settings.visibility_lag_seconds,
+        now,
         events_within: Window {
             from: now - RETENTION,
             to: now - settings.event_lag_seconds + 1,

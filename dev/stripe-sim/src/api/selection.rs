@@ -288,8 +288,8 @@ fn of_charge<'a>(
             continue;
         }
         let index = |slot: usize| charge.index * REFUND_SLOTS + slot as u64;
-        let refunds = charge.refunds.iter().enumerate();
-        found.extend(refunds.map(|(slot, refund)| (refund.created, index(slot))));
+        let listed = charge.listed_refunds().into_iter();
+        found.extend(listed.map(|slot| (charge.refunds[slot].created, index(slot))));
     }
     Ok(Selection::only(found))
 }

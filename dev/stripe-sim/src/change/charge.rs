@@ -125,42 +125,52 @@ impl AccountHandle {
         })
     }
 
-    /// Captures `amount` minor units of a hold, all of it when absent.
+    /// Captures `amount` minor units of a hold, all that is left of it when absent, and ends it.
     pub fn capture(&self, id: &str, amount: Option<i64>) -> Result<(), ControlError> {
+        self.capture_as(id, amount, true)
+    }
+
+    /// As [`Self::capture`], of a hold that goes on: more may be captured.
+    pub fn capture_part(&self, id: &str, amount: i64) -> Result<(), ControlError> {
+        self.capture_as(id, Some(amount), false)
+    }
+
+    fn capture_as(&self, id: &str, amount: Option<i64>, last: bool) -> Result<(), ControlError> {
         let names = ["charge.captured", "charge.updated"];
         self.change_charge(id, &names, |book, charge, recorder| {
-            if !charge.paid() || charge.captured || charge.expired {
+            if !charge.held() {
                 return Err(refused("only an uncaptured hold can be captured"));
             }
-            let amount = amount.unwrap_or(charge.amount);
-            if amount < 1 || amount > charge.amount {
-                return Err(refused(format!("1 to {} can be captured", charge.amount)));
+            let left = charge.amount - charge.amount_captured;
+            let amount = amount.unwrap_or(left);
+            if amount < 1 || amount > left {
+                return Err(refused(format!("1 to {left} can be captured")));
             }
-            charge.captured = true;
-            charge.amount_captured = amount;
+            charge.captured = last;
+            charge.amount_captured += amount;
             let now = recorder.now();
             book.list(
                 Kind::BalanceTransaction,
                 charge.created,
                 charge.index * ENTRY_SLOTS,
             );
-            let released = charge.amount - amount;
-            if released > 0 && book.generator.release_is_refund() {
+            let released = charge.amount - charge.amount_captured;
+            if last && released > 0 && book.generator.release_is_refund() {
                 release(book, charge, released, now);
             }
             Ok(())
         })
     }
 
-    /// Lets an uncaptured hold lapse, which Stripe shows as refunded.
+    /// Lets what is left of a hold lapse, which Stripe shows as refunded.
     pub fn expire(&self, id: &str) -> Result<(), ControlError> {
         self.change_charge(id, &["charge.expired"], |book, charge, recorder| {
-            if !charge.paid() || charge.captured || charge.expired {
+            if !charge.held() {
                 return Err(refused("only an uncaptured hold can lapse"));
             }
             charge.expired = true;
-            let (amount, now) = (charge.amount, recorder.now());
-            release(book, charge, amount, now);
+            let left = charge.amount - charge.amount_captured;
+            release(book, charge, left, recorder.now());
             Ok(())
         })
     }
@@ -195,12 +205,26 @@ impl AccountHandle {
 
     /// Disputes a charge; returns `dp_…`.
     pub fn dispute(&self, id: &str) -> Result<String, ControlError> {
+        self.dispute_as(id, "needs_response", "fraudulent")
+    }
+
+    /// Lets a bank debit come back, which is a dispute that is lost at once; returns `dp_…`.
+    pub fn return_debit(&self, id: &str) -> Result<String, ControlError> {
+        self.dispute_as(id, "lost", "bank_cannot_process")
+    }
+
+    fn dispute_as(
+        &self,
+        id: &str,
+        status: &'static str,
+        reason: &'static str,
+    ) -> Result<String, ControlError> {
         let index = self.change_charge(id, &["charge.updated"], |book, charge, recorder| {
             if charge.amount_captured == 0 || charge.dispute.is_some() {
                 return Err(refused("only a captured charge can be disputed, and once"));
             }
             let (created, amount) = (recorder.now(), charge.amount_captured);
-            let (status, reason) = (Cow::Borrowed("needs_response"), Cow::Borrowed("fraudulent"));
+            let (status, reason) = (Cow::Borrowed(status), Cow::Borrowed(reason));
             charge.dispute = Some(Dispute {
                 created,
                 amount,
@@ -215,6 +239,9 @@ impl AccountHandle {
         self.change(|book, recorder| {
             for name in ["charge.dispute.created", "charge.dispute.funds_withdrawn"] {
                 recorder.record(book, name, (Kind::Dispute, index), None);
+            }
+            if status == "lost" {
+                recorder.record(book, "charge.dispute.closed", (Kind::Dispute, index), None);
             }
         });
         Ok(self.account().identity.codec.encode(Kind::Dispute, index))
@@ -279,8 +306,10 @@ fn add_refund(
         release,
     });
     let index = charge.index * REFUND_SLOTS + slot;
-    book.list(Kind::Refund, created, index);
-    if charge.captured {
+    if !(release && charge.release_unlisted) {
+        book.list(Kind::Refund, created, index);
+    }
+    if charge.taken() {
         book.list(
             Kind::BalanceTransaction,
             created,

@@ -61,7 +61,10 @@ impl AccountHandle {
             "lose_dispute" => self.close_dispute(&charge?, "lost"),
             "capture" => {
                 let amount = draw.chance(50).then(|| draw.between(1, 500));
-                self.capture(&charge?, amount)
+                match amount {
+                    Some(amount) if draw.chance(50) => self.capture_part(&charge?, amount),
+                    amount => self.capture(&charge?, amount),
+                }
             }
             "expire" => self.expire(&charge?),
             "succeed" => self.succeed(&charge?),
@@ -171,6 +174,7 @@ impl AccountHandle {
             quantity: Some(draw.between(1, 5)),
             amount: None,
             discount: draw.between(0, 1) * 10,
+            ..NewLine::default()
         });
         lines.collect()
     }
@@ -211,7 +215,8 @@ fn drawn_name(draw: &mut Draw) -> &'static str {
 /// Whether `charge` allows the change called `name`.
 fn fits(name: &str, charge: &Charge) -> bool {
     match name {
-        "capture" | "expire" => charge.paid() && !charge.captured && !charge.expired,
+        "capture" => charge.held(),
+        "expire" => charge.held() && charge.amount_captured == 0,
         "succeed" => charge.status == ChargeStatus::Pending,
         "metadata" => true,
         "win_dispute" | "lose_dispute" => charge

@@ -9,7 +9,8 @@ use super::{AccountHandle, ControlError, refused};
 use crate::book::{Book, ENTRY_SLOTS};
 use crate::id::Kind;
 use crate::ledger::{
-    Charge, ChargeStatus, Currency, Invoice, InvoiceStatus, Line, Method, Purchase, Session,
+    COUNTRIES, Charge, ChargeStatus, Currency, Invoice, InvoiceStatus, Line, METHODS, Method,
+    Purchase, Session,
 };
 
 /// A line of a new invoice or an item of a new checkout session.
@@ -20,10 +21,18 @@ pub struct NewLine {
     pub price: Option<String>,
     /// How many; null on the line when absent.
     pub quantity: Option<i64>,
+    /// How many, with decimals: `0.5`.
+    pub quantity_decimal: Option<String>,
     /// Minor units before discounts; the price times the quantity when absent.
     pub amount: Option<i64>,
     /// Minor units taken off.
     pub discount: i64,
+    /// Minor units settled by prepaid credit, of a line of an invoice.
+    pub credit: i64,
+    /// Whether a change of a subscription made it, of a line of an invoice.
+    pub proration: bool,
+    /// Whether it credits what an earlier line sold.
+    pub credits: bool,
 }
 
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -46,8 +55,14 @@ pub struct NewCharge {
     pub metadata: BTreeMap<String, String>,
     /// False for a bank debit, whose charge is a `py_…`.
     pub card: bool,
+    /// The type of the method: `card_present`, `klarna`, …; by `card` when absent.
+    pub method: Option<String>,
+    /// The country of the method, in upper case; `US` when absent.
+    pub country: Option<String>,
     /// `tr_…`: the charge is the payment that a platform's transfer made, which is a `py_…` without an intent.
     pub source_transfer: Option<String>,
+    /// Whether what a partial capture releases stands in `amount_refunded` and in no list of refunds.
+    pub release_unlisted: bool,
     /// Lines of an invoice that this charge pays; needs a customer.
     pub invoice_lines: Vec<NewLine>,
     /// When that invoice was made, in Unix seconds; with the charge when absent.
@@ -68,7 +83,10 @@ impl Default for NewCharge {
             customer: None,
             metadata: BTreeMap::new(),
             card: true,
+            method: None,
+            country: None,
             source_transfer: None,
+            release_unlisted: false,
             invoice_lines: Vec::new(),
             invoice_created: None,
             session_items: Vec::new(),
@@ -84,6 +102,27 @@ impl NewCharge {
             currency: currency.to_owned(),
             ..Self::default()
         }
+    }
+
+    fn method(&self) -> Result<Method, ControlError> {
+        let by_card = self.card && self.source_transfer.is_none();
+        let kind = match &self.method {
+            Some(kind) => kind.as_str(),
+            None if by_card => "card",
+            None => "sepa_debit",
+        };
+        let known = METHODS.into_iter().find(|(name, _)| *name == kind);
+        let (kind, card) = known.ok_or_else(|| refused(format!("no method is '{kind}'")))?;
+        let country = self.country.as_deref().unwrap_or("US");
+        let known = COUNTRIES.into_iter().find(|name| *name == country);
+        let country = known.ok_or_else(|| refused(format!("no method is of '{country}'")))?;
+        Ok(Method {
+            kind,
+            card,
+            brand: "visa",
+            country,
+            last4: 4242,
+        })
     }
 
     fn status(&self) -> Result<ChargeStatus, ControlError> {
@@ -126,10 +165,13 @@ pub(super) fn priced(book: &Book, lines: &[NewLine], prices: &[Option<u64>]) -> 
         Line {
             price,
             quantity: line.quantity,
+            quantity_decimal: line.quantity_decimal.clone(),
             amount: line.amount.unwrap_or(unit * line.quantity.unwrap_or(1)),
             discount: line.discount,
+            credit: line.credit,
             tax: 0,
-            proration: false,
+            proration: line.proration || line.credits,
+            credits: line.credits,
         }
     };
     lines.iter().zip(prices).map(line).collect()
@@ -188,14 +230,10 @@ pub(super) fn charge(
         customer,
         payment_intent: new.source_transfer.is_none().then_some(index),
         source_transfer: new.source_transfer.clone(),
-        method: Method {
-            card: new.card && new.source_transfer.is_none(),
-            brand: "visa",
-            country: "US",
-            last4: 4242,
-        },
+        method: new.method()?,
         purchase,
         refunds: Vec::new(),
+        release_unlisted: new.release_unlisted,
         dispute: None,
         metadata: metadata
             .map(|(key, value)| (key.clone().into(), value.clone().into()))
@@ -255,7 +293,7 @@ pub(super) fn enter(book: &mut Book, mut charge: Charge) {
     let (index, created) = (charge.index, charge.created);
     book.list(Kind::Charge, created, index);
     book.list(Kind::PaymentIntent, created, index);
-    if charge.paid() && charge.captured {
+    if charge.taken() {
         book.list(Kind::BalanceTransaction, created, index * ENTRY_SLOTS);
     }
     if matches!(charge.purchase, Purchase::Invoice(_)) {

@@ -120,7 +120,8 @@ impl AccountHandle {
         &self.simulator.sender
     }
 
-    pub(crate) fn now(&self) -> i64 {
+    /// The time of the simulation, in Unix seconds.
+    pub fn now(&self) -> i64 {
         self.simulator.clock.now()
     }
 

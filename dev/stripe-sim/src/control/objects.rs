@@ -111,13 +111,26 @@ pub(super) async fn refund(
     Ok(Json(json!({ "id": refund })))
 }
 
-/// `POST /_sim/charges/{id}/capture {"amount": 5}`.
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Capture {
+    amount: Option<i64>,
+    more: bool,
+}
+
+/// `POST /_sim/charges/{id}/capture {"amount": 5, "more": false}`: with `more`, the hold goes on.
 pub(super) async fn capture(
     Chosen(account): Chosen,
     Path(id): Path<String>,
     text: String,
 ) -> Answer {
-    account.capture(&id, body::<Amount>(&text)?.amount)?;
+    match body(&text)? {
+        Capture {
+            amount: Some(amount),
+            more: true,
+        } => account.capture_part(&id, amount)?,
+        Capture { amount, .. } => account.capture(&id, amount)?,
+    }
     Ok(done())
 }
 
@@ -139,9 +152,23 @@ pub(super) async fn fail(Chosen(account): Chosen, Path(id): Path<String>) -> Ans
     Ok(done())
 }
 
-/// `POST /_sim/charges/{id}/dispute`.
-pub(super) async fn dispute(Chosen(account): Chosen, Path(id): Path<String>) -> Answer {
-    let dispute = account.dispute(&id)?;
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct NewDispute {
+    lost_at_once: bool,
+}
+
+/// `POST /_sim/charges/{id}/dispute {"lost_at_once": false}`: with `lost_at_once`, a bank debit comes back.
+pub(super) async fn dispute(
+    Chosen(account): Chosen,
+    Path(id): Path<String>,
+    text: String,
+) -> Answer {
+    let dispute = if body::<NewDispute>(&text)?.lost_at_once {
+        account.return_debit(&id)?
+    } else {
+        account.dispute(&id)?
+    };
     Ok(Json(json!({ "id": dispute })))
 }
 

@@ -75,6 +75,7 @@ impl Generator {
             method: self.method(fate, index),
             purchase: terms.purchase,
             refunds: Vec::new(),
+            release_unlisted: false,
             dispute: None,
             metadata: metadata::charge(index, &mut self.draw(Domain::ChargeMetadata, index)),
         };
@@ -184,6 +185,7 @@ impl Generator {
         draw.next();
         let bank = fate == Fate::Pending || (fate == Fate::Captured && draw.chance(6));
         Method {
+            kind: if bank { "sepa_debit" } else { "card" },
             card: !bank,
             brand: draw.pick(&["visa", "visa", "mastercard", "amex"]),
             country: draw.pick(&["US", "US", "US", "DE", "GB", "JP", "FR"]),

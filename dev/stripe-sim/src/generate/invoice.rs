@@ -116,10 +116,13 @@ impl Generator {
             return Line {
                 price,
                 quantity,
+                quantity_decimal: None,
                 amount,
                 discount: 0,
+                credit: 0,
                 tax: 0,
                 proration: false,
+                credits: false,
             };
         }
         let price = Self::price_in(currency, draw);
@@ -145,10 +148,13 @@ impl Generator {
         Line {
             price: Some(price),
             quantity: Some(quantity),
+            quantity_decimal: None,
             amount,
             discount,
+            credit: 0,
             tax,
             proration,
+            credits: proration,
         }
     }
 }

@@ -76,10 +76,13 @@ impl Generator {
         Line {
             price: Some(price),
             quantity: Some(quantity),
+            quantity_decimal: None,
             amount,
             discount: amount * discount / 100,
+            credit: 0,
             tax: 0,
             proration: false,
+            credits: false,
         }
     }
 }

@@ -6,7 +6,7 @@ use crate::book::ENTRY_SLOTS;
 use crate::expand::Expand;
 use crate::id::Kind;
 use crate::json::{self, Object};
-use crate::ledger::{Charge, ChargeStatus, Currency, Dispute, RefundStatus};
+use crate::ledger::{Charge, ChargeStatus, Currency, DISPUTE_FEE, Dispute, RefundStatus};
 use crate::view::View;
 
 /// The slot of a dispute's withdrawal among a charge's balance transactions.
@@ -25,7 +25,7 @@ pub(crate) struct Entry {
 impl Entry {
     /// Movement `index` of `charge`, if it moved something.
     pub(crate) fn of(charge: &Charge, index: u64) -> Option<Self> {
-        if !charge.captured || !charge.paid() {
+        if !charge.taken() {
             return None;
         }
         let entry = |created, amount, fee, kind, category| {
@@ -50,7 +50,7 @@ impl Entry {
                 entry(
                     dispute.created,
                     -dispute.amount,
-                    1_500,
+                    DISPUTE_FEE,
                     "adjustment",
                     "dispute",
                 )
@@ -177,8 +177,12 @@ impl View<'_> {
     }
 
     fn payment_intent_fields(&self, o: &mut Object<'_>, charge: &Charge, expand: &Expand) {
-        let held = charge.paid() && !charge.captured && !charge.expired;
-        let capturable = if held { charge.amount } else { 0 };
+        let held = charge.held();
+        let capturable = if held {
+            charge.amount - charge.amount_captured
+        } else {
+            0
+        };
         let status = match charge.status {
             ChargeStatus::Pending => "processing",
             ChargeStatus::Failed => "requires_payment_method",

@@ -80,10 +80,9 @@ impl View<'_> {
     }
 
     fn balance_transaction_field(&self, o: &mut Object<'_>, charge: &Charge, expand: &Expand) {
-        let exists = charge.paid() && charge.captured;
         self.entry_field(
             o,
-            exists.then_some(charge.index * ENTRY_SLOTS),
+            charge.taken().then_some(charge.index * ENTRY_SLOTS),
             charge,
             expand,
         );
@@ -93,7 +92,8 @@ impl View<'_> {
         o.object("billing_details", |o| {
             o.object("address", |o| {
                 o.fixed(r#""city":null"#);
-                o.text("country", charge.method.country);
+                let known = !charge.method.at_a_terminal();
+                o.text_or_null("country", known.then_some(charge.method.country));
                 o.fixed(r#""line1":null,"line2":null,"postal_code":null,"state":null"#);
             });
             o.fixed(r#""email":null,"name":null,"phone":null"#);
@@ -125,17 +125,12 @@ impl View<'_> {
         };
         let url = format!("/v1/charges/{}/refunds", self.charge_id(charge));
         let expand = expand.at("data");
-        let newest = (0..charge.refunds.len()).rev().take(INLINE_REFUNDS);
-        super::sublist(
-            o,
-            "refunds",
-            &url,
-            charge.refunds.len() > INLINE_REFUNDS,
-            newest,
-            |out, slot| {
-                self.write_refund(out, charge, slot, expand);
-            },
-        );
+        let listed = charge.listed_refunds();
+        let more = listed.len() > INLINE_REFUNDS;
+        let newest = listed.into_iter().rev().take(INLINE_REFUNDS);
+        super::sublist(o, "refunds", &url, more, newest, |out, slot| {
+            self.write_refund(out, charge, slot, expand);
+        });
     }
 }
 
@@ -167,19 +162,49 @@ fn method_details(o: &mut Object<'_>, charge: &Charge, older: bool) {
     let method = charge.method;
     let last4 = format!("{:04}", method.last4);
     o.object("payment_method_details", |o| {
-        if method.card {
-            o.object("card", |o| card(o, method, &last4, older));
-            o.fixed(r#""type":"card""#);
-        } else {
-            o.object("sepa_debit", |o| {
+        o.object(method.kind, |o| match method.kind {
+            "card" => card(o, method, &last4, older),
+            "sepa_debit" => {
                 o.fixed(r#""bank_code":"37040044","branch_code":null"#);
                 o.text("country", method.country);
                 o.fixed(r#""fingerprint":"qi2jWlSVcBdgH8yG""#);
                 o.text("last4", &last4);
                 o.null("mandate");
-            });
-            o.fixed(r#""type":"sepa_debit""#);
-        }
+            }
+            "card_present" | "interac_present" => {
+                o.text("brand", method.brand);
+                o.text("country", method.country);
+                o.fixed(r#""exp_month":8,"exp_year":2030,"funding":"debit""#);
+                o.text("last4", &last4);
+                o.fixed(r#""read_method":"contact_emv","receipt":{"account_type":"checking"}"#);
+            }
+            "klarna" => {
+                o.object("payer_details", |o| {
+                    o.object("address", |o| {
+                        o.text("country", method.country);
+                    });
+                });
+                o.fixed(r#""payment_method_category":"pay_later","preferred_locale":"en-US""#);
+            }
+            "amazon_pay" => {
+                o.object("funding", |o| {
+                    o.object("card", |o| {
+                        o.text("brand", method.brand);
+                        o.text("country", method.country);
+                        o.text("last4", &last4);
+                    });
+                    o.text("type", "card");
+                });
+            }
+            "us_bank_account" => {
+                o.fixed(r#""account_holder_type":"company","bank_name":"TEST BANK""#);
+                o.text("last4", &last4);
+            }
+            _ => {
+                o.text("country", method.country);
+            }
+        });
+        o.text("type", method.kind);
     });
 }
 

@@ -61,10 +61,10 @@ impl View<'_> {
         o.fixed(r#""metadata":{},"object":"line_item""#);
         self.line_parent(o, invoice, line, index);
         period(o, invoice);
-        o.fixed(r#""pretax_credit_amounts":[]"#);
+        self.pretax_credit_amounts(o, line, invoice.index);
         self.pricing(o, line, expand);
         o.int_or_null("quantity", line.quantity);
-        o.fixed(r#""quantity_decimal":null"#);
+        o.text_or_null("quantity_decimal", line.quantity_decimal.as_deref());
         self.subscription_field(o, invoice);
         o.int("subtotal", line.amount);
         taxes(o, "taxes", line.tax);
@@ -87,7 +87,7 @@ impl View<'_> {
                 o.null("invoice_item_details");
                 o.object("subscription_item_details", |o| {
                     o.null("invoice_item").flag("proration", line.proration);
-                    o.fixed(r#""proration_details":{"credited_items":null}"#);
+                    self.proration_details(o, invoice, line);
                     self.subscription_field(o, invoice);
                     self.id_field(o, "subscription_item", Kind::SubscriptionItem, index);
                 });
@@ -96,7 +96,8 @@ impl View<'_> {
                 o.object("invoice_item_details", |o| {
                     self.id_field(o, "invoice_item", Kind::InvoiceItem, index);
                     o.flag("proration", line.proration);
-                    o.fixed(r#""proration_details":{"credited_items":null},"subscription":null"#);
+                    self.proration_details(o, invoice, line);
+                    o.null("subscription");
                 });
                 o.null("subscription_item_details");
                 o.text("type", "invoice_item_details");
@@ -146,6 +147,50 @@ impl View<'_> {
                     o.int("amount", amount);
                     let id = self.account.codec.encode(Kind::InvoiceItem, invoice);
                     o.text("discount", &id.replacen("ii_", "di_", 1));
+                });
+            });
+        });
+    }
+}
+
+impl View<'_> {
+    /// What a proration credits: here, a line of the invoice itself stands for the earlier one.
+    pub(super) fn proration_details(&self, o: &mut Object<'_>, invoice: &Invoice, line: &Line) {
+        o.object("proration_details", |o| {
+            if !line.credits {
+                o.null("credited_items");
+                return;
+            }
+            o.object("credited_items", |o| {
+                self.id_field(o, "invoice", Kind::Invoice, invoice.index);
+                let first = self
+                    .account
+                    .codec
+                    .encode(Kind::InvoiceLine, invoice.index * LINE_SLOTS);
+                o.with("invoice_line_items", |out| {
+                    out.push_str("[\"");
+                    out.push_str(&first);
+                    out.push_str("\"]");
+                });
+            });
+        });
+    }
+
+    /// Discounts stand here once more.
+    pub(super) fn pretax_credit_amounts(&self, o: &mut Object<'_>, line: &Line, invoice: u64) {
+        let entries = [
+            ("discount", line.discount),
+            ("credit_balance_transaction", line.credit),
+        ];
+        let entries = entries.into_iter().filter(|(_, amount)| *amount != 0);
+        let id = self.account.codec.encode(Kind::InvoiceItem, invoice);
+        o.with("pretax_credit_amounts", |out| {
+            json::array(out, entries, |out, (kind, amount)| {
+                let prefix = if kind == "discount" { "di_" } else { "cbtxn_" };
+                json::object(out, |o| {
+                    o.int("amount", amount);
+                    o.text(kind, &id.replacen("ii_", prefix, 1));
+                    o.text("type", kind);
                 });
             });
         });

@@ -150,10 +150,11 @@ impl View<'_> {
         o.flag("livemode", self.account.livemode);
         o.fixed(r#""metadata":{},"object":"line_item""#);
         period(o, invoice);
-        o.fixed(r#""plan":null,"pretax_credit_amounts":[]"#);
+        o.null("plan");
+        self.pretax_credit_amounts(o, line, invoice.index);
         self.price_object(o, line.price, expand);
         o.flag("proration", line.proration);
-        o.fixed(r#""proration_details":{"credited_items":null}"#);
+        self.proration_details(o, invoice, line);
         o.int_or_null("quantity", line.quantity);
         self.subscription_field(o, invoice);
         taxes(o, "tax_amounts", line.tax);

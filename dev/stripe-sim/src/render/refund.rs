@@ -31,7 +31,7 @@ impl View<'_> {
     ) {
         let index = charge.index * REFUND_SLOTS + slot;
         // Nothing was ever taken for a hold that lapsed, so nothing moves when it does.
-        let moved = charge.captured && refund.status != RefundStatus::Pending;
+        let moved = charge.taken() && refund.status != RefundStatus::Pending;
         let entry = moved.then_some(charge.index * ENTRY_SLOTS + 1 + slot);
         o.int("amount", refund.amount);
         self.entry_field(o, entry, charge, expand);

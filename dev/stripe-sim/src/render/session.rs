@@ -135,6 +135,9 @@ impl View<'_> {
         o.fixed(r#""metadata":null,"object":"item""#);
         self.price_object(o, item.price, expand);
         o.int_or_null("quantity", item.quantity);
+        if let Some(decimal) = &item.quantity_decimal {
+            o.text("quantity_decimal", decimal);
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Shares always sum to the whole, exactly. Nothing here can fail.
 
+use super::units;
 use crate::book::{Book, LINE_SLOTS};
 use crate::id::Kind;
 use crate::ledger::{Charge, Line, Purchase};
@@ -12,10 +13,15 @@ pub(super) struct Row {
     /// The line, as kind and index; none for a charge without known lines.
     pub(super) line: Option<(Kind, u64)>,
     pub(super) price: Option<u64>,
-    pub(super) units: i64,
+    /// In trillionths.
+    pub(super) units: i128,
     pub(super) amount: i64,
     pub(super) gross: i64,
     pub(super) refunded: i64,
+    /// What disputes took and did not give back.
+    pub(super) disputed: i64,
+    /// What disputes cost.
+    pub(super) dispute_fee: i64,
 }
 
 /// Lines that a charge paid for.
@@ -30,7 +36,7 @@ impl Paid {
     const fn weight(&self, line: &Line) -> i64 {
         match self.kind {
             Kind::SessionItem => line.total(),
-            _ => line.amount - line.discount,
+            _ => line.amount - line.discount - line.credit,
         }
     }
 
@@ -70,14 +76,18 @@ fn paid(book: &Book, charge: &Charge, purchases_from: i64) -> Option<Paid> {
 /// The rows of `charge`, of which `refunded` was given back; lines of purchases made before
 /// `purchases_from` are not known.
 pub(super) fn rows(book: &Book, charge: &Charge, purchases_from: i64, refunded: i64) -> Vec<Row> {
+    let dispute = charge.dispute.as_ref();
+    let (disputed, dispute_fee) = dispute.map_or((0, 0), |it| (it.taken(), it.fee()));
     let Some(paid) = paid(book, charge, purchases_from) else {
         return vec![Row {
             line: None,
             price: None,
-            units: 1,
+            units: units::sold(None, None, false),
             amount: charge.amount,
             gross: charge.amount_captured,
             refunded,
+            disputed,
+            dispute_fee,
         }];
     };
     let weights: Vec<i64> = paid.lines.iter().map(|line| paid.weight(line)).collect();
@@ -85,13 +95,21 @@ pub(super) fn rows(book: &Book, charge: &Charge, purchases_from: i64, refunded: 
     let amount = split(charge.amount, &weights, &sizes);
     let gross = split(charge.amount_captured, &weights, &sizes);
     let back = split(refunded, &weights, &sizes);
+    let disputed = split(disputed, &weights, &sizes);
+    let fees = split(dispute_fee, &weights, &sizes);
     let row = |(place, line): (usize, &Line)| Row {
         line: Some((paid.kind, paid.owner * LINE_SLOTS + place as u64)),
         price: line.price,
-        units: line.quantity.unwrap_or(1),
+        units: units::sold(
+            line.quantity,
+            line.quantity_decimal.as_deref(),
+            line.amount < 0 || line.credits,
+        ),
         amount: amount[place],
         gross: gross[place],
         refunded: back[place],
+        disputed: disputed[place],
+        dispute_fee: fees[place],
     };
     paid.lines.iter().enumerate().map(row).collect()
 }

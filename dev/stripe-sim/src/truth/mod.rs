@@ -7,6 +7,7 @@
 mod allocate;
 mod catalogue;
 mod rows;
+mod units;
 
 pub use rows::TruthRow;
 pub(crate) use rows::rows;
@@ -64,11 +65,27 @@ pub struct Figures {
     /// Gross less refunded.
     pub net: i64,
     pub units: i64,
-    /// The quantities of the charges' lines, one for a charge without known lines.
+    /// The quantities of the charges' lines, one for a charge without known lines; rounded.
     pub units_by_lines: i64,
+    /// The same exactly, in trillionths.
+    pub unit_trillionths: i128,
+    /// What disputes took and did not give back; in no other figure.
+    pub disputed_amount: i64,
+    /// What disputes cost; in no other figure.
+    pub dispute_fee: i64,
 }
 
 impl Figures {
+    fn add_units(&mut self, trillionths: i128) {
+        self.unit_trillionths += trillionths;
+        self.units_by_lines = units::rounded(self.unit_trillionths);
+    }
+
+    /// The exact number of units by lines as text: `2`, `-0.5`.
+    pub fn units_decimal(&self) -> String {
+        units::text(self.unit_trillionths)
+    }
+
     fn add(&mut self, gross: i64, refunded: i64) {
         self.gross += gross;
         self.refunded += refunded;
@@ -227,9 +244,9 @@ fn check(dimension: &str) -> Result<(), TruthError> {
     }
 }
 
-/// Whether a charge is in any figure, there being no rules.
+/// Whether a charge is in any figure, there being no rules: it went through, and something of it was taken.
 const fn counts(charge: &Charge) -> bool {
-    charge.paid() && charge.captured
+    charge.paid() && (charge.captured || charge.amount_captured > 0)
 }
 
 fn charge_id(codec: &IdCodec, charge: &Charge) -> String {
@@ -256,6 +273,7 @@ fn given_back(charge: &Charge) -> i64 {
 
 fn status_of(charge: &Charge) -> &'static str {
     match charge.status.name() {
+        "succeeded" if charge.amount_captured > 0 => "succeeded",
         "succeeded" if charge.expired => "expired",
         "succeeded" if !charge.captured => "uncaptured",
         other => other,
@@ -278,7 +296,7 @@ impl Teller<'_> {
         if !counts(charge) {
             return;
         }
-        let units: i64 = rows.iter().map(|row| row.units).sum();
+        let units: i128 = rows.iter().map(|row| row.units).sum();
         let currency = charge.currency.code();
         let day = self.scope.day(charge.created);
         let of_day = self.truth.days.entry(day).or_default();
@@ -288,8 +306,10 @@ impl Teller<'_> {
         ] {
             figures.charges += 1;
             figures.units += 1;
-            figures.units_by_lines += units;
+            figures.add_units(units);
             figures.add(charge.amount_captured, refunded);
+            figures.disputed_amount += rows.iter().map(|row| row.disputed).sum::<i64>();
+            figures.dispute_fee += rows.iter().map(|row| row.dispute_fee).sum::<i64>();
         }
         self.group(charge, &rows);
     }
@@ -322,7 +342,9 @@ impl Teller<'_> {
                 let groups = self.groups.entry(dimension).or_default();
                 let figures = groups.entry((key.clone(), currency)).or_default();
                 figures.add(row.gross, row.refunded);
-                figures.units_by_lines += row.units;
+                figures.disputed_amount += row.disputed;
+                figures.dispute_fee += row.dispute_fee;
+                figures.add_units(row.units);
                 if !keys.contains(&key) {
                     figures.charges += 1;
                     figures.units += 1;
@@ -345,14 +367,7 @@ impl Teller<'_> {
                 "customer" => charge.customer.map(|it| codec.encode(Kind::Customer, it)),
                 "currency" => Some(charge.currency.code().to_owned()),
                 "country" => Some(charge.method.country.to_owned()),
-                _ => Some(
-                    if charge.method.card {
-                        "card"
-                    } else {
-                        "sepa_debit"
-                    }
-                    .to_owned(),
-                ),
+                _ => Some(charge.method.kind.to_owned()),
             },
             Some(("charge", key)) => value(&charge.metadata, key),
             Some(("customer", key)) => {

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::allocate::{self, Row};
+use super::units;
 use super::{Scope, TruthError, TruthQuery, charge_id, counts, each_charge, given_back};
 use crate::book::{Book, LINE_SLOTS};
 use crate::id::Kind;
@@ -43,8 +44,12 @@ pub struct TruthRow {
     pub gross: i64,
     /// The line's share of what was given back; 0 for a charge that does not count.
     pub refunded: i64,
-    /// The line's quantity; 1 where it or the line is missing.
+    /// The line's quantity, 1 where it or the line is missing, negative for what a line credits; rounded.
     pub units: i64,
+    /// The same exactly: `2`, `-0.5`.
+    pub units_decimal: String,
+    /// The same exactly, in trillionths.
+    pub unit_trillionths: i128,
     /// `cus_…`, of a deleted customer too.
     pub customer_id: Option<String>,
     /// `prod_…`, of a deleted product too.
@@ -55,10 +60,18 @@ pub struct TruthRow {
     pub invoice_id: Option<String>,
     /// `cs_…` where its items are known.
     pub checkout_session_id: Option<String>,
+    /// The payment method's type.
+    pub payment_method: String,
+    /// Where the method is of: its details tell, or the address that it bills.
+    pub country: String,
     /// Whether the charge was ever disputed.
     pub disputed: bool,
     /// The `status` of its newest dispute.
     pub dispute_status: Option<String>,
+    /// The line's share of what disputes took and did not give back.
+    pub disputed_amount: i64,
+    /// The line's share of what disputes cost.
+    pub dispute_fee: i64,
     pub charge_metadata: BTreeMap<String, String>,
     /// The line's product's metadata; empty when it is deleted.
     pub product_metadata: BTreeMap<String, String>,
@@ -104,6 +117,8 @@ fn of_charge(book: &Book, identity: &Identity, scope: &Scope, charge: &Charge) -
         captured: charge.captured,
         counted: counts(charge),
         customer_id: charge.customer.map(|it| codec.encode(Kind::Customer, it)),
+        payment_method: charge.method.kind.to_owned(),
+        country: charge.method.country.to_owned(),
         disputed: charge.dispute.is_some(),
         dispute_status: charge.dispute.as_ref().map(|it| it.status.to_string()),
         charge_metadata: pairs(&charge.metadata),
@@ -128,7 +143,11 @@ fn of_line(book: &Book, identity: &Identity, whole: TruthRow, line: (usize, &Row
         amount: share.amount,
         gross: share.gross,
         refunded: share.refunded,
-        units: share.units,
+        disputed_amount: share.disputed,
+        dispute_fee: share.dispute_fee,
+        units: units::rounded(share.units),
+        units_decimal: units::text(share.units),
+        unit_trillionths: share.units,
         product_id: price
             .as_ref()
             .map(|it| codec.encode(Kind::Product, it.product)),

@@ -152,6 +152,7 @@ async fn new_invoices_and_sessions_hang_together() {
             quantity: Some(2),
             amount: Some(300),
             discount: 50,
+            ..NewLine::default()
         },
         NewLine {
             amount: Some(50),
