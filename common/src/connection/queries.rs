@@ -89,7 +89,7 @@ impl TryFrom<ConnectionRow> for Connection {
 }
 
 /// Stores a new connection; false if the organization has as many as it may have. The caller holds the lock of
-/// [`before_connecting`](crate::plan_limit::queries::before_connecting).
+/// `plan_limit::queries::before_connecting`.
 ///
 /// # Errors
 /// [`Error::Conflict`] by `platform_connections_one_per_account` or `platform_connections_pkey` when the

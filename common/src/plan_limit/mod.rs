@@ -114,7 +114,7 @@ pub struct PlanLimit {
     /// What the plan allows.
     pub value: i64,
     pub requested: i64,
-    /// The cheapest plan that allows it; none where no plan does, and until [`Plans::with_plan`] has looked.
+    /// The cheapest plan that allows it; none where no plan does, and until `Plans::with_plan` has looked.
     pub plan: Option<String>,
 }
 
