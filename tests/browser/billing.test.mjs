@@ -2,51 +2,10 @@
 // go on where the one before them stopped; others have an organization of their own.
 
 import assert from 'node:assert/strict';
-import {
-  BASE_URL, ask, assertAccessible, assertFitsNarrowest, pageTest, signIn, tabTo, takeScreenshots,
-} from './page.mjs';
+import { ASKS_STRIPE, MONTH, atStripe, offer, truth, untilSaid } from './billing_page.mjs';
+import { BASE_URL, ask, assertGoodPage, pageTest, signIn, signInWith, tabTo } from './page.mjs';
 
-const { STRIPE, STRIPE_KEY, HESITANT } = process.env;
-const MONTH = 32 * 86_400;
-const ASKS_STRIPE = new RegExp(`^asks another host: ${STRIPE.replaceAll('.', '\\.')}/`);
-
-async function assertGoodPage(page, name) {
-  await assertAccessible(page);
-  await assertFitsNarrowest(page);
-  await takeScreenshots(page, name);
-}
-
-async function signInWith(page, token, path) {
-  await page.goto(`/sign-in?return_to=${encodeURIComponent(path)}`);
-  await page.getByLabel('Token').fill(token);
-  await page.getByRole('button', { name: 'Sign in' }).click();
-  await page.waitForURL(`**${path}`);
-}
-
-async function atStripe(path, body = {}) {
-  const answer = await fetch(`${STRIPE}/_sim/${path}`, {
-    method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body),
-  });
-  assert.ok(answer.ok, await answer.text());
-}
-
-async function truth() {
-  return (await fetch(`${STRIPE}/_sim/billing`)).json();
-}
-
-/** Reloads the page until it says this: an event is on its way. */
-async function untilSaid(page, words) {
-  const until = Date.now() + 60_000;
-  while (await page.getByText(words).count() === 0) {
-    assert.ok(Date.now() < until, `${words}: ${await page.locator('main').innerText()}`);
-    await page.reload();
-  }
-}
-
-/** The offer of a plan. */
-function offer(page, name) {
-  return page.locator('.plan').filter({ has: page.getByRole('heading', { name, exact: true }) });
-}
+const { STRIPE_KEY, HESITANT } = process.env;
 
 pageTest('a stranger sees the plans, by the month and by the year, and signs in to subscribe', {}, async (page) => {
   await page.goto('/pricing');

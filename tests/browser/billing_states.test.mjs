@@ -1,50 +1,10 @@
 // How an organization stands with its plan, in words: a trial, a bank debit, a payment that failed; and the same without a
 // mouse and without JavaScript. Each organization goes on where the test before it stopped.
 
-import assert from 'node:assert/strict';
-import { NARROWEST, assertAccessible, assertFitsNarrowest, pageTest, signIn, tabTo, takeScreenshots } from './page.mjs';
+import { ASKS_STRIPE, MONTH, atStripe, offer, truth, untilSaid } from './billing_page.mjs';
+import { NARROWEST, assertGoodPage, pageTest, signIn, signInWith, tabTo } from './page.mjs';
 
-const { STRIPE, KEYBOARD, INDEBTED } = process.env;
-const MONTH = 32 * 86_400;
-const ASKS_STRIPE = new RegExp(`^asks another host: ${STRIPE.replaceAll('.', '\\.')}/`);
-
-async function assertGoodPage(page, name) {
-  await assertAccessible(page);
-  await assertFitsNarrowest(page);
-  await takeScreenshots(page, name);
-}
-
-async function signInWith(page, token, path) {
-  await page.goto(`/sign-in?return_to=${encodeURIComponent(path)}`);
-  await page.getByLabel('Token').fill(token);
-  await page.getByRole('button', { name: 'Sign in' }).click();
-  await page.waitForURL(`**${path}`);
-}
-
-async function atStripe(path, body = {}) {
-  const answer = await fetch(`${STRIPE}/_sim/${path}`, {
-    method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body),
-  });
-  assert.ok(answer.ok, await answer.text());
-}
-
-async function truth() {
-  return (await fetch(`${STRIPE}/_sim/billing`)).json();
-}
-
-/** Reloads the page until it says this: an event is on its way. */
-async function untilSaid(page, words) {
-  const until = Date.now() + 60_000;
-  while (await page.getByText(words).count() === 0) {
-    assert.ok(Date.now() < until, `${words}: ${await page.locator('main').innerText()}`);
-    await page.reload();
-  }
-}
-
-/** The offer of a plan. */
-function offer(page, name) {
-  return page.locator('.plan').filter({ has: page.getByRole('heading', { name, exact: true }) });
-}
+const { KEYBOARD, INDEBTED } = process.env;
 
 pageTest('without JavaScript the keyboard is enough to subscribe', {
   javaScriptEnabled: false, complaints: [ASKS_STRIPE],

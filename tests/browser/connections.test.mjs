@@ -2,18 +2,10 @@
 // before it stopped: there is one account, and it is connected once.
 
 import assert from 'node:assert/strict';
-import {
-  NARROWEST, assertAccessible, assertFitsNarrowest, pageTest, signIn, tabTo, takeScreenshots,
-} from './page.mjs';
+import { NARROWEST, assertAccessible, assertGoodPage, pageTest, signIn, tabTo, takeScreenshots } from './page.mjs';
 
 const { KEY, LESSER_KEY, CONNECTION } = process.env;
 const PATH = `/connections/${CONNECTION}`;
-
-async function assertGoodPage(page, name) {
-  await assertAccessible(page);
-  await assertFitsNarrowest(page);
-  await takeScreenshots(page, name);
-}
 
 pageTest('an organization without a connection is led to connecting', {}, async (page) => {
   await signIn(page);

@@ -144,12 +144,27 @@ export async function takeScreenshots(page, name) {
   }
 }
 
+/** What every page has to be: accessible, whole on the narrowest screen, and worth a look. */
+export async function assertGoodPage(page, name) {
+  await assertAccessible(page);
+  await assertFitsNarrowest(page);
+  await takeScreenshots(page, name);
+}
+
 /** Signs in with the administrator's token, which ends on the overview. */
 export async function signIn(page) {
   await page.goto('/sign-in');
   await page.getByLabel('Token').fill(TOKEN);
   await page.getByRole('button', { name: 'Sign in' }).click();
   await page.getByRole('heading', { level: 1 }).waitFor();
+}
+
+/** Signs in with a token on the way to a page. */
+export async function signInWith(page, token, path) {
+  await page.goto(`/sign-in?return_to=${encodeURIComponent(path)}`);
+  await page.getByLabel('Token').fill(token);
+  await page.getByRole('button', { name: 'Sign in' }).click();
+  await page.waitForURL(`**${path}`);
 }
 
 /** What the API answers, which the pages have to agree with. */

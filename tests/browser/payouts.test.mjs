@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict';
 import {
-  BASE_URL, NARROWEST, TOKEN, ask, assertAccessible, assertFitsNarrowest, pageTest, signIn, tabTo, takeScreenshots,
+  BASE_URL, NARROWEST, TOKEN, ask, assertAccessible, assertGoodPage, pageTest, signIn, tabTo,
 } from './page.mjs';
 
 const { STRIPE, STRIPE_SCRIPT } = process.env;
@@ -11,12 +11,6 @@ const asksFor = (address) => new RegExp(`^asks another host: ${address.replaceAl
 const ASKS_STRIPE = asksFor(`${STRIPE}/`);
 const ASKS_FOR_SCRIPT = asksFor(`${STRIPE_SCRIPT}/v1.0/connect.js`);
 const NOW = Math.floor(Date.now() / 1000);
-
-async function assertGoodPage(page, name) {
-  await assertAccessible(page);
-  await assertFitsNarrowest(page);
-  await takeScreenshots(page, name);
-}
 
 /** Has Stripe do something with the newest account. */
 async function atStripe(what, body = {}) {

@@ -6,13 +6,13 @@
 use common::named;
 use common::tenant::OrganizationId;
 
-use super::request::{self, settle};
+use super::request::ask;
 use super::standing::{self, Standing};
 use super::status::SubscriptionStatus;
 use super::subscription::Subscription;
 use super::sync::sync;
 use super::{Billing, Error};
-use crate::idempotency::answered;
+use crate::idempotency::IdempotencyKey;
 
 named! {
     /// Why somebody cancels.
@@ -67,22 +67,20 @@ pub async fn cancel(
             // A schedule says what becomes of a subscription, and refuses anything else.
             let schedule = subscription.schedule_id.as_deref();
             let what = format!("cancel later {id} {} {why}", schedule.unwrap_or_default());
-            let asked = request::begin(billing, organization, what).await?;
-            let cancel = || gateway.cancel_later(id, schedule, feedback, &asked.key);
-            let answer = answered(cancel).await;
-            let answer = asked.end(answer).await;
+            let send = |key: IdempotencyKey| async move {
+                gateway.cancel_later(id, schedule, feedback, &key).await
+            };
             let is_so = |it: &Subscription| {
                 it.subscription_id == *id && (it.cancel_at.is_some() || it.status.is_over())
             };
-            settle(billing, organization, answer, is_so).await
+            ask(billing, organization, what, send, is_so).await
         }
         Ends::Now => {
             let what = format!("cancel now {id} {why}");
-            let asked = request::begin(billing, organization, what).await?;
-            let answer = answered(|| gateway.cancel_now(id, feedback, &asked.key)).await;
-            let answer = asked.end(answer).await;
+            let send =
+                |key: IdempotencyKey| async move { gateway.cancel_now(id, feedback, &key).await };
             let is_so = |it: &Subscription| it.subscription_id == *id && it.status.is_over();
-            settle(billing, organization, answer, is_so).await
+            ask(billing, organization, what, send, is_so).await
         }
     }
 }
@@ -96,20 +94,18 @@ pub async fn resume(billing: &Billing, organization: &OrganizationId) -> Result<
     let id = &subscription.subscription_id;
     let gateway = &billing.gateway;
     if subscription.cancel_at.is_some() {
-        let asked = request::begin(billing, organization, format!("keep {id}")).await?;
-        let answer = answered(|| gateway.keep(id, &asked.key)).await;
-        let answer = asked.end(answer).await;
+        let what = format!("keep {id}");
+        let send = |key: IdempotencyKey| async move { gateway.keep(id, &key).await };
         let is_so = |it: &Subscription| it.subscription_id == *id && it.cancel_at.is_none();
-        settle(billing, organization, answer, is_so).await?;
+        ask(billing, organization, what, send, is_so).await?;
     }
     if subscription.status == SubscriptionStatus::Paused {
-        let asked = request::begin(billing, organization, format!("resume {id}")).await?;
-        let answer = answered(|| gateway.resume(id, &asked.key)).await;
-        let answer = asked.end(answer).await;
+        let what = format!("resume {id}");
+        let send = |key: IdempotencyKey| async move { gateway.resume(id, &key).await };
         let is_so = |it: &Subscription| {
             it.subscription_id == *id && it.status != SubscriptionStatus::Paused
         };
-        settle(billing, organization, answer, is_so).await?;
+        ask(billing, organization, what, send, is_so).await?;
     }
     Ok(())
 }

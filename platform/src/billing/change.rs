@@ -10,14 +10,11 @@ use common::tenant::OrganizationId;
 
 use super::plan::Interval;
 use super::price;
-use super::request::{self, settle};
+use super::request::ask;
 use super::status::SubscriptionStatus;
 use super::subscription::Subscription;
 use super::{Billing, Error, PriceReading, cancellation, customer};
-use crate::idempotency::answered;
-
-/// Months of a year, to compare prices.
-const YEAR: i64 = 12;
+use crate::idempotency::IdempotencyKey;
 
 /// What a caller asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -123,11 +120,7 @@ pub async fn preview(
             let at = if same_interval {
                 period_end
             } else {
-                let months = match new.interval {
-                    Interval::Month => 1,
-                    Interval::Year => 12,
-                };
-                now.checked_add_months(Months::new(months))
+                now.checked_add_months(Months::new(new.interval.months()))
             };
             (Some(due), at)
         }
@@ -167,35 +160,31 @@ pub async fn change(
             return Ok(());
         };
         let what = format!("drop {schedule_id}");
-        let asked = request::begin(billing, organization, what).await?;
-        let answer = answered(|| gateway.drop_schedule(schedule_id, &asked.key)).await;
-        let answer = asked.end(answer).await;
+        let send =
+            |key: IdempotencyKey| async move { gateway.drop_schedule(schedule_id, &key).await };
         let is_so = |it: &Subscription| is_it(it) && it.schedule_id.is_none();
-        return settle(billing, organization, answer, is_so).await;
+        return ask(billing, organization, what, send, is_so).await;
     }
     match planned.takes_effect {
         TakesEffect::Now => {
             let what = format!("change now {}", change.in_words());
-            let asked = request::begin(billing, organization, what).await?;
-            let answer = answered(|| gateway.change_now(change, &asked.key)).await;
-            let answer = asked.end(answer).await;
+            let send = |key: IdempotencyKey| async move { gateway.change_now(change, &key).await };
             let price_id = Some(&change.price_id);
             let is_so = |it: &Subscription| {
                 is_it(it) && it.price_id.as_ref() == price_id && it.seats == change.seats
             };
-            settle(billing, organization, answer, is_so).await
+            ask(billing, organization, what, send, is_so).await
         }
         TakesEffect::AtPeriodEnd => {
             let what = format!("change later {}", change.in_words());
-            let asked = request::begin(billing, organization, what).await?;
-            let answer = answered(|| gateway.change_later(change, &asked.key)).await;
-            let answer = asked.end(answer).await;
+            let send =
+                |key: IdempotencyKey| async move { gateway.change_later(change, &key).await };
             let key = planned.price.lookup_key.as_ref();
             let is_so = |it: &Subscription| {
                 let seats = it.scheduled_seats == Some(change.seats);
                 is_it(it) && it.scheduled_lookup_key.as_ref() == key && seats
             };
-            settle(billing, organization, answer, is_so).await
+            ask(billing, organization, what, send, is_so).await
         }
     }
 }
@@ -262,11 +251,9 @@ fn takes_effect(former: (&PriceReading, i64), new: (&PriceReading, i64)) -> Take
         (former.0.interval, new.0.interval) == (Some(Interval::Year), Some(Interval::Month));
     let by_year = |price: &PriceReading| {
         let each = price.amount.unwrap_or_default();
-        if price.interval == Some(Interval::Month) {
-            each * YEAR
-        } else {
-            each
-        }
+        price
+            .interval
+            .map_or(each, |interval| interval.yearly(each))
     };
     // A year is cheaper than twelve months, and no less for that.
     let longer =

@@ -11,9 +11,6 @@ use super::Billing;
 use super::plan::{Interval, Plan};
 use super::price::{self, Prices};
 
-/// Months of a year, to compare prices.
-const YEAR: i64 = 12;
-
 impl Billing {
     fn plan_or_free(&self, plan: Option<&str>) -> &Plan {
         let found = plan.and_then(|plan| self.plans.find(plan));
@@ -54,10 +51,7 @@ fn yearly(plan: &Plan, prices: &Prices) -> Option<i64> {
     }
     let amounts = Interval::ALL.into_iter().filter_map(|interval| {
         let amount = prices.of(plan, interval)?.amount?;
-        Some(match interval {
-            Interval::Month => amount.saturating_mul(YEAR),
-            Interval::Year => amount,
-        })
+        Some(interval.yearly(amount))
     });
     amounts.min()
 }

@@ -35,6 +35,18 @@ named! {
 
 impl Interval {
     pub const ALL: [Self; 2] = [Self::Month, Self::Year];
+
+    pub fn months(self) -> u32 {
+        match self {
+            Self::Month => 1,
+            Self::Year => 12,
+        }
+    }
+
+    /// What a year costs if each interval costs this, to compare prices; minor units.
+    pub fn yearly(self, amount: i64) -> i64 {
+        amount.saturating_mul(i64::from(Self::Year.months() / self.months()))
+    }
 }
 
 /// What an organization that subscribes to a plan begins with.

@@ -18,7 +18,7 @@ use super::sync::sync;
 use super::{Billing, Error, queries, standing};
 use crate::creation::SAME_ANSWER_FOR;
 use crate::gateway::GatewayError;
-use crate::idempotency::IdempotencyKey;
+use crate::idempotency::{IdempotencyKey, answered};
 
 /// When a customer is read again of whom something was asked: longer than an answer takes.
 const READ_AFTER: TimeDelta = TimeDelta::minutes(3);
@@ -90,14 +90,21 @@ impl Request<'_> {
     }
 }
 
-/// Reads everything after a request. Where the vendor failed, gave no answer, or refused what somebody else has done meanwhile, what
-/// is read says whether it is so.
-pub(super) async fn settle(
+/// Asks for a state of a subscription, and reads everything afterwards. Where the vendor failed, gave no answer, or refused what
+/// somebody else has done meanwhile, what is read says whether it is so.
+pub(super) async fn ask<F>(
     billing: &Billing,
     organization: &OrganizationId,
-    answer: Result<(), Error>,
+    what: String,
+    send: impl Fn(IdempotencyKey) -> F,
     is_so: impl Fn(&Subscription) -> bool,
-) -> Result<(), Error> {
+) -> Result<(), Error>
+where
+    F: Future<Output = Result<(), GatewayError>>,
+{
+    let asked = begin(billing, organization, what).await?;
+    let answer = answered(|| send(asked.key.clone())).await;
+    let answer = asked.end(answer).await;
     let read = sync(billing, organization).await;
     let Err(failure) = answer else {
         return read.map(|_| ());
