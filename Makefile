@@ -12,7 +12,7 @@ test: ## run every test against a private PostgreSQL and a private RabbitMQ
 	@scripts/test
 
 test-long: ## run the tests that draw what happens, longer and on larger accounts
-	@scripts/test --long -E 'test(/crash_points|end_to_end_exact|process_kills|programs|randomized|malformed_objects|filter_parity|webhook_kills|ledger_kills/)'
+	@scripts/test --long -E 'test(/crash_points|end_to_end_exact|process_kills|programs|randomized|malformed_objects|filter_parity|webhook_kills|ledger_kills|billing_lives|restatements/)'
 
 bench: ## measure every target and write docs/performance.md
 	@scripts/bench

@@ -5,15 +5,15 @@ use common::filter::sql::MetadataKey;
 use common::filter::{CompiledPredicate, Field, Invalid, MetadataSource, Predicate};
 use common::tenant::OrganizationId;
 use serde_json::Value;
-use stripe::analytics::{GroupBy, Selection};
+use stripe::analytics::earlier_period::EarlierPeriod;
+use stripe::analytics::{GroupBy, RefundsBy, Selection};
 
 use crate::input::Params;
 use crate::notes::NamedKeys;
 use crate::problem::FieldError;
 use crate::use_case_errors::at_filter;
 
-const GROUPS: &str = "day, week, month, currency, product, price, customer, country or metadata:SOURCE.KEY with \
-                      SOURCE one of charge, product, price, customer";
+const GROUPS: &str = "day, week, month, currency, product, price, customer, country or metadata:SOURCE.KEY with SOURCE one of";
 
 /// Predicates that a `filter` may have.
 pub(crate) const MAX_PREDICATES: usize = 50;
@@ -23,6 +23,7 @@ pub(crate) struct RevenueQuery {
     pub(crate) selection: Selection,
     /// As it was written, and as it is meant.
     pub(crate) group_by: Option<(String, GroupBy)>,
+    pub(crate) comparison: Option<EarlierPeriod>,
     /// The metadata keys that it names.
     pub(crate) named: NamedKeys,
 }
@@ -50,6 +51,9 @@ impl RevenueQuery {
         let currency = params
             .text("currency")
             .and_then(|code| currency(params, &code));
+        let comparison = params.choice("compare", &EarlierPeriod::NAMES);
+        let refunds_by = params.choice("dated_by", &RefundsBy::NAMES);
+        let refunds_by = refunds_by.unwrap_or_default();
         let predicates = predicates(params, &mut named);
         let organization_id = organization.clone();
         let selection = Selection {
@@ -59,11 +63,30 @@ impl RevenueQuery {
             date_to,
             currency,
             predicates,
+            refunds_by,
         };
         Self {
             selection,
             group_by,
+            comparison,
             named,
+        }
+    }
+}
+
+impl RevenueQuery {
+    /// Refuses a comparison of days that have no beginning or no end.
+    pub(crate) fn refuse_open_comparison(&self, params: &mut Params) {
+        if self.comparison.is_none() {
+            return;
+        }
+        let Selection {
+            date_from, date_to, ..
+        } = self.selection;
+        for (name, date) in [("date_from", date_from), ("date_to", date_to)] {
+            if date.is_none() {
+                params.refuse(name, "must be given with compare");
+            }
         }
     }
 }
@@ -78,7 +101,7 @@ pub(crate) fn dates(params: &mut Params) -> (Option<chrono::NaiveDate>, Option<c
     (from, to)
 }
 
-fn currency(params: &mut Params, code: &str) -> Option<String> {
+pub(crate) fn currency(params: &mut Params, code: &str) -> Option<String> {
     let valid = code.len() == 3 && code.bytes().all(|byte| byte.is_ascii_alphabetic());
     if !valid {
         params.refuse(
@@ -105,7 +128,7 @@ pub(crate) fn group_by(text: &str) -> Result<GroupBy, String> {
                 .and_then(|key| key.split_once('.'));
             let key = key.and_then(|(source, key)| Some((MetadataSource::parse(source)?, key)));
             let Some((source, key)) = key else {
-                return Err(format!("must be {GROUPS}"));
+                return Err(format!("must be {GROUPS} {}", MetadataSource::names()));
             };
             GroupBy::Metadata(MetadataKey::parse(source, key).map_err(|problem| problem.detail)?)
         }
@@ -166,8 +189,8 @@ fn predicates(params: &mut Params, named: &mut NamedKeys) -> Vec<CompiledPredica
         let key = path.split_once('.');
         let key = key.and_then(|(source, key)| Some((MetadataSource::parse(source)?, key)));
         let Some((source, key)) = key else {
-            let detail =
-                "must be metadata.SOURCE.KEY with SOURCE one of charge, product, price, customer";
+            let sources = MetadataSource::names();
+            let detail = format!("must be metadata.SOURCE.KEY with SOURCE one of {sources}");
             params.refuse(&parameter, detail);
             continue;
         };
@@ -235,6 +258,8 @@ mod tests {
             "metadata:charge.tier",
             "metadata:product.a.b",
             "metadata:customer.$.a[0]",
+            "metadata:invoice_line.seat",
+            "metadata:payment_intent.order",
         ] {
             assert!(matches!(group_by(text), Ok(GroupBy::Metadata(_))), "{text}");
         }
@@ -244,7 +269,7 @@ mod tests {
             "metadata:",
             "metadata:charge",
             "metadata:charge.",
-            "metadata:invoice.x",
+            "metadata:refund.x",
         ] {
             assert!(group_by(text).is_err(), "{text}");
         }

@@ -16,6 +16,7 @@ use platform::billing;
 use platform::gateway::GatewayError;
 use platform::ledger;
 use stripe::analytics::report;
+use stripe::comparison;
 
 use crate::platform_problem::PlatformProblem;
 use crate::problem::{ApiError, FieldError};
@@ -160,6 +161,18 @@ impl From<rule::Error> for ApiError {
             }
             rule::Error::Invalid(problems) => problems.into(),
             rule::Error::Database(cause) => cause.into(),
+        }
+    }
+}
+
+impl From<comparison::Error> for ApiError {
+    fn from(error: comparison::Error) -> Self {
+        match error {
+            comparison::Error::Connection(cause) => cause.into(),
+            comparison::Error::NotCovered { field, detail } => {
+                Self::invalid(vec![FieldError::at(format!("/{field}"), detail)])
+            }
+            comparison::Error::Busy { .. } => conflict(&error),
         }
     }
 }

@@ -139,7 +139,7 @@ pub(crate) fn lookback_days(text: &str) -> Result<u32, String> {
 }
 
 /// A day, as `YYYY-MM-DD`.
-fn date(text: &str) -> Result<NaiveDate, String> {
+pub(crate) fn date(text: &str) -> Result<NaiveDate, String> {
     let shape = |(at, byte): (usize, u8)| match at {
         4 | 7 => byte == b'-',
         _ => byte.is_ascii_digit(),

@@ -54,11 +54,14 @@ enum Command {
     Jobs(Box<jobs::Jobs>),
     Revenue(Box<client::revenue::Revenue>),
     Daily(client::daily::Daily),
+    Restatements(client::restatements::Restatements),
     #[command(subcommand)]
     Rules(Box<client::rules::Rules>),
     Discover(client::discover::Discover),
     Explain(client::explain::Explain),
     Parked(client::parked::Parked),
+    Completeness(client::comparison::Completeness),
+    Compare(client::comparison::Compare),
     #[command(subcommand)]
     Webhooks(Box<webhooks::Webhooks>),
     #[command(subcommand)]
@@ -111,10 +114,13 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Jobs(command) => finish(command.run()),
         Command::Revenue(command) => finish(command.run()),
         Command::Daily(command) => finish(command.run()),
+        Command::Restatements(command) => finish(command.run()),
         Command::Rules(command) => finish(command.run()),
         Command::Discover(command) => finish(command.run()),
         Command::Explain(command) => finish(command.run()),
         Command::Parked(command) => finish(command.run()),
+        Command::Completeness(command) => finish(command.run()),
+        Command::Compare(command) => finish(command.run()),
         Command::Webhooks(command) => finish(command.run()),
         Command::ConnectAccount(command) => finish(command.run()),
         Command::Billing(command) => finish(command.run()),

@@ -68,7 +68,11 @@ fn commands_are_understood() {
         "discover --object-type charge",
         "explain ch_1",
         "daily --from 2026-01-01 --to 2026-01-31 --json",
+        "restatements --from 2026-01-01 --to 2026-01-31 --currency eur --limit 5",
         "parked --resource charges --limit 5",
+        "completeness --from 2026-01-01 --to 2026-01-31 --json",
+        "compare --from 2026-01-01 --to 2026-01-31 --follow",
+        "compare --from 2026-01-01 --to 2026-01-31 --estimate --json",
         "webhooks create --connection acme-stripe-acct_1",
         "webhooks secret --signing-secret-file secret --json",
         "webhooks endpoint",
@@ -171,6 +175,10 @@ fn mistakes_are_caught_before_anything_happens() {
         ("revenue --any", ErrorKind::MissingRequiredArgument),
         ("revenue --by year", ErrorKind::ValueValidation),
         ("revenue --from 1.1.2026", ErrorKind::ValueValidation),
+        (
+            "compare --from 2026-01-01",
+            ErrorKind::MissingRequiredArgument,
+        ),
         ("revenue --json --csv", ErrorKind::ArgumentConflict),
         ("status --job 1", ErrorKind::MissingRequiredArgument),
         (
@@ -308,7 +316,7 @@ fn library_words_do_not_reach_people() {
             "include, exclude",
         ),
         (
-            "discover --object-type invoice",
+            "discover --object-type refund",
             "charge, product, price, customer",
         ),
         ("token create --org acme --role owner", "admin, analyst"),

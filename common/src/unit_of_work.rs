@@ -9,9 +9,11 @@ use std::ops::{Deref, DerefMut};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
+use serde_json::Value;
 use sqlx::PgConnection;
 
 use crate::clock::new_id;
+use crate::connection::Connection;
 use crate::db::{self, Error, Pool, Transaction};
 use crate::job::enqueue::{self, Enqueued, NewJob};
 use crate::job::{JobId, JobKind, JobRef, Trigger};
@@ -98,6 +100,26 @@ impl<'c> UnitOfWork<'c> {
             .await
     }
 
+    /// Makes a job of a connector's own for a locked connection, unless one with the same payload is pending or running.
+    pub async fn enqueue_with(
+        &mut self,
+        connection: &Connection,
+        kind: JobKind,
+        trigger: Trigger,
+        payload: &Value,
+    ) -> Result<Enqueued, Error> {
+        let job = NewJob {
+            job_id: JobId(new_id(self.now)),
+            connection_id: &connection.connection_id,
+            external_account_id: &connection.external_account_id,
+            kind,
+            trigger,
+            payload: Some(payload),
+            reuse_running: true,
+        };
+        self.enqueue_new(job).await
+    }
+
     async fn enqueue_job(
         &mut self,
         connection_id: &str,
@@ -115,6 +137,10 @@ impl<'c> UnitOfWork<'c> {
             payload: None,
             reuse_running,
         };
+        self.enqueue_new(job).await
+    }
+
+    async fn enqueue_new(&mut self, job: NewJob<'_>) -> Result<Enqueued, Error> {
         let enqueued = enqueue::enqueue(&mut self.tx, &self.organization, &job, self.now).await?;
         self.wake(JobRef {
             organization_id: self.organization.clone(),

@@ -1,6 +1,6 @@
 //! Deletes what webhooks leave behind: old events that were processed or ignored, what was measured of them, and the jobs that
 //! applied them, of which a busy account makes many a minute. Pending and dead events stay, and so do jobs that failed.
-//! Browser sessions and sign-in links go once they have expired.
+//! Browser sessions and sign-in links go once they have expired, and restatements after a year.
 //!
 //! Batches of their own transactions, so that nothing waits for a deletion; several schedulers delete side by side. The
 //! next pass deletes what a failed one left.
@@ -11,6 +11,7 @@ use common::db;
 use common::job;
 use common::session;
 use common::webhook;
+use stripe::restatement;
 use tracing::info;
 
 use crate::Scheduler;
@@ -30,6 +31,7 @@ pub struct Deleted {
     pub jobs: u64,
     /// Browser sessions and sign-in links.
     pub sign_ins: u64,
+    pub restatements: u64,
 }
 
 /// Deletes what is older than it is kept.
@@ -63,6 +65,14 @@ pub async fn delete_old(scheduler: &Scheduler) -> Result<Deleted, db::Error> {
             break;
         }
     }
+    loop {
+        let before = now - restatement::RETENTION;
+        let batch = restatement::queries::delete_old(&mut conn, before, BATCH).await?;
+        deleted.restatements += batch;
+        if batch < BATCH.unsigned_abs() {
+            break;
+        }
+    }
     let idle_since = now - session::MAX_IDLE;
     deleted.sign_ins = session::queries::delete_expired(&mut conn, now, idle_since).await?;
     if deleted != Deleted::default() {
@@ -70,10 +80,14 @@ pub async fn delete_old(scheduler: &Scheduler) -> Result<Deleted, db::Error> {
             events,
             jobs,
             sign_ins,
+            restatements,
         } = deleted;
         info!(
             events,
-            jobs, sign_ins, "deleted old webhook events and jobs, and expired sessions"
+            jobs,
+            sign_ins,
+            restatements,
+            "deleted old webhook events, jobs and restatements, and expired sessions"
         );
     }
     Ok(deleted)

@@ -49,6 +49,7 @@ IDS = {
     "question_id": ask("POST", "/v1/questions", json={"name": "stays", "shared": True})["question_id"],
 }
 
+COVERED_DAY = ask("GET", f"/v1/connectors/{CONNECTION}/completeness")["data"][-1]["date"]
 CONNECTIONS = f"/v1/connectors/{CONNECTION}"
 
 
@@ -207,7 +208,7 @@ JSON_PATHS = st.sampled_from(["$.tier", "$['order'].id", "$.cart[*].sku", "$..sk
 schemathesis.openapi.format("json-path", JSON_PATHS)
 schemathesis.openapi.format(
     "metadata-json-path",
-    st.tuples(st.sampled_from(["charge", "product", "price", "customer"]), JSON_PATHS).map(
+    st.tuples(st.sampled_from(["charge", "product", "price", "customer", "invoice_line", "payment_intent"]), JSON_PATHS).map(
         lambda parts: f"metadata:{parts[0]}.{parts[1]}"
     ),
 )
@@ -244,8 +245,14 @@ def before_call(context, case, kwargs):
     dates = [query.get("date_from"), query.get("date_to")]
     if all(isinstance(date, str) for date in dates):
         query["date_from"], query["date_to"] = sorted(dates)
+    # Only days that have a beginning and an end are compared.
+    if None in dates:
+        query.pop("compare", None)
     if not isinstance(case.body, dict):
         return
+    # Only days of the covered range are compared.
+    if label == "POST /v1/connectors/{id}/comparisons":
+        case.body["date_from"] = case.body["date_to"] = COVERED_DAY
     # An organization that is not the token's is refused before anything else is looked at.
     if "organization_id" in case.body:
         case.body["organization_id"] = ORGANIZATION

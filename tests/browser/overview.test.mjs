@@ -62,7 +62,9 @@ pageTest('the CSV has the net revenue of every period', {}, async (page) => {
   const stream = await (await downloading).createReadStream();
   const text = (await stream.toArray()).join('');
   const [heading, ...rows] = text.trim().split('\n').map((line) => line.split(','));
-  assert.deepEqual(heading, ['days', 'currency', 'gross', 'refunded', 'net', 'charges', 'units']);
+  assert.deepEqual(heading, [
+    'days', 'currency', 'gross', 'refunded', 'net', 'charges', 'units', 'disputed_amount', 'dispute_fee',
+  ]);
   const expected = await totals(7);
   const cents = rows
     .filter(([, currency]) => currency === expected.currency)

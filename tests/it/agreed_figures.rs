@@ -394,6 +394,63 @@ async fn an_invoice_of_a_test_clocks_future_gives_its_lines_in_every_way() {
     three_ways(unlimited_account(0), make, check).await;
 }
 
+/// Finance people close a month by the refunds that were made in it.
+#[tokio::test]
+async fn refunds_can_be_read_by_the_day_they_were_made() {
+    const DAY: i64 = 86_400;
+    let make = |account: &AccountHandle| {
+        let before = |days: i64| Some(account.now() - days * DAY);
+        let sold = |days: i64, new: NewCharge| {
+            let customer = account.create_customer(&MetadataChange::new());
+            let new = NewCharge {
+                created: before(days),
+                customer: Some(customer),
+                ..new
+            };
+            account.create_charge(&new).unwrap()
+        };
+        let of_lines = NewCharge {
+            invoice_lines: vec![line(100), line(100), line(100)],
+            ..NewCharge::of(300, "usd")
+        };
+        let of_lines = sold(6, of_lines);
+        account.refund(&of_lines, Some(100)).unwrap();
+        account.refund(&of_lines, Some(55)).unwrap();
+        let whole = sold(3, NewCharge::of(1_000, "usd"));
+        account.refund(&whole, None).unwrap();
+        let failed = sold(4, NewCharge::of(1_000, "eur"));
+        let refund = account.refund_pending(&failed, Some(300)).unwrap();
+        account.refund(&failed, Some(200)).unwrap();
+        account.fail_refund(&refund).unwrap();
+        let partly = NewCharge {
+            amount_captured: Some(600),
+            ..NewCharge::of(1_000, "usd")
+        };
+        let partly = sold(5, partly);
+        account.refund(&partly, Some(50)).unwrap();
+    };
+    let check = async |world: &World, (): &()| {
+        let id = world.connection_id();
+        let path = format!("/v1/analytics/stripe?connection_id={id}&group_by=day&currency=eur");
+        let of = async |dated_by: &str| -> Vec<(i64, i64)> {
+            let report = world.get(&format!("{path}&dated_by={dated_by}")).await;
+            let groups = report["groups"].as_array().expect("groups").iter();
+            let figure = |group: &Value, name: &str| group[name].as_i64().expect("a number");
+            groups
+                .map(|group| (figure(group, "charges"), figure(group, "refunded")))
+                .collect()
+        };
+        // A charge and its refund are four days apart.
+        for (charges, refunded) in of("charge").await {
+            assert_eq!(refunded, charges * 200);
+        }
+        for (charges, refunded) in of("event").await {
+            assert!((charges == 0) != (refunded == 0), "{charges} {refunded}");
+        }
+    };
+    three_ways(unlimited_account(0), make, check).await;
+}
+
 /// Stripe counts what a partial capture released as refunded, and may list no refund for it.
 #[tokio::test]
 async fn a_release_without_a_listed_refund_is_no_refund() {

@@ -64,6 +64,13 @@ async fn ready_for(operation: &str) -> ApiOnly {
                 now(), '{}', 'dead' FROM platform_connections",
     )
     .await;
+    if operation == "start_comparison" {
+        api.execute(
+            "UPDATE platform_connections SET lookback_days = 365;
+             UPDATE stripe_sync_state SET covered_from = '2026-01-01', covered_to = now(), full_synced_at = now()",
+        )
+        .await;
+    }
     if matches!(operation, "retry_job" | "stream_job") {
         // The one needs a job that did not complete, the other one that has ended.
         api.execute("UPDATE sync_jobs SET status = 'cancelled', finished_at = created_at")

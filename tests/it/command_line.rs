@@ -72,11 +72,13 @@ async fn compare_revenue(shell: &Shell) {
         .run("revenue --by metadata:charge.tier --csv", 0)
         .await
         .out;
-    let net: i64 = csv
-        .lines()
-        .skip(1)
-        .filter(|line| line.split(',').nth(1) == total["currency"].as_str())
-        .map(|line| line.rsplit(',').next().unwrap().parse::<i64>().unwrap())
+    let mut lines = csv.lines().map(|line| line.split(',').collect::<Vec<_>>());
+    let header = lines.next().unwrap();
+    let at = |name| header.iter().position(|column| *column == name).unwrap();
+    let (currency, net) = (at("currency"), at("net"));
+    let net: i64 = lines
+        .filter(|line| Some(line[currency]) == total["currency"].as_str())
+        .map(|line| line[net].parse::<i64>().unwrap())
         .sum();
     assert_eq!(total["net"], net, "{csv}");
     let table = shell.run("revenue --by day", 0).await.out;

@@ -226,6 +226,7 @@ async fn store_connection(
         paused: false,
         sync_interval_minutes: 15,
         rate_share: 1.0,
+        payment_intent_metadata: false,
         permissions: Vec::new(),
         problem: None,
         warnings: Vec::new(),

@@ -316,7 +316,7 @@ async fn reports_show_what_the_api_has_with_separators_and_a_total_for_each_curr
 }
 
 /// Everything that shows a connection, its jobs and its figures.
-const SHOWN: [&str; 13] = [
+const SHOWN: [&str; 14] = [
     "whoami",
     "connections list",
     "connections show",
@@ -328,6 +328,7 @@ const SHOWN: [&str; 13] = [
     "discover",
     "parked",
     "daily",
+    "restatements",
     "revenue --by month",
     "explain ch_nobody",
 ];

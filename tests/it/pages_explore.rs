@@ -67,6 +67,97 @@ async fn each_currency_has_a_table_in_the_order_of_its_own_revenue() {
 }
 
 #[tokio::test]
+async fn figures_stand_next_to_those_of_the_earlier_period_once_it_is_covered() {
+    let (api, mut browser) = start().await;
+    let path = "/explore?date_from=2026-11-21&date_to=2026-11-21&group_by=day&currency=usd&compare=previous_period";
+    let page = spaced(&browser.page(&api, path).await);
+    in_order(
+        &page,
+        &[
+            "Not all of these days are in the stored history",
+            "No charges counted",
+        ],
+    );
+    api.execute(
+        "UPDATE stripe_sync_state SET covered_from = '2026-11-01T00:00:00Z', covered_to = '2026-11-22T00:00:00Z',
+             full_synced_at = '2026-11-22T00:00:00Z'",
+    )
+    .await;
+    let page = spaced(&browser.page(&api, path).await);
+    assert!(!page.contains("stored history"), "{page}");
+    in_order(
+        &page,
+        &[
+            "aria-current=\"true\">Previous period",
+            "data-figure=\"difference-net-usd\">−165.55 USD",
+            "Net before",
+            "Difference",
+            "2026-11-21",
+            "0.00 USD",
+            "165.55 USD",
+            "−165.55 USD",
+        ],
+    );
+    let csv = browser
+        .page(&api, &path.replace("explore?", "explore.csv?"))
+        .await;
+    assert!(
+        csv.ends_with("2026-11-21,usd,0.00,0.00,0.00,0,0,0.00,0.00,165.55,0.00,165.55,3,4,0.00,0.00,-165.55,0.00,-165.55,-3,-4,0.00,0.00\n"),
+        "{csv}"
+    );
+}
+
+#[tokio::test]
+async fn a_refund_is_shown_on_the_day_that_was_asked_for() {
+    let (api, mut browser) = start().await;
+    api.execute(
+        "UPDATE stripe_revenue_data SET refunded = 900 WHERE charge_id = 'ch_2';
+         INSERT INTO stripe_refunds VALUES ('acme', 'acme-stripe-acct_Alpha', 'ch_2', 're_1', 900, 'usd', 'succeeded', NULL,
+             '2026-11-22T00:00:00Z', TRUE, '2026-11-22', '{900}')",
+    )
+    .await;
+    let path = "/explore?date_from=2026-11-22&date_to=2026-11-22&group_by=product";
+    let page = browser.page(&api, path).await;
+    assert!(page.contains("No charges counted"), "{page}");
+    let page = spaced(&browser.page(&api, &format!("{path}&dated_by=event")).await);
+    in_order(
+        &page,
+        &[
+            "aria-current=\"true\">Day of the refund",
+            "prod_dear",
+            "0.00 USD",
+            "9.00 USD",
+            "−9.00 USD",
+        ],
+    );
+    assert!(!page.contains("prod_cheap"), "{page}");
+}
+
+#[tokio::test]
+async fn what_disputes_took_and_cost_is_shown_where_they_did() {
+    let (api, mut browser) = start().await;
+    let path = "/explore?range=7d&group_by=product&currency=usd";
+    let page = browser.page(&api, path).await;
+    assert!(!page.contains("Dispute fees"), "{page}");
+    api.execute(
+        "UPDATE stripe_revenue_data SET disputed_amount = 9900, dispute_fee = 1500 WHERE charge_id = 'ch_2'",
+    )
+    .await;
+    let page = spaced(&browser.page(&api, path).await);
+    in_order(
+        &page,
+        &[
+            "Disputed",
+            "Dispute fees",
+            "prod_dear",
+            "99.00 USD",
+            "99.00 USD",
+            "15.00 USD",
+        ],
+    );
+}
+
+#[tokio::test]
 async fn a_rules_preview_lists_each_charge_once_with_its_whole_amount() {
     let (api, mut browser) = start().await;
     let rule = "action=exclude&subject=amount&operator=lt&value=20.00";

@@ -107,13 +107,14 @@ async fn csv_has_a_column_of_names_where_keys_are_ids() {
     let products = browser.page(&api, "/explore.csv?group_by=product").await;
     assert_eq!(
         products,
-        "Product,name,currency,gross,refunded,net,charges,units\n\
-         prod_1,Gold <plan>,usd,1.00,0.00,1.00,1,1\n\
-         prod_2,,usd,1.00,0.00,1.00,1,1\n"
+        "Product,name,currency,gross,refunded,net,charges,units,disputed_amount,dispute_fee\n\
+         prod_1,Gold <plan>,usd,1.00,0.00,1.00,1,1,0.00,0.00\n\
+         prod_2,,usd,1.00,0.00,1.00,1,1,0.00,0.00\n"
     );
     let days = browser.page(&api, "/explore.csv?group_by=day").await;
     assert_eq!(
         days,
-        "Day,currency,gross,refunded,net,charges,units\n2026-11-20,usd,2.00,0.00,2.00,2,2\n"
+        "Day,currency,gross,refunded,net,charges,units,disputed_amount,dispute_fee\n\
+         2026-11-20,usd,2.00,0.00,2.00,2,2,0.00,0.00\n"
     );
 }

@@ -48,7 +48,8 @@ async fn many_tenants(api: &ApiOnly) {
          FROM (SELECT 'acme' AS o UNION ALL SELECT 'o' || n FROM generate_series(1, 9) AS n) AS organization,
              generate_series(1, 2000) AS n;
          INSERT INTO stripe_refunds
-         SELECT o, o || '-stripe-acct_Alpha', 'ch_' || n, 're_' || n, 1, 'usd', 'succeeded', NULL, now(), TRUE
+         SELECT o, o || '-stripe-acct_Alpha', 'ch_' || n, 're_' || n, 1, 'usd', 'succeeded', NULL, now(), TRUE,
+             DATE '2026-03-01' + n % 60, ARRAY[1]
          FROM (SELECT 'acme' AS o UNION ALL SELECT 'o' || n FROM generate_series(1, 9) AS n) AS organization,
              generate_series(1, 2000) AS n;
          INSERT INTO stripe_disputes
@@ -136,6 +137,18 @@ async fn every_call_reads_by_the_index_that_is_meant_for_it() {
             days,
         ),
         (format!("{report}&group_by=currency"), json, days),
+        (
+            format!(
+                "{report}&group_by=day&date_from=2026-03-01&date_to=2026-03-20&compare=previous_period"
+            ),
+            json,
+            days,
+        ),
+        (
+            format!("{report}&group_by=day&dated_by=event&date_from=2026-03-01&date_to=2026-03-10"),
+            json,
+            "stripe_refunds_by_date",
+        ),
         (format!("{report}&metadata.charge.tier=1"), json, values),
         (
             format!("{report}&metadata.product.category=c&group_by=day"),

@@ -9,7 +9,7 @@ use common::rule::queries;
 use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection};
 use stripe::metadata;
-use stripe::rule::queries::{day_ranges, preview, refilter};
+use stripe::rule::queries::{DayDecision, day_ranges, preview, refilter};
 use tests::database::TestDatabase;
 use uuid::Uuid;
 
@@ -169,8 +169,8 @@ async fn apply(conn: &mut PgConnection, rules: &RuleSet) -> Vec<NaiveDate> {
         .expect("the days are counted");
     assert!(all.len() > 1, "{all:?}");
     for days in all {
-        let days = refilter(conn, ORGANIZATION, CONNECTION, rules, days).await;
-        changed.extend(days.expect("it is applied"));
+        let decisions = refilter(conn, ORGANIZATION, CONNECTION, rules, days).await;
+        changed.extend(DayDecision::days(&decisions.expect("it is applied")));
     }
     changed
 }

@@ -306,3 +306,60 @@ async fn refunds_go_with_their_charge_their_permission_and_their_connection() {
     world.job_completed(&deleted["job_id"]).await;
     assert_eq!(stored_refunds(&world).await, 0);
 }
+
+/// What is read by the day of a refund follows the time zone, the rules and the charge.
+#[tokio::test]
+async fn the_day_of_a_refund_follows_the_time_zone_and_its_charge_the_rules() {
+    let world = empty().await;
+    let account = world.account();
+    let sold = |amount| {
+        let new = NewCharge {
+            created: Some(account.now() - 3 * 86_400),
+            ..NewCharge::of(amount, "usd")
+        };
+        account.create_charge(&new).unwrap()
+    };
+    let [kept, excluded] = [1_000, 700].map(sold);
+    account.refund(&kept, Some(400)).unwrap();
+    account.refund(&excluded, Some(300)).unwrap();
+    connect(&world).await;
+    world.assert_exact().await;
+    let id = world.connection_id();
+    let path = format!("/v1/analytics/stripe?connection_id={id}&group_by=day&dated_by=event");
+    let days = async || -> Vec<(String, Value)> {
+        let report = world.get(&path).await;
+        let groups = report["groups"].as_array().expect("groups").iter();
+        let refunded = groups.filter(|group| group["refunded"] != 0);
+        refunded
+            .map(|group| {
+                let day = group["key"].as_str().expect("a day").to_owned();
+                (day, group["refunded"].clone())
+            })
+            .collect()
+    };
+    let mut found = std::collections::BTreeSet::new();
+    // At any time of day it is another day in one of these than in the other.
+    for timezone in ["Pacific/Kiritimati", "Pacific/Pago_Pago"] {
+        let zone = json!({"timezone": timezone});
+        let path = format!("/v1/connectors/{id}");
+        let changed = world.ask(Method::PATCH, &path, Some(zone)).await;
+        world.job_completed(&changed.expect(200)["job_id"]).await;
+        world.assert_exact().await;
+        let found_days = days().await;
+        let [(day, refunded)] = &found_days[..] else {
+            panic!("both were refunded today");
+        };
+        assert_eq!(*refunded, 700);
+        found.insert(day.clone());
+    }
+    assert_eq!(found.len(), 2, "{found:?}");
+    let rule = json!({"name": "Small", "action": "exclude", "conditions": [
+        {"type": "field", "field": "amount", "operator": "equals", "value": 700}]});
+    let rules = format!("/v1/connectors/{id}/filters");
+    let made = world.ask(Method::POST, &rules, Some(rule)).await;
+    world.job_completed(&made.expect(201)["job_id"]).await;
+    assert_eq!(days().await[0].1, 400, "an excluded charge's do not count");
+    account.unlist_charge(&kept).unwrap();
+    world.sync(json!({"job_type": "full"})).await;
+    assert!(days().await.is_empty(), "they go with their charge");
+}

@@ -122,7 +122,7 @@ async fn a_question_that_its_page_refuses_is_not_saved() {
         .finish();
     for (page, query) in [
         ("explore", "range=99d"),
-        ("explore", "compare=previous_year"),
+        ("explore", "compare=previous_week"),
         ("explore", "connection_id=unknown"),
         ("explore", "metadata.charge=x"),
         ("overview", "by=hour"),

@@ -418,7 +418,9 @@ async fn a_deleted_connection_leaves_nothing_behind_but_its_job() {
         "stripe_stale_days",
         "stripe_referenced_objects",
         "stripe_refunds",
+        "stripe_restatements",
         "stripe_disputes",
+        "stripe_compared_days",
         "stripe_metadata_keys",
         "stripe_sync_state",
     ] {

@@ -42,9 +42,15 @@ async fn acme() -> (ApiOnly, Value) {
          INSERT INTO stripe_disputes VALUES ('acme', 'acme-stripe-acct_Alpha', 'ch_1', 'dp_1', now(), 'won');
          INSERT INTO stripe_refunds VALUES
              ('acme', 'acme-stripe-acct_Alpha', 'ch_1', 're_1', 1, 'usd', 'succeeded', NULL, now(), TRUE);
+         INSERT INTO stripe_restatements VALUES
+             ('acme', 'acme-stripe-acct_Alpha', '019ab000-0000-7000-8000-00000000000a', '2026-11-20', 'usd', now(), 0, 0,
+              NULL, 0, 1, 'event', 'ch_1', 're_1', 'evt_1', 'charge.refunded');
          INSERT INTO stripe_parked_objects VALUES
              ('acme', 'acme-stripe-acct_Alpha', 'charges', 'ch_2', '{}', 'unreadable', 'odd', now());
          INSERT INTO stripe_out_of_range_charges VALUES ('acme', 'acme-stripe-acct_Alpha', 'ch_3', now());
+         INSERT INTO stripe_compared_days VALUES
+             ('acme', 'acme-stripe-acct_Alpha', '2026-11-20', now(), now(), now(), 1);
+         INSERT INTO stripe_differing_objects VALUES ('acme', 'acme-stripe-acct_Alpha', 'ch_1', '2026-11-20');
          INSERT INTO webhook_endpoints VALUES ('acme', 'whe_1', 'acme-stripe-acct_Alpha', now());
          INSERT INTO webhook_measurements VALUES ('acme', date_trunc('hour', now()), 'duplicates', 0, 3);
          INSERT INTO webhook_events (organization_id, event_id, endpoint_id, connection_id, external_event_id, event_type,
@@ -397,6 +403,9 @@ fn body(method: &str, path: &str) -> Option<Value> {
         ("patch", "/v1/connectors/{id}") => {
             Some(json!({"name": "mine", "timezone": "Europe/Berlin"}))
         }
+        ("post", "/v1/connectors/{id}/comparisons") => {
+            Some(json!({"date_from": "2026-11-20", "date_to": "2026-11-20"}))
+        }
         ("post", "/v1/connectors/{id}/filters" | "/v1/connectors/{id}/filters/preview") => {
             Some(rule)
         }
@@ -535,6 +544,7 @@ async fn the_owner_is_answered_where_others_are_not() {
         format!("/v1/analytics/stripe?connection_id={id}"),
         format!("/v1/analytics/stripe/daily-aggregates?connection_id={id}"),
         format!("/v1/analytics/stripe/charges?connection_id={id}"),
+        format!("/v1/analytics/stripe/restatements?connection_id={id}"),
     ] {
         api.get(&path).await;
     }

@@ -181,11 +181,100 @@ pub(crate) async fn assert_exact(world: &World) {
         };
         assert_same(&by, &groups(world, &by).await, &expected);
     }
+    let mut rows = rows;
+    if connection["payment_intent_metadata"] != true {
+        for row in &mut rows {
+            row.payment_intent_metadata.clear();
+        }
+    }
+    assert_grouped_by_metadata(world, &rows).await;
     assert_filtered(world, &rows).await;
+    let permissions = connection["permissions"].as_array().expect("permissions");
+    let refused = |it: &Value| it["resource"] == "refunds" && it["granted"] == false;
+    if !permissions.iter().any(refused) {
+        assert_refunds_by_day(world, &rows).await;
+    }
     assert_rows(world, &rows).await;
     assert_state(&truth, &status["state"]);
     assert_aggregates(world, &rows).await;
     assert_catalogue(world, &rows).await;
+}
+
+/// The metadata of each object that a row shows.
+fn metadata_of(row: &TruthRow) -> [(&'static str, &BTreeMap<String, String>); 9] {
+    [
+        ("charge", &row.charge_metadata),
+        ("product", &row.product_metadata),
+        ("price", &row.price_metadata),
+        ("customer", &row.customer_metadata),
+        ("invoice", &row.invoice_metadata),
+        ("invoice_line", &row.invoice_line_metadata),
+        ("subscription", &row.subscription_metadata),
+        ("checkout_session", &row.checkout_session_metadata),
+        ("payment_intent", &row.payment_intent_metadata),
+    ]
+}
+
+/// Compares the groups by each plain key of what is not on the charge, which are made of rows; by one key where it has none.
+async fn assert_grouped_by_metadata(world: &World, rows: &[TruthRow]) {
+    let plain = |key: &&String| !key.contains('.') && !key.starts_with('$');
+    for (at, source) in [
+        (4, "invoice"),
+        (5, "invoice_line"),
+        (6, "subscription"),
+        (7, "checkout_session"),
+        (8, "payment_intent"),
+    ] {
+        let keys = rows.iter().flat_map(|row| metadata_of(row)[at].1.keys());
+        let mut keys: BTreeSet<&str> = keys.filter(plain).map(String::as_str).collect();
+        keys.insert("plan");
+        for key in keys.into_iter().take(3) {
+            let mut groups_of: BTreeMap<GroupKey, (BTreeSet<&str>, Sums)> = BTreeMap::new();
+            for row in rows.iter().filter(|row| row.counted) {
+                let value = metadata_of(row)[at].1.get(key).cloned();
+                let group = groups_of.entry((value, row.currency.clone())).or_default();
+                group.0.insert(&row.charge_id);
+                group.1.add(row);
+            }
+            let expected: BTreeMap<_, _> = groups_of
+                .into_iter()
+                .map(|(key, (charges, sums))| (key, sums.figures(charges.len())))
+                .collect();
+            let by = format!("metadata:{source}.{key}");
+            assert_same(&by, &groups(world, &by).await, &expected);
+        }
+    }
+}
+
+/// A value, and the currency.
+type GroupKey = (Option<String>, String);
+
+/// What rows add up to.
+#[derive(Default)]
+struct Sums {
+    trillionths: i128,
+    /// Gross, refunded, what disputes took and cost.
+    amounts: [i64; 4],
+}
+
+impl Sums {
+    fn add(&mut self, row: &TruthRow) {
+        self.trillionths += row.unit_trillionths;
+        let [gross, refunded, taken, fee] = &mut self.amounts;
+        *gross += row.gross;
+        *refunded += row.refunded;
+        *taken += row.disputed_amount;
+        *fee += row.dispute_fee;
+    }
+
+    fn figures(&self, charges: usize) -> Figures {
+        let (units, units_decimal) = units(self.trillionths);
+        let [gross, refunded, taken, fee] = self.amounts;
+        let net = gross - refunded;
+        let charges = charges as i64;
+        let figures = [charges, units, gross, refunded, net, taken, fee];
+        (figures, units_decimal)
+    }
 }
 
 /// Values of each key that filters are compared for.
@@ -193,15 +282,10 @@ const VALUES_OF_A_KEY: usize = 3;
 
 /// Compares the days of what has a metadata value, for some values of each plain key.
 async fn assert_filtered(world: &World, rows: &[TruthRow]) {
-    type Days = BTreeMap<(Option<String>, String), (BTreeSet<String>, i128, [i64; 4])>;
+    type Days = BTreeMap<GroupKey, (BTreeSet<String>, Sums)>;
     let mut values: BTreeMap<(String, String), Days> = BTreeMap::new();
     for row in rows.iter().filter(|row| row.counted) {
-        for (source, metadata) in [
-            ("charge", &row.charge_metadata),
-            ("product", &row.product_metadata),
-            ("price", &row.price_metadata),
-            ("customer", &row.customer_metadata),
-        ] {
+        for (source, metadata) in metadata_of(row) {
             for (key, value) in metadata {
                 if key.contains('.') || key.starts_with('$') || value.chars().count() > 500 {
                     continue;
@@ -210,13 +294,9 @@ async fn assert_filtered(world: &World, rows: &[TruthRow]) {
                     .entry((format!("{source}.{key}"), value.clone()))
                     .or_default();
                 let day = (Some(row.date.clone()), row.currency.clone());
-                let (charges, units, sums) = days.entry(day).or_default();
+                let (charges, sums) = days.entry(day).or_default();
                 charges.insert(row.charge_id.clone());
-                *units += row.unit_trillionths;
-                sums[0] += row.gross;
-                sums[1] += row.refunded;
-                sums[2] += row.disputed_amount;
-                sums[3] += row.dispute_fee;
+                sums.add(row);
             }
         }
     }
@@ -231,30 +311,78 @@ async fn assert_filtered(world: &World, rows: &[TruthRow]) {
         let name: String = url::form_urlencoded::byte_serialize(key.as_bytes()).collect();
         let expected = days
             .into_iter()
-            .map(
-                |(day, (charges, trillionths, [gross, refunded, taken, fee]))| {
-                    let (units, units_decimal) = units(trillionths);
-                    let figures = [
-                        charges.len() as i64,
-                        units,
-                        gross,
-                        refunded,
-                        gross - refunded,
-                        taken,
-                        fee,
-                    ];
-                    (day, (figures, units_decimal))
-                },
-            )
+            .map(|(day, (charges, sums))| (day, sums.figures(charges.len())))
             .collect();
         let found = groups(world, &format!("day&metadata.{name}={value}")).await;
         assert_same(&format!("days of {key} = {value}"), &found, &expected);
     }
 }
 
+/// Compares the days of refunds that are dated by themselves, of all rows and of those with some values; then both readings of
+/// what is grouped by no time, which are the same over all days.
+async fn assert_refunds_by_day(world: &World, rows: &[TruthRow]) {
+    type ValueOf<'a> = &'a (dyn Fn(&TruthRow) -> Option<String> + Sync);
+    let tier = |row: &TruthRow| row.charge_metadata.get("tier").cloned();
+    let product = |row: &TruthRow| row.product_id.clone();
+    let dimensions: [(&str, ValueOf<'_>); 2] = [
+        ("metadata.charge.tier", &tier),
+        ("field.product_id", &product),
+    ];
+    assert_days_of_refunds(world, rows, "", &|_| true).await;
+    for (parameter, value_of) in dimensions {
+        let values: BTreeSet<String> = rows
+            .iter()
+            .filter(|row| !row.refunded_on.is_empty())
+            .filter_map(value_of)
+            .collect();
+        for value in values.into_iter().take(VALUES_OF_A_KEY) {
+            let escaped: String = url::form_urlencoded::byte_serialize(value.as_bytes()).collect();
+            let has = |row: &TruthRow| value_of(row).as_ref() == Some(&value);
+            assert_days_of_refunds(world, rows, &format!("&{parameter}={escaped}"), &has).await;
+        }
+    }
+    for by in ["currency", "product", "customer", "metadata:charge.tier"] {
+        let by_charge = groups(world, by).await;
+        let by_event = groups(world, &format!("{by}&dated_by=event")).await;
+        assert_same(&format!("refunds by {by}"), &by_event, &by_charge);
+    }
+}
+
+async fn assert_days_of_refunds(
+    world: &World,
+    rows: &[TruthRow],
+    filter: &str,
+    is_meant: &(dyn Fn(&TruthRow) -> bool + Sync),
+) {
+    // Gross and refunded by day and currency.
+    let mut expected: BTreeMap<(Option<String>, String), [i64; 2]> = BTreeMap::new();
+    for row in rows.iter().filter(|row| row.counted && is_meant(row)) {
+        let on = |day: &String| (Some(day.clone()), row.currency.clone());
+        expected.entry(on(&row.date)).or_default()[0] += row.gross;
+        for (day, refunded) in &row.refunded_on {
+            expected.entry(on(day)).or_default()[1] += refunded;
+        }
+    }
+    let found = groups(world, &format!("day&dated_by=event{filter}")).await;
+    let found = found.into_iter().map(|(key, (numbers, _))| {
+        let [.., gross, refunded, net, _, _] = numbers;
+        assert_eq!(net, gross - refunded, "{key:?}");
+        (key, [gross, refunded])
+    });
+    let found: BTreeMap<_, _> = found.filter(|(_, sums)| *sums != [0, 0]).collect();
+    expected.retain(|_, sums| *sums != [0, 0]);
+    assert_same(&format!("days of refunds{filter}"), &found, &expected);
+}
+
 /// A row as the API shows it, apart from what the truth does not know.
 fn shown(row: &TruthRow) -> Value {
     let counted = |amount: i64| if row.counted { amount } else { 0 };
+    let of_the_charge = ["charge", "product", "price", "customer"];
+    let metadata = metadata_of(row).into_iter();
+    let metadata: serde_json::Map<String, Value> = metadata
+        .filter(|(source, metadata)| of_the_charge.contains(source) || !metadata.is_empty())
+        .map(|(source, metadata)| (source.to_owned(), json!(metadata)))
+        .collect();
     json!({
         "charge_id": row.charge_id,
         "line_id": row.line_id,
@@ -279,12 +407,7 @@ fn shown(row: &TruthRow) -> Value {
         "dispute_status": row.dispute_status,
         "disputed_amount": counted(row.disputed_amount),
         "dispute_fee": counted(row.dispute_fee),
-        "metadata": {
-            "charge": row.charge_metadata,
-            "product": row.product_metadata,
-            "price": row.price_metadata,
-            "customer": row.customer_metadata,
-        },
+        "metadata": metadata,
     })
 }
 
@@ -450,6 +573,27 @@ async fn assert_catalogue(world: &World, rows: &[TruthRow]) {
             ("product", row.product_id.as_ref(), &row.product_metadata),
             ("price", row.price_id.as_ref(), &row.price_metadata),
             ("customer", row.customer_id.as_ref(), &row.customer_metadata),
+            ("invoice", row.invoice_id.as_ref(), &row.invoice_metadata),
+            (
+                "invoice_line",
+                row.line_id.as_ref().filter(|_| row.invoice_id.is_some()),
+                &row.invoice_line_metadata,
+            ),
+            (
+                "subscription",
+                row.invoice_id.as_ref(),
+                &row.subscription_metadata,
+            ),
+            (
+                "checkout_session",
+                row.checkout_session_id.as_ref(),
+                &row.checkout_session_metadata,
+            ),
+            (
+                "payment_intent",
+                row.payment_intent_id.as_ref(),
+                &row.payment_intent_metadata,
+            ),
         ];
         for (object_type, id, metadata) in referred {
             let Some(id) = id else { continue };

@@ -53,10 +53,26 @@ pub async fn three_ways<T>(
     make: impl Fn(&AccountHandle) -> T,
     check: impl AsyncFn(&World, &T),
 ) {
+    three_ways_with(config, &json!({}), make, check).await;
+}
+
+/// The same for a connection of these settings.
+pub async fn three_ways_with<T>(
+    config: AccountConfig,
+    settings: &Value,
+    make: impl Fn(&AccountHandle) -> T,
+    check: impl AsyncFn(&World, &T),
+) {
     let world = World::builder().account(config).start().await;
     let mut cases = vec![("listed", make(&world.account().quietly()))];
     let connected = world.connect().await;
     world.job_completed(&connected["job_id"]).await;
+    if *settings != json!({}) {
+        let path = format!("/v1/connectors/{}", world.connection_id());
+        let changed = world.ask(Method::PATCH, &path, Some(settings.clone()));
+        changed.await.expect(200);
+        world.sync(json!({"job_type": "full"})).await;
+    }
     let look = async |way: &str, cases: &[(&str, T)]| {
         println!("{way}: {} times", cases.len());
         world.assert_exact().await;

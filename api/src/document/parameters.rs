@@ -3,7 +3,10 @@
 //! The readers in `input` and in the handlers decide what is accepted; this says the same to callers. A parameter of
 //! another name keeps the schema of its handler.
 
+use common::filter::MetadataSource;
 use serde_json::{Value, json};
+use stripe::analytics::RefundsBy;
+use stripe::analytics::earlier_period::EarlierPeriod;
 
 use super::conditions::{PREDICATE, TEXT, reference};
 use crate::revenue_query::MAX_PREDICATES;
@@ -60,7 +63,7 @@ fn known(name: &str) -> Option<Value> {
             "schema": {"type": "string", "format": "date-time"},
             "example": "2026-03-01T00:00:00Z",
         }),
-        "received_to" => json!({
+        "received_to" | "restated_since" => json!({
             "schema": {"type": "string", "format": "date-time"},
             "example": "2026-04-01T00:00:00Z",
         }),
@@ -100,6 +103,14 @@ fn known(name: &str) -> Option<Value> {
             "schema": group_by(),
             "example": "metadata:charge.tier",
         }),
+        "compare" => json!({
+            "schema": {"type": "string", "enum": EarlierPeriod::NAMES.map(|(name, _)| name)},
+            "example": "previous_period",
+        }),
+        "dated_by" => json!({
+            "schema": {"type": "string", "enum": RefundsBy::NAMES.map(|(name, _)| name)},
+            "example": "event",
+        }),
         "filter" => json!({
             "content": {"application/json": {
                 "schema": {"anyOf": [
@@ -122,13 +133,14 @@ fn uuid(example: &str) -> Value {
 }
 
 fn group_by() -> Value {
+    let sources = MetadataSource::ALL.map(MetadataSource::as_str).join("|");
     json!({"anyOf": [
         {"type": "string", "enum": ["day", "week", "month", "currency", "product", "price", "customer",
                                     "country"]},
         {"type": "string", "description": "A metadata key.",
          "pattern":
-            r"^metadata:(charge|product|price|customer)\.(?=[^\u0000]{1,500}$)(?!\$)[^.\u0000]*(\.[^.\u0000]*){0,31}$"},
+            format!(r"^metadata:({sources})\.(?=[^\u0000]{{1,500}}$)(?!\$)[^.\u0000]*(\.[^.\u0000]*){{0,31}}$")},
         {"type": "string", "description": "A JSONPath.", "format": "metadata-json-path",
-         "pattern": r"^metadata:(charge|product|price|customer)\.\$"},
+         "pattern": format!(r"^metadata:({sources})\.\$")},
     ]})
 }

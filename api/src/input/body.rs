@@ -6,14 +6,14 @@ use axum::body::{Body, HttpBody as _};
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, header};
 use bytes::Bytes;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use common::lifecycle::http::Limit;
 use common::money::Currency;
 use http_body_util::LengthLimitError;
 use platform::ledger::fee::{BasisPoints, InvalidPercent};
 use serde_json::{Map, Value};
 
-use super::{INSTANT, instant};
+use super::{INSTANT, date, instant};
 use crate::SERVER;
 use crate::problem::{ApiError, FieldError};
 use crate::state::ApiState;
@@ -343,6 +343,18 @@ impl Fields {
             self.refuse(name, INSTANT);
         }
         instant
+    }
+
+    /// Takes a date that must be given.
+    pub(crate) fn required_date(&mut self, name: &str) -> Option<NaiveDate> {
+        let text = self.required_text(name, 100)?;
+        match date(&text) {
+            Ok(date) => Some(date),
+            Err(detail) => {
+                self.refuse(name, detail);
+                None
+            }
+        }
     }
 
     pub(crate) fn boolean(&mut self, name: &str) -> Option<bool> {

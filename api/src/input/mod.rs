@@ -19,7 +19,7 @@ pub(crate) use body::{
 };
 pub(crate) use cursor::{next_cursor, page};
 pub(crate) use idempotency_key::IdempotencyKey;
-pub(crate) use params::{NoParams, Params};
+pub(crate) use params::{NoParams, Params, date};
 
 use crate::problem::ApiError;
 

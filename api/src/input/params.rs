@@ -175,7 +175,7 @@ impl Params {
 ///
 /// # Errors
 /// What is wrong with it.
-fn date(text: &str) -> Result<NaiveDate, &'static str> {
+pub(crate) fn date(text: &str) -> Result<NaiveDate, &'static str> {
     let shaped = text.len() == 10
         && text.bytes().enumerate().all(|(at, byte)| match at {
             4 | 7 => byte == b'-',

@@ -10,7 +10,7 @@ use common::connection::Connection;
 use common::filter::{Condition, Field, Operator, Scalar};
 use common::money::{Currency, Money};
 use common::tenant::OrganizationId;
-use stripe::analytics::{Selection, report};
+use stripe::analytics::{RefundsBy, Selection, report};
 
 use super::address::Address;
 use super::entered_amount::{InvalidAmount, parse_any, written};
@@ -60,8 +60,11 @@ impl Amounts {
             date_to: None,
             currency: None,
             predicates: Vec::new(),
+            refunds_by: RefundsBy::Charge,
         };
-        let mut totals = report::report(&state.pool, &all, None, &[]).await?.totals;
+        let mut totals = report::report(&state.pool, &all, None, None, &[])
+            .await?
+            .totals;
         totals.sort_by_key(|total| std::cmp::Reverse(total.charges));
         let currencies = totals.iter().map(|total| Currency::new(&total.currency));
         Ok(Self::new(&currencies.collect::<Vec<_>>(), locale.clone()))

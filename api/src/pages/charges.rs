@@ -434,6 +434,25 @@ fn metadata(lines: &[ChargeRow]) -> Vec<Metadata> {
     if let Some(first) = lines.first() {
         add("the charge".to_owned(), None, &first.metadata.charge);
         add("the customer".to_owned(), None, &first.metadata.customer);
+        for (of, metadata) in [
+            ("the payment intent", &first.metadata.payment_intent),
+            ("the checkout session", &first.metadata.checkout_session),
+            ("the invoice", &first.metadata.invoice),
+            ("the subscription", &first.metadata.subscription),
+        ] {
+            if let Some(metadata) = metadata {
+                add(of.to_owned(), None, metadata);
+            }
+        }
+    }
+    for line in lines {
+        if let Some(metadata) = &line.metadata.invoice_line {
+            add(
+                "the invoice line".to_owned(),
+                line.line_id.as_ref(),
+                metadata,
+            );
+        }
     }
     for line in lines {
         let of = named("product", line.product_name.as_ref());

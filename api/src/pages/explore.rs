@@ -10,30 +10,33 @@ use askama::Template;
 use axum::extract::{RawQuery, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Redirect, Response};
+use common::catalogue::queries::CatalogueKey;
 use common::filter::Field;
 use common::money::Currency;
 use futures::FutureExt as _;
 use futures::future::{BoxFuture, try_join_all};
+use stripe::analytics::earlier_period::{ComparedPeriod, EarlierPeriod};
 use stripe::analytics::report::{self, GroupPage, Report};
-use stripe::analytics::totals::{Group, GroupCursor, Totals};
-use stripe::analytics::{GroupBy, Selection};
-use stripe::metadata::queries::DiscoveredKey;
+use stripe::analytics::totals::{Group, GroupCursor, PeriodFigures, Totals};
+use stripe::analytics::{GroupBy, RefundsBy, Selection};
 
 use super::address::Address;
 use super::amounts::Amounts;
-use super::days::Days;
+use super::days::{Days, comparison_label};
 use super::filter_builder::{Builder, Conditions, Suggestions, is_applied, without_form};
 use super::format::LocaleFormat;
 use super::layout::{Layout, Page, Section};
 use super::question::{self, ActiveFilter, Choice, Question, key_name};
 use super::questions::{QuestionForm, Questions};
-use super::{Viewer, groups_csv};
+use super::{Viewer, groups_csv, restatements};
 use crate::input::{next_cursor, page};
 use crate::problem::ApiError;
 use crate::state::ApiState;
 
 pub(super) const PATH: &str = "/explore";
 const GROUP_BY: &str = "group_by";
+const COMPARE: &str = "compare";
+const DATED_BY: &str = "dated_by";
 /// Groups of a table.
 const GROUPS: i64 = 50;
 /// Currencies that are asked for side by side.
@@ -62,6 +65,10 @@ struct ExplorePage {
     presets: Vec<Choice>,
     days: Days,
     groups_by: Vec<Choice>,
+    comparisons: Vec<Choice>,
+    refund_days: Vec<Choice>,
+    /// What the figures are compared with.
+    compared: Option<ComparedDays>,
     conditions: Conditions,
     is_filtered: bool,
     /// What is in force and in no row.
@@ -73,19 +80,35 @@ struct ExplorePage {
     tables: Vec<Table>,
     charges: String,
     csv: String,
+    restatements: String,
 }
 
 /// What was found for the page.
 struct Answer {
     question: Question,
-    keys: Vec<DiscoveredKey>,
+    keys: Vec<CatalogueKey>,
     /// What the groups are of, as the address names it.
     group: String,
+    found: Found,
+    builder: Builder,
+    questions: Questions,
+}
+
+/// What was found of the days and conditions.
+struct Found {
     /// The currency with most charges first.
     totals: Vec<Totals>,
     lists: Vec<GroupList>,
-    builder: Builder,
-    questions: Questions,
+    comparison: Option<ComparedPeriod>,
+}
+
+/// The days that figures are compared with.
+#[derive(Debug)]
+struct ComparedDays {
+    from: String,
+    to: String,
+    /// Whether all of them are in the stored history.
+    complete: bool,
 }
 
 /// Groups that can be compared with each other.
@@ -100,6 +123,8 @@ struct GroupList {
 struct Table {
     currency: Option<String>,
     rows: Vec<Row>,
+    /// Whether disputes took or cost something of a row.
+    is_disputed: bool,
     /// The same page with the groups after these.
     next: Option<String>,
 }
@@ -111,6 +136,27 @@ struct Total {
     address: String,
     charges: String,
     net: String,
+    before: Option<Before>,
+}
+
+/// A net of the days to compare with, and what the one that is shown has more.
+#[derive(Debug)]
+struct Before {
+    net: String,
+    difference: String,
+}
+
+impl Before {
+    fn of(
+        (previous, difference): (Option<&PeriodFigures>, Option<&PeriodFigures>),
+        currency: &Currency,
+        locale: &LocaleFormat,
+    ) -> Option<Self> {
+        Some(Self {
+            net: locale.minor(previous?.net, currency),
+            difference: locale.minor(difference?.net, currency),
+        })
+    }
 }
 
 #[derive(Debug)]
@@ -125,6 +171,9 @@ struct Row {
     gross: String,
     refunded: String,
     net: String,
+    disputed: String,
+    dispute_fee: String,
+    before: Option<Before>,
 }
 
 /// `GET /explore`.
@@ -180,7 +229,7 @@ async fn page_of(
     };
     let keys = question.metadata_keys(state).await?;
     let (name, by) = group_of(&question, &keys)?;
-    let (totals, lists) = lists(state, &question, &list, &by, after?).await?;
+    let found = lists(state, &question, &list, &by, after?).await?;
     let test_mode = !question.connection().livemode;
     let title = if status == StatusCode::OK {
         "Explore"
@@ -193,8 +242,7 @@ async fn page_of(
         question,
         keys,
         group: name,
-        totals,
-        lists,
+        found,
         builder,
     };
     let page = ExplorePage::new(layout, address, answer, locale);
@@ -214,11 +262,16 @@ pub(super) async fn csv(
     let (name, by) = group_of(&question, &keys)?;
     let selection = &question.query.selection;
     let found = ask(&state, &question, selection, &by, None, MAX_CSV_GROUPS).await?;
-    groups_csv::answer(&label_of(&name), &by, &found.groups)
+    groups_csv::answer(
+        &label_of(&name),
+        &by,
+        &found.groups,
+        found.comparison.is_some(),
+    )
 }
 
 /// What to group by, as the address names it: the first metadata key unless it says so, or products.
-fn group_of(question: &Question, keys: &[DiscoveredKey]) -> Result<(String, GroupBy), ApiError> {
+fn group_of(question: &Question, keys: &[CatalogueKey]) -> Result<(String, GroupBy), ApiError> {
     if let Some((name, by)) = &question.query.group_by {
         return Ok((name.clone(), by.clone()));
     }
@@ -247,7 +300,8 @@ async fn ask(
 ) -> Result<Report, ApiError> {
     let page = GroupPage { by, after, limit };
     let named = question.query.named.keys();
-    Ok(report::report(&state.pool, selection, Some(page), named).await?)
+    let comparison = question.query.comparison;
+    Ok(report::report(&state.pool, selection, comparison, Some(page), named).await?)
 }
 
 /// The totals, and a page of groups of each currency. `list` is the list that cursors belong to.
@@ -257,11 +311,12 @@ async fn lists(
     list: &str,
     by: &GroupBy,
     after: Option<GroupCursor>,
-) -> Result<(Vec<Totals>, Vec<GroupList>), ApiError> {
+) -> Result<Found, ApiError> {
     let selection = &question.query.selection;
     let Report {
         mut totals,
         mut groups,
+        comparison,
         ..
     } = ask(state, question, selection, by, after, page(GROUPS)).await?;
     totals.sort_by_key(|total| std::cmp::Reverse(total.charges));
@@ -271,7 +326,11 @@ async fn lists(
             cursor: next_cursor(list, &mut groups, GROUPS, |group| GroupCursor::from(group))?,
             groups,
         };
-        return Ok((totals, vec![only]));
+        return Ok(Found {
+            totals,
+            lists: vec![only],
+            comparison,
+        });
     }
     let of_currencies = totals.iter().map(|total| Selection {
         currency: Some(total.currency.clone()),
@@ -294,7 +353,11 @@ async fn lists(
             });
         }
     }
-    Ok((totals, lists))
+    Ok(Found {
+        totals,
+        lists,
+        comparison,
+    })
 }
 
 /// What people call a group.
@@ -334,17 +397,49 @@ fn parameter_of(group: &str) -> Option<String> {
     Some(format!("field.{}", field.as_str()))
 }
 
+/// The days by which refunds can be read.
+fn refund_days(address: &Address, chosen: RefundsBy) -> Vec<Choice> {
+    let choice = |(name, by)| {
+        let label = match by {
+            RefundsBy::Charge => "Day of the charge",
+            RefundsBy::Event => "Day of the refund",
+        };
+        Choice::of(address, DATED_BY, name, label, by == chosen)
+    };
+    RefundsBy::NAMES.map(choice).into()
+}
+
+/// What figures can be compared with.
+fn comparisons(address: &Address, chosen: Option<&ComparedPeriod>) -> Vec<Choice> {
+    let chosen = chosen.map(|compared| compared.compare);
+    let none = Choice {
+        label: "Nothing".to_owned(),
+        value: String::new(),
+        address: address.without(COMPARE).to_string(),
+        chosen: chosen.is_none(),
+    };
+    let others = EarlierPeriod::NAMES.map(|(name, comparison)| {
+        let label = comparison_label(comparison);
+        Choice::of(address, COMPARE, name, label, chosen == Some(comparison))
+    });
+    [none].into_iter().chain(others).collect()
+}
+
 impl ExplorePage {
     fn new(layout: Layout, address: &Address, answer: Answer, locale: &LocaleFormat) -> Self {
         let Answer {
             question,
             keys,
             group,
-            totals,
-            lists,
+            found,
             builder,
             questions,
         } = answer;
+        let Found {
+            totals,
+            lists,
+            comparison,
+        } = found;
         let first_page = address.without("cursor");
         let by =
             |name: &str, label: &str| Choice::of(&first_page, GROUP_BY, name, label, name == group);
@@ -357,6 +452,11 @@ impl ExplorePage {
             Total {
                 charges: locale.count(total.charges.unsigned_abs()),
                 net: locale.minor(total.net, &currency),
+                before: Before::of(
+                    (total.previous.as_ref(), total.difference.as_ref()),
+                    &currency,
+                    locale,
+                ),
                 address: first_page.with("currency", &total.currency).to_string(),
                 currency: total.currency,
             }
@@ -368,6 +468,13 @@ impl ExplorePage {
         Self {
             connections: question.connections(&first_page),
             presets: question.presets(&first_page),
+            refund_days: refund_days(&first_page, question.query.selection.refunds_by),
+            comparisons: comparisons(&first_page, comparison.as_ref()),
+            compared: comparison.map(|compared| ComparedDays {
+                from: locale.day(compared.date_from),
+                to: locale.day(compared.date_to),
+                complete: compared.complete,
+            }),
             days: question.days,
             groups_by: groups_by.collect(),
             is_filtered: !builder.is_empty(),
@@ -379,6 +486,7 @@ impl ExplorePage {
             group: label_of(&group),
             charges: first_page.at("/charges").without(GROUP_BY).to_string(),
             csv: first_page.at("/explore.csv").to_string(),
+            restatements: restatements::address_for(&first_page),
             address: first_page,
             layout,
         }
@@ -398,11 +506,16 @@ impl Table {
         };
         let rows = groups.iter();
         Self {
+            is_disputed: rows.clone().any(has_dispute),
             rows: rows.map(|it| Row::of(it, group, address, locale)).collect(),
             next: cursor.map(|cursor| of_currency.with("cursor", &cursor).to_string()),
             currency: currency.map(|code| code.to_uppercase()),
         }
     }
+}
+
+fn has_dispute(group: &Group) -> bool {
+    group.disputed_amount != 0 || group.dispute_fee != 0
 }
 
 impl Row {
@@ -425,6 +538,13 @@ impl Row {
             gross: locale.minor(row.gross, &currency),
             refunded: locale.minor(row.refunded, &currency),
             net: locale.minor(row.net, &currency),
+            disputed: locale.minor(row.disputed_amount, &currency),
+            dispute_fee: locale.minor(row.dispute_fee, &currency),
+            before: Before::of(
+                (row.previous.as_ref(), row.difference.as_ref()),
+                &currency,
+                locale,
+            ),
         }
     }
 }

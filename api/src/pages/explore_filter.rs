@@ -97,7 +97,7 @@ async fn count(
     let read = question::read(state, &viewer.organization, &address, |_| ()).await?;
     let (question, ()) = read.ok_or(ApiError::NotFound)?;
     let selection = &question.query.selection;
-    match report::report(&state.pool, selection, None, &[]).await {
+    match report::report(&state.pool, selection, None, None, &[]).await {
         Ok(found) => Ok(text(&found.totals, locale)),
         Err(report::Error::Invalid(problems)) => {
             let first = problems.into_iter().next();

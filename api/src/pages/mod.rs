@@ -40,6 +40,7 @@ mod permission;
 pub(crate) mod problem;
 mod question;
 mod questions;
+mod restatements;
 mod return_path;
 mod same_origin;
 pub(crate) mod saved_query;
@@ -72,6 +73,7 @@ pub(crate) fn router(state: &ApiState) -> Router<ApiState> {
         .route("/explore/conditions", get(explore_filter::conditions))
         .route("/explore/matching", get(explore_filter::matching))
         .merge(questions::router())
+        .route("/restatements", get(restatements::show))
         .route("/charges", get(charges::list))
         .route("/charges/{charge_id}", get(charges::show))
         .route("/sign-out-everywhere", post(session::sign_out_everywhere))

@@ -5,13 +5,13 @@
 //! replace. A parameter that is wrong is an error that names it.
 
 use chrono::NaiveDate;
-use common::catalogue::ObjectType;
+use common::catalogue::queries::CatalogueKey;
+use common::catalogue::{self, ObjectType};
 use common::connection::Connection;
 use common::connection::overview::{self, Overview};
 use common::db;
 use common::tenant::OrganizationId;
 use stripe::analytics::names::Names;
-use stripe::metadata::queries::{self as metadata, DiscoveredKey};
 
 use super::address::Address;
 use super::amounts::{self, Amounts};
@@ -27,7 +27,7 @@ pub(super) const CONNECTION: &str = "connection_id";
 /// Connections among which one can be chosen.
 const MAX_CONNECTIONS: i64 = 1000;
 /// Metadata keys among which one can be chosen.
-const MAX_KEYS: i64 = 500;
+const MAX_KEYS: usize = 500;
 
 /// A question with the connection that it is about.
 pub(super) struct Question {
@@ -164,24 +164,26 @@ impl Question {
     pub(super) async fn metadata_keys(
         &self,
         state: &ApiState,
-    ) -> Result<Vec<DiscoveredKey>, ApiError> {
+    ) -> Result<Vec<CatalogueKey>, ApiError> {
         let organization = &self.connection().organization_id;
         let id = &self.connection().connection_id;
         let mut tx = state.begin(organization).await?;
         let org = organization.as_str();
-        let mut found = metadata::discover(&mut tx, org, id, None, None, MAX_KEYS).await?;
+        let all = (catalogue::MAX_KEYS * ObjectType::ALL.len()) as i64;
+        let mut found = catalogue::queries::list(&mut tx, org, id, None, None, all).await?;
         db::commit(tx).await?;
         found.sort_by_key(|found| {
-            let of_charge = found.key.object_type == ObjectType::Charge;
-            (!of_charge, std::cmp::Reverse(found.key.entry.occurrences))
+            let of_charge = found.object_type == ObjectType::Charge;
+            (!of_charge, std::cmp::Reverse(found.entry.occurrences))
         });
+        found.truncate(MAX_KEYS);
         Ok(found)
     }
 }
 
 /// How addresses name a metadata key: `charge.tier`.
-pub(super) fn key_name(found: &DiscoveredKey) -> String {
-    format!("{}.{}", found.key.object_type.as_str(), found.key.key_path)
+pub(super) fn key_name(found: &CatalogueKey) -> String {
+    format!("{}.{}", found.object_type.as_str(), found.key_path)
 }
 
 /// The conditions of the address, each with a link that removes it. The overview always shows one currency, so there it is

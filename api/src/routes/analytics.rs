@@ -7,6 +7,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use stripe::analytics::charge_lines::{ChargeRow, RowCursor};
 use stripe::analytics::completeness::Completeness;
+use stripe::analytics::earlier_period::ComparedPeriod;
 use stripe::analytics::report::{self, GroupPage};
 use stripe::analytics::totals::{Group, GroupCursor, Totals};
 use utoipa::ToSchema;
@@ -28,6 +29,9 @@ pub(crate) struct ReportBody {
     totals: Vec<Totals>,
     /// Groups; empty without `group_by`. Periods are in chronological order, other groups by net revenue, highest first.
     groups: Vec<Group>,
+    /// What the figures are compared with; absent without `compare`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    comparison: Option<ComparedPeriod>,
     completeness: Completeness,
     /// Remarks on the request, such as a metadata key that no object has.
     notes: Vec<Note>,
@@ -48,6 +52,10 @@ pub(crate) struct ReportBody {
                 `metadata:SOURCE.KEY` such as `metadata:charge.tier`"),
            ("filter" = Option<String>, Query, description = "Conditions as JSON, or a list of such \
                 conditions that must all hold; only lines that match are counted"),
+           ("dated_by" = Option<String>, Query, description = "Day on which refunds count: `charge` (the default), the day of \
+                their charge, or `event`, the day they were made"),
+           ("compare" = Option<String>, Query, description = "Earlier period whose figures each group and total also has, \
+                as `previous`: `previous_period` or `previous_year`. Requires `date_from` and `date_to`"),
            ("limit" = Option<i64>, Query, description = "Items per page; 50 by default"),
            ("cursor" = Option<String>, Query, description = "`next_cursor` of the previous page")),
     responses((status = 200, description = "The report", body = ReportBody)))]
@@ -57,6 +65,7 @@ pub(crate) async fn report(
     mut params: Params,
 ) -> Result<Json<ReportBody>, ApiError> {
     let query = RevenueQuery::read(&mut params, &caller.organization);
+    query.refuse_open_comparison(&mut params);
     let limit = params.limit();
     let list = format!(
         "groups:{}",
@@ -70,13 +79,15 @@ pub(crate) async fn report(
         limit: page(limit),
     });
     let keys = query.named.keys();
-    let mut found = report::report(&state.pool, &query.selection, page, keys).await?;
+    let found = report::report(&state.pool, &query.selection, query.comparison, page, keys);
+    let mut found = found.await?;
     let next_cursor = next_cursor(&list, &mut found.groups, limit, |group| {
         GroupCursor::from(group)
     })?;
     Ok(Json(ReportBody {
         totals: found.totals,
         groups: found.groups,
+        comparison: found.comparison,
         completeness: found.completeness,
         notes: query.named.notes(found.unknown_keys),
         next_cursor,
@@ -98,8 +109,8 @@ pub(crate) struct ChargeRows {
 ///
 /// Newest first. Charges that do not count are included, with 0 for gross, refunded, net and units.
 /// `Accept: text/csv` streams the whole selection and ignores `limit` and `cursor`. The CSV has ids and no names; `completeness` is
-/// sent as JSON in the header `Stripe-Sync-Completeness`. `group_by` is accepted so that one query string works for the report
-/// and for its rows, and has no effect.
+/// sent as JSON in the header `Stripe-Sync-Completeness`. `group_by`, `compare` and `dated_by` are accepted so that one query
+/// string works for the report and for its rows, and have no effect.
 #[utoipa::path(get, path = "/v1/analytics/stripe/charges", operation_id = "list_charge_lines",
     tag = "analytics",
     params(("connection_id" = String, Query, description = "Connection id"),
@@ -107,6 +118,8 @@ pub(crate) struct ChargeRows {
            ("date_to" = Option<String>, Query, description = "Last day, inclusive; the last stored one by default"),
            ("currency" = Option<String>, Query, description = "Only charges of this currency"),
            ("group_by" = Option<String>, Query, description = "Has no effect"),
+           ("compare" = Option<String>, Query, description = "Has no effect"),
+           ("dated_by" = Option<String>, Query, description = "Has no effect"),
            ("filter" = Option<String>, Query, description = "Conditions as JSON, or a list of such \
                 conditions that must all hold; only lines that match are returned"),
            ("limit" = Option<i64>, Query, description = "Items per page; 50 by default"),

@@ -12,6 +12,7 @@ use common::connection::{
 use common::db;
 use common::job::{JobId, queries};
 use serde::Serialize;
+use stripe::sync::state as sync_state;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -44,6 +45,8 @@ pub(crate) struct ConnectionBody {
     sync_interval_minutes: i32,
     /// Share of Stripe's rate limits that syncing may use, from 0.01 to 1.
     rate_share: f64,
+    /// Whether the metadata of payment intents is read.
+    payment_intent_metadata: bool,
     permissions: Vec<Permission>,
     /// Problem that stops the connection until someone fixes it.
     problem: Option<ConnectionProblem>,
@@ -55,6 +58,10 @@ pub(crate) struct ConnectionBody {
     /// of connections.
     #[serde(skip_serializing_if = "Option::is_none")]
     requests_today: Option<i64>,
+    /// About how many requests a full sync takes for the metadata of payment intents, if that is read; by the number of
+    /// stored charges. Absent from lists of connections.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payment_intent_requests: Option<i64>,
     /// Id of the job that recomputes dates after a change of time zone.
     #[serde(skip_serializing_if = "Option::is_none")]
     job_id: Option<Uuid>,
@@ -90,12 +97,14 @@ impl ConnectionBody {
             paused: connection.paused,
             sync_interval_minutes: connection.sync_interval_minutes,
             rate_share: connection.rate_share,
+            payment_intent_metadata: connection.payment_intent_metadata,
             permissions: connection.permissions,
             problem: connection.problem,
             warnings: connection.warnings,
             created_at: connection.created_at,
             next_sync_at: connection.next_sync_at,
             requests_today: None,
+            payment_intent_requests: None,
             job_id: job_id.map(|id| id.0),
         }
     }
@@ -158,9 +167,12 @@ pub(crate) async fn get(
     let since = overview.connection.start_of_today(now);
     let mut tx = state.begin(organization).await?;
     let requests = queries::requests::since(&mut tx, organization, &connection_id, since).await?;
+    let of_intents =
+        sync_state::payment_intent_requests(&mut tx, organization, &connection_id).await?;
     db::commit(tx).await?;
     Ok(Json(ConnectionBody {
         requests_today: Some(requests),
+        payment_intent_requests: Some(of_intents),
         ..ConnectionBody::new(overview, None)
     }))
 }
@@ -172,6 +184,7 @@ fn read_changes(mut fields: Fields) -> Result<Changes, ApiError> {
         sync_interval_minutes: fields.integer("sync_interval_minutes", 1..=1440),
         timezone: fields.timezone("timezone"),
         rate_share: fields.share("rate_share", MIN_RATE_SHARE),
+        payment_intent_metadata: fields.boolean("payment_intent_metadata"),
     };
     fields.finish()?;
     Ok(changes)
@@ -179,13 +192,14 @@ fn read_changes(mut fields: Fields) -> Result<Changes, ApiError> {
 
 /// Update a connection
 ///
-/// A change of time zone returns the `job_id` of the job that recomputes the dates of stored rows.
+/// A change of time zone returns the `job_id` of the job that recomputes the dates of stored rows. After a change of
+/// `payment_intent_metadata` the next sync is a full one.
 #[utoipa::path(patch, path = "/v1/connectors/{id}", operation_id = "update_connection",
     tag = "connections",
     params(("id" = String, Path, description = "Connection id")),
     request_body(content = Changes, example = json!({
         "name": "Main account", "paused": false, "sync_interval_minutes": 30, "timezone": "Europe/Berlin",
-        "rate_share": 0.5})),
+        "rate_share": 0.5, "payment_intent_metadata": false})),
     responses((status = 200, description = "The updated connection", body = ConnectionBody),
               (status = 402, description = "`plan_limit`: the organization's plan does not allow it",
                body = Problem, content_type = "application/problem+json")))]

@@ -64,8 +64,9 @@ pub(crate) struct KeyList {
 
 /// Discover metadata keys
 ///
-/// Lists the metadata keys of all stored charges and of the products, prices and customers they refer
-/// to. Returns all keys unless `limit` is given.
+/// Lists the metadata keys of all stored charges and of what they refer to: products, prices, customers, invoices with their
+/// lines and subscriptions, checkout sessions, and payment intents if the connection reads them. Returns all keys unless
+/// `limit` is given.
 #[utoipa::path(get, path = "/v1/connectors/{id}/filters/discover", operation_id = "discover_metadata_keys",
     tag = "rules",
     params(("id" = String, Path, description = "Connection id"),
@@ -82,10 +83,8 @@ pub(crate) async fn discover(
     let object_type = params.text("object_type").and_then(|text| {
         let object_type = ObjectType::parse(&text);
         if object_type.is_none() {
-            params.refuse(
-                "object_type",
-                "must be one of charge, product, price, customer",
-            );
+            let detail = format!("must be one of {}", ObjectType::names());
+            params.refuse("object_type", detail);
         }
         object_type
     });

@@ -3,6 +3,7 @@
 
 pub(crate) mod analytics;
 pub(crate) mod checkout;
+pub(crate) mod completeness;
 pub(crate) mod connected_accounts;
 pub(crate) mod connections;
 pub(crate) mod create_connection;
@@ -22,6 +23,7 @@ pub(crate) mod payouts;
 pub(crate) mod plans;
 pub(crate) mod questions;
 pub(crate) mod reconciliation;
+pub(crate) mod restatements;
 pub(crate) mod rules;
 mod stream_body;
 pub(crate) mod subscription;
@@ -55,6 +57,8 @@ pub(crate) fn all() -> OpenApiRouter<ApiState> {
         ))
         .routes(routes!(sync::status))
         .routes(routes!(parked::list))
+        .routes(routes!(completeness::get))
+        .routes(routes!(completeness::compare))
         .routes(routes!(jobs::list))
         .routes(routes!(jobs::get))
         .routes(routes!(jobs::cancel))
@@ -70,6 +74,7 @@ pub(crate) fn all() -> OpenApiRouter<ApiState> {
         .routes(routes!(analytics::report))
         .routes(routes!(daily::daily_aggregates))
         .routes(routes!(analytics::charges))
+        .routes(routes!(restatements::list))
         .routes(routes!(
             webhook_endpoints::create,
             webhook_endpoints::replace_secret,

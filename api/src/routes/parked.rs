@@ -14,13 +14,14 @@ use crate::problem::ApiError;
 use crate::state::ApiState;
 
 /// The lists whose objects may be parked.
-pub(crate) const RESOURCES: [&str; 8] = [
+pub(crate) const RESOURCES: [&str; 9] = [
     "charges",
     "checkout_sessions",
     "customers",
     "disputes",
     "events",
     "invoices",
+    "payment_intents",
     "prices",
     "products",
 ];
@@ -75,7 +76,7 @@ pub(crate) struct ParkedList {
     tag = "connections",
     params(("id" = String, Path, description = "Connection id"),
            ("resource" = Option<String>, Query, description = "Only objects of this list: `charges`, `customers`, \
-            `disputes`, `events`, `invoices`, `checkout_sessions`, `prices` or `products`"),
+            `disputes`, `events`, `invoices`, `checkout_sessions`, `payment_intents`, `prices` or `products`"),
            ("limit" = Option<i64>, Query, description = "Items per page; 50 by default"),
            ("cursor" = Option<String>, Query, description = "`next_cursor` of the previous page")),
     responses((status = 200, description = "A page of parked objects", body = ParkedList)))]

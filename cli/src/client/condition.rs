@@ -28,7 +28,8 @@ use super::Error;
 /// The grammar, for `--help`.
 pub(super) const HELP: &str = "\
 A condition is SUBJECT OPERATOR VALUE:
-  charge.tier=gold              metadata: charge, product, price or customer, a dot, the key
+  charge.tier=gold              metadata: charge, product, price, customer, invoice, invoice_line, subscription,
+                                checkout_session or payment_intent, a dot, the key
   customer.'sales rep'!=Ann     a key with spaces or punctuation needs quotes
   amount>=1000                  a field (amount in minor units): amount, currency, status, description, customer_id,
                                 product_id, price_id, country, payment_method, livemode, source_transfer,

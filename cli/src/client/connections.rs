@@ -73,6 +73,9 @@ pub struct Set {
     /// The share of Stripe's rate limits that syncing may use, 0.01 to 1
     #[arg(long, value_name = "SHARE", value_parser = arguments::share)]
     rate_share: Option<f64>,
+    /// Whether to read the metadata of payment intents; what that takes is said first, and the next sync is a full one
+    #[arg(long, value_name = "true|false")]
+    payment_intent_metadata: Option<bool>,
     #[command(flatten)]
     target: Target,
 }
@@ -203,9 +206,13 @@ impl Set {
         if let Some(share) = self.rate_share {
             changes.insert("rate_share".to_owned(), share.into());
         }
+        if let Some(read) = self.payment_intent_metadata {
+            changes.insert("payment_intent_metadata".to_owned(), read.into());
+        }
         if changes.is_empty() {
             return Err(Error::Usage(
-                "no change was given; use --name, --timezone, --sync-interval-minutes or --rate-share"
+                "no change was given; use --name, --timezone, --sync-interval-minutes, --rate-share or \
+                 --payment-intent-metadata"
                     .to_owned(),
             ));
         }
@@ -217,6 +224,10 @@ async fn change(target: Target, changes: &Value) -> Result<(), Error> {
     let json = target.json;
     let (client, connection) = target.open().await?;
     let path = ["v1", "connectors", &connection];
+    if changes["payment_intent_metadata"] == true && !json {
+        let before: Connection = client.get(&path, &[]).await?;
+        output::print(&price_of_intents(before.payment_intent_requests))?;
+    }
     let (_, answer): (_, Value) = client.call(Method::PATCH, &path, Some(changes)).await?;
     if json {
         return print_json(&answer);
@@ -227,6 +238,14 @@ async fn change(target: Target, changes: &Value) -> Result<(), Error> {
         text.extend(["\njob ", job, " updates the dates of stored charges"]);
     }
     Ok(output::print(&text)?)
+}
+
+/// What reading payment intents takes, said before it is switched on.
+fn price_of_intents(requests: i64) -> String {
+    format!(
+        "payment intents take about {} more with each full sync, and up to one for each new charge\n",
+        output::count(requests, "request")
+    )
 }
 
 impl ReplaceKey {
@@ -346,6 +365,9 @@ fn shown(connection: &Connection) -> String {
             format!("{} of Stripe's limits", connection.rate_share),
         ),
     ];
+    if connection.payment_intent_metadata {
+        lines.push(("metadata", "of payment intents too".to_owned()));
+    }
     lines.extend(
         connection
             .created_at

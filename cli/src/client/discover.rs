@@ -1,6 +1,7 @@
 //! `discover`: the metadata keys that an account's objects have, which nobody had to declare.
 
 use clap::builder::PossibleValuesParser;
+use common::filter::MetadataSource;
 use serde_json::Value;
 
 use super::requests::understood;
@@ -13,7 +14,7 @@ use crate::output::{self, Column};
 pub struct Discover {
     /// Only keys of this kind of object
     #[arg(long, value_name = "KIND",
-          value_parser = PossibleValuesParser::new(["charge", "product", "price", "customer"]))]
+          value_parser = PossibleValuesParser::new(MetadataSource::ALL.map(MetadataSource::as_str)))]
     object_type: Option<String>,
     #[command(flatten)]
     target: Target,

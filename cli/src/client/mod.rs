@@ -9,6 +9,7 @@
 //! Absent on purpose: a stored login. The token is a setting like any other.
 
 pub mod billing;
+pub mod comparison;
 mod completeness;
 mod condition;
 mod confirm;
@@ -27,6 +28,7 @@ pub mod parked;
 mod problem;
 mod requests;
 mod responses;
+pub mod restatements;
 pub mod revenue;
 pub mod rules;
 mod server_sent_events;

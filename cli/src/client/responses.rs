@@ -55,6 +55,11 @@ pub(super) struct Connection {
     #[serde(default)]
     pub(super) rate_share: f64,
     #[serde(default)]
+    pub(super) payment_intent_metadata: bool,
+    /// About how many requests that takes with each full sync.
+    #[serde(default)]
+    pub(super) payment_intent_requests: i64,
+    #[serde(default)]
     pub(super) permissions: Vec<Permission>,
     #[serde(default)]
     pub(super) problem: Option<ConnectionProblem>,
@@ -181,6 +186,30 @@ pub(super) struct Figures {
     pub(super) gross: i64,
     pub(super) refunded: i64,
     pub(super) net: i64,
+    /// What disputes took; not subtracted from the net, as little as their fees.
+    #[serde(default)]
+    pub(super) disputed_amount: i64,
+    #[serde(default)]
+    pub(super) dispute_fee: i64,
+    /// Those of the earlier period, where they are known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) previous: Option<PeriodFigures>,
+    /// What these figures have more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) difference: Option<PeriodFigures>,
+}
+
+/// Figures of an earlier period, or a difference from them.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+pub(super) struct PeriodFigures {
+    pub(super) charges: i64,
+    pub(super) units: i64,
+    pub(super) units_decimal: String,
+    pub(super) gross: i64,
+    pub(super) refunded: i64,
+    pub(super) net: i64,
+    pub(super) disputed_amount: i64,
+    pub(super) dispute_fee: i64,
 }
 
 impl Figures {
@@ -204,6 +233,9 @@ pub(super) struct Group {
 pub(super) struct AnalysisPage {
     pub(super) totals: Vec<Figures>,
     pub(super) groups: Vec<Group>,
+    /// What the figures are compared with.
+    #[serde(default)]
+    pub(super) comparison: Option<Value>,
     #[serde(default)]
     pub(super) completeness: Option<Value>,
     #[serde(default)]
@@ -313,6 +345,37 @@ pub(super) struct DiscoveredKey {
     pub(super) coverage: f64,
     #[serde(default)]
     pub(super) sample_values: Vec<String>,
+}
+
+/// A page of restatements.
+#[derive(Debug, Deserialize)]
+pub(super) struct RestatementPage {
+    pub(super) data: Vec<Value>,
+    #[serde(default)]
+    pub(super) days: Value,
+    #[serde(default)]
+    pub(super) completeness: Value,
+    pub(super) next_cursor: Option<String>,
+}
+
+/// A change of a day's figures.
+#[derive(Debug, Deserialize)]
+pub(super) struct Restatement {
+    pub(super) date: NaiveDate,
+    pub(super) currency: String,
+    pub(super) restated_at: DateTime<Utc>,
+    /// As it came, since a newer engine may have causes that are not known here.
+    pub(super) cause: String,
+    #[serde(default)]
+    pub(super) charge_id: Option<String>,
+    #[serde(default)]
+    pub(super) object_id: Option<String>,
+    #[serde(default)]
+    pub(super) event_type: Option<String>,
+    pub(super) charges: i64,
+    pub(super) gross: i64,
+    pub(super) refunded: i64,
+    pub(super) net: i64,
 }
 
 /// An object that could not be read.

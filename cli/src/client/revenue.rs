@@ -6,6 +6,7 @@
 //! arithmetic on amounts; the totals are the engine's.
 
 use common::csv_cell::guard_formula;
+use common::filter::MetadataSource;
 use serde_json::{Value, json};
 
 use super::condition::{self, Given};
@@ -18,7 +19,7 @@ use crate::output::{self, Column};
 #[derive(Debug, clap::Args)]
 pub struct Revenue {
     /// day, week, month, currency, product, price, customer, country, or metadata:SOURCE.KEY such as
-    /// metadata:charge.tier; a SOURCE is charge, product, price or customer
+    /// metadata:charge.tier; SOURCE is what discover shows before the first dot, such as charge or invoice
     #[arg(long, value_name = "GROUP", default_value = "day", value_parser = group_by)]
     by: String,
     #[command(flatten)]
@@ -31,6 +32,13 @@ pub struct Revenue {
     /// Count charges that match any one --filter
     #[arg(long, requires = "filter")]
     any: bool,
+    /// Show the figures of an earlier period as well: previous-period (as many days just before, or
+    /// whole months if --from is the first of a month) or previous-year (the same dates)
+    #[arg(long, value_name = "PERIOD", requires_all = ["from", "to"], value_parser = ["previous-period", "previous-year"])]
+    compare: Option<String>,
+    /// The day on which refunds count: charge, the day of their charge (the default), or event, the day they were made
+    #[arg(long, value_name = "charge|event", value_parser = ["charge", "event"])]
+    dated_by: Option<String>,
     /// Print JSON, amounts in minor units
     #[arg(long, conflicts_with = "csv")]
     json: bool,
@@ -44,8 +52,6 @@ pub struct Revenue {
     server: Server,
 }
 
-const SOURCES: [&str; 4] = ["charge", "product", "price", "customer"];
-
 fn group_by(text: &str) -> Result<String, String> {
     let plain = [
         "day", "week", "month", "currency", "product", "price", "customer", "country",
@@ -53,14 +59,14 @@ fn group_by(text: &str) -> Result<String, String> {
     let metadata = text
         .strip_prefix("metadata:")
         .and_then(|path| path.split_once('.'))
-        .is_some_and(|(source, key)| SOURCES.contains(&source) && !key.is_empty());
+        .is_some_and(|(source, key)| MetadataSource::parse(source).is_some() && !key.is_empty());
     if plain.contains(&text) || metadata {
         return Ok(text.to_owned());
     }
     Err(format!(
         "must be {} or metadata:SOURCE.KEY, where SOURCE is {}",
         plain.join(", "),
-        SOURCES.join(", ")
+        MetadataSource::names()
     ))
 }
 
@@ -69,6 +75,7 @@ fn group_by(text: &str) -> Result<String, String> {
 struct Analysis {
     totals: Vec<Figures>,
     groups: Vec<Group>,
+    comparison: Option<Value>,
     completeness: Option<Value>,
     notes: Vec<Note>,
 }
@@ -86,8 +93,13 @@ impl Revenue {
             let mut answer = json!({
                 "totals": analysis.totals, "groups": analysis.groups, "notes": analysis.notes,
             });
-            if let Some(completeness) = analysis.completeness {
-                answer["completeness"] = completeness;
+            for (name, value) in [
+                ("comparison", analysis.comparison),
+                ("completeness", analysis.completeness),
+            ] {
+                if let Some(value) = value {
+                    answer[name] = value;
+                }
             }
             return print_json(&answer);
         }
@@ -95,6 +107,7 @@ impl Revenue {
         let missing = completeness::missing(&client, &connection, completeness).await?;
         let remarks: Vec<String> = missing
             .into_iter()
+            .chain(analysis.comparison.as_ref().map(compared_with))
             .chain(analysis.notes.iter().map(Note::to_string))
             .collect();
         if self.csv {
@@ -126,6 +139,9 @@ impl Revenue {
         ];
         query.extend(dates);
         query.extend(filter.map(|filter| ("filter", filter)));
+        let compare = self.compare.as_ref();
+        query.extend(compare.map(|compare| ("compare", compare.replace('-', "_"))));
+        query.extend(self.dated_by.clone().map(|day| ("dated_by", day)));
         let mut analysis = Analysis::default();
         let mut cursor: Option<String> = None;
         loop {
@@ -136,6 +152,7 @@ impl Revenue {
             let page: AnalysisPage = client.get(&["v1", "analytics", "stripe"], &pairs).await?;
             analysis.totals = page.totals;
             analysis.groups.extend(page.groups);
+            analysis.comparison = page.comparison;
             analysis.completeness = page.completeness;
             analysis.notes = page.notes;
             cursor = page.next_cursor;
@@ -146,10 +163,26 @@ impl Revenue {
     }
 }
 
+/// What the figures are compared with, in a sentence.
+fn compared_with(comparison: &Value) -> String {
+    let day = |name: &str| comparison[name].as_str().unwrap_or_default().to_owned();
+    let mut sentence = format!("Compared with {} to {}.", day("date_from"), day("date_to"));
+    if comparison["complete"] != true {
+        sentence
+            .push_str(" Not all of these days are covered, so what was sold then is not known.");
+    }
+    sentence
+}
+
+const NOT_KNOWN: &str = "not known";
+
 fn as_table(by: &str, analysis: &Analysis) -> String {
+    let compared = analysis.comparison.is_some();
+    let mut all = analysis.totals.iter();
+    let disputed = all.any(|figures| figures.disputed_amount != 0 || figures.dispute_fee != 0);
     let row = |key: String, figures: &Figures| {
         let money = |minor| output::money(minor, &figures.currency);
-        let cells = vec![
+        let mut cells = vec![
             key,
             output::thousands(figures.charges),
             match figures.exact_units() {
@@ -160,6 +193,15 @@ fn as_table(by: &str, analysis: &Analysis) -> String {
             money(figures.refunded),
             money(figures.net),
         ];
+        if disputed {
+            cells.extend([money(figures.disputed_amount), money(figures.dispute_fee)]);
+        }
+        if compared {
+            for period in [&figures.previous, &figures.difference] {
+                let net = period.as_ref().map(|period| money(period.net));
+                cells.push(net.unwrap_or_else(|| NOT_KNOWN.to_owned()));
+            }
+        }
         (figures.currency.clone(), cells)
     };
     let groups = analysis.groups.iter().map(|group| {
@@ -174,7 +216,7 @@ fn as_table(by: &str, analysis: &Analysis) -> String {
         .totals
         .iter()
         .map(|figures| row("total".to_owned(), figures));
-    let columns = [
+    let mut columns = vec![
         (by.strip_prefix("metadata:").unwrap_or(by), Column::Text),
         ("charges", Column::Number),
         ("units", Column::Number),
@@ -182,8 +224,31 @@ fn as_table(by: &str, analysis: &Analysis) -> String {
         ("refunded", Column::Number),
         ("net", Column::Number),
     ];
+    if disputed {
+        columns.extend([
+            ("disputed", Column::Number),
+            ("dispute fee", Column::Number),
+        ]);
+    }
+    if compared {
+        columns.extend([
+            ("net before", Column::Number),
+            ("difference", Column::Number),
+        ]);
+    }
     output::table(&columns, output::sections(groups.chain(totals)))
 }
+
+/// What CSV has of a period.
+const FIGURES: [&str; 7] = [
+    "charges",
+    "units",
+    "gross",
+    "refunded",
+    "net",
+    "disputed_amount",
+    "dispute_fee",
+];
 
 /// RFC 4180, one line a group and currency; totals are left to whoever adds up.
 fn as_csv(analysis: &Analysis) -> Result<String, Error> {
@@ -191,11 +256,17 @@ fn as_csv(analysis: &Analysis) -> Result<String, Error> {
     let mut writer = csv::WriterBuilder::new()
         .terminator(terminator)
         .from_writer(Vec::new());
-    writer.write_record([
-        "key", "currency", "charges", "units", "gross", "refunded", "net",
-    ])?;
+    let compared = analysis.comparison.is_some();
+    let mut heading: Vec<String> = ["key", "currency"].map(str::to_owned).into();
+    heading.extend(FIGURES.map(str::to_owned));
+    if compared {
+        for period in ["previous", "difference"] {
+            heading.extend(FIGURES.map(|name| format!("{period}_{name}")));
+        }
+    }
+    writer.write_record(heading)?;
     for Group { key, figures } in &analysis.groups {
-        writer.write_record([
+        let mut record = vec![
             guard_formula(key.as_deref().unwrap_or_default()).into_owned(),
             guard_formula(&figures.currency).into_owned(),
             figures.charges.to_string(),
@@ -206,7 +277,26 @@ fn as_csv(analysis: &Analysis) -> Result<String, Error> {
             figures.gross.to_string(),
             figures.refunded.to_string(),
             figures.net.to_string(),
-        ])?;
+            figures.disputed_amount.to_string(),
+            figures.dispute_fee.to_string(),
+        ];
+        if compared {
+            for period in [&figures.previous, &figures.difference] {
+                let cells = period.as_ref().map(|period| {
+                    [
+                        period.charges.to_string(),
+                        period.units_decimal.clone(),
+                        period.gross.to_string(),
+                        period.refunded.to_string(),
+                        period.net.to_string(),
+                        period.disputed_amount.to_string(),
+                        period.dispute_fee.to_string(),
+                    ]
+                });
+                record.extend(cells.unwrap_or_default());
+            }
+        }
+        writer.write_record(record)?;
     }
     let bytes = writer
         .into_inner()
@@ -216,6 +306,7 @@ fn as_csv(analysis: &Analysis) -> Result<String, Error> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::responses::PeriodFigures;
     use super::*;
 
     fn analysis() -> Analysis {
@@ -227,6 +318,10 @@ mod tests {
             gross: net + 100,
             refunded: 100,
             net,
+            disputed_amount: 0,
+            dispute_fee: 0,
+            previous: None,
+            difference: None,
         };
         let group = |key: Option<&str>, figures| Group {
             key: key.map(str::to_owned),
@@ -239,9 +334,51 @@ mod tests {
                 group(Some("=cmd|' /C calc'!A0"), figures("jpy", 500)),
                 group(None, figures("usd", 23_456)),
             ],
+            comparison: None,
             completeness: None,
             notes: Vec::new(),
         }
+    }
+
+    #[test]
+    fn what_is_not_known_of_an_earlier_period_is_not_shown_as_nothing() {
+        let mut analysis = analysis();
+        analysis.comparison = Some(json!({
+            "compare": "previous_year", "date_from": "2025-03-01", "date_to": "2025-03-31", "complete": false,
+        }));
+        let period = |net| PeriodFigures {
+            charges: 1,
+            units: 1,
+            units_decimal: "1".to_owned(),
+            gross: net,
+            refunded: 0,
+            net,
+            disputed_amount: 0,
+            dispute_fee: 0,
+        };
+        analysis.groups[0].figures.previous = Some(period(40_000));
+        analysis.groups[0].figures.difference = Some(period(60_000));
+        let text = as_table("metadata:charge.tier", &analysis);
+        for (key, before, difference) in [
+            ("gold", "400.00 USD", "600.00 USD"),
+            ("total", NOT_KNOWN, NOT_KNOWN),
+        ] {
+            let row = text.lines().rfind(|row| row.contains(key)).unwrap();
+            assert!(row.contains(before) && row.contains(difference), "{row}");
+        }
+        let csv = as_csv(&analysis).unwrap();
+        let lines: Vec<&str> = csv.lines().collect();
+        assert!(lines[0].ends_with(
+            "net,disputed_amount,dispute_fee,\
+             previous_charges,previous_units,previous_gross,previous_refunded,previous_net,\
+             previous_disputed_amount,previous_dispute_fee,\
+             difference_charges,difference_units,difference_gross,difference_refunded,difference_net,\
+             difference_disputed_amount,difference_dispute_fee"
+        ));
+        assert!(lines[1].ends_with(",100000,0,0,1,1,40000,0,40000,0,0,1,1,60000,0,60000,0,0"));
+        assert!(lines[3].ends_with(",23456,0,0,,,,,,,,,,,,,,"), "{csv}");
+        let sentence = compared_with(analysis.comparison.as_ref().unwrap());
+        assert!(sentence.starts_with("Compared with 2025-03-01 to 2025-03-31. Not all"));
     }
 
     #[test]
@@ -266,13 +403,33 @@ mod tests {
     }
 
     #[test]
+    fn what_disputes_took_has_columns_where_they_took_something() {
+        let mut analysis = analysis();
+        assert!(!as_table("day", &analysis).contains("disputed"));
+        for figures in [&mut analysis.groups[2].figures, &mut analysis.totals[1]] {
+            (figures.disputed_amount, figures.dispute_fee) = (12_300, 1_500);
+        }
+        let text = as_table("day", &analysis);
+        assert!(text.contains("dispute fee"), "{text}");
+        for key in ["(none)", "total"] {
+            let row = text.lines().rfind(|row| row.contains(key)).unwrap();
+            assert!(
+                row.contains("123.00 USD") && row.contains("15.00 USD"),
+                "{row}"
+            );
+        }
+        let csv = as_csv(&analysis).unwrap();
+        assert!(csv.contains(",23456,12300,1500\r\n"), "{csv}");
+    }
+
+    #[test]
     fn csv_holds_minor_units_and_no_formula() {
         assert_eq!(
             as_csv(&analysis()).unwrap(),
-            "key,currency,charges,units,gross,refunded,net\r\n\
-             gold,usd,1200,3,100100,100,100000\r\n\
-             '=cmd|' /C calc'!A0,jpy,1200,3,600,100,500\r\n\
-             ,usd,1200,3,23556,100,23456\r\n"
+            "key,currency,charges,units,gross,refunded,net,disputed_amount,dispute_fee\r\n\
+             gold,usd,1200,3,100100,100,100000,0,0\r\n\
+             '=cmd|' /C calc'!A0,jpy,1200,3,600,100,500,0,0\r\n\
+             ,usd,1200,3,23556,100,23456,0,0\r\n"
         );
     }
 
@@ -283,7 +440,8 @@ mod tests {
             ("metadata:charge.tier", true),
             ("metadata:product.a.b", true),
             ("metadata:charge.", false),
-            ("metadata:invoice.x", false),
+            ("metadata:invoice_line.seat", true),
+            ("metadata:refund.x", false),
             ("charge.tier", false),
             ("year", false),
         ] {

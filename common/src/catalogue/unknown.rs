@@ -48,18 +48,25 @@ pub(super) fn describe(named: &NamedKey, known: &[(ObjectType, String)]) -> Opti
     if of(named.object_type).count() >= MAX_KEYS || is_listed(&named.key, of(named.object_type)) {
         return None;
     }
-    let (object_type, key) = (named.object_type.as_str(), &named.key);
+    let (object_type, key) = (named.object_type.words(), &named.key);
     let elsewhere = ObjectType::ALL
         .into_iter()
         .find(|other| *other != named.object_type && is_listed(key, of(*other)));
     let hint = match (closest_match(key, of(named.object_type)), elsewhere) {
         (Some(near), _) => format!(" Did you mean `{near}`?"),
-        (None, Some(other)) => format!(" A {} has it.", other.as_str()),
+        (None, Some(other)) => format!(" {} has it.", with_article(other)),
         (None, None) => String::new(),
     };
     Some(format!(
         "No stored {object_type} of this connection has the metadata key `{key}`.{hint}"
     ))
+}
+
+/// `A charge`, `An invoice line`.
+fn with_article(object_type: ObjectType) -> String {
+    let words = object_type.words();
+    let article = if words.starts_with('i') { "An" } else { "A" };
+    format!("{article} {words}")
 }
 
 /// Whether the key is one of these paths or leads to one of them, whatever arrays are on the way.

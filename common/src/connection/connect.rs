@@ -188,6 +188,7 @@ fn connection(
         paused: false,
         sync_interval_minutes: terms.sync_interval_minutes,
         rate_share: 1.0,
+        payment_intent_metadata: false,
         warnings: probe::warnings(&probe.permissions, connector.vendor(), &[]),
         permissions: probe.permissions,
         problem: None,

@@ -82,6 +82,7 @@ pub async fn check(
                 from,
                 to: services.clock.now(),
                 rate_share: 1.0,
+                payment_intent_metadata: false,
             };
             probe::estimate(account, api_key, wanted).await
         }
@@ -148,6 +149,7 @@ fn full_sync(connection: &Connection, now: DateTime<Utc>) -> FullSync {
         from: connection.covered_from(),
         to: now,
         rate_share: connection.rate_share,
+        payment_intent_metadata: connection.payment_intent_metadata,
     }
 }
 

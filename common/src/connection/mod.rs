@@ -172,6 +172,10 @@ impl Warning {
 }
 
 #[derive(Debug, Clone)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a setting, or follows from the key"
+)]
 pub struct Connection {
     pub organization_id: OrganizationId,
     /// `{org}-{connector}-{account}`.
@@ -192,6 +196,8 @@ pub struct Connection {
     pub sync_interval_minutes: i32,
     /// The share of the vendor's limits that syncing may use, [`MIN_RATE_SHARE`] to 1.
     pub rate_share: f64,
+    /// Whether the metadata of payment intents is read, which takes requests of its own.
+    pub payment_intent_metadata: bool,
     /// As last probed.
     pub permissions: Vec<Permission>,
     pub problem: Option<ConnectionProblem>,

@@ -47,6 +47,8 @@ pub struct FullSync {
     pub to: DateTime<Utc>,
     /// The share of the vendor's limits that it may use.
     pub rate_share: f64,
+    /// Whether it reads the metadata of payment intents.
+    pub payment_intent_metadata: bool,
 }
 
 /// Estimated cost of a full sync, based on a few pages of charges.

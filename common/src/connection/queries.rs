@@ -24,6 +24,7 @@ struct ConnectionRow {
     paused: bool,
     sync_interval_minutes: i32,
     rate_share: f64,
+    payment_intent_metadata: bool,
     permissions: Json<Vec<Permission>>,
     problem_code: Option<String>,
     problem_detail: Option<String>,
@@ -71,6 +72,7 @@ impl TryFrom<ConnectionRow> for Connection {
             paused: row.paused,
             sync_interval_minutes: row.sync_interval_minutes,
             rate_share: row.rate_share,
+            payment_intent_metadata: row.payment_intent_metadata,
             permissions: row.permissions.0,
             problem,
             warnings: row.warnings.0,
@@ -145,7 +147,7 @@ pub async fn get(
     sqlx::query_as!(
         ConnectionRow,
         r#"SELECT organization_id, connection_id, connector, external_account_id, livemode, name, timezone, lookback_days,
-                  paused, sync_interval_minutes, rate_share, permissions AS "permissions: _", problem_code,
+                  paused, sync_interval_minutes, rate_share, payment_intent_metadata, permissions AS "permissions: _", problem_code,
                   problem_detail, problem_since, warnings AS "warnings: _", created_at, next_sync_at,
                   scheduled_job_type, via_platform, paused_by_plan, wanted_sync_interval_minutes,
                   (SELECT plan FROM organizations WHERE organization_id = $1) AS plan,
@@ -218,7 +220,7 @@ pub async fn list(
     sqlx::query_as!(
         ConnectionRow,
         r#"SELECT organization_id, connection_id, connector, external_account_id, livemode, name, timezone, lookback_days,
-                  paused, sync_interval_minutes, rate_share, permissions AS "permissions: _", problem_code,
+                  paused, sync_interval_minutes, rate_share, payment_intent_metadata, permissions AS "permissions: _", problem_code,
                   problem_detail, problem_since, warnings AS "warnings: _", created_at, next_sync_at,
                   scheduled_job_type, via_platform, paused_by_plan, wanted_sync_interval_minutes,
                   (SELECT plan FROM organizations WHERE organization_id = $1) AS plan,
@@ -257,7 +259,7 @@ pub async fn rate_share(
     .await?)
 }
 
-/// Stores a connection's settings: name, paused, interval, time zone, rate share and lookback, and what the plan does to them.
+/// Stores a connection's settings: name, paused, interval, time zone, rate share, lookback and whether payment intents are read, and what the plan does to them.
 #[tracing::instrument(name = "db.connection.update_settings", level = "debug", skip_all)]
 pub async fn update_settings(
     conn: &mut PgConnection,
@@ -266,7 +268,8 @@ pub async fn update_settings(
     sqlx::query!(
         "UPDATE platform_connections
          SET name = $3, paused = $4, sync_interval_minutes = $5, timezone = $6, rate_share = $7,
-             lookback_days = $8, next_sync_at = $9, paused_by_plan = $10, wanted_sync_interval_minutes = $11
+             lookback_days = $8, next_sync_at = $9, paused_by_plan = $10, wanted_sync_interval_minutes = $11,
+             payment_intent_metadata = $12
          WHERE organization_id = $1 AND connection_id = $2",
         connection.organization_id.as_str(),
         connection.connection_id,
@@ -279,6 +282,7 @@ pub async fn update_settings(
         connection.next_sync_at,
         connection.under_plan.paused,
         connection.under_plan.wanted_interval_minutes,
+        connection.payment_intent_metadata,
     )
     .execute(conn)
     .await?;

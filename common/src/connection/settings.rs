@@ -35,6 +35,9 @@ pub struct Changes {
     /// Share of Stripe's rate limits that syncing may use; a running job follows a change within seconds.
     #[schema(minimum = 0.01, maximum = 1)]
     pub rate_share: Option<f64>,
+    /// Whether the metadata of payment intents is read, by requests of its own (`payment_intent_requests` says how many). A change
+    /// makes the next sync a full one.
+    pub payment_intent_metadata: Option<bool>,
 }
 
 impl Changes {
@@ -49,6 +52,9 @@ impl Changes {
         }
         connection.timezone = self.timezone.unwrap_or(connection.timezone);
         connection.rate_share = self.rate_share.unwrap_or(connection.rate_share);
+        connection.payment_intent_metadata = self
+            .payment_intent_metadata
+            .unwrap_or(connection.payment_intent_metadata);
         if let Some(minutes) = self.sync_interval_minutes
             && minutes != connection.sync_interval_minutes
         {

@@ -20,10 +20,10 @@ pub struct CompiledPredicate {
 
 impl KeyPath {
     /// The path as someone wrote it.
-    pub(super) fn named(self, source: MetadataSource) -> NamedKey {
-        let start = source.as_str().len() + ".".len();
+    pub(super) fn named(self) -> NamedKey {
+        let start = self.source.as_str().len() + ".".len();
         NamedKey {
-            object_type: source,
+            object_type: self.source,
             key: self.whole.get(start..).unwrap_or_default().to_owned(),
         }
     }
@@ -119,9 +119,7 @@ impl CompiledPredicate {
             .iter()
             .enumerate()
             .filter_map(|(index, condition)| match &condition.subject {
-                Subject::Metadata(source, path) => {
-                    Some((index, path.keys(*source)?.named(*source)))
-                }
+                Subject::Metadata(source, path) => Some((index, path.keys(*source)?.named())),
                 Subject::Field(_) => None,
             })
             .collect()

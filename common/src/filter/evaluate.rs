@@ -38,6 +38,16 @@ pub struct RowView<'a> {
     pub price_metadata: &'a Map<String, Value>,
     /// The customer's metadata, empty without one.
     pub customer_metadata: &'a Map<String, Value>,
+    /// The invoice's metadata, empty without one.
+    pub invoice_metadata: &'a Map<String, Value>,
+    /// The metadata of the row's line of the invoice, empty without one.
+    pub invoice_line_metadata: &'a Map<String, Value>,
+    /// The subscription's metadata as the invoice shows it, empty without one.
+    pub subscription_metadata: &'a Map<String, Value>,
+    /// The checkout session's metadata, empty without one.
+    pub checkout_session_metadata: &'a Map<String, Value>,
+    /// The payment intent's metadata, empty where it is not read.
+    pub payment_intent_metadata: &'a Map<String, Value>,
 }
 
 impl<'a> RowView<'a> {
@@ -47,6 +57,11 @@ impl<'a> RowView<'a> {
             MetadataSource::Product => self.product_metadata,
             MetadataSource::Price => self.price_metadata,
             MetadataSource::Customer => self.customer_metadata,
+            MetadataSource::Invoice => self.invoice_metadata,
+            MetadataSource::InvoiceLine => self.invoice_line_metadata,
+            MetadataSource::Subscription => self.subscription_metadata,
+            MetadataSource::CheckoutSession => self.checkout_session_metadata,
+            MetadataSource::PaymentIntent => self.payment_intent_metadata,
         }
     }
 

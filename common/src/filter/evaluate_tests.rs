@@ -44,6 +44,11 @@ impl Row {
             product_metadata: &self.product,
             price_metadata: &self.none,
             customer_metadata: &self.none,
+            invoice_metadata: &self.charge,
+            invoice_line_metadata: &self.product,
+            subscription_metadata: &self.none,
+            checkout_session_metadata: &self.none,
+            payment_intent_metadata: &self.none,
         }
     }
 }

@@ -9,23 +9,18 @@ use sqlx::{Postgres, QueryBuilder};
 use super::jsonpath::{Comparison, JsonPath, Logic, Operand, Query, Segment, Selector};
 
 /// Writes a query of one column, the texts of the nodes that the path selects; none is null.
-pub(super) fn push_results(
-    builder: &mut QueryBuilder<Postgres>,
-    alias: &str,
-    column: &str,
-    path: &JsonPath,
-) {
+pub(super) fn push_results(builder: &mut QueryBuilder<Postgres>, metadata: &str, path: &JsonPath) {
     let mut writer = Writer::default();
     let nodes = writer.nodes(&path.segments, ROOT);
     // OFFSET 0 keeps the planner from opening the metadata once for every mention of the root.
     builder.push("SELECT metadata_text(metadata_node.value) FROM (SELECT ");
     match path.only_key() {
         Some(key) => {
-            builder.push(format_args!("metadata_with_parsed_json({alias}.{column}, "));
+            builder.push(format_args!("metadata_with_parsed_json({metadata}, "));
             builder.push_bind(key.to_owned());
         }
         None => {
-            builder.push(format_args!("metadata_with_parsed_json({alias}.{column}"));
+            builder.push(format_args!("metadata_with_parsed_json({metadata}"));
         }
     }
     builder.push(") AS node, ").push_bind(writer.names);

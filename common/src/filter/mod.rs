@@ -119,7 +119,7 @@ impl Combination {
 
 /// Object whose metadata is compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "snake_case")]
 pub enum MetadataSource {
     /// The charge.
     Charge,
@@ -129,10 +129,30 @@ pub enum MetadataSource {
     Price,
     /// The customer.
     Customer,
+    /// The invoice that the charge paid.
+    Invoice,
+    /// The line of the invoice.
+    InvoiceLine,
+    /// The subscription of the invoice, as the invoice shows it.
+    Subscription,
+    /// The checkout session in which the charge, or its invoice, was paid.
+    CheckoutSession,
+    /// The payment intent of the charge, where the connection reads it.
+    PaymentIntent,
 }
 
 impl MetadataSource {
-    pub const ALL: [Self; 4] = [Self::Charge, Self::Product, Self::Price, Self::Customer];
+    pub const ALL: [Self; 9] = [
+        Self::Charge,
+        Self::Product,
+        Self::Price,
+        Self::Customer,
+        Self::Invoice,
+        Self::InvoiceLine,
+        Self::Subscription,
+        Self::CheckoutSession,
+        Self::PaymentIntent,
+    ];
 
     /// The name in JSON and in the database.
     pub fn as_str(self) -> &'static str {
@@ -141,12 +161,35 @@ impl MetadataSource {
             Self::Product => "product",
             Self::Price => "price",
             Self::Customer => "customer",
+            Self::Invoice => "invoice",
+            Self::InvoiceLine => "invoice_line",
+            Self::Subscription => "subscription",
+            Self::CheckoutSession => "checkout_session",
+            Self::PaymentIntent => "payment_intent",
         }
+    }
+
+    /// The name in a sentence.
+    pub fn words(self) -> String {
+        self.as_str().replace('_', " ")
+    }
+
+    /// All names, separated by commas, for what is said about a name that is none.
+    pub fn names() -> String {
+        Self::ALL.map(Self::as_str).join(", ")
     }
 
     /// Whether it is the same for all lines of a charge.
     pub fn is_charge_level(self) -> bool {
-        matches!(self, Self::Charge | Self::Customer)
+        !matches!(self, Self::Product | Self::Price | Self::InvoiceLine)
+    }
+
+    /// Whether daily sums of its values are kept. The other sources are read from rows, most of which have none of them.
+    pub fn is_summed(self) -> bool {
+        matches!(
+            self,
+            Self::Charge | Self::Product | Self::Price | Self::Customer
+        )
     }
 
     /// The source of this name, if there is one.

@@ -49,6 +49,7 @@ pub(super) struct Parts {
 /// A path as whole keys of metadata, each with its source before it: `charge.order.id`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyPath {
+    pub source: MetadataSource,
     /// The path as one key. Where metadata has it, its value is the result.
     pub whole: String,
     /// The keys into whose values the path leads where the whole one is missing: `charge.order`.
@@ -61,10 +62,12 @@ impl Path {
         let of_source = |key: &str| format!("{}.{key}", source.as_str());
         match self {
             Self::Key(key) => Some(KeyPath {
+                source,
                 whole: of_source(key),
                 shorter: Vec::new(),
             }),
             Self::Parts(parts) => Some(KeyPath {
+                source,
                 whole: of_source(&parts.whole),
                 shorter: parts
                     .splits()

@@ -103,7 +103,7 @@ impl MetadataKey {
 
     /// The key as it was written; none for a `JSONPath`.
     pub fn named(&self) -> Option<NamedKey> {
-        Some(self.path.keys(self.source)?.named(self.source))
+        Some(self.path.keys(self.source)?.named())
     }
 
     /// Whether all lines of a charge have the same value.
@@ -113,17 +113,28 @@ impl MetadataKey {
 
     /// Writes the same as an SQL expression, null when it is missing.
     pub fn to_sql(&self, builder: &mut QueryBuilder<Postgres>, alias: &'static str) {
-        push_text(builder, alias, metadata_column(self.source), &self.path);
+        push_text(builder, &metadata_of(alias, self.source), &self.path);
     }
 }
 
-fn metadata_column(source: MetadataSource) -> &'static str {
-    match source {
+/// The metadata of a source, which is never null.
+fn metadata_of(alias: &str, source: MetadataSource) -> String {
+    let column = match source {
         MetadataSource::Charge => "charge_metadata",
         MetadataSource::Product => "product_metadata",
         MetadataSource::Price => "price_metadata",
         MetadataSource::Customer => "customer_metadata",
-    }
+        // Their columns are `invoice_metadata` and so on, null where there is none.
+        MetadataSource::Invoice
+        | MetadataSource::InvoiceLine
+        | MetadataSource::Subscription
+        | MetadataSource::CheckoutSession
+        | MetadataSource::PaymentIntent => {
+            let name = source.as_str();
+            return format!("COALESCE({alias}.{name}_metadata, '{{}}'::JSONB)");
+        }
+    };
+    format!("{alias}.{column}")
 }
 
 /// A field as text; null when missing.
@@ -171,7 +182,7 @@ impl CompiledCondition {
         source: MetadataSource,
         path: &Path,
     ) {
-        let column = metadata_column(source);
+        let metadata = &metadata_of(alias, source);
         let any_result = |builder: &mut QueryBuilder<Postgres>| {
             builder.push(") AS metadata_result (found) WHERE ");
             self.test.push(builder, true, |builder| {
@@ -181,26 +192,26 @@ impl CompiledCondition {
         };
         let of_key = |builder: &mut QueryBuilder<Postgres>, key: &str| {
             self.test.push(builder, true, |builder| {
-                push_key(builder, alias, column, key);
+                push_key(builder, metadata, key);
             });
         };
         match path {
             Path::Key(key) => of_key(builder, key),
             Path::Parts(parts) => {
                 builder.push("(");
-                push_has_key(builder, alias, column, parts);
+                push_has_key(builder, metadata, parts);
                 builder.push(" AND EXISTS (SELECT FROM UNNEST(");
-                push_found_texts(builder, alias, column, parts);
+                push_found_texts(builder, metadata, parts);
                 any_result(builder);
                 builder.push(")");
             }
             Path::JsonPath(key, path) => {
                 builder.push("CASE WHEN ");
-                builder.push(format_args!("{alias}.{column} ? "));
+                builder.push(format_args!("{metadata} ? "));
                 builder.push_bind(key.clone()).push(" THEN ");
                 of_key(builder, key);
                 builder.push(" ELSE EXISTS (SELECT FROM (");
-                jsonpath_sql::push_results(builder, alias, column, path);
+                jsonpath_sql::push_results(builder, metadata, path);
                 any_result(builder);
                 builder.push(" END");
             }
@@ -209,54 +220,49 @@ impl CompiledCondition {
 }
 
 /// The text of a path's result, the least of several; null when missing.
-fn push_text(builder: &mut QueryBuilder<Postgres>, alias: &str, column: &str, path: &Path) {
+fn push_text(builder: &mut QueryBuilder<Postgres>, metadata: &str, path: &Path) {
     const LEAST: &str = "(SELECT MIN(metadata_result.found COLLATE \"C\") FROM ";
     match path {
-        Path::Key(key) => push_key(builder, alias, column, key),
+        Path::Key(key) => push_key(builder, metadata, key),
         Path::Parts(parts) => {
             builder.push("CASE WHEN ");
-            push_has_key(builder, alias, column, parts);
+            push_has_key(builder, metadata, parts);
             builder.push(" THEN ").push(LEAST).push("UNNEST(");
-            push_found_texts(builder, alias, column, parts);
+            push_found_texts(builder, metadata, parts);
             builder.push(") AS metadata_result (found)) END");
         }
         Path::JsonPath(key, path) => {
-            builder.push(format_args!("CASE WHEN {alias}.{column} ? "));
+            builder.push(format_args!("CASE WHEN {metadata} ? "));
             builder.push_bind(key.clone()).push(" THEN ");
-            push_key(builder, alias, column, key);
+            push_key(builder, metadata, key);
             builder.push(" ELSE ").push(LEAST).push("(");
-            jsonpath_sql::push_results(builder, alias, column, path);
+            jsonpath_sql::push_results(builder, metadata, path);
             builder.push(") AS metadata_result (found)) END");
         }
     }
 }
 
 /// The text of a whole key.
-fn push_key(builder: &mut QueryBuilder<Postgres>, alias: &str, column: &str, key: &str) {
+fn push_key(builder: &mut QueryBuilder<Postgres>, metadata: &str, key: &str) {
     builder
-        .push(format_args!("({alias}.{column} ->> "))
+        .push(format_args!("({metadata} ->> "))
         .push_bind(key.to_owned())
         .push(")");
 }
 
 /// Whether metadata has a key that the path may begin with, which is cheap to ask of every row.
-fn push_has_key(builder: &mut QueryBuilder<Postgres>, alias: &str, column: &str, parts: &Parts) {
+fn push_has_key(builder: &mut QueryBuilder<Postgres>, metadata: &str, parts: &Parts) {
     let keys: Vec<String> = parts.splits().map(|(key, _)| key.to_owned()).collect();
     builder
-        .push(format_args!("{alias}.{column} ?| "))
+        .push(format_args!("{metadata} ?| "))
         .push_bind(keys)
         .push("::TEXT[]");
 }
 
 /// An array of the texts that a path finds.
-fn push_found_texts(
-    builder: &mut QueryBuilder<Postgres>,
-    alias: &str,
-    column: &str,
-    parts: &Parts,
-) {
+fn push_found_texts(builder: &mut QueryBuilder<Postgres>, metadata: &str, parts: &Parts) {
     builder
-        .push(format_args!("metadata_texts_at_path({alias}.{column}, "))
+        .push(format_args!("metadata_texts_at_path({metadata}, "))
         .push_bind(parts.as_slice().to_vec())
         .push("::TEXT[])");
 }

@@ -231,7 +231,7 @@ pub async fn change_kind(
     kind: JobKind,
 ) -> Result<(), Error> {
     let changed = sqlx::query!(
-        "UPDATE sync_jobs SET job_type = $4, lane = $5, exclusive_on_account = $6
+        "UPDATE sync_jobs SET job_type = $4, lane = $5, exclusive_on_account = $6, payload = '{}'
          WHERE organization_id = $1 AND job_id = $2 AND attempt = $3 AND status = 'running'",
         fence.job_ref.organization_id.as_str(),
         fence.job_ref.job_id.0,

@@ -175,10 +175,7 @@ impl Plans<'_> {
     }
 
     /// The same for what became of a use case.
-    pub(crate) async fn explain<T>(
-        self,
-        done: Result<T, lookup::Error>,
-    ) -> Result<T, lookup::Error> {
+    pub async fn explain<T>(self, done: Result<T, lookup::Error>) -> Result<T, lookup::Error> {
         match done {
             Err(lookup::Error::PlanLimit(refusal)) => Err(self.with_plan(refusal).await.into()),
             done => done,
@@ -216,7 +213,7 @@ impl Plans<'_> {
     }
 
     /// Whether a connection that is paused may be synced: not while as many others are as the plan allows.
-    pub(crate) async fn check_paused(
+    pub async fn check_paused(
         self,
         conn: &mut PgConnection,
         connection: &Connection,

@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use common::connection::{Connection, FailureStreak, Warning};
 use common::connector::{Connector, Kinds};
 use common::db::Error;
-use common::job::Registry;
+use common::job::{JobKind, Registry};
 use common::tenant::OrganizationId;
 use common::webhook::WebhookFormat;
 use sqlx::PgConnection;
@@ -42,6 +42,11 @@ impl Connector for StripeConnector {
             delete: JobType::Delete.kind(),
             webhook: Some(JobType::Webhook.kind()),
         }
+    }
+
+    fn other_kinds(&self) -> &'static [JobKind] {
+        const COMPARE: [JobKind; 1] = [JobType::Compare.kind()];
+        &COMPARE
     }
 
     fn webhooks(&self) -> Option<&'static dyn WebhookFormat> {

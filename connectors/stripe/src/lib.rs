@@ -8,10 +8,12 @@
 //! - what is stored: [`charge`], [`refund`], [`purchase`], [`dispute`], [`referenced`], and how far an account is
 //!   synced: [`sync`]
 //! - what it sends when something changes: [`webhook`]
-//! - what is shown of it: [`analytics`], [`metadata`], and what [`rule`]s match
+//! - what is shown of it: [`analytics`], its [`restatement`]s, [`metadata`], what [`rule`]s match, and which days are complete:
+//!   [`comparison`]
 
 pub mod analytics;
 pub mod charge;
+pub mod comparison;
 pub mod config;
 pub mod connector;
 pub mod dispute;
@@ -20,6 +22,7 @@ pub mod purchase;
 pub mod read_client;
 pub mod referenced;
 pub mod refund;
+pub mod restatement;
 pub mod restricted_key;
 pub mod rule;
 pub mod sync;

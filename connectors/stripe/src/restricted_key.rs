@@ -33,7 +33,7 @@ pub struct KeyResource {
     pub without: &'static str,
 }
 
-pub const KEY_PERMISSIONS: [KeyPermission; 9] = [
+pub const KEY_PERMISSIONS: [KeyPermission; 10] = [
     permission(
         "Charges and Refunds",
         "rak_charge_read",
@@ -89,6 +89,15 @@ pub const KEY_PERMISSIONS: [KeyPermission; 9] = [
         &[optional(
             "checkout_sessions",
             "Charges made in Checkout have no products.",
+        )],
+    ),
+    permission(
+        "Payment Intents",
+        "rak_payment_intent_read",
+        "payment intent metadata, where the connection reads it",
+        &[optional(
+            "payment_intents",
+            "Payment intent metadata is left out.",
         )],
     ),
     permission(

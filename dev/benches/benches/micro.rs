@@ -115,6 +115,7 @@ fn allocation(criterion: &mut Criterion) {
             amount: number * 333,
             weight: number * 300,
             credit: false,
+            metadata: serde_json::Map::new(),
         })
         .collect();
     criterion.bench_function("splitting an amount over 10 lines", |bencher| {

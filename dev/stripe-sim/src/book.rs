@@ -10,7 +10,8 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use crate::generate::{Generator, PRICES, PRODUCTS, PURCHASES};
 use crate::id::Kind;
 use crate::ledger::{
-    Charge, ChargeStatus, Customer, Invoice, InvoiceStatus, Price, Product, Purchase, Session,
+    Charge, ChargeStatus, Customer, Invoice, InvoiceStatus, Metadata, Price, Product, Purchase,
+    Session,
 };
 
 /// Refund `slot` of charge `c` has the index `c * REFUND_SLOTS + slot`.
@@ -29,6 +30,8 @@ pub(crate) struct Overlay {
     pub(crate) prices: HashMap<u64, Price>,
     pub(crate) invoices: HashMap<u64, Invoice>,
     pub(crate) sessions: HashMap<u64, Session>,
+    /// The metadata of payment intents, where it is not that of their charges.
+    pub(crate) intents: HashMap<u64, Metadata>,
     /// Listed objects that the generator does not know, as (created, index).
     pub(crate) extras: HashMap<Kind, BTreeSet<(i64, u64)>>,
     /// Charges that lists no longer show.
@@ -106,6 +109,22 @@ impl Book {
             .filter(|charge| charge.payment_intent == Some(index))
     }
 
+    /// The metadata of payment intent `index`, if there is such a payment intent: a charge gets it when it is made, and then
+    /// each has its own.
+    pub(crate) fn intent_metadata(&self, index: u64) -> Option<Cow<'_, Metadata>> {
+        if let Some(metadata) = self.overlay.intents.get(&index) {
+            return Some(Cow::Borrowed(metadata));
+        }
+        let charge = self.charge_of_intent(index)?;
+        Some(Cow::Owned(charge.into_owned().metadata))
+    }
+
+    /// The checkout session in which invoice `index` was paid.
+    pub(crate) fn session_of_invoice(&self, index: u64) -> Option<&Session> {
+        let mut sessions = self.overlay.sessions.values();
+        sessions.find(|session| session.invoice == Some(index))
+    }
+
     /// What was paid of `invoice` so far.
     pub(crate) fn invoice_paid(&self, invoice: &Invoice) -> i64 {
         let charges = invoice
@@ -130,8 +149,11 @@ impl Book {
         }
     }
 
-    /// Whether `session` was paid, which follows its charge.
+    /// Whether `session` was paid, which follows its charge or its invoice.
     pub(crate) fn session_paid(&self, session: &Session) -> bool {
+        if let Some(invoice) = session.invoice.and_then(|index| self.invoice(index)) {
+            return self.invoice_status(&invoice) == InvoiceStatus::Paid;
+        }
         session
             .charge
             .and_then(|index| self.charge(index))

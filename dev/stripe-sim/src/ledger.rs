@@ -268,6 +268,8 @@ pub(crate) struct Line {
     pub(crate) proration: bool,
     /// A proration that credits what an earlier line sold.
     pub(crate) credits: bool,
+    /// Of a line of an invoice; items of a session have none.
+    pub(crate) metadata: Metadata,
 }
 
 impl Line {
@@ -307,6 +309,9 @@ pub(crate) struct Invoice {
     pub(crate) customer: u64,
     pub(crate) status: InvoiceStatus,
     pub(crate) subscription: bool,
+    pub(crate) metadata: Metadata,
+    /// The subscription's, as it was when the invoice was finalized.
+    pub(crate) subscription_metadata: Metadata,
     pub(crate) lines: Vec<Line>,
     /// The charges that pay it, in order; empty while nothing was tried.
     pub(crate) charges: Vec<u64>,
@@ -324,8 +329,11 @@ pub(crate) struct Session {
     pub(crate) created: i64,
     pub(crate) currency: Currency,
     pub(crate) customer: Option<u64>,
-    /// None for a session that was left without paying.
+    /// None for a session that was left without paying, or that had an invoice paid.
     pub(crate) charge: Option<u64>,
+    /// The invoice that it had paid instead of a payment of its own.
+    pub(crate) invoice: Option<u64>,
+    pub(crate) metadata: Metadata,
     pub(crate) shipping: i64,
     pub(crate) items: Vec<Line>,
 }

@@ -15,8 +15,8 @@ pub(super) struct Charge {
     /// Currency, status, description, customer, product, price, country, payment method, source transfer, dispute
     /// status.
     pub(super) fields: [Option<String>; 10],
-    /// Charge, product, price, customer.
-    pub(super) metadata: [Map<String, Value>; 4],
+    /// By the order of [`MetadataSource::ALL`].
+    pub(super) metadata: [Map<String, Value>; 9],
 }
 
 impl Charge {
@@ -41,7 +41,17 @@ impl Charge {
             product_metadata: &self.metadata[1],
             price_metadata: &self.metadata[2],
             customer_metadata: &self.metadata[3],
+            invoice_metadata: &self.metadata[4],
+            invoice_line_metadata: &self.metadata[5],
+            subscription_metadata: &self.metadata[6],
+            checkout_session_metadata: &self.metadata[7],
+            payment_intent_metadata: &self.metadata[8],
         }
+    }
+
+    /// Metadata as rows keep it of what most of them have none of.
+    fn if_any(&self, source: usize) -> Option<&Map<String, Value>> {
+        Some(&self.metadata[source]).filter(|it| !it.is_empty())
     }
 
     pub(super) fn record(&self, id: usize) -> Value {
@@ -55,6 +65,9 @@ impl Charge {
             "dispute_status": view.dispute_status,
             "charge_metadata": view.charge_metadata, "product_metadata": view.product_metadata,
             "price_metadata": view.price_metadata, "customer_metadata": view.customer_metadata,
+            "invoice_metadata": self.if_any(4), "invoice_line_metadata": self.if_any(5),
+            "subscription_metadata": self.if_any(6), "checkout_session_metadata": self.if_any(7),
+            "payment_intent_metadata": self.if_any(8),
         })
     }
 }
@@ -62,7 +75,9 @@ impl Charge {
 pub(super) const ROWS_SQL: &str = "::JSONB) AS r (id INTEGER, charge_amount BIGINT, currency TEXT, status TEXT, \
     description TEXT, customer_id TEXT, product_id TEXT, price_id TEXT, country TEXT, payment_method TEXT, \
     livemode BOOLEAN, source_transfer TEXT, disputed BOOLEAN, dispute_status TEXT, charge_metadata JSONB, \
-    product_metadata JSONB, price_metadata JSONB, customer_metadata JSONB) ORDER BY r.id";
+    product_metadata JSONB, price_metadata JSONB, customer_metadata JSONB, invoice_metadata JSONB, \
+    invoice_line_metadata JSONB, subscription_metadata JSONB, checkout_session_metadata JSONB, \
+    payment_intent_metadata JSONB) ORDER BY r.id";
 
 const CHARACTERS: [&str; 30] = [
     "a", "b", "k", "K", "\u{212a}", "ß", "ſ", "s", "S", "é", "e\u{301}", "É", "中", "😀", "0", "1",
@@ -182,7 +197,7 @@ pub(super) fn charge() -> impl Strategy<Value = Charge> {
             prop_oneof![coded("currency"), proptest::option::of(word())],
             prop_oneof![coded("country"), proptest::option::of(word())],
         ),
-        vec(metadata(), 4),
+        vec(metadata(), 9),
     )
         .prop_map(
             |(amount, (livemode, disputed), mut fields, (currency, country), metadata)| {
@@ -193,7 +208,7 @@ pub(super) fn charge() -> impl Strategy<Value = Charge> {
                     livemode,
                     disputed,
                     fields: fields.try_into().expect("ten were generated"),
-                    metadata: metadata.try_into().expect("four were generated"),
+                    metadata: metadata.try_into().expect("nine were generated"),
                 }
             },
         )

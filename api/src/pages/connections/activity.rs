@@ -18,7 +18,7 @@ use common::connection::overview::ConnectionStatus;
 use common::db;
 use common::job::{Job, queries};
 use common::money::{Currency, Money};
-use stripe::analytics::{Selection, report};
+use stripe::analytics::{RefundsBy, Selection, report};
 use stripe::sync::state::SyncState;
 use stripe::sync::status::{self as sync_status, SyncStatus};
 
@@ -211,8 +211,9 @@ async fn today(
         date_to: Some(today),
         currency: None,
         predicates: Vec::new(),
+        refunds_by: RefundsBy::Charge,
     };
-    let report = report::report(&state.pool, &selection, None, &[]).await?;
+    let report = report::report(&state.pool, &selection, None, None, &[]).await?;
     let money = report.totals.into_iter().map(|totals| Money {
         minor: totals.net,
         currency: Currency::new(&totals.currency),

@@ -91,6 +91,7 @@ fn read_settings(form: &Form, connection: &Connection) -> Result<Changes, ApiErr
         sync_interval_minutes,
         timezone,
         rate_share: percent.map(|percent| f64::from(percent) / 100.0),
+        payment_intent_metadata: Some(!form.get("payment_intent_metadata").is_empty()),
     })
 }
 

@@ -9,11 +9,14 @@ use axum::response::{IntoResponse as _, Redirect, Response};
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use common::connection::Connection;
+use common::db;
 use common::filter::Rule;
 use common::rule;
 use common::webhook::endpoint::{self, EndpointStatus};
+use stripe::sync::state as sync_state;
 
 use super::activity::Activity;
+use super::comparison::{ComparisonSection, Wanted};
 use super::rules::has_amounts;
 use super::{layout, path_of};
 use crate::input::Ids;
@@ -34,6 +37,7 @@ const DONE: &str = "done";
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Done {
     Sync,
+    Comparison,
     Pause,
     Resume,
     Settings,
@@ -46,8 +50,9 @@ pub(super) enum Done {
 }
 
 impl Done {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::Sync,
+        Self::Comparison,
         Self::Pause,
         Self::Resume,
         Self::Settings,
@@ -63,6 +68,7 @@ impl Done {
     fn as_str(self) -> &'static str {
         match self {
             Self::Sync => "sync",
+            Self::Comparison => "comparison",
             Self::Pause => "pause",
             Self::Resume => "resume",
             Self::Settings => "settings",
@@ -78,6 +84,9 @@ impl Done {
     fn text(self) -> &'static str {
         match self {
             Self::Sync => "A sync has been started.",
+            Self::Comparison => {
+                "The comparison has been started. The days show it once it is done."
+            }
             Self::Pause => "Scheduled syncs are paused. Sync now still works.",
             Self::Resume => "Scheduled syncs go on.",
             Self::Settings => "The settings are saved.",
@@ -116,6 +125,7 @@ struct Settings {
     timezone: String,
     sync_interval_minutes: String,
     rate_percent: String,
+    payment_intent_metadata: bool,
 }
 
 #[derive(Debug, Template)]
@@ -126,11 +136,14 @@ pub(super) struct ConnectionPage {
     path: String,
     connection: Connection,
     activity: Activity,
+    comparison: ComparisonSection,
     rules: Vec<Rule>,
     /// In which the amounts of rules are said.
     amounts: Amounts,
     webhook: Option<Webhook>,
     settings: Settings,
+    /// About how many requests a full sync takes for the metadata of payment intents.
+    payment_intent_requests: String,
     problems: Problems,
     notice: Option<Notice>,
     may_change: bool,
@@ -146,6 +159,7 @@ pub(super) async fn show(
 ) -> Result<Page<ConnectionPage>, ApiError> {
     let address = Address::new("/connections", &query.unwrap_or_default());
     let mut page = ConnectionPage::load(&state, &viewer, locale, &id).await?;
+    page.show_days(&state, Wanted::of_address(&address)).await?;
     let done = Done::ALL
         .into_iter()
         .find(|done| address.get(DONE) == Some(done.as_str()));
@@ -197,20 +211,27 @@ impl ConnectionPage {
         let connection = activity.connection.clone();
         let title = connection.display_name();
         let rules = rule::list(&state.pool, organization, connection_id).await?;
+        let mut tx = state.begin(organization).await?;
+        let of_intents =
+            sync_state::payment_intent_requests(&mut tx, organization, connection_id).await?;
+        db::commit(tx).await?;
         let amounts = if rules.iter().any(has_amounts) {
             Amounts::of_account(state, &connection, &locale).await?
         } else {
             Amounts::new(&[], locale.clone())
         };
+        let comparison = ComparisonSection::load(state, &connection, Wanted::default()).await?;
         Ok(Self {
             amounts,
+            comparison,
             layout: layout(state, viewer, title, !connection.livemode).await?,
-            locale,
             path: path_of(connection_id),
             activity,
             rules,
             webhook: webhook(state, viewer, connection_id).await?,
             settings: Settings::of(&connection),
+            payment_intent_requests: locale.count(of_intents.unsigned_abs()),
+            locale,
             connection,
             problems: Problems::default(),
             notice: None,
@@ -224,6 +245,16 @@ impl ConnectionPage {
         self
     }
 
+    /// Shows the completeness of these days.
+    pub(super) async fn show_days(
+        &mut self,
+        state: &ApiState,
+        wanted: Wanted,
+    ) -> Result<(), ApiError> {
+        self.comparison = ComparisonSection::load(state, &self.connection, wanted).await?;
+        Ok(())
+    }
+
     /// With the settings as somebody typed them.
     pub(super) fn with_settings_of(mut self, form: &Form) -> Self {
         let typed = |name| form.get(name).to_owned();
@@ -232,6 +263,7 @@ impl ConnectionPage {
             timezone: typed("timezone"),
             sync_interval_minutes: typed("sync_interval_minutes"),
             rate_percent: typed("rate_percent"),
+            payment_intent_metadata: !form.get("payment_intent_metadata").is_empty(),
         };
         self
     }
@@ -258,6 +290,7 @@ impl Settings {
             timezone: connection.timezone.name().to_owned(),
             sync_interval_minutes: connection.sync_interval_minutes.to_string(),
             rate_percent: percent_of(connection.rate_share).to_string(),
+            payment_intent_metadata: connection.payment_intent_metadata,
         }
     }
 }

@@ -94,6 +94,7 @@ fn name_of(kind: &str) -> &'static str {
         Ok(JobType::Refilter) => "Applying the rules",
         Ok(JobType::Redate) => "Changing the time zone",
         Ok(JobType::Delete) => "Deleting",
+        Ok(JobType::Compare) => "Comparison with Stripe",
         Err(_) => "Job",
     }
 }

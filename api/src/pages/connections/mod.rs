@@ -5,10 +5,11 @@
 //! whoever corrects a form pastes the key again.
 //!
 //! Reading order: [`list`], [`connect`], [`detail`] (one connection), [`activity`] (what its jobs do), [`changes`] (its
-//! forms), [`jobs`], [`rules`].
+//! forms), [`comparison`] (which days are complete), [`jobs`], [`rules`].
 
 mod activity;
 mod changes;
+mod comparison;
 mod connect;
 mod detail;
 mod estimate;
@@ -39,6 +40,7 @@ pub(super) fn router() -> Router<ApiState> {
         .route("/connections/{id}", get(detail::show))
         .route("/connections/{id}/activity/events", get(activity::events))
         .route("/connections/{id}/sync", post(changes::sync))
+        .route("/connections/{id}/compare", post(comparison::compare))
         .route("/connections/{id}/pause", post(changes::set_paused::<true>))
         .route(
             "/connections/{id}/resume",

@@ -2,9 +2,9 @@
 //!
 //! Values are the samples of the catalogue. A sample that hides or shortens its value is not offered, since no charge has it.
 
+use common::catalogue::queries::CatalogueKey;
 use common::catalogue::redact;
 use common::filter::{Field, MetadataSource, Operator};
-use stripe::metadata::queries::DiscoveredKey;
 
 use crate::pages::condition::operator_text;
 use crate::pages::question::key_name;
@@ -43,7 +43,7 @@ impl Shown {
 
 /// What can be chosen of an account.
 #[derive(Debug)]
-pub(in crate::pages) struct Suggestions<'a>(pub(in crate::pages) &'a [DiscoveredKey]);
+pub(in crate::pages) struct Suggestions<'a>(pub(in crate::pages) &'a [CatalogueKey]);
 
 impl Suggestions<'_> {
     /// All that can be compared, by kind. What is chosen is among it even where the catalogue does not know it.
@@ -88,9 +88,9 @@ impl Suggestions<'_> {
 
     fn samples(&self, name: &str) -> impl Iterator<Item = &str> {
         let key = name.strip_prefix("metadata.").unwrap_or(name);
-        let of_key = move |found: &&DiscoveredKey| key.is_empty() || key_name(found) == key;
+        let of_key = move |found: &&CatalogueKey| key.is_empty() || key_name(found) == key;
         let found = self.0.iter().filter(of_key);
-        found.flat_map(|found| found.key.entry.samples.iter().map(String::as_str))
+        found.flat_map(|found| found.entry.samples.iter().map(String::as_str))
     }
 }
 

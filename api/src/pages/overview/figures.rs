@@ -7,8 +7,9 @@ use common::money::Currency;
 use futures::FutureExt as _;
 use futures::future::{BoxFuture, try_join_all};
 use stripe::analytics::completeness::Completeness;
+use stripe::analytics::earlier_period::EarlierPeriod;
 use stripe::analytics::report::{self, GroupPage, Report};
-use stripe::analytics::totals::{Group, Totals};
+use stripe::analytics::totals::{Group, PeriodFigures};
 use stripe::analytics::{GroupBy, Selection};
 
 use super::Wanted;
@@ -154,7 +155,7 @@ pub(super) async fn load(
         groups,
         completeness,
         ..
-    } = ask(state, &all, Some((&by(wanted.step), MAX_PERIODS))).await?;
+    } = ask(state, &all, None, Some((&by(wanted.step), MAX_PERIODS))).await?;
     totals.sort_by_key(|total| std::cmp::Reverse(total.charges));
     let currencies: Vec<String> = totals.iter().map(|it| it.currency.clone()).collect();
     let currency = wanted.question.query.selection.currency.clone();
@@ -177,7 +178,7 @@ pub(super) async fn load(
     };
     let rankings = rankings(key.as_deref())?;
     let (before, lists) = tokio::try_join!(
-        before(state, &selection, wanted, &completeness),
+        before(state, &selection, wanted.comparison),
         ranked(state, &selection, &rankings)
     )?;
     let code = Currency::new(&total.currency);
@@ -222,7 +223,7 @@ pub(super) async fn load(
 /// The periods of the chart, of the currency that the address names or of all.
 pub(super) async fn periods(state: &ApiState, wanted: &Wanted) -> Result<Report, ApiError> {
     let page = Some((&by(wanted.step), MAX_PERIODS));
-    ask(state, &wanted.question.query.selection, page).await
+    ask(state, &wanted.question.query.selection, None, page).await
 }
 
 pub(super) fn by(step: Step) -> GroupBy {
@@ -236,6 +237,7 @@ pub(super) fn by(step: Step) -> GroupBy {
 async fn ask(
     state: &ApiState,
     selection: &Selection,
+    comparison: Option<EarlierPeriod>,
     groups: Option<(&GroupBy, i64)>,
 ) -> Result<Report, ApiError> {
     let page = groups.map(|(by, limit)| GroupPage {
@@ -243,7 +245,7 @@ async fn ask(
         after: None,
         limit,
     });
-    Ok(report::report(&state.pool, selection, page, &[]).await?)
+    Ok(report::report(&state.pool, selection, comparison, page, &[]).await?)
 }
 
 /// The totals of the days to compare with; none where these are not all in the stored history, since what was sold then is
@@ -251,35 +253,10 @@ async fn ask(
 async fn before(
     state: &ApiState,
     selection: &Selection,
-    wanted: &Wanted,
-    completeness: &Completeness,
-) -> Result<Option<Totals>, ApiError> {
-    let days = wanted.question.days.compared_by(wanted.comparison);
-    let connection = wanted.question.connection();
-    let covered = completeness
-        .covered
-        .map(|span| connection.date_of(span.from));
-    if covered.is_none_or(|first| first > days.from) {
-        return Ok(None);
-    }
-    let selection = Selection {
-        date_from: Some(days.from),
-        date_to: Some(days.to),
-        ..selection.clone()
-    };
-    let found = ask(state, &selection, None).await?.totals;
-    let none = Totals {
-        currency: selection.currency.unwrap_or_default(),
-        charges: 0,
-        units: 0,
-        units_decimal: 0.into(),
-        gross: 0,
-        refunded: 0,
-        net: 0,
-        disputed_amount: 0,
-        dispute_fee: 0,
-    };
-    Ok(Some(found.into_iter().next().unwrap_or(none)))
+    comparison: EarlierPeriod,
+) -> Result<Option<PeriodFigures>, ApiError> {
+    let found = ask(state, selection, Some(comparison), None).await?.totals;
+    Ok(found.into_iter().next().and_then(|total| total.previous))
 }
 
 fn rankings(key: Option<&str>) -> Result<Vec<Ranking>, ApiError> {
@@ -321,7 +298,7 @@ async fn ranked(
 ) -> Result<Vec<Vec<Group>>, ApiError> {
     let asked: Vec<BoxFuture<'_, _>> = rankings
         .iter()
-        .map(|ranking| ask(state, selection, Some((&ranking.group_by, RANKED))).boxed())
+        .map(|ranking| ask(state, selection, None, Some((&ranking.group_by, RANKED))).boxed())
         .collect();
     let found = try_join_all(asked).await?;
     Ok(found.into_iter().map(|report| report.groups).collect())

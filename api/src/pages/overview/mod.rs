@@ -25,11 +25,11 @@ use super::Viewer;
 use super::address::Address;
 use super::amounts::Amounts;
 use super::chart::Step;
-use super::days::{Comparison, Days};
+use super::days::{Days, EarlierPeriod, comparison_label};
 use super::format::LocaleFormat;
-use super::groups_csv;
 use super::layout::{Layout, Page, Section};
 use super::question::{self, ActiveFilter, Choice, Question, active_filters, key_name};
+use super::{groups_csv, restatements};
 use crate::input::Params;
 use crate::problem::ApiError;
 use crate::state::ApiState;
@@ -69,6 +69,7 @@ struct OverviewPage {
     /// Where the page asks whether its figures changed.
     changes: String,
     csv: String,
+    restatements: String,
     as_of: Option<DateTime<Utc>>,
     /// In which days are counted and times are shown.
     zone: Tz,
@@ -104,7 +105,7 @@ impl ConnectionState {
 pub(super) struct Wanted {
     pub(super) question: Question,
     step: Step,
-    comparison: Comparison,
+    comparison: EarlierPeriod,
     key: Option<String>,
 }
 
@@ -156,7 +157,7 @@ pub(super) async fn csv(
     let wanted = wanted.ok_or(ApiError::NotFound)?;
     let groups = figures::periods(&state, &wanted).await?.groups;
     let heading = format!("{}s", label_of(wanted.step).to_lowercase());
-    groups_csv::answer(&heading, &figures::by(wanted.step), &groups)
+    groups_csv::answer(&heading, &figures::by(wanted.step), &groups, false)
 }
 
 /// A text that is the same as long as no figure of the connection changed.
@@ -180,14 +181,14 @@ pub(super) async fn read(
     let own = |params: &mut Params| {
         (
             params.choice("by", &STEPS),
-            params.choice("compare", &Comparison::NAMES),
+            params.choice("compare", &EarlierPeriod::NAMES),
             params.text("key"),
         )
     };
     let read = question::read(state, organization, address, own).await?;
     Ok(read.map(|(question, (step, comparison, key))| Wanted {
         step: step.unwrap_or_else(|| step_of(question.days)),
-        comparison: comparison.unwrap_or(Comparison::PreviousPeriod),
+        comparison: comparison.unwrap_or(EarlierPeriod::PreviousPeriod),
         key,
         question,
     }))
@@ -216,9 +217,15 @@ impl OverviewPage {
         let steps = STEPS.map(|(name, step)| {
             Choice::of(address, "by", name, label_of(step), step == wanted.step)
         });
-        let comparisons = Comparison::NAMES.map(|(name, comparison)| {
+        let comparisons = EarlierPeriod::NAMES.map(|(name, comparison)| {
             let chosen = comparison == wanted.comparison;
-            Choice::of(address, "compare", name, comparison.label(), chosen)
+            Choice::of(
+                address,
+                "compare",
+                name,
+                comparison_label(comparison),
+                chosen,
+            )
         });
         let currencies = loaded.currencies.iter().map(|code| {
             let chosen = loaded.currency.as_ref() == Some(code);
@@ -235,12 +242,13 @@ impl OverviewPage {
             days: question.days,
             steps: steps.into(),
             comparisons: comparisons.into(),
-            compared_with: wanted.comparison.label().to_lowercase(),
+            compared_with: comparison_label(wanted.comparison).to_lowercase(),
             currencies: currencies.collect(),
             keys: keys.collect(),
             filters: Vec::new(),
             address: address.clone(),
             csv: address.at("/overview.csv").to_string(),
+            restatements: restatements::address_for(address),
             changes,
             as_of: loaded.completeness.as_of,
             zone: question.connection().timezone,

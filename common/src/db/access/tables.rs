@@ -382,9 +382,33 @@ pub(super) const TABLES: &[Table] = &[
     table("stripe_metadata_keys", CONSUMER_WRITES_API_READS),
     table("stripe_parked_objects", CONSUMER_WRITES_API_READS),
     table("stripe_out_of_range_charges", CONSUMER_WRITES_API_READS),
+    table("stripe_compared_days", CONSUMER_WRITES_API_READS),
+    table("stripe_differing_objects", CONSUMER_ONLY),
     table("stripe_purchases", CONSUMER_ONLY),
     table("stripe_disputes", CONSUMER_WRITES_API_READS),
     table("stripe_refunds", CONSUMER_WRITES_API_READS),
+    Table {
+        policies: &[every_tenant("ALL", &[Scheduler], Some("true"))],
+        ..table(
+            "stripe_restatements",
+            &[
+                grant(Api, READ),
+                grant(Consumer, ALL),
+                // Deletes those that are a year old, and reads no figure.
+                grant(Scheduler, &["DELETE"]),
+                Grant {
+                    role: Scheduler,
+                    privileges: READ,
+                    columns: &[
+                        "organization_id",
+                        "connection_id",
+                        "restatement_id",
+                        "restated_at",
+                    ],
+                },
+            ],
+        )
+    },
     Table {
         policies: &[every_tenant("ALL", &[Scheduler, Webhooks], Some("true"))],
         ..table(

@@ -30,6 +30,26 @@ pub struct RowMetadata {
     /// Metadata of the customer.
     #[schema(value_type = Object)]
     pub customer: Value,
+    /// Metadata of the invoice that the charge paid; absent if there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>, nullable = false)]
+    pub invoice: Option<Value>,
+    /// Metadata of the line of the invoice; absent if there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>, nullable = false)]
+    pub invoice_line: Option<Value>,
+    /// Metadata of the subscription as the invoice shows it; absent if there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>, nullable = false)]
+    pub subscription: Option<Value>,
+    /// Metadata of the checkout session; absent if there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>, nullable = false)]
+    pub checkout_session: Option<Value>,
+    /// Metadata of the payment intent; absent if there is none, or the connection does not read it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>, nullable = false)]
+    pub payment_intent: Option<Value>,
 }
 
 /// One line of a charge. Amounts are in the currency's minor unit.
@@ -148,6 +168,11 @@ impl<'r> FromRow<'r, sqlx::postgres::PgRow> for ChargeRow {
                 product: row.try_get("product_metadata")?,
                 price: row.try_get("price_metadata")?,
                 customer: row.try_get("customer_metadata")?,
+                invoice: row.try_get("invoice_metadata")?,
+                invoice_line: row.try_get("invoice_line_metadata")?,
+                subscription: row.try_get("subscription_metadata")?,
+                checkout_session: row.try_get("checkout_session_metadata")?,
+                payment_intent: row.try_get("payment_intent_metadata")?,
             },
             line_no: row.try_get("line_no")?,
             partly_captured: row.try_get("partly_captured")?,
@@ -185,7 +210,9 @@ const COLUMNS: &str =
     r.customer_id, r.product_id, r.price_id, r.description, r.country, r.payment_method,
     CASE WHEN r.counted THEN COALESCE(r.disputed_amount, 0) ELSE 0 END AS disputed_amount,
     CASE WHEN r.counted THEN COALESCE(r.dispute_fee, 0) ELSE 0 END AS dispute_fee,
-    r.source_transfer, r.disputed, r.dispute_status, r.charge_metadata, r.product_metadata, r.price_metadata, r.customer_metadata";
+    r.source_transfer, r.disputed, r.dispute_status, r.charge_metadata, r.product_metadata, r.price_metadata, r.customer_metadata,
+    r.invoice_metadata, r.invoice_line_metadata, r.subscription_metadata, r.checkout_session_metadata,
+    r.payment_intent_metadata";
 
 const NEWEST_FIRST: &str = " ORDER BY r.created_at DESC, r.charge_id DESC, r.line_no";
 

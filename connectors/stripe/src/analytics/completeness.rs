@@ -16,6 +16,7 @@ use sqlx::PgConnection;
 use utoipa::ToSchema;
 
 use super::daily::Version;
+use super::earlier_period::Days;
 use super::queries;
 use crate::sync::Span;
 
@@ -42,6 +43,8 @@ pub struct FiguresVersion {
     pub version: Version,
     /// How far the figures reach.
     pub completeness: Completeness,
+    /// The days that the covered range has whole, in the connection's time zone.
+    pub covered_days: Option<Days>,
 }
 
 impl FiguresVersion {
@@ -87,5 +90,12 @@ pub async fn figures_version(
             as_of: covered.map(|covered| covered.to),
             parked_objects: row.parked_objects,
         },
+        covered_days: covered.and_then(|covered| {
+            let day = |instant: DateTime<Utc>| instant.with_timezone(&timezone).date_naive();
+            Some(Days {
+                from: day(covered.from),
+                to: day(covered.to).pred_opt()?,
+            })
+        }),
     }))
 }

@@ -6,7 +6,11 @@
 //! `jsonb_each_text` and `->>` both give, a charge has one day and one currency, and all its lines one
 //! customer. All else is read from rows: `JSONPath`s, several conditions, lines distinguished by product.
 //!
-//! What disputes took and cost is in no rollup: disputes are few, and an index finds their rows.
+//! Metadata of invoices, lines, subscriptions, checkout sessions and payment intents is in no rollup, but read from rows: most
+//! rows have none.
+//!
+//! What disputes took and cost is in no rollup: disputes are few, and an index finds their rows. Refunds are few as well:
+//! where they are read by their own day, they are moved to it from the day of their charge.
 //!
 //! Three kinds of days are read from rows in any case: stale ones; those on which the key is not kept, unless
 //! the hashes of its values tell that the value is not there; and, for a dotted path, those that have a key into
@@ -18,7 +22,36 @@ use common::db::Error;
 use common::filter::KeyPath;
 use sqlx::{PgConnection, Postgres, QueryBuilder};
 
-use super::{GroupBy, Selection, queries};
+use super::earlier_period::Shift;
+use super::{GroupBy, RefundsBy, Selection, queries};
+
+/// How rows are grouped.
+#[derive(Clone, Copy)]
+pub(super) struct Grouping<'a> {
+    pub(super) by: Option<&'a GroupBy>,
+    /// For rows of an earlier period: with which days theirs are compared.
+    pub(super) shift: Option<&'a Shift>,
+}
+
+impl<'a> Grouping<'a> {
+    pub(super) fn by(by: Option<&'a GroupBy>) -> Self {
+        Self { by, shift: None }
+    }
+
+    /// Writes the key of a row that is dated by the column `day`.
+    fn push_key(self, query: &mut QueryBuilder<Postgres>, day: &'static str) {
+        let Some(by) = self.by else {
+            query.push("NULL::TEXT");
+            return;
+        };
+        by.push_key(query, |query| match self.shift {
+            Some(shift) => shift.push_shown(query, day),
+            None => {
+                query.push(day);
+            }
+        });
+    }
+}
 
 /// Stored rollups that a call can be answered from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,11 +83,14 @@ impl Rollup {
                 [predicate],
                 None | Some(GroupBy::Day | GroupBy::Week | GroupBy::Month | GroupBy::Currency),
             ) => {
-                let (key, value) = predicate.equality()?;
+                let (key, value) = predicate
+                    .equality()
+                    .filter(|(key, _)| key.source.is_summed())?;
                 Some(Self::Value(key, value.to_owned()))
             }
             ([], Some(GroupBy::Metadata(key))) if key.is_charge_level() => {
-                key.keys().map(Self::Values)
+                let summed = key.keys().filter(|key| key.source.is_summed());
+                summed.map(Self::Values)
             }
             _ => None,
         }
@@ -116,16 +152,17 @@ impl FigureSource {
         &self,
         query: &mut QueryBuilder<Postgres>,
         selection: &Selection,
-        group_by: Option<&GroupBy>,
+        grouping: Grouping<'_>,
     ) {
         let Some(rollup) = &self.rollup else {
-            push_rows(query, selection, group_by, RowsOf::AllDays);
+            push_rows(query, selection, grouping, RowsOf::AllDays);
+            push_moved_refunds(query, selection, grouping);
             return;
         };
         match rollup {
-            Rollup::Days => self.push_day_rollups(query, selection, group_by),
+            Rollup::Days => self.push_day_rollups(query, selection, grouping),
             Rollup::Value(key, value) => {
-                push_columns(query, group_by);
+                push_columns(query, grouping);
                 self.push_value_rollups(query, selection, key);
                 query.push(" AND r.value = ").push_bind(value.clone());
             }
@@ -145,7 +182,7 @@ impl FigureSource {
                          NULL, NULL FROM by_value
                      UNION ALL ",
                 );
-                self.push_day_rollups(query, selection, None);
+                self.push_day_rollups(query, selection, Grouping::by(None));
             }
         }
         if !self.days_from_rows.is_empty() {
@@ -153,21 +190,22 @@ impl FigureSource {
             push_rows(
                 query,
                 selection,
-                group_by,
+                grouping,
                 RowsOf::Days(&self.days_from_rows),
             );
         }
         query.push(" UNION ALL ");
-        push_disputes(query, selection, group_by);
+        push_disputes(query, selection, grouping);
+        push_moved_refunds(query, selection, grouping);
     }
 
     fn push_day_rollups(
         &self,
         query: &mut QueryBuilder<Postgres>,
         selection: &Selection,
-        group_by: Option<&GroupBy>,
+        grouping: Grouping<'_>,
     ) {
-        push_columns(query, group_by);
+        push_columns(query, grouping);
         selection.push_scope(query, "stripe_daily_aggregates");
         query.push(" AND r.charges > 0");
         self.push_rollup_days(query);
@@ -197,22 +235,13 @@ impl FigureSource {
 }
 
 /// Writes the columns of sums; a key is written from the day and the currency alone.
-fn push_columns(query: &mut QueryBuilder<Postgres>, group_by: Option<&GroupBy>) {
+fn push_columns(query: &mut QueryBuilder<Postgres>, grouping: Grouping<'_>) {
     query.push("SELECT ");
-    push_key(query, group_by);
+    grouping.push_key(query, "r.date");
     query.push(
         " AS key, r.currency, r.charges, r.units, r.units_fraction, r.gross, r.refunded,
         NULL::BIGINT AS disputed_amount, NULL::BIGINT AS dispute_fee",
     );
-}
-
-fn push_key(query: &mut QueryBuilder<Postgres>, group_by: Option<&GroupBy>) {
-    match group_by {
-        Some(group_by) => group_by.push_key(query),
-        None => {
-            query.push("NULL::TEXT");
-        }
-    }
 }
 
 /// Which rows are grouped.
@@ -228,11 +257,11 @@ enum RowsOf<'a> {
 fn push_rows(
     query: &mut QueryBuilder<Postgres>,
     selection: &Selection,
-    group_by: Option<&GroupBy>,
+    grouping: Grouping<'_>,
     rows: RowsOf<'_>,
 ) {
     query.push("SELECT r.key, r.currency, ");
-    selection.push_charges(query, group_by);
+    selection.push_charges(query, grouping.by);
     query.push(
         " AS charges, SUM(r.units) AS units, SUM(r.units_fraction) AS units_fraction,
                  SUM(r.gross) AS gross, SUM(r.refunded) AS refunded, ",
@@ -247,7 +276,7 @@ fn push_rows(
         " FROM (SELECT r.charge_id, r.line_no, r.currency, r.units, r.units_fraction, r.gross, r.refunded,
                        r.disputed_amount, r.dispute_fee, ",
     );
-    push_key(query, group_by);
+    grouping.push_key(query, "r.date");
     query.push(" AS key");
     selection.push_rows(query, true);
     if let RowsOf::Days(days) = rows {
@@ -263,14 +292,50 @@ fn push_rows(
 fn push_disputes(
     query: &mut QueryBuilder<Postgres>,
     selection: &Selection,
-    group_by: Option<&GroupBy>,
+    grouping: Grouping<'_>,
 ) {
     query.push(
         "SELECT r.key, r.currency, 0, 0, NULL, 0, 0, SUM(r.disputed_amount)::BIGINT, SUM(r.dispute_fee)::BIGINT
          FROM (SELECT r.currency, r.disputed_amount, r.dispute_fee, ",
     );
-    push_key(query, group_by);
+    grouping.push_key(query, "r.date");
     query.push(" AS key");
     selection.push_rows(query, true);
     query.push(" AND r.disputed_amount IS NOT NULL) AS r GROUP BY r.key, r.currency");
+}
+
+/// Where refunds are read by their own day, writes what takes them from the day of their charge and adds them to theirs, by
+/// group; only those parts that are of the selected days.
+fn push_moved_refunds(
+    query: &mut QueryBuilder<Postgres>,
+    selection: &Selection,
+    grouping: Grouping<'_>,
+) {
+    if selection.refunds_by == RefundsBy::Charge {
+        return;
+    }
+    // Each half reads only its own days.
+    for (day, amount) in [("r.date", "-share.amount"), ("refund.date", "share.amount")] {
+        query.push(
+            " UNION ALL
+             SELECT r.key, r.currency, 0, 0, NULL, 0, SUM(r.refunded)::BIGINT, NULL::BIGINT, NULL::BIGINT
+             FROM (SELECT r.currency, ",
+        );
+        query.push(amount).push(" AS refunded, ");
+        grouping.push_key(query, day);
+        query.push(
+            " AS key FROM stripe_refunds AS refund
+                  CROSS JOIN LATERAL UNNEST(refund.line_shares) WITH ORDINALITY AS share (amount, number)
+                  JOIN stripe_revenue_data AS r
+                    ON r.organization_id = refund.organization_id AND r.connection_id = refund.connection_id
+                   AND r.charge_id = refund.charge_id AND r.line_no = share.number - 1
+                  WHERE r.counted AND refund.date <> r.date AND refund.organization_id = ",
+        );
+        query
+            .push_bind(selection.organization_id.as_str().to_owned())
+            .push(" AND refund.connection_id = ")
+            .push_bind(selection.connection_id.clone());
+        selection.push_conditions(query, day);
+        query.push(") AS r GROUP BY r.key, r.currency");
+    }
 }

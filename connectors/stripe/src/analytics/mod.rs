@@ -10,6 +10,7 @@
 pub mod charge_lines;
 pub mod completeness;
 pub mod daily;
+pub mod earlier_period;
 pub mod explain;
 mod figure_source;
 pub mod names;
@@ -37,6 +38,22 @@ pub struct Selection {
     pub currency: Option<String>,
     /// All of these must hold for a row.
     pub predicates: Vec<CompiledPredicate>,
+    pub refunds_by: RefundsBy,
+}
+
+/// The day on which figures have what was refunded. Charges have one day in either case.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum RefundsBy {
+    /// The day of the charge.
+    #[default]
+    Charge,
+    /// The day the refund was made. What no stored refund explains stays on the day of the charge.
+    Event,
+}
+
+impl RefundsBy {
+    /// As addresses name them.
+    pub const NAMES: [(&'static str, Self); 2] = [("charge", Self::Charge), ("event", Self::Event)];
 }
 
 /// What the rows of one group have in common.
@@ -82,14 +99,27 @@ impl GroupBy {
         self.by_time() || matches!(self, Self::Currency | Self::Customer | Self::Country)
     }
 
-    /// Writes the key of a row as text; null where it has none.
-    fn push_key(&self, query: &mut QueryBuilder<Postgres>) {
+    /// Writes the key of a row as text; null where it has none. `push_day` writes the day that it is shown on.
+    fn push_key(
+        &self,
+        query: &mut QueryBuilder<Postgres>,
+        push_day: impl FnOnce(&mut QueryBuilder<Postgres>),
+    ) {
+        let (before, after) = match self {
+            Self::Day => ("to_char(", ", 'YYYY-MM-DD')"),
+            Self::Week => ("to_char(date_trunc('week', ", "::TIMESTAMP), 'YYYY-MM-DD')"),
+            Self::Month => ("to_char(", ", 'YYYY-MM')"),
+            _ => return self.push_value(query),
+        };
+        query.push(before);
+        push_day(query);
+        query.push(after);
+    }
+
+    /// Writes the value by which a row is in a group that is not of time.
+    fn push_value(&self, query: &mut QueryBuilder<Postgres>) {
         match self {
-            Self::Day => query.push("to_char(r.date, 'YYYY-MM-DD')"),
-            Self::Week => {
-                query.push("to_char(date_trunc('week', r.date::TIMESTAMP), 'YYYY-MM-DD')")
-            }
-            Self::Month => query.push("to_char(r.date, 'YYYY-MM')"),
+            Self::Day | Self::Week | Self::Month => query.push("NULL::TEXT"),
             Self::Currency => query.push("r.currency"),
             Self::Product => query.push("r.product_id"),
             Self::Price => query.push("r.price_id"),
@@ -124,9 +154,31 @@ impl Selection {
         if counted_only {
             query.push(" AND r.counted");
         }
+        self.push_predicates(query);
+    }
+
+    fn push_predicates(&self, query: &mut QueryBuilder<Postgres>) {
         for predicate in &self.predicates {
             query.push(" AND ");
             predicate.to_sql(query, "r");
+        }
+    }
+
+    /// Writes what is asked of rows besides whose they are; `day` is the column that dates them.
+    fn push_conditions(&self, query: &mut QueryBuilder<Postgres>, day: &'static str) {
+        self.push_days_and_currency(query, day);
+        self.push_predicates(query);
+    }
+
+    fn push_days_and_currency(&self, query: &mut QueryBuilder<Postgres>, day: &'static str) {
+        if let Some(from) = self.date_from {
+            query.push(" AND ").push(day).push(" >= ").push_bind(from);
+        }
+        if let Some(to) = self.date_to {
+            query.push(" AND ").push(day).push(" <= ").push_bind(to);
+        }
+        if let Some(currency) = &self.currency {
+            query.push(" AND r.currency = ").push_bind(currency.clone());
         }
     }
 
@@ -140,15 +192,7 @@ impl Selection {
         query
             .push(" AND r.connection_id = ")
             .push_bind(self.connection_id.clone());
-        if let Some(from) = self.date_from {
-            query.push(" AND r.date >= ").push_bind(from);
-        }
-        if let Some(to) = self.date_to {
-            query.push(" AND r.date <= ").push_bind(to);
-        }
-        if let Some(currency) = &self.currency {
-            query.push(" AND r.currency = ").push_bind(currency.clone());
-        }
+        self.push_days_and_currency(query, "r.date");
     }
 
     /// Writes the number of distinct charges among grouped rows. Every charge has a line 0, which saves

@@ -9,12 +9,136 @@ use std::collections::BTreeMap;
 
 use common::db::Error;
 use serde::{Deserialize, Serialize};
-use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder};
+use sqlx::postgres::PgRow;
+use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder, Row as _};
 use utoipa::ToSchema;
 
-use super::figure_source::FigureSource;
+use super::earlier_period::Shift;
+use super::figure_source::{FigureSource, Grouping};
 use super::{GroupBy, Selection};
 use crate::purchase::Units;
+
+/// Figures of an earlier period, or what the figures of an answer have more than they; amounts are in the currency's minor unit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, ToSchema)]
+pub struct PeriodFigures {
+    /// Number of counted charges.
+    pub charges: i64,
+    /// Number of units sold, rounded.
+    pub units: i64,
+    /// Number of units sold, exact: a decimal of at most 12 decimals.
+    #[schema(value_type = String, example = "12.5")]
+    pub units_decimal: Units,
+    /// Captured amount.
+    pub gross: i64,
+    /// Refunded amount.
+    pub refunded: i64,
+    /// Gross minus refunded.
+    pub net: i64,
+    /// What open and lost disputes took.
+    pub disputed_amount: i64,
+    /// What disputes cost.
+    pub dispute_fee: i64,
+}
+
+impl PeriodFigures {
+    /// Those that a statement reads next to the others.
+    fn of_row(row: &PgRow) -> Result<Self, sqlx::Error> {
+        let units: String = row.try_get("previous_units_decimal")?;
+        Ok(Self {
+            charges: row.try_get("previous_charges")?,
+            units: row.try_get("previous_units")?,
+            units_decimal: units
+                .try_into()
+                .map_err(|error| sqlx::Error::Decode(Box::new(error)))?,
+            gross: row.try_get("previous_gross")?,
+            refunded: row.try_get("previous_refunded")?,
+            net: row.try_get("previous_net")?,
+            disputed_amount: row.try_get("previous_disputed_amount")?,
+            dispute_fee: row.try_get("previous_dispute_fee")?,
+        })
+    }
+
+    fn has_something(self) -> bool {
+        self.charges > 0 || self.refunded != 0
+    }
+
+    /// The sum; none beyond `i64`.
+    fn checked_add(self, other: Self) -> Option<Self> {
+        let units_decimal = self.units_decimal.checked_add(other.units_decimal)?;
+        Some(Self {
+            charges: self.charges.checked_add(other.charges)?,
+            units: units_decimal.rounded(),
+            units_decimal,
+            gross: self.gross.checked_add(other.gross)?,
+            refunded: self.refunded.checked_add(other.refunded)?,
+            net: self.net.checked_add(other.net)?,
+            disputed_amount: self.disputed_amount.checked_add(other.disputed_amount)?,
+            dispute_fee: self.dispute_fee.checked_add(other.dispute_fee)?,
+        })
+    }
+
+    /// What these have more than `other`; none beyond `i64`. The units are those by which the rounded ones differ.
+    fn checked_sub(self, other: Self) -> Option<Self> {
+        Some(Self {
+            charges: self.charges.checked_sub(other.charges)?,
+            units: self.units.checked_sub(other.units)?,
+            units_decimal: self.units_decimal.checked_add(-other.units_decimal)?,
+            gross: self.gross.checked_sub(other.gross)?,
+            refunded: self.refunded.checked_sub(other.refunded)?,
+            net: self.net.checked_sub(other.net)?,
+            disputed_amount: self.disputed_amount.checked_sub(other.disputed_amount)?,
+            dispute_fee: self.dispute_fee.checked_sub(other.dispute_fee)?,
+        })
+    }
+}
+
+/// Figures that may stand next to those of an earlier period.
+trait Comparable: for<'r> FromRow<'r, PgRow> {
+    fn figures(&self) -> PeriodFigures;
+
+    fn set_previous(&mut self, previous: Option<PeriodFigures>, difference: Option<PeriodFigures>);
+
+    /// Puts the figures of the earlier period next to these.
+    fn compare(&mut self, previous: PeriodFigures) -> Result<(), sqlx::Error> {
+        let difference = self.figures().checked_sub(previous);
+        let difference = difference.ok_or_else(|| {
+            sqlx::Error::Decode("a difference of figures is out of the range of 64 bits".into())
+        })?;
+        self.set_previous(Some(previous), Some(difference));
+        Ok(())
+    }
+}
+
+macro_rules! comparable {
+    ($figures:ty) => {
+        impl Comparable for $figures {
+            fn figures(&self) -> PeriodFigures {
+                PeriodFigures {
+                    charges: self.charges,
+                    units: self.units,
+                    units_decimal: self.units_decimal,
+                    gross: self.gross,
+                    refunded: self.refunded,
+                    net: self.net,
+                    disputed_amount: self.disputed_amount,
+                    dispute_fee: self.dispute_fee,
+                }
+            }
+
+            fn set_previous(
+                &mut self,
+                previous: Option<PeriodFigures>,
+                difference: Option<PeriodFigures>,
+            ) {
+                self.previous = previous;
+                self.difference = difference;
+            }
+        }
+    };
+}
+
+comparable!(Totals);
+comparable!(Group);
 
 /// Totals of one currency, in its minor unit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema, FromRow)]
@@ -40,6 +164,14 @@ pub struct Totals {
     pub disputed_amount: i64,
     /// What disputes cost, where Stripe took it in this currency; not subtracted from `net`.
     pub dispute_fee: i64,
+    /// Figures of the earlier period. Absent without `compare`, and where not all of the earlier days are covered.
+    #[sqlx(skip)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub previous: Option<PeriodFigures>,
+    /// What these figures have more than those of the earlier period; absent where `previous` is.
+    #[sqlx(skip)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub difference: Option<PeriodFigures>,
 }
 
 /// Totals of one group and currency, in its minor unit.
@@ -76,6 +208,14 @@ pub struct Group {
     pub disputed_amount: i64,
     /// What disputes cost, where Stripe took it in this currency; not subtracted from `net`.
     pub dispute_fee: i64,
+    /// Figures of the earlier period. Absent without `compare`, and where not all of the earlier days are covered.
+    #[sqlx(skip)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub previous: Option<PeriodFigures>,
+    /// What these figures have more than those of the earlier period; absent where `previous` is.
+    #[sqlx(skip)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub difference: Option<PeriodFigures>,
 }
 
 /// The position of a group in its list.
@@ -97,103 +237,270 @@ impl From<&Group> for GroupCursor {
     }
 }
 
-/// The totals of a selection, a row a currency, by currency.
-pub async fn totals(conn: &mut PgConnection, selection: &Selection) -> Result<Vec<Totals>, Error> {
-    let source = FigureSource::of(conn, selection, None).await?;
-    read_totals(conn, selection, &source).await
+/// An earlier period that figures are compared with.
+pub(super) struct Earlier<'a> {
+    /// The same rows of the earlier days.
+    pub(super) selection: Selection,
+    pub(super) shift: &'a Shift,
 }
 
-async fn read_totals(
+/// Where the figures of an answer come from, and those of the earlier period.
+struct Sources<'a> {
+    selection: &'a Selection,
+    source: FigureSource,
+    earlier: Option<(&'a Earlier<'a>, FigureSource)>,
+}
+
+impl<'a> Sources<'a> {
+    async fn of(
+        conn: &mut PgConnection,
+        selection: &'a Selection,
+        group_by: Option<&GroupBy>,
+        earlier: Option<&'a Earlier<'a>>,
+    ) -> Result<Self, Error> {
+        let source = FigureSource::of(conn, selection, group_by).await?;
+        let earlier = match earlier {
+            Some(earlier) => {
+                let source = FigureSource::of(conn, &earlier.selection, group_by).await?;
+                Some((earlier, source))
+            }
+            None => None,
+        };
+        Ok(Self {
+            selection,
+            source,
+            earlier,
+        })
+    }
+
+    /// Where the totals come from.
+    async fn of_totals(self, conn: &mut PgConnection) -> Result<Self, Error> {
+        let source = self.source.of_totals(conn, self.selection).await?;
+        let earlier = match self.earlier {
+            Some((earlier, source)) => {
+                let source = source.of_totals(conn, &earlier.selection).await?;
+                Some((earlier, source))
+            }
+            None => None,
+        };
+        Ok(Self {
+            source,
+            earlier,
+            ..self
+        })
+    }
+
+    /// Writes the columns of sums, and the parts that they are sums of.
+    fn push_sums(&self, query: &mut QueryBuilder<Postgres>, group_by: Option<&GroupBy>) {
+        let Some((Earlier { selection, shift }, earlier)) = &self.earlier else {
+            query.push(summed_columns("", "")).push(" FROM (");
+            let grouping = Grouping::by(group_by);
+            self.source
+                .push_partial_sums(query, self.selection, grouping);
+            query.push(") AS part");
+            return;
+        };
+        query
+            .push(summed_columns("", NOT_EARLIER))
+            .push(", ")
+            .push(summed_columns("previous_", EARLIER));
+        query.push(" FROM (SELECT FALSE AS earlier, shown.* FROM (");
+        let grouping = Grouping::by(group_by);
+        self.source
+            .push_partial_sums(query, self.selection, grouping);
+        query.push(") AS shown UNION ALL SELECT TRUE, previous.* FROM (");
+        let grouping = Grouping {
+            by: group_by,
+            shift: Some(shift),
+        };
+        earlier.push_partial_sums(query, selection, grouping);
+        query.push(") AS previous) AS part");
+    }
+
+    /// The condition under which there is something in a group.
+    fn having(&self) -> String {
+        if self.earlier.is_some() {
+            format!(
+                "{} OR {}",
+                has_something(NOT_EARLIER),
+                has_something(EARLIER)
+            )
+        } else {
+            has_something("")
+        }
+    }
+
+    async fn fetch<T: Comparable>(
+        &self,
+        conn: &mut PgConnection,
+        mut query: QueryBuilder<Postgres>,
+    ) -> Result<Vec<T>, Error> {
+        let rows = query.build().fetch_all(conn).await?;
+        let read = rows.iter().map(|row| {
+            let mut figures = T::from_row(row)?;
+            if self.earlier.is_some() {
+                figures.compare(PeriodFigures::of_row(row)?)?;
+            }
+            Ok(figures)
+        });
+        let read: Result<Vec<T>, sqlx::Error> = read.collect();
+        Ok(read?)
+    }
+}
+
+const EARLIER: &str = " FILTER (WHERE part.earlier)";
+const NOT_EARLIER: &str = " FILTER (WHERE NOT part.earlier)";
+
+/// A group of no charge has something where a refund of an earlier one was made in it.
+fn has_something(of: &str) -> String {
+    format!("SUM(part.charges){of} > 0 OR SUM(part.refunded){of} <> 0")
+}
+
+/// The totals of a selection, a row a currency, by currency.
+pub(super) async fn totals(
     conn: &mut PgConnection,
     selection: &Selection,
-    source: &FigureSource,
+    earlier: Option<&Earlier<'_>>,
 ) -> Result<Vec<Totals>, Error> {
+    let sources = Sources::of(conn, selection, None, earlier).await?;
+    read_totals(conn, &sources).await
+}
+
+async fn read_totals(conn: &mut PgConnection, sources: &Sources<'_>) -> Result<Vec<Totals>, Error> {
     let mut query = QueryBuilder::new("SELECT part.currency, ");
-    query.push(SUMMED_COLUMNS).push(" FROM (");
-    source.push_partial_sums(&mut query, selection, None);
-    query.push(
-        ") AS part GROUP BY part.currency HAVING SUM(part.charges) > 0
-         ORDER BY part.currency COLLATE \"C\"",
-    );
-    Ok(query.build_query_as().fetch_all(conn).await?)
+    sources.push_sums(&mut query, None);
+    query
+        .push(" GROUP BY part.currency HAVING ")
+        .push(sources.having());
+    query.push(" ORDER BY part.currency COLLATE \"C\"");
+    sources.fetch(conn, query).await
 }
 
 /// Totals, and the first groups after `after`, at most `limit`. Where the groups are all that there are, and each
 /// charge is in one of them, they add up to the totals, and rows are read once.
-pub async fn totals_and_groups(
+pub(super) async fn totals_and_groups(
     conn: &mut PgConnection,
     selection: &Selection,
     group_by: &GroupBy,
     after: Option<&GroupCursor>,
     limit: i64,
+    earlier: Option<&Earlier<'_>>,
 ) -> Result<(Vec<Totals>, Vec<Group>), Error> {
-    let source = FigureSource::of(conn, selection, Some(group_by)).await?;
-    let groups = read_groups(conn, selection, group_by, after, limit, &source).await?;
+    let sources = Sources::of(conn, selection, Some(group_by), earlier).await?;
+    let groups = read_groups(conn, group_by, after, limit, &sources).await?;
     let all = after.is_none() && (groups.len() as i64) < limit;
     let totals_of_all =
         (all && group_by.groups_partition_charges()).then(|| totals_of_groups(&groups));
     if let Some(totals) = totals_of_all.flatten() {
         return Ok((totals, groups));
     }
-    let source = source.of_totals(conn, selection).await?;
-    let totals = read_totals(conn, selection, &source).await?;
+    let sources = sources.of_totals(conn).await?;
+    let totals = read_totals(conn, &sources).await?;
     Ok((totals, groups))
 }
 
 /// What groups add up to by currency; none beyond `i64`, where PostgreSQL has the error.
 fn totals_of_groups(groups: &[Group]) -> Option<Vec<Totals>> {
-    let mut totals: BTreeMap<&str, Totals> = BTreeMap::new();
+    /// The figures, and those of the earlier period where there is one.
+    type Sums = (PeriodFigures, Option<PeriodFigures>);
+    let mut sums: BTreeMap<&str, Sums> = BTreeMap::new();
     for group in groups {
-        let total = totals.entry(&group.currency).or_insert_with(|| Totals {
-            currency: group.currency.clone(),
-            charges: 0,
-            units: 0,
-            units_decimal: Units::default(),
-            gross: 0,
-            refunded: 0,
-            net: 0,
-            disputed_amount: 0,
-            dispute_fee: 0,
-        });
-        total.charges = total.charges.checked_add(group.charges)?;
-        total.units_decimal = total.units_decimal.checked_add(group.units_decimal)?;
-        total.units = total.units_decimal.rounded();
-        total.gross = total.gross.checked_add(group.gross)?;
-        total.refunded = total.refunded.checked_add(group.refunded)?;
-        total.net = total.net.checked_add(group.net)?;
-        total.disputed_amount = total.disputed_amount.checked_add(group.disputed_amount)?;
-        total.dispute_fee = total.dispute_fee.checked_add(group.dispute_fee)?;
+        let (figures, previous) = sums.entry(&group.currency).or_default();
+        *figures = figures.checked_add(group.figures())?;
+        if let Some(more) = group.previous {
+            *previous = Some(previous.unwrap_or_default().checked_add(more)?);
+        }
     }
-    Some(totals.into_values().collect())
+    let mut totals = Vec::new();
+    for (currency, (figures, previous)) in sums {
+        // Refunds by their own day may cancel each other out, and then PostgreSQL shows no total either.
+        if ![Some(figures), previous]
+            .into_iter()
+            .flatten()
+            .any(PeriodFigures::has_something)
+        {
+            continue;
+        }
+        let mut total = Totals::of(currency, figures);
+        if let Some(previous) = previous {
+            total.compare(previous).ok()?;
+        }
+        totals.push(total);
+    }
+    Some(totals)
 }
 
-/// What the parts of a group add up to.
-const SUMMED_COLUMNS: &str =
-    "SUM(part.charges)::BIGINT AS charges,
-     round(SUM(part.units) + COALESCE(SUM(part.units_fraction) * 0.000000000001, 0))::BIGINT AS units,
-     trim_scale(SUM(part.units) + COALESCE(SUM(part.units_fraction) * 0.000000000001, 0))::TEXT AS units_decimal,
-     SUM(part.gross)::BIGINT AS gross, SUM(part.refunded)::BIGINT AS refunded,
-     SUM(part.gross - part.refunded)::BIGINT AS net,
-     COALESCE(SUM(part.disputed_amount), 0)::BIGINT AS disputed_amount,
-     COALESCE(SUM(part.dispute_fee), 0)::BIGINT AS dispute_fee";
+impl Totals {
+    fn of(currency: &str, figures: PeriodFigures) -> Self {
+        Self {
+            currency: currency.to_owned(),
+            charges: figures.charges,
+            units: figures.units,
+            units_decimal: figures.units_decimal,
+            gross: figures.gross,
+            refunded: figures.refunded,
+            net: figures.net,
+            disputed_amount: figures.disputed_amount,
+            dispute_fee: figures.dispute_fee,
+            previous: None,
+            difference: None,
+        }
+    }
+
+    /// Forgets what was sold before: not all of it is known.
+    pub(super) fn without_previous(&mut self) {
+        self.set_previous(None, None);
+    }
+}
+
+impl Group {
+    /// As [`Totals::without_previous`].
+    pub(super) fn without_previous(&mut self) {
+        self.set_previous(None, None);
+    }
+}
+
+/// What the parts of a group add up to, those that `of` selects.
+fn summed_columns(prefix: &str, of: &str) -> String {
+    let sum = |what: &str| format!("COALESCE(SUM(part.{what}){of}, 0)");
+    let units = format!(
+        "{} + {} * 0.000000000001",
+        sum("units"),
+        sum("units_fraction")
+    );
+    let net = format!("{} - {}", sum("gross"), sum("refunded"));
+    let whole = [
+        "charges",
+        "gross",
+        "refunded",
+        "disputed_amount",
+        "dispute_fee",
+    ];
+    let whole = whole.map(|name| format!("{}::BIGINT AS {prefix}{name}", sum(name)));
+    format!(
+        "{}, round({units})::BIGINT AS {prefix}units, trim_scale({units})::TEXT AS {prefix}units_decimal, \
+         ({net})::BIGINT AS {prefix}net",
+        whole.join(", ")
+    )
+}
 
 /// The groups of a selection after `after`, at most `limit`: those of time ascending, others by net
 /// descending, then by key, rows without one last.
 async fn read_groups(
     conn: &mut PgConnection,
-    selection: &Selection,
     group_by: &GroupBy,
     after: Option<&GroupCursor>,
     limit: i64,
-    source: &FigureSource,
+    sources: &Sources<'_>,
 ) -> Result<Vec<Group>, Error> {
     let mut query = QueryBuilder::new(
-        "SELECT key, currency, charges, units, units_decimal, gross, refunded, net, disputed_amount, dispute_fee FROM (
-             SELECT part.key COLLATE \"C\" AS key, part.currency COLLATE \"C\" AS currency, ",
+        "SELECT * FROM (SELECT part.key COLLATE \"C\" AS key, part.currency COLLATE \"C\" AS currency, ",
     );
-    query.push(SUMMED_COLUMNS).push(" FROM (");
-    source.push_partial_sums(&mut query, selection, Some(group_by));
-    query.push(") AS part GROUP BY part.key, part.currency HAVING SUM(part.charges) > 0) AS g");
+    sources.push_sums(&mut query, Some(group_by));
+    query
+        .push(" GROUP BY part.key, part.currency HAVING ")
+        .push(sources.having());
+    query.push(") AS g");
     if let Some(after) = after {
         push_after(&mut query, group_by, after);
     }
@@ -203,7 +510,7 @@ async fn read_groups(
         " ORDER BY net DESC, key NULLS LAST, currency LIMIT "
     });
     query.push_bind(limit);
-    Ok(query.build_query_as().fetch_all(conn).await?)
+    sources.fetch(conn, query).await
 }
 
 /// Writes `WHERE` the group comes after `after` in the order of its list.

@@ -20,9 +20,10 @@ use super::{Charge, Figures, Metadata};
 use crate::metadata::queries::columns_of;
 use crate::purchase::queries::AffectedPayments;
 use crate::referenced::ReferencedObject;
+use crate::restatement::{Draft, StoredLine};
 use crate::sync::Span;
 
-/// Which of these products, prices or customers stored rows refer to.
+/// Which of these products, prices, customers or other objects stored rows refer to and show the metadata of.
 #[tracing::instrument(name = "db.charge.referenced_ids", level = "debug", skip_all)]
 pub async fn referenced_ids(
     conn: &mut PgConnection,
@@ -31,7 +32,7 @@ pub async fn referenced_ids(
     object_type: ObjectType,
     ids: &[&str],
 ) -> Result<Vec<String>, Error> {
-    let Some((id, _)) = columns_of(object_type) else {
+    let Some((id, metadata)) = columns_of(object_type) else {
         return Ok(Vec::new());
     };
     let mut query = QueryBuilder::new("SELECT object.id FROM UNNEST(");
@@ -41,7 +42,8 @@ pub async fn referenced_ids(
     );
     query.push_bind(organization.as_str());
     query.push(" AND connection_id = ").push_bind(connection_id);
-    query.push(" AND ").push(id).push(" = object.id)");
+    query.push(" AND ").push(id).push(" = object.id AND ");
+    query.push(metadata).push(" IS NOT NULL)");
     Ok(query.build_query_scalar().fetch_all(conn).await?)
 }
 
@@ -200,36 +202,48 @@ pub async fn analyze_revenue_data(conn: &mut PgConnection) -> Result<(), Error> 
     Ok(())
 }
 
-/// Removes charges that Stripe no longer has; true when one was stored.
+/// Removes charges that Stripe no longer has; true when one was stored. `draft` notes what that restates.
 #[tracing::instrument(name = "db.charge.remove", level = "debug", skip_all)]
 pub async fn remove(
     conn: &mut PgConnection,
     organization: &OrganizationId,
     connection_id: &str,
     charge_ids: &[String],
+    draft: &mut Draft,
 ) -> Result<bool, Error> {
-    let removed = sqlx::query!(
-        "WITH removed AS (
+    if charge_ids.is_empty() {
+        return Ok(false);
+    }
+    let removed = sqlx::query_as!(
+        StoredLine,
+        r#"WITH removed AS (
              DELETE FROM stripe_revenue_data
              WHERE organization_id = $1 AND connection_id = $2 AND charge_id = ANY($3)
-             RETURNING date
+             RETURNING charge_id, line_no, date, currency, units, units_fraction, gross, refunded, counted
          ), refunds AS (
              DELETE FROM stripe_refunds
              WHERE organization_id = $1 AND connection_id = $2 AND charge_id = ANY($3)
+         ), stale AS (
+             INSERT INTO stripe_stale_days (organization_id, connection_id, date)
+             SELECT DISTINCT $1, $2, date FROM removed ON CONFLICT (organization_id, connection_id, date)
+             DO UPDATE SET date = EXCLUDED.date
          )
-         INSERT INTO stripe_stale_days (organization_id, connection_id, date)
-         SELECT DISTINCT $1, $2, date FROM removed ON CONFLICT (organization_id, connection_id, date)
-         DO UPDATE SET date = EXCLUDED.date",
+         SELECT charge_id AS "charge_id!", line_no AS "line_no!", date AS "date!", currency AS "currency!",
+                units AS "units!", units_fraction, gross AS "gross!", refunded AS "refunded!", counted AS "counted!"
+         FROM removed"#,
         organization.as_str(),
         connection_id,
         charge_ids
     )
-    .execute(conn)
+    .fetch_all(conn)
     .await?;
-    Ok(removed.rows_affected() > 0)
+    for line in &removed {
+        draft.subtract(line);
+    }
+    Ok(!removed.is_empty())
 }
 
-/// Puts the present metadata of customers, products or prices on all rows that refer to them; the ids of
+/// Puts the present metadata of customers, products, prices or payment intents on all rows that refer to them; the ids of
 /// those whose rows changed.
 ///
 /// # Errors
@@ -252,7 +266,13 @@ pub async fn set_metadata(
         .map(|o| Value::Object(o.metadata.clone()))
         .collect();
     let mut query = QueryBuilder::new("WITH changed AS (UPDATE stripe_revenue_data AS stored SET ");
-    query.push(metadata).push(" = object.metadata FROM UNNEST(");
+    // The column of a payment intent's is null without any.
+    let present_metadata = match object_type {
+        ObjectType::PaymentIntent => "NULLIF(object.metadata, '{}'::JSONB)",
+        _ => "object.metadata",
+    };
+    query.push(metadata).push(" = ").push(present_metadata);
+    query.push(" FROM UNNEST(");
     query.push_bind(ids).push("::TEXT[], ");
     query.push_bind(present);
     query.push("::JSONB[]) AS object (id, metadata) WHERE organization_id = ");
@@ -260,9 +280,8 @@ pub async fn set_metadata(
     query.push(" AND connection_id = ");
     query.push_bind(connection_id.to_owned());
     query.push(" AND ").push(id).push(" = object.id AND ");
-    query
-        .push(metadata)
-        .push(" <> object.metadata RETURNING stored.");
+    query.push(metadata).push(" IS DISTINCT FROM ");
+    query.push(present_metadata).push(" RETURNING stored.");
     query.push(id).push(
         " AS id, stored.date), stale AS (\
          INSERT INTO stripe_stale_days (organization_id, connection_id, date) SELECT DISTINCT ",
@@ -276,17 +295,17 @@ pub async fn set_metadata(
     Ok(query.build_query_scalar().fetch_all(conn).await?)
 }
 
-/// Removes the charges of these spans that are stored and not among the listed ones; true when one was.
-#[tracing::instrument(name = "db.charge.remove_unlisted", level = "debug", skip_all)]
-pub async fn remove_unlisted(
+/// The charges of these spans that are stored and not among the listed ones.
+#[tracing::instrument(name = "db.charge.unlisted", level = "debug", skip_all)]
+pub async fn unlisted(
     conn: &mut PgConnection,
     organization: &OrganizationId,
     connection_id: &str,
     spans: &[Span],
     listed: &[String],
-) -> Result<bool, Error> {
+) -> Result<Vec<String>, Error> {
     let (from, to) = Span::bounds(spans);
-    let unlisted = sqlx::query_scalar!(
+    Ok(sqlx::query_scalar!(
         r#"SELECT charge_id AS "charge_id!" FROM stripe_revenue_data
            JOIN UNNEST($3::TIMESTAMPTZ[], $4::TIMESTAMPTZ[]) AS span (from_at, to_at)
              ON created_at >= span.from_at AND created_at < span.to_at
@@ -298,12 +317,8 @@ pub async fn remove_unlisted(
         &to,
         listed
     )
-    .fetch_all(&mut *conn)
-    .await?;
-    if unlisted.is_empty() {
-        return Ok(false);
-    }
-    remove(conn, organization, connection_id, &unlisted).await
+    .fetch_all(conn)
+    .await?)
 }
 
 /// The instants of the oldest and the newest stored charge.

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use chrono::NaiveDate;
+use chrono::{DateTime, NaiveDate, Utc};
 use common::catalogue::ObjectType;
 use common::filter::{RowView, RuleSet};
 use uuid::Uuid;
@@ -14,6 +14,7 @@ use uuid::Uuid;
 use super::{Charge, Metadata};
 use crate::dispute::DisputeOfCharge;
 use crate::purchase::{Purchase, PurchaseKind, PurchaseLine, Units, allocate};
+use crate::refund::{DatedRefund, Refund, date_refunds};
 
 /// What rows are made of besides their charges, as far as it is known.
 #[derive(Debug, Clone, Default)]
@@ -38,7 +39,7 @@ impl RowInputs {
         }
     }
 
-    /// Adds the present metadata of a product or price.
+    /// Adds the present metadata of a product, price or payment intent.
     pub fn add_metadata(&mut self, object_type: ObjectType, id: String, metadata: Metadata) {
         self.metadata.insert((object_type, id), metadata);
     }
@@ -82,6 +83,11 @@ impl RowInputs {
             .chain(named)
             .map(|&at| &self.purchases[at])
             .collect();
+        // A session that had an invoice paid names the invoice.
+        let invoices = found.iter().filter(|it| it.kind == PurchaseKind::Invoice);
+        let sessions = invoices.filter_map(|invoice| self.by_payment.get(&invoice.purchase_id));
+        let sessions: Vec<usize> = sessions.flatten().copied().collect();
+        found.extend(sessions.into_iter().map(|at| &self.purchases[at]));
         found.sort_by_key(|purchase| (purchase.kind, &purchase.purchase_id));
         found.dedup_by_key(|purchase| &purchase.purchase_id);
         found
@@ -105,13 +111,29 @@ impl RowInputs {
 }
 
 impl Charge {
+    /// Its refunds, dated by `day_of` and split over its lines.
+    pub fn dated_refunds<'a>(
+        &self,
+        refunds: &'a [Refund],
+        inputs: &RowInputs,
+        day_of: impl Fn(DateTime<Utc>) -> NaiveDate,
+    ) -> Vec<DatedRefund<'a>> {
+        date_refunds(
+            self.figures.refunded,
+            refunds,
+            inputs.lines_of(self),
+            day_of,
+        )
+    }
+
     /// The rows of the charge, dated `date`, and kept out by `rules` where they say so.
     pub fn rows(&self, date: NaiveDate, rules: &RuleSet, inputs: &RowInputs) -> Vec<RevenueRow> {
         let purchases = inputs.purchases_of(self);
-        let id_of = |kind: PurchaseKind| {
-            let mut of_kind = purchases.iter().filter(|purchase| purchase.kind == kind);
-            of_kind.next().map(|purchase| purchase.purchase_id.clone())
-        };
+        let first_of = |kind: PurchaseKind| purchases.iter().find(|it| it.kind == kind).copied();
+        let (invoice, session) = (
+            first_of(PurchaseKind::Invoice),
+            first_of(PurchaseKind::CheckoutSession),
+        );
         let disputes = inputs.disputes.get(&self.charge_id);
         let disputes = disputes.map(Vec::as_slice).unwrap_or_default();
         let costs = disputes.iter().filter_map(|it| it.cost(&self.currency));
@@ -133,13 +155,20 @@ impl Charge {
             units: Units::ONE,
             product_id: None,
             price_id: None,
-            invoice_id: id_of(PurchaseKind::Invoice),
-            checkout_session_id: id_of(PurchaseKind::CheckoutSession),
+            invoice_id: invoice.map(|it| it.purchase_id.clone()),
+            checkout_session_id: session.map(|it| it.purchase_id.clone()),
             dispute_status: disputes.first().map(|newest| newest.status.clone()),
             disputed_amount: (!disputes.is_empty()).then(|| taken.sum()),
             dispute_fee: costs.reduce(|one, other| one + other),
             product_metadata: Metadata::new(),
             price_metadata: Metadata::new(),
+            invoice_metadata: invoice.map_or_else(Metadata::new, |it| it.metadata.clone()),
+            invoice_line_metadata: Metadata::new(),
+            subscription_metadata: invoice
+                .map_or_else(Metadata::new, |it| it.subscription_metadata.clone()),
+            checkout_session_metadata: session.map_or_else(Metadata::new, |it| it.metadata.clone()),
+            payment_intent_metadata: inputs
+                .metadata_of(ObjectType::PaymentIntent, self.payment_intent_id.as_ref()),
             excluded_by: None,
         };
         let lines = inputs.lines_of(self);
@@ -191,6 +220,7 @@ fn split(whole: &RevenueRow, lines: &[PurchaseLine], inputs: &RowInputs) -> Vec<
                     product_metadata: inputs
                         .metadata_of(ObjectType::Product, line.product_id.as_ref()),
                     price_metadata: inputs.metadata_of(ObjectType::Price, line.price_id.as_ref()),
+                    invoice_line_metadata: line.metadata.clone(),
                     ..whole.clone()
                 }
             },
@@ -231,12 +261,20 @@ pub struct RevenueRow {
     pub dispute_fee: Option<i64>,
     pub product_metadata: Metadata,
     pub price_metadata: Metadata,
+    pub invoice_metadata: Metadata,
+    pub invoice_line_metadata: Metadata,
+    /// As the invoice shows it.
+    pub subscription_metadata: Metadata,
+    pub checkout_session_metadata: Metadata,
+    /// Of connections that read it.
+    pub payment_intent_metadata: Metadata,
     /// The rule that keeps the charge out.
     pub excluded_by: Option<Uuid>,
 }
 
 impl RevenueRow {
-    /// The product, price and customer that the row refers to, with their metadata.
+    /// What the row refers to besides its charge, each by its id, with its metadata. The invoice's id stands for what it
+    /// shows of its subscription.
     pub fn references(&self) -> impl Iterator<Item = (ObjectType, &str, &Metadata)> {
         let Self { charge, .. } = self;
         let references = [
@@ -250,6 +288,31 @@ impl RevenueRow {
                 ObjectType::Customer,
                 &charge.customer_id,
                 &charge.customer_metadata,
+            ),
+            (
+                ObjectType::Invoice,
+                &self.invoice_id,
+                &self.invoice_metadata,
+            ),
+            (
+                ObjectType::InvoiceLine,
+                &self.line_id,
+                &self.invoice_line_metadata,
+            ),
+            (
+                ObjectType::Subscription,
+                &self.invoice_id,
+                &self.subscription_metadata,
+            ),
+            (
+                ObjectType::CheckoutSession,
+                &self.checkout_session_id,
+                &self.checkout_session_metadata,
+            ),
+            (
+                ObjectType::PaymentIntent,
+                &charge.payment_intent_id,
+                &self.payment_intent_metadata,
             ),
         ];
         references
@@ -277,6 +340,11 @@ impl RevenueRow {
             product_metadata: &self.product_metadata,
             price_metadata: &self.price_metadata,
             customer_metadata: &self.charge.customer_metadata,
+            invoice_metadata: &self.invoice_metadata,
+            invoice_line_metadata: &self.invoice_line_metadata,
+            subscription_metadata: &self.subscription_metadata,
+            checkout_session_metadata: &self.checkout_session_metadata,
+            payment_intent_metadata: &self.payment_intent_metadata,
         }
     }
 }

@@ -42,6 +42,7 @@ fn line(number: usize, (amount, discount): (i64, i64), quantity: Option<i64>) ->
         amount,
         weight: amount.saturating_sub(discount),
         credit: false,
+        metadata: Metadata::new(),
     }
 }
 
@@ -52,6 +53,8 @@ fn purchase(kind: PurchaseKind, lines: Vec<PurchaseLine>) -> Purchase {
         created_at: DateTime::UNIX_EPOCH,
         payments: ["pi_1".to_owned()].into(),
         lines,
+        metadata: Metadata::new(),
+        subscription_metadata: Metadata::new(),
     }
 }
 

@@ -16,17 +16,22 @@ use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::{Metadata, RevenueRow};
+use crate::restatement::{Draft, StoredLine};
 
 /// What [`upsert`] did.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct UpsertResult {
     /// The rows that were new or differed from what was stored.
     pub changed: Vec<ChangedRow>,
-    /// Stored rows of lines that their charges have no more; they went.
-    pub removed: i64,
+    /// The charges of stored rows of lines that their charges have no more; one for each row that went.
+    pub removed: Vec<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each makes another part of the catalogue stale"
+)]
 pub struct ChangedRow {
     /// Its index in the rows that were given.
     pub at: usize,
@@ -36,6 +41,9 @@ pub struct ChangedRow {
     pub metadata_changed: bool,
     /// It was, and referred to a product, price or customer to which it refers no more.
     pub reference_removed: bool,
+    /// It was, and showed other metadata of its invoice, line, subscription, checkout session or payment intent, or that of
+    /// another one.
+    pub other_metadata_changed: bool,
 }
 
 /// The rows' columns side by side, as the statement takes them.
@@ -77,6 +85,16 @@ struct Columns<'a> {
     units_fraction: Vec<Option<i64>>,
     disputed_amount: Vec<Option<i64>>,
     dispute_fee: Vec<Option<i64>>,
+    invoice_metadata: Vec<Option<Json<&'a Metadata>>>,
+    invoice_line_metadata: Vec<Option<Json<&'a Metadata>>>,
+    subscription_metadata: Vec<Option<Json<&'a Metadata>>>,
+    checkout_session_metadata: Vec<Option<Json<&'a Metadata>>>,
+    payment_intent_metadata: Vec<Option<Json<&'a Metadata>>>,
+}
+
+/// Metadata of what most rows have none of: null takes no space.
+fn if_any(metadata: &Metadata) -> Option<Json<&Metadata>> {
+    Some(metadata).filter(|it| !it.is_empty()).map(Json)
 }
 
 impl<'a> Columns<'a> {
@@ -120,18 +138,28 @@ impl<'a> Columns<'a> {
         self.product_metadata.push(Json(&row.product_metadata));
         self.price_metadata.push(Json(&row.price_metadata));
         self.customer_metadata.push(Json(&charge.customer_metadata));
+        self.invoice_metadata.push(if_any(&row.invoice_metadata));
+        self.invoice_line_metadata
+            .push(if_any(&row.invoice_line_metadata));
+        self.subscription_metadata
+            .push(if_any(&row.subscription_metadata));
+        self.checkout_session_metadata
+            .push(if_any(&row.checkout_session_metadata));
+        self.payment_intent_metadata
+            .push(if_any(&row.payment_intent_metadata));
         self.excluded_by.push(row.excluded_by);
     }
 }
 
 /// Writes all rows of some charges, each `(charge, line)` once; unchanged ones are not rewritten, and
-/// stored lines that are not among them go. The days of what changed are noted as stale.
+/// stored lines that are not among them go. The days of what changed are noted as stale, and `draft` notes what is restated.
 #[tracing::instrument(name = "db.charge.upsert", level = "debug", skip_all)]
 pub async fn upsert(
     conn: &mut PgConnection,
     organization: &OrganizationId,
     connection_id: &str,
     rows: &[RevenueRow],
+    draft: &mut Draft,
 ) -> Result<UpsertResult, Error> {
     if rows.is_empty() {
         return Ok(UpsertResult::default());
@@ -186,6 +214,11 @@ pub async fn upsert(
         &columns.units_fraction as _,
         &columns.disputed_amount as _,
         &columns.dispute_fee as _,
+        &columns.invoice_metadata as _,
+        &columns.invoice_line_metadata as _,
+        &columns.subscription_metadata as _,
+        &columns.checkout_session_metadata as _,
+        &columns.payment_intent_metadata as _,
     )
     .fetch_all(&mut *conn)
     .await?;
@@ -196,6 +229,20 @@ pub async fn upsert(
         else {
             continue;
         };
+        draft.add(&rows[at], row.counted);
+        if let (Some(date), Some(currency)) = (row.date_before, row.currency_before) {
+            draft.subtract(&StoredLine {
+                charge_id: charge_id.to_owned(),
+                line_no,
+                date,
+                currency,
+                units: row.units_before,
+                units_fraction: row.units_fraction_before,
+                gross: row.gross_before,
+                refunded: row.refunded_before,
+                counted: row.counted_before,
+            });
+        }
         if row.inserted && line_no == 0 {
             // A charge that has just come has no stored lines to lose.
             lines.remove(charge_id);
@@ -205,41 +252,51 @@ pub async fn upsert(
             inserted: row.inserted,
             metadata_changed: row.metadata_changed,
             reference_removed: row.reference_removed,
+            other_metadata_changed: row.other_metadata_changed,
         });
     }
     if !lines.is_empty() {
-        result.removed = remove_obsolete_lines(conn, organization, connection_id, lines).await?;
+        result.removed =
+            remove_obsolete_lines(conn, organization, connection_id, lines, draft).await?;
     }
     Ok(result)
 }
 
-/// Removes the rows of lines that charges have no more; how many went.
+/// Removes the rows of lines that charges have no more; the charge of each.
 async fn remove_obsolete_lines(
     conn: &mut PgConnection,
     organization: &OrganizationId,
     connection_id: &str,
     lines: BTreeMap<&str, i32>,
-) -> Result<i64, Error> {
+    draft: &mut Draft,
+) -> Result<Vec<String>, Error> {
     let (charges, lines): (Vec<&str>, Vec<i32>) = lines.into_iter().unzip();
-    let removed = sqlx::query_scalar!(
+    let removed = sqlx::query_as!(
+        StoredLine,
         r#"WITH removed AS (
              DELETE FROM stripe_revenue_data AS stored
              USING UNNEST($3::TEXT[], $4::INT[]) AS charge (id, lines)
              WHERE stored.organization_id = $1 AND stored.connection_id = $2
                AND stored.charge_id = charge.id AND stored.line_no >= charge.lines
-             RETURNING stored.date
+             RETURNING stored.charge_id, stored.line_no, stored.date, stored.currency, stored.units,
+                 stored.units_fraction, stored.gross, stored.refunded, stored.counted
          ), stale AS (
              INSERT INTO stripe_stale_days (organization_id, connection_id, date)
              SELECT DISTINCT $1, $2, date FROM removed
              ON CONFLICT (organization_id, connection_id, date) DO UPDATE SET date = EXCLUDED.date
          )
-         SELECT COUNT(*) AS "removed!" FROM removed"#,
+         SELECT charge_id AS "charge_id!", line_no AS "line_no!", date AS "date!", currency AS "currency!",
+                units AS "units!", units_fraction, gross AS "gross!", refunded AS "refunded!", counted AS "counted!"
+         FROM removed"#,
         organization.as_str(),
         connection_id,
         &charges as &[&str],
         &lines,
     )
-    .fetch_one(conn)
+    .fetch_all(conn)
     .await?;
-    Ok(removed)
+    for line in &removed {
+        draft.subtract(line);
+    }
+    Ok(removed.into_iter().map(|line| line.charge_id).collect())
 }

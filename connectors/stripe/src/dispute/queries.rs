@@ -11,14 +11,22 @@ use sqlx::PgConnection;
 use super::{Dispute, DisputeOfCharge};
 use crate::sync::Span;
 
-/// Stores disputes as just read, each id at most once; the charges of those that are new or changed.
+/// A dispute that was new, changed or went.
+#[derive(Debug)]
+pub struct ChangedDispute {
+    pub charge_id: String,
+    pub dispute_id: String,
+    pub created_at: DateTime<Utc>,
+}
+
+/// Stores disputes as just read, each id at most once; those that are new or changed.
 #[tracing::instrument(name = "db.dispute.store", level = "debug", skip_all)]
 pub async fn store(
     conn: &mut PgConnection,
     organization: &OrganizationId,
     connection_id: &str,
     disputes: &[&Dispute],
-) -> Result<Vec<String>, Error> {
+) -> Result<Vec<ChangedDispute>, Error> {
     let charges: Vec<&str> = disputes.iter().map(|d| d.charge_id.as_str()).collect();
     let ids: Vec<&str> = disputes.iter().map(|d| d.dispute_id.as_str()).collect();
     let created: Vec<DateTime<Utc>> = disputes.iter().map(|d| d.created_at).collect();
@@ -32,7 +40,8 @@ pub async fn store(
     let fee_currencies = disputes.iter().map(|d| d.fee_currency.as_ref());
     let fee_currencies: Vec<Option<&str>> =
         fee_currencies.map(|it| it.map(Currency::as_str)).collect();
-    Ok(sqlx::query_scalar!(
+    Ok(sqlx::query_as!(
+        ChangedDispute,
         "INSERT INTO stripe_disputes AS stored
              (organization_id, connection_id, charge_id, dispute_id, created_at, status, amount, currency, reason,
               evidence_due_at, fee, fee_currency)
@@ -46,7 +55,7 @@ pub async fn store(
                 stored.fee, stored.fee_currency)
              IS DISTINCT FROM (EXCLUDED.created_at, EXCLUDED.status, EXCLUDED.amount, EXCLUDED.currency,
              EXCLUDED.reason, EXCLUDED.evidence_due_at, EXCLUDED.fee, EXCLUDED.fee_currency)
-         RETURNING charge_id",
+         RETURNING charge_id, dispute_id, created_at",
         organization.as_str(),
         connection_id,
         &charges as &[&str],
@@ -64,7 +73,7 @@ pub async fn store(
     .await?)
 }
 
-/// Removes the disputes of these spans that are stored and not among the listed ones; their charges.
+/// Removes the disputes of these spans that are stored and not among the listed ones; which went.
 #[tracing::instrument(name = "db.dispute.remove_unlisted", level = "debug", skip_all)]
 pub async fn remove_unlisted(
     conn: &mut PgConnection,
@@ -72,15 +81,16 @@ pub async fn remove_unlisted(
     connection_id: &str,
     spans: &[Span],
     listed: &[String],
-) -> Result<Vec<String>, Error> {
+) -> Result<Vec<ChangedDispute>, Error> {
     let (from, to) = Span::bounds(spans);
-    Ok(sqlx::query_scalar!(
+    Ok(sqlx::query_as!(
+        ChangedDispute,
         "DELETE FROM stripe_disputes
          USING UNNEST($3::TIMESTAMPTZ[], $4::TIMESTAMPTZ[]) AS span (from_at, to_at)
          WHERE organization_id = $1 AND connection_id = $2
            AND created_at >= span.from_at AND created_at < span.to_at
            AND NOT EXISTS (SELECT FROM UNNEST($5::TEXT[]) AS listed (id) WHERE listed.id = dispute_id)
-         RETURNING charge_id",
+         RETURNING charge_id, dispute_id, created_at",
         organization.as_str(),
         connection_id,
         &from,

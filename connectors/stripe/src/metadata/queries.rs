@@ -93,6 +93,12 @@ pub(crate) fn columns_of(object_type: ObjectType) -> Option<(&'static str, &'sta
         ObjectType::Product => Some(("product_id", "product_metadata")),
         ObjectType::Price => Some(("price_id", "price_metadata")),
         ObjectType::Customer => Some(("customer_id", "customer_metadata")),
+        ObjectType::Invoice => Some(("invoice_id", "invoice_metadata")),
+        ObjectType::InvoiceLine => Some(("line_id", "invoice_line_metadata")),
+        // Each invoice shows its subscription as it was, so each has a metadata of its own.
+        ObjectType::Subscription => Some(("invoice_id", "subscription_metadata")),
+        ObjectType::CheckoutSession => Some(("checkout_session_id", "checkout_session_metadata")),
+        ObjectType::PaymentIntent => Some(("payment_intent_id", "payment_intent_metadata")),
     }
 }
 
@@ -121,7 +127,8 @@ pub async fn discover(
     if keys.is_empty() {
         return Ok(Vec::new());
     }
-    let objects = count_objects(conn, organization, connection).await?;
+    let any_of_purchases = keys.iter().any(|key| !key.object_type.is_summed());
+    let objects = count_objects(conn, organization, connection, any_of_purchases).await?;
     let with_coverage = |key: CatalogueKey| {
         let total = objects
             .of(key.object_type)
@@ -133,13 +140,18 @@ pub async fn discover(
     Ok(keys.into_iter().map(with_coverage).collect())
 }
 
-/// Stored charges and the objects that they refer to, by kind.
+/// Stored charges and the objects that they refer to, by kind. Of what few rows have metadata, the objects are counted only
+/// where some do.
 #[derive(Debug, Clone, Copy, Default)]
 struct Objects {
     charges: i64,
     products: i64,
     prices: i64,
     customers: i64,
+    invoices: i64,
+    invoice_lines: i64,
+    checkout_sessions: i64,
+    payment_intents: i64,
 }
 
 impl Objects {
@@ -149,6 +161,10 @@ impl Objects {
             ObjectType::Product => self.products,
             ObjectType::Price => self.prices,
             ObjectType::Customer => self.customers,
+            ObjectType::Invoice | ObjectType::Subscription => self.invoices,
+            ObjectType::InvoiceLine => self.invoice_lines,
+            ObjectType::CheckoutSession => self.checkout_sessions,
+            ObjectType::PaymentIntent => self.payment_intents,
         }
     }
 }
@@ -157,11 +173,14 @@ async fn count_objects(
     conn: &mut PgConnection,
     organization: &str,
     connection: &str,
+    of_purchases: bool,
 ) -> Result<Objects, Error> {
     let objects = sqlx::query_as!(
         Objects,
         r#"WITH stored AS NOT MATERIALIZED (
-               SELECT line_no, product_id, price_id, customer_id FROM stripe_revenue_data
+               SELECT line_no, product_id, price_id, customer_id, invoice_id, line_id, checkout_session_id,
+                      payment_intent_id
+               FROM stripe_revenue_data
                WHERE organization_id = $1 AND connection_id = $2
            )
            SELECT
@@ -171,9 +190,21 @@ async fn count_objects(
                (SELECT COUNT(*) FROM (SELECT price_id FROM stored WHERE price_id IS NOT NULL
                     GROUP BY price_id) AS prices) AS "prices!",
                (SELECT COUNT(*) FROM (SELECT customer_id FROM stored WHERE customer_id IS NOT NULL
-                    GROUP BY customer_id) AS customers) AS "customers!""#,
+                    GROUP BY customer_id) AS customers) AS "customers!",
+               CASE WHEN $3 THEN (SELECT COUNT(*) FROM (SELECT invoice_id FROM stored
+                    WHERE invoice_id IS NOT NULL GROUP BY invoice_id) AS invoices) ELSE 0 END AS "invoices!",
+               CASE WHEN $3 THEN (SELECT COUNT(*) FROM (SELECT line_id FROM stored
+                    WHERE line_id IS NOT NULL AND invoice_id IS NOT NULL GROUP BY line_id) AS lines) ELSE 0 END
+                    AS "invoice_lines!",
+               CASE WHEN $3 THEN (SELECT COUNT(*) FROM (SELECT checkout_session_id FROM stored
+                    WHERE checkout_session_id IS NOT NULL GROUP BY checkout_session_id) AS sessions) ELSE 0 END
+                    AS "checkout_sessions!",
+               CASE WHEN $3 THEN (SELECT COUNT(*) FROM (SELECT payment_intent_id FROM stored
+                    WHERE payment_intent_id IS NOT NULL GROUP BY payment_intent_id) AS intents) ELSE 0 END
+                    AS "payment_intents!""#,
         organization,
         connection,
+        of_purchases,
     )
     .fetch_one(conn)
     .await?;

@@ -17,6 +17,7 @@ fn line(amount: i64, weight: i64) -> PurchaseLine {
         amount,
         weight,
         credit: false,
+        metadata: serde_json::Map::new(),
     }
 }
 

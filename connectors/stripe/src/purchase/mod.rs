@@ -15,6 +15,7 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 pub use allocate::allocate;
 pub use units::{NotUnits, Units};
@@ -28,11 +29,15 @@ pub struct Purchase {
     pub kind: PurchaseKind,
     /// To the second; an invoice is older than the charges that pay it.
     pub created_at: DateTime<Utc>,
-    /// Payment intents that pay it, or charges (`ch_…`, `py_…`) where a payment has no intent. Failed
-    /// attempts are among them, since they share the intent.
+    /// Payment intents that pay it, or charges (`ch_…`, `py_…`) where a payment has no intent, or the invoice that a
+    /// session had paid instead. Failed attempts are among them, since they share the intent.
     pub payments: BTreeSet<String>,
     /// In Stripe's order.
     pub lines: Vec<PurchaseLine>,
+    /// Its own, present metadata.
+    pub metadata: Map<String, Value>,
+    /// The metadata of an invoice's subscription, as the invoice shows it.
+    pub subscription_metadata: Map<String, Value>,
 }
 
 /// Where the lines of a purchase stand.
@@ -83,6 +88,9 @@ pub struct PurchaseLine {
     /// Whether it credits what an earlier line sold.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub credit: bool,
+    /// Of a line of an invoice; items of a session have none.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub metadata: Map<String, Value>,
 }
 
 impl PurchaseLine {
@@ -107,6 +115,7 @@ mod tests {
             amount: 500,
             weight: 400,
             credit: false,
+            metadata: Map::new(),
         };
         let text = serde_json::to_string(&bare).unwrap();
         assert_eq!(text, r#"{"line_id":"il_1","amount":500,"weight":400}"#);

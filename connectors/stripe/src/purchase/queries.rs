@@ -7,6 +7,7 @@
 use chrono::{DateTime, Utc};
 use common::db::Error;
 use common::tenant::OrganizationId;
+use serde_json::{Map, Value};
 use sqlx::PgConnection;
 use sqlx::types::Json;
 
@@ -19,6 +20,8 @@ pub struct AffectedPayments {
     pub payments: Vec<String>,
     /// Purchases, which older charges name themselves.
     pub purchases: Vec<String>,
+    /// When these were made, one by one.
+    pub created_at: Vec<DateTime<Utc>>,
 }
 
 impl AffectedPayments {
@@ -29,23 +32,53 @@ impl AffectedPayments {
     pub fn extend(&mut self, other: Self) {
         self.payments.extend(other.payments);
         self.purchases.extend(other.purchases);
+        self.created_at.extend(other.created_at);
     }
 }
 
 struct PaymentLink {
     payment_id: String,
     purchase_id: String,
+    created_at: DateTime<Utc>,
 }
 
-fn affected_by(links: Vec<PaymentLink>) -> AffectedPayments {
+/// What the charges are found by that show these purchases: of a session that had an invoice paid, also by what pays the
+/// invoice.
+async fn affected_by(
+    conn: &mut PgConnection,
+    organization: &OrganizationId,
+    connection_id: &str,
+    links: Vec<PaymentLink>,
+) -> Result<AffectedPayments, Error> {
     let mut affected = AffectedPayments::default();
     for link in links {
         affected.payments.push(link.payment_id);
         affected.purchases.push(link.purchase_id);
+        affected.created_at.push(link.created_at);
     }
-    affected
+    let payments = affected.payments.iter();
+    let invoices: Vec<String> = payments
+        .filter(|payment| payment.starts_with(INVOICE_PREFIX))
+        .cloned()
+        .collect();
+    if !invoices.is_empty() {
+        let pay_invoices = sqlx::query_scalar!(
+            "SELECT payment_id FROM stripe_purchases
+             WHERE organization_id = $1 AND connection_id = $2 AND purchase_id = ANY($3)",
+            organization.as_str(),
+            connection_id,
+            &invoices,
+        )
+        .fetch_all(conn)
+        .await?;
+        affected.payments.extend(pay_invoices);
+        affected.purchases.extend(invoices);
+    }
+    Ok(affected)
 }
 
+/// How the ids of invoices begin, which stand for the payment of a session that had one paid.
+const INVOICE_PREFIX: &str = "in_";
 /// What stands for the payment of a purchase that names none.
 const NO_PAYMENT: &str = "";
 
@@ -63,6 +96,8 @@ pub async fn store(
     let mut kinds = Vec::new();
     let mut created = Vec::new();
     let mut lines = Vec::new();
+    let mut metadata = Vec::new();
+    let mut of_subscriptions = Vec::new();
     for purchase in purchases {
         let payments = purchase.payments.iter().map(String::as_str);
         let none = purchase.payments.is_empty().then_some(NO_PAYMENT);
@@ -72,6 +107,8 @@ pub async fn store(
             kinds.push(purchase.kind.as_str());
             created.push(purchase.created_at);
             lines.push(Json(&purchase.lines));
+            metadata.push(if_any(&purchase.metadata));
+            of_subscriptions.push(if_any(&purchase.subscription_metadata));
         }
     }
     let mut changed = sqlx::query_as!(
@@ -79,7 +116,7 @@ pub async fn store(
         "DELETE FROM stripe_purchases
          WHERE organization_id = $1 AND connection_id = $2 AND purchase_id = ANY($3)
            AND (payment_id, purchase_id) NOT IN (SELECT * FROM UNNEST($4::TEXT[], $5::TEXT[]))
-         RETURNING payment_id, purchase_id",
+         RETURNING payment_id, purchase_id, created_at",
         organization.as_str(),
         connection_id,
         &purchase_ids as &[&str],
@@ -91,13 +128,16 @@ pub async fn store(
     let written = sqlx::query_as!(
         PaymentLink,
         "INSERT INTO stripe_purchases AS stored
-             (organization_id, connection_id, payment_id, purchase_id, kind, created_at, lines)
-         SELECT $1, $2, incoming.* FROM UNNEST($3::TEXT[], $4::TEXT[], $5::TEXT[], $6::TIMESTAMPTZ[], $7::JSONB[])
-             AS incoming
+             (organization_id, connection_id, payment_id, purchase_id, kind, created_at, lines, metadata,
+              subscription_metadata)
+         SELECT $1, $2, incoming.* FROM UNNEST($3::TEXT[], $4::TEXT[], $5::TEXT[], $6::TIMESTAMPTZ[], $7::JSONB[],
+             $8::JSONB[], $9::JSONB[]) AS incoming
          ON CONFLICT (organization_id, connection_id, payment_id, purchase_id) DO UPDATE
-         SET created_at = EXCLUDED.created_at, lines = EXCLUDED.lines
-         WHERE (stored.created_at, stored.lines) IS DISTINCT FROM (EXCLUDED.created_at, EXCLUDED.lines)
-         RETURNING payment_id, purchase_id",
+         SET created_at = EXCLUDED.created_at, lines = EXCLUDED.lines, metadata = EXCLUDED.metadata,
+             subscription_metadata = EXCLUDED.subscription_metadata
+         WHERE (stored.created_at, stored.lines, stored.metadata, stored.subscription_metadata)
+             IS DISTINCT FROM (EXCLUDED.created_at, EXCLUDED.lines, EXCLUDED.metadata, EXCLUDED.subscription_metadata)
+         RETURNING payment_id, purchase_id, created_at",
         organization.as_str(),
         connection_id,
         &payment_ids as &[&str],
@@ -105,11 +145,18 @@ pub async fn store(
         &kinds as &[&str],
         &created,
         &lines as _,
+        &metadata as _,
+        &of_subscriptions as _,
     )
-    .fetch_all(conn)
+    .fetch_all(&mut *conn)
     .await?;
     changed.extend(written);
-    Ok(affected_by(changed))
+    affected_by(conn, organization, connection_id, changed).await
+}
+
+/// Metadata as it is kept: null takes no space.
+fn if_any(metadata: &Map<String, Value>) -> Option<Json<&Map<String, Value>>> {
+    Some(metadata).filter(|it| !it.is_empty()).map(Json)
 }
 
 /// Removes purchases that Stripe no longer has, by id.
@@ -124,14 +171,14 @@ pub async fn remove(
         PaymentLink,
         "DELETE FROM stripe_purchases
          WHERE organization_id = $1 AND connection_id = $2 AND purchase_id = ANY($3)
-         RETURNING payment_id, purchase_id",
+         RETURNING payment_id, purchase_id, created_at",
         organization.as_str(),
         connection_id,
         purchase_ids,
     )
-    .fetch_all(conn)
+    .fetch_all(&mut *conn)
     .await?;
-    Ok(affected_by(removed))
+    affected_by(conn, organization, connection_id, removed).await
 }
 
 /// Removes the purchases of one kind and of these spans that are stored and not among the listed ones.
@@ -152,7 +199,7 @@ pub async fn remove_unlisted(
          WHERE organization_id = $1 AND connection_id = $2 AND kind = $3
            AND created_at >= span.from_at AND created_at < span.to_at
            AND NOT EXISTS (SELECT FROM UNNEST($6::TEXT[]) AS listed (id) WHERE listed.id = purchase_id)
-         RETURNING payment_id, purchase_id",
+         RETURNING payment_id, purchase_id, created_at",
         organization.as_str(),
         connection_id,
         kind.as_str(),
@@ -160,9 +207,9 @@ pub async fn remove_unlisted(
         &to,
         listed,
     )
-    .fetch_all(conn)
+    .fetch_all(&mut *conn)
     .await?;
-    Ok(affected_by(removed))
+    affected_by(conn, organization, connection_id, removed).await
 }
 
 /// How many stored purchases of a kind were made in each of these spans; a page's worth at most is counted.
@@ -205,14 +252,14 @@ pub async fn remove_before(
         PaymentLink,
         "DELETE FROM stripe_purchases
          WHERE organization_id = $1 AND connection_id = $2 AND created_at < $3
-         RETURNING payment_id, purchase_id",
+         RETURNING payment_id, purchase_id, created_at",
         organization.as_str(),
         connection_id,
         from,
     )
-    .fetch_all(conn)
+    .fetch_all(&mut *conn)
     .await?;
-    Ok(affected_by(removed))
+    affected_by(conn, organization, connection_id, removed).await
 }
 
 /// Forgets all purchases of a kind that the key may not list. The rows are left as they are: the full job
@@ -235,7 +282,7 @@ pub async fn delete_kind(
     Ok(())
 }
 
-/// The purchases that name one of these payments, or that are one of these.
+/// The purchases that name one of these payments, or that are one of these, and the sessions that had these invoices paid.
 #[tracing::instrument(name = "db.purchase.list_by_payments", level = "debug", skip_all)]
 pub async fn list_by_payments(
     conn: &mut PgConnection,
@@ -245,14 +292,29 @@ pub async fn list_by_payments(
     purchases: &[&str],
 ) -> Result<Vec<Purchase>, Error> {
     let rows = sqlx::query!(
-        r#"SELECT payment_id, purchase_id, kind, created_at, lines AS "lines: Json<Vec<PurchaseLine>>"
-           FROM stripe_purchases
-           WHERE organization_id = $1 AND connection_id = $2 AND payment_id = ANY($3)
+        r#"WITH direct AS MATERIALIZED (
+               SELECT payment_id, purchase_id, kind, created_at, lines, metadata, subscription_metadata
+               FROM stripe_purchases
+               WHERE organization_id = $1 AND connection_id = $2 AND payment_id = ANY($3)
+               UNION ALL
+               SELECT payment_id, purchase_id, kind, created_at, lines, metadata, subscription_metadata
+               FROM stripe_purchases
+               WHERE organization_id = $1 AND connection_id = $2 AND purchase_id = ANY($4)
+                 AND payment_id <> ALL($3)
+           )
+           SELECT payment_id AS "payment_id!", purchase_id AS "purchase_id!", kind AS "kind!",
+                  created_at AS "created_at!", lines AS "lines!: Json<Vec<PurchaseLine>>",
+                  metadata AS "metadata?: Json<Map<String, Value>>",
+                  subscription_metadata AS "subscription_metadata?: Json<Map<String, Value>>"
+           FROM direct
            UNION ALL
-           SELECT payment_id, purchase_id, kind, created_at, lines AS "lines: Json<Vec<PurchaseLine>>"
-           FROM stripe_purchases
-           WHERE organization_id = $1 AND connection_id = $2 AND purchase_id = ANY($4)
-             AND payment_id <> ALL($3)"#,
+           SELECT session.payment_id, session.purchase_id, session.kind, session.created_at, session.lines,
+                  session.metadata, session.subscription_metadata
+           FROM (SELECT DISTINCT purchase_id FROM direct WHERE kind = 'invoice') AS invoice
+           CROSS JOIN LATERAL (
+               SELECT * FROM stripe_purchases
+               WHERE organization_id = $1 AND connection_id = $2 AND payment_id = invoice.purchase_id
+               OFFSET 0) AS session"#,
         organization.as_str(),
         connection_id,
         payments as &[&str],
@@ -262,21 +324,21 @@ pub async fn list_by_payments(
     .await?;
     rows.into_iter()
         .map(|row| {
-            let kind = row.kind.as_deref().and_then(PurchaseKind::parse);
-            let kind = kind.ok_or_else(|| Error::Inconsistent {
+            let kind = PurchaseKind::parse(&row.kind).ok_or_else(|| Error::Inconsistent {
                 column: "stripe_purchases.kind",
-                cause: row.kind.unwrap_or_default().into(),
+                cause: row.kind.into(),
             })?;
             Ok(Purchase {
-                purchase_id: row.purchase_id.unwrap_or_default(),
+                purchase_id: row.purchase_id,
                 kind,
-                created_at: row.created_at.unwrap_or_default(),
-                payments: row
-                    .payment_id
+                created_at: row.created_at,
+                payments: Some(row.payment_id)
                     .into_iter()
                     .filter(|id| id != NO_PAYMENT)
                     .collect(),
-                lines: row.lines.map(|lines| lines.0).unwrap_or_default(),
+                lines: row.lines.0,
+                metadata: row.metadata.map(|it| it.0).unwrap_or_default(),
+                subscription_metadata: row.subscription_metadata.map(|it| it.0).unwrap_or_default(),
             })
         })
         .collect()

@@ -3,7 +3,7 @@
 //! Pure. Reading text fails where it is no plain decimal, has more than twelve decimals (Stripe's bound), or does not fit.
 
 use std::fmt;
-use std::ops::Neg;
+use std::ops::{AddAssign, Neg};
 
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -71,6 +71,13 @@ impl Units {
 impl From<i64> for Units {
     fn from(whole: i64) -> Self {
         Self::of_row(whole, None)
+    }
+}
+
+/// Adds units of rows, of which the sum always fits: 128 bits have room for millions of the largest.
+impl AddAssign for Units {
+    fn add_assign(&mut self, other: Self) {
+        self.trillionths += other.trillionths;
     }
 }
 

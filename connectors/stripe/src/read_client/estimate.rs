@@ -25,6 +25,12 @@ const FEWEST_REQUESTS: f64 = 7.0;
 /// How much longer a sync takes than its requests at the full rate, by the same measurement.
 const OVERHEAD: f64 = 1.1;
 
+/// About how many requests a full sync takes for payment intents, by the number of charges: most charges have one of their own,
+/// and a page shows a hundred. Intents that were never paid come on top.
+pub fn payment_intent_requests(charges: i64) -> i64 {
+    (charges.max(1) + PAGE - 1) / PAGE
+}
+
 impl Stripe {
     /// What a full sync may take; none where the key may not read charges.
     pub(super) async fn estimate_full_sync(
@@ -35,9 +41,7 @@ impl Stripe {
         let livemode = check_kind(api_key.expose_secret())?;
         let client = self.client_with_budget(api_key.clone(), livemode, wanted.rate_share);
         match count_charges(&client, wanted.from, wanted.to).await {
-            Ok(count) => Ok(Some(
-                count.estimate(self.limits(livemode), wanted.rate_share),
-            )),
+            Ok(count) => Ok(Some(count.estimate(self.limits(livemode), &wanted))),
             Err(Error::PermissionMissing { .. }) => Ok(None),
             Err(Error::KeyInvalid { message, .. }) => Err(ProbeError::Invalid { detail: message }),
             Err(error) => Err(ProbeError::Unreachable(Box::new(error))),
@@ -52,17 +56,29 @@ struct Count {
     is_exact: bool,
 }
 
+fn pages_of(charges: i64) -> f64 {
+    charges.unsigned_abs().div_ceil(PAGE.unsigned_abs()) as f64
+}
+
+/// Requests that listing so many charges and what they refer to takes, roughly.
+pub(crate) fn requests_to_list(charges: i64) -> i64 {
+    (FEWEST_REQUESTS + REQUESTS_PER_PAGE * pages_of(charges)).ceil() as i64
+}
+
 impl Count {
-    fn estimate(self, limits: Limits, rate_share: f64) -> Estimate {
-        let pages = self.charges.unsigned_abs().div_ceil(PAGE.unsigned_abs()) as f64;
-        let requests = (FEWEST_REQUESTS + REQUESTS_PER_PAGE * pages).ceil();
+    fn estimate(self, limits: Limits, wanted: &FullSync) -> Estimate {
+        let pages = pages_of(self.charges);
+        let mut requests = requests_to_list(self.charges) as f64;
+        if wanted.payment_intent_metadata {
+            requests += payment_intent_requests(self.charges) as f64;
+        }
         let at_full_rate =
             (requests / limits.global_per_second).max(pages / limits.endpoint_per_second);
         Estimate {
             charges: self.charges,
             is_exact: self.is_exact,
             requests: requests as i64,
-            seconds: (at_full_rate / rate_share * OVERHEAD).ceil() as i64,
+            seconds: (at_full_rate / wanted.rate_share * OVERHEAD).ceil() as i64,
         }
     }
 }
@@ -294,9 +310,27 @@ mod tests {
             endpoint_per_second: 25.0,
             in_flight: 32,
         };
-        let live = count.estimate(limits(100.0), 1.0);
+        let wanted = FullSync {
+            from: DateTime::UNIX_EPOCH,
+            to: DateTime::UNIX_EPOCH,
+            rate_share: 1.0,
+            payment_intent_metadata: false,
+        };
+        let live = count.estimate(limits(100.0), &wanted);
         assert_eq!((live.requests, live.seconds), (2507, 44));
-        assert_eq!(count.estimate(limits(25.0), 1.0).seconds, 111);
-        assert_eq!(count.estimate(limits(100.0), 0.5).seconds, 88);
+        assert_eq!(count.estimate(limits(25.0), &wanted).seconds, 111);
+        let halved = FullSync {
+            rate_share: 0.5,
+            ..wanted
+        };
+        assert_eq!(count.estimate(limits(100.0), &halved).seconds, 88);
+        let with_intents = FullSync {
+            payment_intent_metadata: true,
+            ..wanted
+        };
+        assert_eq!(count.estimate(limits(25.0), &with_intents).requests, 3507);
+        for (charges, requests) in [(0, 1), (100, 1), (101, 2)] {
+            assert_eq!(payment_intent_requests(charges), requests);
+        }
     }
 }

@@ -6,7 +6,7 @@
 
 mod bounded;
 mod error;
-mod estimate;
+pub(crate) mod estimate;
 mod http;
 mod method_details;
 mod model;
@@ -24,6 +24,7 @@ use url::Url;
 pub(crate) use sanitize::sanitize;
 
 pub use error::Error;
+pub use estimate::payment_intent_requests;
 pub use http::{Client, ListQuery, Page, Stripe};
 pub use model::{
     BalanceTransaction, Charge, Customer, Event, EventData, EventObject, Expandable, Identified,
@@ -31,7 +32,8 @@ pub use model::{
 };
 pub use purchase_model::{
     CheckoutItem, CheckoutSession, DiscountAmount, Dispute, EvidenceDetails, Inlined, Invoice,
-    InvoiceLine, InvoicePayment, Payment, Price, PriceDetails, PriceReference, Pricing, Product,
+    InvoiceLine, InvoicePayment, Payment, PaymentIntent, Price, PriceDetails, PriceReference,
+    Pricing, Product,
 };
 
 /// The version that every request names, so that shapes do not change under us.

@@ -309,6 +309,9 @@ pub struct EventObject {
     /// Of invoice payments.
     #[serde(default)]
     pub invoice: Option<Expandable<Reference>>,
+    /// Of charges.
+    #[serde(default)]
+    pub payment_intent: Option<Expandable<Reference>>,
 }
 
 impl From<Customer> for ReferencedObject {

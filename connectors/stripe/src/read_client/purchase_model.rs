@@ -52,6 +52,28 @@ pub struct Invoice {
     /// `pi_…`, up to version 2025-02-24.acacia.
     #[serde(default)]
     pub payment_intent: Option<Expandable<Reference>>,
+    #[serde(default)]
+    pub metadata: Option<Metadata>,
+    /// What it stems from; from version 2025-03-31.basil on.
+    #[serde(default)]
+    pub parent: Option<InvoiceParent>,
+    /// Up to version 2025-02-24.acacia.
+    #[serde(default)]
+    pub subscription_details: Option<SubscriptionDetails>,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct InvoiceParent {
+    #[serde(default)]
+    pub subscription_details: Option<SubscriptionDetails>,
+}
+
+/// What an invoice shows of its subscription.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct SubscriptionDetails {
+    /// As it was when the invoice was finalized.
+    #[serde(default)]
+    pub metadata: Option<Metadata>,
 }
 
 /// A payment of an invoice, or an attempt at one.
@@ -101,6 +123,9 @@ pub struct InvoiceLine {
     /// The quantity where it has decimals, which the other one leaves out.
     #[serde(default, deserialize_with = "bounded::decimal_quantity")]
     pub quantity_decimal: Option<Units>,
+    /// Its own; of a subscription's line, the subscription's present metadata.
+    #[serde(default)]
+    pub metadata: Option<Metadata>,
     /// What it stems from; from version 2025-03-31.basil on.
     #[serde(default)]
     pub parent: Option<LineParent>,
@@ -210,6 +235,21 @@ pub struct CheckoutSession {
     /// What is bought; present when expanded.
     #[serde(default)]
     pub line_items: Option<Inlined<CheckoutItem>>,
+    #[serde(default)]
+    pub metadata: Option<Metadata>,
+}
+
+/// A payment intent, of which only the metadata is kept: charges say everything else.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct PaymentIntent {
+    /// `pi_…`
+    #[serde(deserialize_with = "bounded::id")]
+    pub id: String,
+    /// Seconds since 1970, UTC.
+    #[serde(deserialize_with = "bounded::seconds")]
+    pub created: i64,
+    #[serde(default)]
+    pub metadata: Option<Metadata>,
 }
 
 /// A line of a checkout session.
@@ -402,6 +442,7 @@ impl From<InvoiceLine> for PurchaseLine {
             amount: line.amount,
             weight,
             credit,
+            metadata: line.metadata.unwrap_or_default(),
         }
     }
 }
@@ -416,6 +457,7 @@ impl From<CheckoutItem> for PurchaseLine {
             amount: item.amount_total,
             weight: item.amount_total,
             credit: false,
+            metadata: Metadata::new(),
         }
     }
 }
@@ -451,6 +493,8 @@ impl Invoice {
         all_lines: Option<Vec<InvoiceLine>>,
         all_payments: Option<Vec<InvoicePayment>>,
     ) -> Purchase {
+        let parent = self.parent.and_then(|parent| parent.subscription_details);
+        let subscription = parent.or(self.subscription_details);
         let lines = all_lines.or(self.lines.map(|lines| lines.data));
         let payments = all_payments.or(self.payments.map(|payments| payments.data));
         let mut paid_by: BTreeSet<String> = payments
@@ -472,31 +516,46 @@ impl Invoice {
                 .flatten()
                 .map(PurchaseLine::from)
                 .collect(),
+            metadata: self.metadata.unwrap_or_default(),
+            subscription_metadata: subscription
+                .and_then(|details| details.metadata)
+                .unwrap_or_default(),
         }
     }
 }
 
 impl CheckoutSession {
-    /// Whether there are more items than are inlined.
+    /// Whether there are more items than are inlined, of a session whose items are kept.
     pub fn has_more_items(&self) -> bool {
-        self.line_items.as_ref().is_some_and(|items| items.has_more)
+        let of_its_own = self.payment_intent.is_some();
+        of_its_own && self.line_items.as_ref().is_some_and(|items| items.has_more)
+    }
+
+    /// Whether something pays it: nothing does before it is confirmed.
+    pub fn is_confirmed(&self) -> bool {
+        self.payment_intent.is_some() || self.invoice.is_some()
     }
 
     /// What it sold and what pays it. Where more was read than is inlined, all of it is given.
     ///
-    /// Nothing pays a session that was not confirmed, or that had an invoice paid instead.
+    /// A session that had an invoice paid has no payment and no items of its own: the invoice stands for its payment, and has
+    /// the lines.
     pub fn purchase(self, all_items: Option<Vec<CheckoutItem>>) -> Purchase {
         let items = all_items.or(self.line_items.map(|items| items.data));
+        let items = items.filter(|_| self.payment_intent.is_some());
+        let payment = self.payment_intent.as_ref().or(self.invoice.as_ref());
         Purchase {
             purchase_id: self.id,
             kind: PurchaseKind::CheckoutSession,
             created_at: instant(self.created),
-            payments: self.payment_intent.iter().map(id_of).collect(),
+            payments: payment.into_iter().map(id_of).collect(),
             lines: items
                 .into_iter()
                 .flatten()
                 .map(PurchaseLine::from)
                 .collect(),
+            metadata: self.metadata.unwrap_or_default(),
+            subscription_metadata: Metadata::new(),
         }
     }
 }
@@ -521,6 +580,18 @@ impl From<Price> for ReferencedObject {
             name: name::kept(price.nickname),
             deleted: price.deleted,
             created_at: price.created.map(instant),
+        }
+    }
+}
+
+impl From<PaymentIntent> for ReferencedObject {
+    fn from(intent: PaymentIntent) -> Self {
+        Self {
+            object_id: intent.id,
+            metadata: intent.metadata.unwrap_or_default(),
+            name: None,
+            deleted: false,
+            created_at: Some(instant(intent.created)),
         }
     }
 }

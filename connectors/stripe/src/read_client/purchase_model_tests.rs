@@ -52,14 +52,17 @@ fn shirt(line_id: &str) -> PurchaseLine {
         credit: false,
         amount: 2000,
         weight: 2000,
+        metadata: Metadata::new(),
     }
 }
 
 #[test]
 fn both_shapes_of_an_invoice_give_the_same_purchase() {
     let present = read::<Invoice>(json_of(PAID_INVOICE)).purchase(None, None);
-    let older = read::<Invoice>(json_of(OLDER_INVOICE)).purchase(None, None);
+    let details = json!({"subscription_details": {"metadata": {"plan": "pro"}}});
+    let older = read::<Invoice>(with(OLDER_INVOICE, details)).purchase(None, None);
     assert_eq!(present, older);
+    assert_eq!(present.subscription_metadata["plan"], "pro");
     assert_eq!(present.purchase_id, "in_1Pgc6tB7WZ01zgkWu9fdqL6I");
     assert_eq!(present.kind, PurchaseKind::Invoice);
     assert_eq!(present.created_at.timestamp(), 1_721_948_530);
@@ -295,7 +298,9 @@ fn a_checkout_session_has_its_items_as_lines() {
     let members = json!({"payment_intent": null, "invoice": "in_1", "mode": "subscription"});
     let subscribed: CheckoutSession = read(with(SESSION, members));
     assert_eq!(subscribed.invoice.as_ref().unwrap().id(), "in_1");
-    assert!(subscribed.purchase(None).payments.is_empty());
+    let subscribed = subscribed.purchase(None);
+    assert_eq!(paid_by(&subscribed), ["in_1"]);
+    assert!(subscribed.lines.is_empty(), "the invoice has them");
 }
 
 #[test]

@@ -21,8 +21,8 @@ pub struct StoredName {
     pub name: String,
 }
 
-/// Stores customers, products or prices as just read, each id at most once; the ids of those that are
-/// new or changed.
+/// Stores customers, products, prices or payment intents as just read, each id at most once; the ids of those that are
+/// new or changed. Of payment intents, which are as many as charges, those without metadata are not kept.
 #[tracing::instrument(name = "db.referenced.upsert_objects", level = "debug", skip_all)]
 pub async fn upsert_objects(
     conn: &mut PgConnection,
@@ -45,6 +45,9 @@ pub async fn upsert_objects(
          SELECT $1, $2, $3, object.id, object.metadata, object.deleted, object.created_at, object.name
          FROM UNNEST($4::TEXT[], $5::JSONB[], $6::BOOL[], $7::TIMESTAMPTZ[], $8::TEXT[])
              AS object (id, metadata, deleted, created_at, name)
+         WHERE $3 <> 'payment_intent' OR object.metadata <> '{}' OR EXISTS (
+             SELECT FROM stripe_referenced_objects
+             WHERE organization_id = $1 AND connection_id = $2 AND object_type = $3 AND object_id = object.id)
          ON CONFLICT (organization_id, connection_id, object_type, object_id) DO UPDATE
          SET metadata = EXCLUDED.metadata, deleted = EXCLUDED.deleted,
              created_at = COALESCE(EXCLUDED.created_at, stored.created_at),
@@ -67,7 +70,7 @@ pub async fn upsert_objects(
     Ok(written.into_iter().collect())
 }
 
-/// The products or prices of these spans that are not among the listed ones, as what they have become: Stripe has
+/// The products, prices or payment intents of these spans that are not among the listed ones, as what they have become: Stripe has
 /// deleted them. Only those that were not known to be deleted.
 #[tracing::instrument(name = "db.referenced.unlisted", level = "debug", skip_all)]
 pub async fn unlisted(
@@ -96,17 +99,46 @@ pub async fn unlisted(
     .await?;
     Ok(unlisted
         .into_iter()
-        .map(|row| ReferencedObject {
-            object_id: row.object_id,
-            metadata: Map::new(),
-            name: None,
-            deleted: true,
-            created_at: row.created_at,
-        })
+        .map(|row| without_metadata(row.object_id, row.created_at))
         .collect())
 }
 
-/// Forgets all objects of a type that the key may not read. The rows are left as they are: the full job that
+/// Those of a type that were made before `from`, as a full job that does not list them leaves them: without metadata.
+#[tracing::instrument(name = "db.referenced.made_before", level = "debug", skip_all)]
+pub async fn made_before(
+    conn: &mut PgConnection,
+    organization: &str,
+    connection: &str,
+    object_type: ObjectType,
+    from: DateTime<Utc>,
+) -> Result<Vec<ReferencedObject>, Error> {
+    let found = sqlx::query!(
+        "SELECT object_id, created_at FROM stripe_referenced_objects
+         WHERE organization_id = $1 AND connection_id = $2 AND object_type = $3 AND created_at < $4",
+        organization,
+        connection,
+        object_type.as_str(),
+        from,
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(found
+        .into_iter()
+        .map(|row| without_metadata(row.object_id, row.created_at))
+        .collect())
+}
+
+fn without_metadata(object_id: String, created_at: Option<DateTime<Utc>>) -> ReferencedObject {
+    ReferencedObject {
+        object_id,
+        metadata: Map::new(),
+        name: None,
+        deleted: true,
+        created_at,
+    }
+}
+
+/// Forgets all objects of a type that the key may not read, or that the connection does not. The rows are left as they are: the full job that
 /// calls this makes them again.
 #[tracing::instrument(
     name = "db.referenced.clear_metadata_of_type",

@@ -9,7 +9,13 @@ use std::collections::BTreeMap;
 use chrono::NaiveDate;
 use common::db::Error;
 use common::filter::{CompiledPredicate, MetadataSource, RuleSet};
-use sqlx::{PgConnection, Postgres, QueryBuilder};
+use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder};
+use uuid::Uuid;
+
+use crate::purchase::Units;
+use crate::restatement::Change;
+
+use crate::metadata::queries::columns_of;
 
 const SAMPLE_ROWS: i64 = 10;
 
@@ -59,14 +65,57 @@ pub async fn day_ranges(
     Ok(day_ranges)
 }
 
+/// What rules now decide otherwise about one day and currency.
+#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+pub struct DayDecision {
+    pub date: NaiveDate,
+    pub currency: String,
+    /// The rule that keeps out what these rows are of; none of those that no rule keeps out.
+    pub excluded_by: Option<Uuid>,
+    charges: i64,
+    #[sqlx(try_from = "String")]
+    units: Units,
+    gross: i64,
+    refunded: i64,
+}
+
+impl DayDecision {
+    /// The days, each once.
+    pub fn days(decisions: &[Self]) -> Vec<NaiveDate> {
+        let mut days: Vec<NaiveDate> = decisions.iter().map(|it| it.date).collect();
+        days.sort_unstable();
+        days.dedup();
+        days
+    }
+
+    /// By how much the figures of the day changed.
+    pub fn change(&self) -> Change {
+        Change {
+            charges: self.charges,
+            units: self.units,
+            gross: self.gross,
+            refunded: self.refunded,
+        }
+    }
+}
+
+/// Sums what rows brought into figures or took out of them. `sign` is 1, -1, or 0 where it counts as before.
+const DECISIONS: &str = " SELECT date, currency, excluded_by, COALESCE(SUM(sign) FILTER (WHERE line_no = 0), 0)::BIGINT AS charges, \
+     (COALESCE(SUM(sign * units), 0) + COALESCE(SUM(sign * units_fraction) * 0.000000000001, 0))::TEXT AS units, \
+     COALESCE(SUM(sign * gross), 0)::BIGINT AS gross, COALESCE(SUM(sign * refunded), 0)::BIGINT AS refunded \
+     FROM changed GROUP BY date, currency, excluded_by ORDER BY date";
+/// Whether a row would count if no rule kept it out.
+const MAY_COUNT: &str = "(r.status = 'succeeded' AND (r.captured OR r.partly_captured))";
+const RETURNED: &str = " RETURNING r.date, r.currency, r.line_no, r.excluded_by, r.units, r.units_fraction, r.gross, r.refunded, ";
+
 enum RefilterScope<'a> {
     Days(NaiveDate, NaiveDate),
     /// Those that refer to these objects.
     Referencing(MetadataSource, &'a [String]),
 }
 
-/// Decides again, for every stored charge of these days, which rule keeps it out; returns the days whose
-/// rows changed. A row is written only when its answer changes.
+/// Decides again, for every stored charge of these days, which rule keeps it out; returns what is decided
+/// otherwise, of every day whose rows changed. A row is written only when its answer changes.
 ///
 /// # Errors
 ///
@@ -77,12 +126,12 @@ pub async fn refilter(
     connection: &str,
     rules: &RuleSet,
     days: DayRange,
-) -> Result<Vec<NaiveDate>, Error> {
+) -> Result<Vec<DayDecision>, Error> {
     let scope = RefilterScope::Days(days.from, days.to);
     reapply(conn, organization, connection, rules, scope).await
 }
 
-/// The same for the charges that refer to these customers, products or prices only, whose metadata changed.
+/// The same for the charges that refer to these customers, products, prices or payment intents only, whose metadata changed.
 ///
 /// # Errors
 ///
@@ -93,7 +142,7 @@ pub async fn refilter_referencing(
     connection: &str,
     rules: &RuleSet,
     (source, ids): (MetadataSource, &[String]),
-) -> Result<Vec<NaiveDate>, Error> {
+) -> Result<Vec<DayDecision>, Error> {
     let scope = RefilterScope::Referencing(source, ids);
     reapply(conn, organization, connection, rules, scope).await
 }
@@ -104,7 +153,7 @@ async fn reapply(
     connection: &str,
     rules: &RuleSet,
     scope: RefilterScope<'_>,
-) -> Result<Vec<NaiveDate>, Error> {
+) -> Result<Vec<DayDecision>, Error> {
     let mut builder = QueryBuilder::new("WITH ");
     let push_connection = |builder: &mut QueryBuilder<Postgres>| {
         builder.push(" WHERE r.organization_id = ");
@@ -117,20 +166,29 @@ async fn reapply(
         }
     };
     if matches!(scope, RefilterScope::Days(..)) && rules.matches_whole_charges() {
-        builder.push("changed AS (UPDATE stripe_revenue_data r SET excluded_by = ");
-        push_decision(&mut builder, rules, "r", "");
-        push_connection(&mut builder);
-        builder.push(" AND r.excluded_by IS DISTINCT FROM ");
-        push_decision(&mut builder, rules, "r", "");
+        // Apart, since a statement does not return what a row was before it: those that no rule kept out, and the others.
+        for (name, before) in [("included", " IS NULL"), ("excluded", " IS NOT NULL")] {
+            builder
+                .push(name)
+                .push(" AS (UPDATE stripe_revenue_data r SET excluded_by = ");
+            push_decision(&mut builder, rules, "r", "");
+            push_connection(&mut builder);
+            builder.push(" AND r.excluded_by").push(before);
+            builder.push(" AND r.excluded_by IS DISTINCT FROM ");
+            push_decision(&mut builder, rules, "r", "");
+            builder.push(RETURNED);
+            if name == "included" {
+                builder.push("-").push(MAY_COUNT).push("::INT");
+            } else {
+                builder.push("r.counted::INT");
+            }
+            builder.push(" AS sign), ");
+        }
+        builder.push("changed AS (SELECT * FROM included UNION ALL SELECT * FROM excluded)");
     } else {
         if let RefilterScope::Referencing(source, ids) = scope {
             // Whole charges: one row of a charge decides about all of them.
-            let column = match source {
-                MetadataSource::Charge => "charge_id",
-                MetadataSource::Product => "product_id",
-                MetadataSource::Price => "price_id",
-                MetadataSource::Customer => "customer_id",
-            };
+            let column = columns_of(source).map_or("charge_id", |(id, _)| id);
             builder.push("referring AS MATERIALIZED (SELECT DISTINCT r.charge_id ");
             builder.push("FROM stripe_revenue_data r");
             push_connection(&mut builder);
@@ -139,7 +197,7 @@ async fn reapply(
         }
         builder.push("decided AS MATERIALIZED (SELECT r.charge_id, ");
         push_decision(&mut builder, rules, "r", "bool_or");
-        builder.push(" AS excluded_by FROM stripe_revenue_data r");
+        builder.push(" AS excluded_by, bool_and(r.excluded_by IS NULL) AS was_kept FROM stripe_revenue_data r");
         if matches!(scope, RefilterScope::Referencing(..)) {
             builder.push(" JOIN referring USING (charge_id)");
         }
@@ -152,9 +210,13 @@ async fn reapply(
         builder.push(
             " AND r.charge_id = d.charge_id AND r.excluded_by IS DISTINCT FROM d.excluded_by",
         );
+        builder
+            .push(RETURNED)
+            .push("r.counted::INT - (d.was_kept AND ");
+        builder.push(MAY_COUNT).push(")::INT AS sign)");
     }
-    builder.push(" RETURNING r.date) SELECT DISTINCT date FROM changed ORDER BY date");
-    Ok(builder.build_query_scalar().fetch_all(conn).await?)
+    builder.push(DECISIONS);
+    Ok(builder.build_query_as().fetch_all(conn).await?)
 }
 
 /// The rule that keeps a charge out, null when it is kept: an expression over a row, or, with `over_rows` an

@@ -70,11 +70,12 @@ impl Pending {
         }
     }
 
-    fn applied(&self) -> Applied {
+    fn applied(&self, run: &Run<'_>) -> Applied {
         let mut changes = Changes::default();
         if let Ok(event) = &self.read {
             changes.add(event);
         }
+        changes.leave_out_unread(run);
         Applied {
             event_id: self.event_id,
             changes: changes.objects(),
@@ -190,6 +191,7 @@ async fn apply_together(
             Err(parked) => rest.objects.parked.push(parked.clone()),
         }
     }
+    changes.leave_out_unread(run);
     incremental::apply(run, source, &changes).await?;
     rest.requests = source.new_requests();
     commit::commit(run, source, rest, None).await?;
@@ -208,7 +210,7 @@ pub(super) async fn mark_processed(
     let mut tx = run.transaction().await?;
     let now = run.services.clock.now();
     let attempt = Attempt::processed(&run.job.kind, started_at, now);
-    let applied: Vec<Applied> = events.iter().map(Pending::applied).collect();
+    let applied: Vec<Applied> = events.iter().map(|event| event.applied(run)).collect();
     queries::mark_processed(&mut tx, run.organization(), &applied, &attempt).await?;
     fenced_progress(&mut tx, &run.fence, Progress::default()).await?;
     run.commit(tx).await?;
@@ -290,5 +292,6 @@ fn unreadable(external_event_id: String, payload: &[u8]) -> ParkedObject {
             .replace('\0', "\u{fffd}"),
         code: Code::Unreadable,
         detail: "the event does not tell which object changed".to_owned(),
+        created_at: None,
     }
 }

@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 
 use chrono::{DateTime, Utc};
 
+use super::compare::Compared;
 use super::objects::{CUSTOMERS_LIST as CUSTOMERS, Objects};
 use super::run::Run;
 use super::sweep::Swept;
@@ -33,6 +34,8 @@ pub(crate) struct Batch {
     pub(crate) swept: Swept,
     /// Requests sent since the last commit.
     pub(crate) requests: i64,
+    /// What it has to do with a comparison of days; none where it was not listed.
+    pub(crate) compared: Option<Compared>,
 }
 
 #[derive(Debug)]
@@ -42,6 +45,7 @@ pub(super) struct Content {
     customers: BTreeMap<String, ReferencedObject>,
     pub(super) products: Vec<ReferencedObject>,
     pub(super) prices: Vec<ReferencedObject>,
+    pub(super) payment_intents: Vec<ReferencedObject>,
     purchases: Vec<Purchase>,
     disputes: Vec<Dispute>,
     pub(super) out_of_range: OutOfRangeCharges,
@@ -56,6 +60,7 @@ pub(super) struct Content {
     pub(super) swept: Swept,
     pub(super) charges_seen: i64,
     pub(super) requests: i64,
+    pub(super) compared: Option<Compared>,
 }
 
 /// An object by its list, none for a customer, and its id.
@@ -75,6 +80,7 @@ impl Key {
 pub(super) enum Object<'a> {
     Product(&'a ReferencedObject),
     Price(&'a ReferencedObject),
+    PaymentIntent(&'a ReferencedObject),
     Customer(&'a ReferencedObject),
     Purchase(&'a Purchase),
     Dispute(&'a Dispute),
@@ -86,6 +92,7 @@ impl Object<'_> {
         let (list, id) = match self {
             Self::Product(product) => (Some(List::Products), &product.object_id),
             Self::Price(price) => (Some(List::Prices), &price.object_id),
+            Self::PaymentIntent(intent) => (Some(List::PaymentIntents), &intent.object_id),
             Self::Customer(customer) => (None, &customer.object_id),
             Self::Purchase(purchase) => {
                 let list = match purchase.kind {
@@ -109,6 +116,7 @@ impl Object<'_> {
 pub(super) struct Selection<'a> {
     pub(super) products: Vec<&'a ReferencedObject>,
     pub(super) prices: Vec<&'a ReferencedObject>,
+    pub(super) payment_intents: Vec<&'a ReferencedObject>,
     pub(super) customers: Vec<&'a ReferencedObject>,
     pub(super) purchases: Vec<&'a Purchase>,
     pub(super) disputes: Vec<&'a Dispute>,
@@ -122,6 +130,7 @@ impl<'a> Selection<'a> {
             match object {
                 Object::Product(product) => selection.products.push(product),
                 Object::Price(price) => selection.prices.push(price),
+                Object::PaymentIntent(intent) => selection.payment_intents.push(intent),
                 Object::Customer(customer) => selection.customers.push(customer),
                 Object::Purchase(purchase) => selection.purchases.push(purchase),
                 Object::Dispute(dispute) => selection.disputes.push(dispute),
@@ -147,6 +156,7 @@ impl Content {
             purchases,
             products,
             prices,
+            payment_intents,
             customers,
             disputes,
             parked,
@@ -164,6 +174,7 @@ impl Content {
             customers,
             products,
             prices,
+            payment_intents,
             purchases,
             disputes,
             out_of_range,
@@ -175,6 +186,7 @@ impl Content {
             swept: batch.swept,
             charges_seen,
             requests: batch.requests,
+            compared: batch.compared,
         }
     }
 
@@ -182,11 +194,12 @@ impl Content {
     pub(super) fn objects(&self) -> Vec<Object<'_>> {
         let products = self.products.iter().map(Object::Product);
         let prices = self.prices.iter().map(Object::Price);
+        let intents = self.payment_intents.iter().map(Object::PaymentIntent);
         let customers = self.customers.values().map(Object::Customer);
         let purchases = self.purchases.iter().map(Object::Purchase);
         let disputes = self.disputes.iter().map(Object::Dispute);
         let charges = self.charges.values().map(Object::Charge);
-        let before = products.chain(prices).chain(customers);
+        let before = products.chain(prices).chain(intents).chain(customers);
         before
             .chain(purchases)
             .chain(disputes)
@@ -212,6 +225,9 @@ impl Content {
             }
             Some(List::Products) => self.products.retain(|product| product.object_id != *id),
             Some(List::Prices) => self.prices.retain(|price| price.object_id != *id),
+            Some(List::PaymentIntents) => self
+                .payment_intents
+                .retain(|intent| intent.object_id != *id),
             Some(List::Disputes) => self.disputes.retain(|dispute| dispute.dispute_id != *id),
             Some(List::Invoices | List::CheckoutSessions) => {
                 self.purchases

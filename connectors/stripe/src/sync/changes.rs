@@ -2,13 +2,15 @@
 //! not promised, and it may come twice.
 //!
 //! An event is understood by the object it carries, not by its type, so a type that Stripe invents
-//! tomorrow for a charge, refund, dispute, invoice, session, product, price or customer is understood today.
+//! tomorrow for a charge, refund, dispute, invoice, session, payment intent, product, price or customer is understood today.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use common::webhook::ChangedObject;
 
+use super::run::Run;
 use crate::read_client::Event;
+use crate::restatement::NamingEvent;
 use crate::sync::List;
 
 /// Ids, with the second of creation where an event showed it.
@@ -19,6 +21,8 @@ pub struct Changes {
     lists: BTreeMap<List, Ids>,
     /// Customers whose metadata may have changed.
     pub customers: BTreeSet<String>,
+    /// The events that named each object. An event of a refund or dispute names its charge.
+    pub(crate) named_by: BTreeMap<String, BTreeSet<NamingEvent>>,
 }
 
 impl Changes {
@@ -30,6 +34,13 @@ impl Changes {
     /// The changed objects of a list.
     pub fn of(&self, list: List) -> Ids {
         self.lists.get(&list).cloned().unwrap_or_default()
+    }
+
+    /// Leaves out payment intents where the connection does not read them: most have events, which then change nothing.
+    pub(super) fn leave_out_unread(&mut self, run: &Run<'_>) {
+        if !run.reads(List::PaymentIntents) {
+            self.lists.remove(&List::PaymentIntents);
+        }
     }
 
     /// Everything that is to be read again.
@@ -58,20 +69,27 @@ impl Changes {
             Some("checkout.session") => List::CheckoutSessions,
             Some("product") => List::Products,
             Some("price") => List::Prices,
+            Some("payment_intent") => List::PaymentIntents,
             Some("invoice_payment") => {
                 if let Some(invoice) = &object.invoice {
                     self.insert(List::Invoices, invoice.id(), None);
+                    self.note(event, invoice.id(), invoice.id());
                 }
                 return;
             }
             // A new customer comes with the first charge that refers to it.
             Some("customer") if event.kind != "customer.created" => {
-                self.customers.extend(object.id.clone());
+                if let Some(id) = &object.id {
+                    self.customers.insert(id.clone());
+                    self.note(event, id, id);
+                }
                 return;
             }
             Some("refund") => {
                 if let Some(charge) = &object.charge {
                     self.insert(List::Charges, charge.id(), None);
+                    let refund = object.id.as_deref();
+                    self.note(event, charge.id(), refund.unwrap_or(charge.id()));
                 }
                 return;
             }
@@ -79,10 +97,33 @@ impl Changes {
         };
         if let Some(id) = &object.id {
             self.insert(list, id, object.created);
+            self.note(event, id, id);
         }
         if let (List::Disputes, Some(charge)) = (list, &object.charge) {
             self.insert(List::Charges, charge.id(), None);
+            let dispute = object.id.as_deref();
+            self.note(event, charge.id(), dispute.unwrap_or(charge.id()));
         }
+        // The event of a new charge may be the only one of its payment intent.
+        let is_new = matches!(
+            event.kind.as_str(),
+            "charge.succeeded" | "charge.pending" | "charge.failed"
+        );
+        if let (List::Charges, true, Some(intent)) = (list, is_new, &object.payment_intent) {
+            self.insert(List::PaymentIntents, intent.id(), None);
+        }
+    }
+
+    fn note(&mut self, event: &Event, named: &str, about: &str) {
+        let naming = NamingEvent {
+            created: event.created,
+            event_id: event.id.clone(),
+            event_type: event.kind.clone(),
+            object_id: about.to_owned(),
+            is_of_refund: event.data.object.object.as_deref() == Some("refund"),
+        };
+        let events = self.named_by.entry(named.to_owned()).or_default();
+        events.insert(naming);
     }
 
     fn insert(&mut self, list: List, id: &str, created: Option<i64>) {

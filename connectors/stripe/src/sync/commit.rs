@@ -10,10 +10,11 @@
 //! costs nothing while nothing is refused. Many refused objects are not at fault themselves, so they fail the job
 //! ([`may_refuse`]), or a wrong bound would park a whole history and the job would pass for a success.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
+use chrono::{DateTime, Utc};
 use common::catalogue::{self, ObjectType};
 use common::db;
 use common::error_chain::ErrorChain;
@@ -27,12 +28,13 @@ use super::objects;
 use super::run::Run;
 use super::stripe_reader::StripeReader;
 use super::sweep::SweptList;
-use crate::charge::{Charge, out_of_range, queries};
+use crate::charge::{out_of_range, queries};
+use crate::dispute::queries::ChangedDispute;
 use crate::dispute::{self, Dispute};
 use crate::purchase::queries::AffectedPayments;
 use crate::purchase::{self, Purchase, PurchaseKind};
 use crate::referenced::{self, ReferencedObject};
-use crate::refund::{self, Refund};
+use crate::restatement::{self, Draft};
 use crate::sync::parked::{self, Code};
 use crate::sync::{List, ParkedObject, Plan, state};
 
@@ -52,6 +54,27 @@ struct Changed {
     stale: BTreeSet<ObjectType>,
     /// Stored charges whose rows stay as they are, since PostgreSQL refuses them as they should be.
     left: BTreeSet<String>,
+    /// What changed of complete days.
+    draft: Draft,
+    /// Charges, disputes and purchases of which something was missing, stored otherwise, or went, with their creation.
+    differing: BTreeMap<String, DateTime<Utc>>,
+}
+
+impl Changed {
+    fn affect(&mut self, affected: AffectedPayments) {
+        let purchases = affected.purchases.iter().cloned();
+        self.differing
+            .extend(purchases.zip(affected.created_at.iter().copied()));
+        self.affected.extend(affected);
+    }
+
+    fn dispute(&mut self, disputes: Vec<ChangedDispute>) {
+        for dispute in disputes {
+            self.differing
+                .insert(dispute.dispute_id, dispute.created_at);
+            self.charges.push(dispute.charge_id);
+        }
+    }
 }
 
 /// Commits a batch and the plan that it fulfils; how many rows changed. Charges from before the covered
@@ -90,12 +113,17 @@ pub(crate) async fn commit(
     }
 }
 
-/// Products and prices that Stripe no longer lists become objects of the batch, without their metadata: one whose rows
+/// Products, prices and payment intents that Stripe no longer lists become objects of the batch, without their metadata: one whose rows
 /// PostgreSQL refuses then costs no more than any other object.
 async fn add_unlisted(run: &Run<'_>, content: &mut Content) -> Result<(), Error> {
     for (list, object_type, objects) in [
         (List::Products, ObjectType::Product, &mut content.products),
         (List::Prices, ObjectType::Price, &mut content.prices),
+        (
+            List::PaymentIntents,
+            ObjectType::PaymentIntent,
+            &mut content.payment_intents,
+        ),
     ] {
         let swept = content.swept.lists.remove(&list);
         let Some(swept) = swept.filter(|swept| !swept.spans.is_empty()) else {
@@ -125,6 +153,9 @@ async fn commit_content(
     let changed = remove(run, &mut tx, content).await?;
     let selection = Selection::of(content.objects());
     let stored = store(run, &mut tx, &selection, changed).await?;
+    if let Some(compared) = &content.compared {
+        compared.note(run, &mut tx, &stored.differing).await?;
+    }
     let progress = Progress {
         charges_seen: content.charges_seen,
         rows_written: stored.rows,
@@ -229,13 +260,17 @@ async fn unstorable(
     };
     let raw = source.retrieve(path, id, &expand).await?;
     tracing::warn!(stripe.list = key.list_name(), stripe.object = id, error = %ErrorChain(error), "PostgreSQL refused an object, which is parked");
-    Ok(raw.map(|raw| ParkedObject {
+    let Some(raw) = raw else {
+        return Ok(None);
+    };
+    Ok(Some(ParkedObject {
         resource: key.list_name().to_owned(),
         object_id: id.clone(),
         raw: raw.get().to_owned(),
         code: Code::Unstorable,
         // What PostgreSQL says names tables and indexes; it is in the log.
         detail: "a value of the object cannot be stored: it is too long or out of range".to_owned(),
+        created_at: objects::head(path, &raw)?.storable_creation(),
     }))
 }
 
@@ -243,6 +278,7 @@ async fn unstorable(
 async fn remove(run: &Run<'_>, tx: &mut PgConnection, content: &Content) -> Result<Changed, Error> {
     let mut changed = Changed {
         left: content.left.clone(),
+        draft: run.draft_restatements(),
         ..Changed::default()
     };
     park(run, tx, &content.read, &content.parked).await?;
@@ -270,6 +306,8 @@ struct Stored<'a> {
     changed_customers: Vec<&'a ReferencedObject>,
     /// Customers that the written rows refer to.
     customers: Vec<String>,
+    /// As of [`Changed`].
+    differing: BTreeMap<String, DateTime<Utc>>,
 }
 
 /// Stores objects, and rebuilds the rows that these and earlier changes concern.
@@ -286,12 +324,16 @@ async fn store<'a>(
             .filter(|customer| !known.is_stored(customer))
             .collect()
     };
+    let payment_intents = within_lookback(run, &selection.payment_intents);
     for (object_type, objects) in [
         (ObjectType::Product, &selection.products),
         (ObjectType::Price, &selection.prices),
         (ObjectType::Customer, &changed_customers),
+        (ObjectType::PaymentIntent, &payment_intents),
     ] {
-        if make_rows::upsert_referenced_objects(run, tx, object_type, objects.clone()).await? {
+        let objects = objects.clone();
+        let draft = &mut changed.draft;
+        if make_rows::upsert_referenced_objects(run, tx, object_type, objects, draft).await? {
             changed.stale.insert(object_type);
         }
     }
@@ -304,22 +346,42 @@ async fn store<'a>(
     for charge in remade.filter(|charge| !changed.left.contains(&charge.charge_id)) {
         charges.entry(&charge.charge_id).or_insert(charge);
     }
-    let written = make_rows::write(run, tx, &charges, &changed.charges).await?;
-    store_refunds(run, tx, &charges, &written.new_charges).await?;
+    let draft = &mut changed.draft;
+    let written = make_rows::write(run, tx, &charges, &changed.charges, draft).await?;
     changed.stale.extend(written.stale);
+    changed.differing.extend(written.changed_charges);
     let (organization, connection_id) = (run.organization(), run.connection_id());
     catalogue::queries::merge(tx, organization.as_str(), connection_id, &written.found).await?;
     if !changed.stale.is_empty() {
         state::mark_catalogue_stale(tx, organization, connection_id, &changed.stale).await?;
     }
+    let restated = changed.draft.restatements(&run.causes(), &charges);
+    let now = run.services.clock.now();
+    restatement::queries::store(tx, organization, connection_id, &restated, now).await?;
     let customers = charges.values();
     Ok(Stored {
         rows: written.rows,
         changed_customers,
+        differing: changed.differing,
         customers: customers
             .filter_map(|charge| charge.customer_id.clone())
             .collect(),
     })
+}
+
+/// The payment intents that a full job lists: those made before have no metadata, by whatever event they come. One that is
+/// gone has no creation.
+fn within_lookback<'a>(
+    run: &Run<'_>,
+    intents: &[&'a ReferencedObject],
+) -> Vec<&'a ReferencedObject> {
+    let known_from = run.connection.purchases_from();
+    let known = |intent: &&&ReferencedObject| {
+        intent
+            .created_at
+            .is_none_or(|created| created >= known_from)
+    };
+    intents.iter().filter(known).copied().collect()
 }
 
 /// Parks what could not be read, and releases what now could.
@@ -360,7 +422,8 @@ async fn remove_gone(
 ) -> Result<(), Error> {
     let (organization, connection_id) = (run.organization(), run.connection_id());
     if !charges.is_empty() {
-        if queries::remove(tx, organization, connection_id, charges).await? {
+        let draft = &mut changed.draft;
+        if queries::remove(tx, organization, connection_id, charges, draft).await? {
             changed.stale.extend(ObjectType::ALL);
         }
         let ids: Vec<&str> = charges.iter().map(String::as_str).collect();
@@ -370,7 +433,7 @@ async fn remove_gone(
     if !purchases.is_empty() {
         let affected =
             purchase::queries::remove(tx, organization, connection_id, purchases).await?;
-        changed.affected.extend(affected);
+        changed.affect(affected);
         let ids: Vec<&str> = purchases.iter().map(String::as_str).collect();
         for list in [List::Invoices, List::CheckoutSessions] {
             parked::release(tx, organization, connection_id, list.as_str(), &ids).await?;
@@ -394,27 +457,33 @@ async fn remove_unlisted(
     let (organization, connection_id) = (run.organization(), run.connection_id());
     let kind = match list {
         List::Charges => {
-            if queries::remove_unlisted(tx, organization, connection_id, spans, listed).await? {
+            let unlisted =
+                queries::unlisted(tx, organization, connection_id, spans, listed).await?;
+            let removed =
+                queries::creation_times(tx, organization, connection_id, &unlisted).await?;
+            let draft = &mut changed.draft;
+            if queries::remove(tx, organization, connection_id, &unlisted, draft).await? {
                 changed.stale.extend(ObjectType::ALL);
             }
+            changed.differing.extend(removed);
             return Ok(());
         }
         List::Disputes => {
-            let affected_charges =
+            let removed =
                 dispute::queries::remove_unlisted(tx, organization, connection_id, spans, listed)
                     .await?;
-            changed.charges.extend(affected_charges);
+            changed.dispute(removed);
             return Ok(());
         }
         // See `add_unlisted`.
-        List::Products | List::Prices => return Ok(()),
+        List::Products | List::Prices | List::PaymentIntents => return Ok(()),
         List::Invoices => PurchaseKind::Invoice,
         List::CheckoutSessions => PurchaseKind::CheckoutSession,
     };
     let affected =
         purchase::queries::remove_unlisted(tx, organization, connection_id, kind, spans, listed)
             .await?;
-    changed.affected.extend(affected);
+    changed.affect(affected);
     Ok(())
 }
 
@@ -434,25 +503,8 @@ async fn store_disputes(
     }
     let disputes: Vec<&Dispute> = newest.into_values().collect();
     let (organization, connection_id) = (run.organization(), run.connection_id());
-    let affected_charges =
-        dispute::queries::store(tx, organization, connection_id, &disputes).await?;
-    changed.charges.extend(affected_charges);
-    Ok(())
-}
-
-/// Stores the refunds of the charges that were read with them.
-async fn store_refunds(
-    run: &Run<'_>,
-    tx: &mut PgConnection,
-    charges: &BTreeMap<&str, &Charge>,
-    new_charges: &HashSet<String>,
-) -> Result<(), Error> {
-    let read = charges
-        .iter()
-        .filter_map(|(id, charge)| Some((*id, charge.refunds.as_deref()?)));
-    let by_charge: BTreeMap<&str, &[Refund]> = read.collect();
-    let (organization, connection_id) = (run.organization(), run.connection_id());
-    refund::queries::replace(tx, organization, connection_id, &by_charge, new_charges).await?;
+    let stored = dispute::queries::store(tx, organization, connection_id, &disputes).await?;
+    changed.dispute(stored);
     Ok(())
 }
 
@@ -476,6 +528,6 @@ async fn store_purchases(
     let purchases: Vec<&Purchase> = newest.into_values().collect();
     let (organization, connection_id) = (run.organization(), run.connection_id());
     let affected = purchase::queries::store(tx, organization, connection_id, &purchases).await?;
-    changed.affected.extend(affected);
+    changed.affect(affected);
     Ok(())
 }

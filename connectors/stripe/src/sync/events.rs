@@ -98,6 +98,8 @@ fn what_it_names(raw: &RawValue) -> Option<Event> {
         charge: Option<&'a RawValue>,
         #[serde(borrow)]
         invoice: Option<&'a RawValue>,
+        #[serde(borrow)]
+        payment_intent: Option<&'a RawValue>,
     }
     fn readable<T: DeserializeOwned>(raw: Option<&RawValue>) -> Option<T> {
         serde_json::from_str(raw?.get()).ok()
@@ -114,9 +116,8 @@ fn what_it_names(raw: &RawValue) -> Option<Event> {
         "refund" => charge.is_some(),
         "dispute" => charge.is_some() && id.is_some(),
         "invoice_payment" => invoice.is_some(),
-        "charge" | "invoice" | "checkout.session" | "product" | "price" | "customer" => {
-            id.is_some()
-        }
+        "charge" | "invoice" | "checkout.session" | "payment_intent" | "product" | "price"
+        | "customer" => id.is_some(),
         // Nothing is read because of it.
         _ => true,
     };
@@ -132,6 +133,7 @@ fn what_it_names(raw: &RawValue) -> Option<Event> {
                 created: readable(object.created),
                 charge,
                 invoice,
+                payment_intent: reference(object.payment_intent),
             },
         },
     })

@@ -26,7 +26,7 @@ use super::Error;
 use super::objects::{self, Head, Objects, path_of};
 use super::stripe_reader::StripeReader;
 use crate::read_client::{self, ListQuery};
-use crate::sync::{List, Plan, Range, Reading};
+use crate::sync::{List, ParkedObject, Plan, Range, Reading};
 
 /// A page of a list and where it stands in the plan.
 #[derive(Debug)]
@@ -206,8 +206,9 @@ pub(crate) async fn read_page(
         }
         answer => answer?,
     };
-    let (heads, objects) = objects::read(source, list, &page.data, wanted).await?;
+    let (heads, mut objects) = objects::read(source, list, &page.data, wanted).await?;
     let listed = listed(heads, &range);
+    date_parked(&mut objects.parked, &listed);
     let oldest = listed.last().filter(|_| page.has_more).cloned();
     let page = FetchedPage {
         list,
@@ -238,6 +239,14 @@ fn listed(heads: Vec<Head>, range: &Range) -> Vec<(String, DateTime<Utc>)> {
             (head.id, newest)
         })
         .collect()
+}
+
+/// A parked object that does not show when it was made is as new as its place in the list says.
+fn date_parked(parked: &mut [ParkedObject], listed: &[(String, DateTime<Utc>)]) {
+    for object in parked {
+        let mut of_id = listed.iter().filter(|(id, _)| *id == object.object_id);
+        object.created_at = of_id.next().map(|(_, created)| *created);
+    }
 }
 
 fn cursor_is_gone(error: &Error) -> bool {

@@ -9,6 +9,7 @@ use common::connection;
 use common::job::lease::{Progress, complete as complete_job, fenced_progress};
 
 use super::Error;
+use super::compare::Compared;
 use super::run::Run;
 use crate::analytics::refresh::{Locked, refresh_days};
 use crate::metadata;
@@ -26,8 +27,8 @@ const MAX_DAYS: i64 = 366;
 /// What a job completes.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Completed<'a> {
-    /// Reading from Stripe, this far.
-    Read(&'a SyncPosition),
+    /// Reading from Stripe, this far, and comparing days.
+    Read(&'a SyncPosition, Option<&'a Compared>),
     /// Work of this type on stored rows.
     StoredRows(JobType),
 }
@@ -48,7 +49,7 @@ pub(super) async fn complete(run: &Run<'_>, completed: Completed<'_>) -> Result<
         state::mark_catalogue_fresh(&mut tx, run.organization(), connection_id).await?;
     }
     match completed {
-        Completed::Read(reached) => {
+        Completed::Read(reached, compared) => {
             // The connection before the state, as every other writer locks them.
             connection::queries::clear_problem(&mut tx, organization, connection_id).await?;
             if reached.full_synced_at.is_some() {
@@ -61,6 +62,9 @@ pub(super) async fn complete(run: &Run<'_>, completed: Completed<'_>) -> Result<
                     .await?;
             }
             state::store_position(&mut tx, organization, connection_id, reached).await?;
+            if let Some(compared) = compared {
+                compared.record(run, &mut tx).await?;
+            }
         }
         Completed::StoredRows(job_type) => {
             state::forget_failed_jobs(&mut tx, organization, connection_id, job_type).await?;

@@ -20,6 +20,7 @@ use super::Error;
 use super::apply_events;
 use super::batch::Batch;
 use super::commit;
+use super::compare::Compared;
 use super::events::Superseded;
 use super::fetch::{self, FetchedPage};
 use super::finish;
@@ -90,13 +91,13 @@ pub(super) async fn run(run: &Run<'_>) -> Result<(), Error> {
         applied_events: superseded.ids_since(read.plan.events_cursor),
         listed_resources,
         recheck: Some(Recheck {
-            on: begun_at.date_naive(),
+            on: run.connection.date_of(read.plan.events_cursor),
             rows_repaired: 0,
         }),
     };
     // What changed while it listed, and came by no webhook, is not to wait for hours.
     run.webhooks_work.store(false, Ordering::Relaxed);
-    finish::complete(run, Completed::Read(&reached)).await
+    finish::complete(run, Completed::Read(&reached, None)).await
 }
 
 /// Where this job was interrupted, or where a first one was given up, so that what it read is not read again.
@@ -121,7 +122,11 @@ async fn begin(
 ) -> Result<Plan, Error> {
     // `to` is exclusive and Stripe counts in seconds: the present second belongs to it.
     let to = DateTime::from_timestamp(now.timestamp() + 1, 0).unwrap_or(now);
+    // Rows that were made of something else differ for another reason.
+    let comparable =
+        run.state.full_synced_at.is_some() && run.state.listed_resources == listed_resources;
     let mut plan = Plan {
+        known_from: run.state.covered_from.filter(|_| comparable),
         listed_resources: listed_resources.to_vec(),
         ..Plan::new(from, to, now - run.lag())
     };
@@ -133,7 +138,7 @@ async fn begin(
             plan = match list {
                 List::Charges => plan,
                 List::Disputes => plan.with_list(list, from),
-                List::Invoices | List::CheckoutSessions => {
+                List::Invoices | List::CheckoutSessions | List::PaymentIntents => {
                     plan.with_list_without_end(list, run.connection.purchases_from())
                 }
                 // However old: charges of today are made with products of long ago.
@@ -179,6 +184,7 @@ async fn forget(run: &Run<'_>, tx: &mut sqlx::PgConnection, list: List) -> Resul
         }
         List::Products => ObjectType::Product,
         List::Prices => ObjectType::Price,
+        List::PaymentIntents => ObjectType::PaymentIntent,
     };
     referenced::queries::clear_metadata_of_type(
         tx,
@@ -300,6 +306,7 @@ async fn write_pages(
     let mut sweep = Sweep::default();
     let mut rows = 0;
     let mut scheduled = BTreeSet::new();
+    let mut compared = BTreeSet::new();
     let mut rows_to_analyze = FIRST_ANALYZE_ROWS;
     let mut pages = Vec::with_capacity(PAGES_PER_COMMIT);
     while receiver.recv_many(&mut pages, PAGES_PER_COMMIT).await > 0 {
@@ -333,6 +340,13 @@ async fn write_pages(
             }
             lines = 0;
             batch.requests = source.new_requests();
+            let mut days = match checkpoint {
+                Checkpoint::Persist => plan.compared_days(|at| run.connection.date_of(at)),
+                // Whoever called notes them when the job completes.
+                Checkpoint::Skip => Vec::new(),
+            };
+            days.retain(|day| compared.insert(*day));
+            batch.compared = Some(Compared::of(run, &plan, days));
             let kept = match checkpoint {
                 Checkpoint::Persist => Some(&plan),
                 Checkpoint::Skip => None,

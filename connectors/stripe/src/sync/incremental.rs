@@ -3,7 +3,9 @@
 //! The cursor moves only to `now - lag`, since events become visible late; the ids applied in between are
 //! remembered, so an idle connection costs one request a run and nothing is applied twice. All types of
 //! events are listed: those that change rows are more than Stripe's filter of 20 can name, and two lists
-//! would be two requests. A run that finds nothing ends in one transaction. The first run of a day lists the last days again ([`super::recheck`]).
+//! would be two requests. A run that finds nothing ends in one transaction. The first run of a day lists the last days again
+//! ([`super::recheck`]). A compare job does the same work, so that what events say counts as no difference, and then compares
+//! the days that it is about.
 
 use std::collections::{BTreeSet, HashSet};
 use std::sync::PoisonError;
@@ -27,10 +29,11 @@ use super::retrieve::{self, MAX_CONCURRENT_RETRIEVALS, OBJECTS_PER_COMMIT};
 use super::run::Run;
 use super::stripe_reader::StripeReader;
 use super::windows::{self, Window};
-use super::{apply_events, events, fetch, finish, full, recheck};
+use super::{apply_events, compare, events, fetch, finish, full, recheck};
 use crate::charge::{self, out_of_range};
 use crate::purchase::{self, PurchaseKind};
 use crate::read_client::ListQuery;
+use crate::restatement::Causes;
 use crate::sync::state::{self, SyncPosition};
 use crate::sync::{JobType, List, ParkedObject, Span};
 use crate::webhook::EVENT_TYPES;
@@ -92,8 +95,15 @@ pub(super) async fn run(run: &Run<'_>) -> Result<(), Error> {
     {
         run.webhooks_work.store(false, Ordering::Relaxed);
     }
-    let recheck = recheck::run_if_due(run, &source, now).await?;
-    let nothing_happened = received == 0
+    let is_compare = run.job.kind == JobType::Compare.as_str();
+    let (recheck, compared) = if is_compare {
+        compare::compare_days(run, &source, now).await?;
+        (None, None)
+    } else {
+        recheck::run_if_due(run, &source, now).await?.unzip()
+    };
+    let nothing_happened = !is_compare
+        && received == 0
         && read.missed == 0
         && read.changes.is_empty()
         && read.parked.is_empty()
@@ -112,7 +122,7 @@ pub(super) async fn run(run: &Run<'_>) -> Result<(), Error> {
     rest.objects.nothing_to_store.extend(readable);
     commit::commit(run, &source, rest, None).await?;
     let reached = SyncPosition { recheck, ..next };
-    finish::complete(run, Completed::Read(&reached)).await
+    finish::complete(run, Completed::Read(&reached, compared.as_ref())).await
 }
 
 /// Completes a job that has nothing to write, in one transaction: most jobs are of connections on which nothing
@@ -204,6 +214,7 @@ async fn read_events(
             read.changes.add(&event);
         }
     }
+    read.changes.leave_out_unread(run);
     read.missed = apply_events::store_missed(run, &missed).await?;
     Ok(read)
 }
@@ -230,6 +241,7 @@ pub(super) async fn apply(
     source: &StripeReader,
     changes: &Changes,
 ) -> Result<(), Error> {
+    run.note_causes(Causes::events(changes.named_by.clone()));
     for list in List::ALL {
         let ids = changes.of(list);
         if run.reads(list) && !ids.is_empty() {
@@ -366,8 +378,8 @@ async fn plan_requests(
             purchase::queries::count_between(&mut tx, organization, connection_id, kind, &gaps)
                 .await?
         }
-        // Few, and no index counts them: those that are new are near each other.
-        List::Products | List::Prices | List::Disputes => {
+        // Few or new, and no index counts them: those that are new are near each other.
+        List::Products | List::Prices | List::PaymentIntents | List::Disputes => {
             let is_new = |gap: &Span| run.state.next_list_from.is_some_and(|at| gap.from >= at);
             gaps.iter()
                 .map(|gap| if is_new(gap) { 0 } else { windows::PAGE })
@@ -410,7 +422,7 @@ async fn read_window(
 async fn within_range(run: &Run<'_>, list: List, mut ids: Ids) -> Result<Ids, Error> {
     let (organization, connection_id) = (run.organization(), run.connection_id());
     match list {
-        List::Invoices | List::CheckoutSessions => {
+        List::Invoices | List::CheckoutSessions | List::PaymentIntents => {
             let from = run.connection.purchases_from().timestamp();
             ids.retain(|_, created| created.is_none_or(|at| at >= from));
         }

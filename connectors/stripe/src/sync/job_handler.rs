@@ -42,7 +42,9 @@ impl JobHandler for StripeJob {
                 JobType::Redate => redate::run(&run).await,
                 JobType::Full => full::run(&run).await,
                 JobType::Webhook => webhook::run(&run).await,
-                JobType::Incremental | JobType::Delete => incremental::run(&run).await,
+                JobType::Incremental | JobType::Compare | JobType::Delete => {
+                    incremental::run(&run).await
+                }
             };
             match ended {
                 Err(Error::PermissionLost { resource, message })

@@ -6,7 +6,8 @@ use common::named;
 named! {
     /// What a job does: `full` reads the whole covered range; `incremental` reads what changed since the last sync;
     /// `refilter` applies the rules to stored charges; `redate` recomputes dates after a change of the time zone; `delete`
-    /// removes a deleted connection's data; `webhook` applies the events received by webhook.
+    /// removes a deleted connection's data; `webhook` applies the events received by webhook; `compare` reads what changed, and
+    /// then the days that it is about again.
     JobType {
         /// Reads the whole covered range from Stripe.
         Full = "full",
@@ -20,24 +21,28 @@ named! {
         Delete = "delete",
         /// Applies the events received by webhook.
         Webhook = "webhook",
+        /// Compares some days with Stripe, after it has read what changed since the last job.
+        Compare = "compare",
     }
 }
 
 impl JobType {
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Full,
         Self::Incremental,
         Self::Refilter,
         Self::Redate,
         Self::Delete,
         Self::Webhook,
+        Self::Compare,
     ];
 
     /// What the queue has to know of such jobs.
     pub const fn kind(self) -> JobKind {
         // A full job does an incremental one's work as well. Both read from Stripe, whose rate limit is the account's.
         let (lane, exclusive, included_in): (_, _, &[_]) = match self {
-            Self::Full => (Lane::Backfill, Exclusive::PerAccount, &[]),
+            // Either reads for as long as Stripe's rate makes it last.
+            Self::Full | Self::Compare => (Lane::Backfill, Exclusive::PerAccount, &[]),
             Self::Incremental => (Lane::Interactive, Exclusive::PerAccount, &["full"]),
             // Always a job of its own: it sends no request where another one has applied all events.
             Self::Webhook => (Lane::Interactive, Exclusive::PerAccount, &[]),
@@ -55,7 +60,7 @@ impl JobType {
                 _ => RetryPolicy::STANDARD,
             },
             cancel: match self {
-                Self::Full | Self::Incremental | Self::Webhook => Cancel::Allowed,
+                Self::Full | Self::Incremental | Self::Webhook | Self::Compare => Cancel::Allowed,
                 Self::Refilter | Self::Redate => Cancel::AppliesSetting,
                 Self::Delete => Cancel::Removes,
             },
@@ -66,7 +71,7 @@ impl JobType {
     /// of the other.
     pub fn work(self) -> &'static str {
         match self {
-            Self::Full | Self::Incremental => "sync",
+            Self::Full | Self::Incremental | Self::Compare => "sync",
             Self::Refilter | Self::Redate | Self::Delete | Self::Webhook => self.as_str(),
         }
     }

@@ -8,10 +8,12 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::PoisonError;
 
+use chrono::{DateTime, Utc};
 use common::catalogue::{Catalogue, ObjectType};
 use sqlx::PgConnection;
 
 use super::Error;
+use super::List;
 use super::run::Run;
 use crate::charge::upsert::{self, UpsertResult};
 use crate::charge::{Charge, RevenueRow, RowInputs, queries};
@@ -19,7 +21,10 @@ use crate::dispute;
 use crate::purchase;
 use crate::purchase::queries::AffectedPayments;
 use crate::referenced::{self, ReferencedObject};
+use crate::refund::{self, DatedRefund, Refund};
+use crate::restatement::Draft;
 use crate::rule;
+use crate::rule::queries::DayDecision;
 
 /// Rows in one statement: an invoice may have thousands of lines.
 const ROWS_PER_STATEMENT: usize = 5_000;
@@ -44,35 +49,74 @@ pub(crate) struct RowsWritten {
     pub(crate) rows: i64,
     /// Charges that were not stored before.
     pub(crate) new_charges: HashSet<String>,
+    /// Charges of which a row was new, changed or went, with their creation.
+    pub(crate) changed_charges: BTreeMap<String, DateTime<Utc>>,
     /// The keys of charges, and of objects that were not referred to before, with the time of the rows.
     pub(crate) found: Catalogue,
     /// Kinds of objects of which a row shows less than it did: adding to the catalogue cannot tell that.
     pub(crate) stale: BTreeSet<ObjectType>,
 }
 
-/// Makes the rows of these charges and stores what differs; `affected_charges` are those of which a dispute changed.
+/// Makes the rows of these charges and stores what differs, and their refunds; `affected_charges` are those of which a dispute
+/// changed.
 pub(crate) async fn write(
     run: &Run<'_>,
     tx: &mut PgConnection,
     charges: &BTreeMap<&str, &Charge>,
     affected_charges: &[String],
+    draft: &mut Draft,
 ) -> Result<RowsWritten, Error> {
     let mut written = RowsWritten::default();
     if charges.is_empty() {
         return Ok(written);
     }
     let row_inputs = load_row_inputs(run, tx, charges, affected_charges).await?;
+    let unread = charges
+        .iter()
+        .filter(|(_, charge)| charge.refunds.is_none());
+    let unread: Vec<&str> = unread.map(|(id, _)| *id).collect();
+    let stored_refunds = stored_refunds(run, tx, &unread).await?;
+    let mut refunds: BTreeMap<&str, Vec<DatedRefund<'_>>> = BTreeMap::new();
     let mut rows: Vec<RevenueRow> = Vec::new();
     for charge in charges.values() {
         let date = run.connection.date_of(charge.created_at);
         rows.extend(charge.rows(date, &run.rules, &row_inputs));
+        let id = charge.charge_id.as_str();
+        let stored = || stored_refunds.get(id).map(Vec::as_slice);
+        if let Some(of_charge) = charge.refunds.as_deref().or_else(stored) {
+            let day_of = |made_at| run.connection.date_of(made_at);
+            refunds.insert(id, charge.dated_refunds(of_charge, &row_inputs, day_of));
+        }
         if rows.len() >= ROWS_PER_STATEMENT {
-            upsert(run, tx, &rows, &mut written).await?;
+            upsert(run, tx, &rows, &mut written, draft).await?;
             rows.clear();
         }
     }
-    upsert(run, tx, &rows, &mut written).await?;
+    upsert(run, tx, &rows, &mut written, draft).await?;
+    let (organization, connection_id) = (run.organization(), run.connection_id());
+    let new_charges = &written.new_charges;
+    let changed =
+        refund::queries::replace(tx, organization, connection_id, &refunds, new_charges).await?;
+    written
+        .changed_charges
+        .extend(changed.into_iter().filter_map(|id| {
+            let created_at = charges.get(id.as_str())?.created_at;
+            Some((id, created_at))
+        }));
     Ok(written)
+}
+
+/// The stored refunds of charges that were not read with theirs: their lines may be others now.
+async fn stored_refunds(
+    run: &Run<'_>,
+    tx: &mut PgConnection,
+    charge_ids: &[&str],
+) -> Result<BTreeMap<String, Vec<Refund>>, Error> {
+    if charge_ids.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let (organization, connection_id) = (run.organization(), run.connection_id());
+    Ok(refund::queries::of_charges(tx, organization, connection_id, charge_ids).await?)
 }
 
 async fn upsert(
@@ -80,14 +124,27 @@ async fn upsert(
     tx: &mut PgConnection,
     rows: &[RevenueRow],
     written: &mut RowsWritten,
+    draft: &mut Draft,
 ) -> Result<(), Error> {
     let mut referenced = already_referenced(run, tx, rows).await?;
     let (organization, connection_id) = (run.organization(), run.connection_id());
     let UpsertResult { changed, removed } =
-        upsert::upsert(tx, organization, connection_id, rows).await?;
-    written.rows += changed.len() as i64 + removed;
-    if removed > 0 {
+        upsert::upsert(tx, organization, connection_id, rows, draft).await?;
+    written.rows += (changed.len() + removed.len()) as i64;
+    if !removed.is_empty() {
         written.stale.extend(REFERENCED_TYPES);
+    }
+    let removed: BTreeSet<String> = removed.into_iter().collect();
+    let shortened = rows
+        .iter()
+        .filter(|row| removed.contains(&row.charge.charge_id));
+    let changed_rows = changed.iter().map(|change| &rows[change.at]);
+    for row in changed_rows.chain(shortened) {
+        let charge = &row.charge;
+        if !written.changed_charges.contains_key(&charge.charge_id) {
+            let of = (charge.charge_id.clone(), charge.created_at);
+            written.changed_charges.extend([of]);
+        }
     }
     for change in changed {
         let row = &rows[change.at];
@@ -97,6 +154,11 @@ async fn upsert(
         }
         if change.reference_removed {
             written.stale.extend(REFERENCED_TYPES);
+        }
+        if change.other_metadata_changed {
+            written
+                .stale
+                .extend(REFERENCED_TYPES.into_iter().filter(|it| !it.is_summed()));
         }
         if change.inserted && row.line_no == 0 {
             written.new_charges.insert(row.charge.charge_id.clone());
@@ -120,8 +182,16 @@ async fn upsert(
 }
 
 /// What rows refer to besides their charges.
-const REFERENCED_TYPES: [ObjectType; 3] =
-    [ObjectType::Product, ObjectType::Price, ObjectType::Customer];
+const REFERENCED_TYPES: [ObjectType; 8] = [
+    ObjectType::Product,
+    ObjectType::Price,
+    ObjectType::Customer,
+    ObjectType::Invoice,
+    ObjectType::InvoiceLine,
+    ObjectType::Subscription,
+    ObjectType::CheckoutSession,
+    ObjectType::PaymentIntent,
+];
 
 /// The objects of these rows that stored rows refer to, so that the catalogue has them already.
 async fn already_referenced(
@@ -177,7 +247,13 @@ async fn load_row_inputs(
         purchase::queries::list_by_payments(tx, organization, connection_id, &payments, &named)
             .await?,
     );
-    for (object_type, ids) in row_inputs.named_objects(charges.values().copied()) {
+    let mut named = row_inputs.named_objects(charges.values().copied()).to_vec();
+    if run.reads(List::PaymentIntents) {
+        let intents = charges.values();
+        let intents = intents.filter_map(|charge| charge.payment_intent_id.clone());
+        named.push((ObjectType::PaymentIntent, intents.collect()));
+    }
+    for (object_type, ids) in named {
         if ids.is_empty() {
             continue;
         }
@@ -213,6 +289,7 @@ pub(crate) async fn upsert_referenced_objects(
     tx: &mut PgConnection,
     object_type: ObjectType,
     objects: Vec<&ReferencedObject>,
+    draft: &mut Draft,
 ) -> Result<bool, Error> {
     let newest: BTreeMap<&str, &ReferencedObject> = objects
         .into_iter()
@@ -235,7 +312,7 @@ pub(crate) async fn upsert_referenced_objects(
         .into_iter()
         .filter(|object| remembered.contains(&object.object_id))
         .collect();
-    propagate_metadata(run, tx, object_type, &changed_customers).await
+    propagate_metadata(run, tx, object_type, &changed_customers, draft).await
 }
 
 async fn propagate_metadata(
@@ -243,6 +320,7 @@ async fn propagate_metadata(
     tx: &mut PgConnection,
     object_type: ObjectType,
     changed_customers: &[&ReferencedObject],
+    draft: &mut Draft,
 ) -> Result<bool, Error> {
     if changed_customers.is_empty() {
         return Ok(false);
@@ -260,7 +338,7 @@ async fn propagate_metadata(
         return Ok(!changed.is_empty());
     }
     // Rules may look at this metadata.
-    let days = rule::queries::refilter_referencing(
+    let decisions = rule::queries::refilter_referencing(
         tx,
         organization.as_str(),
         connection_id,
@@ -268,6 +346,8 @@ async fn propagate_metadata(
         (object_type, &changed),
     )
     .await?;
+    let days = DayDecision::days(&decisions);
     queries::mark_stale(tx, organization, connection_id, &days).await?;
+    draft.decide_by_metadata(&decisions, &run.causes(), &changed);
     Ok(true)
 }

@@ -5,6 +5,7 @@
 //!   is no longer listed;
 //! - `incremental` applies what events say has changed (`events`, [`changes`]) with few requests (`windows`, `retrieve`);
 //!   `recheck` finds once a day what they did not say;
+//! - `compare` notes the days that are compared with Stripe, and compares those that somebody asks for;
 //! - `webhook` applies events received by webhook (`apply_events`) at once, in the same way;
 //! - `stripe_reader` is Stripe as a job reads it, `objects` what is made of its answers, `make_rows` what is made of
 //!   those in the database;
@@ -18,6 +19,7 @@ mod apply_events;
 mod batch;
 pub mod changes;
 mod commit;
+mod compare;
 mod customer_cache;
 mod delete;
 mod error;

@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Datelike as _, Utc};
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use serde::Deserialize;
@@ -39,6 +39,7 @@ pub(crate) fn path_of(list: List) -> &'static str {
         List::Charges => "/v1/charges",
         List::Invoices => INVOICES,
         List::CheckoutSessions => SESSIONS,
+        List::PaymentIntents => "/v1/payment_intents",
         List::Products => "/v1/products",
         List::Prices => "/v1/prices",
         List::Disputes => "/v1/disputes",
@@ -52,6 +53,7 @@ pub(crate) struct Objects {
     pub(crate) purchases: Vec<Purchase>,
     pub(crate) products: Vec<ReferencedObject>,
     pub(crate) prices: Vec<ReferencedObject>,
+    pub(crate) payment_intents: Vec<ReferencedObject>,
     /// Customers that were read by themselves.
     pub(crate) customers: Vec<ReferencedObject>,
     pub(crate) disputes: Vec<Dispute>,
@@ -66,6 +68,7 @@ impl Objects {
         self.purchases.append(&mut other.purchases);
         self.products.append(&mut other.products);
         self.prices.append(&mut other.prices);
+        self.payment_intents.append(&mut other.payment_intents);
         self.customers.append(&mut other.customers);
         self.disputes.append(&mut other.disputes);
         self.parked.append(&mut other.parked);
@@ -101,7 +104,7 @@ impl Objects {
                 .map(|purchase| purchase.purchase_id.clone())
                 .collect()
         };
-        let catalog = |objects: &[ReferencedObject]| -> Vec<String> {
+        let referenced = |objects: &[ReferencedObject]| -> Vec<String> {
             objects
                 .iter()
                 .map(|object| object.object_id.clone())
@@ -123,8 +126,12 @@ impl Objects {
                 List::CheckoutSessions.as_str(),
                 of_kind(PurchaseKind::CheckoutSession),
             ),
-            (List::Products.as_str(), catalog(&self.products)),
-            (List::Prices.as_str(), catalog(&self.prices)),
+            (List::Products.as_str(), referenced(&self.products)),
+            (List::Prices.as_str(), referenced(&self.prices)),
+            (
+                List::PaymentIntents.as_str(),
+                referenced(&self.payment_intents),
+            ),
             (List::Disputes.as_str(), disputes.collect()),
         ];
         kept.into_iter().chain(nothing_to_store).collect()
@@ -139,6 +146,12 @@ pub(crate) struct Head {
 }
 
 impl Head {
+    /// When it was made, where that is an instant that can be stored.
+    pub(crate) fn storable_creation(&self) -> Option<DateTime<Utc>> {
+        self.created_at
+            .filter(|at| (1970..=9999).contains(&at.year()))
+    }
+
     /// `created` in seconds since 1970.
     fn new(id: &str, created: Option<i64>) -> Self {
         Self {
@@ -230,6 +243,11 @@ async fn read_one(
         List::Prices => parse::<read_client::Price>(raw).map(|price| {
             let head = Head::new(&price.id, price.created);
             objects.prices.push(price.into());
+            head
+        }),
+        List::PaymentIntents => parse::<read_client::PaymentIntent>(raw).map(|intent| {
+            let head = Head::new(&intent.id, Some(intent.created));
+            objects.payment_intents.push(intent.into());
             head
         }),
         List::Disputes => parse::<read_client::Dispute>(raw).map(|dispute| {
@@ -337,6 +355,7 @@ pub(crate) fn parked(
     tracing::warn!(stripe.list = list, stripe.object = head.id, field = cause.field, kind = ?cause.cause.classify(), "an object is parked");
     Ok(ParkedObject {
         resource: list.to_owned(),
+        created_at: head.storable_creation(),
         object_id: head.id,
         raw: raw.get().to_owned(),
         code: Code::Unreadable,
@@ -438,7 +457,7 @@ async fn complete_session(
     source: &StripeReader,
     session: read_client::CheckoutSession,
 ) -> Result<Read<Option<Purchase>>, Error> {
-    if session.payment_intent.is_none() {
+    if !session.is_confirmed() {
         return Ok(Ok(None));
     }
     let mut items = None;

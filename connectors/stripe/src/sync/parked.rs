@@ -53,6 +53,8 @@ pub struct ParkedObject {
     pub code: Code,
     /// The same in words, which may quote a value of it.
     pub detail: String,
+    /// When Stripe made it, where it says so.
+    pub created_at: Option<DateTime<Utc>>,
 }
 
 /// A parked object with the time at which it was last found to be one.
@@ -68,6 +70,7 @@ struct Row {
     raw: String,
     code: String,
     detail: String,
+    created_at: Option<DateTime<Utc>>,
     parked_at: DateTime<Utc>,
 }
 
@@ -82,6 +85,7 @@ impl TryFrom<Row> for Found {
                 raw: row.raw,
                 code: Code::parse(&row.code)?,
                 detail: row.detail,
+                created_at: row.created_at,
             },
             parked_at: row.parked_at,
         })
@@ -113,13 +117,15 @@ pub async fn park(
     let raw: Vec<&str> = objects.iter().map(|o| o.raw.as_str()).collect();
     let codes: Vec<&str> = objects.iter().map(|o| o.code.as_str()).collect();
     let details: Vec<&str> = objects.iter().map(|o| o.detail.as_str()).collect();
+    let created: Vec<Option<DateTime<Utc>>> = objects.iter().map(|o| o.created_at).collect();
     sqlx::query!(
         "INSERT INTO stripe_parked_objects
-             (organization_id, connection_id, resource, object_id, raw, code, detail, parked_at)
-         SELECT $1, $2, incoming.*, $8
-         FROM UNNEST($3::TEXT[], $4::TEXT[], $5::TEXT[], $6::TEXT[], $7::TEXT[]) AS incoming
+             (organization_id, connection_id, resource, object_id, raw, code, detail, created_at, parked_at)
+         SELECT $1, $2, incoming.*, $9
+         FROM UNNEST($3::TEXT[], $4::TEXT[], $5::TEXT[], $6::TEXT[], $7::TEXT[], $8::TIMESTAMPTZ[]) AS incoming
          ON CONFLICT (organization_id, connection_id, resource, object_id) DO UPDATE
-         SET raw = EXCLUDED.raw, code = EXCLUDED.code, detail = EXCLUDED.detail, parked_at = EXCLUDED.parked_at",
+         SET raw = EXCLUDED.raw, code = EXCLUDED.code, detail = EXCLUDED.detail, created_at = EXCLUDED.created_at,
+             parked_at = EXCLUDED.parked_at",
         organization.as_str(),
         connection_id,
         &lists as &[&str],
@@ -127,6 +133,7 @@ pub async fn park(
         &raw as &[&str],
         &codes as &[&str],
         &details as &[&str],
+        &created as _,
         now,
     )
     .execute(conn)
@@ -198,6 +205,30 @@ pub async fn count(
         .collect())
 }
 
+/// An instant, and how many objects were made then.
+type CountOfInstant = (Option<DateTime<Utc>>, i64);
+
+/// When the parked objects of these lists were made, with how many were made then; none where Stripe does not say so.
+#[tracing::instrument(name = "db.sync.count_by_creation", level = "debug", skip_all)]
+pub async fn count_by_creation(
+    conn: &mut PgConnection,
+    organization: &OrganizationId,
+    connection_id: &str,
+    lists: &[&str],
+) -> Result<Vec<CountOfInstant>, Error> {
+    let counts = sqlx::query!(
+        r#"SELECT created_at, COUNT(*) AS "count!" FROM stripe_parked_objects
+           WHERE organization_id = $1 AND connection_id = $2 AND resource = ANY($3) GROUP BY created_at"#,
+        organization.as_str(),
+        connection_id,
+        lists as &[&str],
+    )
+    .fetch_all(conn)
+    .await?;
+    let counts = counts.into_iter().map(|row| (row.created_at, row.count));
+    Ok(counts.collect())
+}
+
 /// How many objects are parked because PostgreSQL refused them, without those of `except`.
 #[tracing::instrument(name = "db.sync.count_unstorable", level = "debug", skip_all)]
 pub async fn count_unstorable(
@@ -256,7 +287,7 @@ pub async fn find(
 ) -> Result<Option<Found>, Error> {
     let row = sqlx::query_as!(
         Row,
-        "SELECT resource, object_id, raw, code, detail, parked_at FROM stripe_parked_objects
+        "SELECT resource, object_id, raw, code, detail, created_at, parked_at FROM stripe_parked_objects
          WHERE organization_id = $1 AND connection_id = $2 AND resource = $3 AND object_id = $4",
         organization.as_str(),
         connection_id,
@@ -281,7 +312,7 @@ pub async fn list(
     let (after_list, after_id) = after.unzip();
     let rows = sqlx::query_as!(
         Row,
-        r#"SELECT resource, object_id, raw, code, detail, parked_at FROM stripe_parked_objects
+        r#"SELECT resource, object_id, raw, code, detail, created_at, parked_at FROM stripe_parked_objects
            WHERE organization_id = $1 AND connection_id = $2
                AND ($3::TEXT IS NULL OR resource = $3)
                AND ($4::TEXT IS NULL OR (resource COLLATE "C", object_id) > ($4, $5::TEXT))

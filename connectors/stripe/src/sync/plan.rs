@@ -66,6 +66,8 @@ pub enum List {
     /// Invoices with their payments and lines.
     Invoices,
     CheckoutSessions,
+    /// Payment intents, of connections that read their metadata.
+    PaymentIntents,
     Disputes,
     /// Charges, without which there are no rows.
     Charges,
@@ -73,22 +75,24 @@ pub enum List {
 
 impl List {
     /// Every list, those first whose objects the others refer to.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Products,
         Self::Prices,
         Self::Invoices,
         Self::CheckoutSessions,
+        Self::PaymentIntents,
         Self::Disputes,
         Self::Charges,
     ];
 
     /// Its name as a resource of the key's permissions and in the database.
-    pub fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Products => "products",
             Self::Prices => "prices",
             Self::Invoices => "invoices",
             Self::CheckoutSessions => "checkout_sessions",
+            Self::PaymentIntents => "payment_intents",
             Self::Disputes => "disputes",
             Self::Charges => "charges",
         }
@@ -101,6 +105,7 @@ impl List {
             Self::Prices => "price",
             Self::Invoices => "invoice",
             Self::CheckoutSessions => "checkout.session",
+            Self::PaymentIntents => "payment_intent",
             Self::Disputes => "dispute",
             Self::Charges => "charge",
         }
@@ -133,6 +138,9 @@ pub struct Plan {
     /// Whether nothing was stored when it was made, so that nothing can be stored that is not listed.
     #[serde(default)]
     pub begun_empty: bool,
+    /// From when on what is stored had been read before it was made, so that a difference is one; none where nothing had.
+    #[serde(default)]
+    pub known_from: Option<DateTime<Utc>>,
     /// Which lists are read and what is inlined in them, by what the key may read.
     #[serde(default)]
     pub listed_resources: Vec<String>,
@@ -153,6 +161,7 @@ impl Plan {
             from,
             to,
             begun_empty: false,
+            known_from: None,
             listed_resources: Vec::new(),
             readings: Vec::new(),
         };
@@ -238,6 +247,7 @@ impl Plan {
             List::Prices,
             List::Invoices,
             List::CheckoutSessions,
+            List::PaymentIntents,
         ]
         .into_iter()
         .filter_map(|list| self.reading(list));
@@ -253,6 +263,30 @@ impl Plan {
             .map(|span| (date_of(span.from), date_of(span.to)))
             .flat_map(|(first, last)| first.iter_days().skip(1).take_while(move |day| *day < last))
             .collect()
+    }
+
+    /// The days of which all was listed that any list holds and that were over then, so that they are compared. None before
+    /// all lists but the charges were read: what is newer may concern a charge.
+    pub fn compared_days(&self, date_of: impl Fn(DateTime<Utc>) -> NaiveDate) -> Vec<NaiveDate> {
+        let mut others = self
+            .readings
+            .iter()
+            .filter(|reading| reading.list != List::Charges);
+        let Some(charges) = self.reading(List::Charges) else {
+            return Vec::new();
+        };
+        if !others.all(|reading| reading.remaining.is_empty()) {
+            return Vec::new();
+        }
+        // What is newer than the cursor may not be listed yet.
+        let days = charges.covered.iter().flat_map(|span| {
+            let end = date_of(span.to.min(self.events_cursor));
+            let first = date_of(span.from);
+            let is_part = date_of(span.from - TimeDelta::seconds(1)) == first;
+            let days = first.iter_days().skip(usize::from(is_part));
+            days.take_while(move |day| *day < end)
+        });
+        days.collect()
     }
 
     /// The share of the time range whose charges were read, 0 to 1; not all of it before every list was.
@@ -418,6 +452,30 @@ mod tests {
             9,
             "the first day may have begun before"
         );
+    }
+
+    #[test]
+    fn days_that_are_over_are_compared_once_every_list_is_read() {
+        const DAY: i64 = 86_400;
+        let date_of = |instant: DateTime<Utc>| instant.date_naive();
+        let days = |days: std::ops::Range<i64>| -> Vec<NaiveDate> {
+            days.map(|day| date_of(at(day * DAY))).collect()
+        };
+        let mut plan = Plan::new(at(0), at(10 * DAY + 60), at(10 * DAY))
+            .with_list(List::Disputes, at(0))
+            .with_list(List::Invoices, at(0));
+        let whole = at(10 * DAY + 60);
+        assert!(plan.advance(List::Charges, whole, Some(("ch_b", at(6 * DAY + 7)))));
+        assert!(plan.advance(List::Invoices, whole, None));
+        assert_eq!(plan.compared_days(date_of), [], "disputes are to come");
+        assert!(plan.advance(List::Disputes, whole, None));
+        assert_eq!(plan.compared_days(date_of), days(7..10), "of day 6 a part");
+        assert!(plan.advance(List::Charges, at(6 * DAY + 8), Some(("ch_a", at(DAY - 1)))));
+        assert_eq!(plan.compared_days(date_of), days(1..10), "from midnight");
+        assert!(plan.advance(List::Charges, at(DAY), None));
+        assert_eq!(plan.compared_days(date_of), days(0..10));
+        plan.events_cursor = at(10 * DAY - 1);
+        assert_eq!(plan.compared_days(date_of), days(0..9), "it was not over");
     }
 
     #[test]

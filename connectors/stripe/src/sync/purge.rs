@@ -30,7 +30,7 @@ pub(super) async fn delete_rows(
 }
 
 /// What is stored of a connection besides its rows.
-const DERIVED_TABLES: [&str; 13] = [
+const DERIVED_TABLES: [&str; 16] = [
     "stripe_daily_aggregates",
     // After these, since removing them is a writing of them.
     "stripe_aggregate_versions",
@@ -42,8 +42,11 @@ const DERIVED_TABLES: [&str; 13] = [
     "stripe_purchases",
     "stripe_disputes",
     "stripe_refunds",
+    "stripe_restatements",
     "stripe_parked_objects",
     "stripe_out_of_range_charges",
+    "stripe_compared_days",
+    "stripe_differing_objects",
     "webhook_events",
 ];
 

@@ -1,15 +1,17 @@
 //! Listing the last days again, once a day: Stripe sometimes makes no event at all, and says so nowhere.
 //!
-//! Charges, what they paid for and disputes of the last days are listed and compared with what is stored;
+//! Charges, what they paid for, their payment intents and disputes of the last days are compared with what is stored
+//! ([`super::compare`]);
 //! what differs is repaired and counted. Refunds of the last days show the older charges that changed
 //! silently. What is lost of older objects otherwise is found by the next full job.
 
 use std::sync::Arc;
 
-use chrono::{DateTime, DurationRound, TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::Deserialize;
 
 use super::Error;
+use super::compare::{self, Compared};
 use super::events::Superseded;
 use super::full::{self, Checkpoint};
 use super::objects::{self, REFUNDS};
@@ -19,31 +21,30 @@ use super::stripe_reader::StripeReader;
 use crate::charge::{Charge, Figures, queries};
 use crate::purchase::queries::AffectedPayments;
 use crate::read_client::{self, Expandable, ListQuery};
+use crate::restatement::{Cause, Causes};
+use crate::sync::List;
 use crate::sync::state::Recheck;
-use crate::sync::{List, Plan};
 
 /// How far back.
 const LAST_DAYS: TimeDelta = TimeDelta::days(7);
 
-/// Lists the last days again when this is the first job of the day, UTC.
+/// Compares the last days when this is the first job of the day that can compare the day before, in the connection's time
+/// zone.
 pub(super) async fn run_if_due(
     run: &Run<'_>,
     source: &Arc<StripeReader>,
     now: DateTime<Utc>,
-) -> Result<Option<Recheck>, Error> {
-    let today = now.date_naive();
+) -> Result<Option<(Recheck, Compared)>, Error> {
+    let to = compare::listed_to(run, now);
+    let today = run.connection.date_of(to);
     if run.state.reconciled_on.is_some_and(|on| on >= today) {
         return Ok(None);
     }
-    // What is newer has its events still to come. Stripe is asked in whole seconds.
-    let to = second_of(now - run.lag());
-    let from = second_of(now - LAST_DAYS).max(run.connection.covered_from());
-    let mut plan = Plan::new(from, to, to);
-    for list in [List::Invoices, List::CheckoutSessions, List::Disputes] {
-        if run.reads(list) {
-            plan = plan.with_list(list, from);
-        }
-    }
+    // Whole days, since days are compared.
+    let from = run.connection.start_of_today(to - LAST_DAYS);
+    let from = from.max(run.connection.covered_from());
+    let plan = compare::plan_of(run, from, to, now);
+    run.note_causes(Causes::of(Cause::Comparison));
     let mut superseded = Superseded::default();
     let read = full::read_and_write(run, source, plan, Checkpoint::Skip, &mut superseded).await?;
     let mut rows_repaired = read.rows;
@@ -60,16 +61,14 @@ pub(super) async fn run_if_due(
             "rows differed from what events had reported"
         );
     }
-    Ok(Some(Recheck {
+    let days = read
+        .plan
+        .compared_days(|instant| run.connection.date_of(instant));
+    let recheck = Recheck {
         on: today,
         rows_repaired,
-    }))
-}
-
-fn second_of(instant: DateTime<Utc>) -> DateTime<Utc> {
-    instant
-        .duration_trunc(TimeDelta::seconds(1))
-        .unwrap_or(instant)
+    };
+    Ok(Some((recheck, Compared::of(run, &read.plan, days))))
 }
 
 #[derive(Deserialize)]

@@ -1,5 +1,7 @@
 //! The refilter job: applies the rules to stored rows, without a request to Stripe.
 
+use std::collections::BTreeMap;
+
 use common::job::lease::{Progress, fenced_progress};
 use futures::{TryStreamExt as _, stream};
 
@@ -7,7 +9,8 @@ use super::finish::{self, Completed};
 use super::run::Run;
 use super::{Error, JobType};
 use crate::charge::queries;
-use crate::rule::queries::{self as rule_queries, DayRange};
+use crate::restatement::{self, Cause, Causes};
+use crate::rule::queries::{self as rule_queries, DayDecision, DayRange};
 
 /// Rows decided about in one transaction.
 const ROWS_PER_REFILTER: i64 = 50_000;
@@ -37,7 +40,7 @@ pub(super) async fn run(run: &Run<'_>) -> Result<(), Error> {
 async fn refilter_days(run: &Run<'_>, days: DayRange) -> Result<(), Error> {
     let (organization, connection_id) = (run.organization(), run.connection_id());
     let mut tx = run.transaction().await?;
-    let days = rule_queries::refilter(
+    let decisions = rule_queries::refilter(
         &mut tx,
         organization.as_str(),
         connection_id,
@@ -45,7 +48,13 @@ async fn refilter_days(run: &Run<'_>, days: DayRange) -> Result<(), Error> {
         days,
     )
     .await?;
+    let days = DayDecision::days(&decisions);
     queries::mark_stale(&mut tx, organization, connection_id, &days).await?;
+    let mut draft = run.draft_restatements();
+    draft.decide_by_rules(&decisions);
+    let restated = draft.restatements(&Causes::of(Cause::Rules), &BTreeMap::new());
+    let now = run.services.clock.now();
+    restatement::queries::store(&mut tx, organization, connection_id, &restated, now).await?;
     fenced_progress(&mut tx, &run.fence, Progress::default()).await?;
     run.commit(tx).await?;
     Ok(())

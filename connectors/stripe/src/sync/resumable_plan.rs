@@ -1,4 +1,4 @@
-//! What a full job finds in the queue of the ones before it.
+//! What a job that reads by a plan finds in the queue of itself and the ones before it.
 
 use chrono::{DateTime, Utc};
 use common::db::Error;
@@ -19,7 +19,7 @@ pub async fn resumable_plan(
 ) -> Result<Option<Plan>, Error> {
     let plan = sqlx::query_scalar!(
         r#"SELECT checkpoint AS "plan!: Json<Plan>" FROM sync_jobs AS begun
-           WHERE organization_id = $1 AND connection_id = $2 AND job_type = 'full' AND checkpoint IS NOT NULL
+           WHERE organization_id = $1 AND connection_id = $2 AND job_type = $5 AND checkpoint IS NOT NULL
              AND (job_id = $3 OR (status IN ('failed', 'cancelled') AND started_at > $4))
              AND NOT EXISTS (
                  SELECT FROM sync_jobs AS other
@@ -30,7 +30,8 @@ pub async fn resumable_plan(
         job.job_ref.organization_id.as_str(),
         job.connection_id,
         job.job_ref.job_id.0,
-        since
+        since,
+        job.kind
     )
     .fetch_optional(conn)
     .await?;

@@ -41,6 +41,7 @@ pub(super) async fn retrieve_and_write(
                     List::Invoices | List::CheckoutSessions => batch.purchases_gone.push(id),
                     List::Products => batch.objects.products.push(deleted(id)),
                     List::Prices => batch.objects.prices.push(deleted(id)),
+                    List::PaymentIntents => batch.objects.payment_intents.push(deleted(id)),
                     List::Disputes => batch.objects.nothing_to_store.push((list.as_str(), id)),
                 },
             }

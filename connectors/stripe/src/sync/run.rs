@@ -1,7 +1,7 @@
 //! A job at work: what it has to know of its connection, and what its key may read.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -23,11 +23,12 @@ use super::customer_cache::CustomerCache;
 use super::state::{self, SyncState};
 use super::stripe_reader::StripeReader;
 use super::{Error, JobType, List, parked};
+use crate::restatement::{Cause, Causes, Draft, SyncedDays};
 use crate::{Stripe, StripeConnector};
 
 /// What rows mean that this version makes. Another name with each change of what is kept of the same objects has the next
 /// job read everything again, so that no connection has rows of both meanings.
-const MEANING: &str = "meaning_of_2026_11_28";
+const MEANING: &str = "meaning_of_2026_11_29";
 
 /// Attempts of a request for an object that an event names: others wait for it meanwhile, and the event is tried again.
 const ATTEMPTS_FOR_EVENT: usize = 3;
@@ -54,6 +55,8 @@ pub(crate) struct Run<'a> {
     pub(crate) webhooks_work: AtomicBool,
     /// Customers that this run has committed.
     pub(crate) known: Mutex<CustomerCache>,
+    /// Why rows change now.
+    causes: Mutex<Causes>,
 }
 
 impl<'a> Run<'a> {
@@ -99,6 +102,11 @@ impl<'a> Run<'a> {
             webhook_endpoint: endpoint.map(|it| it.endpoint_id),
             connection,
             known: Mutex::default(),
+            causes: Mutex::new(Causes::of(if job.kind == JobType::Full.as_str() {
+                Cause::FullSync
+            } else {
+                Cause::Event
+            })),
         })
     }
 
@@ -135,6 +143,21 @@ impl<'a> Run<'a> {
             let overdue = self.connection.next_sync_at <= now;
             overdue.then(|| next_sync_at(now, interval))
         }
+    }
+
+    /// What is restated by a transaction: days that were complete before this job, which moves the covered range in its last
+    /// transaction.
+    pub(crate) fn draft_restatements(&self) -> Draft {
+        Draft::of(SyncedDays::of(&self.connection, &self.state))
+    }
+
+    /// Why rows change from now on.
+    pub(crate) fn note_causes(&self, causes: Causes) {
+        *self.causes.lock().unwrap_or_else(PoisonError::into_inner) = causes;
+    }
+
+    pub(crate) fn causes(&self) -> MutexGuard<'_, Causes> {
+        self.causes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Forgets which customers were read, since events that are read from now on may be of later changes.
@@ -174,7 +197,7 @@ impl<'a> Run<'a> {
     }
 
     /// Whether the key may read a resource, as far as is known: what is not probed (disputes, balance
-    /// transactions) is tried, and lost when Stripe refuses it.
+    /// transactions, payment intents) is tried, and lost when Stripe refuses it.
     pub(crate) fn may_read(&self, resource: &str) -> bool {
         let Connection {
             permissions,
@@ -191,7 +214,13 @@ impl<'a> Run<'a> {
 
     /// Whether a list is read for this connection.
     pub(crate) fn reads(&self, list: List) -> bool {
-        list == List::Charges || self.may_read(list.as_str())
+        match list {
+            List::Charges => true,
+            List::PaymentIntents => {
+                self.connection.payment_intent_metadata && self.may_read(list.as_str())
+            }
+            _ => self.may_read(list.as_str()),
+        }
     }
 
     /// Notes that an optional permission is gone, with the warning that says what is lost. What a new key was
@@ -262,7 +291,7 @@ impl<'a> Run<'a> {
             }
             List::Invoices => vec!["payments"],
             List::CheckoutSessions => vec!["line_items"],
-            List::Products | List::Prices | List::Disputes => Vec::new(),
+            List::Products | List::Prices | List::PaymentIntents | List::Disputes => Vec::new(),
         }
     }
 
@@ -292,6 +321,7 @@ impl<'a> Run<'a> {
 fn needed_for(resource: &str) -> &'static str {
     match resource {
         "disputes" => "disputes and their status",
+        "payment_intents" => "the metadata of payment intents",
         "balance_transactions" => {
             "telling the released rest of a partial capture from a refund of the same amount"
         }

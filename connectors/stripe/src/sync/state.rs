@@ -12,6 +12,7 @@ use common::tenant::OrganizationId;
 use sqlx::PgConnection;
 use sqlx::types::Json;
 
+use crate::read_client;
 use crate::sync::JobType;
 
 /// The sync state of a connection.
@@ -39,7 +40,7 @@ pub struct SyncState {
     pub total_revenue_synced: Totals,
     /// The kinds of objects whose keys must be rebuilt from the rows.
     pub stale_catalogue: BTreeSet<ObjectType>,
-    /// The day, UTC, on which the last days were listed again.
+    /// The day, in the connection's time zone, on which the last days were listed again.
     pub reconciled_on: Option<NaiveDate>,
     /// Rows that the last such listing repaired.
     pub rows_repaired: i64,
@@ -96,6 +97,25 @@ pub(super) async fn last_syncs(
         .into_iter()
         .map(|row| (row.connection_id, row.covered_to))
         .collect())
+}
+
+/// About how many requests a full sync of a connection takes for payment intents, by the charges that are stored.
+#[tracing::instrument(name = "db.sync.payment_intent_requests", level = "debug", skip_all)]
+pub async fn payment_intent_requests(
+    conn: &mut PgConnection,
+    organization: &OrganizationId,
+    connection_id: &str,
+) -> Result<i64, Error> {
+    let charges = sqlx::query_scalar!(
+        "SELECT charges_synced FROM stripe_sync_state WHERE organization_id = $1 AND connection_id = $2",
+        organization.as_str(),
+        connection_id
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(read_client::payment_intent_requests(
+        charges.unwrap_or_default(),
+    ))
 }
 
 /// Marks the keys of these kinds of objects as stale, in the transaction that changed or removed one.
@@ -166,7 +186,7 @@ pub struct SyncPosition {
 /// What listing the last days again came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Recheck {
-    /// The day, UTC.
+    /// The day, in the connection's time zone.
     pub on: NaiveDate,
     /// Rows that differed from what events had shown.
     pub rows_repaired: i64,

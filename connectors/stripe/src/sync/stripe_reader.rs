@@ -217,25 +217,27 @@ fn id_in(raw: &RawValue) -> Option<String> {
 
 /// What the key may be without, by the words that Stripe's slugs of permissions have. Source: the slugs that
 /// 403s name, `rak_plan_read` for prices among them.
-const OPTIONAL: [(&str, &str); 9] = [
+const OPTIONAL: [(&str, &str); 10] = [
     ("customer", "customers"),
     ("product", "products"),
     ("plan", "prices"),
     ("price", "prices"),
     ("invoice", "invoices"),
     ("checkout_session", "checkout_sessions"),
+    ("payment_intent", "payment_intents"),
     ("refund", "refunds"),
     ("dispute", "disputes"),
     ("balance", "balance_transactions"),
 ];
 /// The same by the path that was asked for, where the 403 names no slug.
-const OPTIONAL_PATHS: [(&str, &str); 8] = [
+const OPTIONAL_PATHS: [(&str, &str); 9] = [
     ("/v1/customers", "customers"),
     ("/v1/products", "products"),
     ("/v1/prices", "prices"),
     ("/v1/invoices", "invoices"),
     ("/v1/invoice_payments", "invoices"),
     ("/v1/checkout/sessions", "checkout_sessions"),
+    ("/v1/payment_intents", "payment_intents"),
     ("/v1/refunds", "refunds"),
     ("/v1/disputes", "disputes"),
 ];

@@ -177,6 +177,7 @@ fn thin(outer: &Outer<'_>) -> Event {
                 created: None,
                 charge: None,
                 invoice: None,
+                payment_intent: None,
             },
         },
     }

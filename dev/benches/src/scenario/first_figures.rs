@@ -26,7 +26,7 @@ const DAYS: u32 = 365;
 const LOOKBACK_DAYS: u32 = 366;
 /// The limit does not shrink with the account: the newest pages are as many requests away.
 const MOST_SECONDS: f64 = 3.0;
-/// How long invoices and sessions reach back before the range, as docs/figures.md says.
+/// How long invoices and sessions reach back before the range, as docs/figures-in-detail.md says.
 const LINES_REACH_BACK_SECONDS: i64 = 35 * 86_400;
 const DAY_SECONDS: i64 = 86_400;
 const HOUR_SECONDS: i64 = 3_600;

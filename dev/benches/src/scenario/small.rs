@@ -13,7 +13,7 @@ use crate::stage::{Servers, Stage};
 
 const LATENCY_MS: u64 = 300;
 const LOOKBACK_DAYS: u32 = 366;
-/// How long before the range invoices and sessions count, as docs/figures.md says.
+/// How long before the range invoices and sessions count, as docs/figures-in-detail.md says.
 const LINES_REACH_BACK_SECONDS: i64 = 35 * 86_400;
 const PAGE: usize = 100;
 

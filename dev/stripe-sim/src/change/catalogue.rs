@@ -1,5 +1,5 @@
-//! What can happen to customers, products and prices: each changes rows of charges that leave no
-//! event of their own.
+//! What can happen to customers, products, prices, and to the metadata of what charges paid for and of payment intents: each
+//! changes rows of charges that leave no event of their own.
 
 use std::borrow::Cow;
 
@@ -141,6 +141,63 @@ impl AccountHandle {
                 (Kind::Product, index),
                 Some(&before),
             );
+            Ok(())
+        })
+    }
+
+    /// Leaves `invoice.updated`.
+    pub fn set_invoice_metadata(
+        &self,
+        id: &str,
+        change: &MetadataChange,
+    ) -> Result<(), ControlError> {
+        let index = self.locate(Kind::Invoice, id)?;
+        self.change(|book, recorder| {
+            let before = recorder.picture(book, Kind::Invoice, index);
+            let mut invoice = book
+                .invoice(index)
+                .ok_or_else(|| no_such(Kind::Invoice, id))?
+                .into_owned();
+            merge(&mut invoice.metadata, change);
+            book.overlay.invoices.insert(index, invoice);
+            let object = (Kind::Invoice, index);
+            recorder.record(book, "invoice.updated", object, Some(&before));
+            Ok(())
+        })
+    }
+
+    /// Leaves no event: Stripe has none for it.
+    pub fn set_session_metadata(
+        &self,
+        id: &str,
+        change: &MetadataChange,
+    ) -> Result<(), ControlError> {
+        let index = self.locate(Kind::Session, id)?;
+        self.change(|book, _| {
+            let mut session = book
+                .session(index)
+                .ok_or_else(|| no_such(Kind::Session, id))?
+                .into_owned();
+            merge(&mut session.metadata, change);
+            book.overlay.sessions.insert(index, session);
+            Ok(())
+        })
+    }
+
+    /// Leaves no event: Stripe has none for it.
+    pub fn set_payment_intent_metadata(
+        &self,
+        id: &str,
+        change: &MetadataChange,
+    ) -> Result<(), ControlError> {
+        let index = self.locate(Kind::PaymentIntent, id)?;
+        self.change(|book, _| {
+            let mut metadata = book
+                .intent_metadata(index)
+                .ok_or_else(|| no_such(Kind::PaymentIntent, id))?
+                .into_owned();
+            merge(&mut metadata, change);
+            book.overlay.intents.insert(index, metadata);
             Ok(())
         })
     }

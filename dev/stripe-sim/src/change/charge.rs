@@ -270,7 +270,14 @@ impl AccountHandle {
         id: &str,
         change: &MetadataChange,
     ) -> Result<(), ControlError> {
-        self.change_charge(id, &["charge.updated"], |_, charge, _| {
+        self.change_charge(id, &["charge.updated"], |book, charge, _| {
+            // Its payment intent keeps what it has.
+            if charge.payment_intent == Some(charge.index) {
+                let intents = &mut book.overlay.intents;
+                intents
+                    .entry(charge.index)
+                    .or_insert_with(|| charge.metadata.clone());
+            }
             merge(&mut charge.metadata, change);
             Ok(())
         })

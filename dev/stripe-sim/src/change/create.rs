@@ -9,8 +9,8 @@ use super::{AccountHandle, ControlError, refused};
 use crate::book::{Book, ENTRY_SLOTS};
 use crate::id::Kind;
 use crate::ledger::{
-    COUNTRIES, Charge, ChargeStatus, Currency, Invoice, InvoiceStatus, Line, METHODS, Method,
-    Purchase, Session,
+    COUNTRIES, Charge, ChargeStatus, Currency, Invoice, InvoiceStatus, Line, METHODS, Metadata,
+    Method, Purchase, Session,
 };
 
 /// A line of a new invoice or an item of a new checkout session.
@@ -33,6 +33,8 @@ pub struct NewLine {
     pub proration: bool,
     /// Whether it credits what an earlier line sold.
     pub credits: bool,
+    /// Of a line of an invoice.
+    pub metadata: BTreeMap<String, String>,
 }
 
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -69,6 +71,13 @@ pub struct NewCharge {
     pub invoice_created: Option<i64>,
     /// Items of a checkout session that this charge pays.
     pub session_items: Vec<NewLine>,
+    pub invoice_metadata: BTreeMap<String, String>,
+    /// Of the subscription, as the invoice shows it.
+    pub subscription_metadata: BTreeMap<String, String>,
+    /// With lines of an invoice, the invoice is paid in a checkout session of this metadata.
+    pub session_metadata: BTreeMap<String, String>,
+    /// That of the charge when absent.
+    pub payment_intent_metadata: Option<BTreeMap<String, String>>,
 }
 
 impl Default for NewCharge {
@@ -90,6 +99,10 @@ impl Default for NewCharge {
             invoice_lines: Vec::new(),
             invoice_created: None,
             session_items: Vec::new(),
+            invoice_metadata: BTreeMap::new(),
+            subscription_metadata: BTreeMap::new(),
+            session_metadata: BTreeMap::new(),
+            payment_intent_metadata: None,
         }
     }
 }
@@ -172,9 +185,17 @@ pub(super) fn priced(book: &Book, lines: &[NewLine], prices: &[Option<u64>]) -> 
             tax: 0,
             proration: line.proration || line.credits,
             credits: line.credits,
+            metadata: written(&line.metadata),
         }
     };
     lines.iter().zip(prices).map(line).collect()
+}
+
+fn written(metadata: &BTreeMap<String, String>) -> Metadata {
+    let pairs = metadata.iter();
+    pairs
+        .map(|(key, value)| (key.clone().into(), value.clone().into()))
+        .collect()
 }
 
 /// The charge, after the invoice or the session that it pays was entered.
@@ -211,13 +232,27 @@ pub(super) fn charge(
         let customer = customer.ok_or_else(|| refused("an invoice needs a customer"))?;
         let created = new.invoice_created.unwrap_or(created);
         let terms = (currency, customer);
-        Purchase::Invoice(enter_invoice(book, lines, vec![index], terms, created))
+        let invoice = enter_invoice(book, lines, vec![index], terms, created);
+        if let Some(entered) = book.overlay.invoices.get_mut(&invoice) {
+            entered.metadata = written(&new.invoice_metadata);
+            entered.subscription_metadata = written(&new.subscription_metadata);
+        }
+        if !new.session_metadata.is_empty() {
+            let of = (None, Some(invoice));
+            let terms = (currency, Some(customer));
+            enter_session(book, Vec::new(), of, terms, created, &new.session_metadata);
+        }
+        Purchase::Invoice(invoice)
     } else if items.is_empty() {
         Purchase::Nothing
     } else {
-        enter_session(book, items, index, (currency, customer), created)
+        let (of, terms) = ((Some(index), None), (currency, customer));
+        let metadata = &new.session_metadata;
+        Purchase::Session(enter_session(book, items, of, terms, created, metadata))
     };
-    let metadata = new.metadata.iter();
+    if let Some(metadata) = &new.payment_intent_metadata {
+        book.overlay.intents.insert(index, written(metadata));
+    }
     Ok(Charge {
         index,
         created,
@@ -235,9 +270,7 @@ pub(super) fn charge(
         refunds: Vec::new(),
         release_unlisted: new.release_unlisted,
         dispute: None,
-        metadata: metadata
-            .map(|(key, value)| (key.clone().into(), value.clone().into()))
-            .collect(),
+        metadata: written(&new.metadata),
     })
 }
 
@@ -257,6 +290,8 @@ pub(super) fn enter_invoice(
         customer,
         status: InvoiceStatus::Open,
         subscription: true,
+        metadata: Vec::new(),
+        subscription_metadata: Vec::new(),
         lines,
         charges,
     };
@@ -265,27 +300,30 @@ pub(super) fn enter_invoice(
     index
 }
 
+/// Enters a session in which a charge is paid, or an invoice, and lists it; returns its index.
 fn enter_session(
     book: &mut Book,
     items: Vec<Line>,
-    charge: u64,
+    (charge, invoice): (Option<u64>, Option<u64>),
     (currency, customer): (Currency, Option<u64>),
     created: i64,
-) -> Purchase {
+    metadata: &BTreeMap<String, String>,
+) -> u64 {
     let index = book.next_session();
-    let charge = Some(charge);
     let session = Session {
         index,
         created,
         currency,
         customer,
         charge,
+        invoice,
+        metadata: written(metadata),
         shipping: 0,
         items,
     };
     book.overlay.sessions.insert(index, session);
     book.list(Kind::Session, created, index);
-    Purchase::Session(index)
+    index
 }
 
 /// Enters the charge and lists what hangs on it.
@@ -326,6 +364,10 @@ fn announce(book: &Book, index: u64, recorder: &mut Recorder<'_>) {
         }
         Purchase::Invoice(invoice) => {
             recorder.record(book, "invoice.finalized", (Kind::Invoice, invoice), None);
+            if let Some(session) = book.session_of_invoice(invoice) {
+                let object = (Kind::Session, session.index);
+                recorder.record(book, "checkout.session.completed", object, None);
+            }
             if paid {
                 recorder.record(book, "invoice.paid", (Kind::Invoice, invoice), None);
                 let payment = (Kind::InvoicePayment, index);

@@ -75,7 +75,13 @@ pub(crate) fn router(simulator: Arc<Simulator>) -> Router {
         .route("/patches/{id}/raw", post(purchases::patch_answers_raw))
         .route("/products/{id}", delete(objects::delete_product))
         .route("/products/{id}/metadata", post(objects::product_metadata))
-        .route("/prices/{id}/metadata", post(objects::price_metadata));
+        .route("/prices/{id}/metadata", post(objects::price_metadata))
+        .route("/invoices/{id}/metadata", post(objects::invoice_metadata))
+        .route("/sessions/{id}/metadata", post(objects::session_metadata))
+        .route(
+            "/payment_intents/{id}/metadata",
+            post(objects::payment_intent_metadata),
+        );
     let routes = Router::new()
         .nest("/_sim", routes)
         .nest("/_sim/webhook_endpoints", webhook_endpoints())

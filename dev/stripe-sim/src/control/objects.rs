@@ -251,3 +251,33 @@ pub(super) async fn price_metadata(
     account.set_price_metadata(&id, &body::<MetadataChange>(&text)?)?;
     Ok(done())
 }
+
+/// `POST /_sim/invoices/{id}/metadata`.
+pub(super) async fn invoice_metadata(
+    Chosen(account): Chosen,
+    Path(id): Path<String>,
+    text: String,
+) -> Answer {
+    account.set_invoice_metadata(&id, &body::<MetadataChange>(&text)?)?;
+    Ok(done())
+}
+
+/// `POST /_sim/sessions/{id}/metadata`.
+pub(super) async fn session_metadata(
+    Chosen(account): Chosen,
+    Path(id): Path<String>,
+    text: String,
+) -> Answer {
+    account.set_session_metadata(&id, &body::<MetadataChange>(&text)?)?;
+    Ok(done())
+}
+
+/// `POST /_sim/payment_intents/{id}/metadata`.
+pub(super) async fn payment_intent_metadata(
+    Chosen(account): Chosen,
+    Path(id): Path<String>,
+    text: String,
+) -> Answer {
+    account.set_payment_intent_metadata(&id, &body::<MetadataChange>(&text)?)?;
+    Ok(done())
+}

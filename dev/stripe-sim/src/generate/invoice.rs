@@ -4,7 +4,7 @@
 //! Four slots per group: paid at once, paid late, paid by two charges, and (in every fourth
 //! group) never paid. Nothing here can fail.
 
-use super::{GROUP, Generator, LATE, PURCHASES, Role};
+use super::{GROUP, Generator, LATE, PURCHASES, Role, metadata};
 use crate::draw::{Domain, Draw};
 use crate::ledger::{Currency, Invoice, InvoiceStatus, Line};
 
@@ -47,7 +47,9 @@ impl Generator {
             customer,
             status,
             subscription,
-            lines,
+            metadata: metadata::invoice(index),
+            subscription_metadata: metadata::subscription(index, subscription),
+            lines: metadata::with_lines(index, lines),
             charges,
         }
     }
@@ -123,6 +125,7 @@ impl Generator {
                 tax: 0,
                 proration: false,
                 credits: false,
+                metadata: Vec::new(),
             };
         }
         let price = Self::price_in(currency, draw);
@@ -155,6 +158,7 @@ impl Generator {
             tax,
             proration,
             credits: proration,
+            metadata: Vec::new(),
         }
     }
 }

@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 
 use crate::draw::Draw;
-use crate::ledger::Metadata;
+use crate::ledger::{Line, Metadata};
 
 const CAMPAIGNS: [&str; 6] = [
     "spring",
@@ -24,6 +24,44 @@ const NOTES: [&str; 5] = [
     "👩‍👩‍👧 family",
 ];
 const SOURCES: [&str; 4] = ["newsletter", "search", "partner", "direct"];
+
+/// Metadata of invoice `index`, which few have.
+pub(crate) fn invoice(index: u64) -> Metadata {
+    some(index.is_multiple_of(8), "project", || {
+        format!("p-{}", index % 5)
+    })
+}
+
+/// Metadata of the subscription that invoice `index` shows.
+pub(crate) fn subscription(index: u64, subscription: bool) -> Metadata {
+    let has_some = subscription && index % 4 < 2;
+    some(has_some, "plan", || {
+        ["pro", "team"][(index % 2) as usize].to_owned()
+    })
+}
+
+/// The lines of invoice `index`, of which few have metadata.
+pub(crate) fn with_lines(index: u64, mut lines: Vec<Line>) -> Vec<Line> {
+    for (place, line) in lines.iter_mut().enumerate().take(2) {
+        line.metadata = some(index % 8 == 4, "seat", || format!("{}", place + 1));
+    }
+    lines
+}
+
+/// Metadata of checkout session `index`.
+pub(crate) fn session(index: u64) -> Metadata {
+    some(index.is_multiple_of(4), "cart_id", || {
+        (6_900 + index % 50).to_string()
+    })
+}
+
+fn some(has_some: bool, key: &'static str, value: impl FnOnce() -> String) -> Metadata {
+    if has_some {
+        vec![(Cow::Borrowed(key), Cow::Owned(value()))]
+    } else {
+        Vec::new()
+    }
+}
 
 /// Metadata of charge `index`.
 pub(crate) fn charge(index: u64, draw: &mut Draw) -> Metadata {

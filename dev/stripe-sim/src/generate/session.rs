@@ -3,7 +3,7 @@
 //! Three slots per group: paid within half a minute, paid after ten minutes, and (in every fourth
 //! group) left without paying. Nothing here can fail.
 
-use super::{GROUP, Generator, PURCHASES, Role};
+use super::{GROUP, Generator, PURCHASES, Role, metadata};
 use crate::draw::{Domain, Draw};
 use crate::ledger::{Currency, Line, Session};
 
@@ -46,6 +46,8 @@ impl Generator {
             currency,
             customer,
             charge,
+            invoice: None,
+            metadata: metadata::session(index),
             shipping,
             items,
         }
@@ -83,6 +85,7 @@ impl Generator {
             tax: 0,
             proration: false,
             credits: false,
+            metadata: Vec::new(),
         }
     }
 }

@@ -208,7 +208,8 @@ impl View<'_> {
         self.latest_charge_field(o, charge, expand);
         o.flag("livemode", self.account.livemode);
         o.fixed(r#""managed_payments":{"enabled":true}"#);
-        metadata(o, &charge.metadata);
+        let own = self.book.intent_metadata(charge.index);
+        metadata(o, own.as_deref().unwrap_or(&charge.metadata));
         o.fixed(r#""next_action":null,"object":"payment_intent","on_behalf_of":null"#);
         self.id_field(o, "payment_method", Kind::PaymentMethod, charge.index);
         o.fixed(r#""payment_method_configuration_details":null,"payment_method_options":{}"#);

@@ -1,6 +1,7 @@
 //! Invoices as Stripe writes them, in the newest shape.
 
 use super::lines::taxes;
+use super::metadata;
 use crate::expand::Expand;
 use crate::id::Kind;
 use crate::json::{self, Object};
@@ -99,7 +100,8 @@ impl View<'_> {
         o.fixed(r#""latest_revision":null"#);
         self.lines_field(o, invoice, expand);
         o.flag("livemode", self.account.livemode);
-        o.fixed(r#""metadata":{},"next_payment_attempt":null"#);
+        metadata(o, &invoice.metadata);
+        o.null("next_payment_attempt");
         o.text("number", &number);
         o.fixed(r#""object":"invoice","on_behalf_of":null"#);
     }
@@ -227,7 +229,7 @@ impl View<'_> {
         o.object("parent", |o| {
             o.null("quote_details");
             o.object("subscription_details", |o| {
-                o.fixed(r#""metadata":{"plan":"pro"}"#);
+                metadata(o, &invoice.subscription_metadata);
                 self.subscription_field(o, invoice);
             });
             o.text("type", "subscription_details");

@@ -1,6 +1,6 @@
 //! The lines of invoices and what hangs on them.
 
-use super::sublist;
+use super::{metadata, sublist};
 use crate::book::LINE_SLOTS;
 use crate::expand::Expand;
 use crate::id::Kind;
@@ -58,7 +58,8 @@ impl View<'_> {
         self.id_field(o, "id", Kind::InvoiceLine, index);
         self.id_field(o, "invoice", Kind::Invoice, invoice.index);
         o.flag("livemode", self.account.livemode);
-        o.fixed(r#""metadata":{},"object":"line_item""#);
+        metadata(o, &line.metadata);
+        o.fixed(r#""object":"line_item""#);
         self.line_parent(o, invoice, line, index);
         period(o, invoice);
         self.pretax_credit_amounts(o, line, invoice.index);

@@ -2,6 +2,7 @@
 
 use super::invoice::Sums;
 use super::lines::{period, taxes};
+use super::metadata;
 use crate::expand::Expand;
 use crate::id::Kind;
 use crate::json::Object;
@@ -64,7 +65,7 @@ impl View<'_> {
         o.fixed(r#""latest_revision":null"#);
         self.lines_field(o, invoice, expand);
         o.flag("livemode", self.account.livemode);
-        o.fixed(r#""metadata":{}"#);
+        metadata(o, &invoice.metadata);
         o.null("next_payment_attempt");
         o.fixed(r#""number":null,"object":"invoice","on_behalf_of":null"#);
         o.flag("paid", sums.status == InvoiceStatus::Paid);
@@ -90,7 +91,13 @@ impl View<'_> {
             o.fixed(r#""voided_at":null"#);
         });
         self.subscription_field(o, invoice);
-        o.fixed(r#""subscription_details":{"metadata":null}"#);
+        o.object("subscription_details", |o| {
+            if invoice.subscription {
+                metadata(o, &invoice.subscription_metadata);
+            } else {
+                o.null("metadata");
+            }
+        });
         o.int("subtotal", sums.subtotal);
         o.int("subtotal_excluding_tax", sums.subtotal);
         o.fixed(r#""tax":null,"test_clock":null"#);
@@ -148,7 +155,8 @@ impl View<'_> {
         self.id_field(o, "invoice", Kind::Invoice, invoice.index);
         o.fixed(r#""invoice_item":null"#);
         o.flag("livemode", self.account.livemode);
-        o.fixed(r#""metadata":{},"object":"line_item""#);
+        metadata(o, &line.metadata);
+        o.fixed(r#""object":"line_item""#);
         period(o, invoice);
         o.null("plan");
         self.pretax_credit_amounts(o, line, invoice.index);

@@ -1,6 +1,6 @@
 //! Checkout sessions and their items as Stripe writes them.
 
-use super::sublist;
+use super::{metadata, sublist};
 use crate::book::LINE_SLOTS;
 use crate::expand::Expand;
 use crate::id::Kind;
@@ -44,11 +44,24 @@ impl View<'_> {
         o.fixed(r#""customer_email":null,"discounts":null"#);
         o.int("expires_at", session.created + 86_400);
         self.id_field(o, "id", Kind::Session, session.index);
-        o.fixed(r#""integration_identifier":null,"invoice":null,"invoice_creation":null"#);
+        o.null("integration_identifier");
+        match session.invoice {
+            Some(invoice) => self.id_field(o, "invoice", Kind::Invoice, invoice),
+            None => {
+                o.null("invoice");
+            }
+        }
+        o.null("invoice_creation");
         o.flag("livemode", self.account.livemode);
         o.fixed(r#""locale":null,"managed_payments":{"enabled":true}"#);
-        o.fixed(r#""metadata":{"cart_id":"6943"}"#);
-        o.fixed(r#""mode":"payment","object":"checkout.session","origin_context":null"#);
+        metadata(o, &session.metadata);
+        let mode = if session.invoice.is_some() {
+            "subscription"
+        } else {
+            "payment"
+        };
+        o.text("mode", mode);
+        o.fixed(r#""object":"checkout.session","origin_context":null"#);
         self.session_payment_intent(o, session, expand);
     }
 

@@ -4,6 +4,7 @@
 //! As in the rest of the truth, nothing here comes from the lists or the JSON. All rows are held
 //! at once, so this is for accounts of thousands of charges.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -13,7 +14,7 @@ use super::units;
 use super::{Scope, TruthError, TruthQuery, charge_id, counts, each_charge, given_back};
 use crate::book::{Book, LINE_SLOTS};
 use crate::id::Kind;
-use crate::ledger::{Charge, Metadata};
+use crate::ledger::{Charge, Metadata, Purchase};
 use crate::view::Identity;
 
 /// One row that a complete and correct sync stores: a line of a charge, or a charge without known
@@ -44,6 +45,8 @@ pub struct TruthRow {
     pub gross: i64,
     /// The line's share of what was given back; 0 for a charge that does not count.
     pub refunded: i64,
+    /// The same by the local day on which it was given back, without days of nothing.
+    pub refunded_on: BTreeMap<String, i64>,
     /// The line's quantity, 1 where it or the line is missing, negative for what a line credits; rounded.
     pub units: i64,
     /// The same exactly: `2`, `-0.5`.
@@ -58,8 +61,10 @@ pub struct TruthRow {
     pub price_id: Option<String>,
     /// `in_…` where its lines are known.
     pub invoice_id: Option<String>,
-    /// `cs_…` where its items are known.
+    /// `cs_…` where its items are known, or where it had the invoice paid.
     pub checkout_session_id: Option<String>,
+    /// `pi_…`.
+    pub payment_intent_id: Option<String>,
     /// The payment method's type.
     pub payment_method: String,
     /// Where the method is of: its details tell, or the address that it bills.
@@ -78,6 +83,14 @@ pub struct TruthRow {
     pub price_metadata: BTreeMap<String, String>,
     /// The customer's metadata; empty when it is deleted.
     pub customer_metadata: BTreeMap<String, String>,
+    pub invoice_metadata: BTreeMap<String, String>,
+    /// Of the line of the invoice.
+    pub invoice_line_metadata: BTreeMap<String, String>,
+    /// The subscription's, as the invoice shows it.
+    pub subscription_metadata: BTreeMap<String, String>,
+    pub checkout_session_metadata: BTreeMap<String, String>,
+    /// Of a payment intent that is not older than known purchases, whether or not a sync reads it.
+    pub payment_intent_metadata: BTreeMap<String, String>,
 }
 
 /// Works out every row, by charge id and place.
@@ -93,8 +106,12 @@ pub(crate) fn rows(
         let back = if counted { given_back(charge) } else { 0 };
         let shares = allocate::rows(book, charge, scope.purchases_from, back);
         let whole = of_charge(book, identity, &scope, charge);
+        let first = rows.len();
         for (place, share) in shares.iter().enumerate() {
             rows.push(of_line(book, identity, whole.clone(), (place, share)));
+        }
+        if counted {
+            date_refunds(book, &scope, charge, &mut rows[first..]);
         }
     });
     rows.sort_by(|one, other| {
@@ -103,12 +120,36 @@ pub(crate) fn rows(
     Ok(rows)
 }
 
+/// Tells on which days what was given back of each line was given back. Day by day, all that was given back until its end
+/// is split, so that no later refund changes it.
+fn date_refunds(book: &Book, scope: &Scope, charge: &Charge, rows: &mut [TruthRow]) {
+    let mut given: BTreeMap<String, i64> = BTreeMap::new();
+    for refund in &charge.refunds {
+        if refund.counts() && !refund.release {
+            *given.entry(scope.day(refund.created)).or_default() += refund.amount;
+        }
+    }
+    let mut until = 0;
+    let mut before = vec![0; rows.len()];
+    for (day, amount) in given {
+        until = (until + amount).min(charge.amount_captured);
+        let split = allocate::rows(book, charge, scope.purchases_from, until);
+        for ((row, share), before) in rows.iter_mut().zip(split).zip(&mut before) {
+            let on_day = share.refunded - *before;
+            *before = share.refunded;
+            if on_day != 0 {
+                row.refunded_on.insert(day.clone(), on_day);
+            }
+        }
+    }
+}
+
 /// What all rows of a charge have in common.
 fn of_charge(book: &Book, identity: &Identity, scope: &Scope, charge: &Charge) -> TruthRow {
     let codec = &identity.codec;
     let customer = charge.customer.and_then(|index| book.customer(index));
     let customer = customer.filter(|customer| !customer.deleted);
-    TruthRow {
+    let mut whole = TruthRow {
         charge_id: charge_id(codec, charge),
         created: charge.created,
         date: scope.day(charge.created),
@@ -123,8 +164,37 @@ fn of_charge(book: &Book, identity: &Identity, scope: &Scope, charge: &Charge) -
         dispute_status: charge.dispute.as_ref().map(|it| it.status.to_string()),
         charge_metadata: pairs(&charge.metadata),
         customer_metadata: customer.map_or_else(BTreeMap::new, |it| pairs(&it.metadata)),
+        payment_intent_id: charge
+            .payment_intent
+            .map(|it| codec.encode(Kind::PaymentIntent, it)),
         ..TruthRow::default()
+    };
+    let known = |created: i64| created >= scope.purchases_from;
+    if let Some(index) = charge.payment_intent
+        && book
+            .charge_of_intent(index)
+            .is_some_and(|ending| known(ending.created))
+        && let Some(metadata) = book.intent_metadata(index)
+    {
+        whole.payment_intent_metadata = pairs(&metadata);
     }
+    let mut session = None;
+    match charge.purchase {
+        Purchase::Nothing => {}
+        Purchase::Invoice(index) => {
+            if let Some(invoice) = book.invoice(index).filter(|it| known(it.created)) {
+                whole.invoice_metadata = pairs(&invoice.metadata);
+                whole.subscription_metadata = pairs(&invoice.subscription_metadata);
+                session = book.session_of_invoice(index).cloned();
+            }
+        }
+        Purchase::Session(index) => session = book.session(index).map(Cow::into_owned),
+    }
+    if let Some(session) = session.filter(|it| known(it.created)) {
+        whole.checkout_session_id = Some(codec.encode(Kind::Session, session.index));
+        whole.checkout_session_metadata = pairs(&session.metadata);
+    }
+    whole
 }
 
 fn of_line(book: &Book, identity: &Identity, whole: TruthRow, line: (usize, &Row)) -> TruthRow {
@@ -153,9 +223,17 @@ fn of_line(book: &Book, identity: &Identity, whole: TruthRow, line: (usize, &Row
             .map(|it| codec.encode(Kind::Product, it.product)),
         price_id: share.price.map(|index| codec.encode(Kind::Price, index)),
         invoice_id: owned_by(Kind::InvoiceLine, Kind::Invoice),
-        checkout_session_id: owned_by(Kind::SessionItem, Kind::Session),
         product_metadata: described.map_or_else(BTreeMap::new, |it| pairs(&it.metadata)),
         price_metadata: price.map_or_else(BTreeMap::new, |it| pairs(&it.metadata)),
+        invoice_line_metadata: share
+            .line
+            .filter(|&(of, _)| of == Kind::InvoiceLine)
+            .and_then(|(_, index)| {
+                let invoice = book.invoice(index / LINE_SLOTS)?;
+                let line = invoice.lines.get((index % LINE_SLOTS) as usize)?;
+                Some(pairs(&line.metadata))
+            })
+            .unwrap_or_default(),
         ..whole
     }
 }
