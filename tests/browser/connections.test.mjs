@@ -91,6 +91,7 @@ pageTest('the first sync is followed until it is done', {}, async (page) => {
   await page.waitForFunction(() => !document.querySelector('#activity-events'));
   assert.equal(streams, 2, 'one stream is enough until the job ends');
   await page.getByText('Requests today').waitFor();
+  await page.getByText('13 of 14 days are complete').waitFor();
   assert.ok(await page.evaluate(() => globalThis.notReloaded));
   await assertGoodPage(page, 'connection');
   await page.goto('/connections');

@@ -563,3 +563,25 @@ async fn only_one_comparison_of_a_connection_waits_at_a_time() {
         .await
         .expect(202);
 }
+
+/// Who asks for a sync meanwhile is given that job, instead of a second one that reads everything again.
+#[tokio::test]
+async fn a_comparison_that_becomes_a_full_sync_is_known_as_one() {
+    let world = empty().await;
+    connect(&world, json!({"lookback_days": 10})).await;
+    sqlx::query("UPDATE stripe_sync_state SET listed_resources = '{}'")
+        .execute(world.database.admin())
+        .await
+        .unwrap();
+    let path = format!("/v1/connectors/{}/comparisons", world.connection_id());
+    let body = json!({"date_from": date(&world, 3), "date_to": date(&world, 1)});
+    let started = world.ask(Method::POST, &path, Some(body)).await.expect(202);
+    let job = world.job_completed(&started["job_id"]).await;
+    assert_eq!(job["job_type"], "full");
+    let payloads: Vec<Value> =
+        sqlx::query_scalar("SELECT payload FROM sync_jobs WHERE job_type = 'full'")
+            .fetch_all(world.database.admin())
+            .await
+            .unwrap();
+    assert!(payloads.iter().all(|payload| *payload == json!({})));
+}

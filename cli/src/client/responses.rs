@@ -364,7 +364,7 @@ pub(super) struct Restatement {
     pub(super) date: NaiveDate,
     pub(super) currency: String,
     pub(super) restated_at: DateTime<Utc>,
-    /// As it came, since a newer engine may have causes that are not known here.
+    /// Kept as text: a server of a later version may send causes that this one does not know.
     pub(super) cause: String,
     #[serde(default)]
     pub(super) charge_id: Option<String>,

@@ -168,7 +168,7 @@ impl Activity {
     }
 
     /// Whether a job is waiting or running, so that the page changes by itself.
-    fn is_live(&self) -> bool {
+    pub(super) fn is_live(&self) -> bool {
         self.jobs.iter().any(|job| !job.is_over)
     }
 

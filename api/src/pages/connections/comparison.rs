@@ -151,6 +151,9 @@ pub(super) async fn compare(
             job.publish(&state.broker).await;
             Ok(detail::done(&id, Done::Comparison))
         }
+        Err(error @ ApiError::Conflict { .. }) => {
+            detail::conflict(&state, &viewer, locale, &id, error).await
+        }
         Err(error) => {
             let problems = Problems::of_fields(error)?;
             let mut page = ConnectionPage::load(&state, &viewer, locale, &id).await?;

@@ -152,7 +152,7 @@ impl<'a> Columns<'a> {
 }
 
 /// Writes all rows of some charges, each `(charge, line)` once; unchanged ones are not rewritten, and
-/// stored lines that are not among them go. The days of what changed are noted as stale, and `draft` notes what is restated.
+/// stored lines that are not among them go. The days of what changed become stale, and `draft` records what is restated.
 #[tracing::instrument(name = "db.charge.upsert", level = "debug", skip_all)]
 pub async fn upsert(
     conn: &mut PgConnection,

@@ -36,8 +36,8 @@ pub async fn note_differing(
     Ok(())
 }
 
-/// Notes that days were compared as of an instant. What was noted as differing of them is counted, for those that begin at
-/// `known_from` or later, and forgotten. A day that was compared later than that stays as it is.
+/// Records that days were compared as of an instant. The objects that differed on them are counted, where the day begins at
+/// `known_from` or later, and deleted. A day that was compared later than that stays as it is.
 #[tracing::instrument(name = "db.comparison.record", level = "debug", skip_all)]
 pub async fn record(
     conn: &mut PgConnection,
@@ -79,6 +79,29 @@ pub async fn record(
     Ok(())
 }
 
+/// A compared day as its row has it.
+struct StoredDay {
+    date: NaiveDate,
+    starts_at: DateTime<Utc>,
+    ends_at: DateTime<Utc>,
+    compared_at: DateTime<Utc>,
+    objects_differed: Option<i64>,
+}
+
+impl From<StoredDay> for ComparedDay {
+    fn from(row: StoredDay) -> Self {
+        Self {
+            date: row.date,
+            span: Span {
+                from: row.starts_at,
+                to: row.ends_at,
+            },
+            compared_at: row.compared_at,
+            objects_differed: row.objects_differed,
+        }
+    }
+}
+
 /// The compared days among these.
 #[tracing::instrument(name = "db.comparison.list", level = "debug", skip_all)]
 pub async fn list(
@@ -87,7 +110,8 @@ pub async fn list(
     connection_id: &str,
     DateRange { date_from, date_to }: DateRange,
 ) -> Result<Vec<ComparedDay>, Error> {
-    let rows = sqlx::query!(
+    let rows = sqlx::query_as!(
+        StoredDay,
         "SELECT date, starts_at, ends_at, compared_at, objects_differed FROM stripe_compared_days
          WHERE organization_id = $1 AND connection_id = $2 AND date BETWEEN $3 AND $4",
         organization.as_str(),
@@ -97,26 +121,18 @@ pub async fn list(
     )
     .fetch_all(conn)
     .await?;
-    let days = rows.into_iter().map(|row| ComparedDay {
-        date: row.date,
-        span: Span {
-            from: row.starts_at,
-            to: row.ends_at,
-        },
-        compared_at: row.compared_at,
-        objects_differed: row.objects_differed,
-    });
-    Ok(days.collect())
+    Ok(rows.into_iter().map(ComparedDay::from).collect())
 }
 
-/// Takes every compared day away, to be stored as other days; what was noted as differing is forgotten.
+/// Deletes every compared day and returns it, to be stored as other days. Objects that differed are deleted, too.
 #[tracing::instrument(name = "db.comparison.take_all", level = "debug", skip_all)]
 pub async fn take_all(
     conn: &mut PgConnection,
     organization: &OrganizationId,
     connection_id: &str,
 ) -> Result<Vec<ComparedDay>, Error> {
-    let rows = sqlx::query!(
+    let rows = sqlx::query_as!(
+        StoredDay,
         "WITH differing AS (
              DELETE FROM stripe_differing_objects WHERE organization_id = $1 AND connection_id = $2)
          DELETE FROM stripe_compared_days WHERE organization_id = $1 AND connection_id = $2
@@ -126,16 +142,7 @@ pub async fn take_all(
     )
     .fetch_all(conn)
     .await?;
-    let days = rows.into_iter().map(|row| ComparedDay {
-        date: row.date,
-        span: Span {
-            from: row.starts_at,
-            to: row.ends_at,
-        },
-        compared_at: row.compared_at,
-        objects_differed: row.objects_differed,
-    });
-    Ok(days.collect())
+    Ok(rows.into_iter().map(ComparedDay::from).collect())
 }
 
 /// Stores compared days of which none is stored.
