@@ -585,3 +585,29 @@ async fn a_comparison_that_becomes_a_full_sync_is_known_as_one() {
             .unwrap();
     assert!(payloads.iter().all(|payload| *payload == json!({})));
 }
+
+#[tokio::test]
+async fn what_a_comparison_repairs_of_other_days_is_no_difference_of_theirs_later() {
+    let world = empty().await;
+    let account = world.account().quietly();
+    let customer = account.create_customer(&MetadataChange::new());
+    let paid = NewCharge {
+        customer: Some(customer),
+        ..at(noon(&world, 10))
+    };
+    let paid = account.create_charge(&paid).unwrap();
+    let issued = Some(noon(&world, 20));
+    let invoice = account
+        .attach_invoice(&paid, &[line(1_999), line(1)], issued)
+        .unwrap();
+    connect(&world, json!({"lookback_days": 30})).await;
+    let change = MetadataChange::from([("region".to_owned(), Some("north".to_owned()))]);
+    account.set_invoice_metadata(&invoice, &change).unwrap();
+    world.stripe_seconds_pass(1).await;
+    let [from, to, of_charge] = [21, 19, 10].map(|days_ago| date(&world, days_ago));
+    compare(&world, &from, &to).await;
+    world.assert_exact().await;
+    compare(&world, &of_charge, &of_charge).await;
+    let days = differed(&days(&world).await);
+    assert_eq!((days[20], days[10]), (Some(1), Some(0)));
+}
