@@ -25,7 +25,8 @@ pageTest('the list is accessible and fits the narrowest screen', {}, async (page
 });
 
 pageTest('an event that was applied links to what it changed', {}, async (page) => {
-  await signIn(page, '/webhooks?status=processed');
+  // Events of objects that are not read change nothing.
+  await signIn(page, '/webhooks?status=processed&type=charge.succeeded');
   await page.getByRole('region', { name: 'Events' }).getByRole('link').first().click();
   const changed = page.getByRole('link', { name: /^(ch|re|cus)_/ });
   assert.match(await changed.first().getAttribute('href'), /^https:\/\/dashboard\.stripe\.com\/test\//);

@@ -8,7 +8,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use common::tenant::TokenRole;
 use reqwest::Method;
 use serde_json::{Value, json};
-use stripe_sim::{AccountConfig, MetadataChange, NewCharge, NewLine};
+use stripe_sim::{AccountConfig, KeyState, MetadataChange, NewCharge, NewLine};
 use tests::crashing::Trials;
 use tests::world::{World, unlimited_account};
 
@@ -313,14 +313,21 @@ async fn wholly_read_days_of_a_first_sync_are_complete_before_the_others() {
         .rate(NonZeroU32::new(3).unwrap())
         .start()
         .await;
-    // Nothing but charges, so that they are read last.
     let account = world.account().quietly();
+    // Nothing but charges can be listed: while another list is read, no day is complete.
+    let key = if account.livemode() {
+        "rk_live_charges"
+    } else {
+        "rk_test_charges"
+    };
+    let permissions = ["rak_charge_read", "rak_event_read"];
+    account.set_key(key, Some(&permissions), KeyState::Active);
     for number in 0..1_200 {
         let new = at(noon(&world, 1 + number / 40) + number % 40);
         account.create_charge(&new).unwrap();
     }
     let connected = world
-        .connect_with(json!({"lookback_days": 30}))
+        .connect_with(json!({"api_key": key, "lookback_days": 30}))
         .await
         .expect(201);
     let stored = async || -> Vec<(NaiveDate, i64)> {
