@@ -62,6 +62,12 @@ async fn many_tenants(api: &ApiOnly) {
              'schedule', 'completed', now() - n * INTERVAL '1 minute'
          FROM (SELECT 'acme' AS o UNION ALL SELECT 'o' || n FROM generate_series(1, 9) AS n) AS organization,
              generate_series(1, 300) AS n;
+         INSERT INTO webhook_events (organization_id, event_id, endpoint_id, connection_id, external_event_id,
+             event_type, received_at, payload, status)
+         SELECT o, gen_random_uuid(), 'whe_' || o, o || '-stripe-acct_Alpha', 'evt_' || n, 'charge.succeeded',
+             now() - n * INTERVAL '1 minute', '', 'processed'
+         FROM (SELECT 'acme' AS o UNION ALL SELECT 'o' || n FROM generate_series(1, 9) AS n) AS organization,
+             generate_series(1, 300) AS n;
          INSERT INTO stripe_metadata_keys SELECT o, o || '-stripe-acct_Alpha', 'charge', 'key_' || n, 'string', 1, '[]',
              now(), now()
          FROM (SELECT 'acme' AS o UNION ALL SELECT 'o' || n FROM generate_series(1, 9) AS n) AS organization,
@@ -214,6 +220,12 @@ async fn every_call_reads_by_the_index_that_is_meant_for_it() {
             json,
             "sync_jobs_by_connection",
         ),
+        // By way of a function, which is inlined.
+        (
+            "/v1/webhooks/events?limit=10".to_owned(),
+            json,
+            "webhook_events_by_arrival",
+        ),
     ] {
         let log = plans(&api, &log, &path, accept).await;
         let scans = scans(&log);
@@ -248,6 +260,7 @@ async fn every_call_reads_by_the_index_that_is_meant_for_it() {
             "stripe_refunds",
             "stripe_disputes",
             "sync_jobs",
+            "webhook_events",
         ] {
             let whole = format!("Seq Scan on {table}");
             assert!(

@@ -128,8 +128,8 @@ pub(crate) async fn list(
     let limit = params.limit();
     let after: Option<(DateTime<Utc>, Uuid)> = params.cursor("webhook_events")?;
     params.finish()?;
-    let organization = &caller.organization;
-    let mut tx = state.begin(organization).await?;
+    let mut tx = state.begin(&caller.organization).await?;
+    let organization = Some(caller.organization.as_str());
     let mut found = queries::list(&mut tx, organization, &filter, after, page(limit)).await?;
     db::commit(tx).await?;
     let next_cursor = next_cursor("webhook_events", &mut found, limit, |event| {
@@ -346,7 +346,7 @@ pub(crate) async fn replay_one(
         ..EventFilter::default()
     };
     let mut tx = state.begin(organization).await?;
-    let found = queries::list(&mut tx, organization, &filter, None, 1).await?;
+    let found = queries::list(&mut tx, Some(organization.as_str()), &filter, None, 1).await?;
     db::commit(tx).await?;
     let event = found.into_iter().next().ok_or(ApiError::NotFound)?;
     if forward.is_some_and(|types| !types.contain(&event.event_type)) {

@@ -28,7 +28,7 @@ pub async fn find(
         event_id: Some(event_id),
         ..EventFilter::default()
     };
-    let found = queries::list(&mut tx, organization, &filter, None, 1).await?;
+    let found = queries::list(&mut tx, Some(organization.as_str()), &filter, None, 1).await?;
     let payload = queries::payload(&mut tx, organization, event_id).await?;
     let forward = queries::forward::find(&mut tx, organization, event_id).await?;
     db::commit(tx).await?;

@@ -9,8 +9,8 @@ use std::ops::Range;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::queries::operator::payload;
-use super::queries::{EventFilter, StoredEvent, operator as queries};
+use super::queries::operator::{payload, replayable};
+use super::queries::{self, EventFilter, StoredEvent};
 use super::replay::{self, Replay};
 use super::statistics::{self, Statistics};
 use crate::connector::Connectors;
@@ -85,7 +85,7 @@ pub async fn statistics(
 pub async fn count(pool: &Pool, selection: &Selection) -> Result<i64, db::Error> {
     let mut tx = db::role_transaction(pool, Role::Operator).await?;
     let organization = selection.organization.as_deref();
-    let found = queries::replayable(&mut tx, organization, &selection.filter).await?;
+    let found = replayable(&mut tx, organization, &selection.filter).await?;
     db::commit(tx).await?;
     Ok(found.iter().map(|(_, count)| count).sum())
 }
@@ -108,7 +108,7 @@ pub async fn replay_of_all(
 ) -> Result<ReplayOfAll, db::Error> {
     let mut tx = db::role_transaction(pool, Role::Operator).await?;
     let organization = selection.organization.as_deref();
-    let found = queries::replayable(&mut tx, organization, &selection.filter).await?;
+    let found = replayable(&mut tx, organization, &selection.filter).await?;
     db::commit(tx).await?;
     let mut replayed = Vec::new();
     let mut failure = None;

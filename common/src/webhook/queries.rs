@@ -355,11 +355,11 @@ pub struct StoredEvent {
     pub twin_of: Option<String>,
 }
 
-/// Events of a tenant, the newest first; those after the given one.
+/// Events of an organization, or of all for an operator, the newest first; those after the given one.
 #[tracing::instrument(name = "db.webhook.list", level = "debug", skip_all)]
 pub async fn list(
     conn: &mut PgConnection,
-    organization: &OrganizationId,
+    organization: Option<&str>,
     filter: &EventFilter,
     after: Option<(DateTime<Utc>, Uuid)>,
     limit: i64,
@@ -372,15 +372,10 @@ pub async fn list(
                 object_id, created_at, received_at AS "received_at!", state AS "state!", next_attempt_at, processed_at,
                 attempts AS "attempts!", error_code, error_message, history AS "history!: Json<Vec<Attempt>>",
                 changes AS "changes!: Json<Vec<ChangedObject>>", found_by_polling AS "found_by_polling!", twin_of
-         FROM webhook_event_states
-         WHERE organization_id = $1
-           AND ($2::TEXT IS NULL OR state = $2) AND ($3::TEXT IS NULL OR event_type = $3)
-           AND ($4::TEXT IS NULL OR connection_id = $4) AND ($5::TEXT IS NULL OR account = $5)
-           AND ($6::TIMESTAMPTZ IS NULL OR received_at >= $6) AND ($7::TIMESTAMPTZ IS NULL OR received_at < $7)
-           AND ($8::UUID IS NULL OR event_id = $8)
-           AND ($9::TIMESTAMPTZ IS NULL OR (received_at, event_id) < ($9, $10))
+         FROM webhook_events_matching($1, $2, $3, $4, $5, $6, $7, $8)
+         WHERE $9::TIMESTAMPTZ IS NULL OR (received_at, event_id) < ($9, $10)
          ORDER BY received_at DESC, event_id DESC LIMIT $11"#,
-        organization.as_str(),
+        organization,
         filter.state.map(EventState::as_str),
         filter.event_type,
         filter.connection_id,
@@ -422,15 +417,10 @@ pub(super) async fn count_replayable(
     forwarded: &ForwardTypes,
 ) -> Result<i64, Error> {
     Ok(sqlx::query_scalar!(
-        r#"SELECT COUNT(*) AS "count!" FROM webhook_event_states
-           WHERE organization_id = $1
-             AND (state NOT IN ('pending', 'processing') AND (connection_id IS NOT NULL OR state <> 'ignored')
-                  OR event_type = ANY($9)
-                  OR EXISTS (SELECT FROM UNNEST($10::TEXT[]) AS prefix WHERE starts_with(event_type, prefix)))
-             AND ($2::TEXT IS NULL OR state = $2) AND ($3::TEXT IS NULL OR event_type = $3)
-             AND ($4::TEXT IS NULL OR connection_id = $4) AND ($5::TEXT IS NULL OR account = $5)
-             AND ($6::TIMESTAMPTZ IS NULL OR received_at >= $6) AND ($7::TIMESTAMPTZ IS NULL OR received_at < $7)
-             AND ($8::UUID IS NULL OR event_id = $8)"#,
+        r#"SELECT COUNT(*) AS "count!" FROM webhook_events_matching($1, $2, $3, $4, $5, $6, $7, $8)
+           WHERE state NOT IN ('pending', 'processing') AND (connection_id IS NOT NULL OR state <> 'ignored')
+              OR event_type = ANY($9)
+              OR EXISTS (SELECT FROM UNNEST($10::TEXT[]) AS prefix WHERE starts_with(event_type, prefix))"#,
         organization.as_str(),
         filter.state.map(EventState::as_str),
         filter.event_type,
@@ -467,13 +457,8 @@ pub(super) async fn make_pending(
          SET status = 'pending', attempts = 0, away_since = NULL, next_attempt_at = NULL, processed_at = NULL,
              error_code = NULL, error_message = NULL, twin_of = NULL
          WHERE organization_id = $1 AND event_id IN (
-             SELECT event_id FROM webhook_event_states
-             WHERE organization_id = $1 AND state NOT IN ('pending', 'processing')
-               AND (connection_id IS NOT NULL OR state <> 'ignored')
-               AND ($2::TEXT IS NULL OR state = $2) AND ($3::TEXT IS NULL OR event_type = $3)
-               AND ($4::TEXT IS NULL OR connection_id = $4) AND ($5::TEXT IS NULL OR account = $5)
-               AND ($6::TIMESTAMPTZ IS NULL OR received_at >= $6) AND ($7::TIMESTAMPTZ IS NULL OR received_at < $7)
-               AND ($8::UUID IS NULL OR event_id = $8))
+             SELECT event_id FROM webhook_events_matching($1, $2, $3, $4, $5, $6, $7, $8)
+             WHERE state NOT IN ('pending', 'processing') AND (connection_id IS NOT NULL OR state <> 'ignored'))
          RETURNING event_id, connection_id"#,
         organization.as_str(),
         filter.state.map(EventState::as_str),

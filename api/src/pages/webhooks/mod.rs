@@ -222,7 +222,7 @@ async fn load(
     let statistics = statistics::get(&mut tx, Some(organization.as_str()), range).await?;
     let mut events = queries::list(
         &mut tx,
-        organization,
+        Some(organization.as_str()),
         &wanted.filter,
         wanted.after,
         page(EVENTS),

@@ -196,14 +196,10 @@ pub(in crate::webhook) async fn make_pending(
 ) -> Result<Vec<Uuid>, Error> {
     Ok(sqlx::query_scalar!(
         "INSERT INTO webhook_forwards (organization_id, event_id, status, created_at, next_attempt_at)
-         SELECT organization_id, event_id, 'pending', $11, $11 FROM webhook_event_states
-         WHERE organization_id = $1
-           AND ($2::TEXT IS NULL OR state = $2) AND ($3::TEXT IS NULL OR event_type = $3)
-           AND ($4::TEXT IS NULL OR connection_id = $4) AND ($5::TEXT IS NULL OR account = $5)
-           AND ($6::TIMESTAMPTZ IS NULL OR received_at >= $6) AND ($7::TIMESTAMPTZ IS NULL OR received_at < $7)
-           AND ($8::UUID IS NULL OR event_id = $8)
-           AND (event_type = ANY($9)
-                OR EXISTS (SELECT FROM UNNEST($10::TEXT[]) AS prefix WHERE starts_with(event_type, prefix)))
+         SELECT organization_id, event_id, 'pending', $11, $11
+         FROM webhook_events_matching($1, $2, $3, $4, $5, $6, $7, $8)
+         WHERE event_type = ANY($9)
+            OR EXISTS (SELECT FROM UNNEST($10::TEXT[]) AS prefix WHERE starts_with(event_type, prefix))
          ORDER BY event_id
          ON CONFLICT (organization_id, event_id) DO UPDATE
          SET status = 'pending', attempts = 0, away_since = NULL, next_attempt_at = $11, last_error = NULL,
