@@ -29,6 +29,7 @@ mod browser_filter_builder;
 mod browser_names;
 mod browser_overview;
 mod browser_payouts;
+mod browser_restatements;
 mod browser_sessions;
 mod browser_sign_in;
 mod browser_webhooks;
