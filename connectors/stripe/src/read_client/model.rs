@@ -113,7 +113,6 @@ pub struct Customer {
     #[serde(default)]
     pub deleted: bool,
     /// Present metadata; none when deleted.
-    #[serde(default)]
     pub metadata: Option<Metadata>,
     #[serde(default, deserialize_with = "bounded::shown")]
     pub name: Option<String>,
@@ -152,45 +151,34 @@ pub struct Charge {
     pub currency: Currency,
     /// `succeeded`, `pending`, `failed`, or a later invention.
     pub status: String,
-    #[serde(default)]
     pub customer: Option<Expandable<Customer>>,
-    #[serde(default)]
     pub description: Option<String>,
     #[serde(default)]
     pub disputed: bool,
     /// Whether real money moved.
     #[serde(default)]
     pub livemode: bool,
-    #[serde(default)]
     pub metadata: Option<Metadata>,
     /// `pi_…`
-    #[serde(default)]
     pub payment_intent: Option<Expandable<Reference>>,
     /// `tr_…`
-    #[serde(default)]
     pub source_transfer: Option<Expandable<Reference>>,
     /// `in_…`, up to version 2025-02-24.acacia.
-    #[serde(default)]
     pub invoice: Option<Expandable<Reference>>,
-    #[serde(default)]
     pub payment_method_details: Option<MethodDetails>,
-    #[serde(default)]
     pub billing_details: Option<BillingDetails>,
     /// Present when expanded.
-    #[serde(default)]
     pub refunds: Option<RefundList>,
 }
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct BillingDetails {
-    #[serde(default)]
     pub address: Option<Address>,
 }
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct Address {
     /// Two-letter code.
-    #[serde(default)]
     pub country: Option<String>,
 }
 
@@ -223,10 +211,8 @@ pub struct Refund {
     #[serde(default, deserialize_with = "bounded::shown")]
     pub reason: Option<String>,
     /// Whether the money went back: `pending`, `requires_action`, `succeeded`, `failed`, `canceled`, or a later invention.
-    #[serde(default)]
     pub status: Option<String>,
     /// What it did to the balance; null until it did.
-    #[serde(default)]
     pub balance_transaction: Option<Expandable<BalanceTransaction>>,
 }
 
@@ -236,7 +222,6 @@ pub struct BalanceTransaction {
     /// `txn_…`
     pub id: String,
     /// `charge`, `refund`, … (docs.stripe.com/reports/reporting-categories)
-    #[serde(default)]
     pub reporting_category: Option<String>,
 }
 
@@ -295,7 +280,6 @@ pub struct EventData {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct EventObject {
     /// `charge`, `refund`, `customer`, …
-    #[serde(default)]
     pub object: Option<String>,
     /// The object's id; an upcoming invoice has none.
     #[serde(default, deserialize_with = "bounded::optional_id")]
@@ -304,13 +288,10 @@ pub struct EventObject {
     #[serde(default, deserialize_with = "bounded::seconds_if_any")]
     pub created: Option<i64>,
     /// Of refunds and disputes.
-    #[serde(default)]
     pub charge: Option<Expandable<Reference>>,
     /// Of invoice payments.
-    #[serde(default)]
     pub invoice: Option<Expandable<Reference>>,
     /// Of charges.
-    #[serde(default)]
     pub payment_intent: Option<Expandable<Reference>>,
 }
 

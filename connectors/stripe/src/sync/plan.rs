@@ -139,7 +139,6 @@ pub struct Plan {
     #[serde(default)]
     pub begun_empty: bool,
     /// From when on what is stored had been read before it was made, so that a difference is one; none where nothing had.
-    #[serde(default)]
     pub known_from: Option<DateTime<Utc>>,
     /// Which lists are read and what is inlined in them, by what the key may read.
     #[serde(default)]
