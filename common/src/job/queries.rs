@@ -34,16 +34,6 @@ pub(super) struct JobRow {
     pub(super) error_message: Option<String>,
 }
 
-fn parse_stored<T: std::str::FromStr<Err = super::record::UnknownValue>>(
-    column: &'static str,
-    text: &str,
-) -> Result<T, Error> {
-    text.parse().map_err(|cause| Error::Inconsistent {
-        column,
-        cause: Box::new(cause),
-    })
-}
-
 impl TryFrom<JobRow> for Job {
     type Error = Error;
 
@@ -57,8 +47,8 @@ impl TryFrom<JobRow> for Job {
             external_account_id: row.external_account_id,
             kind: row.job_type,
             payload: row.payload,
-            trigger: parse_stored("sync_jobs.trigger", &row.trigger)?,
-            status: parse_stored("sync_jobs.status", &row.status)?,
+            trigger: db::parse_stored("sync_jobs.trigger", &row.trigger)?,
+            status: db::parse_stored("sync_jobs.status", &row.status)?,
             attempt: row.attempt,
             failures: row.failures,
             cancel_requested: row.cancel_requested,
