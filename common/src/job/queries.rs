@@ -34,15 +34,21 @@ pub(super) struct JobRow {
     pub(super) error_message: Option<String>,
 }
 
+impl JobRef {
+    pub(super) fn stored(organization: String, job_id: Uuid) -> Result<Self, Error> {
+        Ok(Self {
+            organization_id: db::organization_id(organization)?,
+            job_id: JobId(job_id),
+        })
+    }
+}
+
 impl TryFrom<JobRow> for Job {
     type Error = Error;
 
     fn try_from(row: JobRow) -> Result<Self, Error> {
         Ok(Self {
-            job_ref: JobRef {
-                organization_id: db::organization_id(row.organization_id)?,
-                job_id: JobId(row.job_id),
-            },
+            job_ref: JobRef::stored(row.organization_id, row.job_id)?,
             connection_id: row.connection_id,
             external_account_id: row.external_account_id,
             kind: row.job_type,
@@ -109,12 +115,7 @@ pub async fn blocked_by(
     .fetch_all(conn)
     .await?
     .into_iter()
-    .map(|row| {
-        Ok(JobRef {
-            organization_id: db::organization_id(row.organization_id)?,
-            job_id: JobId(row.job_id),
-        })
-    })
+    .map(|row| JobRef::stored(row.organization_id, row.job_id))
     .collect()
 }
 
@@ -323,12 +324,7 @@ pub async fn find_in_all_tenants(
     )
     .fetch_optional(conn)
     .await?
-    .map(|stored| {
-        Ok(JobRef {
-            organization_id: db::organization_id(stored)?,
-            job_id,
-        })
-    })
+    .map(|organization| JobRef::stored(organization, job_id.0))
     .transpose()
 }
 
