@@ -240,6 +240,19 @@ pub fn stream<'a>(
     statement.build_query_as().fetch(conn)
 }
 
+fn select_of_connection(
+    organization: &OrganizationId,
+    connection_id: &str,
+) -> QueryBuilder<Postgres> {
+    let mut query = QueryBuilder::new(COLUMNS);
+    query.push(" FROM stripe_revenue_data AS r WHERE r.organization_id = ");
+    query.push_bind(organization.as_str().to_owned());
+    query
+        .push(" AND r.connection_id = ")
+        .push_bind(connection_id.to_owned());
+    query
+}
+
 /// All rows of one charge, by line; empty when it is not stored.
 #[tracing::instrument(name = "db.analytics.list_by_charge", level = "debug", skip_all)]
 pub async fn list_by_charge(
@@ -248,12 +261,7 @@ pub async fn list_by_charge(
     connection_id: &str,
     charge_id: &str,
 ) -> Result<Vec<ChargeRow>, Error> {
-    let mut query = QueryBuilder::new(COLUMNS);
-    query.push(" FROM stripe_revenue_data AS r WHERE r.organization_id = ");
-    query.push_bind(organization.as_str().to_owned());
-    query
-        .push(" AND r.connection_id = ")
-        .push_bind(connection_id.to_owned());
+    let mut query = select_of_connection(organization, connection_id);
     query
         .push(" AND r.charge_id = ")
         .push_bind(charge_id.to_owned())
@@ -270,12 +278,7 @@ pub async fn list_lines(
     lines: &[(String, i32)],
 ) -> Result<Vec<ChargeRow>, Error> {
     let (charges, numbers): (Vec<String>, Vec<i32>) = lines.iter().cloned().unzip();
-    let mut query = QueryBuilder::new(COLUMNS);
-    query.push(" FROM stripe_revenue_data AS r WHERE r.organization_id = ");
-    query.push_bind(organization.as_str().to_owned());
-    query
-        .push(" AND r.connection_id = ")
-        .push_bind(connection_id.to_owned());
+    let mut query = select_of_connection(organization, connection_id);
     query
         .push(" AND (r.charge_id, r.line_no) IN (SELECT * FROM UNNEST(")
         .push_bind(charges);

@@ -167,8 +167,8 @@ pub struct Charge {
     pub invoice: Option<Expandable<Reference>>,
     pub payment_method_details: Option<MethodDetails>,
     pub billing_details: Option<BillingDetails>,
-    /// Present when expanded.
-    pub refunds: Option<RefundList>,
+    /// The newest ten, newest first; present when expanded.
+    pub refunds: Option<Inlined<Refund>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -182,12 +182,13 @@ pub struct Address {
     pub country: Option<String>,
 }
 
-/// The refunds inlined in a charge: the newest ten.
+/// The beginning of a list, inlined in the object that it belongs to. How much is inlined is not documented, so
+/// only `has_more` tells whether it is all.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
-pub struct RefundList {
-    /// Newest first.
-    #[serde(default)]
-    pub data: Vec<Refund>,
+pub struct Inlined<T> {
+    /// In Stripe's order.
+    #[serde(default = "Vec::new")]
+    pub data: Vec<T>,
     /// Whether there are more than are inlined.
     #[serde(default)]
     pub has_more: bool,
@@ -431,7 +432,7 @@ impl Charge {
 
     /// Its refunds as they are kept; none where they were not read.
     fn kept_refunds(&self, figures: charge::Figures) -> Option<Vec<refund::Refund>> {
-        let RefundList { data, .. } = self.refunds.as_ref()?;
+        let Inlined { data, .. } = self.refunds.as_ref()?;
         let release = self.release().map(|release| release.id.as_str());
         let kept = data.iter().map(|refund| refund::Refund {
             counted: figures.gross > 0
@@ -456,7 +457,7 @@ impl Charge {
     #[must_use]
     pub fn with_refunds(self, refunds: Vec<Refund>) -> Self {
         Self {
-            refunds: Some(RefundList {
+            refunds: Some(Inlined {
                 data: refunds,
                 has_more: false,
             }),

@@ -16,22 +16,10 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use super::bounded;
-use super::model::{Expandable, Identified, Metadata, Reference};
+use super::model::{Expandable, Identified, Inlined, Metadata, Reference};
 use crate::dispute;
 use crate::purchase::{Purchase, PurchaseKind, PurchaseLine, Units};
 use crate::referenced::{ReferencedObject, name};
-
-/// The beginning of a list, inlined in the object that it belongs to. How much is inlined is not documented, so
-/// only `has_more` tells whether it is all.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-pub struct Inlined<T> {
-    /// In Stripe's order.
-    #[serde(default = "Vec::new")]
-    pub data: Vec<T>,
-    /// Whether there are more than are inlined.
-    #[serde(default)]
-    pub has_more: bool,
-}
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct Invoice {
