@@ -57,14 +57,9 @@ async fn start(
         services.plans.check_lookback(&connection, days)?;
         connection.lookback_days = days;
         queries::update_settings(&mut work, &connection).await?;
-        let account_id = &connection.external_account_id;
-        work.enqueue_for_change(
-            connection_id,
-            account_id,
-            connector.kinds().full,
-            Trigger::Manual,
-        )
-        .await?
+        let full = connector.kinds().full;
+        work.enqueue_for_change(&connection, full, Trigger::Manual)
+            .await?
     } else {
         let kind = match wanted.mode {
             Some(Mode::Full) => connector.kinds().full,

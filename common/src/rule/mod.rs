@@ -231,9 +231,8 @@ async fn refilter(
 ) -> Result<JobId, Error> {
     let kinds = connectors.named(&connection.connector)?.kinds();
     let kind = kinds.refilter.ok_or(Error::Unsupported)?;
-    let (id, account_id) = (&connection.connection_id, &connection.external_account_id);
     let job = work
-        .enqueue_for_change(id, account_id, kind, Trigger::Filters)
+        .enqueue_for_change(connection, kind, Trigger::Filters)
         .await?;
     Ok(job.job_id)
 }
