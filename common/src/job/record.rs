@@ -20,9 +20,10 @@ pub struct JobRef {
 pub struct UnknownValue(pub String);
 
 /// An enum whose variants are stored and shown by name.
+// The name is a token, since utoipa does not see a literal that a macro has matched.
 #[macro_export]
 macro_rules! named {
-    ($(#[$attribute:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $text:literal),+ $(,)? }) => {
+    ($(#[$attribute:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $text:tt),+ $(,)? }) => {
         #[derive(
             Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
             utoipa::ToSchema,
