@@ -36,6 +36,13 @@ impl Currency {
     }
 }
 
+/// As it is stored.
+impl From<String> for Currency {
+    fn from(code: String) -> Self {
+        Self::new(&code)
+    }
+}
+
 /// An amount in the minor unit of its currency.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Money {

@@ -91,13 +91,12 @@ impl<'c> UnitOfWork<'c> {
     /// The same for a change that this transaction makes: a running job began before it and does not do the work.
     pub(crate) async fn enqueue_for_change(
         &mut self,
-        connection_id: &str,
-        external_account_id: &str,
+        connection: &Connection,
         kind: JobKind,
         trigger: Trigger,
     ) -> Result<Enqueued, Error> {
-        self.enqueue_job(connection_id, external_account_id, kind, trigger, false)
-            .await
+        let (id, account_id) = (&connection.connection_id, &connection.external_account_id);
+        self.enqueue_job(id, account_id, kind, trigger, false).await
     }
 
     /// Makes a job of a connector's own for a locked connection, unless one with the same payload is pending or running.

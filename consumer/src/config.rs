@@ -44,7 +44,7 @@ pub struct Args {
     #[command(flatten)]
     pub forward_types: ForwardTypesArgs,
     /// Where health and metrics are served
-    #[arg(long, env = "OPS_BIND", default_value = DEFAULT_OPS_BIND, value_name = "ADDRESS")]
+    #[arg(long, env, default_value = DEFAULT_OPS_BIND, value_name = "ADDRESS")]
     pub ops_bind: String,
     #[command(flatten)]
     pub log: LogArgs,

@@ -22,7 +22,7 @@ pub struct Args {
     #[command(flatten)]
     pub broker: BrokerArgs,
     /// Where health and metrics are served
-    #[arg(long, env = "OPS_BIND", default_value = DEFAULT_OPS_BIND, value_name = "ADDRESS")]
+    #[arg(long, env, default_value = DEFAULT_OPS_BIND, value_name = "ADDRESS")]
     pub ops_bind: String,
     /// When due connections are looked for.
     #[command(flatten)]
@@ -39,7 +39,7 @@ pub struct RetentionArgs {
     /// Days after which webhook events that were applied or ignored are deleted; dead ones are kept
     #[arg(
         long,
-        env = "WEBHOOK_RETENTION_DAYS",
+        env,
         default_value = DEFAULT_RETENTION_DAYS,
         value_name = "DAYS"
     )]
@@ -58,7 +58,7 @@ impl RetentionArgs {
 #[derive(Debug, Clone, clap::Args)]
 pub struct ScheduleArgs {
     /// How often the scheduler looks for due connections: cron with six fields, seconds first, in UTC
-    #[arg(long, env = "SYNC_SCHEDULE", default_value = DEFAULT_SCHEDULE, value_name = "CRON")]
+    #[arg(long, env, default_value = DEFAULT_SCHEDULE, value_name = "CRON")]
     pub sync_schedule: String,
 }
 

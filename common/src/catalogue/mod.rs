@@ -23,13 +23,12 @@ pub mod unknown;
 use std::collections::{BTreeMap, BTreeSet, btree_map};
 
 use chrono::{DateTime, Utc};
-use serde::Serialize;
 use serde_json::{Map, Value};
-use utoipa::ToSchema;
 
 use self::key_path::OpenedMetadata;
 use crate::filter::embedded_json::Json;
 use crate::filter::number::is_number;
+use crate::named;
 
 /// Whose metadata a key belongs to.
 pub use crate::filter::MetadataSource as ObjectType;
@@ -39,43 +38,24 @@ pub const MAX_KEYS: usize = 500;
 pub const MAX_SAMPLES: usize = 10;
 pub const MAX_SAMPLE_CHARS: usize = 80;
 
-/// Type of the values of a metadata key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-#[schema(as = MetadataValueType)]
-pub enum ValueType {
-    /// Text.
-    String,
-    /// Numbers.
-    Number,
-    /// `true` or `false`.
-    Boolean,
-    /// A JSON object or array, as text.
-    Json,
-    /// Values of several types.
-    Mixed,
+named! {
+    /// Type of the values of a metadata key.
+    #[schema(as = MetadataValueType)]
+    ValueType {
+        /// Text.
+        String = "string",
+        /// Numbers.
+        Number = "number",
+        /// `true` or `false`.
+        Boolean = "boolean",
+        /// A JSON object or array, as text.
+        Json = "json",
+        /// Values of several types.
+        Mixed = "mixed",
+    }
 }
 
 impl ValueType {
-    pub const ALL: [Self; 5] = [
-        Self::String,
-        Self::Number,
-        Self::Boolean,
-        Self::Json,
-        Self::Mixed,
-    ];
-
-    /// The name in JSON and in the database.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::String => "string",
-            Self::Number => "number",
-            Self::Boolean => "boolean",
-            Self::Json => "json",
-            Self::Mixed => "mixed",
-        }
-    }
-
     fn combined(self, other: Self) -> Self {
         if self == other { self } else { Self::Mixed }
     }

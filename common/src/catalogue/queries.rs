@@ -12,8 +12,8 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sqlx::PgConnection;
 
-use super::{Catalogue, Entry, ObjectType, ValueType};
-use crate::db::Error;
+use super::{Catalogue, Entry, ObjectType};
+use crate::db::{self, Error};
 
 pub use discovery::{CatalogueKey, list, unknown_keys};
 
@@ -29,23 +29,14 @@ struct StoredKey {
 
 impl StoredKey {
     fn parse(self) -> Result<(ObjectType, String, Entry), Error> {
-        let unknown = |column, text: String| Error::Inconsistent {
-            column,
-            cause: text.into(),
-        };
-        let object_type = ObjectType::parse(&self.object_type)
-            .ok_or_else(|| unknown("stripe_metadata_keys.object_type", self.object_type))?;
-        let value_type = ValueType::ALL
-            .into_iter()
-            .find(|value_type| value_type.as_str() == self.value_type)
-            .ok_or_else(|| unknown("stripe_metadata_keys.value_type", self.value_type))?;
+        let object_type = db::parse_stored("stripe_metadata_keys.object_type", &self.object_type)?;
         let samples =
             serde_json::from_value(self.sample_values).map_err(|error| Error::Inconsistent {
                 column: "stripe_metadata_keys.sample_values",
                 cause: error.into(),
             })?;
         let entry = Entry {
-            value_type,
+            value_type: db::parse_stored("stripe_metadata_keys.value_type", &self.value_type)?,
             occurrences: self.occurrences,
             samples,
             first_seen: self.first_seen,

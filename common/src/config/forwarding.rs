@@ -19,7 +19,7 @@ const DEFAULT_TYPES: &str = "*";
 #[derive(Debug, Clone, Args)]
 pub struct ForwardUrlArgs {
     /// An internal handler that is sent every verified webhook event; without it nothing is forwarded
-    #[arg(long, env = "WEBHOOK_FORWARD_URL", value_name = "URL")]
+    #[arg(long, env, value_name = "URL")]
     pub webhook_forward_url: Option<String>,
 }
 
@@ -42,7 +42,7 @@ pub struct ForwardTypesArgs {
     /// Types of the events that are forwarded, separated by commas; charge.* is every type that begins with charge.
     #[arg(
         long,
-        env = "WEBHOOK_FORWARD_TYPES",
+        env,
         default_value = DEFAULT_TYPES,
         value_name = "TYPES"
     )]
@@ -66,15 +66,10 @@ impl ForwardTypesArgs {
 pub struct ForwardSecretArgs {
     /// The secret that forwarded events carry and are signed with: whsec_ and a key in base64, or printable ASCII text
     /// without spaces
-    #[arg(
-        long,
-        env = "WEBHOOK_FORWARD_SECRET",
-        hide_env_values = true,
-        value_name = "SECRET"
-    )]
+    #[arg(long, env, hide_env_values = true, value_name = "SECRET")]
     pub webhook_forward_secret: Option<SecretString>,
     /// A file that holds the `WEBHOOK_FORWARD_SECRET`
-    #[arg(long, env = "WEBHOOK_FORWARD_SECRET_FILE", value_name = "PATH")]
+    #[arg(long, env, value_name = "PATH")]
     pub webhook_forward_secret_file: Option<PathBuf>,
 }
 

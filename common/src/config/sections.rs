@@ -17,10 +17,10 @@ use crate::credential::Keyring;
 #[derive(Debug, Clone, Args)]
 pub struct DatabaseArgs {
     /// PostgreSQL 15 or newer, postgres://USER:PASSWORD@HOST:PORT/DATABASE
-    #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
+    #[arg(long, env, hide_env_values = true, value_name = "URL")]
     pub database_url: Option<SecretString>,
     /// A file that holds the `DATABASE_URL`
-    #[arg(long, env = "DATABASE_URL_FILE", value_name = "PATH")]
+    #[arg(long, env, value_name = "PATH")]
     pub database_url_file: Option<PathBuf>,
 }
 
@@ -67,10 +67,10 @@ impl DatabaseArgs {
 pub struct BrokerArgs {
     /// RabbitMQ 3.10 or newer, amqp://USER:PASSWORD@HOST:PORT/VHOST; without it jobs are
     /// dispatched through PostgreSQL
-    #[arg(long, env = "AMQP_URL", hide_env_values = true, value_name = "URL")]
+    #[arg(long, env, hide_env_values = true, value_name = "URL")]
     pub amqp_url: Option<SecretString>,
     /// A file that holds the `AMQP_URL`
-    #[arg(long, env = "AMQP_URL_FILE", value_name = "PATH")]
+    #[arg(long, env, value_name = "PATH")]
     pub amqp_url_file: Option<PathBuf>,
 }
 
@@ -122,15 +122,10 @@ impl BrokerArgs {
 #[derive(Debug, Clone, Args)]
 pub struct EncryptionArgs {
     /// ID:KEY[,ID:KEY…], each KEY 32 bytes in base64; the first encrypts, all decrypt
-    #[arg(
-        long,
-        env = "ENCRYPTION_KEYS",
-        hide_env_values = true,
-        value_name = "KEYS"
-    )]
+    #[arg(long, env, hide_env_values = true, value_name = "KEYS")]
     pub encryption_keys: Option<SecretString>,
     /// A file that holds the `ENCRYPTION_KEYS`
-    #[arg(long, env = "ENCRYPTION_KEYS_FILE", value_name = "PATH")]
+    #[arg(long, env, value_name = "PATH")]
     pub encryption_keys_file: Option<PathBuf>,
 }
 
@@ -177,20 +172,10 @@ impl EncryptionArgs {
 #[derive(Debug, Clone, Args)]
 pub struct JobArgs {
     /// Seconds without a heartbeat after which another consumer takes over a job
-    #[arg(
-        long,
-        env = "JOB_LEASE_SECONDS",
-        default_value = "30",
-        value_name = "SECONDS"
-    )]
+    #[arg(long, env, default_value = "30", value_name = "SECONDS")]
     pub job_lease_seconds: String,
     /// Jobs run side by side in one process
-    #[arg(
-        long,
-        env = "CONSUMER_CONCURRENCY",
-        default_value = "8",
-        value_name = "N"
-    )]
+    #[arg(long, env, default_value = "8", value_name = "N")]
     pub consumer_concurrency: String,
 }
 
@@ -220,15 +205,10 @@ impl JobArgs {
 #[derive(Debug, Clone, Args)]
 pub struct LogArgs {
     /// `pretty` or `json` [default: pretty on a terminal, else json]
-    #[arg(long, env = "LOG_FORMAT", value_name = "FORMAT")]
+    #[arg(long, env, value_name = "FORMAT")]
     pub log_format: Option<String>,
     /// Log filter in the syntax of tracing, such as info,consumer=debug
-    #[arg(
-        long,
-        env = "RUST_LOG",
-        default_value = "info",
-        value_name = "DIRECTIVES"
-    )]
+    #[arg(long, env, default_value = "info", value_name = "DIRECTIVES")]
     pub rust_log: String,
 }
 

@@ -238,9 +238,8 @@ async fn store_key(
     store_permissions(&mut work, account, &connection, &probe.permissions).await?;
     connection.permissions = probe.permissions;
     let kind = start_sync::scheduled_kind(account.connector(), &connection);
-    let account_id = &connection.external_account_id;
     let job = work
-        .enqueue_for_change(connection_id, account_id, kind, Trigger::Settings)
+        .enqueue_for_change(&connection, kind, Trigger::Settings)
         .await?;
     let connected = Connected {
         connection,

@@ -42,10 +42,7 @@ struct ConnectionRow {
 
 /// Reads the `timezone` column.
 pub fn stored_timezone(name: &str) -> Result<Tz, Error> {
-    name.parse().map_err(|cause| Error::Inconsistent {
-        column: "platform_connections.timezone",
-        cause: Box::new(cause),
-    })
+    db::parse_stored("platform_connections.timezone", name)
 }
 
 impl TryFrom<ConnectionRow> for Connection {

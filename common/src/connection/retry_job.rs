@@ -52,22 +52,16 @@ async fn retry(
     organization: &OrganizationId,
     job_id: JobId,
 ) -> Result<Committed<Job>, Error> {
-    let ConnectionServices {
-        pool,
-        connectors,
-        plans,
-        now,
-    } = services;
-    let mut work = UnitOfWork::begin(pool, organization, now).await?;
+    let mut work = UnitOfWork::begin(services.pool, organization, services.now).await?;
     let job = job::queries::get(&mut work, organization, job_id).await?;
     let job = job.ok_or(Error::NotFound)?;
     let connection = queries::get(&mut work, organization, &job.connection_id).await?;
     let removes = |kind: JobKind| kind.cancel == Cancel::Removes;
-    if connection.is_none() && !connectors.kind(&job.kind).is_some_and(removes) {
+    if connection.is_none() && !services.connectors.kind(&job.kind).is_some_and(removes) {
         return Err(Error::ConnectionDeleted);
     }
     if let Some(connection) = connection {
-        plans.check_paused(&mut work, &connection).await?;
+        services.plans.check_paused(&mut work, &connection).await?;
     }
     match job::queries::retry(&mut work, organization, job_id).await {
         Ok(true) => {}

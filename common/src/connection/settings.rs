@@ -118,9 +118,8 @@ async fn store(
     if connection.timezone != timezone
         && let Some(redate) = connectors.named(&connection.connector)?.kinds().redate
     {
-        let account_id = &connection.external_account_id;
         let job = work
-            .enqueue_for_change(connection_id, account_id, redate, Trigger::Settings)
+            .enqueue_for_change(&connection, redate, Trigger::Settings)
             .await?;
         job_id = Some(job.job_id);
     }

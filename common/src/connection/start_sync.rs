@@ -46,31 +46,20 @@ async fn start(
     connection_id: &str,
     wanted: Wanted,
 ) -> Result<Committed<Enqueued>, lookup::Error> {
-    let ConnectionServices {
-        pool,
-        connectors,
-        plans,
-        now,
-    } = services;
-    let mut work = UnitOfWork::begin(pool, organization, now).await?;
+    let mut work = UnitOfWork::begin(services.pool, organization, services.now).await?;
     let mut connection = lookup::lock(&mut work, organization, connection_id).await?;
-    plans.check_paused(&mut work, &connection).await?;
-    let connector = connectors.named(&connection.connector)?;
+    services.plans.check_paused(&mut work, &connection).await?;
+    let connector = services.connectors.named(&connection.connector)?;
     let longer = wanted
         .lookback_days
         .filter(|days| *days > connection.lookback_days);
     let job = if let Some(days) = longer {
-        plans.check_lookback(&connection, days)?;
+        services.plans.check_lookback(&connection, days)?;
         connection.lookback_days = days;
         queries::update_settings(&mut work, &connection).await?;
-        let account_id = &connection.external_account_id;
-        work.enqueue_for_change(
-            connection_id,
-            account_id,
-            connector.kinds().full,
-            Trigger::Manual,
-        )
-        .await?
+        let full = connector.kinds().full;
+        work.enqueue_for_change(&connection, full, Trigger::Manual)
+            .await?
     } else {
         let kind = match wanted.mode {
             Some(Mode::Full) => connector.kinds().full,

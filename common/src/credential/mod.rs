@@ -11,6 +11,7 @@ pub mod vault;
 
 pub use keyring::Keyring;
 
+use crate::named;
 use crate::tenant::OrganizationId;
 
 /// The code of a connection's problem, and of its jobs' error, while no key opens its credential.
@@ -43,36 +44,19 @@ pub enum Error {
     NotText,
 }
 
-/// What a connection's credential is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Purpose {
-    /// Reads the account.
-    ApiKey,
-    /// Verifies the signatures of its webhooks.
-    WebhookSecret,
-    /// The one before, which serves for a while after it was replaced.
-    FormerWebhookSecret,
+named! {
+    /// What a connection's credential is for.
+    Purpose {
+        /// Reads the account.
+        ApiKey = "api_key",
+        /// Verifies the signatures of its webhooks.
+        WebhookSecret = "webhook_secret",
+        /// The one before, which serves for a while after it was replaced.
+        FormerWebhookSecret = "former_webhook_secret",
+    }
 }
 
 impl Purpose {
-    const ALL: [Self; 3] = [Self::ApiKey, Self::WebhookSecret, Self::FormerWebhookSecret];
-
-    /// As stored.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::ApiKey => "api_key",
-            Self::WebhookSecret => "webhook_secret",
-            Self::FormerWebhookSecret => "former_webhook_secret",
-        }
-    }
-
-    /// The purpose of this stored name.
-    pub(crate) fn parse(name: &str) -> Option<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|purpose| purpose.as_str() == name)
-    }
-
     /// What a ciphertext is bound to: a secret stays sealed as it is when another one takes its place.
     fn bound_to(self) -> &'static str {
         match self {

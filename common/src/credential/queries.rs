@@ -135,10 +135,7 @@ pub async fn not_sealed_with(
 }
 
 fn purpose(stored: &str) -> Result<Purpose, Error> {
-    Purpose::parse(stored).ok_or_else(|| Error::Inconsistent {
-        column: "connection_credentials.purpose",
-        cause: stored.into(),
-    })
+    db::parse_stored("connection_credentials.purpose", stored)
 }
 
 /// A key under which credentials are stored.

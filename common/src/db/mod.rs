@@ -12,6 +12,7 @@ mod queries;
 mod roles;
 pub mod schema;
 
+use std::str::FromStr;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
@@ -23,6 +24,7 @@ pub use schema::migrate;
 pub use sqlx::PgConnection;
 
 use crate::id::OrganizationId;
+use crate::named;
 
 /// A pool of connections to PostgreSQL.
 pub type Pool = sqlx::PgPool;
@@ -30,41 +32,24 @@ pub type Pool = sqlx::PgPool;
 /// A transaction, rolled back when it is dropped.
 pub type Transaction<'c> = sqlx::Transaction<'c, Postgres>;
 
-/// The database role under which a program works.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
-    /// Reads and writes a tenant's settings, reads its figures.
-    Api,
-    /// Sees every tenant's schedule, no figures and no credential.
-    Scheduler,
-    Consumer,
-    /// Stores events of any tenant and asks for the jobs that apply them; the API takes it on for webhooks, which come
-    /// without a token.
-    Webhooks,
-    /// Reads the events of every tenant, and which tenants there are, whose fee it sets, and nothing else; the API takes it on
-    /// for operators.
-    Operator,
+named! {
+    /// The database role under which a program works.
+    Role {
+        /// Reads and writes a tenant's settings, reads its figures.
+        Api = "stripe_sync_api",
+        /// Sees every tenant's schedule, no figures and no credential.
+        Scheduler = "stripe_sync_scheduler",
+        Consumer = "stripe_sync_consumer",
+        /// Stores events of any tenant and asks for the jobs that apply them; the API takes it on for webhooks, which come
+        /// without a token.
+        Webhooks = "stripe_sync_webhooks",
+        /// Reads the events of every tenant, and which tenants there are, whose fee it sets, and nothing else; the API takes it on
+        /// for operators.
+        Operator = "stripe_sync_operator",
+    }
 }
 
 impl Role {
-    pub const ALL: [Self; 5] = [
-        Self::Api,
-        Self::Scheduler,
-        Self::Consumer,
-        Self::Webhooks,
-        Self::Operator,
-    ];
-
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Api => "stripe_sync_api",
-            Self::Scheduler => "stripe_sync_scheduler",
-            Self::Consumer => "stripe_sync_consumer",
-            Self::Webhooks => "stripe_sync_webhooks",
-            Self::Operator => "stripe_sync_operator",
-        }
-    }
-
     /// The roles that a program in this role works under: it can begin only when all of them are complete.
     pub(crate) fn with_others(self) -> &'static [Self] {
         match self {
@@ -235,6 +220,18 @@ pub async fn set_tenant(
     .fetch_one(conn)
     .await?;
     Ok(())
+}
+
+/// The value of a stored text; `column` names where it stands.
+pub fn parse_stored<T>(column: &'static str, text: &str) -> Result<T, Error>
+where
+    T: FromStr,
+    T::Err: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    text.parse().map_err(|cause: T::Err| Error::Inconsistent {
+        column,
+        cause: cause.into(),
+    })
 }
 
 /// The organization of a stored id, the reserved one included.

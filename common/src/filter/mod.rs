@@ -42,6 +42,8 @@ pub use parse::{RuleDraft, RulePatch};
 pub use path::KeyPath;
 pub use verify::verify;
 
+use crate::named;
+
 /// Rules that one connection may have.
 pub const MAX_RULES_PER_CONNECTION: usize = 50;
 /// Conditions that one rule may have; it has at least one.
@@ -70,105 +72,54 @@ pub struct Invalid {
     pub detail: String,
 }
 
-/// Effect of a rule. `include`: while a connection has active `include` rules, only charges that at least one of them
-/// matches count. `exclude`: charges that the rule matches do not count, even if an `include` rule matches them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-#[schema(as = FilterAction)]
-pub enum Action {
-    /// Only charges that at least one active include rule matches are counted.
-    Include,
-    /// Charges that the rule matches are not counted.
-    Exclude,
-}
-
-impl Action {
-    pub const ALL: [Self; 2] = [Self::Include, Self::Exclude];
-
-    /// The name in JSON and in the database.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Include => "include",
-            Self::Exclude => "exclude",
-        }
+named! {
+    /// Effect of a rule. `include`: while a connection has active `include` rules, only charges that at least one of them
+    /// matches count. `exclude`: charges that the rule matches do not count, even if an `include` rule matches them.
+    #[schema(as = FilterAction)]
+    Action {
+        /// Only charges that at least one active include rule matches are counted.
+        Include = "include",
+        /// Charges that the rule matches are not counted.
+        Exclude = "exclude",
     }
 }
 
-/// How conditions are combined.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
-#[serde(rename_all = "UPPERCASE")]
-#[schema(as = FilterCombination)]
-pub enum Combination {
-    /// All conditions must hold.
-    And,
-    /// At least one condition must hold.
-    Or,
-}
-
-impl Combination {
-    pub const ALL: [Self; 2] = [Self::And, Self::Or];
-
-    /// The name in JSON and in the database.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::And => "AND",
-            Self::Or => "OR",
-        }
+named! {
+    /// How conditions are combined.
+    #[schema(as = FilterCombination)]
+    Combination {
+        /// All conditions must hold.
+        And = "AND",
+        /// At least one condition must hold.
+        Or = "OR",
     }
 }
 
-/// Object whose metadata is compared.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum MetadataSource {
-    /// The charge.
-    Charge,
-    /// The product of the line.
-    Product,
-    /// The price of the line.
-    Price,
-    /// The customer.
-    Customer,
-    /// The invoice that the charge paid.
-    Invoice,
-    /// The line of the invoice.
-    InvoiceLine,
-    /// The subscription of the invoice, as the invoice shows it.
-    Subscription,
-    /// The checkout session in which the charge, or its invoice, was paid.
-    CheckoutSession,
-    /// The payment intent of the charge, where the connection reads it.
-    PaymentIntent,
+named! {
+    /// Object whose metadata is compared.
+    MetadataSource {
+        /// The charge.
+        Charge = "charge",
+        /// The product of the line.
+        Product = "product",
+        /// The price of the line.
+        Price = "price",
+        /// The customer.
+        Customer = "customer",
+        /// The invoice that the charge paid.
+        Invoice = "invoice",
+        /// The line of the invoice.
+        InvoiceLine = "invoice_line",
+        /// The subscription of the invoice, as the invoice shows it.
+        Subscription = "subscription",
+        /// The checkout session in which the charge, or its invoice, was paid.
+        CheckoutSession = "checkout_session",
+        /// The payment intent of the charge, where the connection reads it.
+        PaymentIntent = "payment_intent",
+    }
 }
 
 impl MetadataSource {
-    pub const ALL: [Self; 9] = [
-        Self::Charge,
-        Self::Product,
-        Self::Price,
-        Self::Customer,
-        Self::Invoice,
-        Self::InvoiceLine,
-        Self::Subscription,
-        Self::CheckoutSession,
-        Self::PaymentIntent,
-    ];
-
-    /// The name in JSON and in the database.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Charge => "charge",
-            Self::Product => "product",
-            Self::Price => "price",
-            Self::Customer => "customer",
-            Self::Invoice => "invoice",
-            Self::InvoiceLine => "invoice_line",
-            Self::Subscription => "subscription",
-            Self::CheckoutSession => "checkout_session",
-            Self::PaymentIntent => "payment_intent",
-        }
-    }
-
     /// The name in a sentence.
     pub fn words(self) -> String {
         self.as_str().replace('_', " ")
@@ -194,156 +145,82 @@ impl MetadataSource {
 
     /// The source of this name, if there is one.
     pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|source| source.as_str() == name)
+        name.parse().ok()
     }
 }
 
-/// Field that conditions can compare. `amount` is that of the whole charge in the currency's minor unit, so 1000 is 10.00
-/// USD; `product_id` and `price_id` are those of a line, and a charge matches when one of its lines does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-#[schema(as = FilterField)]
-pub enum Field {
-    /// Amount of the charge in minor units.
-    Amount,
-    /// Currency; any case.
-    Currency,
-    /// Status of the charge.
-    Status,
-    /// Description of the charge.
-    Description,
-    /// Customer id.
-    CustomerId,
-    /// Product id of the line.
-    ProductId,
-    /// Price id of the line.
-    PriceId,
-    /// Country of the payment method, or of the billing address; any case.
-    Country,
-    /// Type of the payment method, such as `card`.
-    PaymentMethod,
-    /// `true` or `false`; any case.
-    Livemode,
-    /// Id of the platform's transfer over which a payment of a connected account was made; missing from any other charge.
-    SourceTransfer,
-    /// Whether the charge was ever disputed: `true` or `false`; any case.
-    Disputed,
-    /// Status of the charge's newest dispute, such as `lost`; missing from a charge without one.
-    DisputeStatus,
-}
-
-impl Field {
-    pub const ALL: [Self; 13] = [
-        Self::Amount,
-        Self::Currency,
-        Self::Status,
-        Self::Description,
-        Self::CustomerId,
-        Self::ProductId,
-        Self::PriceId,
-        Self::Country,
-        Self::PaymentMethod,
-        Self::Livemode,
-        Self::SourceTransfer,
-        Self::Disputed,
-        Self::DisputeStatus,
-    ];
-
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Amount => "amount",
-            Self::Currency => "currency",
-            Self::Status => "status",
-            Self::Description => "description",
-            Self::CustomerId => "customer_id",
-            Self::ProductId => "product_id",
-            Self::PriceId => "price_id",
-            Self::Country => "country",
-            Self::PaymentMethod => "payment_method",
-            Self::Livemode => "livemode",
-            Self::SourceTransfer => "source_transfer",
-            Self::Disputed => "disputed",
-            Self::DisputeStatus => "dispute_status",
-        }
+named! {
+    /// Field that conditions can compare. `amount` is that of the whole charge in the currency's minor unit, so 1000 is 10.00
+    /// USD; `product_id` and `price_id` are those of a line, and a charge matches when one of its lines does.
+    #[schema(as = FilterField)]
+    Field {
+        /// Amount of the charge in minor units.
+        Amount = "amount",
+        /// Currency; any case.
+        Currency = "currency",
+        /// Status of the charge.
+        Status = "status",
+        /// Description of the charge.
+        Description = "description",
+        /// Customer id.
+        CustomerId = "customer_id",
+        /// Product id of the line.
+        ProductId = "product_id",
+        /// Price id of the line.
+        PriceId = "price_id",
+        /// Country of the payment method, or of the billing address; any case.
+        Country = "country",
+        /// Type of the payment method, such as `card`.
+        PaymentMethod = "payment_method",
+        /// `true` or `false`; any case.
+        Livemode = "livemode",
+        /// Id of the platform's transfer over which a payment of a connected account was made; missing from any other charge.
+        SourceTransfer = "source_transfer",
+        /// Whether the charge was ever disputed: `true` or `false`; any case.
+        Disputed = "disputed",
+        /// Status of the charge's newest dispute, such as `lost`; missing from a charge without one.
+        DisputeStatus = "dispute_status",
     }
 }
 
-/// Comparison operator.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-#[schema(as = FilterOperator)]
-pub enum Operator {
-    /// Equal to the value.
-    Equals,
-    /// Not equal to the value, or missing.
-    NotEquals,
-    /// One of the values.
-    In,
-    /// None of the values, or missing.
-    NotIn,
-    /// Contains the value.
-    Contains,
-    /// Does not contain the value, or is missing.
-    NotContains,
-    /// Starts with the value.
-    StartsWith,
-    /// Ends with the value.
-    EndsWith,
-    /// Present; takes no value.
-    Exists,
-    /// Missing; takes no value.
-    NotExists,
-    /// Greater than the value, as numbers.
-    Gt,
-    /// Greater than or equal to the value, as numbers.
-    Gte,
-    /// Less than the value, as numbers.
-    Lt,
-    /// Less than or equal to the value, as numbers.
-    Lte,
-    /// Matches the regular expression, unanchored.
-    Regex,
+named! {
+    /// Comparison operator.
+    #[schema(as = FilterOperator)]
+    Operator {
+        /// Equal to the value.
+        Equals = "equals",
+        /// Not equal to the value, or missing.
+        NotEquals = "not_equals",
+        /// One of the values.
+        In = "in",
+        /// None of the values, or missing.
+        NotIn = "not_in",
+        /// Contains the value.
+        Contains = "contains",
+        /// Does not contain the value, or is missing.
+        NotContains = "not_contains",
+        /// Starts with the value.
+        StartsWith = "starts_with",
+        /// Ends with the value.
+        EndsWith = "ends_with",
+        /// Present; takes no value.
+        Exists = "exists",
+        /// Missing; takes no value.
+        NotExists = "not_exists",
+        /// Greater than the value, as numbers.
+        Gt = "gt",
+        /// Greater than or equal to the value, as numbers.
+        Gte = "gte",
+        /// Less than the value, as numbers.
+        Lt = "lt",
+        /// Less than or equal to the value, as numbers.
+        Lte = "lte",
+        /// Matches the regular expression, unanchored.
+        Regex = "regex",
+    }
 }
 
 impl Operator {
-    pub const ALL: [Self; 15] = [
-        Self::Equals,
-        Self::NotEquals,
-        Self::In,
-        Self::NotIn,
-        Self::Contains,
-        Self::NotContains,
-        Self::StartsWith,
-        Self::EndsWith,
-        Self::Exists,
-        Self::NotExists,
-        Self::Gt,
-        Self::Gte,
-        Self::Lt,
-        Self::Lte,
-        Self::Regex,
-    ];
-
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Equals => "equals",
-            Self::NotEquals => "not_equals",
-            Self::In => "in",
-            Self::NotIn => "not_in",
-            Self::Contains => "contains",
-            Self::NotContains => "not_contains",
-            Self::StartsWith => "starts_with",
-            Self::EndsWith => "ends_with",
-            Self::Exists => "exists",
-            Self::NotExists => "not_exists",
-            Self::Gt => "gt",
-            Self::Gte => "gte",
-            Self::Lt => "lt",
-            Self::Lte => "lte",
-            Self::Regex => "regex",
-        }
-    }
-
     /// Whether the value is a list.
     pub fn takes_list(self) -> bool {
         matches!(self, Self::In | Self::NotIn)

@@ -119,22 +119,19 @@ impl MetadataKey {
 
 /// The metadata of a source, which is never null.
 fn metadata_of(alias: &str, source: MetadataSource) -> String {
-    let column = match source {
-        MetadataSource::Charge => "charge_metadata",
-        MetadataSource::Product => "product_metadata",
-        MetadataSource::Price => "price_metadata",
-        MetadataSource::Customer => "customer_metadata",
-        // Their columns are `invoice_metadata` and so on, null where there is none.
+    let column = format!("{alias}.{}_metadata", source.as_str());
+    match source {
+        MetadataSource::Charge
+        | MetadataSource::Product
+        | MetadataSource::Price
+        | MetadataSource::Customer => column,
+        // Null where there is none.
         MetadataSource::Invoice
         | MetadataSource::InvoiceLine
         | MetadataSource::Subscription
         | MetadataSource::CheckoutSession
-        | MetadataSource::PaymentIntent => {
-            let name = source.as_str();
-            return format!("COALESCE({alias}.{name}_metadata, '{{}}'::JSONB)");
-        }
-    };
-    format!("{alias}.{column}")
+        | MetadataSource::PaymentIntent => format!("COALESCE({column}, '{{}}'::JSONB)"),
+    }
 }
 
 /// A field as text; null when missing.
@@ -146,17 +143,10 @@ fn push_field(builder: &mut QueryBuilder<Postgres>, alias: &str, field: Field) {
             return;
         }
         Field::Amount => "charge_amount::TEXT",
-        Field::Currency => "currency",
-        Field::Status => "status",
-        Field::Description => "description",
-        Field::CustomerId => "customer_id",
-        Field::ProductId => "product_id",
-        Field::PriceId => "price_id",
-        Field::PaymentMethod => "payment_method",
         Field::Livemode => "livemode::TEXT",
-        Field::SourceTransfer => "source_transfer",
         Field::Disputed => "disputed::TEXT",
-        Field::DisputeStatus => "dispute_status",
+        // The others are text, in columns of their names.
+        text => text.as_str(),
     };
     builder.push(format_args!("{alias}.{column}"));
 }
@@ -169,7 +159,7 @@ impl CompiledCondition {
         match &self.subject {
             Subject::Field(field) => {
                 self.test
-                    .push(builder, true, |builder| push_field(builder, alias, *field));
+                    .push(builder, |builder| push_field(builder, alias, *field));
             }
             Subject::Metadata(source, path) => self.push_metadata(builder, alias, *source, path),
         }
@@ -185,13 +175,13 @@ impl CompiledCondition {
         let metadata = &metadata_of(alias, source);
         let any_result = |builder: &mut QueryBuilder<Postgres>| {
             builder.push(") AS metadata_result (found) WHERE ");
-            self.test.push(builder, true, |builder| {
+            self.test.push(builder, |builder| {
                 builder.push("metadata_result.found");
             });
             builder.push(")");
         };
         let of_key = |builder: &mut QueryBuilder<Postgres>, key: &str| {
-            self.test.push(builder, true, |builder| {
+            self.test.push(builder, |builder| {
                 push_key(builder, metadata, key);
             });
         };
@@ -268,12 +258,11 @@ fn push_found_texts(builder: &mut QueryBuilder<Postgres>, metadata: &str, parts:
 }
 
 impl Test {
-    /// Writes whether the text that `subject` writes passes; a null text does not. A `cheap` subject may be
-    /// written twice.
+    /// Writes whether the text that `subject` writes passes; a null text does not. It may be written twice, so it has to be
+    /// cheap.
     fn push(
         &self,
         builder: &mut QueryBuilder<Postgres>,
-        cheap: bool,
         subject: impl Fn(&mut QueryBuilder<Postgres>),
     ) {
         match self {
@@ -285,21 +274,13 @@ impl Test {
                 subject(builder);
                 builder.push(" IS NOT NULL)");
             }
-            Self::Equals(value) if cheap => {
+            Self::Equals(value) => {
                 // Not COALESCE, so that an index on the subject can serve the equality.
                 builder.push("(");
                 subject(builder);
                 builder.push(" = ").push_bind(value.clone()).push(" AND ");
                 subject(builder);
                 builder.push(" IS NOT NULL)");
-            }
-            Self::Equals(value) => {
-                builder.push("COALESCE(");
-                subject(builder);
-                builder
-                    .push(" = ")
-                    .push_bind(value.clone())
-                    .push(", FALSE)");
             }
             Self::OneOf(values) => {
                 builder.push("COALESCE(");

@@ -9,7 +9,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{JobId, JobKind, JobRef, Trigger};
-use crate::db::{self, Error};
+use crate::db::Error;
 use crate::id::OrganizationId;
 
 #[derive(Debug, Clone)]
@@ -86,12 +86,7 @@ pub async fn enqueue_for_events(
     .fetch_all(conn)
     .await?;
     rows.into_iter()
-        .map(|row| {
-            Ok(JobRef {
-                organization_id: db::organization_id(row.organization_id)?,
-                job_id: JobId(row.job_id),
-            })
-        })
+        .map(|row| JobRef::stored(row.organization_id, row.job_id))
         .collect()
 }
 

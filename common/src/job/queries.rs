@@ -34,14 +34,13 @@ pub(super) struct JobRow {
     pub(super) error_message: Option<String>,
 }
 
-fn parse_stored<T: std::str::FromStr<Err = super::record::UnknownValue>>(
-    column: &'static str,
-    text: &str,
-) -> Result<T, Error> {
-    text.parse().map_err(|cause| Error::Inconsistent {
-        column,
-        cause: Box::new(cause),
-    })
+impl JobRef {
+    pub(super) fn stored(organization: String, job_id: Uuid) -> Result<Self, Error> {
+        Ok(Self {
+            organization_id: db::organization_id(organization)?,
+            job_id: JobId(job_id),
+        })
+    }
 }
 
 impl TryFrom<JobRow> for Job {
@@ -49,16 +48,13 @@ impl TryFrom<JobRow> for Job {
 
     fn try_from(row: JobRow) -> Result<Self, Error> {
         Ok(Self {
-            job_ref: JobRef {
-                organization_id: db::organization_id(row.organization_id)?,
-                job_id: JobId(row.job_id),
-            },
+            job_ref: JobRef::stored(row.organization_id, row.job_id)?,
             connection_id: row.connection_id,
             external_account_id: row.external_account_id,
             kind: row.job_type,
             payload: row.payload,
-            trigger: parse_stored("sync_jobs.trigger", &row.trigger)?,
-            status: parse_stored("sync_jobs.status", &row.status)?,
+            trigger: db::parse_stored("sync_jobs.trigger", &row.trigger)?,
+            status: db::parse_stored("sync_jobs.status", &row.status)?,
             attempt: row.attempt,
             failures: row.failures,
             cancel_requested: row.cancel_requested,
@@ -119,12 +115,7 @@ pub async fn blocked_by(
     .fetch_all(conn)
     .await?
     .into_iter()
-    .map(|row| {
-        Ok(JobRef {
-            organization_id: db::organization_id(row.organization_id)?,
-            job_id: JobId(row.job_id),
-        })
-    })
+    .map(|row| JobRef::stored(row.organization_id, row.job_id))
     .collect()
 }
 
@@ -333,12 +324,7 @@ pub async fn find_in_all_tenants(
     )
     .fetch_optional(conn)
     .await?
-    .map(|stored| {
-        Ok(JobRef {
-            organization_id: db::organization_id(stored)?,
-            job_id,
-        })
-    })
+    .map(|organization| JobRef::stored(organization, job_id.0))
     .transpose()
 }
 

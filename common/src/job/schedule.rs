@@ -193,7 +193,7 @@ pub async fn take_due(
         .map(|row| {
             let job = row
                 .job_id
-                .map(|id| job_ref(row.organization_id, id))
+                .map(|id| JobRef::stored(row.organization_id, id))
                 .transpose()?;
             Ok(Due {
                 due_at: row.due_at,
@@ -270,15 +270,8 @@ pub async fn take_undispatched(
     .fetch_all(conn)
     .await?;
     rows.into_iter()
-        .map(|row| job_ref(row.organization_id, row.job_id))
+        .map(|row| JobRef::stored(row.organization_id, row.job_id))
         .collect()
-}
-
-fn job_ref(organization: String, job_id: Uuid) -> Result<JobRef, Error> {
-    Ok(JobRef {
-        organization_id: db::organization_id(organization)?,
-        job_id: JobId(job_id),
-    })
 }
 
 #[cfg(test)]

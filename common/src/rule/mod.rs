@@ -106,15 +106,7 @@ pub async fn create(
     if count >= MAX_RULES_PER_CONNECTION as i64 {
         return Err(Error::TooMany);
     }
-    let rule = Rule {
-        filter_id: new_id(now),
-        name: draft.name,
-        action: draft.action,
-        operator: draft.predicate.operator,
-        conditions: draft.predicate.conditions,
-        active: draft.active,
-        created_at: now,
-    };
+    let rule = made(draft, now);
     let predicate = CompiledPredicate::new(&rule.predicate())?;
     let unknown_keys = check(&mut work, organization, connection_id, &predicate).await?;
     queries::insert(&mut work, organization.as_str(), connection_id, &rule).await?;
@@ -124,6 +116,19 @@ pub async fn create(
         unknown_keys,
     };
     Ok(work.commit(changed).await?)
+}
+
+/// The rule that a draft becomes.
+fn made(draft: RuleDraft, now: DateTime<Utc>) -> Rule {
+    Rule {
+        filter_id: new_id(now),
+        name: draft.name,
+        action: draft.action,
+        operator: draft.predicate.operator,
+        conditions: draft.predicate.conditions,
+        active: draft.active,
+        created_at: now,
+    }
 }
 
 /// Gives a connection that is being made the rules that come with a plan. One that PostgreSQL cannot run is left out: nobody is
@@ -136,15 +141,7 @@ pub(crate) async fn seed(
     now: DateTime<Utc>,
 ) -> Result<(), db::Error> {
     for draft in drafts {
-        let rule = Rule {
-            filter_id: new_id(now),
-            name: draft.name.clone(),
-            action: draft.action,
-            operator: draft.predicate.operator,
-            conditions: draft.predicate.conditions.clone(),
-            active: draft.active,
-            created_at: now,
-        };
+        let rule = made(draft.clone(), now);
         let runs = match CompiledPredicate::new(&rule.predicate()) {
             Ok(predicate) => verify(&mut *conn, &predicate).await?.is_ok(),
             Err(_) => false,
@@ -234,9 +231,8 @@ async fn refilter(
 ) -> Result<JobId, Error> {
     let kinds = connectors.named(&connection.connector)?.kinds();
     let kind = kinds.refilter.ok_or(Error::Unsupported)?;
-    let (id, account_id) = (&connection.connection_id, &connection.external_account_id);
     let job = work
-        .enqueue_for_change(id, account_id, kind, Trigger::Filters)
+        .enqueue_for_change(connection, kind, Trigger::Filters)
         .await?;
     Ok(job.job_id)
 }

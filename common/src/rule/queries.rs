@@ -5,8 +5,8 @@ use serde_json::Value;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::db::Error;
-use crate::filter::{Action, Combination, Invalid, Rule, RuleSet, stored_conditions};
+use crate::db::{self, Error};
+use crate::filter::{Invalid, Rule, RuleSet, stored_conditions};
 
 struct StoredRule {
     filter_id: Uuid,
@@ -22,25 +22,13 @@ impl TryFrom<StoredRule> for Rule {
     type Error = Error;
 
     fn try_from(stored: StoredRule) -> Result<Self, Error> {
-        let unknown = |column, text: &str| Error::Inconsistent {
-            column,
-            cause: text.into(),
-        };
-        let action = Action::ALL
-            .into_iter()
-            .find(|action| action.as_str() == stored.action)
-            .ok_or_else(|| unknown("connector_filter_rules.action", &stored.action))?;
-        let operator = Combination::ALL
-            .into_iter()
-            .find(|operator| operator.as_str() == stored.operator)
-            .ok_or_else(|| unknown("connector_filter_rules.operator", &stored.operator))?;
         let conditions =
             stored_conditions(&stored.conditions).map_err(|problems| inconsistent(&problems))?;
         Ok(Self {
             filter_id: stored.filter_id,
             name: stored.name,
-            action,
-            operator,
+            action: db::parse_stored("connector_filter_rules.action", &stored.action)?,
+            operator: db::parse_stored("connector_filter_rules.operator", &stored.operator)?,
             conditions,
             active: stored.active,
             created_at: stored.created_at,

@@ -10,12 +10,11 @@
 pub mod queries;
 
 use chrono::{DateTime, Utc};
-use serde::Serialize;
-use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::clock::new_id;
 use crate::db::{self, PgConnection, Pool};
+use crate::named;
 use crate::tenant::OrganizationId;
 
 pub const MAX_NAME_CHARS: usize = 100;
@@ -64,25 +63,13 @@ fn most(shared: bool) -> i64 {
     if shared { MAX_SHARED } else { MAX_PRIVATE }
 }
 
-/// The page that answers a question.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum QuestionPage {
-    /// Revenue over time.
-    Overview,
-    /// Revenue by groups.
-    Explore,
-}
-
-impl QuestionPage {
-    pub const ALL: [Self; 2] = [Self::Overview, Self::Explore];
-
-    /// The name in JSON and in the database.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Overview => "overview",
-            Self::Explore => "explore",
-        }
+named! {
+    /// The page that answers a question.
+    QuestionPage {
+        /// Revenue over time.
+        Overview = "overview",
+        /// Revenue by groups.
+        Explore = "explore",
     }
 }
 

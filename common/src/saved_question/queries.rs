@@ -4,8 +4,8 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{QuestionPage, SavedQuestion};
-use crate::db::Error;
+use super::SavedQuestion;
+use crate::db::{self, Error};
 use crate::tenant::OrganizationId;
 
 struct StoredQuestion {
@@ -22,16 +22,10 @@ impl TryFrom<StoredQuestion> for SavedQuestion {
     type Error = Error;
 
     fn try_from(stored: StoredQuestion) -> Result<Self, Error> {
-        let page = QuestionPage::ALL
-            .into_iter()
-            .find(|page| page.as_str() == stored.page);
         Ok(Self {
             question_id: stored.question_id,
             name: stored.name,
-            page: page.ok_or_else(|| Error::Inconsistent {
-                column: "saved_questions.page",
-                cause: stored.page.into(),
-            })?,
+            page: db::parse_stored("saved_questions.page", &stored.page)?,
             query: stored.query,
             shared: stored.shared,
             token_id: stored.token_id,

@@ -70,7 +70,7 @@ pub(super) async fn by_hash(
             organization_id: db::organization_id(row.organization_id)?,
             session_id: row.session_id,
             token_id: row.token_id,
-            role: stored_role(&row.role, "browser_sessions.role")?,
+            role: db::parse_stored("browser_sessions.role", &row.role)?,
         };
         Ok((session, row.last_used_at))
     })
@@ -244,13 +244,6 @@ pub(super) async fn use_link(
     )
     .fetch_optional(conn)
     .await?
-    .map(|role| stored_role(&role, "sign_in_links.role"))
+    .map(|role| db::parse_stored("sign_in_links.role", &role))
     .transpose()
-}
-
-fn stored_role(role: &str, column: &'static str) -> Result<TokenRole, Error> {
-    role.parse().map_err(|cause: String| Error::Inconsistent {
-        column,
-        cause: cause.into(),
-    })
 }

@@ -218,7 +218,7 @@ pub async fn authenticate(
         Ok(Token {
             organization_id: db::organization_id(row.organization_id)?,
             token_id: row.token_id,
-            role: stored_role(&row.role)?,
+            role: db::parse_stored("api_tokens.role", &row.role)?,
             expires_at: row.expires_at,
             last_used_at: row.last_used_at,
         })
@@ -282,7 +282,7 @@ pub async fn list_tokens(
         Ok(ListedToken {
             token_id: row.token_id,
             name: row.name,
-            role: stored_role(&row.role)?,
+            role: db::parse_stored("api_tokens.role", &row.role)?,
             created_at: row.created_at,
             expires_at: row.expires_at,
             revoked_at: row.revoked_at,
@@ -335,11 +335,4 @@ pub async fn revoke_token_by_id(
     .execute(conn)
     .await?;
     Ok(done.rows_affected() == 1)
-}
-
-fn stored_role(role: &str) -> Result<TokenRole, Error> {
-    role.parse().map_err(|cause: String| Error::Inconsistent {
-        column: "api_tokens.role",
-        cause: cause.into(),
-    })
 }

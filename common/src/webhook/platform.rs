@@ -26,8 +26,6 @@ named! {
 }
 
 impl PlatformEndpoint {
-    pub const ALL: [Self; 2] = [Self::Platform, Self::Connect];
-
     /// Where it is, below the API's address.
     pub fn path(self) -> &'static str {
         match self {

@@ -176,8 +176,7 @@ pub async fn register(
     match known {
         None => {
             let there: Vec<String> = at_url().collect();
-            run.create_in_place_of(None, there, replace, Done::Created)
-                .await
+            run.create_in_place_of(None, there, replace).await
         }
         Some(Known {
             registration,
@@ -185,13 +184,13 @@ pub async fn register(
         }) => match ours(&registration) {
             None => {
                 let former = Some(registration.registration_id);
-                run.create(former, Done::CreatedAgain, &found).await
+                let (_, created) = run.make(former, Done::CreatedAgain, &found).await?;
+                Ok(created)
             }
             Some(place) if replace => {
                 let former = Some(registration.registration_id);
                 let there = vec![found[place].external_id.clone()];
-                run.create_in_place_of(former, there, true, Done::Created)
-                    .await
+                run.create_in_place_of(former, there, true).await
             }
             Some(place) => {
                 let id = registration.registration_id;
@@ -214,8 +213,7 @@ pub async fn register(
             let there = ours(&registration).map(|place| found[place].external_id.clone());
             let former = Some(registration.registration_id);
             let there = there.into_iter().collect();
-            run.create_in_place_of(former, there, replace, Done::Created)
-                .await
+            run.create_in_place_of(former, there, replace).await
         }
     }
 }
@@ -260,7 +258,6 @@ impl Run<'_> {
         former: Option<Uuid>,
         there: Vec<String>,
         replace: bool,
-        done: Done,
     ) -> Result<Registered, Error> {
         if !there.is_empty() && !replace {
             return Err(Error::SecretNotKept {
@@ -268,7 +265,7 @@ impl Run<'_> {
             });
         }
         let done = if there.is_empty() {
-            done
+            Done::Created
         } else {
             Done::Replaced
         };
@@ -277,16 +274,6 @@ impl Run<'_> {
             let registry = self.services.registry;
             registry.delete(&external_id, registration_id).await?;
         }
-        Ok(created)
-    }
-
-    async fn create(
-        &self,
-        former: Option<Uuid>,
-        done: Done,
-        found: &[RegisteredEndpoint],
-    ) -> Result<Registered, Error> {
-        let (_, created) = self.make(former, done, found).await?;
         Ok(created)
     }
 

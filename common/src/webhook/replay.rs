@@ -64,8 +64,7 @@ pub async fn replay(
         let Some(connection) = found else { continue };
         let connector = connectors.named(&connection.connector)?;
         if let Some(kind) = connector.kinds().webhook {
-            let account_id = &connection.external_account_id;
-            work.enqueue_for_change(&connection_id, account_id, kind, Trigger::Manual)
+            work.enqueue_for_change(&connection, kind, Trigger::Manual)
                 .await?;
         }
     }

@@ -13,45 +13,25 @@ pub struct StripeArgs {
     /// Where Stripe's API is, without /v1; for the simulator or a proxy
     #[arg(
         long,
-        env = "STRIPE_API_BASE",
+        env,
         default_value = "https://api.stripe.com",
         value_name = "URL"
     )]
     pub stripe_api_base: String,
     /// Maximum requests per second for one Stripe account with a live key, all endpoints
-    #[arg(
-        long,
-        env = "STRIPE_RATE_LIVE",
-        default_value = "100",
-        value_name = "N"
-    )]
+    #[arg(long, env, default_value = "100", value_name = "N")]
     pub stripe_rate_live: String,
     /// Maximum requests per second for one Stripe account with a test key, all endpoints
-    #[arg(long, env = "STRIPE_RATE_TEST", default_value = "25", value_name = "N")]
+    #[arg(long, env, default_value = "25", value_name = "N")]
     pub stripe_rate_test: String,
     /// Maximum requests per second for one endpoint of one Stripe account
-    #[arg(
-        long,
-        env = "STRIPE_RATE_ENDPOINT",
-        default_value = "25",
-        value_name = "N"
-    )]
+    #[arg(long, env, default_value = "25", value_name = "N")]
     pub stripe_rate_endpoint: String,
     /// Maximum requests in flight for one Stripe account
-    #[arg(
-        long,
-        env = "STRIPE_CONCURRENCY",
-        default_value = "32",
-        value_name = "N"
-    )]
+    #[arg(long, env, default_value = "32", value_name = "N")]
     pub stripe_concurrency: String,
     /// Seconds that an event may take to appear in Stripe's list of events
-    #[arg(
-        long,
-        env = "STRIPE_EVENT_LAG",
-        default_value = "60",
-        value_name = "SECONDS"
-    )]
+    #[arg(long, env, default_value = "60", value_name = "SECONDS")]
     pub stripe_event_lag: String,
 }
 

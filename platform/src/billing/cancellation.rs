@@ -28,19 +28,6 @@ named! {
     }
 }
 
-impl Feedback {
-    pub const ALL: [Self; 8] = [
-        Self::CustomerService,
-        Self::LowQuality,
-        Self::MissingFeatures,
-        Self::Other,
-        Self::SwitchedService,
-        Self::TooComplex,
-        Self::TooExpensive,
-        Self::Unused,
-    ];
-}
-
 /// When a subscription ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ends {

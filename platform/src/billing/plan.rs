@@ -34,8 +34,6 @@ named! {
 }
 
 impl Interval {
-    pub const ALL: [Self; 2] = [Self::Month, Self::Year];
-
     pub fn months(self) -> u32 {
         match self {
             Self::Month => 1,

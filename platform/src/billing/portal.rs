@@ -23,10 +23,6 @@ named! {
     }
 }
 
-impl PortalFlow {
-    pub const ALL: [Self; 2] = [Self::PaymentMethodUpdate, Self::SubscriptionCancel];
-}
-
 /// What a page is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PortalRequest {

@@ -23,10 +23,6 @@ named! {
     }
 }
 
-impl PayoutInterval {
-    pub const ALL: [Self; 4] = [Self::Manual, Self::Daily, Self::Weekly, Self::Monthly];
-}
-
 named! {
     /// A business day.
     PayoutWeekday {
@@ -36,16 +32,6 @@ named! {
         Thursday = "thursday",
         Friday = "friday",
     }
-}
-
-impl PayoutWeekday {
-    pub const ALL: [Self; 5] = [
-        Self::Monday,
-        Self::Tuesday,
-        Self::Wednesday,
-        Self::Thursday,
-        Self::Friday,
-    ];
 }
 
 /// The most days that money can be held back.

@@ -21,6 +21,12 @@ const fn grant(role: Role, privileges: &'static [&'static str]) -> Grant {
     }
 }
 
+impl Grant {
+    const fn on_columns(self, columns: &'static [&'static str]) -> Self {
+        Self { columns, ..self }
+    }
+}
+
 /// A policy besides that of the tenant.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Policy {
@@ -58,6 +64,16 @@ const fn table(name: &'static str, grants: &'static [Grant]) -> Table {
         rows: RowScope::Tenant,
         grants,
         policies: &[],
+    }
+}
+
+impl Table {
+    const fn with_policies(self, policies: &'static [Policy]) -> Self {
+        Self { policies, ..self }
+    }
+
+    const fn with_rows(self, rows: RowScope) -> Self {
+        Self { rows, ..self }
     }
 }
 
@@ -99,6 +115,30 @@ const fn every_tenant(
     }
 }
 
+/// A caller is known by what it bears before its organization is: knowing the hash shows that one row.
+const fn bearer(using: &'static str) -> Policy {
+    Policy {
+        name: "bearer",
+        command: "SELECT",
+        roles: &[Api],
+        using,
+        check: None,
+    }
+}
+
+const BEARER_OF_TOKEN: Policy = bearer(
+    "token_hash = decode(NULLIF(current_setting('app.token_hash'::text, true), \
+     ''::text), 'hex'::text)",
+);
+const BEARER_OF_SESSION: Policy = bearer(
+    "session_hash = decode(NULLIF(current_setting('app.session_hash'::text, true), \
+     ''::text), 'hex'::text)",
+);
+const BEARER_OF_LINK: Policy = bearer(
+    "link_hash = decode(NULLIF(current_setting('app.link_hash'::text, true), \
+     ''::text), 'hex'::text)",
+);
+
 /// What operators see of every organization.
 const OPERATOR: Policy = Policy {
     name: "operator",
@@ -107,212 +147,132 @@ const OPERATOR: Policy = Policy {
 
 pub(super) const TABLES: &[Table] = &[
     // By what is applied a program knows whether it may begin.
-    Table {
-        rows: RowScope::Unrestricted,
-        ..table(
-            "_sqlx_migrations",
-            &[
-                grant(Api, READ),
-                grant(Scheduler, READ),
-                grant(Consumer, READ),
-                grant(Webhooks, READ),
-                grant(Operator, READ),
-            ],
-        )
-    },
-    Table {
-        policies: &[
-            every_tenant("SELECT", &[Scheduler], None),
-            OPERATOR,
-            // What the platform keeps of an organization's transfers is not the organization's to change.
-            Policy {
-                name: "sets_fee",
-                ..every_tenant("UPDATE", &[Operator], Some("true"))
-            },
+    table(
+        "_sqlx_migrations",
+        &[
+            grant(Api, READ),
+            grant(Scheduler, READ),
+            grant(Consumer, READ),
+            grant(Webhooks, READ),
+            grant(Operator, READ),
         ],
-        ..table(
-            "organizations",
-            &[
-                grant(Operator, READ),
-                Grant {
-                    role: Operator,
-                    privileges: &["UPDATE"],
-                    columns: &["platform_fee_basis_points"],
-                },
-                // Those that sessions of another application name.
-                grant(Api, &["SELECT", "INSERT"]),
-                grant(Scheduler, READ),
-                grant(Consumer, READ),
-                // The plan in force, once billing has read it.
-                Grant {
-                    role: Api,
-                    privileges: &["UPDATE"],
-                    columns: &["plan"],
-                },
-                Grant {
-                    role: Consumer,
-                    privileges: &["UPDATE"],
-                    columns: &["plan"],
-                },
-            ],
-        )
-    },
-    Table {
-        // A caller is known by a token before its organization is: knowing the hash shows that one row.
-        policies: &[Policy {
-            name: "bearer",
-            command: "SELECT",
-            roles: &[Api],
-            using: "token_hash = decode(NULLIF(current_setting('app.token_hash'::text, true), ''::text), \
-                    'hex'::text)",
-            check: None,
-        }],
-        ..table(
-            "api_tokens",
-            &[
-                grant(Api, &["SELECT", "INSERT"]),
-                // Neither the role nor the owner of a token, nor what opens it, can change.
-                Grant {
-                    role: Api,
-                    privileges: &["UPDATE"],
-                    columns: &["revoked_at", "last_used_at", "suspended_at"],
-                },
-                // Lets the key of a subscription sleep, and reads no hash.
-                Grant {
-                    role: Consumer,
-                    privileges: READ,
-                    columns: &["organization_id", "token_id", "suspended_at"],
-                },
-                Grant {
-                    role: Consumer,
-                    privileges: &["UPDATE"],
-                    columns: &["suspended_at"],
-                },
-            ],
-        )
-    },
-    Table {
-        // Like a token's caller, a browser is known by its session before its organization is.
-        policies: &[
-            every_tenant("ALL", &[Scheduler], Some("true")),
-            Policy {
-                name: "bearer",
-                command: "SELECT",
-                roles: &[Api],
-                using: "session_hash = decode(NULLIF(current_setting('app.session_hash'::text, true), ''::text), \
-                        'hex'::text)",
-                check: None,
-            },
+    )
+    .with_rows(RowScope::Unrestricted),
+    table(
+        "organizations",
+        &[
+            grant(Operator, READ),
+            grant(Operator, &["UPDATE"]).on_columns(&["platform_fee_basis_points"]),
+            // Those that sessions of another application name.
+            grant(Api, &["SELECT", "INSERT"]),
+            grant(Scheduler, READ),
+            grant(Consumer, READ),
+            // The plan in force, once billing has read it.
+            grant(Api, &["UPDATE"]).on_columns(&["plan"]),
+            grant(Consumer, &["UPDATE"]).on_columns(&["plan"]),
         ],
-        ..table(
-            "browser_sessions",
-            &[
-                grant(Api, &["SELECT", "INSERT", "DELETE"]),
-                Grant {
-                    role: Api,
-                    privileges: &["UPDATE"],
-                    columns: &["last_used_at"],
-                },
-                // Deletes those that have expired, and reads no hash.
-                grant(Scheduler, &["DELETE"]),
-                Grant {
-                    role: Scheduler,
-                    privileges: READ,
-                    columns: &["last_used_at", "expires_at"],
-                },
-            ],
-        )
-    },
-    Table {
-        policies: &[
-            every_tenant("ALL", &[Scheduler], Some("true")),
-            Policy {
-                name: "bearer",
-                command: "SELECT",
-                roles: &[Api],
-                using: "link_hash = decode(NULLIF(current_setting('app.link_hash'::text, true), ''::text), \
-                        'hex'::text)",
-                check: None,
-            },
+    )
+    .with_policies(&[
+        every_tenant("SELECT", &[Scheduler], None),
+        OPERATOR,
+        // What the platform keeps of an organization's transfers is not the organization's to change.
+        Policy {
+            name: "sets_fee",
+            ..every_tenant("UPDATE", &[Operator], Some("true"))
+        },
+    ]),
+    table(
+        "api_tokens",
+        &[
+            grant(Api, &["SELECT", "INSERT"]),
+            // Neither the role nor the owner of a token, nor what opens it, can change.
+            grant(Api, &["UPDATE"]).on_columns(&["revoked_at", "last_used_at", "suspended_at"]),
+            // Lets the key of a subscription sleep, and reads no hash.
+            grant(Consumer, READ).on_columns(&["organization_id", "token_id", "suspended_at"]),
+            grant(Consumer, &["UPDATE"]).on_columns(&["suspended_at"]),
         ],
-        ..table(
-            "sign_in_links",
-            &[
-                // Made by `stripe-sync sign-in-link` with the rights of the owner.
-                grant(Api, &["SELECT", "DELETE"]),
-                grant(Scheduler, &["DELETE"]),
-                Grant {
-                    role: Scheduler,
-                    privileges: READ,
-                    columns: &["expires_at"],
-                },
-            ],
-        )
-    },
-    Table {
-        policies: &[
-            every_tenant("ALL", &[Scheduler], Some("true")),
-            Policy {
-                name: "receives_webhooks",
-                ..every_tenant("SELECT", &[Webhooks], None)
-            },
+    )
+    .with_policies(&[BEARER_OF_TOKEN]),
+    table(
+        "browser_sessions",
+        &[
+            grant(Api, &["SELECT", "INSERT", "DELETE"]),
+            grant(Api, &["UPDATE"]).on_columns(&["last_used_at"]),
+            // Deletes those that have expired, and reads no hash.
+            grant(Scheduler, &["DELETE"]),
+            grant(Scheduler, READ).on_columns(&["last_used_at", "expires_at"]),
         ],
-        ..table(
-            "platform_connections",
-            &[
-                Grant {
-                    role: Webhooks,
-                    privileges: READ,
-                    columns: &[
-                        "organization_id",
-                        "connection_id",
-                        "connector",
-                        "external_account_id",
-                        "livemode",
-                        "paused",
-                        "problem_code",
-                        "deleting_at",
-                        "via_platform",
-                    ],
-                },
-                grant(Api, &["SELECT", "INSERT", "UPDATE"]),
-                grant(Scheduler, READ),
-                Grant {
-                    role: Scheduler,
-                    privileges: &["UPDATE"],
-                    columns: &["next_sync_at"],
-                },
-                grant(Consumer, &["SELECT", "UPDATE", "DELETE"]),
-            ],
-        )
-    },
-    Table {
+    )
+    .with_policies(&[
+        every_tenant("ALL", &[Scheduler], Some("true")),
+        BEARER_OF_SESSION,
+    ]),
+    table(
+        "sign_in_links",
+        &[
+            // Made by `stripe-sync sign-in-link` with the rights of the owner.
+            grant(Api, &["SELECT", "DELETE"]),
+            grant(Scheduler, &["DELETE"]),
+            grant(Scheduler, READ).on_columns(&["expires_at"]),
+        ],
+    )
+    .with_policies(&[
+        every_tenant("ALL", &[Scheduler], Some("true")),
+        BEARER_OF_LINK,
+    ]),
+    table(
+        "platform_connections",
+        &[
+            grant(Webhooks, READ).on_columns(&[
+                "organization_id",
+                "connection_id",
+                "connector",
+                "external_account_id",
+                "livemode",
+                "paused",
+                "problem_code",
+                "deleting_at",
+                "via_platform",
+            ]),
+            grant(Api, &["SELECT", "INSERT", "UPDATE"]),
+            grant(Scheduler, READ),
+            grant(Scheduler, &["UPDATE"]).on_columns(&["next_sync_at"]),
+            grant(Consumer, &["SELECT", "UPDATE", "DELETE"]),
+        ],
+    )
+    .with_policies(&[
+        every_tenant("ALL", &[Scheduler], Some("true")),
+        Policy {
+            name: "receives_webhooks",
+            ..every_tenant("SELECT", &[Webhooks], None)
+        },
+    ]),
+    table(
+        "connection_credentials",
+        &[
+            grant(Webhooks, READ),
+            grant(Api, ALL),
+            grant(Scheduler, READ).on_columns(&[
+                "organization_id",
+                "connection_id",
+                "purpose",
+                "key_id",
+            ]),
+            grant(Consumer, &["SELECT", "UPDATE", "DELETE"]),
+        ],
+    )
+    .with_policies(&[
         // Which keys are in use, and for whom, but nothing that they seal.
-        policies: &[
-            every_tenant("SELECT", &[Scheduler], None),
-            // What verifies a signature, and no key.
-            Policy {
-                name: "webhook_secrets",
-                command: "SELECT",
-                roles: &[Webhooks],
-                using: "(purpose <> 'api_key'::text)",
-                check: None,
-            },
-        ],
-        ..table(
-            "connection_credentials",
-            &[
-                grant(Webhooks, READ),
-                grant(Api, ALL),
-                Grant {
-                    role: Scheduler,
-                    privileges: READ,
-                    columns: &["organization_id", "connection_id", "purpose", "key_id"],
-                },
-                grant(Consumer, &["SELECT", "UPDATE", "DELETE"]),
-            ],
-        )
-    },
+        every_tenant("SELECT", &[Scheduler], None),
+        // What verifies a signature, and no key.
+        Policy {
+            name: "webhook_secrets",
+            command: "SELECT",
+            roles: &[Webhooks],
+            using: "(purpose <> 'api_key'::text)",
+            check: None,
+        },
+    ]),
     table(
         "connector_filter_rules",
         &[grant(Api, ALL), grant(Consumer, &["SELECT", "DELETE"])],
@@ -325,49 +285,37 @@ pub(super) const TABLES: &[Table] = &[
             grant(Consumer, &["SELECT", "INSERT"]),
         ],
     ),
-    Table {
-        policies: &[
-            every_tenant("ALL", &[Consumer, Scheduler, Webhooks], Some("true")),
-            OPERATOR,
+    table(
+        "sync_jobs",
+        &[
+            // In which state events are.
+            grant(Operator, READ).on_columns(&[
+                "organization_id",
+                "connection_id",
+                "status",
+                "lease_owner",
+                "started_at",
+            ]),
+            grant(Webhooks, &["SELECT", "INSERT"]),
+            grant(Webhooks, &["UPDATE"]).on_columns(&["trigger"]),
+            grant(Api, &["SELECT", "INSERT", "UPDATE"]),
+            grant(Scheduler, ALL),
+            grant(Consumer, &["SELECT", "INSERT", "UPDATE"]),
         ],
-        ..table(
-            "sync_jobs",
-            &[
-                // In which state events are.
-                Grant {
-                    role: Operator,
-                    privileges: READ,
-                    columns: &[
-                        "organization_id",
-                        "connection_id",
-                        "status",
-                        "lease_owner",
-                        "started_at",
-                    ],
-                },
-                grant(Webhooks, &["SELECT", "INSERT"]),
-                Grant {
-                    role: Webhooks,
-                    privileges: &["UPDATE"],
-                    columns: &["trigger"],
-                },
-                grant(Api, &["SELECT", "INSERT", "UPDATE"]),
-                grant(Scheduler, ALL),
-                grant(Consumer, &["SELECT", "INSERT", "UPDATE"]),
-            ],
-        )
-    },
+    )
+    .with_policies(&[
+        every_tenant("ALL", &[Consumer, Scheduler, Webhooks], Some("true")),
+        OPERATOR,
+    ]),
     // A view, under the row-level security of the table below it. UPDATE is the right to lock its rows.
-    Table {
-        rows: RowScope::Unrestricted,
-        ..table(
-            "startable_jobs",
-            &[
-                grant(Scheduler, &["SELECT", "UPDATE"]),
-                grant(Consumer, &["SELECT", "UPDATE"]),
-            ],
-        )
-    },
+    table(
+        "startable_jobs",
+        &[
+            grant(Scheduler, &["SELECT", "UPDATE"]),
+            grant(Consumer, &["SELECT", "UPDATE"]),
+        ],
+    )
+    .with_rows(RowScope::Unrestricted),
     table(
         "stripe_sync_state",
         &[grant(Api, &["SELECT", "INSERT"]), grant(Consumer, ALL)],
@@ -387,110 +335,74 @@ pub(super) const TABLES: &[Table] = &[
     table("stripe_purchases", CONSUMER_ONLY),
     table("stripe_disputes", CONSUMER_WRITES_API_READS),
     table("stripe_refunds", CONSUMER_WRITES_API_READS),
-    Table {
-        policies: &[every_tenant("ALL", &[Scheduler], Some("true"))],
-        ..table(
-            "stripe_restatements",
-            &[
-                grant(Api, READ),
-                grant(Consumer, ALL),
-                // Deletes those that are a year old, and reads no figure.
-                grant(Scheduler, &["DELETE"]),
-                Grant {
-                    role: Scheduler,
-                    privileges: READ,
-                    columns: &[
-                        "organization_id",
-                        "connection_id",
-                        "restatement_id",
-                        "restated_at",
-                    ],
-                },
-            ],
-        )
-    },
-    Table {
-        policies: &[every_tenant("ALL", &[Scheduler, Webhooks], Some("true"))],
-        ..table(
-            "webhook_endpoints",
-            &[
-                // Which connections need not be polled.
-                grant(Scheduler, READ),
-                grant(Api, &["SELECT", "INSERT", "DELETE"]),
-                grant(Consumer, &["SELECT", "DELETE"]),
-                Grant {
-                    role: Api,
-                    privileges: &["UPDATE"],
-                    columns: &["paused_by_plan"],
-                },
-                Grant {
-                    role: Consumer,
-                    privileges: &["UPDATE"],
-                    columns: &["paused_by_plan"],
-                },
-                grant(Webhooks, READ),
-                Grant {
-                    role: Webhooks,
-                    privileges: &["UPDATE"],
-                    columns: &["last_signature_failure_at"],
-                },
-            ],
-        )
-    },
+    table(
+        "stripe_restatements",
+        &[
+            grant(Api, READ),
+            grant(Consumer, ALL),
+            // Deletes those that are a year old, and reads no figure.
+            grant(Scheduler, &["DELETE"]),
+            grant(Scheduler, READ).on_columns(&[
+                "organization_id",
+                "connection_id",
+                "restatement_id",
+                "restated_at",
+            ]),
+        ],
+    )
+    .with_policies(&[every_tenant("ALL", &[Scheduler], Some("true"))]),
+    table(
+        "webhook_endpoints",
+        &[
+            // Which connections need not be polled.
+            grant(Scheduler, READ),
+            grant(Api, &["SELECT", "INSERT", "DELETE"]),
+            grant(Consumer, &["SELECT", "DELETE"]),
+            grant(Api, &["UPDATE"]).on_columns(&["paused_by_plan"]),
+            grant(Consumer, &["UPDATE"]).on_columns(&["paused_by_plan"]),
+            grant(Webhooks, READ),
+            grant(Webhooks, &["UPDATE"]).on_columns(&["last_signature_failure_at"]),
+        ],
+    )
+    .with_policies(&[every_tenant("ALL", &[Scheduler, Webhooks], Some("true"))]),
     table(
         "platform_webhook_endpoints",
         &[grant(Api, &["SELECT", "INSERT", "UPDATE"])],
     ),
-    Table {
-        policies: &[
-            // Whose account an event names, and which accounts are to be read again.
-            every_tenant("ALL", &[Consumer, Webhooks], Some("true")),
+    table(
+        "connected_accounts",
+        &[
+            grant(Api, ALL),
+            grant(Consumer, &["SELECT", "UPDATE"]),
+            grant(Webhooks, READ).on_columns(&["organization_id", "account_id"]),
         ],
-        ..table(
-            "connected_accounts",
-            &[
-                grant(Api, ALL),
-                grant(Consumer, &["SELECT", "UPDATE"]),
-                Grant {
-                    role: Webhooks,
-                    privileges: READ,
-                    columns: &["organization_id", "account_id"],
-                },
-            ],
-        )
-    },
-    Table {
+    )
+    .with_policies(&[
+        // Whose account an event names, and which accounts are to be read again.
+        every_tenant("ALL", &[Consumer, Webhooks], Some("true")),
+    ]),
+    table(
+        "ledger_entries",
+        &[
+            // What an entry is never changes, and none is deleted.
+            grant(Api, &["SELECT", "INSERT"]),
+            grant(Consumer, &["SELECT", "INSERT"]),
+            grant(Api, &["UPDATE"]).on_columns(OUTCOME_OF_ENTRY),
+            grant(Consumer, &["UPDATE"]).on_columns(OUTCOME_OF_ENTRY),
+        ],
+    )
+    .with_policies(&[
         // What is to be settled is found across tenants.
-        policies: &[every_tenant("ALL", &[Consumer], Some("true"))],
-        ..table(
-            "ledger_entries",
-            &[
-                // What an entry is never changes, and none is deleted.
-                grant(Api, &["SELECT", "INSERT"]),
-                grant(Consumer, &["SELECT", "INSERT"]),
-                Grant {
-                    role: Api,
-                    privileges: &["UPDATE"],
-                    columns: OUTCOME_OF_ENTRY,
-                },
-                Grant {
-                    role: Consumer,
-                    privileges: &["UPDATE"],
-                    columns: OUTCOME_OF_ENTRY,
-                },
-            ],
-        )
-    },
-    Table {
-        policies: &[every_tenant("ALL", &[Consumer], Some("true"))],
-        ..table(
-            "ledger_reconciliations",
-            &[
-                grant(Api, READ),
-                grant(Consumer, &["SELECT", "INSERT", "UPDATE"]),
-            ],
-        )
-    },
+        every_tenant("ALL", &[Consumer], Some("true")),
+    ]),
+    table(
+        "ledger_reconciliations",
+        &[
+            grant(Api, READ),
+            grant(Consumer, &["SELECT", "INSERT", "UPDATE"]),
+        ],
+    )
+    .with_policies(&[every_tenant("ALL", &[Consumer], Some("true"))]),
     table(
         "ledger_differences",
         &[
@@ -498,24 +410,18 @@ pub(super) const TABLES: &[Table] = &[
             grant(Consumer, &["SELECT", "INSERT", "DELETE"]),
         ],
     ),
-    Table {
-        policies: &[
-            // Whose customer an event names, and which customers are to be read again.
-            every_tenant("ALL", &[Consumer, Webhooks], Some("true")),
+    table(
+        "billing_customers",
+        &[
+            grant(Api, ALL),
+            grant(Consumer, &["SELECT", "UPDATE"]),
+            grant(Webhooks, READ).on_columns(&["organization_id", "customer_id"]),
         ],
-        ..table(
-            "billing_customers",
-            &[
-                grant(Api, ALL),
-                grant(Consumer, &["SELECT", "UPDATE"]),
-                Grant {
-                    role: Webhooks,
-                    privileges: READ,
-                    columns: &["organization_id", "customer_id"],
-                },
-            ],
-        )
-    },
+    )
+    .with_policies(&[
+        // Whose customer an event names, and which customers are to be read again.
+        every_tenant("ALL", &[Consumer, Webhooks], Some("true")),
+    ]),
     // Read again by either program, and replaced.
     table("billing_subscriptions", API_AND_CONSUMER),
     table("billing_invoices", API_AND_CONSUMER),
@@ -527,130 +433,100 @@ pub(super) const TABLES: &[Table] = &[
     table("billing_repairs", API_AND_CONSUMER),
     table("billing_requests", API_AND_CONSUMER),
     table("billing_trial_cards", API_AND_CONSUMER),
-    Table {
-        policies: &[
-            every_tenant("ALL", &[Scheduler, Webhooks], Some("true")),
-            OPERATOR,
-            // Events of the platform's endpoints are found across tenants; no job knows of them.
-            Policy {
-                name: "platform_endpoints",
-                command: "ALL",
-                roles: &[Consumer],
-                using: "(connection_id IS NULL)",
-                check: Some("(connection_id IS NULL)"),
-            },
+    table(
+        "webhook_events",
+        &[
+            grant(Operator, READ),
+            // Deletes old events, of which it reads no more than that they are.
+            grant(Scheduler, &["DELETE"]),
+            grant(Scheduler, READ).on_columns(&[
+                "organization_id",
+                "event_id",
+                "endpoint_id",
+                "connection_id",
+                "received_at",
+                "status",
+                "next_attempt_at",
+                "found_by_polling",
+            ]),
+            // The right to lock rows.
+            grant(Scheduler, &["UPDATE"]).on_columns(&["status"]),
+            // Events of our own are stored by whoever reads how an organization stands.
+            grant(Api, &["SELECT", "INSERT", "UPDATE"]),
+            grant(Consumer, ALL),
+            // Stores an event and learns whether it was there; what others hold it cannot read.
+            grant(Webhooks, &["INSERT"]),
+            grant(Webhooks, &["UPDATE"]).on_columns(&["found_by_polling"]),
+            grant(Webhooks, READ).on_columns(&[
+                "organization_id",
+                "event_id",
+                "endpoint_id",
+                "external_event_id",
+                "event_type",
+                "found_by_polling",
+                "account",
+            ]),
         ],
-        ..table(
-            "webhook_events",
-            &[
-                grant(Operator, READ),
-                // Deletes old events, of which it reads no more than that they are.
-                grant(Scheduler, &["DELETE"]),
-                Grant {
-                    role: Scheduler,
-                    privileges: READ,
-                    columns: &[
-                        "organization_id",
-                        "event_id",
-                        "endpoint_id",
-                        "connection_id",
-                        "received_at",
-                        "status",
-                        "next_attempt_at",
-                        "found_by_polling",
-                    ],
-                },
-                // The right to lock rows.
-                Grant {
-                    role: Scheduler,
-                    privileges: &["UPDATE"],
-                    columns: &["status"],
-                },
-                // Events of our own are stored by whoever reads how an organization stands.
-                grant(Api, &["SELECT", "INSERT", "UPDATE"]),
-                grant(Consumer, ALL),
-                // Stores an event and learns whether it was there; what others hold it cannot read.
-                grant(Webhooks, &["INSERT"]),
-                Grant {
-                    role: Webhooks,
-                    privileges: &["UPDATE"],
-                    columns: &["found_by_polling"],
-                },
-                Grant {
-                    role: Webhooks,
-                    privileges: READ,
-                    columns: &[
-                        "organization_id",
-                        "event_id",
-                        "endpoint_id",
-                        "external_event_id",
-                        "event_type",
-                        "found_by_polling",
-                        "account",
-                    ],
-                },
-            ],
-        )
-    },
-    // A view, under the row-level security of the tables below it.
-    Table {
-        rows: RowScope::Unrestricted,
-        ..table(
-            "webhook_event_states",
-            &[grant(Api, READ), grant(Operator, READ)],
-        )
-    },
-    Table {
-        policies: &[
-            every_tenant("ALL", &[Scheduler, Webhooks], Some("true")),
-            OPERATOR,
-        ],
-        ..table(
-            "webhook_measurements",
-            &[
-                grant(Operator, READ),
-                grant(Api, READ),
-                grant(Scheduler, &["SELECT", "DELETE"]),
-                grant(Webhooks, &["SELECT", "INSERT", "UPDATE"]),
-            ],
-        )
-    },
-    Table {
-        policies: &[every_tenant(
-            "ALL",
-            &[Consumer, Scheduler, Webhooks],
-            Some("true"),
-        )],
-        ..table(
-            "webhook_forwards",
-            &[
-                // Whether an event may be deleted.
-                Grant {
-                    role: Scheduler,
-                    privileges: READ,
-                    columns: &["organization_id", "event_id", "status"],
-                },
-                grant(Api, &["SELECT", "INSERT", "UPDATE"]),
-                // Deliveries are found across tenants; what is sent is then read under the tenant's setting.
-                grant(Consumer, &["SELECT", "INSERT", "UPDATE"]),
-                grant(Webhooks, &["INSERT"]),
-            ],
-        )
-    },
-    Table {
-        rows: RowScope::Engine,
-        policies: &[Policy {
-            name: "every_program",
+    )
+    .with_policies(&[
+        every_tenant("ALL", &[Scheduler, Webhooks], Some("true")),
+        OPERATOR,
+        // Events of the platform's endpoints are found across tenants; no job knows of them.
+        Policy {
+            name: "platform_endpoints",
             command: "ALL",
-            roles: &[Api, Consumer],
-            using: "true",
-            check: Some("true"),
-        }],
-        ..table(
-            "program_encryption_keys",
-            &[grant(Api, ALL), grant(Consumer, ALL)],
-        )
-    },
+            roles: &[Consumer],
+            using: "(connection_id IS NULL)",
+            check: Some("(connection_id IS NULL)"),
+        },
+    ]),
+    // A view, under the row-level security of the tables below it.
+    table(
+        "webhook_event_states",
+        &[grant(Api, READ), grant(Operator, READ)],
+    )
+    .with_rows(RowScope::Unrestricted),
+    table(
+        "webhook_measurements",
+        &[
+            grant(Operator, READ),
+            grant(Api, READ),
+            grant(Scheduler, &["SELECT", "DELETE"]),
+            grant(Webhooks, &["SELECT", "INSERT", "UPDATE"]),
+        ],
+    )
+    .with_policies(&[
+        every_tenant("ALL", &[Scheduler, Webhooks], Some("true")),
+        OPERATOR,
+    ]),
+    table(
+        "webhook_forwards",
+        &[
+            // Whether an event may be deleted.
+            grant(Scheduler, READ).on_columns(&["organization_id", "event_id", "status"]),
+            grant(Api, &["SELECT", "INSERT", "UPDATE"]),
+            // Deliveries are found across tenants; what is sent is then read under the tenant's setting.
+            grant(Consumer, &["SELECT", "INSERT", "UPDATE"]),
+            grant(Webhooks, &["INSERT"]),
+        ],
+    )
+    .with_policies(&[every_tenant(
+        "ALL",
+        &[Consumer, Scheduler, Webhooks],
+        Some("true"),
+    )]),
+    table(
+        "program_encryption_keys",
+        &[grant(Api, ALL), grant(Consumer, ALL)],
+    )
+    .with_policies(&[Policy {
+        name: "every_program",
+        command: "ALL",
+        roles: &[Api, Consumer],
+        using: "true",
+        check: Some("true"),
+    }])
+    .with_rows(RowScope::Engine),
 ];
 
 /// Functions that run with the caller's rights, and that statements or policies call.

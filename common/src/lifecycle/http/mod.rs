@@ -39,6 +39,8 @@ use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 use tracing::{debug, error, info, warn};
 
+use crate::named;
+
 use progress::{Exchange, Progress, WatchedBody, WatchedStream};
 
 /// Bytes of a request head, and of an answer that is buffered before it is sent. A head that is longer is 431.
@@ -84,36 +86,25 @@ impl Limits {
     }
 }
 
-/// A limit that a client can reach.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Limit {
-    /// Every connection is in use.
-    Connections,
-    /// The head of a request took too long.
-    Head,
-    /// The body of a request took too long.
-    Body,
-    /// The body of a request is too long.
-    BodyBytes,
-    /// The connection had no request for too long.
-    Idle,
-    /// The reader of an answer took nothing for too long.
-    Stall,
+named! {
+    /// A limit that a client can reach.
+    Limit {
+        /// Every connection is in use.
+        Connections = "connections",
+        /// The head of a request took too long.
+        Head = "head",
+        /// The body of a request took too long.
+        Body = "body",
+        /// The body of a request is too long.
+        BodyBytes = "body_bytes",
+        /// The connection had no request for too long.
+        Idle = "idle",
+        /// The reader of an answer took nothing for too long.
+        Stall = "stall",
+    }
 }
 
 impl Limit {
-    /// Its name in metrics and logs.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Connections => "connections",
-            Self::Head => "head",
-            Self::Body => "body",
-            Self::BodyBytes => "body_bytes",
-            Self::Idle => "idle",
-            Self::Stall => "stall",
-        }
-    }
-
     pub fn count(self, server: &'static str) {
         metrics::counter!("stripe_sync_http_limits_reached_total", "server" => server, "limit" => self.as_str())
             .increment(1);

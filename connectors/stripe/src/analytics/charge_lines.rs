@@ -8,7 +8,8 @@ use common::tenant::OrganizationId;
 use futures::stream::BoxStream;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder};
+use sqlx::postgres::PgRow;
+use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder, Row as _};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -16,44 +17,53 @@ use super::{Selection, names};
 use crate::purchase::Units;
 
 /// Metadata of a row.
-#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema, FromRow)]
 pub struct RowMetadata {
     /// Metadata of the charge.
     #[schema(value_type = Object)]
+    #[sqlx(rename = "charge_metadata")]
     pub charge: Value,
     /// Metadata of the line's product.
     #[schema(value_type = Object)]
+    #[sqlx(rename = "product_metadata")]
     pub product: Value,
     /// Metadata of the line's price.
     #[schema(value_type = Object)]
+    #[sqlx(rename = "price_metadata")]
     pub price: Value,
     /// Metadata of the customer.
     #[schema(value_type = Object)]
+    #[sqlx(rename = "customer_metadata")]
     pub customer: Value,
     /// Metadata of the invoice that the charge paid; absent if there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>, nullable = false)]
+    #[sqlx(rename = "invoice_metadata")]
     pub invoice: Option<Value>,
     /// Metadata of the line of the invoice; absent if there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>, nullable = false)]
+    #[sqlx(rename = "invoice_line_metadata")]
     pub invoice_line: Option<Value>,
     /// Metadata of the subscription as the invoice shows it; absent if there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>, nullable = false)]
+    #[sqlx(rename = "subscription_metadata")]
     pub subscription: Option<Value>,
     /// Metadata of the checkout session; absent if there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>, nullable = false)]
+    #[sqlx(rename = "checkout_session_metadata")]
     pub checkout_session: Option<Value>,
     /// Metadata of the payment intent; absent if there is none, or the connection does not read it.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>, nullable = false)]
+    #[sqlx(rename = "payment_intent_metadata")]
     pub payment_intent: Option<Value>,
 }
 
 /// One line of a charge. Amounts are in the currency's minor unit.
-#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema, FromRow)]
 #[expect(
     clippy::struct_excessive_bools,
     reason = "each is a field of Stripe's, or follows from them"
@@ -92,14 +102,17 @@ pub struct ChargeRow {
     /// Stripe customer id.
     pub customer_id: Option<String>,
     /// Name of the customer as last read, or its email if it has no name.
+    #[sqlx(skip)]
     pub customer_name: Option<String>,
     /// Stripe product id of the line.
     pub product_id: Option<String>,
     /// Name of the product as last read.
+    #[sqlx(skip)]
     pub product_name: Option<String>,
     /// Stripe price id of the line.
     pub price_id: Option<String>,
     /// Nickname of the price as last read.
+    #[sqlx(skip)]
     pub price_name: Option<String>,
     /// Description of the charge.
     pub description: Option<String>,
@@ -112,11 +125,13 @@ pub struct ChargeRow {
     /// Status of the dispute.
     pub dispute_status: Option<String>,
     /// Metadata of the charge and of the objects it refers to.
+    #[sqlx(flatten)]
     pub metadata: RowMetadata,
     /// Id of the platform's transfer over which a payment of a connected account was made; null for any other charge.
     pub source_transfer: Option<String>,
     /// Quantity of the line, exact: a decimal of at most 12 decimals.
     #[schema(value_type = String, example = "0.5")]
+    #[sqlx(flatten)]
     pub units_decimal: Units,
     /// The line's share of what open and lost disputes took; 0 when not counted. Not subtracted from `net`.
     pub disputed_amount: i64,
@@ -130,53 +145,11 @@ pub struct ChargeRow {
     pub partly_captured: bool,
 }
 
-impl<'r> FromRow<'r, sqlx::postgres::PgRow> for ChargeRow {
-    fn from_row(row: &'r sqlx::postgres::PgRow) -> Result<Self, sqlx::Error> {
-        use sqlx::Row as _;
-        Ok(Self {
-            charge_id: row.try_get("charge_id")?,
-            line_id: row.try_get("line_id")?,
-            created_at: row.try_get("created_at")?,
-            date: row.try_get("date")?,
-            currency: row.try_get("currency")?,
-            status: row.try_get("status")?,
-            captured: row.try_get("captured")?,
-            counted: row.try_get("counted")?,
-            excluded_by: row.try_get("excluded_by")?,
-            amount: row.try_get("amount")?,
-            gross: row.try_get("gross")?,
-            refunded: row.try_get("refunded")?,
-            net: row.try_get("net")?,
-            units: row.try_get("units")?,
-            units_decimal: Units::of_row(row.try_get("units")?, row.try_get("units_fraction")?),
-            customer_id: row.try_get("customer_id")?,
-            product_id: row.try_get("product_id")?,
-            price_id: row.try_get("price_id")?,
-            customer_name: None,
-            product_name: None,
-            price_name: None,
-            description: row.try_get("description")?,
-            country: row.try_get("country")?,
-            payment_method: row.try_get("payment_method")?,
-            source_transfer: row.try_get("source_transfer")?,
-            disputed: row.try_get("disputed")?,
-            dispute_status: row.try_get("dispute_status")?,
-            disputed_amount: row.try_get("disputed_amount")?,
-            dispute_fee: row.try_get("dispute_fee")?,
-            metadata: RowMetadata {
-                charge: row.try_get("charge_metadata")?,
-                product: row.try_get("product_metadata")?,
-                price: row.try_get("price_metadata")?,
-                customer: row.try_get("customer_metadata")?,
-                invoice: row.try_get("invoice_metadata")?,
-                invoice_line: row.try_get("invoice_line_metadata")?,
-                subscription: row.try_get("subscription_metadata")?,
-                checkout_session: row.try_get("checkout_session_metadata")?,
-                payment_intent: row.try_get("payment_intent_metadata")?,
-            },
-            line_no: row.try_get("line_no")?,
-            partly_captured: row.try_get("partly_captured")?,
-        })
+/// The units of a row, which keeps them in two columns.
+impl<'r> FromRow<'r, PgRow> for Units {
+    fn from_row(row: &'r PgRow) -> Result<Self, sqlx::Error> {
+        let (units, fraction) = (row.try_get("units")?, row.try_get("units_fraction")?);
+        Ok(Self::of_row(units, fraction))
     }
 }
 
@@ -267,6 +240,19 @@ pub fn stream<'a>(
     statement.build_query_as().fetch(conn)
 }
 
+fn select_of_connection(
+    organization: &OrganizationId,
+    connection_id: &str,
+) -> QueryBuilder<Postgres> {
+    let mut query = QueryBuilder::new(COLUMNS);
+    query.push(" FROM stripe_revenue_data AS r WHERE r.organization_id = ");
+    query.push_bind(organization.as_str().to_owned());
+    query
+        .push(" AND r.connection_id = ")
+        .push_bind(connection_id.to_owned());
+    query
+}
+
 /// All rows of one charge, by line; empty when it is not stored.
 #[tracing::instrument(name = "db.analytics.list_by_charge", level = "debug", skip_all)]
 pub async fn list_by_charge(
@@ -275,12 +261,7 @@ pub async fn list_by_charge(
     connection_id: &str,
     charge_id: &str,
 ) -> Result<Vec<ChargeRow>, Error> {
-    let mut query = QueryBuilder::new(COLUMNS);
-    query.push(" FROM stripe_revenue_data AS r WHERE r.organization_id = ");
-    query.push_bind(organization.as_str().to_owned());
-    query
-        .push(" AND r.connection_id = ")
-        .push_bind(connection_id.to_owned());
+    let mut query = select_of_connection(organization, connection_id);
     query
         .push(" AND r.charge_id = ")
         .push_bind(charge_id.to_owned())
@@ -297,12 +278,7 @@ pub async fn list_lines(
     lines: &[(String, i32)],
 ) -> Result<Vec<ChargeRow>, Error> {
     let (charges, numbers): (Vec<String>, Vec<i32>) = lines.iter().cloned().unzip();
-    let mut query = QueryBuilder::new(COLUMNS);
-    query.push(" FROM stripe_revenue_data AS r WHERE r.organization_id = ");
-    query.push_bind(organization.as_str().to_owned());
-    query
-        .push(" AND r.connection_id = ")
-        .push_bind(connection_id.to_owned());
+    let mut query = select_of_connection(organization, connection_id);
     query
         .push(" AND (r.charge_id, r.line_no) IN (SELECT * FROM UNNEST(")
         .push_bind(charges);

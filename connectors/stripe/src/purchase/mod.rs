@@ -14,6 +14,7 @@ mod units;
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
+use common::named;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -40,25 +41,11 @@ pub struct Purchase {
     pub subscription_metadata: Map<String, Value>,
 }
 
-/// Where the lines of a purchase stand.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum PurchaseKind {
-    Invoice,
-    CheckoutSession,
-}
-
-impl PurchaseKind {
-    pub const ALL: [Self; 2] = [Self::Invoice, Self::CheckoutSession];
-
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Invoice => "invoice",
-            Self::CheckoutSession => "checkout_session",
-        }
-    }
-
-    pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.as_str() == name)
+named! {
+    /// Where the lines of a purchase stand.
+    PurchaseKind {
+        Invoice = "invoice",
+        CheckoutSession = "checkout_session",
     }
 }
 
@@ -144,8 +131,8 @@ mod tests {
     #[test]
     fn kinds_are_read_back() {
         for kind in PurchaseKind::ALL {
-            assert_eq!(PurchaseKind::parse(kind.as_str()), Some(kind));
+            assert_eq!(kind.as_str().parse().ok(), Some(kind));
         }
-        assert_eq!(PurchaseKind::parse("subscription"), None);
+        assert!("subscription".parse::<PurchaseKind>().is_err());
     }
 }

@@ -5,7 +5,7 @@
 //! by the caller in the same transaction.
 
 use chrono::{DateTime, Utc};
-use common::db::Error;
+use common::db::{self, Error};
 use common::tenant::OrganizationId;
 use serde_json::{Map, Value};
 use sqlx::PgConnection;
@@ -324,13 +324,9 @@ pub async fn list_by_payments(
     .await?;
     rows.into_iter()
         .map(|row| {
-            let kind = PurchaseKind::parse(&row.kind).ok_or_else(|| Error::Inconsistent {
-                column: "stripe_purchases.kind",
-                cause: row.kind.into(),
-            })?;
             Ok(Purchase {
                 purchase_id: row.purchase_id,
-                kind,
+                kind: db::parse_stored("stripe_purchases.kind", &row.kind)?,
                 created_at: row.created_at,
                 payments: Some(row.payment_id)
                     .into_iter()

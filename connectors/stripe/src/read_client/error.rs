@@ -90,9 +90,7 @@ pub(super) struct ErrorBody {
 
 #[derive(Deserialize, Default)]
 pub(super) struct ErrorObject {
-    #[serde(default)]
     pub(super) message: Option<String>,
-    #[serde(default)]
     pub(super) code: Option<String>,
 }
 

@@ -28,12 +28,11 @@ pub use estimate::payment_intent_requests;
 pub use http::{Client, ListQuery, Page, Stripe};
 pub use model::{
     BalanceTransaction, Charge, Customer, Event, EventData, EventObject, Expandable, Identified,
-    Metadata, Reference, Refund, RefundList,
+    Inlined, Metadata, Reference, Refund,
 };
 pub use purchase_model::{
-    CheckoutItem, CheckoutSession, DiscountAmount, Dispute, EvidenceDetails, Inlined, Invoice,
-    InvoiceLine, InvoicePayment, Payment, PaymentIntent, Price, PriceDetails, PriceReference,
-    Pricing, Product,
+    CheckoutItem, CheckoutSession, DiscountAmount, Dispute, EvidenceDetails, Invoice, InvoiceLine,
+    InvoicePayment, Payment, PaymentIntent, Price, PriceDetails, PriceReference, Pricing, Product,
 };
 
 /// The version that every request names, so that shapes do not change under us.

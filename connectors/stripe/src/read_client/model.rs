@@ -113,7 +113,6 @@ pub struct Customer {
     #[serde(default)]
     pub deleted: bool,
     /// Present metadata; none when deleted.
-    #[serde(default)]
     pub metadata: Option<Metadata>,
     #[serde(default, deserialize_with = "bounded::shown")]
     pub name: Option<String>,
@@ -152,54 +151,44 @@ pub struct Charge {
     pub currency: Currency,
     /// `succeeded`, `pending`, `failed`, or a later invention.
     pub status: String,
-    #[serde(default)]
     pub customer: Option<Expandable<Customer>>,
-    #[serde(default)]
     pub description: Option<String>,
     #[serde(default)]
     pub disputed: bool,
     /// Whether real money moved.
     #[serde(default)]
     pub livemode: bool,
-    #[serde(default)]
     pub metadata: Option<Metadata>,
     /// `pi_…`
-    #[serde(default)]
     pub payment_intent: Option<Expandable<Reference>>,
     /// `tr_…`
-    #[serde(default)]
     pub source_transfer: Option<Expandable<Reference>>,
     /// `in_…`, up to version 2025-02-24.acacia.
-    #[serde(default)]
     pub invoice: Option<Expandable<Reference>>,
-    #[serde(default)]
     pub payment_method_details: Option<MethodDetails>,
-    #[serde(default)]
     pub billing_details: Option<BillingDetails>,
-    /// Present when expanded.
-    #[serde(default)]
-    pub refunds: Option<RefundList>,
+    /// The newest ten, newest first; present when expanded.
+    pub refunds: Option<Inlined<Refund>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct BillingDetails {
-    #[serde(default)]
     pub address: Option<Address>,
 }
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct Address {
     /// Two-letter code.
-    #[serde(default)]
     pub country: Option<String>,
 }
 
-/// The refunds inlined in a charge: the newest ten.
+/// The beginning of a list, inlined in the object that it belongs to. How much is inlined is not documented, so
+/// only `has_more` tells whether it is all.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
-pub struct RefundList {
-    /// Newest first.
-    #[serde(default)]
-    pub data: Vec<Refund>,
+pub struct Inlined<T> {
+    /// In Stripe's order.
+    #[serde(default = "Vec::new")]
+    pub data: Vec<T>,
     /// Whether there are more than are inlined.
     #[serde(default)]
     pub has_more: bool,
@@ -223,10 +212,8 @@ pub struct Refund {
     #[serde(default, deserialize_with = "bounded::shown")]
     pub reason: Option<String>,
     /// Whether the money went back: `pending`, `requires_action`, `succeeded`, `failed`, `canceled`, or a later invention.
-    #[serde(default)]
     pub status: Option<String>,
     /// What it did to the balance; null until it did.
-    #[serde(default)]
     pub balance_transaction: Option<Expandable<BalanceTransaction>>,
 }
 
@@ -236,7 +223,6 @@ pub struct BalanceTransaction {
     /// `txn_…`
     pub id: String,
     /// `charge`, `refund`, … (docs.stripe.com/reports/reporting-categories)
-    #[serde(default)]
     pub reporting_category: Option<String>,
 }
 
@@ -295,7 +281,6 @@ pub struct EventData {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct EventObject {
     /// `charge`, `refund`, `customer`, …
-    #[serde(default)]
     pub object: Option<String>,
     /// The object's id; an upcoming invoice has none.
     #[serde(default, deserialize_with = "bounded::optional_id")]
@@ -304,13 +289,10 @@ pub struct EventObject {
     #[serde(default, deserialize_with = "bounded::seconds_if_any")]
     pub created: Option<i64>,
     /// Of refunds and disputes.
-    #[serde(default)]
     pub charge: Option<Expandable<Reference>>,
     /// Of invoice payments.
-    #[serde(default)]
     pub invoice: Option<Expandable<Reference>>,
     /// Of charges.
-    #[serde(default)]
     pub payment_intent: Option<Expandable<Reference>>,
 }
 
@@ -450,7 +432,7 @@ impl Charge {
 
     /// Its refunds as they are kept; none where they were not read.
     fn kept_refunds(&self, figures: charge::Figures) -> Option<Vec<refund::Refund>> {
-        let RefundList { data, .. } = self.refunds.as_ref()?;
+        let Inlined { data, .. } = self.refunds.as_ref()?;
         let release = self.release().map(|release| release.id.as_str());
         let kept = data.iter().map(|refund| refund::Refund {
             counted: figures.gross > 0
@@ -475,7 +457,7 @@ impl Charge {
     #[must_use]
     pub fn with_refunds(self, refunds: Vec<Refund>) -> Self {
         Self {
-            refunds: Some(RefundList {
+            refunds: Some(Inlined {
                 data: refunds,
                 has_more: false,
             }),

@@ -16,22 +16,10 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use super::bounded;
-use super::model::{Expandable, Identified, Metadata, Reference};
+use super::model::{Expandable, Identified, Inlined, Metadata, Reference};
 use crate::dispute;
 use crate::purchase::{Purchase, PurchaseKind, PurchaseLine, Units};
 use crate::referenced::{ReferencedObject, name};
-
-/// The beginning of a list, inlined in the object that it belongs to. How much is inlined is not documented, so
-/// only `has_more` tells whether it is all.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-pub struct Inlined<T> {
-    /// In Stripe's order.
-    #[serde(default = "Vec::new")]
-    pub data: Vec<T>,
-    /// Whether there are more than are inlined.
-    #[serde(default)]
-    pub has_more: bool,
-}
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct Invoice {
@@ -41,30 +29,22 @@ pub struct Invoice {
     /// Seconds since 1970, UTC.
     #[serde(deserialize_with = "bounded::seconds")]
     pub created: i64,
-    #[serde(default)]
     pub lines: Option<Inlined<InvoiceLine>>,
     /// What paid it or tried to; present when expanded, from version 2025-03-31.basil on.
-    #[serde(default)]
     pub payments: Option<Inlined<InvoicePayment>>,
     /// `ch_…` or `py_…`, up to version 2025-02-24.acacia.
-    #[serde(default)]
     pub charge: Option<Expandable<Reference>>,
     /// `pi_…`, up to version 2025-02-24.acacia.
-    #[serde(default)]
     pub payment_intent: Option<Expandable<Reference>>,
-    #[serde(default)]
     pub metadata: Option<Metadata>,
     /// What it stems from; from version 2025-03-31.basil on.
-    #[serde(default)]
     pub parent: Option<InvoiceParent>,
     /// Up to version 2025-02-24.acacia.
-    #[serde(default)]
     pub subscription_details: Option<SubscriptionDetails>,
 }
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct InvoiceParent {
-    #[serde(default)]
     pub subscription_details: Option<SubscriptionDetails>,
 }
 
@@ -72,7 +52,6 @@ pub struct InvoiceParent {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct SubscriptionDetails {
     /// As it was when the invoice was finalized.
-    #[serde(default)]
     pub metadata: Option<Metadata>,
 }
 
@@ -83,12 +62,9 @@ pub struct InvoicePayment {
     #[serde(deserialize_with = "bounded::id")]
     pub id: String,
     /// `in_…`
-    #[serde(default)]
     pub invoice: Option<Expandable<Reference>>,
     /// `open`, `paid`, `canceled`, or a later invention.
-    #[serde(default)]
     pub status: Option<String>,
-    #[serde(default)]
     pub payment: Option<Payment>,
 }
 
@@ -98,10 +74,8 @@ pub struct Payment {
     #[serde(default, rename = "type")]
     pub kind: Option<String>,
     /// `pi_…`
-    #[serde(default)]
     pub payment_intent: Option<Expandable<Reference>>,
     /// `ch_…` or `py_…`, only where there is no intent.
-    #[serde(default)]
     pub charge: Option<Expandable<Reference>>,
 }
 
@@ -113,10 +87,8 @@ pub struct InvoiceLine {
     /// Minor units before discounts; negative where time already paid for is credited.
     #[serde(deserialize_with = "bounded::signed_amount")]
     pub amount: i64,
-    #[serde(default)]
     pub discount_amounts: Option<Vec<DiscountAmount>>,
     /// What was taken off before taxes: the discounts once more, and credit that was paid for earlier.
-    #[serde(default)]
     pub pretax_credit_amounts: Option<Vec<PretaxCreditAmount>>,
     #[serde(default, deserialize_with = "bounded::quantity")]
     pub quantity: Option<i64>,
@@ -124,22 +96,16 @@ pub struct InvoiceLine {
     #[serde(default, deserialize_with = "bounded::decimal_quantity")]
     pub quantity_decimal: Option<Units>,
     /// Its own; of a subscription's line, the subscription's present metadata.
-    #[serde(default)]
     pub metadata: Option<Metadata>,
     /// What it stems from; from version 2025-03-31.basil on.
-    #[serde(default)]
     pub parent: Option<LineParent>,
     /// Up to version 2025-02-24.acacia.
-    #[serde(default)]
     pub proration_details: Option<ProrationDetails>,
     /// From version 2025-03-31.basil on.
-    #[serde(default)]
     pub pricing: Option<Pricing>,
     /// Up to version 2025-02-24.acacia.
-    #[serde(default)]
     pub price: Option<Expandable<PriceReference>>,
     /// What prices of subscriptions were called before; up to version 2025-02-24.acacia.
-    #[serde(default)]
     pub plan: Option<Expandable<PriceReference>>,
 }
 
@@ -171,39 +137,32 @@ impl PretaxCreditAmount {
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct LineParent {
-    #[serde(default)]
     pub subscription_item_details: Option<LineOrigin>,
-    #[serde(default)]
     pub invoice_item_details: Option<LineOrigin>,
 }
 
 /// The item of a subscription, or the invoice item, that a line stems from.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct LineOrigin {
-    #[serde(default)]
     pub proration_details: Option<ProrationDetails>,
 }
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct ProrationDetails {
     /// Which earlier lines a line credits; null where it credits none.
-    #[serde(default)]
     pub credited_items: Option<IgnoredAny>,
 }
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct Pricing {
-    #[serde(default)]
     pub price_details: Option<PriceDetails>,
 }
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct PriceDetails {
     /// `price_…`; expandable from version 2025-12-15.clover on.
-    #[serde(default)]
     pub price: Option<Expandable<PriceReference>>,
     /// `prod_…`
-    #[serde(default)]
     pub product: Option<Expandable<Reference>>,
 }
 
@@ -214,7 +173,6 @@ pub struct PriceReference {
     #[serde(deserialize_with = "bounded::id")]
     pub id: String,
     /// `prod_…`
-    #[serde(default)]
     pub product: Option<Expandable<Reference>>,
 }
 
@@ -227,15 +185,11 @@ pub struct CheckoutSession {
     #[serde(deserialize_with = "bounded::seconds")]
     pub created: i64,
     /// `pi_…`; null until it is confirmed, and where an invoice is paid.
-    #[serde(default)]
     pub payment_intent: Option<Expandable<Reference>>,
     /// `in_…`, where it made one.
-    #[serde(default)]
     pub invoice: Option<Expandable<Reference>>,
     /// What is bought; present when expanded.
-    #[serde(default)]
     pub line_items: Option<Inlined<CheckoutItem>>,
-    #[serde(default)]
     pub metadata: Option<Metadata>,
 }
 
@@ -248,7 +202,6 @@ pub struct PaymentIntent {
     /// Seconds since 1970, UTC.
     #[serde(deserialize_with = "bounded::seconds")]
     pub created: i64,
-    #[serde(default)]
     pub metadata: Option<Metadata>,
 }
 
@@ -266,7 +219,6 @@ pub struct CheckoutItem {
     /// As on a line of an invoice.
     #[serde(default, deserialize_with = "bounded::decimal_quantity")]
     pub quantity_decimal: Option<Units>,
-    #[serde(default)]
     pub price: Option<Expandable<PriceReference>>,
 }
 
@@ -283,7 +235,6 @@ pub struct Product {
     #[serde(default)]
     pub deleted: bool,
     /// Present metadata; none when deleted.
-    #[serde(default)]
     pub metadata: Option<Metadata>,
     #[serde(default, deserialize_with = "bounded::shown")]
     pub name: Option<String>,
@@ -302,13 +253,11 @@ pub struct Price {
     #[serde(default)]
     pub deleted: bool,
     /// Present metadata; none when deleted.
-    #[serde(default)]
     pub metadata: Option<Metadata>,
     /// What the account calls it; buyers never see it.
     #[serde(default, deserialize_with = "bounded::shown")]
     pub nickname: Option<String>,
     /// `prod_…`
-    #[serde(default)]
     pub product: Option<Expandable<Reference>>,
 }
 

@@ -21,3 +21,16 @@ pub struct ReferencedObject {
     /// To the second, where it is listed by that; none for customers and what is gone.
     pub created_at: Option<DateTime<Utc>>,
 }
+
+impl ReferencedObject {
+    /// What is left of one that Stripe has no more.
+    pub(crate) fn deleted(object_id: String, created_at: Option<DateTime<Utc>>) -> Self {
+        Self {
+            object_id,
+            metadata: Map::new(),
+            name: None,
+            deleted: true,
+            created_at,
+        }
+    }
+}

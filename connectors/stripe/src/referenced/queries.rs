@@ -99,7 +99,7 @@ pub async fn unlisted(
     .await?;
     Ok(unlisted
         .into_iter()
-        .map(|row| without_metadata(row.object_id, row.created_at))
+        .map(|row| ReferencedObject::deleted(row.object_id, row.created_at))
         .collect())
 }
 
@@ -124,18 +124,8 @@ pub async fn made_before(
     .await?;
     Ok(found
         .into_iter()
-        .map(|row| without_metadata(row.object_id, row.created_at))
+        .map(|row| ReferencedObject::deleted(row.object_id, row.created_at))
         .collect())
-}
-
-fn without_metadata(object_id: String, created_at: Option<DateTime<Utc>>) -> ReferencedObject {
-    ReferencedObject {
-        object_id,
-        metadata: Map::new(),
-        name: None,
-        deleted: true,
-        created_at,
-    }
 }
 
 /// Forgets all objects of a type that the key may not read, or that the connection does not. The rows are left as they are: the full job that

@@ -230,7 +230,8 @@ pub async fn list_by_charge(
     connection_id: &str,
     charge_id: &str,
 ) -> Result<Vec<Refund>, Error> {
-    let rows = sqlx::query!(
+    Ok(sqlx::query_as!(
+        Refund,
         "SELECT refund_id, amount, currency, status, reason, created_at, counted FROM stripe_refunds
          WHERE organization_id = $1 AND connection_id = $2 AND charge_id = $3
          ORDER BY created_at DESC NULLS LAST, refund_id",
@@ -239,17 +240,7 @@ pub async fn list_by_charge(
         charge_id,
     )
     .fetch_all(conn)
-    .await?;
-    let refunds = rows.into_iter().map(|row| Refund {
-        refund_id: row.refund_id,
-        amount: row.amount,
-        currency: Currency::new(&row.currency),
-        status: row.status,
-        reason: row.reason,
-        created_at: row.created_at,
-        counted: row.counted,
-    });
-    Ok(refunds.collect())
+    .await?)
 }
 
 /// Forgets all refunds: the key may not read them.

@@ -2,13 +2,13 @@
 
 use chrono::{DateTime, Utc};
 use common::clock::new_id;
-use common::db::Error;
+use common::db::{self, Error};
 use common::money::Currency;
 use common::tenant::OrganizationId;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{Cause, NewRestatement, RestatedDay, Restatement};
+use super::{NewRestatement, RestatedDay, Restatement};
 use crate::analytics::Selection;
 use crate::purchase::Units;
 
@@ -103,16 +103,12 @@ pub(super) async fn list(
     .fetch_all(conn)
     .await?;
     let read = rows.into_iter().map(|row| {
-        let cause: Cause = row.cause.parse().map_err(|cause| Error::Inconsistent {
-            column: "stripe_restatements.cause",
-            cause: Box::new(cause),
-        })?;
         Ok(Restatement {
             restatement_id: row.restatement_id,
             date: row.date,
             currency: Currency::new(&row.currency),
             restated_at: row.restated_at,
-            cause,
+            cause: db::parse_stored("stripe_restatements.cause", &row.cause)?,
             charge_id: row.charge_id,
             object_id: row.object_id,
             event_id: row.event_id,

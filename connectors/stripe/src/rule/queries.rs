@@ -171,11 +171,11 @@ async fn reapply(
             builder
                 .push(name)
                 .push(" AS (UPDATE stripe_revenue_data r SET excluded_by = ");
-            push_decision(&mut builder, rules, "r", "");
+            push_decision(&mut builder, rules, "");
             push_connection(&mut builder);
             builder.push(" AND r.excluded_by").push(before);
             builder.push(" AND r.excluded_by IS DISTINCT FROM ");
-            push_decision(&mut builder, rules, "r", "");
+            push_decision(&mut builder, rules, "");
             builder.push(RETURNED);
             if name == "included" {
                 builder.push("-").push(MAY_COUNT).push("::INT");
@@ -196,7 +196,7 @@ async fn reapply(
             builder.push_bind(ids.to_vec()).push(")), ");
         }
         builder.push("decided AS MATERIALIZED (SELECT r.charge_id, ");
-        push_decision(&mut builder, rules, "r", "bool_or");
+        push_decision(&mut builder, rules, "bool_or");
         builder.push(" AS excluded_by, bool_and(r.excluded_by IS NULL) AS was_kept FROM stripe_revenue_data r");
         if matches!(scope, RefilterScope::Referencing(..)) {
             builder.push(" JOIN referring USING (charge_id)");
@@ -219,14 +219,9 @@ async fn reapply(
     Ok(builder.build_query_as().fetch_all(conn).await?)
 }
 
-/// The rule that keeps a charge out, null when it is kept: an expression over a row, or, with `over_rows` an
+/// The rule that keeps a charge out, null when it is kept: an expression over a row `r`, or, with `over_rows` an
 /// aggregate such as `bool_or`, over the rows of a charge.
-fn push_decision(
-    builder: &mut QueryBuilder<Postgres>,
-    rules: &RuleSet,
-    alias: &'static str,
-    over_rows: &'static str,
-) {
+fn push_decision(builder: &mut QueryBuilder<Postgres>, rules: &RuleSet, over_rows: &'static str) {
     if rules.is_empty() {
         builder.push("NULL::UUID");
         return;
@@ -234,7 +229,7 @@ fn push_decision(
     builder.push("CASE");
     for (filter_id, predicate) in &rules.excludes {
         builder.push(" WHEN ").push(over_rows).push("(");
-        predicate.to_sql(builder, alias);
+        predicate.to_sql(builder, "r");
         builder.push(") THEN ").push_bind(*filter_id).push("::UUID");
     }
     if let Some((first, _)) = rules.includes.first() {
@@ -243,7 +238,7 @@ fn push_decision(
             if index > 0 {
                 builder.push(" OR ");
             }
-            predicate.to_sql(builder, alias);
+            predicate.to_sql(builder, "r");
         }
         builder.push(") THEN ").push_bind(*first).push("::UUID");
     }

@@ -27,16 +27,6 @@ named! {
 }
 
 impl JobType {
-    pub const ALL: [Self; 7] = [
-        Self::Full,
-        Self::Incremental,
-        Self::Refilter,
-        Self::Redate,
-        Self::Delete,
-        Self::Webhook,
-        Self::Compare,
-    ];
-
     /// What the queue has to know of such jobs.
     pub const fn kind(self) -> JobKind {
         // A full job does an incremental one's work as well. Both read from Stripe, whose rate limit is the account's.

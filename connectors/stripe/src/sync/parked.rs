@@ -4,42 +4,21 @@
 //! count it, and figures lack what it would have added.
 
 use chrono::{DateTime, Utc};
-use common::db::Error;
+use common::db::{self, Error};
+use common::named;
 use common::tenant::OrganizationId;
-use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 use sqlx::PgConnection;
-use utoipa::ToSchema;
 
-/// Why an object is parked: `unreadable` is of a shape or has a value that is not understood; `unstorable` was understood,
-/// and the database refused it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-#[schema(as = ParkedCode)]
-pub enum Code {
-    /// It has a shape or a value that is not understood.
-    Unreadable,
-    /// It was understood, and PostgreSQL refused to store it.
-    Unstorable,
-}
-
-impl Code {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Unreadable => "unreadable",
-            Self::Unstorable => "unstorable",
-        }
-    }
-
-    fn parse(name: &str) -> Result<Self, Error> {
-        match name {
-            "unreadable" => Ok(Self::Unreadable),
-            "unstorable" => Ok(Self::Unstorable),
-            other => Err(Error::Inconsistent {
-                column: "stripe_parked_objects.code",
-                cause: other.into(),
-            }),
-        }
+named! {
+    /// Why an object is parked: `unreadable` is of a shape or has a value that is not understood; `unstorable` was understood,
+    /// and the database refused it.
+    #[schema(as = ParkedCode)]
+    Code {
+        /// It has a shape or a value that is not understood.
+        Unreadable = "unreadable",
+        /// It was understood, and PostgreSQL refused to store it.
+        Unstorable = "unstorable",
     }
 }
 
@@ -83,7 +62,7 @@ impl TryFrom<Row> for Found {
                 resource: row.resource,
                 object_id: row.object_id,
                 raw: row.raw,
-                code: Code::parse(&row.code)?,
+                code: db::parse_stored("stripe_parked_objects.code", &row.code)?,
                 detail: row.detail,
                 created_at: row.created_at,
             },

@@ -7,6 +7,7 @@
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use common::job::Job;
+use common::named;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -55,49 +56,25 @@ impl Range {
     }
 }
 
-/// A list of Stripe's that is read range by range.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum List {
-    /// Products, so that rows have their metadata from the first.
-    Products,
-    /// Prices, likewise.
-    Prices,
-    /// Invoices with their payments and lines.
-    Invoices,
-    CheckoutSessions,
-    /// Payment intents, of connections that read their metadata.
-    PaymentIntents,
-    Disputes,
-    /// Charges, without which there are no rows.
-    Charges,
+named! {
+    /// A list of Stripe's that is read range by range.
+    List {
+        /// Products, so that rows have their metadata from the first.
+        Products = "products",
+        /// Prices, likewise.
+        Prices = "prices",
+        /// Invoices with their payments and lines.
+        Invoices = "invoices",
+        CheckoutSessions = "checkout_sessions",
+        /// Payment intents, of connections that read their metadata.
+        PaymentIntents = "payment_intents",
+        Disputes = "disputes",
+        /// Charges, without which there are no rows.
+        Charges = "charges",
+    }
 }
 
 impl List {
-    /// Every list, those first whose objects the others refer to.
-    pub const ALL: [Self; 7] = [
-        Self::Products,
-        Self::Prices,
-        Self::Invoices,
-        Self::CheckoutSessions,
-        Self::PaymentIntents,
-        Self::Disputes,
-        Self::Charges,
-    ];
-
-    /// Its name as a resource of the key's permissions and in the database.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Products => "products",
-            Self::Prices => "prices",
-            Self::Invoices => "invoices",
-            Self::CheckoutSessions => "checkout_sessions",
-            Self::PaymentIntents => "payment_intents",
-            Self::Disputes => "disputes",
-            Self::Charges => "charges",
-        }
-    }
-
     /// Stripe's name for one of its objects.
     pub fn object(self) -> &'static str {
         match self {
@@ -139,7 +116,6 @@ pub struct Plan {
     #[serde(default)]
     pub begun_empty: bool,
     /// From when on what is stored had been read before it was made, so that a difference is one; none where nothing had.
-    #[serde(default)]
     pub known_from: Option<DateTime<Utc>>,
     /// Which lists are read and what is inlined in them, by what the key may read.
     #[serde(default)]

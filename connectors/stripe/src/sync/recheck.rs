@@ -73,7 +73,6 @@ pub(super) async fn run_if_due(
 
 #[derive(Deserialize)]
 struct RefundOf {
-    #[serde(default)]
     charge: Option<Expandable<read_client::Charge>>,
 }
 

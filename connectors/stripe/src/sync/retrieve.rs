@@ -34,6 +34,7 @@ pub(super) async fn retrieve_and_write(
         let mut read = stream::iter(asked).buffered(MAX_CONCURRENT_RETRIEVALS);
         let mut batch = Batch::default();
         while let Some(one) = read.try_next().await? {
+            let deleted = |id| ReferencedObject::deleted(id, None);
             match one {
                 Retrieved::Objects(objects) => batch.objects.append(objects),
                 Retrieved::Gone(id) => match list {
@@ -78,17 +79,9 @@ pub(super) async fn retrieve_customer(source: &StripeReader, id: &str) -> Result
     let mut objects = Objects::default();
     match source.retrieve(CUSTOMERS, id, &[]).await? {
         Some(raw) => objects = objects::read_customer(&raw)?,
-        None => objects.customers.push(deleted(id.to_owned())),
+        None => objects
+            .customers
+            .push(ReferencedObject::deleted(id.to_owned(), None)),
     }
     Ok(objects)
-}
-
-fn deleted(object_id: String) -> ReferencedObject {
-    ReferencedObject {
-        object_id,
-        metadata: serde_json::Map::new(),
-        name: None,
-        deleted: true,
-        created_at: None,
-    }
 }
