@@ -57,11 +57,8 @@ struct Days {
 struct Day {
     date: NaiveDate,
     complete: bool,
-    #[serde(default)]
     reason: Option<String>,
-    #[serde(default)]
     compared_at: Option<DateTime<Utc>>,
-    #[serde(default)]
     objects_differed: Option<i64>,
     #[serde(default)]
     parked_objects: i64,

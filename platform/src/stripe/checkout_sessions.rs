@@ -20,15 +20,11 @@ pub(super) const CHECKOUT: &str = "stripe_sync_checkout";
 #[derive(Deserialize)]
 pub(super) struct SessionObject {
     id: String,
-    #[serde(default)]
     client_reference_id: Option<String>,
     status: CheckoutStatus,
-    #[serde(default)]
     payment_status: Option<String>,
-    #[serde(default)]
     url: Option<String>,
     expires_at: i64,
-    #[serde(default)]
     subscription: Option<String>,
 }
 

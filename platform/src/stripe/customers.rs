@@ -37,7 +37,6 @@ const CLOCK_MARGIN: TimeDelta = TimeDelta::days(1);
 struct CustomerObject {
     #[serde(default)]
     deleted: bool,
-    #[serde(default)]
     invoice_settings: Option<InvoiceSettings>,
 }
 
@@ -52,13 +51,11 @@ struct CustomerStub {
 #[derive(Deserialize)]
 struct ListedCustomer {
     id: String,
-    #[serde(default)]
     metadata: Option<Metadata>,
 }
 
 #[derive(Deserialize)]
 struct InvoiceSettings {
-    #[serde(default)]
     default_payment_method: Option<PaymentMethodObject>,
 }
 
@@ -87,9 +84,7 @@ struct SetupObject {
     id: String,
     created: i64,
     status: String,
-    #[serde(default)]
     payment_method: Option<String>,
-    #[serde(default)]
     metadata: Option<Metadata>,
 }
 

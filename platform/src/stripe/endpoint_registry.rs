@@ -31,7 +31,6 @@ struct EndpointObject {
     id: String,
     url: String,
     enabled_events: Vec<String>,
-    #[serde(default)]
     api_version: Option<String>,
     status: String,
     #[serde(default)]

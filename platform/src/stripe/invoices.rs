@@ -19,14 +19,10 @@ const REFUNDED: &str = "charge_already_refunded";
 #[derive(Deserialize)]
 struct InvoiceObject {
     id: String,
-    #[serde(default)]
     parent: Option<Parent>,
-    #[serde(default)]
     subscription: Option<String>,
-    #[serde(default)]
     number: Option<String>,
     /// None of one that is about to be made.
-    #[serde(default)]
     status: Option<InvoiceStatus>,
     currency: String,
     amount_due: i64,
@@ -34,34 +30,26 @@ struct InvoiceObject {
     amount_remaining: i64,
     #[serde(default)]
     attempt_count: i32,
-    #[serde(default)]
     next_payment_attempt: Option<i64>,
     created: i64,
-    #[serde(default)]
     status_transitions: Option<Transitions>,
-    #[serde(default)]
     hosted_invoice_url: Option<String>,
-    #[serde(default)]
     invoice_pdf: Option<String>,
-    #[serde(default)]
     metadata: Option<Metadata>,
 }
 
 #[derive(Deserialize)]
 struct Parent {
-    #[serde(default)]
     subscription_details: Option<SubscriptionDetails>,
 }
 
 #[derive(Deserialize)]
 struct SubscriptionDetails {
-    #[serde(default)]
     subscription: Option<String>,
 }
 
 #[derive(Deserialize)]
 struct Transitions {
-    #[serde(default)]
     paid_at: Option<i64>,
 }
 
@@ -73,14 +61,10 @@ struct ChargeObject {
     currency: String,
     #[serde(default)]
     amount_refunded: i64,
-    #[serde(default)]
     failure_code: Option<String>,
-    #[serde(default)]
     failure_message: Option<String>,
-    #[serde(default)]
     receipt_url: Option<String>,
     created: i64,
-    #[serde(default)]
     metadata: Option<Metadata>,
 }
 
@@ -147,7 +131,6 @@ impl From<ChargeObject> for Payment {
 
 #[derive(Deserialize)]
 struct PaidInvoice {
-    #[serde(default)]
     payments: Option<Payments>,
 }
 
@@ -163,7 +146,6 @@ struct InvoicePayment {
 
 #[derive(Deserialize)]
 struct PaidBy {
-    #[serde(default)]
     payment_intent: Option<String>,
 }
 

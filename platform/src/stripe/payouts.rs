@@ -22,16 +22,12 @@ pub(super) struct PayoutObject {
     currency: String,
     method: String,
     status: String,
-    #[serde(default)]
     arrival_date: Option<i64>,
     #[serde(default)]
     automatic: bool,
     created: i64,
-    #[serde(default)]
     failure_code: Option<String>,
-    #[serde(default)]
     failure_message: Option<String>,
-    #[serde(default)]
     metadata: Option<Metadata>,
 }
 

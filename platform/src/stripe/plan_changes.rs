@@ -30,7 +30,6 @@ struct Lines {
 
 #[derive(Deserialize)]
 struct LineObject {
-    #[serde(default)]
     description: Option<String>,
     amount: i64,
 }

@@ -17,21 +17,17 @@ const KEYS_OF_A_REQUEST: usize = 10;
 pub(super) struct PriceObject {
     id: String,
     product: String,
-    #[serde(default)]
     lookup_key: Option<String>,
-    #[serde(default)]
     unit_amount: Option<i64>,
     currency: String,
     #[serde(default)]
     active: bool,
-    #[serde(default)]
     recurring: Option<Recurring>,
 }
 
 #[derive(Deserialize)]
 struct Recurring {
     interval: String,
-    #[serde(default)]
     interval_count: Option<u32>,
 }
 

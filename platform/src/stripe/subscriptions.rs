@@ -31,25 +31,16 @@ struct SubscriptionObject {
     status: SubscriptionStatus,
     created: i64,
     items: Items,
-    #[serde(default)]
     current_period_start: Option<i64>,
-    #[serde(default)]
     current_period_end: Option<i64>,
-    #[serde(default)]
     trial_end: Option<i64>,
-    #[serde(default)]
     cancel_at: Option<i64>,
     #[serde(default)]
     cancel_at_period_end: bool,
-    #[serde(default)]
     ended_at: Option<i64>,
-    #[serde(default)]
     latest_invoice: Option<String>,
-    #[serde(default)]
     default_payment_method: Option<PaymentMethodObject>,
-    #[serde(default)]
     schedule: Option<ScheduleObject>,
-    #[serde(default)]
     metadata: Option<Metadata>,
 }
 
@@ -73,18 +64,14 @@ struct Items {
 struct ItemObject {
     id: String,
     price: PriceObject,
-    #[serde(default)]
     quantity: Option<i64>,
-    #[serde(default)]
     current_period_start: Option<i64>,
-    #[serde(default)]
     current_period_end: Option<i64>,
 }
 
 #[derive(Deserialize)]
 pub(super) struct ScheduleObject {
     pub(super) id: String,
-    #[serde(default)]
     current_phase: Option<CurrentPhase>,
     #[serde(default)]
     phases: Vec<PhaseObject>,
@@ -106,7 +93,6 @@ pub(super) struct PhaseObject {
 #[derive(Deserialize)]
 pub(super) struct PhaseItem {
     pub(super) price: String,
-    #[serde(default)]
     pub(super) quantity: Option<i64>,
 }
 

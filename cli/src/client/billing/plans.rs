@@ -30,13 +30,9 @@ struct PriceAnswer {
 /// What a plan allows; nothing where there is no limit.
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct LimitsAnswer {
-    #[serde(default)]
     pub(super) connections: Option<i64>,
-    #[serde(default)]
     lookback_days: Option<i64>,
-    #[serde(default)]
     min_sync_interval_minutes: Option<i64>,
-    #[serde(default)]
     webhooks: Option<bool>,
 }
 

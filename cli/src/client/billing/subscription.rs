@@ -53,7 +53,6 @@ pub(super) struct Standing {
     plan: String,
     status: String,
     access: bool,
-    #[serde(default)]
     pub(super) subscribed_plan: Option<String>,
     pub(super) interval: Option<String>,
     pub(super) seats: Option<i64>,
@@ -64,11 +63,9 @@ pub(super) struct Standing {
     #[serde(default)]
     limits: LimitsAnswer,
     usage: Usage,
-    #[serde(default)]
     payment_method: Option<PaidWith>,
     #[serde(default)]
     warnings: Vec<Warning>,
-    #[serde(default)]
     as_of: Option<DateTime<Utc>>,
 }
 

@@ -96,7 +96,6 @@ struct StatusAnswer {
     payouts_enabled: bool,
     #[serde(default)]
     requirements: Vec<Requirement>,
-    #[serde(default)]
     disabled_reason: Option<String>,
     as_of: Option<DateTime<Utc>>,
 }
