@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::accounts::instant;
 use super::client::form;
-use super::money::{Listed, Metadata, Page, money};
+use super::money::{Listed, Page, money};
 use super::{Error, StripeClient};
 use crate::billing::{InvoiceReading, InvoiceStatus, Payment, PaymentStatus};
 use crate::gateway::GatewayError;
@@ -35,7 +35,6 @@ struct InvoiceObject {
     status_transitions: Option<Transitions>,
     hosted_invoice_url: Option<String>,
     invoice_pdf: Option<String>,
-    metadata: Option<Metadata>,
 }
 
 #[derive(Deserialize)]
@@ -65,26 +64,17 @@ struct ChargeObject {
     failure_message: Option<String>,
     receipt_url: Option<String>,
     created: i64,
-    metadata: Option<Metadata>,
 }
 
 impl Listed for InvoiceObject {
     fn id(&self) -> &str {
         &self.id
     }
-
-    fn metadata(&self) -> Option<&Metadata> {
-        self.metadata.as_ref()
-    }
 }
 
 impl Listed for ChargeObject {
     fn id(&self) -> &str {
         &self.id
-    }
-
-    fn metadata(&self) -> Option<&Metadata> {
-        self.metadata.as_ref()
     }
 }
 
@@ -149,10 +139,6 @@ struct PaidBy {
     payment_intent: Option<String>,
 }
 
-/// An answer of which only its being one matters.
-#[derive(Deserialize)]
-struct Acknowledged {}
-
 impl StripeClient {
     /// Refunds everything that a subscription paid, and what was refunded before not once more.
     pub(super) async fn refund_all(
@@ -172,15 +158,11 @@ impl StripeClient {
         for intent in intents.filter_map(|it| it.payment.payment_intent) {
             let request = form([("payment_intent", intent.as_str())]);
             let key = key.step(&intent);
-            let refunded: Result<Acknowledged, Error> =
-                self.post("/v1/refunds", request, &key).await;
-            match refunded {
+            match self.post_only("/v1/refunds", request, &key).await {
                 Err(Error::Refused {
                     code: Some(code), ..
                 }) if code == REFUNDED => {}
-                answer => {
-                    answer?;
-                }
+                answer => answer?,
             }
         }
         Ok(())

@@ -33,7 +33,11 @@ pub(super) type Metadata = BTreeMap<String, String>;
 /// An object that lists are paged by.
 pub(super) trait Listed: DeserializeOwned + Send {
     fn id(&self) -> &str;
-    fn metadata(&self) -> Option<&Metadata>;
+
+    /// By which an object that was made for an entry is found, where lists of it are searched for one.
+    fn metadata(&self) -> Option<&Metadata> {
+        None
+    }
 }
 
 #[derive(Deserialize)]

@@ -7,6 +7,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use serde::Deserialize;
 
 use super::StripeClient;
+use super::accounts::instant;
 use super::client::form;
 use super::money::{Listed, Metadata, entry_field, entry_of, if_it_exists, money};
 use crate::gateway::GatewayError;
@@ -39,10 +40,6 @@ impl Listed for PayoutObject {
     fn metadata(&self) -> Option<&Metadata> {
         self.metadata.as_ref()
     }
-}
-
-fn instant(seconds: i64) -> DateTime<Utc> {
-    DateTime::from_timestamp(seconds, 0).unwrap_or_default()
 }
 
 /// Stripe writes a day as its midnight in UTC.

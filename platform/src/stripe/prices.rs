@@ -1,12 +1,13 @@
 //! Prices at Stripe (`docs.stripe.com/api/prices`), found by their lookup keys.
 
+use async_trait::async_trait;
 use common::money::Currency;
 use serde::Deserialize;
 
 use super::StripeClient;
 use super::money::Page;
-use crate::billing::PriceReading;
 use crate::billing::plan::Interval;
+use crate::billing::{PriceGateway, PriceReading};
 use crate::gateway::GatewayError;
 
 const PATH: &str = "/v1/prices";
@@ -49,11 +50,9 @@ impl From<PriceObject> for PriceReading {
     }
 }
 
-impl StripeClient {
-    pub(super) async fn prices_of(
-        &self,
-        lookup_keys: &[&str],
-    ) -> Result<Vec<PriceReading>, GatewayError> {
+#[async_trait]
+impl PriceGateway for StripeClient {
+    async fn prices(&self, lookup_keys: &[&str]) -> Result<Vec<PriceReading>, GatewayError> {
         let mut found = Vec::new();
         for keys in lookup_keys.chunks(KEYS_OF_A_REQUEST) {
             let mut query = vec![("active", "true"), ("type", "recurring"), ("limit", "100")];
