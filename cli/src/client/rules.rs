@@ -13,7 +13,7 @@ use super::confirm::confirm;
 use super::explain::{rows_table, yes_or_no};
 use super::requests::{NOTHING, understood};
 use super::responses::{Rule, RulePreview};
-use super::{Client, Error, Target, follow, print_json};
+use super::{Client, Error, Printer, Target, follow, print_json};
 use crate::arguments::Confirmation;
 use crate::output::{self, text, whole};
 
@@ -183,11 +183,8 @@ impl Create {
         body.insert("is_active".to_owned(), (!self.inactive).into());
         let (client, connection, printer) = self.target.open().await?;
         let path = rules_of(&connection);
-        let (_, answer): (_, Value) = client.call(Method::POST, &path, Some(&body)).await?;
-        if printer.json {
-            return print_json(&answer);
-        }
-        tell(&client, "created", understood(answer)?, self.follow).await
+        let (_, answer) = client.call(Method::POST, &path, Some(&body)).await?;
+        tell(&client, printer, "created", answer, self.follow).await
     }
 }
 
@@ -240,11 +237,8 @@ impl Change {
         let (client, connection, printer) = self.target.open().await?;
         let rule: Rule = understood(find(&client, &connection, &self.rule).await?)?;
         let path = ["v1", "connectors", &connection, "filters", &rule.filter_id];
-        let (_, answer): (_, Value) = client.call(Method::PATCH, &path, Some(&body)).await?;
-        if printer.json {
-            return print_json(&answer);
-        }
-        tell(&client, "changed", understood(answer)?, self.follow).await
+        let (_, answer) = client.call(Method::PATCH, &path, Some(&body)).await?;
+        tell(&client, printer, "changed", answer, self.follow).await
     }
 }
 
@@ -255,11 +249,8 @@ impl Delete {
         let what = format!("delete the rule `{}`", output::plain(&rule.name));
         confirm(&what, self.confirmation)?;
         let path = ["v1", "connectors", &connection, "filters", &rule.filter_id];
-        let (_, answer): (_, Value) = client.call(Method::DELETE, &path, NOTHING).await?;
-        if printer.json {
-            return print_json(&answer);
-        }
-        tell(&client, "deleted", understood(answer)?, self.follow).await
+        let (_, answer) = client.call(Method::DELETE, &path, NOTHING).await?;
+        tell(&client, printer, "deleted", answer, self.follow).await
     }
 }
 
@@ -293,8 +284,18 @@ fn choose(rules: Vec<Value>, wanted: &str) -> Result<Value, Error> {
     }
 }
 
-/// Says what was done to a rule, and watches the job that applies it.
-async fn tell(client: &Client, done: &str, rule: Rule, watch: bool) -> Result<(), Error> {
+/// Prints the answer to what was done to a rule, and watches the job that applies it.
+async fn tell(
+    client: &Client,
+    printer: Printer,
+    done: &str,
+    answer: Value,
+    watch: bool,
+) -> Result<(), Error> {
+    if printer.json {
+        return print_json(&answer);
+    }
+    let rule: Rule = understood(answer)?;
     let then = match &rule.job_id {
         Some(job) => format!("job {job} applies the rules to stored charges"),
         None => "no figures change".to_owned(),
