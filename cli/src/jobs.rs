@@ -13,7 +13,7 @@ use uuid::Uuid;
 use crate::admin::{Database, DatabaseAccess};
 use crate::arguments::{self, JobSelection};
 use crate::client::{Client, Job, Server, follow, print_json, understood, words};
-use crate::output::{self, instant, number, text, whole};
+use crate::output::{self, instant, number, optional_instant, text, whole};
 use crate::{Error, admin, client};
 
 /// List, show, cancel and retry sync jobs
@@ -234,9 +234,7 @@ fn say(text: &str) -> Result<(), Error> {
 
 fn as_table(jobs: &[Job]) -> String {
     let fields = [
-        whole("created", |it: &Job| {
-            it.created_at.map(instant).unwrap_or_default()
-        }),
+        whole("created", |it: &Job| optional_instant(it.created_at)),
         text("connection", |it| it.connection_id.clone()),
         whole("job", |it| it.job_id.clone()),
         whole("type", |it| it.job_type.clone()),

@@ -63,6 +63,16 @@ pub(crate) fn plain(text: &str) -> String {
         .collect()
 }
 
+/// Whether something is so.
+pub(crate) fn yes_or_no(is_so: bool) -> String {
+    if is_so { "yes" } else { "no" }.to_owned()
+}
+
+/// An [`instant`] that may be missing.
+pub(crate) fn optional_instant(at: Option<DateTime<Utc>>) -> String {
+    at.map(instant).unwrap_or_default()
+}
+
 /// [`plain`] text that may be missing.
 pub(crate) fn optional(text: Option<&str>) -> String {
     plain(text.unwrap_or_default())

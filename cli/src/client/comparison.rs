@@ -12,7 +12,7 @@ use super::requests::understood;
 use super::responses::Started;
 use super::{Client, Error, Target, follow, print_json};
 use crate::arguments::{self, DateRange, pairs};
-use crate::output::{self, instant, number, whole};
+use crate::output::{self, number, optional_instant, whole};
 
 /// Days that are shown where none are asked for.
 const DAYS: usize = 31;
@@ -131,9 +131,7 @@ fn as_table(days: &Days, all: bool) -> String {
     let fields = [
         whole("date", |it: &Day| it.date.to_string()),
         whole("state", state),
-        whole("compared", |it| {
-            it.compared_at.map(instant).unwrap_or_default()
-        }),
+        whole("compared", |it| optional_instant(it.compared_at)),
         number("differed", |it| {
             it.objects_differed
                 .map(output::thousands)

@@ -4,7 +4,9 @@ use serde_json::Value;
 
 use super::responses::{ChargeRow, Dispute, Explanation, Refund};
 use super::{Error, Target, words};
-use crate::output::{self, instant, money, number, optional, plain, text, whole};
+use crate::output::{
+    self, money, number, optional, optional_instant, plain, text, whole, yes_or_no,
+};
 
 /// Show why a charge counts or does not
 #[derive(Debug, clap::Args)]
@@ -70,9 +72,7 @@ fn shown(explanation: &Explanation) -> String {
 fn refunds_table(refunds: &[Refund]) -> String {
     let fields = [
         whole("refund", |it: &Refund| plain(&it.refund_id)),
-        whole("created", |it| {
-            it.created_at.map(instant).unwrap_or_default()
-        }),
+        whole("created", |it| optional_instant(it.created_at)),
         text("status", |it| optional(it.status.as_deref())),
         whole("counted", |it| yes_or_no(it.counted)),
         number("amount", |it| money(it.amount, &it.currency)),
@@ -91,16 +91,9 @@ fn dispute_table(dispute: &Dispute) -> String {
             amount.unwrap_or_default()
         }),
         text("reason", |it| optional(it.reason.as_deref())),
-        whole("evidence due", |it| {
-            it.evidence_due_at.map(instant).unwrap_or_default()
-        }),
+        whole("evidence due", |it| optional_instant(it.evidence_due_at)),
     ];
     output::table_of(std::slice::from_ref(dispute), &fields)
-}
-
-/// Whether something is so, in a table.
-pub(super) fn yes_or_no(is_so: bool) -> String {
-    if is_so { "yes" } else { "no" }.to_owned()
 }
 
 /// Lines of charges, as stored.

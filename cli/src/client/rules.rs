@@ -10,12 +10,12 @@ use serde_json::{Map, Value, json};
 
 use super::condition::{self, Given};
 use super::confirm::confirm;
-use super::explain::{rows_table, yes_or_no};
+use super::explain::rows_table;
 use super::requests::{NOTHING, understood};
 use super::responses::{Rule, RulePreview};
 use super::{Client, Error, Printer, Target, follow, print_json};
 use crate::arguments::Confirmation;
-use crate::output::{self, text, whole};
+use crate::output::{self, text, whole, yes_or_no};
 
 /// List, create, preview, change and delete the rules that decide which charges count
 #[derive(Debug, clap::Subcommand)]

@@ -61,8 +61,7 @@ impl LimitsAnswer {
     }
 
     fn webhooks(&self) -> String {
-        let has_webhooks = self.webhooks.unwrap_or(true);
-        if has_webhooks { "yes" } else { "no" }.to_owned()
+        output::yes_or_no(self.webhooks.unwrap_or(true))
     }
 }
 

@@ -12,10 +12,9 @@ use serde_json::Value;
 
 use crate::arguments::{self, Confirmation};
 use crate::client::confirm::confirm;
-use crate::client::explain::yes_or_no;
 use crate::client::requests::NOTHING;
 use crate::client::{Ask, Error};
-use crate::output::{self, instant, optional, plain, text, whole};
+use crate::output::{self, instant, optional, optional_instant, plain, text, whole, yes_or_no};
 
 const PRESETS: [&str; 3] = ["express", "standard", "custom"];
 const BUSINESS_TYPES: [&str; 4] = ["individual", "company", "non_profit", "government_entity"];
@@ -187,9 +186,7 @@ fn shown(account: &StatusAnswer) -> String {
     let fields = [
         whole("Stripe asks for", |it: &Requirement| plain(&it.field)),
         whole("state", |it| plain(&it.state)),
-        whole("deadline", |it| {
-            it.deadline.map(instant).unwrap_or_default()
-        }),
+        whole("deadline", |it| optional_instant(it.deadline)),
         text("reason", |it| optional(it.reason.as_deref())),
     ];
     let requirements = output::table_of(&account.requirements, &fields);
