@@ -45,6 +45,12 @@ pub(crate) struct JobSelection {
 pub(crate) const JOB_STATUSES: [&str; 5] =
     ["pending", "running", "completed", "failed", "cancelled"];
 
+/// Parameters of a request, as they are sent.
+pub(crate) fn pairs<'a>(query: &'a [(&'static str, String)]) -> Vec<(&'static str, &'a str)> {
+    let pairs = query.iter();
+    pairs.map(|(name, text)| (*name, text.as_str())).collect()
+}
+
 /// Days of a report.
 #[derive(Debug, Clone, Copy, clap::Args)]
 pub(crate) struct DateRange {

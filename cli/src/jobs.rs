@@ -13,7 +13,7 @@ use uuid::Uuid;
 use crate::admin::{Database, DatabaseAccess};
 use crate::arguments::{self, JobSelection};
 use crate::client::{Client, Job, Server, follow, print_json, understood, words};
-use crate::output::{self, Column};
+use crate::output::{self, instant, number, optional_instant, text, whole};
 use crate::{Error, admin, client};
 
 /// List, show, cancel and retry sync jobs
@@ -233,84 +233,55 @@ fn say(text: &str) -> Result<(), Error> {
 }
 
 fn as_table(jobs: &[Job]) -> String {
-    if jobs.is_empty() {
-        return "no jobs found".to_owned();
-    }
-    let rows = jobs.iter().map(|job| {
-        vec![
-            job.created_at.map(output::instant).unwrap_or_default(),
-            job.connection_id.clone(),
-            job.job_id.clone(),
-            job.job_type.clone(),
-            job.trigger.clone(),
-            job.status.as_str().to_owned(),
-            output::thousands(job.progress.charges_seen),
-            output::thousands(job.progress.requests),
-            job.error.as_ref().map(reason).unwrap_or_default(),
-        ]
-    });
-    let columns = [
-        ("created", Column::Whole),
-        ("connection", Column::Text),
-        ("job", Column::Whole),
-        ("type", Column::Whole),
-        ("trigger", Column::Text),
-        ("status", Column::Whole),
-        ("charges", Column::Number),
-        ("requests", Column::Number),
-        ("reason", Column::Text),
+    let fields = [
+        whole("created", |it: &Job| optional_instant(it.created_at)),
+        text("connection", |it| it.connection_id.clone()),
+        whole("job", |it| it.job_id.clone()),
+        whole("type", |it| it.job_type.clone()),
+        text("trigger", |it| it.trigger.clone()),
+        whole("status", |it| it.status.as_str().to_owned()),
+        number("charges", |it| output::thousands(it.progress.charges_seen)),
+        number("requests", |it| output::thousands(it.progress.requests)),
+        text("reason", |it| {
+            let error = it.error.as_ref();
+            error.map(words::code_and_text).unwrap_or_default()
+        }),
     ];
-    output::table(&columns, rows)
-}
-
-fn reason(error: &JobError) -> String {
-    format!(
-        "{}: {}",
-        output::plain(&error.code),
-        words::of_job_error(error)
-    )
+    output::table_or("no jobs found", jobs, &fields)
 }
 
 fn shown(job: &Job) -> String {
-    let mut lines = vec![("connection", job.connection_id.clone())];
-    let instants = [
-        ("created", job.created_at),
-        ("started", job.started_at),
-        ("finished", job.finished_at),
-    ];
-    lines.extend(instants.into_iter().filter_map(|(name, at)| {
-        let by = if name == "created" && !job.trigger.is_empty() {
-            format!(" (trigger: {})", job.trigger)
-        } else {
-            String::new()
-        };
-        Some((name, output::instant(at?) + &by))
-    }));
-    if job.attempt > 1 {
-        lines.push(("attempt", job.attempt.to_string()));
-    }
-    lines.push(("work", follow::counts(&job.progress)));
-    if let Some(percent) = job.progress.percent {
+    let created = |at| match job.trigger.as_str() {
+        "" => instant(at),
+        trigger => format!("{} (trigger: {trigger})", instant(at)),
+    };
+    let progress = job.progress.percent.map(|percent| {
         let to_go = job.progress.eta_seconds.map(follow::duration);
         let to_go = to_go.map(|eta| format!(", ETA {eta}")).unwrap_or_default();
-        lines.push(("progress", format!("{percent:.0} %{to_go}")));
-    }
-    if let Some(error) = &job.error {
-        lines.push((
-            if job.status.ended() {
-                "reason"
-            } else {
-                "waiting after"
-            },
-            reason(error),
-        ));
-    }
-    lines.extend(advice(job).map(|advice| ("what to do", advice)));
+        format!("{percent:.0} %{to_go}")
+    });
+    let reason = if job.status.ended() {
+        "reason"
+    } else {
+        "waiting after"
+    };
+    let lines = output::known([
+        ("connection", Some(job.connection_id.clone())),
+        ("created", job.created_at.map(created)),
+        ("started", job.started_at.map(instant)),
+        ("finished", job.finished_at.map(instant)),
+        (
+            "attempt",
+            (job.attempt > 1).then(|| job.attempt.to_string()),
+        ),
+        ("work", Some(follow::counts(&job.progress))),
+        ("progress", progress),
+        (reason, job.error.as_ref().map(words::code_and_text)),
+        ("what to do", advice(job)),
+    ]);
     let status = job.status.as_str();
-    output::listed(
-        &format!("job {} ({}): {status}", job.job_id, job.job_type),
-        &lines,
-    )
+    let heading = format!("job {} ({}): {status}", job.job_id, job.job_type);
+    output::listed(&heading, &lines)
 }
 
 /// What a person can do about a job that did not do its work.

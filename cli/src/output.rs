@@ -63,6 +63,21 @@ pub(crate) fn plain(text: &str) -> String {
         .collect()
 }
 
+/// Whether something is so.
+pub(crate) fn yes_or_no(is_so: bool) -> String {
+    if is_so { "yes" } else { "no" }.to_owned()
+}
+
+/// An [`instant`] that may be missing.
+pub(crate) fn optional_instant(at: Option<DateTime<Utc>>) -> String {
+    at.map(instant).unwrap_or_default()
+}
+
+/// [`plain`] text that may be missing.
+pub(crate) fn optional(text: Option<&str>) -> String {
+    plain(text.unwrap_or_default())
+}
+
 /// Lines of names and values below a heading, the values aligned.
 pub(crate) fn listed(heading: &str, lines: &[(&str, String)]) -> String {
     let width = lines.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
@@ -71,6 +86,16 @@ pub(crate) fn listed(heading: &str, lines: &[(&str, String)]) -> String {
         .fold(heading.to_owned(), |text, (name, value)| {
             format!("{text}\n  {name:<width$}  {value}")
         })
+}
+
+/// Of lines below a heading, those that have a value.
+pub(crate) fn known<const N: usize>(
+    lines: [(&'static str, Option<String>); N],
+) -> Vec<(&'static str, String)> {
+    let known = lines.into_iter();
+    known
+        .filter_map(|(name, value)| Some((name, value?)))
+        .collect()
 }
 
 /// What a column holds.
@@ -138,6 +163,39 @@ fn table_within(
         table.set_content_arrangement(ContentArrangement::Disabled);
     }
     table.trim_fmt()
+}
+
+/// A column of a list of things: its heading, what it holds, and its text for each of them.
+pub(crate) struct Field<T>(&'static str, Column, fn(&T) -> String);
+
+/// A field of [`Column::Text`].
+pub(crate) fn text<T>(heading: &'static str, text: fn(&T) -> String) -> Field<T> {
+    Field(heading, Column::Text, text)
+}
+
+/// A field of [`Column::Whole`].
+pub(crate) fn whole<T>(heading: &'static str, text: fn(&T) -> String) -> Field<T> {
+    Field(heading, Column::Whole, text)
+}
+
+/// A field of [`Column::Number`].
+pub(crate) fn number<T>(heading: &'static str, text: fn(&T) -> String) -> Field<T> {
+    Field(heading, Column::Number, text)
+}
+
+/// A table with a row for each thing.
+pub(crate) fn table_of<T>(things: &[T], fields: &[Field<T>]) -> String {
+    let columns: Vec<_> = fields.iter().map(|it| (it.0, it.1)).collect();
+    let row = |thing| fields.iter().map(|it| it.2(thing)).collect();
+    table(&columns, things.iter().map(row))
+}
+
+/// [`table_of`] things, or `nothing` where there are none.
+pub(crate) fn table_or<T>(nothing: &str, things: &[T], fields: &[Field<T>]) -> String {
+    if things.is_empty() {
+        return nothing.to_owned();
+    }
+    table_of(things, fields)
 }
 
 /// Rows in sections, one for each currency and an empty row between two; amounts of several currencies

@@ -6,6 +6,7 @@
 
 use common::db::{self, Role};
 use common::job::{Job, JobId, JobStatus, queries};
+use common::tenant::OrganizationId;
 use serde_json::{Value, json};
 use stripe::sync::Plan;
 
@@ -17,9 +18,7 @@ pub(crate) async fn list(
     database: &Database,
     selection: &JobSelection,
 ) -> Result<Vec<Value>, Error> {
-    drop(database.connect().await?);
-    let pool = database.pool(Role::Scheduler)?;
-    let mut conn = pool.acquire().await.map_err(db::Error::from)?;
+    let mut conn = database.acquire(Role::Scheduler).await?;
     let jobs = queries::list_of_all_tenants(
         &mut conn,
         selection.organization.as_ref(),
@@ -47,15 +46,17 @@ pub(crate) async fn show(
         let jobs = list(database, &newest).await?;
         return jobs.into_iter().next().ok_or(Error::NoJobs);
     };
-    drop(database.connect().await?);
-    let scheduler = database.pool(Role::Scheduler)?;
-    let mut conn = scheduler.acquire().await.map_err(db::Error::from)?;
-    let found = queries::find_in_all_tenants(&mut conn, job_id).await?;
-    drop(conn);
-    let organization = found.ok_or(Error::NoJob(job_id.0))?.organization_id;
+    let organization = owner(database, job_id).await?;
     let mut tx = db::tenant_transaction(&database.pool(Role::Api)?, &organization).await?;
     let job = queries::get(&mut tx, &organization, job_id).await?;
     job.map(|job| as_json(&job)).ok_or(Error::NoJob(job_id.0))
+}
+
+/// Whose a job is.
+async fn owner(database: &Database, job_id: JobId) -> Result<OrganizationId, Error> {
+    let mut conn = database.acquire(Role::Scheduler).await?;
+    let found = queries::find_in_all_tenants(&mut conn, job_id).await?;
+    Ok(found.ok_or(Error::NoJob(job_id.0))?.organization_id)
 }
 
 /// As the engine writes a job, and whose it is.
@@ -87,13 +88,7 @@ fn as_json(job: &Job) -> Value {
 
 /// Makes a failed or cancelled job of whatever organization pending again.
 pub async fn retry(database: &Database, job_id: JobId) -> Result<(), Error> {
-    drop(database.connect().await?);
-    let scheduler = database.pool(Role::Scheduler)?;
-    let mut conn = scheduler.acquire().await.map_err(db::Error::from)?;
-    let found = queries::find_in_all_tenants(&mut conn, job_id).await?;
-    drop(conn);
-    let job_ref = found.ok_or(Error::NoJob(job_id.0))?;
-    let organization = &job_ref.organization_id;
+    let organization = &owner(database, job_id).await?;
     let mut tx = db::tenant_transaction(&database.pool(Role::Api)?, organization).await?;
     match queries::retry(&mut tx, organization, job_id).await {
         Ok(true) => Ok(tx.commit().await.map_err(db::Error::from)?),

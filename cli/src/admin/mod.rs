@@ -24,9 +24,10 @@ use common::credential::{self, Purpose};
 use common::db;
 use common::db::schema::State;
 use common::lifecycle::keys::KeyMismatch;
-use common::tenant::OrganizationId;
+use common::tenant::{OrganizationId, queries};
 use common::webhook::registration;
 use secrecy::SecretString;
+use sqlx::pool::PoolConnection;
 use sqlx::{Connection as _, PgConnection, Postgres, Transaction};
 use uuid::Uuid;
 
@@ -475,9 +476,24 @@ impl Database {
         Ok(conn)
     }
 
+    /// A connection under a program's role, once that is known to work as oneself, which tells what is wrong.
+    async fn acquire(&self, role: db::Role) -> Result<PoolConnection<Postgres>, Error> {
+        drop(self.connect().await?);
+        Ok(self.pool(role)?.acquire().await.map_err(db::Error::from)?)
+    }
+
     /// A small pool under a program's role. Connect as oneself first, which tells what is wrong.
     pub fn pool(&self, role: db::Role) -> Result<db::Pool, Error> {
         Ok(db::connect(&self.url, role, POOL_SIZE)?)
+    }
+}
+
+/// Fails where there is no such organization.
+async fn require(conn: &mut PgConnection, organization: &OrganizationId) -> Result<(), Error> {
+    let name = queries::organization_name(conn, organization).await?;
+    match name {
+        Some(_) => Ok(()),
+        None => Err(Error::NoOrganization(organization.clone())),
     }
 }
 

@@ -18,7 +18,7 @@ use std::io::{BufRead as _, IsTerminal as _, Write as _};
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, Utc};
 use common::broker::{Broker, PostgresBroker};
 use common::clock::{Clock as _, SystemClock};
 use common::connection::{self, disconnect};
@@ -37,7 +37,7 @@ use tokio::time::Instant;
 
 use super::{DatabaseAccess, Error, commit, tenant_transaction};
 use crate::arguments::Confirmation;
-use crate::output::{self, Column};
+use crate::output::{self, number, text, whole};
 
 const POLL: Duration = Duration::from_millis(200);
 /// How long jobs may wait for a consumer. A lost wake-up costs half a minute, and a job that is cancelled in the middle of
@@ -162,9 +162,7 @@ pub async fn create(
 impl List {
     async fn run(self) -> Result<(), Error> {
         let database = self.access.resolve().await?;
-        drop(database.connect().await?);
-        let pool = database.pool(Role::Scheduler)?;
-        let mut conn = pool.acquire().await.map_err(db::Error::from)?;
+        let mut conn = database.acquire(Role::Scheduler).await?;
         let organizations = queries::list_organizations(&mut conn).await?;
         let text = if self.json {
             let all = organizations.iter().map(|organization| {
@@ -177,23 +175,15 @@ impl List {
             });
             serde_json::to_string_pretty(&all.collect::<Vec<_>>())?
         } else {
-            let rows = organizations.iter().map(|organization| {
-                vec![
-                    organization.organization_id.to_string(),
-                    output::plain(&organization.name),
-                    output::thousands(organization.connections),
-                    organization
-                        .created_at
-                        .to_rfc3339_opts(SecondsFormat::Secs, true),
-                ]
-            });
-            let columns = [
-                ("id", Column::Whole),
-                ("name", Column::Text),
-                ("connections", Column::Number),
-                ("created", Column::Whole),
+            let fields = [
+                whole("id", |it: &queries::ListedOrganization| {
+                    it.organization_id.to_string()
+                }),
+                text("name", |it| output::plain(&it.name)),
+                number("connections", |it| output::thousands(it.connections)),
+                whole("created", |it| output::instant(it.created_at)),
             ];
-            output::table(&columns, rows)
+            output::table_of(&organizations, &fields)
         };
         output::print(&text)?;
         Ok(())

@@ -7,11 +7,11 @@ use chrono::TimeDelta;
 use common::clock::{Clock as _, SystemClock};
 use common::config::{SettingErrors, parse_public_url};
 use common::session;
-use common::tenant::{OrganizationId, TokenRole, queries};
+use common::tenant::{OrganizationId, TokenRole};
 use secrecy::ExposeSecret as _;
 use url::Url;
 
-use super::{Database, DatabaseAccess, Error, commit, tenant_transaction};
+use super::{Database, DatabaseAccess, Error, commit, require, tenant_transaction};
 use crate::arguments;
 use crate::output;
 use crate::running_engines::RunningEngines;
@@ -51,12 +51,7 @@ impl SignInLink {
         let expires_at = now + TimeDelta::minutes(minutes.into());
         let mut conn = database.connect().await?;
         let mut tx = tenant_transaction(&mut conn, &organization).await?;
-        if queries::organization_name(&mut tx, &organization)
-            .await?
-            .is_none()
-        {
-            return Err(Error::NoOrganization(organization));
-        }
+        require(&mut tx, &organization).await?;
         let code = session::create_link(&mut tx, &organization, role, expires_at, now).await?;
         commit(tx).await?;
         let base = base.as_str().trim_end_matches('/');

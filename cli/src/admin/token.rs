@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use common::clock::{Clock as _, SystemClock};
 use common::db::Role;
 use common::tenant::{self, OrganizationId, TOKEN_PREFIX, TokenRole, queries, token_hash};
@@ -15,7 +15,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{Database, DatabaseAccess, Error, commit, tenant_transaction};
+use super::{Database, DatabaseAccess, Error, commit, require, tenant_transaction};
 use crate::arguments;
 use crate::output::{self, Column};
 use crate::secret_input;
@@ -145,12 +145,7 @@ pub async fn create(
     now: DateTime<Utc>,
 ) -> Result<SecretString, Error> {
     let mut tx = tenant_transaction(conn, organization).await?;
-    if queries::organization_name(&mut tx, organization)
-        .await?
-        .is_none()
-    {
-        return Err(Error::NoOrganization(organization.clone()));
-    }
+    require(&mut tx, organization).await?;
     let token = tenant::create_token(&mut tx, organization, name, role, expires_at, now).await?;
     commit(tx).await?;
     Ok(token)
@@ -162,15 +157,10 @@ impl List {
         let mut conn = self.access.resolve().await?.connect().await?;
         let organization = self.owner.organization();
         let mut tx = tenant_transaction(&mut conn, &organization).await?;
-        if queries::organization_name(&mut tx, &organization)
-            .await?
-            .is_none()
-        {
-            return Err(Error::NoOrganization(organization));
-        }
+        require(&mut tx, &organization).await?;
         let tokens = queries::list_tokens(&mut tx, &organization).await?;
         commit(tx).await?;
-        let day = |at: DateTime<Utc>| at.to_rfc3339_opts(SecondsFormat::Secs, true);
+        let day = output::instant;
         let rows = tokens.into_iter().map(|token| {
             let state = match (token.revoked_at, token.expires_at, token.suspended_at) {
                 (Some(at), ..) => format!("revoked {}", day(at)),
@@ -179,12 +169,10 @@ impl List {
                 (None, Some(at), None) => format!("valid until {}", day(at)),
                 (None, None, None) => "valid".to_owned(),
             };
-            let role = token.role.as_str().to_owned();
-            let name = output::plain(&token.name);
             vec![
                 token.token_id.to_string(),
-                name,
-                role,
+                output::plain(&token.name),
+                token.role.as_str().to_owned(),
                 day(token.created_at),
                 state,
             ]

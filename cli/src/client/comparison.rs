@@ -5,14 +5,14 @@
 
 use chrono::{DateTime, NaiveDate, Utc};
 use reqwest::{Method, StatusCode};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::requests::understood;
 use super::responses::Started;
 use super::{Client, Error, Target, follow, print_json};
-use crate::arguments::{self, DateRange};
-use crate::output::{self, Column};
+use crate::arguments::{self, DateRange, pairs};
+use crate::output::{self, number, optional_instant, whole};
 
 /// Days that are shown where none are asked for.
 const DAYS: usize = 31;
@@ -57,20 +57,11 @@ struct Days {
 struct Day {
     date: NaiveDate,
     complete: bool,
-    #[serde(default)]
     reason: Option<String>,
-    #[serde(default)]
     compared_at: Option<DateTime<Utc>>,
-    #[serde(default)]
     objects_differed: Option<i64>,
     #[serde(default)]
     parked_objects: i64,
-}
-
-#[derive(Debug, Serialize)]
-struct Request {
-    date_from: NaiveDate,
-    date_to: NaiveDate,
 }
 
 async fn read(
@@ -78,58 +69,45 @@ async fn read(
     connection: &str,
     dates: &[(&'static str, String)],
 ) -> Result<Value, Error> {
-    let query: Vec<_> = dates
-        .iter()
-        .map(|(name, date)| (*name, date.as_str()))
-        .collect();
     let path = ["v1", "connectors", connection, "completeness"];
-    client.get(&path, &query).await
+    client.get(&path, &pairs(dates)).await
 }
 
 impl Completeness {
     /// Runs the command.
     pub async fn run(self) -> Result<(), Error> {
-        let json = self.target.json;
         let dates = self.dates.query().map_err(Error::Usage)?;
-        let (client, connection) = self.target.open().await?;
+        let (client, connection, printer) = self.target.open().await?;
         let answer = read(&client, &connection, &dates).await?;
-        if json {
-            return print_json(&answer);
-        }
         let all = dates.iter().any(|(name, _)| *name == "date_from");
-        let text = as_table(&understood(answer)?, all);
-        Ok(output::print(&text)?)
+        printer.print(answer, |days| as_table(days, all))
     }
 }
 
 impl Compare {
     /// Runs the command.
     pub async fn run(self) -> Result<(), Error> {
-        let json = self.target.json;
         if self.from > self.to {
             return Err(Error::Usage("--to must not be before --from".to_owned()));
         }
-        let (client, connection) = self.target.open().await?;
+        let (client, connection, printer) = self.target.open().await?;
         let dates = [("date_from", self.from), ("date_to", self.to)];
         let dates = dates.map(|(name, date)| (name, date.to_string()));
         let days: Days = understood(read(&client, &connection, &dates).await?)?;
         let requests = days.estimated_requests;
         if self.estimate {
-            return if json {
+            return if printer.json {
                 print_json(&json!({"estimated_requests": requests}))
             } else {
                 Ok(output::print(&estimate(requests))?)
             };
         }
         let path = ["v1", "connectors", &connection, "comparisons"];
-        let request = Request {
-            date_from: self.from,
-            date_to: self.to,
-        };
+        let request = json!({"date_from": self.from, "date_to": self.to});
         let (status, started): (_, Started) =
             client.call(Method::POST, &path, Some(&request)).await?;
         let made = status == StatusCode::ACCEPTED;
-        if json {
+        if printer.json {
             return print_json(&json!({
                 "job_id": started.job_id, "started": made, "estimated_requests": requests}));
         }
@@ -139,11 +117,7 @@ impl Compare {
             format!("job {} already compares these days", started.job_id)
         };
         output::print(&line)?;
-        if self.follow {
-            follow::follow(&client, &started.job_id).await
-        } else {
-            Ok(())
-        }
+        follow::follow_if(self.follow, &client, &started.job_id).await
     }
 }
 
@@ -154,21 +128,15 @@ fn estimate(requests: i64) -> String {
 fn as_table(days: &Days, all: bool) -> String {
     let total = days.data.len();
     let hidden = if all { 0 } else { total.saturating_sub(DAYS) };
-    let rows = days.data[hidden..].iter().map(|day| {
-        vec![
-            day.date.to_string(),
-            state(day),
-            day.compared_at.map(output::instant).unwrap_or_default(),
-            day.objects_differed
+    let fields = [
+        whole("date", |it: &Day| it.date.to_string()),
+        whole("state", state),
+        whole("compared", |it| optional_instant(it.compared_at)),
+        number("differed", |it| {
+            it.objects_differed
                 .map(output::thousands)
-                .unwrap_or_default(),
-        ]
-    });
-    let columns = [
-        ("date", Column::Whole),
-        ("state", Column::Whole),
-        ("compared", Column::Whole),
-        ("differed", Column::Number),
+                .unwrap_or_default()
+        }),
     ];
     let complete = days.data.iter().filter(|day| day.complete).count();
     let mut summary = format!("{complete} of {total} days are complete");
@@ -176,7 +144,7 @@ fn as_table(days: &Days, all: bool) -> String {
         let earlier = output::count(hidden as i64, "earlier day");
         summary = format!("{summary}; {earlier} not shown, --from shows them");
     }
-    let mut lines = vec![output::table(&columns, rows), summary];
+    let mut lines = vec![output::table_of(&days.data[hidden..], &fields), summary];
     if days.undated_parked_objects > 0 {
         let objects = output::count(days.undated_parked_objects, "Stripe object");
         lines.push(format!(

@@ -16,7 +16,6 @@ use crate::output;
 #[derive(Debug, Deserialize)]
 struct Completeness {
     complete: bool,
-    #[serde(default)]
     covered: Option<Covered>,
     #[serde(default)]
     parked_objects: i64,

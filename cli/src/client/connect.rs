@@ -12,7 +12,7 @@ use super::responses::Connected;
 use super::stripe_key::KeySource;
 use super::{Client, Error, Server, follow, print_json, words};
 use crate::arguments;
-use crate::output::{self, Column};
+use crate::output::{self, plain, text, whole};
 
 /// Connect a Stripe account with its read-only key and start the first sync
 ///
@@ -76,11 +76,7 @@ impl Connect {
             return print_json(&connected);
         }
         output::print(&describe("connected", "first job", &connected))?;
-        if self.follow {
-            follow::follow(&client, &connected.job_id).await
-        } else {
-            Ok(())
-        }
+        follow::follow_if(self.follow, &client, &connected.job_id).await
     }
 }
 
@@ -120,21 +116,14 @@ pub(super) fn describe(done: &str, job: &str, connected: &Connected) -> String {
 
 /// What a key may read, and what to do about the rest.
 pub(super) fn permission_table(permissions: &[Permission]) -> String {
-    let rows = permissions.iter().map(|permission| {
-        let granted = if permission.granted { "yes" } else { "MISSING" };
-        let needed_for = output::plain(&permission.needed_for);
-        vec![
-            output::plain(&permission.resource),
-            granted.to_owned(),
-            needed_for,
-        ]
-    });
-    let columns = [
-        ("permission", Column::Whole),
-        ("granted", Column::Whole),
-        ("needed for", Column::Text),
+    let fields = [
+        whole("permission", |it: &Permission| plain(&it.resource)),
+        whole("granted", |it| {
+            if it.granted { "yes" } else { "MISSING" }.to_owned()
+        }),
+        text("needed for", |it| plain(&it.needed_for)),
     ];
-    output::table(&columns, rows) + &missing(permissions)
+    output::table_of(permissions, &fields) + &missing(permissions)
 }
 
 /// What the key may not read, with what to do about it.

@@ -13,49 +13,32 @@ use super::connect::{describe, permission_table};
 use super::requests::{NOTHING, understood};
 use super::responses::{Connected, Connection, KeyTest, Started};
 use super::stripe_key::KeySource;
-use super::{Client, Error, Server, Target, follow, print_json, words};
+use super::{Ask, Error, Target, follow, print_json, words};
 use crate::arguments::{self, Confirmation};
-use crate::output::{self, Column};
+use crate::output::{self, instant, optional, plain, text, whole};
 
 /// List, show, change, test and disconnect Stripe accounts
 #[derive(Debug, clap::Subcommand)]
 pub enum Connections {
     /// Show the organization's connections
-    List(List),
+    List(Ask),
     /// Show a connection with its settings, permissions, problem and warnings
-    Show(Show),
+    Show(Target),
     /// Change settings of a connection
     Set(Set),
     /// Pause scheduled syncs; a running sync finishes, and `stripe-sync sync` still works
-    Pause(Pause),
+    Pause(Target),
     /// Resume scheduled syncs
-    Resume(Resume),
+    Resume(Target),
     /// Replace a connection's key with another one of the same account, and start a job
     ///
     /// The key comes from the environment variable `STRIPE_API_KEY`, from a file, or from standard
     /// input. The old key is kept unless the new one works.
     ReplaceKey(ReplaceKey),
     /// Ask Stripe whether the stored key still works; exits with an error if it does not
-    Test(Test),
+    Test(Target),
     /// Delete a connection's key at once, and then all of its data
     Disconnect(Disconnect),
-}
-
-/// How to show them.
-#[derive(Debug, clap::Args)]
-pub struct List {
-    /// Print the engine's response as JSON
-    #[arg(long)]
-    json: bool,
-    #[command(flatten)]
-    server: Server,
-}
-
-/// Which one to show.
-#[derive(Debug, clap::Args)]
-pub struct Show {
-    #[command(flatten)]
-    target: Target,
 }
 
 /// What to change.
@@ -80,20 +63,6 @@ pub struct Set {
     target: Target,
 }
 
-/// Which one to pause.
-#[derive(Debug, clap::Args)]
-pub struct Pause {
-    #[command(flatten)]
-    target: Target,
-}
-
-/// Which one to resume.
-#[derive(Debug, clap::Args)]
-pub struct Resume {
-    #[command(flatten)]
-    target: Target,
-}
-
 /// Whose key to replace.
 #[derive(Debug, clap::Args)]
 pub struct ReplaceKey {
@@ -102,13 +71,6 @@ pub struct ReplaceKey {
     /// Watch the job until it ends
     #[arg(long, conflicts_with = "json")]
     follow: bool,
-    #[command(flatten)]
-    target: Target,
-}
-
-/// Whose key to test.
-#[derive(Debug, clap::Args)]
-pub struct Test {
     #[command(flatten)]
     target: Target,
 }
@@ -129,65 +91,46 @@ impl Connections {
     /// Runs the command.
     pub async fn run(self) -> Result<(), Error> {
         match self {
-            Self::List(command) => command.run().await,
-            Self::Show(command) => command.run().await,
+            Self::List(ask) => list(ask).await,
+            Self::Show(target) => show(target).await,
             Self::Set(command) => command.run().await,
-            Self::Pause(command) => change(command.target, &json!({"paused": true})).await,
-            Self::Resume(command) => change(command.target, &json!({"paused": false})).await,
+            Self::Pause(target) => change(target, &json!({"paused": true})).await,
+            Self::Resume(target) => change(target, &json!({"paused": false})).await,
             Self::ReplaceKey(command) => command.run().await,
-            Self::Test(command) => command.run().await,
+            Self::Test(target) => test(target).await,
             Self::Disconnect(command) => command.run().await,
         }
     }
 }
 
-impl List {
-    async fn run(self) -> Result<(), Error> {
-        let client = self.server.client().await?;
-        let connections: Vec<Value> = client.all(&["v1", "connectors"], &[]).await?;
-        if self.json {
-            return print_json(&connections);
-        }
-        if connections.is_empty() {
-            return Err(Error::NoConnection);
-        }
-        let connections: Vec<Connection> = understood(connections.into())?;
-        let rows = connections.iter().map(|connection| {
-            vec![
-                connection.connection_id.clone(),
-                output::plain(connection.name.as_deref().unwrap_or_default()),
-                mode(connection.livemode).to_owned(),
-                connection.status.clone(),
-                connection.timezone.clone(),
-                connection
-                    .next_sync_at
-                    .filter(|_| !connection.paused)
-                    .map(output::instant)
-                    .unwrap_or_default(),
-            ]
-        });
-        let columns = [
-            ("connection", Column::Whole),
-            ("name", Column::Text),
-            ("mode", Column::Whole),
-            ("status", Column::Whole),
-            ("time zone", Column::Text),
-            ("next job", Column::Whole),
-        ];
-        Ok(output::print(&output::table(&columns, rows))?)
+async fn list(ask: Ask) -> Result<(), Error> {
+    let (client, printer) = ask.open().await?;
+    let connections: Vec<Value> = client.all(&["v1", "connectors"], &[]).await?;
+    if connections.is_empty() && !printer.json {
+        return Err(Error::NoConnection);
     }
+    printer.print_list(connections, as_table)
 }
 
-impl Show {
-    async fn run(self) -> Result<(), Error> {
-        let json = self.target.json;
-        let (client, connection) = self.target.open().await?;
-        let answer: Value = client.get(&["v1", "connectors", &connection], &[]).await?;
-        if json {
-            return print_json(&answer);
-        }
-        Ok(output::print(&shown(&understood(answer)?))?)
-    }
+fn as_table(connections: &[Connection]) -> String {
+    let fields = [
+        whole("connection", |it: &Connection| it.connection_id.clone()),
+        text("name", |it| optional(it.name.as_deref())),
+        whole("mode", |it| mode(it.livemode).to_owned()),
+        whole("status", |it| it.status.clone()),
+        text("time zone", |it| it.timezone.clone()),
+        whole("next job", |it| {
+            let next = it.next_sync_at.filter(|_| !it.paused);
+            next.map(instant).unwrap_or_default()
+        }),
+    ];
+    output::table_of(connections, &fields)
+}
+
+async fn show(target: Target) -> Result<(), Error> {
+    let (client, connection, printer) = target.open().await?;
+    let answer: Value = client.get(&["v1", "connectors", &connection], &[]).await?;
+    printer.print(answer, shown)
 }
 
 impl Set {
@@ -221,23 +164,20 @@ impl Set {
 }
 
 async fn change(target: Target, changes: &Value) -> Result<(), Error> {
-    let json = target.json;
-    let (client, connection) = target.open().await?;
+    let (client, connection, printer) = target.open().await?;
     let path = ["v1", "connectors", &connection];
-    if changes["payment_intent_metadata"] == true && !json {
+    if changes["payment_intent_metadata"] == true && !printer.json {
         let before: Connection = client.get(&path, &[]).await?;
         output::print(&price_of_intents(before.payment_intent_requests))?;
     }
-    let (_, answer): (_, Value) = client.call(Method::PATCH, &path, Some(changes)).await?;
-    if json {
-        return print_json(&answer);
-    }
-    let connection: Connection = understood(answer)?;
-    let mut text = shown(&connection);
-    if let Some(job) = &connection.job_id {
-        text.extend(["\njob ", job, " updates the dates of stored charges"]);
-    }
-    Ok(output::print(&text)?)
+    let (_, answer) = client.call(Method::PATCH, &path, Some(changes)).await?;
+    printer.print(answer, |connection: &Connection| {
+        let mut text = shown(connection);
+        if let Some(job) = &connection.job_id {
+            text.extend(["\njob ", job, " updates the dates of stored charges"]);
+        }
+        text
+    })
 }
 
 /// What reading payment intents takes, said before it is switched on.
@@ -250,92 +190,64 @@ fn price_of_intents(requests: i64) -> String {
 
 impl ReplaceKey {
     async fn run(self) -> Result<(), Error> {
-        let json = self.target.json;
-        let (client, connection) = self.target.open().await?;
+        let (client, connection, printer) = self.target.open().await?;
         let key = self.key.read()?;
         let path = ["v1", "connectors", "stripe", &connection, "key"];
         let body = json!({"api_key": key.expose_secret()});
         let (_, answer): (_, Value) = client.call(Method::PUT, &path, Some(&body)).await?;
-        if json {
+        if printer.json {
             return print_json(&answer);
         }
         let connected: Connected = understood(answer)?;
         output::print(&describe("replaced the key of", "next job", &connected))?;
-        if self.follow {
-            follow::follow(&client, &connected.job_id).await
-        } else {
-            Ok(())
-        }
+        follow::follow_if(self.follow, &client, &connected.job_id).await
     }
 }
 
-impl Test {
-    async fn run(self) -> Result<(), Error> {
-        let json = self.target.json;
-        let (client, connection) = self.target.open().await?;
-        let path = ["v1", "connectors", "stripe", &connection, "test"];
-        let (_, answer): (_, Value) = client.call(Method::POST, &path, NOTHING).await?;
-        if json {
-            print_json(&answer)?;
-        }
-        let test: KeyTest = understood(answer)?;
-        if !json {
-            let permissions = permission_table(&test.permissions);
-            output::print(&format!(
-                "account {}\n\n{permissions}",
-                test.stripe_account_id
-            ))?;
-        }
-        match test.problem {
-            None if test.ok => Ok(()),
-            None => Err(Error::KeyDoesNotWork(
-                "the engine gave no reason".to_owned(),
-            )),
-            Some(problem) => Err(Error::KeyDoesNotWork(words::of_key(
-                &problem.code,
-                &problem.detail,
-                &connection,
-            ))),
-        }
+async fn test(target: Target) -> Result<(), Error> {
+    let (client, connection, printer) = target.open().await?;
+    let path = ["v1", "connectors", "stripe", &connection, "test"];
+    let (_, answer): (_, Value) = client.call(Method::POST, &path, NOTHING).await?;
+    printer.print(answer.clone(), |test: &KeyTest| {
+        let permissions = permission_table(&test.permissions);
+        format!("account {}\n\n{permissions}", test.stripe_account_id)
+    })?;
+    let test: KeyTest = understood(answer)?;
+    match test.problem {
+        None if test.ok => Ok(()),
+        None => Err(Error::KeyDoesNotWork(
+            "the engine gave no reason".to_owned(),
+        )),
+        Some(problem) => Err(Error::KeyDoesNotWork(words::of_key(
+            &problem.code,
+            &problem.detail,
+            &connection,
+        ))),
     }
 }
 
 impl Disconnect {
     async fn run(self) -> Result<(), Error> {
-        let json = self.target.json;
-        let (client, connection) = self.target.open().await?;
+        let (client, connection, printer) = self.target.open().await?;
         // A mistyped id is reported before anything has to be confirmed.
-        let found: Connection = client.get(&["v1", "connectors", &connection], &[]).await?;
+        let path = ["v1", "connectors", &connection];
+        let found: Connection = client.get(&path, &[]).await?;
         let what = format!(
             "disconnect {} ({} mode) and delete all of its data",
             found.connection_id,
             mode(found.livemode)
         );
         confirm(&what, self.confirmation)?;
-        disconnect(&client, &connection, json, self.follow).await
-    }
-}
-
-async fn disconnect(
-    client: &Client,
-    connection: &str,
-    json: bool,
-    follow: bool,
-) -> Result<(), Error> {
-    let path = ["v1", "connectors", connection];
-    let (_, answer): (_, Value) = client.call(Method::DELETE, &path, NOTHING).await?;
-    if json {
-        return print_json(&answer);
-    }
-    let started: Started = understood(answer)?;
-    output::print(&format!(
-        "disconnected {connection}; its key is deleted, and job {} deletes its data",
-        started.job_id
-    ))?;
-    if follow {
-        follow::follow(client, &started.job_id).await
-    } else {
-        Ok(())
+        let (_, answer): (_, Value) = client.call(Method::DELETE, &path, NOTHING).await?;
+        if printer.json {
+            return print_json(&answer);
+        }
+        let started: Started = understood(answer)?;
+        output::print(&format!(
+            "disconnected {connection}; its key is deleted, and job {} deletes its data",
+            started.job_id
+        ))?;
+        follow::follow_if(self.follow, &client, &started.job_id).await
     }
 }
 
@@ -345,38 +257,32 @@ pub(super) fn mode(livemode: bool) -> &'static str {
 }
 
 fn shown(connection: &Connection) -> String {
-    let mut lines = vec![
+    let history = output::count(connection.lookback_days, "day");
+    let intents = connection.payment_intent_metadata;
+    let problem = connection.problem.as_ref();
+    let mut lines = output::known([
         (
             "name",
-            output::plain(connection.name.as_deref().unwrap_or("(none)")),
+            Some(plain(connection.name.as_deref().unwrap_or("(none)"))),
         ),
-        ("account", connection.stripe_account_id.clone()),
-        ("time zone", connection.timezone.clone()),
-        (
-            "history",
-            format!(
-                "{} before connecting",
-                output::count(connection.lookback_days, "day")
-            ),
-        ),
-        ("syncs", schedule(connection)),
+        ("account", Some(connection.stripe_account_id.clone())),
+        ("time zone", Some(connection.timezone.clone())),
+        ("history", Some(format!("{history} before connecting"))),
+        ("syncs", Some(schedule(connection))),
         (
             "rate share",
-            format!("{} of Stripe's limits", connection.rate_share),
+            Some(format!("{} of Stripe's limits", connection.rate_share)),
         ),
-    ];
-    if connection.payment_intent_metadata {
-        lines.push(("metadata", "of payment intents too".to_owned()));
-    }
-    lines.extend(
-        connection
-            .created_at
-            .map(|at| ("connected", output::instant(at))),
-    );
-    if let Some(problem) = &connection.problem {
-        let text = words::of_problem(problem, &connection.connection_id);
-        lines.push(("problem", text));
-    }
+        (
+            "metadata",
+            intents.then(|| "of payment intents too".to_owned()),
+        ),
+        ("connected", connection.created_at.map(instant)),
+        (
+            "problem",
+            problem.map(|it| words::of_problem(it, &connection.connection_id)),
+        ),
+    ]);
     let warnings = connection.warnings.iter();
     lines.extend(warnings.map(|warning| ("warning", words::of_warning(warning))));
     let heading = format!(

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::requests::understood;
 use super::responses::Day;
 use super::{Error, Target, completeness, print_json};
-use crate::arguments::DateRange;
+use crate::arguments::{DateRange, pairs};
 use crate::output::{self, Column};
 
 /// Show precomputed revenue by day and currency; may lag behind `revenue --by day` while a job runs
@@ -25,14 +25,13 @@ pub struct Daily {
 impl Daily {
     /// Runs the command.
     pub async fn run(self) -> Result<(), Error> {
-        let json = self.target.json;
         let dates = self.dates.query().map_err(Error::Usage)?;
-        let (client, connection) = self.target.open().await?;
-        let mut query = vec![("connection_id", connection.as_str())];
-        query.extend(dates.iter().map(|(name, date)| (*name, date.as_str())));
+        let (client, connection, printer) = self.target.open().await?;
+        let mut query = pairs(&dates);
+        query.push(("connection_id", &connection));
         let path = ["v1", "analytics", "stripe", "daily-aggregates"];
         let mut answer: Value = client.get(&path, &query).await?;
-        if json {
+        if printer.json {
             return print_json(&answer);
         }
         let missing =

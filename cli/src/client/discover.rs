@@ -4,10 +4,9 @@ use clap::builder::PossibleValuesParser;
 use common::filter::MetadataSource;
 use serde_json::Value;
 
-use super::requests::understood;
 use super::responses::DiscoveredKey;
-use super::{Error, Target, print_json};
-use crate::output::{self, Column};
+use super::{Error, Target};
+use crate::output::{self, number, plain, text, whole};
 
 /// Show the metadata keys by which revenue can be grouped and filtered
 #[derive(Debug, clap::Args)]
@@ -23,47 +22,35 @@ pub struct Discover {
 impl Discover {
     /// Runs the command.
     pub async fn run(self) -> Result<(), Error> {
-        let json = self.target.json;
-        let (client, connection) = self.target.open().await?;
+        let (client, connection, printer) = self.target.open().await?;
         let path = ["v1", "connectors", &connection, "filters", "discover"];
         let kind = self.object_type.as_deref();
         let query: Vec<_> = kind.map(|kind| ("object_type", kind)).into_iter().collect();
         let keys: Vec<Value> = client.all(&path, &query).await?;
-        if json {
-            return print_json(&keys);
-        }
-        let keys: Vec<DiscoveredKey> = understood(keys.into())?;
-        Ok(output::print(&as_table(&keys))?)
+        printer.print_list(keys, as_table)
     }
 }
 
 fn as_table(keys: &[DiscoveredKey]) -> String {
-    if keys.is_empty() {
-        return "no metadata is stored yet".to_owned();
-    }
-    let rows = keys.iter().map(|key| {
-        let samples: Vec<String> = key.sample_values.iter().map(|s| output::plain(s)).collect();
-        vec![
-            format!("{}.{}", key.object_type, output::plain(&key.key_path)),
-            output::plain(&key.value_type),
-            output::thousands(key.occurrences),
-            format!("{:.0} %", key.coverage * 100.0),
-            samples.join(", "),
-        ]
-    });
-    let columns = [
-        ("key", Column::Whole),
-        ("type", Column::Whole),
-        ("objects", Column::Number),
-        ("coverage", Column::Number),
-        ("samples", Column::Text),
+    let fields = [
+        whole("key", |it: &DiscoveredKey| {
+            format!("{}.{}", it.object_type, plain(&it.key_path))
+        }),
+        whole("type", |it| plain(&it.value_type)),
+        number("objects", |it| output::thousands(it.occurrences)),
+        number("coverage", |it| format!("{:.0} %", it.coverage * 100.0)),
+        text("samples", |it| {
+            let samples: Vec<String> = it.sample_values.iter().map(|s| plain(s)).collect();
+            samples.join(", ")
+        }),
     ];
-    output::table(&columns, rows)
+    output::table_or("no metadata is stored yet", keys, &fields)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::client::requests::understood;
     use serde_json::json;
 
     #[test]

@@ -2,10 +2,11 @@
 
 use serde_json::Value;
 
-use super::requests::understood;
 use super::responses::{ChargeRow, Dispute, Explanation, Refund};
-use super::{Error, Target, print_json, words};
-use crate::output::{self, Column};
+use super::{Error, Target, words};
+use crate::output::{
+    self, money, number, optional, optional_instant, plain, text, whole, yes_or_no,
+};
 
 /// Show why a charge counts or does not
 #[derive(Debug, clap::Args)]
@@ -20,8 +21,7 @@ pub struct Explain {
 impl Explain {
     /// Runs the command.
     pub async fn run(self) -> Result<(), Error> {
-        let json = self.target.json;
-        let (client, connection) = self.target.open().await?;
+        let (client, connection, printer) = self.target.open().await?;
         let path = [
             "v1",
             "connectors",
@@ -31,10 +31,7 @@ impl Explain {
             "explain",
         ];
         let answer: Value = client.get(&path, &[]).await?;
-        if json {
-            return print_json(&answer);
-        }
-        Ok(output::print(&shown(&understood(answer)?))?)
+        printer.print(answer, shown)
     }
 }
 
@@ -73,89 +70,52 @@ fn shown(explanation: &Explanation) -> String {
 }
 
 fn refunds_table(refunds: &[Refund]) -> String {
-    let cells = refunds.iter().map(|refund| {
-        let counted = if refund.counted { "yes" } else { "no" };
-        vec![
-            output::plain(&refund.refund_id),
-            refund.created_at.map(output::instant).unwrap_or_default(),
-            optional(refund.status.as_deref()),
-            counted.to_owned(),
-            output::money(refund.amount, &refund.currency),
-            optional(refund.reason.as_deref()),
-        ]
-    });
-    let columns = [
-        ("refund", Column::Whole),
-        ("created", Column::Whole),
-        ("status", Column::Text),
-        ("counted", Column::Whole),
-        ("amount", Column::Number),
-        ("reason", Column::Text),
+    let fields = [
+        whole("refund", |it: &Refund| plain(&it.refund_id)),
+        whole("created", |it| optional_instant(it.created_at)),
+        text("status", |it| optional(it.status.as_deref())),
+        whole("counted", |it| yes_or_no(it.counted)),
+        number("amount", |it| money(it.amount, &it.currency)),
+        text("reason", |it| optional(it.reason.as_deref())),
     ];
-    output::table(&columns, cells)
+    output::table_of(refunds, &fields)
 }
 
 fn dispute_table(dispute: &Dispute) -> String {
-    let amount = dispute.amount.zip(dispute.currency.as_deref());
-    let cells = vec![
-        output::plain(&dispute.dispute_id),
-        output::plain(&dispute.status),
-        amount
-            .map(|(amount, currency)| output::money(amount, currency))
-            .unwrap_or_default(),
-        optional(dispute.reason.as_deref()),
-        dispute
-            .evidence_due_at
-            .map(output::instant)
-            .unwrap_or_default(),
+    let fields = [
+        whole("dispute", |it: &Dispute| plain(&it.dispute_id)),
+        text("status", |it| plain(&it.status)),
+        number("amount", |it| {
+            let amount = it.amount.zip(it.currency.as_deref());
+            let amount = amount.map(|(amount, currency)| money(amount, currency));
+            amount.unwrap_or_default()
+        }),
+        text("reason", |it| optional(it.reason.as_deref())),
+        whole("evidence due", |it| optional_instant(it.evidence_due_at)),
     ];
-    let columns = [
-        ("dispute", Column::Whole),
-        ("status", Column::Text),
-        ("amount", Column::Number),
-        ("reason", Column::Text),
-        ("evidence due", Column::Whole),
-    ];
-    output::table(&columns, [cells])
-}
-
-fn optional(text: Option<&str>) -> String {
-    output::plain(text.unwrap_or_default())
+    output::table_of(std::slice::from_ref(dispute), &fields)
 }
 
 /// Lines of charges, as stored.
 pub(super) fn rows_table(rows: &[ChargeRow]) -> String {
-    let cells = rows.iter().map(|row| {
-        let counted = if row.counted { "yes" } else { "no" };
-        vec![
-            output::plain(&row.charge_id),
-            optional(row.line_id.as_deref()),
-            row.date.to_string(),
-            output::plain(&row.status),
-            counted.to_owned(),
-            output::money(row.amount, &row.currency),
-            output::money(row.net, &row.currency),
-            optional(row.product_id.as_deref()),
-            optional(row.description.as_deref()),
-        ]
-    });
-    let columns = [
-        ("charge", Column::Whole),
-        ("line", Column::Text),
-        ("date", Column::Whole),
-        ("status", Column::Text),
-        ("counted", Column::Whole),
-        ("amount", Column::Number),
-        ("net", Column::Number),
-        ("product", Column::Text),
-        ("description", Column::Text),
+    let fields = [
+        whole("charge", |it: &ChargeRow| plain(&it.charge_id)),
+        text("line", |it| optional(it.line_id.as_deref())),
+        whole("date", |it| it.date.to_string()),
+        text("status", |it| plain(&it.status)),
+        whole("counted", |it| yes_or_no(it.counted)),
+        number("amount", |it| money(it.amount, &it.currency)),
+        number("net", |it| money(it.net, &it.currency)),
+        text("product", |it| optional(it.product_id.as_deref())),
+        text("description", |it| optional(it.description.as_deref())),
     ];
-    output::table(&columns, cells)
+    output::table_of(rows, &fields)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::client::requests::understood;
     use serde_json::json;
 
     #[test]

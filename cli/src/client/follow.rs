@@ -52,6 +52,15 @@ pub(crate) async fn follow(client: &Client, job_id: &str) -> Result<(), Error> {
     Ok(())
 }
 
+/// [`follow`], if that was asked for.
+pub(super) async fn follow_if(wanted: bool, client: &Client, job_id: &str) -> Result<(), Error> {
+    if wanted {
+        follow(client, job_id).await
+    } else {
+        Ok(())
+    }
+}
+
 /// Shows what one stream says; none when it ended before the job.
 async fn watch(
     client: &Client,

@@ -113,7 +113,7 @@ pub(crate) async fn retry(
 async fn newest(client: &Client, connection: Option<String>) -> Result<Vec<Value>, Error> {
     let connection = client.connection_id(connection).await?;
     let path = ["v1", "connectors", &connection, "jobs"];
-    client.up_to(50, "50", &path, &[], |_| true).await
+    client.newest(50, &path, &[]).await
 }
 
 fn id(job: Option<&Value>, what: &'static str) -> Result<String, Error> {

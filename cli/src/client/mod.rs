@@ -49,6 +49,8 @@ use common::tenant::OrganizationId;
 use reqwest::StatusCode;
 use secrecy::SecretString;
 use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 use url::{Host, Url};
 
 pub use problem::Problem;
@@ -355,10 +357,57 @@ fn is_this_machine(url: &Url) -> bool {
     }
 }
 
-/// Prints an answer as JSON.
+/// Prints a value as JSON.
 pub(crate) fn print_json(answer: &impl Serialize) -> Result<(), Error> {
     let text = serde_json::to_string_pretty(answer).map_err(Error::Json)?;
     Ok(crate::output::print(&text)?)
+}
+
+/// How an answer is printed.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub struct Printer {
+    /// Print the engine's response as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Printer {
+    /// Prints an answer as it came, if JSON is wanted, else what `shown` makes of it.
+    fn print<T: DeserializeOwned>(
+        self,
+        answer: Value,
+        shown: impl FnOnce(&T) -> String,
+    ) -> Result<(), Error> {
+        if self.json {
+            return print_json(&answer);
+        }
+        Ok(crate::output::print(&shown(&understood(answer)?))?)
+    }
+
+    /// [`Printer::print`] for the objects of a list.
+    fn print_list<T: DeserializeOwned>(
+        self,
+        objects: Vec<Value>,
+        shown: impl FnOnce(&[T]) -> String,
+    ) -> Result<(), Error> {
+        self.print(objects.into(), |objects: &Vec<T>| shown(objects))
+    }
+}
+
+/// Which engine is asked, and how its answer is printed.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Ask {
+    #[command(flatten)]
+    printer: Printer,
+    #[command(flatten)]
+    server: Server,
+}
+
+impl Ask {
+    /// A client, and what prints its answers.
+    async fn open(self) -> Result<(Client, Printer), Error> {
+        Ok((self.server.client().await?, self.printer))
+    }
 }
 
 /// Which connection a command is about, and how it prints.
@@ -367,19 +416,16 @@ pub struct Target {
     /// The connection; required if the organization has more than one
     #[arg(long, value_name = "ID")]
     connection: Option<String>,
-    /// Print the engine's response as JSON
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
-    server: Server,
+    ask: Ask,
 }
 
 impl Target {
-    /// A client and the id of the connection.
-    async fn open(self) -> Result<(Client, String), Error> {
-        let client = self.server.client().await?;
+    /// A client, the id of the connection, and what prints the answers.
+    async fn open(self) -> Result<(Client, String, Printer), Error> {
+        let (client, printer) = self.ask.open().await?;
         let connection = client.connection_id(self.connection).await?;
-        Ok((client, connection))
+        Ok((client, connection, printer))
     }
 }
 

@@ -8,9 +8,8 @@ use reqwest::Method;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::requests::understood;
-use super::{Error, Server, print_json};
-use crate::output::{self, Column};
+use super::{Ask, Error};
+use crate::output::{self, instant, number, plain, text, whole};
 
 /// List all organizations and set what the platform keeps of their transfers; needs an operator's token
 ///
@@ -18,19 +17,9 @@ use crate::output::{self, Column};
 #[derive(Debug, clap::Subcommand)]
 pub enum Operator {
     /// List organizations with the platform's fee
-    Organizations(Organizations),
+    Organizations(Ask),
     /// Set the platform's fee of an organization's transfers, from the next one on
     SetFee(SetFee),
-}
-
-/// How to show them.
-#[derive(Debug, clap::Args)]
-pub struct Organizations {
-    /// Print the engine's response as JSON
-    #[arg(long)]
-    json: bool,
-    #[command(flatten)]
-    server: Server,
 }
 
 /// Which fee.
@@ -45,11 +34,8 @@ pub struct SetFee {
     /// Use `PLATFORM_FEE_PERCENT` of the engine again
     #[arg(long, conflicts_with = "percent")]
     default: bool,
-    /// Print the engine's response as JSON
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
-    server: Server,
+    ask: Ask,
 }
 
 #[derive(Debug, Deserialize)]
@@ -64,48 +50,39 @@ impl Operator {
     /// Runs the command.
     pub async fn run(self) -> Result<(), Error> {
         match self {
-            Self::Organizations(command) => command.run().await,
+            Self::Organizations(ask) => organizations(ask).await,
             Self::SetFee(command) => command.run().await,
         }
     }
 }
 
-impl Organizations {
-    async fn run(self) -> Result<(), Error> {
-        let client = self.server.client().await?;
-        let path = ["v1", "operator", "organizations"];
-        let found: Vec<Value> = client.all(&path, &[]).await.map_err(explained)?;
-        if self.json {
-            return print_json(&found);
-        }
-        let found: Vec<OrganizationAnswer> = understood(found.into())?;
-        Ok(output::print(&as_table(&found))?)
-    }
+async fn organizations(ask: Ask) -> Result<(), Error> {
+    let (client, printer) = ask.open().await?;
+    let path = ["v1", "operator", "organizations"];
+    let found: Vec<Value> = client.all(&path, &[]).await.map_err(explained)?;
+    printer.print_list(found, as_table)
 }
 
 impl SetFee {
     async fn run(self) -> Result<(), Error> {
-        let client = self.server.client().await?;
+        let (client, printer) = self.ask.open().await?;
         let organization = self.organization.as_str();
         let path = ["v1", "operator", "organizations", organization];
         let body = json!({"platform_fee_percent": self.percent.map(BasisPoints::percent)});
         let changed = client.call(Method::PATCH, &path, Some(&body)).await;
-        let (_, answer): (_, Value) = changed.map_err(|error| match error {
+        let (_, answer) = changed.map_err(|error| match error {
             Error::Refused(problem) if problem.code.as_deref() == Some("not_found") => {
                 Error::NoSuchOrganization(self.organization.clone())
             }
             other => explained(other),
         })?;
-        if self.json {
-            return print_json(&answer);
-        }
-        let changed: OrganizationAnswer = understood(answer)?;
-        let text = format!(
-            "the platform keeps {} of the transfers of {}",
-            fee(&changed),
-            output::plain(&changed.organization_id)
-        );
-        Ok(output::print(&text)?)
+        printer.print(answer, |changed: &OrganizationAnswer| {
+            format!(
+                "the platform keeps {} of the transfers of {}",
+                fee(changed),
+                plain(&changed.organization_id)
+            )
+        })
     }
 }
 
@@ -127,26 +104,21 @@ fn fee(organization: &OrganizationAnswer) -> String {
 }
 
 fn as_table(organizations: &[OrganizationAnswer]) -> String {
-    let rows = organizations.iter().map(|it| {
-        vec![
-            output::plain(&it.organization_id),
-            output::plain(&it.name),
-            fee(it),
-            output::instant(it.created_at),
-        ]
-    });
-    let columns = [
-        ("organization", Column::Whole),
-        ("name", Column::Text),
-        ("platform fee", Column::Number),
-        ("created", Column::Whole),
+    let fields = [
+        whole("organization", |it: &OrganizationAnswer| {
+            plain(&it.organization_id)
+        }),
+        text("name", |it| plain(&it.name)),
+        number("platform fee", fee),
+        whole("created", |it| instant(it.created_at)),
     ];
-    output::table(&columns, rows)
+    output::table_of(organizations, &fields)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::client::requests::understood;
 
     #[test]
     fn organizations_are_shown_with_their_fee_or_that_it_is_the_default() {

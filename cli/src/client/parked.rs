@@ -5,11 +5,10 @@
 
 use serde_json::Value;
 
-use super::requests::understood;
 use super::responses::Parked as ParkedObject;
-use super::{Error, Target, print_json};
+use super::{Error, Target};
 use crate::arguments;
-use crate::output::{self, Column};
+use crate::output::{self, instant, plain, text, whole};
 
 /// Show parked objects: Stripe objects that could not be read or stored, so figures omit them or use an older version
 ///
@@ -29,52 +28,33 @@ pub struct Parked {
 impl Parked {
     /// Runs the command.
     pub async fn run(self) -> Result<(), Error> {
-        let json = self.target.json;
-        let (client, connection) = self.target.open().await?;
+        let (client, connection, printer) = self.target.open().await?;
         let path = ["v1", "connectors", &connection, "parked"];
         let resource = self.resource.as_deref();
         let query: Vec<_> = resource
             .map(|list| ("resource", list))
             .into_iter()
             .collect();
-        let page_size = self.limit.min(1000).to_string();
-        let objects: Vec<Value> = client
-            .up_to(self.limit as usize, &page_size, &path, &query, |_| true)
-            .await?;
-        if json {
-            return print_json(&objects);
-        }
-        let objects: Vec<ParkedObject> = understood(objects.into())?;
-        Ok(output::print(&as_table(&objects))?)
+        let objects: Vec<Value> = client.newest(self.limit, &path, &query).await?;
+        printer.print_list(objects, as_table)
     }
 }
 
 fn as_table(objects: &[ParkedObject]) -> String {
-    if objects.is_empty() {
-        return "no objects are parked".to_owned();
-    }
-    let rows = objects.iter().map(|object| {
-        vec![
-            output::plain(&object.resource),
-            output::plain(&object.object_id),
-            output::instant(object.parked_at),
-            output::plain(&object.code),
-            output::plain(&object.detail),
-        ]
-    });
-    let columns = [
-        ("list", Column::Whole),
-        ("object", Column::Whole),
-        ("parked", Column::Whole),
-        ("code", Column::Whole),
-        ("why", Column::Text),
+    let fields = [
+        whole("list", |it: &ParkedObject| plain(&it.resource)),
+        whole("object", |it| plain(&it.object_id)),
+        whole("parked", |it| instant(it.parked_at)),
+        whole("code", |it| plain(&it.code)),
+        text("why", |it| plain(&it.detail)),
     ];
-    output::table(&columns, rows)
+    output::table_or("no objects are parked", objects, &fields)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::client::requests::understood;
     use serde_json::json;
 
     #[test]

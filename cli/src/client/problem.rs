@@ -16,25 +16,19 @@ use crate::output;
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Problem {
     /// The HTTP status.
-    #[serde(default)]
     pub status: Option<u16>,
     /// Stable, for programs.
-    #[serde(default)]
     pub code: Option<String>,
     /// What kind of problem it is.
-    #[serde(default)]
     pub title: Option<String>,
     /// What a person can do about it.
-    #[serde(default)]
     pub detail: Option<String>,
     /// What is wrong with which part of the request.
     #[serde(default)]
     pub errors: Vec<Fault>,
     /// The connection that is in the way.
-    #[serde(default)]
     pub connection_id: Option<String>,
     /// Names the request in the engine's log.
-    #[serde(default)]
     pub request_id: Option<String>,
 }
 
@@ -42,10 +36,8 @@ pub struct Problem {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Fault {
     /// Where in the body.
-    #[serde(default)]
     pub pointer: Option<String>,
     /// Which parameter of the query.
-    #[serde(default)]
     pub parameter: Option<String>,
     /// What is wrong with it.
     pub detail: String,

@@ -101,6 +101,18 @@ impl Client {
         self.send(request).await
     }
 
+    /// The newest `limit` objects of a list.
+    pub(super) async fn newest<T: DeserializeOwned>(
+        &self,
+        limit: u32,
+        path: &[&str],
+        query: &[(&str, &str)],
+    ) -> Result<Vec<T>, Error> {
+        let page_size = limit.min(1000).to_string();
+        self.up_to(limit as usize, &page_size, path, query, |_| true)
+            .await
+    }
+
     /// Every object of a list, page by page.
     pub(super) async fn all<T: DeserializeOwned>(
         &self,
@@ -121,19 +133,31 @@ impl Client {
         wanted: impl Fn(&T) -> bool,
     ) -> Result<Vec<T>, Error> {
         let mut found = Vec::new();
-        let mut cursor: Option<String> = None;
-        loop {
-            let mut page_query = vec![("limit", page_size)];
-            page_query.extend(query);
-            page_query.extend(cursor.as_deref().map(|cursor| ("cursor", cursor)));
-            let page: Page<T> = self.get(path, &page_query).await?;
+        let mut query = query.to_vec();
+        query.push(("limit", page_size));
+        self.pages(path, &query, |page: Page<T>| {
             found.extend(page.data.into_iter().filter(&wanted));
-            cursor = page.next_cursor;
-            if found.len() >= limit || cursor.is_none() {
-                found.truncate(limit);
-                return Ok(found);
-            }
+            page.next_cursor.filter(|_| found.len() < limit)
+        })
+        .await?;
+        found.truncate(limit);
+        Ok(found)
+    }
+
+    /// Gives page after page of a list to `take`, which says where the next one begins, if it wants one.
+    pub(super) async fn pages<P: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        query: &[(&str, &str)],
+        mut take: impl FnMut(P) -> Option<String>,
+    ) -> Result<(), Error> {
+        let mut cursor = take(self.get(path, query).await?);
+        while let Some(next) = cursor {
+            let mut query = query.to_vec();
+            query.push(("cursor", &next));
+            cursor = take(self.get(path, &query).await?);
         }
+        Ok(())
     }
 
     /// Whose the token is.

@@ -19,7 +19,6 @@ use crate::output;
 #[derive(Debug, Deserialize)]
 pub(super) struct Page<T> {
     pub(super) data: Vec<T>,
-    #[serde(default)]
     pub(super) next_cursor: Option<String>,
 }
 
@@ -30,7 +29,6 @@ pub(super) struct Token {
     pub(super) organization_id: String,
     pub(super) organization_name: String,
     pub(super) role: String,
-    #[serde(default)]
     pub(super) expires_at: Option<DateTime<Utc>>,
 }
 
@@ -40,7 +38,6 @@ pub(super) struct Connection {
     pub(super) connection_id: String,
     pub(super) livemode: bool,
     pub(super) timezone: String,
-    #[serde(default)]
     pub(super) name: Option<String>,
     #[serde(default)]
     pub(super) stripe_account_id: String,
@@ -61,16 +58,12 @@ pub(super) struct Connection {
     pub(super) payment_intent_requests: i64,
     #[serde(default)]
     pub(super) permissions: Vec<Permission>,
-    #[serde(default)]
     pub(super) problem: Option<ConnectionProblem>,
     #[serde(default)]
     pub(super) warnings: Vec<Warning>,
-    #[serde(default)]
     pub(super) created_at: Option<DateTime<Utc>>,
-    #[serde(default)]
     pub(super) next_sync_at: Option<DateTime<Utc>>,
     /// The job that a changed setting made.
-    #[serde(default)]
     pub(super) job_id: Option<String>,
 }
 
@@ -80,7 +73,6 @@ pub(super) struct KeyTest {
     pub(super) ok: bool,
     pub(super) stripe_account_id: String,
     pub(super) permissions: Vec<Permission>,
-    #[serde(default)]
     pub(super) problem: Option<KeyProblem>,
 }
 
@@ -120,15 +112,11 @@ pub(crate) struct Job {
     pub(crate) trigger: String,
     #[serde(default)]
     pub(crate) attempt: i64,
-    #[serde(default)]
     pub(crate) created_at: Option<DateTime<Utc>>,
-    #[serde(default)]
     pub(crate) started_at: Option<DateTime<Utc>>,
-    #[serde(default)]
     pub(crate) finished_at: Option<DateTime<Utc>>,
     #[serde(default)]
     pub(crate) progress: Progress,
-    #[serde(default)]
     pub(crate) error: Option<JobError>,
 }
 
@@ -147,16 +135,12 @@ pub(crate) struct Progress {
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct SyncStatus {
     pub(super) status: String,
-    #[serde(default)]
     pub(super) problem: Option<ConnectionProblem>,
     #[serde(default)]
     pub(super) warnings: Vec<Warning>,
-    #[serde(default)]
     pub(super) next_sync_at: Option<DateTime<Utc>>,
-    #[serde(default)]
     pub(super) last_job: Option<Job>,
     pub(super) state: State,
-    #[serde(default)]
     pub(super) covered: Option<Covered>,
 }
 
@@ -234,13 +218,10 @@ pub(super) struct AnalysisPage {
     pub(super) totals: Vec<Figures>,
     pub(super) groups: Vec<Group>,
     /// What the figures are compared with.
-    #[serde(default)]
     pub(super) comparison: Option<Value>,
-    #[serde(default)]
     pub(super) completeness: Option<Value>,
     #[serde(default)]
     pub(super) notes: Vec<Note>,
-    #[serde(default)]
     pub(super) next_cursor: Option<String>,
 }
 
@@ -274,7 +255,6 @@ pub(super) struct Day {
 #[derive(Debug, Deserialize)]
 pub(super) struct ChargeRow {
     pub(super) charge_id: String,
-    #[serde(default)]
     pub(super) line_id: Option<String>,
     pub(super) date: NaiveDate,
     pub(super) currency: String,
@@ -282,9 +262,7 @@ pub(super) struct ChargeRow {
     pub(super) counted: bool,
     pub(super) amount: i64,
     pub(super) net: i64,
-    #[serde(default)]
     pub(super) product_id: Option<String>,
-    #[serde(default)]
     pub(super) description: Option<String>,
 }
 
@@ -295,13 +273,11 @@ pub(super) struct Explanation {
     pub(super) counted: bool,
     pub(super) reason: String,
     pub(super) detail: String,
-    #[serde(default)]
     pub(super) filter_id: Option<String>,
     #[serde(default)]
     pub(super) rows: Vec<ChargeRow>,
     #[serde(default)]
     pub(super) refunds: Vec<Refund>,
-    #[serde(default)]
     pub(super) dispute: Option<Dispute>,
 }
 
@@ -311,11 +287,8 @@ pub(super) struct Refund {
     pub(super) refund_id: String,
     pub(super) amount: i64,
     pub(super) currency: String,
-    #[serde(default)]
     pub(super) status: Option<String>,
-    #[serde(default)]
     pub(super) reason: Option<String>,
-    #[serde(default)]
     pub(super) created_at: Option<DateTime<Utc>>,
     pub(super) counted: bool,
 }
@@ -324,14 +297,10 @@ pub(super) struct Refund {
 #[derive(Debug, Deserialize)]
 pub(super) struct Dispute {
     pub(super) dispute_id: String,
-    #[serde(default)]
     pub(super) amount: Option<i64>,
-    #[serde(default)]
     pub(super) currency: Option<String>,
-    #[serde(default)]
     pub(super) reason: Option<String>,
     pub(super) status: String,
-    #[serde(default)]
     pub(super) evidence_due_at: Option<DateTime<Utc>>,
 }
 
@@ -366,11 +335,8 @@ pub(super) struct Restatement {
     pub(super) restated_at: DateTime<Utc>,
     /// Kept as text: a server of a later version may send causes that this one does not know.
     pub(super) cause: String,
-    #[serde(default)]
     pub(super) charge_id: Option<String>,
-    #[serde(default)]
     pub(super) object_id: Option<String>,
-    #[serde(default)]
     pub(super) event_type: Option<String>,
     pub(super) charges: i64,
     pub(super) gross: i64,
@@ -398,10 +364,8 @@ pub(super) struct Rule {
     /// As they came, since a newer engine may have operators that are not known here.
     pub(super) conditions: Vec<Value>,
     pub(super) is_active: bool,
-    #[serde(default)]
     pub(super) created_at: Option<DateTime<Utc>>,
     /// The job that applies the rules to stored rows.
-    #[serde(default)]
     pub(super) job_id: Option<String>,
 }
 
@@ -426,9 +390,7 @@ pub(super) struct WebhookEndpoint {
     pub(super) api_version: String,
     pub(super) status: String,
     pub(super) has_signing_secret: bool,
-    #[serde(default)]
     pub(super) created_at: Option<DateTime<Utc>>,
-    #[serde(default)]
     pub(super) last_event_at: Option<DateTime<Utc>>,
 }
 
@@ -437,36 +399,26 @@ pub(super) struct WebhookEndpoint {
 pub(super) struct WebhookEvent {
     pub(super) event_id: String,
     pub(super) stripe_event_id: String,
-    #[serde(default)]
     pub(super) connection_id: Option<String>,
     #[serde(rename = "type")]
     pub(super) event_type: String,
     pub(super) status: String,
     pub(super) received_at: DateTime<Utc>,
-    #[serde(default)]
     pub(super) account: Option<String>,
-    #[serde(default)]
     pub(super) api_version: Option<String>,
-    #[serde(default)]
     pub(super) object_id: Option<String>,
-    #[serde(default)]
     pub(super) created_at: Option<DateTime<Utc>>,
-    #[serde(default)]
     pub(super) processed_at: Option<DateTime<Utc>>,
     #[serde(default)]
     pub(super) attempts: i64,
-    #[serde(default)]
     pub(super) next_attempt_at: Option<DateTime<Utc>>,
-    #[serde(default)]
     pub(super) error: Option<JobError>,
     #[serde(default)]
     pub(super) history: Vec<Attempt>,
     #[serde(default)]
     pub(super) changes: Vec<ChangedObject>,
-    #[serde(default)]
     pub(super) twin_of: Option<String>,
     /// Only of one event, and null if it is not forwarded.
-    #[serde(default)]
     pub(super) forward: Option<WebhookForward>,
 }
 
@@ -514,11 +466,8 @@ pub(super) struct WebhookStats {
 pub(super) struct WebhookForward {
     pub(super) status: String,
     pub(super) attempts: i64,
-    #[serde(default)]
     pub(super) next_attempt_at: Option<DateTime<Utc>>,
-    #[serde(default)]
     pub(super) last_error: Option<String>,
-    #[serde(default)]
     pub(super) delivered_at: Option<DateTime<Utc>>,
 }
 

@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use super::requests::understood;
 use super::responses::{Restatement, RestatementPage};
 use super::{Error, Target, completeness, print_json};
-use crate::arguments::{self, DateRange};
-use crate::output::{self, Column};
+use crate::arguments::{self, DateRange, pairs};
+use crate::output::{self, instant, money, number, plain, text, whole};
 
 /// Show which days' figures changed after the days were synced: by how much, when, and because of what
 ///
@@ -39,32 +39,23 @@ struct Found {
 impl Restatements {
     /// Runs the command.
     pub async fn run(self) -> Result<(), Error> {
-        let json = self.target.json;
         let limit = self.limit as usize;
         let mut query = self.dates.query().map_err(Error::Usage)?;
         query.push(("limit", self.limit.min(1000).to_string()));
         query.extend(self.currency.map(|code| ("currency", code)));
-        let (client, connection) = self.target.open().await?;
+        let (client, connection, printer) = self.target.open().await?;
         query.push(("connection_id", connection.clone()));
         let path = ["v1", "analytics", "stripe", "restatements"];
         let mut found = Found::default();
-        let mut cursor: Option<String> = None;
-        loop {
-            let pairs = query.iter().map(|(name, value)| (*name, value.as_str()));
-            let pairs: Vec<_> = pairs
-                .chain(cursor.as_deref().map(|cursor| ("cursor", cursor)))
-                .collect();
-            let page: RestatementPage = client.get(&path, &pairs).await?;
+        let take = |page: RestatementPage| {
             found.data.extend(page.data);
             found.days = page.days;
             found.completeness = page.completeness;
-            cursor = page.next_cursor;
-            if found.data.len() >= limit || cursor.is_none() {
-                break;
-            }
-        }
+            page.next_cursor.filter(|_| found.data.len() < limit)
+        };
+        client.pages(&path, &pairs(&query), take).await?;
         found.data.truncate(limit);
-        if json {
+        if printer.json {
             return print_json(&json!(found));
         }
         let missing =
@@ -78,31 +69,17 @@ impl Restatements {
 }
 
 fn as_table(restatements: &[Restatement]) -> String {
-    if restatements.is_empty() {
-        return "no figures of these days changed after the days were synced".to_owned();
-    }
-    let rows = restatements.iter().map(|it| {
-        let money = |minor| output::money(minor, &it.currency);
-        vec![
-            it.date.to_string(),
-            output::thousands(it.charges),
-            money(it.gross),
-            money(it.refunded),
-            money(it.net),
-            output::instant(it.restated_at),
-            output::plain(&because(it)),
-        ]
-    });
-    let columns = [
-        ("day", Column::Whole),
-        ("charges", Column::Number),
-        ("gross", Column::Number),
-        ("refunded", Column::Number),
-        ("net", Column::Number),
-        ("changed", Column::Whole),
-        ("because of", Column::Text),
+    let fields = [
+        whole("day", |it: &Restatement| it.date.to_string()),
+        number("charges", |it| output::thousands(it.charges)),
+        number("gross", |it| money(it.gross, &it.currency)),
+        number("refunded", |it| money(it.refunded, &it.currency)),
+        number("net", |it| money(it.net, &it.currency)),
+        whole("changed", |it| instant(it.restated_at)),
+        text("because of", |it| plain(&because(it))),
     ];
-    output::table(&columns, rows)
+    let nothing = "no figures of these days changed after the days were synced";
+    output::table_or(nothing, restatements, &fields)
 }
 
 /// The object that changed, its charge, and who said so.

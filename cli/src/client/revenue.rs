@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::condition::{self, Given};
 use super::responses::{AnalysisPage, Figures, Group, Note};
 use super::{Client, Error, PAGE_SIZE, Server, completeness, print_json};
-use crate::arguments::DateRange;
+use crate::arguments::{DateRange, pairs};
 use crate::output::{self, Column};
 
 /// Show revenue by group, with a total for each currency
@@ -143,23 +143,17 @@ impl Revenue {
         query.extend(compare.map(|compare| ("compare", compare.replace('-', "_"))));
         query.extend(self.dated_by.clone().map(|day| ("dated_by", day)));
         let mut analysis = Analysis::default();
-        let mut cursor: Option<String> = None;
-        loop {
-            let pairs = query.iter().map(|(name, value)| (*name, value.as_str()));
-            let pairs: Vec<_> = pairs
-                .chain(cursor.as_deref().map(|cursor| ("cursor", cursor)))
-                .collect();
-            let page: AnalysisPage = client.get(&["v1", "analytics", "stripe"], &pairs).await?;
+        let take = |page: AnalysisPage| {
             analysis.totals = page.totals;
             analysis.groups.extend(page.groups);
             analysis.comparison = page.comparison;
             analysis.completeness = page.completeness;
             analysis.notes = page.notes;
-            cursor = page.next_cursor;
-            if cursor.is_none() {
-                return Ok(analysis);
-            }
-        }
+            page.next_cursor
+        };
+        let path = ["v1", "analytics", "stripe"];
+        client.pages(&path, &pairs(&query), take).await?;
+        Ok(analysis)
     }
 }
 

@@ -13,15 +13,15 @@ use super::confirm::confirm;
 use super::explain::rows_table;
 use super::requests::{NOTHING, understood};
 use super::responses::{Rule, RulePreview};
-use super::{Client, Error, Target, follow, print_json};
+use super::{Client, Error, Printer, Target, follow, print_json};
 use crate::arguments::Confirmation;
-use crate::output::{self, Column};
+use crate::output::{self, text, whole, yes_or_no};
 
 /// List, create, preview, change and delete the rules that decide which charges count
 #[derive(Debug, clap::Subcommand)]
 pub enum Rules {
     /// Show the rules of a connection, oldest first
-    List(List),
+    List(Target),
     /// Show a rule with its conditions, one per line
     Show(Show),
     /// Create a rule and apply it to stored charges
@@ -32,13 +32,6 @@ pub enum Rules {
     Change(Change),
     /// Delete a rule and apply the remaining rules to stored charges
     Delete(Delete),
-}
-
-/// Whose rules to show.
-#[derive(Debug, clap::Args)]
-pub struct List {
-    #[command(flatten)]
-    target: Target,
 }
 
 /// Which rule to show.
@@ -154,7 +147,7 @@ impl Rules {
     /// Runs the command.
     pub async fn run(self) -> Result<(), Error> {
         match self {
-            Self::List(command) => command.run().await,
+            Self::List(target) => list(target).await,
             Self::Show(command) => command.run().await,
             Self::Create(command) => command.run().await,
             Self::Preview(command) => command.run().await,
@@ -168,28 +161,17 @@ fn rules_of(connection: &str) -> [&str; 4] {
     ["v1", "connectors", connection, "filters"]
 }
 
-impl List {
-    async fn run(self) -> Result<(), Error> {
-        let json = self.target.json;
-        let (client, connection) = self.target.open().await?;
-        let rules: Vec<Value> = client.all(&rules_of(&connection), &[]).await?;
-        if json {
-            return print_json(&rules);
-        }
-        let rules: Vec<Rule> = understood(rules.into())?;
-        Ok(output::print(&as_table(&rules))?)
-    }
+async fn list(target: Target) -> Result<(), Error> {
+    let (client, connection, printer) = target.open().await?;
+    let rules: Vec<Value> = client.all(&rules_of(&connection), &[]).await?;
+    printer.print_list(rules, as_table)
 }
 
 impl Show {
     async fn run(self) -> Result<(), Error> {
-        let json = self.target.json;
-        let (client, connection) = self.target.open().await?;
+        let (client, connection, printer) = self.target.open().await?;
         let answer = find(&client, &connection, &self.rule).await?;
-        if json {
-            return print_json(&answer);
-        }
-        Ok(output::print(&shown(&understood(answer)?))?)
+        printer.print(answer, shown)
     }
 }
 
@@ -199,28 +181,20 @@ impl Create {
         body.insert("name".to_owned(), self.name.into());
         body.insert("action".to_owned(), self.action.into());
         body.insert("is_active".to_owned(), (!self.inactive).into());
-        let json = self.target.json;
-        let (client, connection) = self.target.open().await?;
+        let (client, connection, printer) = self.target.open().await?;
         let path = rules_of(&connection);
-        let (_, answer): (_, Value) = client.call(Method::POST, &path, Some(&body)).await?;
-        if json {
-            return print_json(&answer);
-        }
-        tell(&client, "created", understood(answer)?, self.follow).await
+        let (_, answer) = client.call(Method::POST, &path, Some(&body)).await?;
+        tell(&client, printer, "created", answer, self.follow).await
     }
 }
 
 impl Preview {
     async fn run(self) -> Result<(), Error> {
         let body = conditions(self.condition, self.any)?;
-        let json = self.target.json;
-        let (client, connection) = self.target.open().await?;
+        let (client, connection, printer) = self.target.open().await?;
         let path = ["v1", "connectors", &connection, "filters", "preview"];
         let (_, answer): (_, Value) = client.call(Method::POST, &path, Some(&body)).await?;
-        if json {
-            return print_json(&answer);
-        }
-        Ok(output::print(&previewed(&understood(answer)?))?)
+        printer.print(answer, previewed)
     }
 }
 
@@ -260,31 +234,23 @@ impl Change {
                     .to_owned(),
             ));
         }
-        let json = self.target.json;
-        let (client, connection) = self.target.open().await?;
+        let (client, connection, printer) = self.target.open().await?;
         let rule: Rule = understood(find(&client, &connection, &self.rule).await?)?;
         let path = ["v1", "connectors", &connection, "filters", &rule.filter_id];
-        let (_, answer): (_, Value) = client.call(Method::PATCH, &path, Some(&body)).await?;
-        if json {
-            return print_json(&answer);
-        }
-        tell(&client, "changed", understood(answer)?, self.follow).await
+        let (_, answer) = client.call(Method::PATCH, &path, Some(&body)).await?;
+        tell(&client, printer, "changed", answer, self.follow).await
     }
 }
 
 impl Delete {
     async fn run(self) -> Result<(), Error> {
-        let json = self.target.json;
-        let (client, connection) = self.target.open().await?;
+        let (client, connection, printer) = self.target.open().await?;
         let rule: Rule = understood(find(&client, &connection, &self.rule).await?)?;
         let what = format!("delete the rule `{}`", output::plain(&rule.name));
         confirm(&what, self.confirmation)?;
         let path = ["v1", "connectors", &connection, "filters", &rule.filter_id];
-        let (_, answer): (_, Value) = client.call(Method::DELETE, &path, NOTHING).await?;
-        if json {
-            return print_json(&answer);
-        }
-        tell(&client, "deleted", understood(answer)?, self.follow).await
+        let (_, answer) = client.call(Method::DELETE, &path, NOTHING).await?;
+        tell(&client, printer, "deleted", answer, self.follow).await
     }
 }
 
@@ -318,8 +284,18 @@ fn choose(rules: Vec<Value>, wanted: &str) -> Result<Value, Error> {
     }
 }
 
-/// Says what was done to a rule, and watches the job that applies it.
-async fn tell(client: &Client, done: &str, rule: Rule, watch: bool) -> Result<(), Error> {
+/// Prints the answer to what was done to a rule, and watches the job that applies it.
+async fn tell(
+    client: &Client,
+    printer: Printer,
+    done: &str,
+    answer: Value,
+    watch: bool,
+) -> Result<(), Error> {
+    if printer.json {
+        return print_json(&answer);
+    }
+    let rule: Rule = understood(answer)?;
     let then = match &rule.job_id {
         Some(job) => format!("job {job} applies the rules to stored charges"),
         None => "no figures change".to_owned(),
@@ -333,26 +309,15 @@ async fn tell(client: &Client, done: &str, rule: Rule, watch: bool) -> Result<()
 }
 
 fn as_table(rules: &[Rule]) -> String {
-    if rules.is_empty() {
-        return "there are no rules: every succeeded, captured charge counts".to_owned();
-    }
-    let rows = rules.iter().map(|rule| {
-        vec![
-            rule.filter_id.clone(),
-            output::plain(&rule.name),
-            rule.action.clone(),
-            if rule.is_active { "yes" } else { "no" }.to_owned(),
-            together(rule),
-        ]
-    });
-    let columns = [
-        ("rule", Column::Whole),
-        ("name", Column::Text),
-        ("action", Column::Whole),
-        ("active", Column::Whole),
-        ("conditions", Column::Text),
+    let fields = [
+        whole("rule", |it: &Rule| it.filter_id.clone()),
+        text("name", |it| output::plain(&it.name)),
+        whole("action", |it| it.action.clone()),
+        whole("active", |it| yes_or_no(it.is_active)),
+        text("conditions", together),
     ];
-    output::table(&columns, rows)
+    let nothing = "there are no rules: every succeeded, captured charge counts";
+    output::table_or(nothing, rules, &fields)
 }
 
 /// All conditions of a rule in one line.

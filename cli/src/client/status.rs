@@ -4,7 +4,7 @@ use common::job::JobStatus;
 use serde_json::Value;
 
 use super::connections::mode;
-use super::responses::{Connection, Job, Page, SyncStatus};
+use super::responses::{Connection, Job, SyncStatus};
 use super::{Client, Error, Server, follow, print_json, words};
 use crate::output::{self, instant};
 
@@ -67,13 +67,9 @@ fn status_path(connection: &Connection) -> [&str; 4] {
 }
 
 async fn job_to_follow(client: &Client, connection: &str) -> Result<String, Error> {
-    let newest: Page<Job> = client
-        .get(
-            &["v1", "connectors", connection, "jobs"],
-            &[("limit", "50")],
-        )
-        .await?;
-    choose(&newest.data)
+    let path = ["v1", "connectors", connection, "jobs"];
+    let newest: Vec<Job> = client.newest(50, &path, &[]).await?;
+    choose(&newest)
         .map(|job| job.job_id.clone())
         .ok_or_else(|| Error::NoJob(connection.to_owned()))
 }

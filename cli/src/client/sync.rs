@@ -67,11 +67,7 @@ impl Sync {
             let job: Job = client.get(&path, &[]).await?;
             output::print(&found(&job))?;
         }
-        if self.follow {
-            follow::follow(&client, &started.job_id).await
-        } else {
-            Ok(())
-        }
+        follow::follow_if(self.follow, &client, &started.job_id).await
     }
 }
 

@@ -1,19 +1,16 @@
 //! `webhooks list`, `show` and `replay`: what Stripe sent, what came of it, and applying it again.
 
-use chrono::{DateTime, Utc};
 use clap::builder::NonEmptyStringValueParser;
-use common::job::JobError;
 use common::webhook::EventState;
 use common::webhook::forward::ForwardStatus;
 use reqwest::Method;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::requests::understood;
 use super::responses::{Replayed, WebhookEvent, WebhookForward};
-use super::{Error, Server, print_json, words};
-use crate::arguments::{self, Received};
-use crate::output::{self, Column};
+use super::{Ask, Error, words};
+use crate::arguments::{self, Received, pairs};
+use crate::output::{self, instant, optional, plain, text, whole};
 
 const EVENT_STATES: [&str; 6] = [
     "pending",
@@ -67,11 +64,8 @@ pub struct Events {
     /// The maximum number, 1 to 10000
     #[arg(long, value_name = "N", default_value = "50", value_parser = arguments::whole_number(1..=10_000))]
     limit: u32,
-    /// Print the engine's response as JSON
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
-    server: Server,
+    ask: Ask,
 }
 
 /// Which event to show.
@@ -80,11 +74,8 @@ pub struct Event {
     /// The event's id
     #[arg(value_name = "EVENT", value_parser = arguments::event_id)]
     id: Uuid,
-    /// Print the engine's response as JSON
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
-    server: Server,
+    ask: Ask,
 }
 
 /// Which events to apply again.
@@ -102,46 +93,30 @@ pub struct Replay {
     /// Only count the events
     #[arg(long)]
     dry_run: bool,
-    /// Print the engine's response as JSON
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
-    server: Server,
+    ask: Ask,
 }
 
 impl Events {
     pub(super) async fn run(self) -> Result<(), Error> {
         let members = self.selection.members()?;
-        let query: Vec<(&str, &str)> = members
-            .iter()
-            .map(|(name, text)| (*name, text.as_str()))
-            .collect();
-        let client = self.server.client().await?;
-        let page_size = self.limit.min(1000).to_string();
+        let (client, printer) = self.ask.open().await?;
         let path = ["v1", "webhooks", "events"];
-        let events: Vec<Value> = client
-            .up_to(self.limit as usize, &page_size, &path, &query, |_| true)
-            .await?;
-        if self.json {
-            return print_json(&events);
-        }
-        let events: Vec<WebhookEvent> = understood(events.into())?;
-        Ok(output::print(&as_table(&events))?)
+        let events: Vec<Value> = client.newest(self.limit, &path, &pairs(&members)).await?;
+        printer.print_list(events, as_table)
     }
 }
 
 impl Event {
     pub(super) async fn run(self) -> Result<(), Error> {
-        let client = self.server.client().await?;
+        let (client, printer) = self.ask.open().await?;
         let id = self.id.to_string();
         let path = ["v1", "webhooks", "events", &id];
         let answer: Value = client.get(&path, &[]).await?;
-        if self.json {
-            return print_json(&answer);
-        }
         let payload = payload(&answer["payload"])?;
-        let event = event_shown(&understood(answer)?);
-        Ok(output::print(&format!("{event}\n\n{payload}"))?)
+        printer.print(answer, |event| {
+            format!("{}\n\n{payload}", event_shown(event))
+        })
     }
 }
 
@@ -149,8 +124,8 @@ impl Replay {
     pub(super) async fn run(self) -> Result<(), Error> {
         let state = self.selection.status.unwrap_or(EventState::Dead);
         let members = self.selection.members()?;
-        let client = self.server.client().await?;
-        let (_, answer): (_, Value) = if let Some(event_id) = self.event_id {
+        let (client, printer) = self.ask.open().await?;
+        let (_, answer) = if let Some(event_id) = self.event_id {
             let event_id = event_id.to_string();
             let path = ["v1", "webhooks", "events", &event_id, "replay"];
             let body = json!({ "forward": self.forward });
@@ -165,10 +140,6 @@ impl Replay {
             let path = ["v1", "webhooks", "replay"];
             client.call(Method::POST, &path, Some(&body)).await?
         };
-        if self.json {
-            return print_json(&answer);
-        }
-        let Replayed { count } = understood(answer)?;
         let events = match self.event_id {
             Some(_) => "event".to_owned(),
             None => format!("{} event", state.as_str()),
@@ -180,88 +151,53 @@ impl Replay {
             (false, true) => "pending again, to be forwarded as well",
         };
         let number = if self.dry_run {
-            output::count(count, &events)
+            output::count
         } else {
-            output::are(count, &events)
+            output::are
         };
-        Ok(output::print(&format!("{number} {what}"))?)
+        printer.print(answer, |replayed: &Replayed| {
+            format!("{} {what}", number(replayed.count, &events))
+        })
     }
 }
 
 fn as_table(events: &[WebhookEvent]) -> String {
-    if events.is_empty() {
-        return "no webhook events found".to_owned();
-    }
-    let rows = events.iter().map(|event| {
-        vec![
-            output::instant(event.received_at),
-            event.event_id.clone(),
-            output::plain(&event.event_type),
-            output::plain(event.object_id.as_deref().unwrap_or_default()),
-            output::plain(&event.status),
-            output::thousands(event.attempts),
-            event.error.as_ref().map(reason).unwrap_or_default(),
-        ]
-    });
-    let columns = [
-        ("received", Column::Whole),
-        ("event", Column::Whole),
-        ("type", Column::Text),
-        ("object", Column::Text),
-        ("status", Column::Whole),
-        ("attempts", Column::Number),
-        ("error", Column::Text),
+    let fields = [
+        whole("received", |it: &WebhookEvent| instant(it.received_at)),
+        whole("event", |it| it.event_id.clone()),
+        text("type", |it| plain(&it.event_type)),
+        text("object", |it| optional(it.object_id.as_deref())),
+        whole("status", |it| plain(&it.status)),
+        output::number("attempts", |it| output::thousands(it.attempts)),
+        text("error", |it| {
+            it.error
+                .as_ref()
+                .map(words::code_and_text)
+                .unwrap_or_default()
+        }),
     ];
-    output::table(&columns, rows)
-}
-
-fn reason(error: &JobError) -> String {
-    format!(
-        "{}: {}",
-        output::plain(&error.code),
-        words::of_job_error(error)
-    )
+    output::table_or("no webhook events found", events, &fields)
 }
 
 fn event_shown(event: &WebhookEvent) -> String {
-    let mut lines = vec![("Stripe's id", output::plain(&event.stripe_event_id))];
-    let texts = [
-        ("connection", &event.connection_id),
-        ("object", &event.object_id),
-        ("account", &event.account),
-        ("API version", &event.api_version),
-    ];
-    lines.extend(
-        texts
-            .into_iter()
-            .filter_map(|(name, text)| Some((name, output::plain(text.as_deref()?)))),
-    );
-    let instants: [(_, Option<DateTime<Utc>>); 3] = [
-        ("happened", event.created_at),
-        ("received", Some(event.received_at)),
-        ("processed", event.processed_at),
-    ];
-    lines.extend(
-        instants
-            .into_iter()
-            .filter_map(|(name, at)| Some((name, output::instant(at?)))),
-    );
-    lines.push(("attempts", output::thousands(event.attempts)));
-    let next = event.next_attempt_at.map(output::instant);
-    lines.extend(next.map(|next| ("next attempt", next)));
-    lines.extend(
-        event
-            .twin_of
-            .as_ref()
-            .map(|twin| ("tells the same as", output::plain(twin))),
-    );
-    if !event.changes.is_empty() {
-        let changes = event
-            .changes
-            .iter()
-            .map(|it| output::plain(&format!("{} {}", it.object, it.id)));
-        lines.push(("changed", changes.collect::<Vec<_>>().join(", ")));
-    }
+    let changes = event.changes.iter();
+    let changes: Vec<String> = changes
+        .map(|it| plain(&format!("{} {}", it.object, it.id)))
+        .collect();
+    let mut lines = output::known([
+        ("Stripe's id", Some(plain(&event.stripe_event_id))),
+        ("connection", event.connection_id.as_deref().map(plain)),
+        ("object", event.object_id.as_deref().map(plain)),
+        ("account", event.account.as_deref().map(plain)),
+        ("API version", event.api_version.as_deref().map(plain)),
+        ("happened", event.created_at.map(instant)),
+        ("received", Some(instant(event.received_at))),
+        ("processed", event.processed_at.map(instant)),
+        ("attempts", Some(output::thousands(event.attempts))),
+        ("next attempt", event.next_attempt_at.map(instant)),
+        ("tells the same as", event.twin_of.as_deref().map(plain)),
+        ("changed", (!changes.is_empty()).then(|| changes.join(", "))),
+    ]);
     for attempt in &event.history {
         let took = (attempt.finished_at - attempt.started_at).as_seconds_f64();
         let mut line = format!(
@@ -270,27 +206,25 @@ fn event_shown(event: &WebhookEvent) -> String {
             output::instant(attempt.started_at)
         );
         if let Some(error) = &attempt.error {
-            line = format!("{line}: {}", reason(error));
+            line = format!("{line}: {}", words::code_and_text(error));
         }
         lines.push(("attempt", line));
     }
-    lines.extend(event.error.as_ref().map(|error| ("error", reason(error))));
-    if let Some(forward) = &event.forward {
-        lines.push(("forwarded", forward_shown(forward)));
-    }
-    if event.status == EventState::Dead.as_str() {
-        let replay = format!(
-            "`stripe-sync webhooks replay {}` applies it again.",
-            event.event_id
-        );
-        lines.push(("what to do", replay));
-    } else if forward_is_dead(event) {
-        let replay = format!(
-            "`stripe-sync webhooks replay --forward {}` delivers it again.",
-            event.event_id
-        );
-        lines.push(("what to do", replay));
-    }
+    let id = &event.event_id;
+    let what_to_do = if event.status == EventState::Dead.as_str() {
+        Some(format!(
+            "`stripe-sync webhooks replay {id}` applies it again."
+        ))
+    } else {
+        forward_is_dead(event)
+            .then(|| format!("`stripe-sync webhooks replay --forward {id}` delivers it again."))
+    };
+    let error = event.error.as_ref();
+    lines.extend(output::known([
+        ("error", error.map(words::code_and_text)),
+        ("forwarded", event.forward.as_ref().map(forward_shown)),
+        ("what to do", what_to_do),
+    ]));
     let heading = format!(
         "event {} ({}): {}",
         event.event_id,
@@ -337,6 +271,7 @@ fn payload(payload: &Value) -> Result<String, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::client::requests::understood;
     use serde_json::json;
 
     fn event(status: &str, error: &Value) -> WebhookEvent {

@@ -2,10 +2,9 @@
 
 use serde_json::Value;
 
-use super::requests::understood;
 use super::responses::{Durations, WebhookStats};
-use super::{Error, Server, print_json};
-use crate::arguments::Received;
+use super::{Ask, Error};
+use crate::arguments::{Received, pairs};
 use crate::output::{self, Column};
 
 /// Of which events.
@@ -13,26 +12,17 @@ use crate::output::{self, Column};
 pub struct Stats {
     #[command(flatten)]
     received: Received,
-    /// Print the engine's response as JSON
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
-    server: Server,
+    ask: Ask,
 }
 
 impl Stats {
     pub(super) async fn run(self) -> Result<(), Error> {
         let received = self.received.query(["from", "to"]).map_err(Error::Usage)?;
-        let query: Vec<(&str, &str)> = received
-            .iter()
-            .map(|(name, at)| (*name, at.as_str()))
-            .collect();
-        let client = self.server.client().await?;
-        let answer: Value = client.get(&["v1", "webhooks", "stats"], &query).await?;
-        if self.json {
-            return print_json(&answer);
-        }
-        Ok(output::print(&shown(&understood(answer)?))?)
+        let (client, printer) = self.ask.open().await?;
+        let path = ["v1", "webhooks", "stats"];
+        let answer: Value = client.get(&path, &pairs(&received)).await?;
+        printer.print(answer, shown)
     }
 }
 
@@ -94,6 +84,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::client::requests::understood;
 
     #[test]
     fn every_figure_of_the_engine_is_shown() {

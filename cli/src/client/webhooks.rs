@@ -44,7 +44,7 @@ pub enum Webhooks {
     /// previous one works for another 24 hours.
     Secret(Secret),
     /// Show a connection's webhook endpoint
-    Endpoint(ShowEndpoint),
+    Endpoint(Target),
     /// Delete a connection's webhook endpoint and its signing secrets; received events are kept
     Delete(Delete),
     /// Show the newest webhook events, and what became of them
@@ -88,13 +88,6 @@ pub struct Secret {
     target: Target,
 }
 
-/// Whose endpoint to show.
-#[derive(Debug, clap::Args)]
-pub struct ShowEndpoint {
-    #[command(flatten)]
-    target: Target,
-}
-
 /// Whose endpoint to delete.
 #[derive(Debug, clap::Args)]
 pub struct Delete {
@@ -110,7 +103,7 @@ impl Webhooks {
         match self {
             Self::Create(command) => command.run().await,
             Self::Secret(command) => command.run().await,
-            Self::Endpoint(command) => command.run().await,
+            Self::Endpoint(target) => show(target).await,
             Self::Delete(command) => command.run().await,
             Self::List(command) => command.run().await,
             Self::Show(command) => command.run().await,
@@ -147,14 +140,13 @@ async fn find(client: &Client, connection: &str) -> Result<Value, Error> {
 
 impl Create {
     async fn run(self) -> Result<(), Error> {
-        let json = self.target.json;
-        let (client, connection) = self.target.open().await?;
+        let (client, connection, printer) = self.target.open().await?;
         let file = self.secret.signing_secret_file;
         let secret = SIGNING_SECRET.find(file.as_deref())?;
         let body = secret.map(|secret| json!({"signing_secret": secret.expose_secret()}));
         let path = endpoint_of(&connection);
         let (status, answer): (_, Value) = client.call(Method::POST, &path, body.as_ref()).await?;
-        if json {
+        if printer.json {
             return print_json(&answer);
         }
         let endpoint: WebhookEndpoint = understood(answer)?;
@@ -174,8 +166,7 @@ impl Create {
 
 impl Secret {
     async fn run(self) -> Result<(), Error> {
-        let json = self.target.json;
-        let (client, connection) = self.target.open().await?;
+        let (client, connection, printer) = self.target.open().await?;
         // What is missing is reported before a secret has to be typed.
         find(&client, &connection).await?;
         let file = self.secret.signing_secret_file;
@@ -183,34 +174,21 @@ impl Secret {
         let body = json!({"signing_secret": secret.expose_secret()});
         let path = endpoint_of(&connection);
         let answered = client.call(Method::PUT, &path, Some(&body)).await;
-        let (_, answer): (_, Value) = or_missing(&client, &connection, answered).await?;
-        if json {
-            return print_json(&answer);
-        }
-        let endpoint: WebhookEndpoint = understood(answer)?;
-        Ok(output::print(&format!(
-            "stored the signing secret of the {}",
-            shown(&endpoint)
-        ))?)
+        let (_, answer) = or_missing(&client, &connection, answered).await?;
+        printer.print(answer, |endpoint| {
+            format!("stored the signing secret of the {}", shown(endpoint))
+        })
     }
 }
 
-impl ShowEndpoint {
-    async fn run(self) -> Result<(), Error> {
-        let json = self.target.json;
-        let (client, connection) = self.target.open().await?;
-        let answer = find(&client, &connection).await?;
-        if json {
-            return print_json(&answer);
-        }
-        Ok(output::print(&shown(&understood(answer)?))?)
-    }
+async fn show(target: Target) -> Result<(), Error> {
+    let (client, connection, printer) = target.open().await?;
+    printer.print(find(&client, &connection).await?, shown)
 }
 
 impl Delete {
     async fn run(self) -> Result<(), Error> {
-        let json = self.target.json;
-        let (client, connection) = self.target.open().await?;
+        let (client, connection, printer) = self.target.open().await?;
         let answer = find(&client, &connection).await?;
         let endpoint: WebhookEndpoint = understood(answer.clone())?;
         let what = format!(
@@ -220,56 +198,46 @@ impl Delete {
         confirm(&what, self.confirmation)?;
         let deleted = client.delete(&endpoint_of(&connection)).await;
         or_missing(&client, &connection, deleted).await?;
-        if json {
-            return print_json(&answer);
-        }
-        Ok(output::print(&format!(
-            "deleted the webhook endpoint of {connection}; remove {} in Stripe's dashboard as well",
-            output::plain(&endpoint.url)
-        ))?)
+        printer.print(answer, |endpoint: &WebhookEndpoint| {
+            let url = output::plain(&endpoint.url);
+            format!(
+                "deleted the webhook endpoint of {connection}; remove {url} in Stripe's dashboard as well"
+            )
+        })
     }
 }
 
 fn shown(endpoint: &WebhookEndpoint) -> String {
     let connection = output::plain(&endpoint.connection_id);
     let secret = if endpoint.has_signing_secret {
-        "stored".to_owned()
+        "stored"
     } else {
-        "none; until one is stored, what is sent to the address is refused".to_owned()
+        "none; until one is stored, what is sent to the address is refused"
+    };
+    let store = format!("`stripe-sync webhooks secret --connection {connection}`");
+    let what_to_do = if !endpoint.has_signing_secret {
+        Some(format!("{store} stores the signing secret."))
+    } else if endpoint.status == "failing" {
+        Some(format!(
+            "Requests with a wrong signature came after the last event. If they are Stripe's, store the signing \
+             secret that its dashboard shows for this address with {store}."
+        ))
+    } else {
+        None
     };
     let event_types = endpoint.enabled_events.join(", ");
-    let mut lines = vec![
-        ("address", output::plain(&endpoint.url)),
-        ("events", output::plain(&event_types)),
-        ("API version", output::plain(&endpoint.api_version)),
-        ("signing secret", secret),
-    ];
-    let instants = [
-        ("created", endpoint.created_at),
-        ("last event", endpoint.last_event_at),
-    ];
-    lines.extend(
-        instants
-            .into_iter()
-            .filter_map(|(name, at)| Some((name, output::instant(at?)))),
-    );
-    let store = format!("`stripe-sync webhooks secret --connection {connection}`");
-    if !endpoint.has_signing_secret {
-        lines.push(("what to do", format!("{store} stores the signing secret.")));
-    } else if endpoint.status == "failing" {
-        lines.push((
-            "what to do",
-            format!(
-                "Requests with a wrong signature came after the last event. If they are Stripe's, store the signing \
-                 secret that its dashboard shows for this address with {store}."
-            ),
-        ));
-    }
+    let lines = output::known([
+        ("address", Some(output::plain(&endpoint.url))),
+        ("events", Some(output::plain(&event_types))),
+        ("API version", Some(output::plain(&endpoint.api_version))),
+        ("signing secret", Some(secret.to_owned())),
+        ("created", endpoint.created_at.map(output::instant)),
+        ("last event", endpoint.last_event_at.map(output::instant)),
+        ("what to do", what_to_do),
+    ]);
     let status = output::plain(&endpoint.status);
-    output::listed(
-        &format!("webhook endpoint of {connection}: {status}"),
-        &lines,
-    )
+    let heading = format!("webhook endpoint of {connection}: {status}");
+    output::listed(&heading, &lines)
 }
 
 /// What to do at Stripe, in the words of the command line.

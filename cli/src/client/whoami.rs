@@ -2,30 +2,23 @@
 
 use serde_json::Value;
 
-use super::requests::understood;
 use super::responses::Token;
-use super::{Error, Server, print_json};
+use super::{Ask, Error};
 use crate::output;
 
 /// Show the token's organization, role and expiry
 #[derive(Debug, clap::Args)]
 pub struct Whoami {
-    /// Print the engine's response as JSON
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
-    server: Server,
+    ask: Ask,
 }
 
 impl Whoami {
     /// Runs the command.
     pub async fn run(self) -> Result<(), Error> {
-        let client = self.server.client().await?;
+        let (client, printer) = self.ask.open().await?;
         let answer: Value = client.get(&["v1", "token"], &[]).await?;
-        if self.json {
-            return print_json(&answer);
-        }
-        Ok(output::print(&shown(&understood(answer)?))?)
+        printer.print(answer, shown)
     }
 }
 
@@ -52,6 +45,7 @@ fn shown(token: &Token) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::client::requests::understood;
 
     #[test]
     fn a_token_says_whose_it_is() {

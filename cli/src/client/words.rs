@@ -103,6 +103,11 @@ pub(crate) fn of_job_error(error: &JobError) -> String {
     text_or(&error.message, meaning(&error.code))
 }
 
+/// Why a job or an event failed, with its code.
+pub(crate) fn code_and_text(error: &JobError) -> String {
+    format!("{}: {}", output::plain(&error.code), of_job_error(error))
+}
+
 /// What to do about a failed job, where retrying it is not enough.
 pub(crate) fn of_failed_job(code: &str, connection: &str) -> Option<String> {
     let key = matches!(

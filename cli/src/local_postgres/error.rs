@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::programs::{OLDEST_VERSION, how_to_install};
 use super::{DATABASE, PORTS, START_WITHIN};
+use crate::local_files;
 
 /// Why the cluster is not there.
 #[derive(Debug, thiserror::Error)]
@@ -49,15 +50,8 @@ pub enum Error {
         directory: PathBuf,
     },
     /// The file system refused something.
-    #[error("cannot {action} {}", path.display())]
-    Io {
-        /// What was tried.
-        action: &'static str,
-        /// On what.
-        path: PathBuf,
-        /// Why not.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Files(#[from] local_files::Error),
     /// `initdb` ran and failed.
     #[error("initdb could not create a cluster in {}: {output}", data.display())]
     Initialize {
@@ -97,10 +91,16 @@ pub enum Error {
 }
 
 pub(super) fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
-    let path = path.to_owned();
-    move |source| Error::Io {
-        action,
-        path,
-        source,
+    let error = local_files::io_error(action, path);
+    move |cause| error(cause).into()
+}
+
+/// What was to be removed is gone, whether or not it was there.
+pub(super) fn gone(removed: io::Result<()>, path: &Path) -> Result<(), Error> {
+    match removed {
+        Err(cause) if cause.kind() != io::ErrorKind::NotFound => {
+            Err(io_error("remove", path)(cause))
+        }
+        _ => Ok(()),
     }
 }

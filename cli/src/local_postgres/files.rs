@@ -15,7 +15,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use nix::unistd::{User, geteuid};
 
 use super::POLL;
-use super::error::{Error, io_error};
+use super::error::{Error, gone, io_error};
 use super::process::{ServerUser, command_as};
 
 /// Where the cluster goes when PostgreSQL's user may not enter the directory that was asked for.
@@ -144,12 +144,7 @@ pub(super) async fn initialize(
     user: Option<ServerUser>,
 ) -> Result<(), Error> {
     let fresh = data.with_extension("new");
-    match fs::remove_dir_all(&fresh) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            return Err(io_error("remove", &fresh)(error));
-        }
-        _ => {}
-    }
+    gone(fs::remove_dir_all(&fresh), &fresh)?;
     fs::create_dir_all(&fresh).map_err(io_error("create", &fresh))?;
     // initdb runs as the server's user and has to read it; it stays next to the cluster.
     let password_file = fresh.with_extension("password");
@@ -200,12 +195,7 @@ pub(super) async fn initialize(
 }
 
 fn write_secret(path: &Path, secret: &str) -> Result<(), Error> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            return Err(io_error("remove", path)(error));
-        }
-        _ => {}
-    }
+    gone(fs::remove_file(path), path)?;
     let mut file = OpenOptions::new()
         .create_new(true)
         .write(true)

@@ -30,7 +30,6 @@ mod process;
 mod programs;
 
 use std::fs::{self, File, OpenOptions};
-use std::io;
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
@@ -45,7 +44,7 @@ use tokio::process::Child;
 use tokio::time::Instant;
 
 pub use error::Error;
-use error::io_error;
+use error::{gone, io_error};
 use files::{cluster_version, initialize, is_locked, lock, place, tail};
 use process::{ServerUser, command_as, process_id, send, serves};
 use programs::{newest_programs, programs_of};
@@ -198,12 +197,7 @@ impl LocalPostgres {
             }
         }
         // PostgreSQL takes the number in it for its own server when any process has that number now.
-        match fs::remove_file(&file) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(io_error("remove", &file)(error))
-            }
-            _ => Ok(()),
-        }
+        gone(fs::remove_file(&file), &file)
     }
 
     /// The port of the last start when it is still free, else another one.

@@ -158,9 +158,7 @@ impl Attempt<'_> {
             let reading = self.ask(key, asked_at).await?;
             self.keep(&reading, asked_at).await?;
         }
-        let mut tx = db::tenant_transaction(self.services.pool, self.organization).await?;
-        let account = queries::latest(&mut tx, self.organization).await?;
-        db::commit(tx).await?;
+        let account = refresh::stored(self.services, self.organization).await?;
         let account = account.filter(|account| account.creation_id == self.creation_id);
         account.ok_or(Error::Disconnected)
     }

@@ -202,15 +202,7 @@ async fn plan(
     organization: &OrganizationId,
     new: &NewPlan,
 ) -> Result<Planned, Error> {
-    let plan = billing.plans.find(&new.plan);
-    let plan = plan.filter(|plan| !plan.is_free());
-    let plan = plan.ok_or(Error::UnknownPlan)?;
-    let named = plan.price(new.interval).ok_or(Error::UnknownInterval)?;
-    let prices = price::current(billing).await?;
-    let price = prices.of(plan, new.interval);
-    let price = price.ok_or_else(|| Error::PriceNotFound {
-        lookup_key: named.lookup_key.clone(),
-    })?;
+    let (_, price, prices) = price::of_plan(billing, &new.plan, new.interval).await?;
     let subscription = cancellation::live(billing, organization).await?;
     let customer_id = customer::id(billing, organization).await?;
     let (Some(item_id), Some(former_id), Some(customer_id)) = (
@@ -220,12 +212,12 @@ async fn plan(
     ) else {
         return Err(Error::NoSubscription);
     };
-    let former = prices.find(&former_id).unwrap_or(price);
+    let former = prices.find(&former_id).unwrap_or(&price);
     let seats = new.seats.unwrap_or(subscription.seats);
     let takes_effect = if subscription.status == SubscriptionStatus::Trialing {
         TakesEffect::Now
     } else {
-        takes_effect((former, subscription.seats), (price, seats))
+        takes_effect((former, subscription.seats), (&price, seats))
     };
     Ok(Planned {
         change: PlanChange {
@@ -240,7 +232,7 @@ async fn plan(
         },
         takes_effect,
         former: former.clone(),
-        price: price.clone(),
+        price,
         subscription,
     })
 }

@@ -81,16 +81,7 @@ pub async fn open(
     asked: &Subscribing,
 ) -> Result<OpenCheckout, Error> {
     // Before anything is made: what is not sold is refused.
-    let plan = billing.plans.find(&asked.plan);
-    let plan = plan.filter(|plan| !plan.is_free());
-    let plan = plan.ok_or(Error::UnknownPlan)?;
-    let named = plan.price(asked.interval).ok_or(Error::UnknownInterval)?;
-    let prices = price::current(billing).await?;
-    if prices.of(plan, asked.interval).is_none() {
-        return Err(Error::PriceNotFound {
-            lookup_key: named.lookup_key.clone(),
-        });
-    }
+    price::of_plan(billing, &asked.plan, asked.interval).await?;
     let patient_until = Instant::now() + PATIENCE;
     let mut made = None;
     while Instant::now() < patient_until {

@@ -243,8 +243,29 @@ pub struct SetupReading {
 }
 
 /// A vendor by whom organizations are billed.
+pub trait BillingGateway:
+    CustomerGateway
+    + CheckoutGateway
+    + SubscriptionGateway
+    + PlanChangeGateway
+    + PortalGateway
+    + PriceGateway
+{
+}
+
+impl<T> BillingGateway for T where
+    T: CustomerGateway
+        + CheckoutGateway
+        + SubscriptionGateway
+        + PlanChangeGateway
+        + PortalGateway
+        + PriceGateway
+{
+}
+
+/// Customers of the platform, and what they pay with.
 #[async_trait]
-pub trait BillingGateway: Debug + Send + Sync {
+pub trait CustomerGateway: Debug + Send + Sync {
     /// Creates a customer; its id. The same request under the same key, within a day, creates none and has the same answer.
     async fn create_customer(
         &self,
@@ -282,7 +303,11 @@ pub trait BillingGateway: Debug + Send + Sync {
         organization: &OrganizationId,
         key: &IdempotencyKey,
     ) -> Result<OpenSetup, GatewayError>;
+}
 
+/// Sessions in which somebody subscribes on the vendor's page.
+#[async_trait]
+pub trait CheckoutGateway: Debug + Send + Sync {
     /// Makes a session. The same order, sent again within a day, makes nothing further and has the same answer.
     async fn create_checkout(&self, order: &CheckoutOrder)
     -> Result<CheckoutReading, GatewayError>;
@@ -299,35 +324,15 @@ pub trait BillingGateway: Debug + Send + Sync {
         session_id: &str,
         key: &IdempotencyKey,
     ) -> Result<(), GatewayError>;
+}
 
+/// Subscriptions, as they go on and end.
+#[async_trait]
+pub trait SubscriptionGateway: Debug + Send + Sync {
     /// Cancels a subscription at once and refunds what it paid; harmless when done twice.
     async fn undo_subscription(
         &self,
         subscription_id: &str,
-        key: &IdempotencyKey,
-    ) -> Result<(), GatewayError>;
-
-    /// What would be invoiced now, with what is left of the former price offset as of then; without a date, what the next
-    /// invoice would be. Nothing is changed.
-    async fn preview(
-        &self,
-        change: &PlanChange,
-        prorated_at: Option<DateTime<Utc>>,
-        key: &IdempotencyKey,
-    ) -> Result<InvoicePreview, GatewayError>;
-
-    /// Changes a subscription and has it paid now; refused, and nothing changed, where the payment fails. Harmless when done
-    /// twice.
-    async fn change_now(
-        &self,
-        change: &PlanChange,
-        key: &IdempotencyKey,
-    ) -> Result<(), GatewayError>;
-
-    /// Has a subscription change at the end of what is paid for; harmless when done twice.
-    async fn change_later(
-        &self,
-        change: &PlanChange,
         key: &IdempotencyKey,
     ) -> Result<(), GatewayError>;
 
@@ -362,6 +367,45 @@ pub trait BillingGateway: Debug + Send + Sync {
     async fn resume(&self, subscription_id: &str, key: &IdempotencyKey)
     -> Result<(), GatewayError>;
 
+    /// Ends the trial of a subscription, which is charged for then; harmless when done twice.
+    async fn end_trial(
+        &self,
+        subscription_id: &str,
+        key: &IdempotencyKey,
+    ) -> Result<(), GatewayError>;
+}
+
+/// Changes of what is subscribed to.
+#[async_trait]
+pub trait PlanChangeGateway: Debug + Send + Sync {
+    /// What would be invoiced now, with what is left of the former price offset as of then; without a date, what the next
+    /// invoice would be. Nothing is changed.
+    async fn preview(
+        &self,
+        change: &PlanChange,
+        prorated_at: Option<DateTime<Utc>>,
+        key: &IdempotencyKey,
+    ) -> Result<InvoicePreview, GatewayError>;
+
+    /// Changes a subscription and has it paid now; refused, and nothing changed, where the payment fails. Harmless when done
+    /// twice.
+    async fn change_now(
+        &self,
+        change: &PlanChange,
+        key: &IdempotencyKey,
+    ) -> Result<(), GatewayError>;
+
+    /// Has a subscription change at the end of what is paid for; harmless when done twice.
+    async fn change_later(
+        &self,
+        change: &PlanChange,
+        key: &IdempotencyKey,
+    ) -> Result<(), GatewayError>;
+}
+
+/// The vendor's page on which a customer changes how it pays.
+#[async_trait]
+pub trait PortalGateway: Debug + Send + Sync {
     /// The address of the vendor's page for a customer; refused where nothing says what it is to show.
     async fn portal(
         &self,
@@ -374,14 +418,11 @@ pub trait BillingGateway: Debug + Send + Sync {
 
     /// Describes the page; the vendor's id of that.
     async fn configure_portal(&self, key: &IdempotencyKey) -> Result<String, GatewayError>;
+}
 
-    /// Ends the trial of a subscription, which is charged for then; harmless when done twice.
-    async fn end_trial(
-        &self,
-        subscription_id: &str,
-        key: &IdempotencyKey,
-    ) -> Result<(), GatewayError>;
-
+/// What may be subscribed to.
+#[async_trait]
+pub trait PriceGateway: Debug + Send + Sync {
     /// The prices that may be subscribed to under these lookup keys. A key that the vendor does not know has none.
     async fn prices(&self, lookup_keys: &[&str]) -> Result<Vec<PriceReading>, GatewayError>;
 }

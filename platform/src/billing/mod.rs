@@ -47,9 +47,11 @@ use common::db::{self, Pool};
 
 pub use announce::Announcing;
 pub use gateway::{
-    BillingGateway, CheckoutOrder, CheckoutReading, CheckoutStatus, CustomerReading,
-    InvoiceReading, InvoiceStatus, ItemReading, NewCustomer, Payment, PaymentMethod, PaymentStatus,
-    PriceReading, ScheduledChange, ScheduledItem, SetupReading, SubscriptionReading,
+    BillingGateway, CheckoutGateway, CheckoutOrder, CheckoutReading, CheckoutStatus,
+    CustomerGateway, CustomerReading, InvoiceReading, InvoiceStatus, ItemReading, NewCustomer,
+    Payment, PaymentMethod, PaymentStatus, PlanChangeGateway, PortalGateway, PriceGateway,
+    PriceReading, ScheduledChange, ScheduledItem, SetupReading, SubscriptionGateway,
+    SubscriptionReading,
 };
 
 use crate::gateway::GatewayError;

@@ -77,7 +77,6 @@ pub struct Plan {
     /// None for the free plan; one for each interval at most.
     #[serde(default)]
     pub prices: Vec<PlanPrice>,
-    #[serde(default)]
     pub trial_days: Option<u32>,
     /// What people are shown.
     #[serde(default)]

@@ -94,6 +94,27 @@ pub async fn current(billing: &Billing) -> Result<Prices, Error> {
     }
 }
 
+/// The plan of this id, what it costs now for paying this often, and all prices.
+///
+/// # Errors
+/// [`Error::UnknownPlan`] for a free one as well, [`Error::UnknownInterval`], [`Error::PriceNotFound`].
+pub(super) async fn of_plan<'a>(
+    billing: &'a Billing,
+    plan: &str,
+    interval: Interval,
+) -> Result<(&'a Plan, PriceReading, Prices), Error> {
+    let plan = billing.plans.find(plan);
+    let plan = plan.filter(|plan| !plan.is_free());
+    let plan = plan.ok_or(Error::UnknownPlan)?;
+    let named = plan.price(interval).ok_or(Error::UnknownInterval)?;
+    let prices = current(billing).await?;
+    let price = prices.of(plan, interval).cloned();
+    let price = price.ok_or_else(|| Error::PriceNotFound {
+        lookup_key: named.lookup_key.clone(),
+    })?;
+    Ok((plan, price, prices))
+}
+
 /// Whether it is time to read the prices again.
 pub async fn are_due(billing: &Billing) -> Result<bool, db::Error> {
     let stored = stored(billing).await?;

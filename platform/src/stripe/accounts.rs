@@ -42,11 +42,8 @@ struct AccountObject {
     payouts_enabled: bool,
     #[serde(default)]
     details_submitted: bool,
-    #[serde(default)]
     capabilities: Option<BTreeMap<String, String>>,
-    #[serde(default)]
     requirements: Option<RequirementsObject>,
-    #[serde(default)]
     future_requirements: Option<RequirementsObject>,
     #[serde(default)]
     metadata: BTreeMap<String, String>,
@@ -54,19 +51,12 @@ struct AccountObject {
 
 #[derive(Default, Deserialize)]
 struct RequirementsObject {
-    #[serde(default)]
     current_deadline: Option<i64>,
-    #[serde(default)]
     currently_due: Option<Vec<String>>,
-    #[serde(default)]
     past_due: Option<Vec<String>>,
-    #[serde(default)]
     eventually_due: Option<Vec<String>>,
-    #[serde(default)]
     pending_verification: Option<Vec<String>>,
-    #[serde(default)]
     disabled_reason: Option<String>,
-    #[serde(default)]
     errors: Option<Vec<RequirementError>>,
 }
 

@@ -38,53 +38,41 @@ pub struct AccountsV2(pub StripeClient);
 #[derive(Deserialize)]
 struct AccountObject {
     id: String,
-    #[serde(default)]
     closed: Option<bool>,
-    #[serde(default)]
     configuration: Option<Configuration>,
-    #[serde(default)]
     requirements: Option<Requirements>,
-    #[serde(default)]
     metadata: Option<BTreeMap<String, String>>,
 }
 
 #[derive(Default, Deserialize)]
 struct Configuration {
-    #[serde(default)]
     merchant: Option<Merchant>,
-    #[serde(default)]
     recipient: Option<Recipient>,
 }
 
 #[derive(Deserialize)]
 struct Merchant {
-    #[serde(default)]
     capabilities: Option<MerchantCapabilities>,
 }
 
 #[derive(Deserialize)]
 struct MerchantCapabilities {
-    #[serde(default)]
     card_payments: Option<Capability>,
 }
 
 #[derive(Deserialize)]
 struct Recipient {
-    #[serde(default)]
     capabilities: Option<RecipientCapabilities>,
 }
 
 #[derive(Deserialize)]
 struct RecipientCapabilities {
-    #[serde(default)]
     stripe_balance: Option<StripeBalance>,
 }
 
 #[derive(Deserialize)]
 struct StripeBalance {
-    #[serde(default)]
     stripe_transfers: Option<Capability>,
-    #[serde(default)]
     payouts: Option<Capability>,
 }
 
@@ -95,26 +83,20 @@ struct Capability {
 
 #[derive(Default, Deserialize)]
 struct Requirements {
-    #[serde(default)]
     summary: Option<Summary>,
-    #[serde(default)]
     entries: Option<Vec<Entry>>,
 }
 
 #[derive(Deserialize)]
 struct Summary {
-    #[serde(default)]
     minimum_deadline: Option<Deadline>,
 }
 
 #[derive(Deserialize)]
 struct Entry {
     description: String,
-    #[serde(default)]
     awaiting_action_from: Option<String>,
-    #[serde(default)]
     errors: Option<Vec<EntryError>>,
-    #[serde(default)]
     minimum_deadline: Option<Deadline>,
 }
 
@@ -125,16 +107,13 @@ struct EntryError {
 
 #[derive(Deserialize)]
 struct Deadline {
-    #[serde(default)]
     status: Option<String>,
-    #[serde(default)]
     time: Option<DateTime<Utc>>,
 }
 
 #[derive(Deserialize)]
 struct AccountPage {
     data: Vec<AccountObject>,
-    #[serde(default)]
     next_page_url: Option<String>,
 }
 

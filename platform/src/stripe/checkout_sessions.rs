@@ -2,6 +2,7 @@
 //!
 //! A session of ours names its row in `client_reference_id`.
 
+use async_trait::async_trait;
 use serde::Deserialize;
 use uuid::Uuid;
 
@@ -9,7 +10,7 @@ use super::StripeClient;
 use super::accounts::instant;
 use super::client::form;
 use super::customers::{ORGANIZATION, metadata_field};
-use crate::billing::{CheckoutOrder, CheckoutReading, CheckoutStatus};
+use crate::billing::{CheckoutGateway, CheckoutOrder, CheckoutReading, CheckoutStatus};
 use crate::gateway::GatewayError;
 use crate::idempotency::IdempotencyKey;
 
@@ -20,15 +21,11 @@ pub(super) const CHECKOUT: &str = "stripe_sync_checkout";
 #[derive(Deserialize)]
 pub(super) struct SessionObject {
     id: String,
-    #[serde(default)]
     client_reference_id: Option<String>,
     status: CheckoutStatus,
-    #[serde(default)]
     payment_status: Option<String>,
-    #[serde(default)]
     url: Option<String>,
     expires_at: i64,
-    #[serde(default)]
     subscription: Option<String>,
 }
 
@@ -48,10 +45,6 @@ impl From<SessionObject> for CheckoutReading {
         }
     }
 }
-
-/// An answer of which only its being one matters.
-#[derive(Deserialize)]
-struct Acknowledged {}
 
 fn order_form(order: &CheckoutOrder) -> String {
     let checkout_id = order.checkout_id.to_string();
@@ -89,8 +82,9 @@ fn order_form(order: &CheckoutOrder) -> String {
     form(fields)
 }
 
-impl StripeClient {
-    pub(super) async fn make_checkout(
+#[async_trait]
+impl CheckoutGateway for StripeClient {
+    async fn create_checkout(
         &self,
         order: &CheckoutOrder,
     ) -> Result<CheckoutReading, GatewayError> {
@@ -100,16 +94,26 @@ impl StripeClient {
         Ok(made.into())
     }
 
-    pub(super) async fn end_checkout(
+    async fn find_checkout(
+        &self,
+        order: &CheckoutOrder,
+    ) -> Result<Option<CheckoutReading>, GatewayError> {
+        let newest = self.newest_checkouts(&order.customer_id).await?;
+        let of_order = |it: &CheckoutReading| it.checkout_id == Some(order.checkout_id);
+        Ok(newest.into_iter().find(of_order))
+    }
+
+    async fn expire_checkout(
         &self,
         session_id: &str,
         key: &IdempotencyKey,
     ) -> Result<(), GatewayError> {
         let path = format!("{PATH}/{session_id}/expire");
-        let Acknowledged {} = self.post(&path, String::new(), key).await?;
-        Ok(())
+        Ok(self.post_only(&path, String::new(), key).await?)
     }
+}
 
+impl StripeClient {
     pub(super) async fn newest_checkouts(
         &self,
         customer_id: &str,

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use reqwest::{Method, RequestBuilder};
 use secrecy::{ExposeSecret as _, SecretString};
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use url::Url;
@@ -22,6 +23,10 @@ pub const API_VERSION: &str = "2026-07-29.dahlia";
 /// How long Stripe may take for an answer, as in its SDKs.
 const TIMEOUT: Duration = Duration::from_secs(80);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// An answer of which only its being one matters.
+#[derive(Deserialize)]
+struct Acknowledged {}
 
 /// Asks Stripe as the platform, or as the platform for an account that is connected to it.
 #[derive(Clone)]
@@ -100,6 +105,17 @@ impl StripeClient {
         self.send(request, path).await
     }
 
+    /// Posts a form, where of the answer only its being one matters.
+    pub(super) async fn post_only(
+        &self,
+        path: &str,
+        form: String,
+        key: &IdempotencyKey,
+    ) -> Result<(), Error> {
+        let Acknowledged {} = self.post(path, form, key).await?;
+        Ok(())
+    }
+
     /// Posts JSON, as version 2 of the API takes it.
     pub(super) async fn post_json<T: DeserializeOwned>(
         &self,
@@ -112,13 +128,10 @@ impl StripeClient {
     }
 
     /// Deletes. Version 1 of the API does not look at the key: what is deleted cannot be deleted twice.
-    pub(super) async fn delete<T: DeserializeOwned>(
-        &self,
-        path: &str,
-        key: &IdempotencyKey,
-    ) -> Result<T, Error> {
+    pub(super) async fn delete(&self, path: &str, key: &IdempotencyKey) -> Result<(), Error> {
         let request = self.writing(Method::DELETE, path, key);
-        self.send(request, path).await
+        let Acknowledged {} = self.send(request, path).await?;
+        Ok(())
     }
 
     fn writing(&self, method: Method, path: &str, key: &IdempotencyKey) -> RequestBuilder {

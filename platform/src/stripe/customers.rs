@@ -4,6 +4,7 @@
 //! A customer of ours names its creation and its organization in its metadata. It is never looked for by its email, which
 //! several customers may have.
 
+use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use common::tenant::OrganizationId;
 use secrecy::SecretString;
@@ -17,7 +18,7 @@ use super::client::form;
 use super::money::{Listed, Metadata, Page, if_it_exists};
 use super::{Error, StripeClient};
 use crate::billing::setup::OpenSetup;
-use crate::billing::{NewCustomer, PaymentMethod, SetupReading};
+use crate::billing::{CustomerGateway, CustomerReading, NewCustomer, PaymentMethod, SetupReading};
 use crate::gateway::GatewayError;
 use crate::idempotency::IdempotencyKey;
 
@@ -37,7 +38,6 @@ const CLOCK_MARGIN: TimeDelta = TimeDelta::days(1);
 struct CustomerObject {
     #[serde(default)]
     deleted: bool,
-    #[serde(default)]
     invoice_settings: Option<InvoiceSettings>,
 }
 
@@ -52,13 +52,11 @@ struct CustomerStub {
 #[derive(Deserialize)]
 struct ListedCustomer {
     id: String,
-    #[serde(default)]
     metadata: Option<Metadata>,
 }
 
 #[derive(Deserialize)]
 struct InvoiceSettings {
-    #[serde(default)]
     default_payment_method: Option<PaymentMethodObject>,
 }
 
@@ -87,9 +85,7 @@ struct SetupObject {
     id: String,
     created: i64,
     status: String,
-    #[serde(default)]
     payment_method: Option<String>,
-    #[serde(default)]
     metadata: Option<Metadata>,
 }
 
@@ -105,17 +101,9 @@ struct MadeObject {
     id: String,
 }
 
-/// An answer of which only its being one matters.
-#[derive(Deserialize)]
-struct Acknowledged {}
-
 impl Listed for ListedCustomer {
     fn id(&self) -> &str {
         &self.id
-    }
-
-    fn metadata(&self) -> Option<&Metadata> {
-        self.metadata.as_ref()
     }
 }
 
@@ -176,8 +164,9 @@ fn creation_form(customer: &NewCustomer) -> String {
     )
 }
 
-impl StripeClient {
-    pub(super) async fn make_customer(
+#[async_trait]
+impl CustomerGateway for StripeClient {
+    async fn create_customer(
         &self,
         customer: &NewCustomer,
         idempotency_key: Uuid,
@@ -188,7 +177,7 @@ impl StripeClient {
         Ok(made.id)
     }
 
-    pub(super) async fn customer_of_creation(
+    async fn find_customer(
         &self,
         creation_id: Uuid,
         since: DateTime<Utc>,
@@ -203,8 +192,70 @@ impl StripeClient {
         Ok(found.map(|customer| customer.id))
     }
 
+    /// The lists are read one after the other: what changes meanwhile has an event of its own, after which all is read again.
+    async fn read_customer(
+        &self,
+        customer_id: &str,
+    ) -> Result<Option<CustomerReading>, GatewayError> {
+        let Some(payment_method) = self.default_payment_method(customer_id).await? else {
+            return Ok(None);
+        };
+        Ok(Some(CustomerReading {
+            payment_method,
+            checkouts: self.newest_checkouts(customer_id).await?,
+            setups: self.newest_setups(customer_id).await?,
+            subscriptions: self.subscriptions_of(customer_id).await?,
+            invoices: self.invoices_of(customer_id).await?,
+            payments: self.payments_of(customer_id).await?,
+        }))
+    }
+
+    async fn set_payment_method(
+        &self,
+        customer_id: &str,
+        subscription_ids: &[&str],
+        payment_method_id: &str,
+        key: &IdempotencyKey,
+    ) -> Result<(), GatewayError> {
+        let request = form([(
+            "invoice_settings[default_payment_method]",
+            payment_method_id,
+        )]);
+        let path = format!("{PATH}/{customer_id}");
+        self.post_only(&path, request, key).await?;
+        for subscription_id in subscription_ids {
+            let key = key.step(subscription_id);
+            let request = form([("default_payment_method", payment_method_id)]);
+            let path = format!("/v1/subscriptions/{subscription_id}");
+            self.post_only(&path, request, &key).await?;
+        }
+        Ok(())
+    }
+
+    async fn create_setup(
+        &self,
+        customer_id: &str,
+        organization: &OrganizationId,
+        key: &IdempotencyKey,
+    ) -> Result<OpenSetup, GatewayError> {
+        let request = form([
+            ("customer", customer_id),
+            ("usage", "off_session"),
+            (&metadata_field(DEFAULT), "true"),
+            (&metadata_field(ORGANIZATION), organization.as_str()),
+        ]);
+        let begun: BegunSetup = self.post(SETUPS, request, key).await?;
+        Ok(OpenSetup {
+            customer_id: customer_id.to_owned(),
+            setup_id: begun.id,
+            client_secret: SecretString::from(begun.client_secret),
+        })
+    }
+}
+
+impl StripeClient {
     /// The inner `None` is a customer without a default method, the outer one that was deleted.
-    pub(super) async fn default_payment_method(
+    async fn default_payment_method(
         &self,
         customer_id: &str,
     ) -> Result<Option<Option<PaymentMethod>>, GatewayError> {
@@ -240,54 +291,9 @@ impl StripeClient {
         Ok(page.data)
     }
 
-    pub(super) async fn begin_setup(
-        &self,
-        customer_id: &str,
-        organization: &OrganizationId,
-        key: &IdempotencyKey,
-    ) -> Result<OpenSetup, GatewayError> {
-        let request = form([
-            ("customer", customer_id),
-            ("usage", "off_session"),
-            (&metadata_field(DEFAULT), "true"),
-            (&metadata_field(ORGANIZATION), organization.as_str()),
-        ]);
-        let begun: BegunSetup = self.post(SETUPS, request, key).await?;
-        Ok(OpenSetup {
-            customer_id: customer_id.to_owned(),
-            setup_id: begun.id,
-            client_secret: SecretString::from(begun.client_secret),
-        })
-    }
-
-    pub(super) async fn newest_setups(
-        &self,
-        customer_id: &str,
-    ) -> Result<Vec<SetupReading>, GatewayError> {
+    async fn newest_setups(&self, customer_id: &str) -> Result<Vec<SetupReading>, GatewayError> {
         let setups: Vec<SetupObject> = self.newest(SETUPS, customer_id).await?;
         Ok(setups.into_iter().map(SetupReading::from).collect())
-    }
-
-    pub(super) async fn change_payment_method(
-        &self,
-        customer_id: &str,
-        subscription_ids: &[&str],
-        payment_method_id: &str,
-        key: &IdempotencyKey,
-    ) -> Result<(), GatewayError> {
-        let request = form([(
-            "invoice_settings[default_payment_method]",
-            payment_method_id,
-        )]);
-        let path = format!("{PATH}/{customer_id}");
-        let Acknowledged {} = self.post(&path, request, key).await?;
-        for subscription_id in subscription_ids {
-            let key = key.step(subscription_id);
-            let request = form([("default_payment_method", payment_method_id)]);
-            let path = format!("/v1/subscriptions/{subscription_id}");
-            let Acknowledged {} = self.post(&path, request, &key).await?;
-        }
-        Ok(())
     }
 }
 

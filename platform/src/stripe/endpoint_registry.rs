@@ -31,7 +31,6 @@ struct EndpointObject {
     id: String,
     url: String,
     enabled_events: Vec<String>,
-    #[serde(default)]
     api_version: Option<String>,
     status: String,
     #[serde(default)]
@@ -49,10 +48,6 @@ struct EndpointPage {
     data: Vec<EndpointObject>,
     has_more: bool,
 }
-
-/// An answer of which only its being one matters.
-#[derive(Deserialize)]
-struct Acknowledged {}
 
 impl From<EndpointObject> for RegisteredEndpoint {
     fn from(endpoint: EndpointObject) -> Self {
@@ -159,15 +154,13 @@ impl EndpointRegistry for StripeEndpoints {
         let form = form([("url", url)].into_iter().chain(self.types(endpoint)));
         let path = format!("{PATH}/{external_id}");
         let key = IdempotencyKey::once(registration_id);
-        let Acknowledged {} = self.client.post(&path, form, &key).await?;
-        Ok(())
+        Ok(self.client.post_only(&path, form, &key).await?)
     }
 
     async fn delete(&self, external_id: &str, registration_id: Uuid) -> Result<(), RegistryError> {
         let path = format!("{PATH}/{external_id}");
         let key = IdempotencyKey::once(registration_id);
-        let Acknowledged {} = self.client.delete(&path, &key).await?;
-        Ok(())
+        Ok(self.client.delete(&path, &key).await?)
     }
 }
 

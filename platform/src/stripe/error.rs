@@ -47,9 +47,7 @@ struct Body {
 
 #[derive(Deserialize, Default)]
 struct Words {
-    #[serde(default)]
     message: Option<String>,
-    #[serde(default)]
     code: Option<String>,
 }
 

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::accounts::instant;
 use super::client::form;
-use super::money::{Listed, Metadata, Page, money};
+use super::money::{Listed, Page, money};
 use super::{Error, StripeClient};
 use crate::billing::{InvoiceReading, InvoiceStatus, Payment, PaymentStatus};
 use crate::gateway::GatewayError;
@@ -19,14 +19,10 @@ const REFUNDED: &str = "charge_already_refunded";
 #[derive(Deserialize)]
 struct InvoiceObject {
     id: String,
-    #[serde(default)]
     parent: Option<Parent>,
-    #[serde(default)]
     subscription: Option<String>,
-    #[serde(default)]
     number: Option<String>,
     /// None of one that is about to be made.
-    #[serde(default)]
     status: Option<InvoiceStatus>,
     currency: String,
     amount_due: i64,
@@ -34,34 +30,25 @@ struct InvoiceObject {
     amount_remaining: i64,
     #[serde(default)]
     attempt_count: i32,
-    #[serde(default)]
     next_payment_attempt: Option<i64>,
     created: i64,
-    #[serde(default)]
     status_transitions: Option<Transitions>,
-    #[serde(default)]
     hosted_invoice_url: Option<String>,
-    #[serde(default)]
     invoice_pdf: Option<String>,
-    #[serde(default)]
-    metadata: Option<Metadata>,
 }
 
 #[derive(Deserialize)]
 struct Parent {
-    #[serde(default)]
     subscription_details: Option<SubscriptionDetails>,
 }
 
 #[derive(Deserialize)]
 struct SubscriptionDetails {
-    #[serde(default)]
     subscription: Option<String>,
 }
 
 #[derive(Deserialize)]
 struct Transitions {
-    #[serde(default)]
     paid_at: Option<i64>,
 }
 
@@ -73,34 +60,21 @@ struct ChargeObject {
     currency: String,
     #[serde(default)]
     amount_refunded: i64,
-    #[serde(default)]
     failure_code: Option<String>,
-    #[serde(default)]
     failure_message: Option<String>,
-    #[serde(default)]
     receipt_url: Option<String>,
     created: i64,
-    #[serde(default)]
-    metadata: Option<Metadata>,
 }
 
 impl Listed for InvoiceObject {
     fn id(&self) -> &str {
         &self.id
     }
-
-    fn metadata(&self) -> Option<&Metadata> {
-        self.metadata.as_ref()
-    }
 }
 
 impl Listed for ChargeObject {
     fn id(&self) -> &str {
         &self.id
-    }
-
-    fn metadata(&self) -> Option<&Metadata> {
-        self.metadata.as_ref()
     }
 }
 
@@ -147,7 +121,6 @@ impl From<ChargeObject> for Payment {
 
 #[derive(Deserialize)]
 struct PaidInvoice {
-    #[serde(default)]
     payments: Option<Payments>,
 }
 
@@ -163,13 +136,8 @@ struct InvoicePayment {
 
 #[derive(Deserialize)]
 struct PaidBy {
-    #[serde(default)]
     payment_intent: Option<String>,
 }
-
-/// An answer of which only its being one matters.
-#[derive(Deserialize)]
-struct Acknowledged {}
 
 impl StripeClient {
     /// Refunds everything that a subscription paid, and what was refunded before not once more.
@@ -190,15 +158,11 @@ impl StripeClient {
         for intent in intents.filter_map(|it| it.payment.payment_intent) {
             let request = form([("payment_intent", intent.as_str())]);
             let key = key.step(&intent);
-            let refunded: Result<Acknowledged, Error> =
-                self.post("/v1/refunds", request, &key).await;
-            match refunded {
+            match self.post_only("/v1/refunds", request, &key).await {
                 Err(Error::Refused {
                     code: Some(code), ..
                 }) if code == REFUNDED => {}
-                answer => {
-                    answer?;
-                }
+                answer => answer?,
             }
         }
         Ok(())

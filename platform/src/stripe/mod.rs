@@ -5,7 +5,6 @@
 
 mod accounts;
 mod accounts_v2;
-mod billing;
 mod checkout_sessions;
 mod client;
 mod customers;

@@ -33,7 +33,11 @@ pub(super) type Metadata = BTreeMap<String, String>;
 /// An object that lists are paged by.
 pub(super) trait Listed: DeserializeOwned + Send {
     fn id(&self) -> &str;
-    fn metadata(&self) -> Option<&Metadata>;
+
+    /// By which an object that was made for an entry is found, where lists of it are searched for one.
+    fn metadata(&self) -> Option<&Metadata> {
+        None
+    }
 }
 
 #[derive(Deserialize)]
@@ -91,6 +95,17 @@ impl StripeClient {
         filter: &[(&str, &str)],
         mut fits: impl FnMut(&T) -> bool + Send,
     ) -> Result<Option<T>, Error> {
+        let find = |objects: Vec<T>| objects.into_iter().find(|object| fits(object));
+        self.pages(path, filter, find).await
+    }
+
+    /// Gives page after page of a list to `take` until that has what it looks for; none at the list's end.
+    async fn pages<T: Listed, R>(
+        &self,
+        path: &str,
+        filter: &[(&str, &str)],
+        mut take: impl FnMut(Vec<T>) -> Option<R> + Send,
+    ) -> Result<Option<R>, Error> {
         let mut after: Option<String> = None;
         for _ in 0..MAX_PAGES {
             let mut query = vec![("limit", PAGE)];
@@ -98,8 +113,8 @@ impl StripeClient {
             query.extend(after.as_deref().map(|after| ("starting_after", after)));
             let page: Page<T> = self.get(path, &query).await?;
             after = page.data.last().map(|last| last.id().to_owned());
-            if let Some(found) = page.data.into_iter().find(|object| fits(object)) {
-                return Ok(Some(found));
+            if let Some(taken) = take(page.data) {
+                return Ok(Some(taken));
             }
             if !page.has_more || after.is_none() {
                 return Ok(None);
@@ -128,21 +143,12 @@ impl StripeClient {
         filter: &[(&str, &str)],
     ) -> Result<Vec<T>, Error> {
         let mut all = Vec::new();
-        let mut after: Option<String> = None;
-        for _ in 0..MAX_PAGES {
-            let mut query = vec![("limit", PAGE)];
-            query.extend_from_slice(filter);
-            query.extend(after.as_deref().map(|after| ("starting_after", after)));
-            let page: Page<T> = self.get(path, &query).await?;
-            after = page.data.last().map(|last| last.id().to_owned());
-            all.extend(page.data);
-            if !page.has_more || after.is_none() {
-                return Ok(all);
-            }
-        }
-        Err(Error::Endless {
-            path: path.to_owned(),
-        })
+        let keep = |objects: Vec<T>| -> Option<()> {
+            all.extend(objects);
+            None
+        };
+        self.pages(path, filter, keep).await?;
+        Ok(all)
     }
 }
 

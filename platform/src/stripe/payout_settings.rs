@@ -19,13 +19,11 @@ struct BalanceSettings {
 #[derive(Deserialize)]
 struct Payments {
     payouts: PayoutSettings,
-    #[serde(default)]
     settlement_timing: Option<SettlementTiming>,
 }
 
 #[derive(Deserialize)]
 struct SettlementTiming {
-    #[serde(default)]
     delay_days: Option<i32>,
 }
 
@@ -47,16 +45,11 @@ struct PayoutSettings {
 #[derive(Deserialize)]
 struct ScheduleObject {
     interval: PayoutInterval,
-    #[serde(default)]
     weekly_payout_days: Option<Vec<String>>,
-    #[serde(default)]
     monthly_payout_days: Option<Vec<i32>>,
     /// One day, as older versions have it.
-    #[serde(default)]
     weekly_anchor: Option<String>,
-    #[serde(default)]
     monthly_anchor: Option<i32>,
-    #[serde(default)]
     delay_days: Option<i32>,
 }
 

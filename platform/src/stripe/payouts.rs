@@ -7,6 +7,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use serde::Deserialize;
 
 use super::StripeClient;
+use super::accounts::instant;
 use super::client::form;
 use super::money::{Listed, Metadata, entry_field, entry_of, if_it_exists, money};
 use crate::gateway::GatewayError;
@@ -22,16 +23,12 @@ pub(super) struct PayoutObject {
     currency: String,
     method: String,
     status: String,
-    #[serde(default)]
     arrival_date: Option<i64>,
     #[serde(default)]
     automatic: bool,
     created: i64,
-    #[serde(default)]
     failure_code: Option<String>,
-    #[serde(default)]
     failure_message: Option<String>,
-    #[serde(default)]
     metadata: Option<Metadata>,
 }
 
@@ -43,10 +40,6 @@ impl Listed for PayoutObject {
     fn metadata(&self) -> Option<&Metadata> {
         self.metadata.as_ref()
     }
-}
-
-fn instant(seconds: i64) -> DateTime<Utc> {
-    DateTime::from_timestamp(seconds, 0).unwrap_or_default()
 }
 
 /// Stripe writes a day as its midnight in UTC.

@@ -3,6 +3,7 @@
 //!
 //! The item that changes is always named: without its id the price would be added to the subscription.
 
+use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 
@@ -11,6 +12,7 @@ use super::client::form;
 use super::money::money;
 use super::subscriptions::{PhaseItem, PhaseObject, ScheduleObject};
 use crate::billing::change::{InvoicePreview, PlanChange, PreviewLine};
+use crate::billing::{PlanChangeGateway, SubscriptionGateway as _};
 use crate::gateway::GatewayError;
 use crate::idempotency::IdempotencyKey;
 
@@ -30,18 +32,14 @@ struct Lines {
 
 #[derive(Deserialize)]
 struct LineObject {
-    #[serde(default)]
     description: Option<String>,
     amount: i64,
 }
 
-/// An answer of which only its being one matters.
-#[derive(Deserialize)]
-struct Acknowledged {}
-
-impl StripeClient {
+#[async_trait]
+impl PlanChangeGateway for StripeClient {
     /// What is invoiced now where a date of proration is given; otherwise what the next invoice will be.
-    pub(super) async fn preview_change(
+    async fn preview(
         &self,
         change: &PlanChange,
         prorated_at: Option<DateTime<Utc>>,
@@ -79,14 +77,14 @@ impl StripeClient {
     }
 
     /// Where the payment fails, Stripe refuses and changes nothing.
-    pub(super) async fn change_price_now(
+    async fn change_now(
         &self,
         change: &PlanChange,
         key: &IdempotencyKey,
     ) -> Result<(), GatewayError> {
         if let Some(schedule_id) = &change.schedule_id {
             let key = key.step("release");
-            self.release_schedule(schedule_id, &key).await?;
+            self.drop_schedule(schedule_id, &key).await?;
         }
         let seats = change.seats.to_string();
         let request = form([
@@ -97,13 +95,12 @@ impl StripeClient {
             ("payment_behavior", "error_if_incomplete"),
         ]);
         let path = format!("/v1/subscriptions/{}", change.subscription_id);
-        let Acknowledged {} = self.post(&path, request, key).await?;
-        Ok(())
+        Ok(self.post_only(&path, request, key).await?)
     }
 
     /// A schedule of two phases: what is paid for, and then the other price, with which the subscription goes on by itself. Stripe
     /// allows one schedule of a subscription, so a call whose answer was lost is continued by the next.
-    pub(super) async fn change_price_later(
+    async fn change_later(
         &self,
         change: &PlanChange,
         key: &IdempotencyKey,
@@ -123,8 +120,7 @@ impl StripeClient {
         let path = format!("{SCHEDULES}/{}", schedule.id);
         // The phases are known only now, and differ once the period is over.
         let key = key.step(&phase.start_date.to_string());
-        let Acknowledged {} = self.post(&path, request, &key).await?;
-        Ok(())
+        Ok(self.post_only(&path, request, &key).await?)
     }
 }
 

@@ -2,11 +2,13 @@
 //!
 //! A session is refused where the account has no configuration, as none has at first.
 
+use async_trait::async_trait;
 use serde::Deserialize;
 
 use super::StripeClient;
 use super::client::form;
 use super::money::Page;
+use crate::billing::PortalGateway;
 use crate::billing::portal::{PortalFlow, PortalRequest};
 use crate::gateway::GatewayError;
 use crate::idempotency::IdempotencyKey;
@@ -40,8 +42,9 @@ fn session_form(request: &PortalRequest) -> String {
     form(fields)
 }
 
-impl StripeClient {
-    pub(super) async fn portal_session(
+#[async_trait]
+impl PortalGateway for StripeClient {
+    async fn portal(
         &self,
         request: &PortalRequest,
         key: &IdempotencyKey,
@@ -50,17 +53,14 @@ impl StripeClient {
         Ok(session.url)
     }
 
-    pub(super) async fn active_configuration(&self) -> Result<Option<String>, GatewayError> {
+    async fn portal_configuration(&self) -> Result<Option<String>, GatewayError> {
         let query = [("active", "true"), ("limit", "1")];
         let page: Page<ConfigurationObject> = self.get(CONFIGURATIONS, &query).await?;
         let first = page.data.into_iter().next();
         Ok(first.map(|configuration| configuration.id))
     }
 
-    pub(super) async fn make_configuration(
-        &self,
-        key: &IdempotencyKey,
-    ) -> Result<String, GatewayError> {
+    async fn configure_portal(&self, key: &IdempotencyKey) -> Result<String, GatewayError> {
         let request = form([
             ("name", "stripe-sync"),
             ("features[invoice_history][enabled]", "true"),

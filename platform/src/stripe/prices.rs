@@ -1,12 +1,13 @@
 //! Prices at Stripe (`docs.stripe.com/api/prices`), found by their lookup keys.
 
+use async_trait::async_trait;
 use common::money::Currency;
 use serde::Deserialize;
 
 use super::StripeClient;
 use super::money::Page;
-use crate::billing::PriceReading;
 use crate::billing::plan::Interval;
+use crate::billing::{PriceGateway, PriceReading};
 use crate::gateway::GatewayError;
 
 const PATH: &str = "/v1/prices";
@@ -17,21 +18,17 @@ const KEYS_OF_A_REQUEST: usize = 10;
 pub(super) struct PriceObject {
     id: String,
     product: String,
-    #[serde(default)]
     lookup_key: Option<String>,
-    #[serde(default)]
     unit_amount: Option<i64>,
     currency: String,
     #[serde(default)]
     active: bool,
-    #[serde(default)]
     recurring: Option<Recurring>,
 }
 
 #[derive(Deserialize)]
 struct Recurring {
     interval: String,
-    #[serde(default)]
     interval_count: Option<u32>,
 }
 
@@ -53,11 +50,9 @@ impl From<PriceObject> for PriceReading {
     }
 }
 
-impl StripeClient {
-    pub(super) async fn prices_of(
-        &self,
-        lookup_keys: &[&str],
-    ) -> Result<Vec<PriceReading>, GatewayError> {
+#[async_trait]
+impl PriceGateway for StripeClient {
+    async fn prices(&self, lookup_keys: &[&str]) -> Result<Vec<PriceReading>, GatewayError> {
         let mut found = Vec::new();
         for keys in lookup_keys.chunks(KEYS_OF_A_REQUEST) {
             let mut query = vec![("active", "true"), ("type", "recurring"), ("limit", "100")];

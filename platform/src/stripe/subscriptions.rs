@@ -4,6 +4,7 @@
 //! shape is understood as well. A cancellation that is pending stands in `cancel_at` or in `cancel_at_period_end`, depending
 //! on who asked for it and how; both are read.
 
+use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 
@@ -17,7 +18,8 @@ use super::prices::PriceObject;
 use crate::billing::cancellation::Feedback;
 use crate::billing::status::SubscriptionStatus;
 use crate::billing::{
-    ItemReading, PaymentMethod, ScheduledChange, ScheduledItem, SubscriptionReading,
+    ItemReading, PaymentMethod, ScheduledChange, ScheduledItem, SubscriptionGateway,
+    SubscriptionReading,
 };
 use crate::gateway::GatewayError;
 use crate::idempotency::IdempotencyKey;
@@ -31,25 +33,16 @@ struct SubscriptionObject {
     status: SubscriptionStatus,
     created: i64,
     items: Items,
-    #[serde(default)]
     current_period_start: Option<i64>,
-    #[serde(default)]
     current_period_end: Option<i64>,
-    #[serde(default)]
     trial_end: Option<i64>,
-    #[serde(default)]
     cancel_at: Option<i64>,
     #[serde(default)]
     cancel_at_period_end: bool,
-    #[serde(default)]
     ended_at: Option<i64>,
-    #[serde(default)]
     latest_invoice: Option<String>,
-    #[serde(default)]
     default_payment_method: Option<PaymentMethodObject>,
-    #[serde(default)]
     schedule: Option<ScheduleObject>,
-    #[serde(default)]
     metadata: Option<Metadata>,
 }
 
@@ -60,10 +53,6 @@ struct Cancellation {
     cancel_at_period_end: bool,
 }
 
-/// An answer of which only its being one matters.
-#[derive(Deserialize)]
-struct Acknowledged {}
-
 #[derive(Deserialize)]
 struct Items {
     data: Vec<ItemObject>,
@@ -73,18 +62,14 @@ struct Items {
 struct ItemObject {
     id: String,
     price: PriceObject,
-    #[serde(default)]
     quantity: Option<i64>,
-    #[serde(default)]
     current_period_start: Option<i64>,
-    #[serde(default)]
     current_period_end: Option<i64>,
 }
 
 #[derive(Deserialize)]
 pub(super) struct ScheduleObject {
     pub(super) id: String,
-    #[serde(default)]
     current_phase: Option<CurrentPhase>,
     #[serde(default)]
     phases: Vec<PhaseObject>,
@@ -106,17 +91,12 @@ pub(super) struct PhaseObject {
 #[derive(Deserialize)]
 pub(super) struct PhaseItem {
     pub(super) price: String,
-    #[serde(default)]
     pub(super) quantity: Option<i64>,
 }
 
 impl Listed for SubscriptionObject {
     fn id(&self) -> &str {
         &self.id
-    }
-
-    fn metadata(&self) -> Option<&Metadata> {
-        self.metadata.as_ref()
     }
 }
 
@@ -194,6 +174,92 @@ fn latest_end(items: &[ItemReading]) -> Option<DateTime<Utc>> {
         .max()
 }
 
+#[async_trait]
+impl SubscriptionGateway for StripeClient {
+    async fn undo_subscription(
+        &self,
+        subscription_id: &str,
+        key: &IdempotencyKey,
+    ) -> Result<(), GatewayError> {
+        self.cancel_now(subscription_id, None, &key.step("cancel"))
+            .await?;
+        self.refund_all(subscription_id, key).await
+    }
+
+    /// Ends a schedule and leaves its subscription as it is.
+    async fn drop_schedule(
+        &self,
+        schedule_id: &str,
+        key: &IdempotencyKey,
+    ) -> Result<(), GatewayError> {
+        let path = format!("/v1/subscription_schedules/{schedule_id}/release");
+        Ok(self.post_only(&path, String::new(), key).await?)
+    }
+
+    async fn cancel_later(
+        &self,
+        subscription_id: &str,
+        schedule_id: Option<&str>,
+        feedback: Option<Feedback>,
+        key: &IdempotencyKey,
+    ) -> Result<(), GatewayError> {
+        if let Some(schedule_id) = schedule_id {
+            self.drop_schedule(schedule_id, &key.step("release"))
+                .await?;
+        }
+        let mut fields = vec![("cancel_at_period_end", "true")];
+        fields.extend(feedback.map(|feedback| (FEEDBACK, feedback.as_str())));
+        self.change_subscription(subscription_id, form(fields), key)
+            .await
+    }
+
+    /// Cancels at once; one that is cancelled is none any more.
+    async fn cancel_now(
+        &self,
+        subscription_id: &str,
+        feedback: Option<Feedback>,
+        key: &IdempotencyKey,
+    ) -> Result<(), GatewayError> {
+        let query = feedback.map(|feedback| form([(FEEDBACK, feedback.as_str())]));
+        let query = query.map_or_else(String::new, |query| format!("?{query}"));
+        let path = format!("{PATH}/{subscription_id}{query}");
+        if_it_exists(self.delete(&path, key).await).map(|_| ())
+    }
+
+    /// A cancellation is expressed in one of two ways, and only one may be named at a time.
+    async fn keep(&self, subscription_id: &str, key: &IdempotencyKey) -> Result<(), GatewayError> {
+        let path = format!("{PATH}/{subscription_id}");
+        let pending: Cancellation = self.get(&path, &[]).await?;
+        let field = if pending.cancel_at_period_end {
+            ("cancel_at_period_end", "false")
+        } else {
+            ("cancel_at", "")
+        };
+        let key = key.step(field.0);
+        self.change_subscription(subscription_id, form([field]), &key)
+            .await
+    }
+
+    async fn resume(
+        &self,
+        subscription_id: &str,
+        key: &IdempotencyKey,
+    ) -> Result<(), GatewayError> {
+        let path = format!("{PATH}/{subscription_id}/resume");
+        Ok(self.post_only(&path, String::new(), key).await?)
+    }
+
+    async fn end_trial(
+        &self,
+        subscription_id: &str,
+        key: &IdempotencyKey,
+    ) -> Result<(), GatewayError> {
+        let path = format!("{PATH}/{subscription_id}");
+        let request = form([("trial_end", "now")]);
+        if_it_exists(self.post_only(&path, request, key).await).map(|_| ())
+    }
+}
+
 impl StripeClient {
     /// All subscriptions of a customer, those that ended included.
     pub(super) async fn subscriptions_of(
@@ -210,71 +276,6 @@ impl StripeClient {
         Ok(all.into_iter().map(SubscriptionReading::from).collect())
     }
 
-    /// Cancels at once; one that is cancelled is none any more.
-    pub(super) async fn cancel_at_once(
-        &self,
-        subscription_id: &str,
-        feedback: Option<Feedback>,
-        key: &IdempotencyKey,
-    ) -> Result<(), GatewayError> {
-        let query = feedback.map(|feedback| form([(FEEDBACK, feedback.as_str())]));
-        let query = query.map_or_else(String::new, |query| format!("?{query}"));
-        let path = format!("{PATH}/{subscription_id}{query}");
-        let answer: Result<Acknowledged, _> = self.delete(&path, key).await;
-        if_it_exists(answer).map(|_| ())
-    }
-
-    pub(super) async fn cancel_at_period_end(
-        &self,
-        subscription_id: &str,
-        feedback: Option<Feedback>,
-        key: &IdempotencyKey,
-    ) -> Result<(), GatewayError> {
-        let mut fields = vec![("cancel_at_period_end", "true")];
-        fields.extend(feedback.map(|feedback| (FEEDBACK, feedback.as_str())));
-        self.change_subscription(subscription_id, form(fields), key)
-            .await
-    }
-
-    /// A cancellation is expressed in one of two ways, and only one may be named at a time.
-    pub(super) async fn take_back_cancellation(
-        &self,
-        subscription_id: &str,
-        key: &IdempotencyKey,
-    ) -> Result<(), GatewayError> {
-        let path = format!("{PATH}/{subscription_id}");
-        let pending: Cancellation = self.get(&path, &[]).await?;
-        let field = if pending.cancel_at_period_end {
-            ("cancel_at_period_end", "false")
-        } else {
-            ("cancel_at", "")
-        };
-        let key = key.step(field.0);
-        self.change_subscription(subscription_id, form([field]), &key)
-            .await
-    }
-
-    pub(super) async fn resume_paused(
-        &self,
-        subscription_id: &str,
-        key: &IdempotencyKey,
-    ) -> Result<(), GatewayError> {
-        let path = format!("{PATH}/{subscription_id}/resume");
-        let Acknowledged {} = self.post(&path, String::new(), key).await?;
-        Ok(())
-    }
-
-    /// Ends a schedule and leaves its subscription as it is.
-    pub(super) async fn release_schedule(
-        &self,
-        schedule_id: &str,
-        key: &IdempotencyKey,
-    ) -> Result<(), GatewayError> {
-        let path = format!("/v1/subscription_schedules/{schedule_id}/release");
-        let Acknowledged {} = self.post(&path, String::new(), key).await?;
-        Ok(())
-    }
-
     async fn change_subscription(
         &self,
         subscription_id: &str,
@@ -282,19 +283,7 @@ impl StripeClient {
         key: &IdempotencyKey,
     ) -> Result<(), GatewayError> {
         let path = format!("{PATH}/{subscription_id}");
-        let Acknowledged {} = self.post(&path, request, key).await?;
-        Ok(())
-    }
-
-    pub(super) async fn end_trial_now(
-        &self,
-        subscription_id: &str,
-        key: &IdempotencyKey,
-    ) -> Result<(), GatewayError> {
-        let path = format!("{PATH}/{subscription_id}");
-        let request = form([("trial_end", "now")]);
-        let answer: Result<Acknowledged, _> = self.post(&path, request, key).await;
-        if_it_exists(answer).map(|_| ())
+        Ok(self.post_only(&path, request, key).await?)
     }
 }
 

@@ -18,7 +18,6 @@ pub(super) struct TransferObject {
     amount: i64,
     currency: String,
     destination: String,
-    #[serde(default)]
     metadata: Option<Metadata>,
     /// The ten newest.
     reversals: Page<ReversalObject>,
@@ -29,7 +28,6 @@ pub(super) struct ReversalObject {
     id: String,
     amount: i64,
     currency: String,
-    #[serde(default)]
     metadata: Option<Metadata>,
 }
 

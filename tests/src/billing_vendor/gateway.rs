@@ -10,8 +10,9 @@ use platform::billing::portal::PortalRequest;
 use platform::billing::setup::OpenSetup;
 use platform::billing::status::SubscriptionStatus;
 use platform::billing::{
-    BillingGateway, CheckoutOrder, CheckoutReading, CheckoutStatus, CustomerReading, NewCustomer,
-    PaymentMethod, PriceReading, ScheduledChange, ScheduledItem, SetupReading,
+    CheckoutGateway, CheckoutOrder, CheckoutReading, CheckoutStatus, CustomerGateway,
+    CustomerReading, NewCustomer, PaymentMethod, PlanChangeGateway, PortalGateway, PriceGateway,
+    PriceReading, ScheduledChange, ScheduledItem, SetupReading, SubscriptionGateway,
 };
 use platform::gateway::GatewayError;
 use platform::idempotency::IdempotencyKey;
@@ -21,7 +22,7 @@ use uuid::Uuid;
 use super::{BillingVendor, card, change_item, missing};
 
 #[async_trait]
-impl BillingGateway for BillingVendor {
+impl CustomerGateway for BillingVendor {
     async fn create_customer(
         &self,
         customer: &NewCustomer,
@@ -106,7 +107,10 @@ impl BillingGateway for BillingVendor {
             setup_id,
         })
     }
+}
 
+#[async_trait]
+impl CheckoutGateway for BillingVendor {
     async fn create_checkout(
         &self,
         order: &CheckoutOrder,
@@ -162,7 +166,10 @@ impl BillingGateway for BillingVendor {
             _ => Err(missing()),
         }
     }
+}
 
+#[async_trait]
+impl SubscriptionGateway for BillingVendor {
     async fn undo_subscription(
         &self,
         subscription_id: &str,
@@ -173,49 +180,6 @@ impl BillingGateway for BillingVendor {
         })?;
         self.state().undone.push(subscription_id.to_owned());
         Ok(())
-    }
-
-    async fn preview(
-        &self,
-        _change: &PlanChange,
-        _prorated_at: Option<DateTime<Utc>>,
-        _key: &IdempotencyKey,
-    ) -> Result<InvoicePreview, GatewayError> {
-        Ok(InvoicePreview {
-            money: Money {
-                minor: 900,
-                currency: Currency::new("usd"),
-            },
-            lines: Vec::new(),
-        })
-    }
-
-    async fn change_now(
-        &self,
-        change: &PlanChange,
-        _key: &IdempotencyKey,
-    ) -> Result<(), GatewayError> {
-        self.with_subscription(&change.subscription_id, |subscription| {
-            change_item(&mut subscription.items[0], change);
-        })
-    }
-
-    async fn change_later(
-        &self,
-        change: &PlanChange,
-        _key: &IdempotencyKey,
-    ) -> Result<(), GatewayError> {
-        self.with_subscription(&change.subscription_id, |subscription| {
-            subscription.schedule_id = Some("sub_sched_1".to_owned());
-            let at = subscription.items[0].current_period_end;
-            subscription.scheduled = at.map(|at| ScheduledChange {
-                items: vec![ScheduledItem {
-                    price_id: change.price_id.clone(),
-                    seats: change.seats,
-                }],
-                at,
-            });
-        })
     }
 
     async fn drop_schedule(
@@ -268,6 +232,65 @@ impl BillingGateway for BillingVendor {
         })
     }
 
+    async fn end_trial(
+        &self,
+        subscription_id: &str,
+        _key: &IdempotencyKey,
+    ) -> Result<(), GatewayError> {
+        self.with_subscription(subscription_id, |subscription| {
+            subscription.status = SubscriptionStatus::Active;
+        })
+    }
+}
+
+#[async_trait]
+impl PlanChangeGateway for BillingVendor {
+    async fn preview(
+        &self,
+        _change: &PlanChange,
+        _prorated_at: Option<DateTime<Utc>>,
+        _key: &IdempotencyKey,
+    ) -> Result<InvoicePreview, GatewayError> {
+        Ok(InvoicePreview {
+            money: Money {
+                minor: 900,
+                currency: Currency::new("usd"),
+            },
+            lines: Vec::new(),
+        })
+    }
+
+    async fn change_now(
+        &self,
+        change: &PlanChange,
+        _key: &IdempotencyKey,
+    ) -> Result<(), GatewayError> {
+        self.with_subscription(&change.subscription_id, |subscription| {
+            change_item(&mut subscription.items[0], change);
+        })
+    }
+
+    async fn change_later(
+        &self,
+        change: &PlanChange,
+        _key: &IdempotencyKey,
+    ) -> Result<(), GatewayError> {
+        self.with_subscription(&change.subscription_id, |subscription| {
+            subscription.schedule_id = Some("sub_sched_1".to_owned());
+            let at = subscription.items[0].current_period_end;
+            subscription.scheduled = at.map(|at| ScheduledChange {
+                items: vec![ScheduledItem {
+                    price_id: change.price_id.clone(),
+                    seats: change.seats,
+                }],
+                at,
+            });
+        })
+    }
+}
+
+#[async_trait]
+impl PortalGateway for BillingVendor {
     async fn portal(
         &self,
         request: &PortalRequest,
@@ -283,17 +306,10 @@ impl BillingGateway for BillingVendor {
     async fn configure_portal(&self, _key: &IdempotencyKey) -> Result<String, GatewayError> {
         Ok("bpc_1".to_owned())
     }
+}
 
-    async fn end_trial(
-        &self,
-        subscription_id: &str,
-        _key: &IdempotencyKey,
-    ) -> Result<(), GatewayError> {
-        self.with_subscription(subscription_id, |subscription| {
-            subscription.status = SubscriptionStatus::Active;
-        })
-    }
-
+#[async_trait]
+impl PriceGateway for BillingVendor {
     async fn prices(&self, lookup_keys: &[&str]) -> Result<Vec<PriceReading>, GatewayError> {
         let mut prices = self.state().prices();
         prices.retain(|price| lookup_keys.contains(&price.lookup_key.as_deref().unwrap_or("")));

@@ -88,10 +88,7 @@ pub async fn rotate(
     keyring: &Keyring,
     clock: &dyn Clock,
 ) -> Result<Rotated, Error> {
-    // Connecting as oneself tells best what is wrong with the database.
-    drop(database.connect().await?);
-    let scheduler = database.pool(Role::Scheduler)?;
-    let mut conn = scheduler.acquire().await.map_err(db::Error::from)?;
+    let mut conn = database.acquire(Role::Scheduler).await?;
     let organizations = tenant::queries::all_organizations(&mut conn).await?;
     drop(conn);
     // The API's role is the one that stores credentials.

@@ -6,11 +6,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::INTERVALS;
-use super::subscription::{print, standing};
+use super::subscription::{self, standing};
 use crate::arguments::{self, Confirmation};
 use crate::client::confirm::confirm;
 use crate::client::requests::understood;
-use crate::client::{Client, Error, Server, print_json};
+use crate::client::{Ask, Client, Error};
 use crate::output;
 
 /// What to change to.
@@ -30,11 +30,8 @@ pub struct Change {
     preview: bool,
     #[command(flatten)]
     confirmation: Confirmation,
-    /// Print the engine's response as JSON
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
-    server: Server,
+    ask: Ask,
 }
 
 #[derive(Debug, Serialize)]
@@ -75,22 +72,18 @@ struct Line {
 
 impl Change {
     pub(super) async fn run(self) -> Result<(), Error> {
-        let client = self.server.clone().client().await?;
+        let (client, printer) = self.ask.clone().open().await?;
         let asked = self.asked(&client).await?;
         if self.preview {
-            let answer = preview(&client, &asked).await?;
-            if self.json {
-                return print_json(&answer);
-            }
-            return Ok(output::print(&shown(&understood(answer)?))?);
+            return printer.print(preview(&client, &asked).await?, shown);
         }
         if !self.confirmation.yes {
             let cost: PreviewAnswer = understood(preview(&client, &asked).await?)?;
             confirm(&meant(&asked, &cost), self.confirmation)?;
         }
         let path = ["v1", "billing", "subscription", "change"];
-        let (_, answer): (_, Value) = client.call(Method::POST, &path, Some(&asked)).await?;
-        print(answer, self.json)
+        let (_, answer) = client.call(Method::POST, &path, Some(&asked)).await?;
+        printer.print(answer, subscription::shown)
     }
 
     /// What is to be had, where something is left out as now.

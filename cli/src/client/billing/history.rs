@@ -2,37 +2,21 @@
 
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::arguments;
-use crate::client::requests::understood;
-use crate::client::{Error, Server, print_json};
-use crate::output::{self, Column};
+use crate::client::{Ask, Error};
+use crate::output::{self, instant, money, number, optional, plain, text, whole};
 
-/// Which invoices to show.
+/// How many to show.
 #[derive(Debug, clap::Args)]
-pub struct Invoices {
+pub struct Newest {
     /// The maximum number, 1 to 10000
     #[arg(long, value_name = "N", default_value = "50", value_parser = arguments::whole_number(1..=10_000))]
     limit: u32,
-    /// Print the engine's response as JSON
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
-    server: Server,
-}
-
-/// Which payments to show.
-#[derive(Debug, clap::Args)]
-pub struct Payments {
-    /// The maximum number, 1 to 10000
-    #[arg(long, value_name = "N", default_value = "50", value_parser = arguments::whole_number(1..=10_000))]
-    limit: u32,
-    /// Print the engine's response as JSON
-    #[arg(long)]
-    json: bool,
-    #[command(flatten)]
-    server: Server,
+    ask: Ask,
 }
 
 #[derive(Debug, Deserialize)]
@@ -58,93 +42,54 @@ struct PaymentAnswer {
     created_at: DateTime<Utc>,
 }
 
-impl Invoices {
-    pub(super) async fn run(self) -> Result<(), Error> {
-        let found = listed(self.server, "invoices", self.limit).await?;
-        if self.json {
-            return print_json(&found);
-        }
-        let found: Vec<InvoiceAnswer> = understood(found.into())?;
-        Ok(output::print(&invoices(&found))?)
+impl Newest {
+    pub(super) async fn invoices(self) -> Result<(), Error> {
+        self.print("invoices", invoices).await
     }
-}
 
-impl Payments {
-    pub(super) async fn run(self) -> Result<(), Error> {
-        let found = listed(self.server, "payments", self.limit).await?;
-        if self.json {
-            return print_json(&found);
-        }
-        let found: Vec<PaymentAnswer> = understood(found.into())?;
-        Ok(output::print(&payments(&found))?)
+    pub(super) async fn payments(self) -> Result<(), Error> {
+        self.print("payments", payments).await
     }
-}
 
-async fn listed(server: Server, list: &str, limit: u32) -> Result<Vec<Value>, Error> {
-    let client = server.client().await?;
-    let page_size = limit.min(1000).to_string();
-    let path = ["v1", "billing", list];
-    client
-        .up_to(limit as usize, &page_size, &path, &[], |_| true)
-        .await
+    async fn print<T: DeserializeOwned>(
+        self,
+        list: &str,
+        as_table: fn(&[T]) -> String,
+    ) -> Result<(), Error> {
+        let (client, printer) = self.ask.open().await?;
+        let path = ["v1", "billing", list];
+        let found: Vec<Value> = client.newest(self.limit, &path, &[]).await?;
+        printer.print_list(found, as_table)
+    }
 }
 
 fn invoices(invoices: &[InvoiceAnswer]) -> String {
-    if invoices.is_empty() {
-        return "no invoices found".to_owned();
-    }
-    let rows = invoices.iter().map(|invoice| {
-        let money = |minor| output::money(minor, &invoice.currency);
-        let number = invoice.number.as_deref().unwrap_or(&invoice.invoice_id);
-        vec![
-            output::instant(invoice.created_at),
-            output::plain(number),
-            output::plain(&invoice.status),
-            money(invoice.amount_due),
-            money(invoice.amount_paid),
-            output::plain(invoice.hosted_url.as_deref().unwrap_or_default()),
-        ]
-    });
-    let columns = [
-        ("created", Column::Whole),
-        ("invoice", Column::Whole),
-        ("status", Column::Whole),
-        ("due", Column::Number),
-        ("paid", Column::Number),
-        ("Stripe's page", Column::Text),
+    let fields = [
+        whole("created", |it: &InvoiceAnswer| instant(it.created_at)),
+        whole("invoice", |it| {
+            plain(it.number.as_deref().unwrap_or(&it.invoice_id))
+        }),
+        whole("status", |it| plain(&it.status)),
+        number("due", |it| money(it.amount_due, &it.currency)),
+        number("paid", |it| money(it.amount_paid, &it.currency)),
+        text("Stripe's page", |it| optional(it.hosted_url.as_deref())),
     ];
-    output::table(&columns, rows)
+    output::table_or("no invoices found", invoices, &fields)
 }
 
 fn payments(payments: &[PaymentAnswer]) -> String {
-    if payments.is_empty() {
-        return "no payments found".to_owned();
-    }
-    let rows = payments.iter().map(|payment| {
-        let money = |minor| output::money(minor, &payment.currency);
-        let refunded = payment.amount_refunded;
-        vec![
-            output::instant(payment.created_at),
-            output::plain(&payment.payment_id),
-            output::plain(&payment.status),
-            money(payment.amount),
-            if refunded == 0 {
-                String::new()
-            } else {
-                money(refunded)
-            },
-            output::plain(payment.failure_message.as_deref().unwrap_or_default()),
-        ]
-    });
-    let columns = [
-        ("created", Column::Whole),
-        ("payment", Column::Whole),
-        ("status", Column::Whole),
-        ("amount", Column::Number),
-        ("refunded", Column::Number),
-        ("failure", Column::Text),
+    let fields = [
+        whole("created", |it: &PaymentAnswer| instant(it.created_at)),
+        whole("payment", |it| plain(&it.payment_id)),
+        whole("status", |it| plain(&it.status)),
+        number("amount", |it| money(it.amount, &it.currency)),
+        number("refunded", |it| match it.amount_refunded {
+            0 => String::new(),
+            refunded => money(refunded, &it.currency),
+        }),
+        text("failure", |it| optional(it.failure_message.as_deref())),
     ];
-    output::table(&columns, rows)
+    output::table_or("no payments found", payments, &fields)
 }
 
 #[cfg(test)]
@@ -152,6 +97,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::client::requests::understood;
 
     #[test]
     fn invoices_and_payments_are_listed_with_what_failed() {

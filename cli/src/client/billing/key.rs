@@ -4,34 +4,20 @@
 
 use reqwest::Method;
 use serde::Deserialize;
-use serde_json::Value;
 
 use crate::arguments::Confirmation;
 use crate::client::confirm::confirm;
-use crate::client::requests::{NOTHING, understood};
-use crate::client::{Client, Error, Server, print_json};
+use crate::client::requests::NOTHING;
+use crate::client::{Ask, Client, Error, Printer};
 use crate::output;
-
-/// How to print it.
-#[derive(Debug, clap::Args)]
-pub struct Reveal {
-    /// Print the engine's response as JSON
-    #[arg(long)]
-    json: bool,
-    #[command(flatten)]
-    server: Server,
-}
 
 /// Whether it is confirmed.
 #[derive(Debug, clap::Args)]
 pub struct Roll {
     #[command(flatten)]
     confirmation: Confirmation,
-    /// Print the engine's response as JSON
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
-    server: Server,
+    ask: Ask,
 }
 
 /// The key, which is never logged: it has no `Debug`.
@@ -40,30 +26,26 @@ struct Key {
     token: String,
 }
 
-impl Reveal {
-    pub(super) async fn run(self) -> Result<(), Error> {
-        let client = self.server.client().await?;
-        print(&client, "reveal", self.json).await
-    }
+pub(super) async fn reveal(ask: Ask) -> Result<(), Error> {
+    let (client, printer) = ask.open().await?;
+    print(&client, "reveal", printer).await
 }
 
 impl Roll {
     pub(super) async fn run(self) -> Result<(), Error> {
-        let client = self.server.client().await?;
+        let (client, printer) = self.ask.open().await?;
         let what = "make another API key; whatever uses the former one is refused at once";
         confirm(what, self.confirmation)?;
-        print(&client, "roll", self.json).await
+        print(&client, "roll", printer).await
     }
 }
 
-async fn print(client: &Client, what: &str, json: bool) -> Result<(), Error> {
+async fn print(client: &Client, what: &str, printer: Printer) -> Result<(), Error> {
     let path = ["v1", "billing", "api-key", what];
-    let (_, answer): (_, Value) = client.call(Method::POST, &path, NOTHING).await?;
-    if json {
-        return print_json(&answer);
+    let (_, answer) = client.call(Method::POST, &path, NOTHING).await?;
+    printer.print(answer, |key: &Key| output::plain(&key.token))?;
+    if !printer.json {
+        eprintln!("keep it: it is not shown again, and works while a paid plan is in force");
     }
-    let key: Key = understood(answer)?;
-    output::print(&output::plain(&key.token))?;
-    eprintln!("keep it: it is not shown again, and works while a paid plan is in force");
     Ok(())
 }

@@ -3,18 +3,16 @@
 use chrono::{DateTime, Utc};
 use reqwest::{Method, StatusCode};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use super::INTERVALS;
 use crate::arguments;
-use crate::client::requests::understood;
-use crate::client::{Error, Server, print_json};
+use crate::client::{Ask, Error};
 use crate::output;
 
 const FLOWS: [&str; 2] = ["payment_method_update", "subscription_cancel"];
 
-/// What to subscribe to.
-#[derive(Debug, clap::Args)]
+/// What to subscribe to, which is also what the engine is asked.
+#[derive(Debug, clap::Args, Serialize)]
 pub struct Checkout {
     /// The plan; `stripe-sync billing plans` shows them
     #[arg(value_name = "PLAN")]
@@ -27,50 +25,31 @@ pub struct Checkout {
     seats: u32,
     /// Where Stripe redirects after the payment [default: a page of the engine]
     #[arg(long, value_name = "URL")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     success_url: Option<String>,
     /// Where Stripe redirects without a payment [default: a page of the engine]
     #[arg(long, value_name = "URL")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     cancel_url: Option<String>,
-    /// Print the engine's response as JSON
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
-    server: Server,
+    #[serde(skip)]
+    ask: Ask,
 }
 
-/// What Stripe's page begins with.
-#[derive(Debug, clap::Args)]
+/// What Stripe's page begins with, which is also what the engine is asked.
+#[derive(Debug, clap::Args, Serialize)]
 pub struct Portal {
     /// Begin with changing the payment method, or with cancelling [default: an overview]
     #[arg(long, value_name = "FLOW", value_parser = arguments::one_of::<String>(&FLOWS))]
+    #[serde(skip_serializing_if = "Option::is_none")]
     flow: Option<String>,
     /// Where Stripe's page leads back to [default: the page "Plan and billing"]
     #[arg(long, value_name = "URL")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     return_url: Option<String>,
-    /// Print the engine's response as JSON
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
-    server: Server,
-}
-
-#[derive(Debug, Serialize)]
-struct AskedCheckout<'a> {
-    plan: &'a str,
-    interval: &'a str,
-    seats: u32,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    success_url: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    cancel_url: Option<&'a str>,
-}
-
-#[derive(Debug, Serialize)]
-struct AskedPortal<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    flow: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    return_url: Option<&'a str>,
+    #[serde(skip)]
+    ask: Ask,
 }
 
 #[derive(Debug, Deserialize)]
@@ -86,41 +65,23 @@ struct Link {
 
 impl Checkout {
     pub(super) async fn run(self) -> Result<(), Error> {
-        let client = self.server.client().await?;
-        let asked = AskedCheckout {
-            plan: &self.plan,
-            interval: &self.interval,
-            seats: self.seats,
-            success_url: self.success_url.as_deref(),
-            cancel_url: self.cancel_url.as_deref(),
-        };
+        let (client, printer) = self.ask.clone().open().await?;
         let path = ["v1", "billing", "checkout"];
-        let (status, answer): (_, Value) = client.call(Method::POST, &path, Some(&asked)).await?;
-        if self.json {
-            return print_json(&answer);
-        }
+        let (status, answer) = client.call(Method::POST, &path, Some(&self)).await?;
         let is_new = status == StatusCode::CREATED;
-        Ok(output::print(&opened(is_new, &understood(answer)?))?)
+        printer.print(answer, |page| opened(is_new, page))
     }
 }
 
 impl Portal {
     pub(super) async fn run(self) -> Result<(), Error> {
-        let client = self.server.client().await?;
-        let asked = AskedPortal {
-            flow: self.flow.as_deref(),
-            return_url: self.return_url.as_deref(),
-        };
+        let (client, printer) = self.ask.clone().open().await?;
         let path = ["v1", "billing", "portal"];
-        let (_, answer): (_, Value) = client.call(Method::POST, &path, Some(&asked)).await?;
-        if self.json {
-            return print_json(&answer);
-        }
-        let link: Link = understood(answer)?;
-        let url = output::plain(&link.url);
-        Ok(output::print(&format!(
-            "open this page of Stripe's; the link expires soon:\n{url}"
-        ))?)
+        let (_, answer) = client.call(Method::POST, &path, Some(&self)).await?;
+        printer.print(answer, |link: &Link| {
+            let url = output::plain(&link.url);
+            format!("open this page of Stripe's; the link expires soon:\n{url}")
+        })
     }
 }
 
@@ -143,6 +104,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::client::requests::understood;
 
     #[test]
     fn flows_are_those_of_the_engine() {

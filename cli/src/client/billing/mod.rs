@@ -12,15 +12,15 @@ mod links;
 mod plans;
 mod subscription;
 
-use super::Error;
+use super::{Ask, Error};
 
 /// Subscribe to a plan of the platform, change or cancel it, and see invoices and payments
 #[derive(Debug, clap::Subcommand)]
 pub enum Billing {
     /// List the plans with their prices and limits
-    Plans(plans::Plans),
+    Plans(Ask),
     /// Show the plan in force, what is used of it, and what to do
-    Status(subscription::Status),
+    Status(Ask),
     /// Print a link to Stripe's page on which a plan is subscribed to
     ///
     /// The same command prints the same link until it is paid or expires; one for another plan takes its place.
@@ -33,17 +33,17 @@ pub enum Billing {
     /// Cancel the subscription, at the end of what is paid for
     Cancel(subscription::Cancel),
     /// Take a cancellation back, or resume a subscription that is paused
-    Resume(subscription::Resume),
+    Resume(Ask),
     /// Read everything of the organization at Stripe again
-    Sync(subscription::Sync),
+    Sync(Ask),
     /// Print a link to Stripe's billing portal, for payment methods, address and invoices
     Portal(links::Portal),
     /// List invoices, the newest first
-    Invoices(history::Invoices),
+    Invoices(history::Newest),
     /// List payments, the newest first, including those that failed
-    Payments(history::Payments),
+    Payments(history::Newest),
     /// Print the API key that a subscription brings; it is shown once
-    RevealKey(key::Reveal),
+    RevealKey(Ask),
     /// Print another API key; the former one is refused at once
     RollKey(key::Roll),
 }
@@ -52,17 +52,17 @@ impl Billing {
     /// Runs the command.
     pub async fn run(self) -> Result<(), Error> {
         match self {
-            Self::Plans(command) => command.run().await,
-            Self::Status(command) => command.run().await,
+            Self::Plans(ask) => plans::run(ask).await,
+            Self::Status(ask) => subscription::status(ask).await,
             Self::Checkout(command) => command.run().await,
             Self::Change(command) => command.run().await,
             Self::Cancel(command) => command.run().await,
-            Self::Resume(command) => command.run().await,
-            Self::Sync(command) => command.run().await,
+            Self::Resume(ask) => subscription::resume(ask).await,
+            Self::Sync(ask) => subscription::sync(ask).await,
             Self::Portal(command) => command.run().await,
-            Self::Invoices(command) => command.run().await,
-            Self::Payments(command) => command.run().await,
-            Self::RevealKey(command) => command.run().await,
+            Self::Invoices(command) => command.invoices().await,
+            Self::Payments(command) => command.payments().await,
+            Self::RevealKey(ask) => key::reveal(ask).await,
             Self::RollKey(command) => command.run().await,
         }
     }

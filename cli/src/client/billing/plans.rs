@@ -3,19 +3,8 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::client::requests::understood;
-use crate::client::{Error, Server, print_json};
-use crate::output::{self, Column};
-
-/// How to show them.
-#[derive(Debug, clap::Args)]
-pub struct Plans {
-    /// Print the engine's response as JSON
-    #[arg(long)]
-    json: bool,
-    #[command(flatten)]
-    server: Server,
-}
+use crate::client::{Ask, Error};
+use crate::output::{self, number, plain, text, whole};
 
 #[derive(Debug, Deserialize)]
 struct PlanList {
@@ -41,86 +30,75 @@ struct PriceAnswer {
 /// What a plan allows; nothing where there is no limit.
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct LimitsAnswer {
-    #[serde(default)]
     pub(super) connections: Option<i64>,
-    #[serde(default)]
     lookback_days: Option<i64>,
-    #[serde(default)]
     min_sync_interval_minutes: Option<i64>,
-    #[serde(default)]
     webhooks: Option<bool>,
 }
 
 impl LimitsAnswer {
     /// History, how often is synced, and webhooks.
     pub(super) fn said(&self) -> [(&'static str, String); 3] {
-        let history = match self.lookback_days {
+        [
+            ("history", self.history()),
+            ("synced", self.synced()),
+            ("webhooks", self.webhooks()),
+        ]
+    }
+
+    fn history(&self) -> String {
+        match self.lookback_days {
             Some(days) => output::count(days, "day"),
             None => "all".to_owned(),
-        };
-        let synced = match self.min_sync_interval_minutes {
+        }
+    }
+
+    fn synced(&self) -> String {
+        match self.min_sync_interval_minutes {
             Some(minutes) => format!("every {} at most", output::count(minutes, "minute")),
             None => "as often as you set".to_owned(),
-        };
-        let webhooks = if self.webhooks.unwrap_or(true) {
-            "yes"
-        } else {
-            "no"
-        };
-        [
-            ("history", history),
-            ("synced", synced),
-            ("webhooks", webhooks.to_owned()),
-        ]
+        }
+    }
+
+    fn webhooks(&self) -> String {
+        output::yes_or_no(self.webhooks.unwrap_or(true))
     }
 }
 
-impl Plans {
-    pub(super) async fn run(self) -> Result<(), Error> {
-        let client = self.server.client().await?;
-        let answer: Value = client.get(&["v1", "billing", "plans"], &[]).await?;
-        if self.json {
-            return print_json(&answer);
-        }
-        let plans: PlanList = understood(answer)?;
-        Ok(output::print(&as_table(&plans.data))?)
+pub(super) async fn run(ask: Ask) -> Result<(), Error> {
+    let (client, printer) = ask.open().await?;
+    let answer: Value = client.get(&["v1", "billing", "plans"], &[]).await?;
+    printer.print(answer, |plans: &PlanList| as_table(&plans.data))
+}
+
+impl PlanAnswer {
+    /// The price of an interval, or nothing.
+    fn price(&self, interval: &str) -> String {
+        let mut prices = self.prices.iter();
+        let price = prices.find(|price| price.interval == interval);
+        price.map_or_else(String::new, |it| output::money(it.amount, &it.currency))
     }
 }
 
 fn as_table(plans: &[PlanAnswer]) -> String {
-    let rows = plans.iter().map(|plan| {
-        let priced = |interval: &str| {
-            let mut prices = plan.prices.iter();
-            let price = prices.find(|price| price.interval == interval);
-            price.map_or_else(String::new, |it| output::money(it.amount, &it.currency))
-        };
-        let trial = plan.trial_days.map(|days| output::count(days, "day"));
-        let accounts = plan.limits.connections;
-        let [(_, history), (_, synced), (_, webhooks)] = plan.limits.said();
-        vec![
-            output::plain(&plan.plan),
-            output::plain(&plan.name),
-            priced("month"),
-            priced("year"),
-            trial.unwrap_or_default(),
-            accounts.map_or_else(|| "any number".to_owned(), output::thousands),
-            history,
-            synced,
-            webhooks,
-        ]
-    });
-    let columns = [
-        ("plan", Column::Whole),
-        ("name", Column::Text),
-        ("a month", Column::Number),
-        ("a year", Column::Number),
-        ("trial", Column::Whole),
-        ("accounts", Column::Number),
-        ("history", Column::Whole),
-        ("synced", Column::Text),
-        ("webhooks", Column::Whole),
+    let fields = [
+        whole("plan", |it: &PlanAnswer| plain(&it.plan)),
+        text("name", |it| plain(&it.name)),
+        number("a month", |it| it.price("month")),
+        number("a year", |it| it.price("year")),
+        whole("trial", |it| {
+            let trial = it.trial_days.map(|days| output::count(days, "day"));
+            trial.unwrap_or_default()
+        }),
+        number("accounts", |it| {
+            let accounts = it.limits.connections;
+            accounts.map_or_else(|| "any number".to_owned(), output::thousands)
+        }),
+        whole("history", |it| it.limits.history()),
+        text("synced", |it| it.limits.synced()),
+        whole("webhooks", |it| it.limits.webhooks()),
     ];
-    output::table(&columns, rows)
+    output::table_of(plans, &fields)
 }
 
 #[cfg(test)]
@@ -128,6 +106,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::client::requests::understood;
 
     #[test]
     fn a_plan_stands_with_its_prices_and_what_it_allows() {

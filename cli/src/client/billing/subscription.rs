@@ -5,14 +5,13 @@
 use chrono::{DateTime, Utc};
 use reqwest::Method;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use super::plans::LimitsAnswer;
 use crate::arguments::{self, Confirmation};
 use crate::client::confirm::confirm;
-use crate::client::requests::{NOTHING, understood};
-use crate::client::{Client, Error, Server, print_json};
-use crate::output;
+use crate::client::requests::NOTHING;
+use crate::client::{Ask, Client, Error};
+use crate::output::{self, instant, plain};
 
 const PATH: [&str; 3] = ["v1", "billing", "subscription"];
 const FEEDBACK: [&str; 8] = [
@@ -26,26 +25,6 @@ const FEEDBACK: [&str; 8] = [
     "unused",
 ];
 
-/// How to show it.
-#[derive(Debug, clap::Args)]
-pub struct Status {
-    /// Print the engine's response as JSON
-    #[arg(long)]
-    json: bool,
-    #[command(flatten)]
-    server: Server,
-}
-
-/// How to show it.
-#[derive(Debug, clap::Args)]
-pub struct Sync {
-    /// Print the engine's response as JSON
-    #[arg(long)]
-    json: bool,
-    #[command(flatten)]
-    server: Server,
-}
-
 /// When it ends, and why.
 #[derive(Debug, clap::Args)]
 pub struct Cancel {
@@ -57,21 +36,8 @@ pub struct Cancel {
     feedback: Option<String>,
     #[command(flatten)]
     confirmation: Confirmation,
-    /// Print the engine's response as JSON
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
-    server: Server,
-}
-
-/// How to show it.
-#[derive(Debug, clap::Args)]
-pub struct Resume {
-    /// Print the engine's response as JSON
-    #[arg(long)]
-    json: bool,
-    #[command(flatten)]
-    server: Server,
+    ask: Ask,
 }
 
 #[derive(Debug, Serialize)]
@@ -87,7 +53,6 @@ pub(super) struct Standing {
     plan: String,
     status: String,
     access: bool,
-    #[serde(default)]
     pub(super) subscribed_plan: Option<String>,
     pub(super) interval: Option<String>,
     pub(super) seats: Option<i64>,
@@ -98,11 +63,9 @@ pub(super) struct Standing {
     #[serde(default)]
     limits: LimitsAnswer,
     usage: Usage,
-    #[serde(default)]
     payment_method: Option<PaidWith>,
     #[serde(default)]
     warnings: Vec<Warning>,
-    #[serde(default)]
     as_of: Option<DateTime<Utc>>,
 }
 
@@ -131,25 +94,28 @@ struct Warning {
     message: String,
 }
 
-impl Status {
-    pub(super) async fn run(self) -> Result<(), Error> {
-        let client = self.server.client().await?;
-        print(client.get(&PATH, &[]).await?, self.json)
-    }
+pub(super) async fn status(ask: Ask) -> Result<(), Error> {
+    let (client, printer) = ask.open().await?;
+    printer.print(client.get(&PATH, &[]).await?, shown)
 }
 
-impl Sync {
-    pub(super) async fn run(self) -> Result<(), Error> {
-        let client = self.server.client().await?;
-        let path = ["v1", "billing", "sync"];
-        let (_, answer): (_, Value) = client.call(Method::POST, &path, NOTHING).await?;
-        print(answer, self.json)
-    }
+pub(super) async fn sync(ask: Ask) -> Result<(), Error> {
+    let (client, printer) = ask.open().await?;
+    let path = ["v1", "billing", "sync"];
+    let (_, answer) = client.call(Method::POST, &path, NOTHING).await?;
+    printer.print(answer, shown)
+}
+
+pub(super) async fn resume(ask: Ask) -> Result<(), Error> {
+    let (client, printer) = ask.open().await?;
+    let path = ["v1", "billing", "subscription", "resume"];
+    let (_, answer) = client.call(Method::POST, &path, NOTHING).await?;
+    printer.print(answer, shown)
 }
 
 impl Cancel {
     pub(super) async fn run(self) -> Result<(), Error> {
-        let client = self.server.client().await?;
+        let (client, printer) = self.ask.open().await?;
         let what = if self.now {
             "end the subscription at once, without a refund; all data stays"
         } else {
@@ -161,17 +127,8 @@ impl Cancel {
             feedback: self.feedback.as_deref(),
         };
         let path = ["v1", "billing", "subscription", "cancel"];
-        let (_, answer): (_, Value) = client.call(Method::POST, &path, Some(&asked)).await?;
-        print(answer, self.json)
-    }
-}
-
-impl Resume {
-    pub(super) async fn run(self) -> Result<(), Error> {
-        let client = self.server.client().await?;
-        let path = ["v1", "billing", "subscription", "resume"];
-        let (_, answer): (_, Value) = client.call(Method::POST, &path, NOTHING).await?;
-        print(answer, self.json)
+        let (_, answer) = client.call(Method::POST, &path, Some(&asked)).await?;
+        printer.print(answer, shown)
     }
 }
 
@@ -180,70 +137,58 @@ pub(super) async fn standing(client: &Client) -> Result<Standing, Error> {
     client.get(&PATH, &[]).await
 }
 
-/// Prints how the organization stands.
-pub(super) fn print(answer: Value, json: bool) -> Result<(), Error> {
-    if json {
-        return print_json(&answer);
-    }
-    Ok(output::print(&shown(&understood(answer)?))?)
-}
-
-fn shown(standing: &Standing) -> String {
-    let plain = |text: &str| output::plain(text);
+/// How an organization stands, in words.
+pub(super) fn shown(standing: &Standing) -> String {
     let status = standing.status.as_str();
-    let mut lines = Vec::new();
-    if !standing.access
-        && let Some(plan) = &standing.subscribed_plan
-    {
-        lines.push(("subscribed to", format!("{}, not in force", plain(plan))));
-    }
-    if let Some((interval, seats)) = standing.interval.as_ref().zip(standing.seats) {
-        let paid = format!(
-            "by the {}, {}",
-            plain(interval),
-            output::count(seats, "seat")
-        );
-        lines.push(("paid", paid));
-    }
-    let dates = [
-        (
-            "trial until",
-            standing.trial_end.filter(|_| status == "trialing"),
-        ),
-        (
-            "paid until",
-            standing.current_period_end.filter(|_| status != "trialing"),
-        ),
-        ("ends", standing.cancel_at),
-    ];
-    let dates = dates.into_iter();
-    lines.extend(dates.filter_map(|(name, at)| Some((name, output::instant(at?)))));
-    if let Some(coming) = &standing.scheduled_change {
-        let (next, interval) = (plain(&coming.plan), plain(&coming.interval));
-        let at = output::instant(coming.at);
-        lines.push(("changes to", format!("{next}, by the {interval}, {at}")));
-    }
+    let not_in_force = |plan: &str| format!("{}, not in force", plain(plan));
+    let subscribed = standing.subscribed_plan.as_deref();
+    let rhythm = standing.interval.as_deref().zip(standing.seats);
+    let (trial, period) = if status == "trialing" {
+        (standing.trial_end, None)
+    } else {
+        (None, standing.current_period_end)
+    };
     let used = output::thousands(standing.usage.connections);
     let accounts = match standing.limits.connections {
         Some(most) => format!("{used} of {}", output::thousands(most)),
         None => format!("{used} of any number"),
     };
-    lines.push(("accounts", accounts));
+    let mut lines = output::known([
+        (
+            "subscribed to",
+            subscribed.filter(|_| !standing.access).map(not_in_force),
+        ),
+        (
+            "paid",
+            rhythm.map(|(interval, seats)| {
+                format!(
+                    "by the {}, {}",
+                    plain(interval),
+                    output::count(seats, "seat")
+                )
+            }),
+        ),
+        ("trial until", trial.map(instant)),
+        ("paid until", period.map(instant)),
+        ("ends", standing.cancel_at.map(instant)),
+        (
+            "changes to",
+            standing.scheduled_change.as_ref().map(|coming| {
+                let (next, interval) = (plain(&coming.plan), plain(&coming.interval));
+                format!("{next}, by the {interval}, {}", instant(coming.at))
+            }),
+        ),
+        ("accounts", Some(accounts)),
+    ]);
     lines.extend(standing.limits.said());
-    if let Some(method) = &standing.payment_method {
+    lines.extend(standing.payment_method.as_ref().map(|method| {
         let name = method.brand.as_deref().unwrap_or(&method.kind);
         let last4 = method.last4.as_deref().unwrap_or_default();
-        lines.push(("paid with", plain(format!("{name} {last4}").trim_end())));
-    }
-    if let Some(as_of) = standing.as_of {
-        lines.push(("as of", output::instant(as_of)));
-    }
-    lines.extend(
-        standing
-            .warnings
-            .iter()
-            .map(|it| ("warning", plain(&it.message))),
-    );
+        ("paid with", plain(format!("{name} {last4}").trim_end()))
+    }));
+    lines.extend(standing.as_of.map(|as_of| ("as of", instant(as_of))));
+    let warnings = standing.warnings.iter();
+    lines.extend(warnings.map(|it| ("warning", plain(&it.message))));
     lines.extend(next_step(status).map(|step| ("what to do", step.to_owned())));
     let heading = format!("plan {}: {}", plain(&standing.plan), plain(status));
     output::listed(&heading, &lines)
@@ -269,9 +214,10 @@ fn next_step(status: &str) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use platform::billing::cancellation::Feedback;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
+    use crate::client::requests::understood;
 
     fn answer() -> Value {
         json!({"plan": "pro", "status": "active", "access": true, "subscribed_plan": "pro", "interval": "month", "seats": 2,

@@ -12,40 +12,44 @@ use serde_json::Value;
 
 use crate::arguments::{self, Confirmation};
 use crate::client::confirm::confirm;
-use crate::client::requests::{NOTHING, understood};
-use crate::client::{Error, Server, print_json};
-use crate::output::{self, Column};
+use crate::client::requests::NOTHING;
+use crate::client::{Ask, Error};
+use crate::output::{self, instant, optional, optional_instant, plain, text, whole, yes_or_no};
 
 const PRESETS: [&str; 3] = ["express", "standard", "custom"];
 const BUSINESS_TYPES: [&str; 4] = ["individual", "company", "non_profit", "government_entity"];
 
 /// What a new account is to be. It counts for a new one only.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, clap::Args, Serialize)]
 pub struct Onboard {
     /// express: Stripe onboards and shows a small dashboard; standard: a full account at Stripe; custom: the platform does
     /// everything [default: express]
     #[arg(long, value_name = "PRESET", value_parser = arguments::one_of::<String>(&PRESETS))]
+    #[serde(skip_serializing_if = "Option::is_none")]
     preset: Option<String>,
     /// The email address of the account's owner
     #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     email: Option<String>,
     /// The country in two letters, such as DE; it cannot be changed later [default: the platform's own]
     #[arg(long, value_name = "COUNTRY")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     country: Option<String>,
     /// The organization's legal form
     #[arg(long, value_name = "TYPE", value_parser = arguments::one_of::<String>(&BUSINESS_TYPES))]
+    #[serde(skip_serializing_if = "Option::is_none")]
     business_type: Option<String>,
     /// Where Stripe redirects when the user leaves onboarding [default: the page "Get paid"]
     #[arg(long, value_name = "URL")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     return_url: Option<String>,
     /// Where Stripe redirects when the link has expired [default: a page that creates a new link, for signed-in users]
     #[arg(long, value_name = "URL")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     refresh_url: Option<String>,
-    /// Print the engine's response as JSON
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
-    server: Server,
+    #[serde(skip)]
+    ask: Ask,
 }
 
 /// How to show it.
@@ -54,11 +58,8 @@ pub struct Status {
     /// Read the account at Stripe again first
     #[arg(long)]
     refresh: bool,
-    /// Print the engine's response as JSON
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
-    server: Server,
+    ask: Ask,
 }
 
 /// Whether it is confirmed.
@@ -66,28 +67,15 @@ pub struct Status {
 pub struct Disconnect {
     #[command(flatten)]
     confirmation: Confirmation,
-    /// Print the engine's response as JSON
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
-    server: Server,
+    ask: Ask,
 }
 
 #[derive(Debug, Serialize)]
-struct Application<'a> {
+struct Application {
     mode: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    preset: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    email: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    country: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    business_type: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    return_url: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    refresh_url: Option<&'a str>,
+    #[serde(flatten)]
+    account: Onboard,
 }
 
 #[derive(Debug, Deserialize)]
@@ -107,7 +95,6 @@ struct StatusAnswer {
     payouts_enabled: bool,
     #[serde(default)]
     requirements: Vec<Requirement>,
-    #[serde(default)]
     disabled_reason: Option<String>,
     as_of: Option<DateTime<Utc>>,
 }
@@ -122,60 +109,44 @@ struct Requirement {
 
 impl Onboard {
     pub(super) async fn run(self) -> Result<(), Error> {
-        let client = self.server.client().await?;
+        let (client, printer) = self.ask.clone().open().await?;
         let application = Application {
             mode: "hosted",
-            preset: self.preset.as_deref(),
-            email: self.email.as_deref(),
-            country: self.country.as_deref(),
-            business_type: self.business_type.as_deref(),
-            return_url: self.return_url.as_deref(),
-            refresh_url: self.refresh_url.as_deref(),
+            account: self,
         };
         let path = ["v1", "connect", "onboard"];
-        let (status, answer): (_, Value) =
-            client.call(Method::POST, &path, Some(&application)).await?;
-        if self.json {
-            return print_json(&answer);
-        }
+        let (status, answer) = client.call(Method::POST, &path, Some(&application)).await?;
         let created = status == StatusCode::CREATED;
-        Ok(output::print(&opened(created, &understood(answer)?))?)
+        printer.print(answer, |onboarded| opened(created, onboarded))
     }
 }
 
 impl Status {
     pub(super) async fn run(self) -> Result<(), Error> {
-        let client = self.server.client().await?;
+        let (client, printer) = self.ask.open().await?;
         let organization = client.token().await?.organization_id;
         let path = ["v1", "connect", "status", &organization];
         let refresh = [("refresh", "true")];
         let query = if self.refresh { &refresh[..] } else { &[] };
         let answer: Value = client.get(&path, query).await?;
-        if self.json {
-            return print_json(&answer);
-        }
-        Ok(output::print(&shown(&understood(answer)?))?)
+        printer.print(answer, shown)
     }
 }
 
 impl Disconnect {
     pub(super) async fn run(self) -> Result<(), Error> {
-        let client = self.server.client().await?;
+        let (client, printer) = self.ask.open().await?;
         let organization = client.token().await?.organization_id;
         let what = format!(
             "disconnect the Stripe account of {organization}; onboarding again creates another one"
         );
         confirm(&what, self.confirmation)?;
         let path = ["v1", "connect", "disconnect"];
-        let (_, answer): (_, Value) = client.call(Method::POST, &path, NOTHING).await?;
-        if self.json {
-            return print_json(&answer);
-        }
-        let account: StatusAnswer = understood(answer)?;
-        let id = output::plain(account.account_id.as_deref().unwrap_or("its account"));
-        let text =
-            format!("disconnected {id}; nothing is deleted at Stripe, and its history stays");
-        Ok(output::print(&text)?)
+        let (_, answer) = client.call(Method::POST, &path, NOTHING).await?;
+        printer.print(answer, |account: &StatusAnswer| {
+            let id = plain(account.account_id.as_deref().unwrap_or("its account"));
+            format!("disconnected {id}; nothing is deleted at Stripe, and its history stays")
+        })
     }
 }
 
@@ -196,42 +167,30 @@ fn opened(created: bool, onboarded: &Onboarded) -> String {
 }
 
 fn shown(account: &StatusAnswer) -> String {
-    let yes_or_no = |is_so| if is_so { "yes" } else { "no" }.to_owned();
-    let status = output::plain(&account.status);
+    let status = plain(&account.status);
     let heading = match &account.account_id {
-        Some(id) => format!("Stripe account {}: {status}", output::plain(id)),
+        Some(id) => format!("Stripe account {}: {status}", plain(id)),
         None => format!("Stripe account: {status}"),
     };
-    let mut lines = vec![
-        ("next step", output::plain(&account.next_step)),
-        ("takes payments", yes_or_no(account.charges_enabled)),
-        ("is paid out", yes_or_no(account.payouts_enabled)),
-    ];
-    if let Some(reason) = &account.disabled_reason {
-        lines.push(("turned off", output::plain(reason)));
-    }
-    if let Some(as_of) = account.as_of {
-        lines.push(("as of", output::instant(as_of)));
-    }
-    let text = output::listed(&heading, &lines);
+    let lines = output::known([
+        ("next step", Some(plain(&account.next_step))),
+        ("takes payments", Some(yes_or_no(account.charges_enabled))),
+        ("is paid out", Some(yes_or_no(account.payouts_enabled))),
+        ("turned off", account.disabled_reason.as_deref().map(plain)),
+        ("as of", account.as_of.map(instant)),
+    ]);
+    let listed = output::listed(&heading, &lines);
     if account.requirements.is_empty() {
-        return text;
+        return listed;
     }
-    let rows = account.requirements.iter().map(|it| {
-        vec![
-            output::plain(&it.field),
-            output::plain(&it.state),
-            it.deadline.map(output::instant).unwrap_or_default(),
-            output::plain(it.reason.as_deref().unwrap_or_default()),
-        ]
-    });
-    let columns = [
-        ("Stripe asks for", Column::Whole),
-        ("state", Column::Whole),
-        ("deadline", Column::Whole),
-        ("reason", Column::Text),
+    let fields = [
+        whole("Stripe asks for", |it: &Requirement| plain(&it.field)),
+        whole("state", |it| plain(&it.state)),
+        whole("deadline", |it| optional_instant(it.deadline)),
+        text("reason", |it| optional(it.reason.as_deref())),
     ];
-    format!("{text}\n\n{}", output::table(&columns, rows))
+    let requirements = output::table_of(&account.requirements, &fields);
+    format!("{listed}\n\n{requirements}")
 }
 
 #[cfg(test)]
@@ -239,6 +198,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::client::requests::understood;
 
     fn account() -> Value {
         json!({"account_id": "acct_1", "status": "restricted", "next_step": "Give what is missing.",

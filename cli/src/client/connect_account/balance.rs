@@ -4,19 +4,8 @@ use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::client::requests::understood;
-use crate::client::{Error, Server, print_json};
+use crate::client::{Ask, Error};
 use crate::output::{self, Column};
-
-/// How to show it.
-#[derive(Debug, clap::Args)]
-pub struct Balance {
-    /// Print the engine's response as JSON
-    #[arg(long)]
-    json: bool,
-    #[command(flatten)]
-    server: Server,
-}
 
 #[derive(Debug, Deserialize)]
 struct Held {
@@ -31,17 +20,12 @@ struct Sum {
     amount: i64,
 }
 
-impl Balance {
-    pub(super) async fn run(self) -> Result<(), Error> {
-        let client = self.server.client().await?;
-        let organization = client.token().await?.organization_id;
-        let path = ["v1", "connect", "balance", &organization];
-        let answer: Value = client.get(&path, &[]).await?;
-        if self.json {
-            return print_json(&answer);
-        }
-        Ok(output::print(&shown(&understood(answer)?))?)
-    }
+pub(super) async fn run(ask: Ask) -> Result<(), Error> {
+    let (client, printer) = ask.open().await?;
+    let organization = client.token().await?.organization_id;
+    let path = ["v1", "connect", "balance", &organization];
+    let answer: Value = client.get(&path, &[]).await?;
+    printer.print(answer, shown)
 }
 
 fn shown(held: &Held) -> String {
@@ -67,6 +51,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::client::requests::understood;
 
     #[test]
     fn what_is_available_stands_with_what_is_pending_by_currency() {

@@ -14,7 +14,7 @@ mod request_key;
 mod schedule;
 mod transfers;
 
-use super::Error;
+use super::{Ask, Error};
 
 /// Onboard the Stripe account through which the organization is paid, move money to it, and pay it out
 ///
@@ -30,7 +30,7 @@ pub enum ConnectAccount {
     /// Stop using the account; nothing is deleted at Stripe
     Disconnect(account::Disconnect),
     /// Show the account's current balance at Stripe
-    Balance(balance::Balance),
+    Balance(Ask),
     /// Move money from the platform to the account; the platform keeps its fee
     Transfer(transfers::Transfer),
     /// List transfers, the newest first, or show one with its reversals
@@ -46,7 +46,7 @@ pub enum ConnectAccount {
     Schedule(schedule::Schedule),
     /// Show the differences that the last daily reconciliation found between the ledger and Stripe
     #[command(visible_alias = "reconcile")]
-    Reconciliation(reconciliation::Reconciliation),
+    Reconciliation(Ask),
 }
 
 impl ConnectAccount {
@@ -56,14 +56,14 @@ impl ConnectAccount {
             Self::Onboard(command) => command.run().await,
             Self::Status(command) => command.run().await,
             Self::Disconnect(command) => command.run().await,
-            Self::Balance(command) => command.run().await,
+            Self::Balance(ask) => balance::run(ask).await,
             Self::Transfer(command) => command.run().await,
             Self::Transfers(command) => command.run().await,
             Self::Reverse(command) => command.run().await,
             Self::PayOut(command) => command.run().await,
             Self::Payouts(command) => command.run().await,
             Self::Schedule(command) => command.run().await,
-            Self::Reconciliation(command) => command.run().await,
+            Self::Reconciliation(ask) => reconciliation::run(ask).await,
         }
     }
 }

@@ -6,15 +6,14 @@ use serde_json::Value;
 
 use super::request_key::{KeyArgs, ask_again};
 use crate::arguments;
-use crate::client::requests::understood;
-use crate::client::{Error, Server, print_json};
-use crate::output::{self, Column};
+use crate::client::{Ask, Error};
+use crate::output::{self, instant, money, number, optional, plain, text, whole};
 
 const METHODS: [&str; 2] = ["standard", "instant"];
 const PATH: [&str; 3] = ["v1", "connect", "payouts"];
 
-/// What to pay out.
-#[derive(Debug, clap::Args)]
+/// What to pay out, which is also what the engine is asked.
+#[derive(Debug, clap::Args, Serialize)]
 pub struct PayOut {
     /// How much, in minor units
     #[arg(long, value_name = "AMOUNT", value_parser = arguments::amount)]
@@ -24,14 +23,14 @@ pub struct PayOut {
     currency: String,
     /// standard: in the account's usual days; instant: in minutes, for a fee of Stripe's [default: standard]
     #[arg(long, value_name = "METHOD", value_parser = arguments::one_of::<String>(&METHODS))]
+    #[serde(skip_serializing_if = "Option::is_none")]
     method: Option<String>,
     #[command(flatten)]
+    #[serde(skip)]
     key: KeyArgs,
-    /// Print the engine's response as JSON
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
-    server: Server,
+    #[serde(skip)]
+    ask: Ask,
 }
 
 /// Which payouts to show.
@@ -40,19 +39,8 @@ pub struct Payouts {
     /// The maximum number, 1 to 10000
     #[arg(long, value_name = "N", default_value = "50", value_parser = arguments::whole_number(1..=10_000))]
     limit: u32,
-    /// Print the engine's response as JSON
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
-    server: Server,
-}
-
-#[derive(Debug, Serialize)]
-struct Asked<'a> {
-    amount: i64,
-    currency: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    method: Option<&'a str>,
+    ask: Ask,
 }
 
 #[derive(Debug, Deserialize)]
@@ -75,97 +63,61 @@ struct Failure {
     message: String,
 }
 
+impl PayoutAnswer {
+    fn failure_message(&self) -> Option<&str> {
+        Some(self.failure.as_ref()?.message.as_str())
+    }
+}
+
 impl PayOut {
     pub(super) async fn run(self) -> Result<(), Error> {
-        let client = self.server.client().await?;
+        let (client, printer) = self.ask.clone().open().await?;
         let key = self.key.given_or_new();
-        let asked = Asked {
-            amount: self.amount,
-            currency: &self.currency,
-            method: self.method.as_deref(),
-        };
-        let answer: Value = client.post_once(&PATH, &key, &asked).await?;
-        if self.json {
-            return print_json(&answer);
-        }
-        Ok(output::print(&shown(&understood(answer)?, &key))?)
+        let answer: Value = client.post_once(&PATH, &key, &self).await?;
+        printer.print(answer, |payout| shown(payout, &key))
     }
 }
 
 impl Payouts {
     pub(super) async fn run(self) -> Result<(), Error> {
-        let client = self.server.client().await?;
-        let page_size = self.limit.min(1000).to_string();
-        let payouts: Vec<Value> = client
-            .up_to(self.limit as usize, &page_size, &PATH, &[], |_| true)
-            .await?;
-        if self.json {
-            return print_json(&payouts);
-        }
-        let payouts: Vec<PayoutAnswer> = understood(payouts.into())?;
-        Ok(output::print(&as_table(&payouts))?)
+        let (client, printer) = self.ask.open().await?;
+        let payouts: Vec<Value> = client.newest(self.limit, &PATH, &[]).await?;
+        printer.print_list(payouts, as_table)
     }
 }
 
 fn shown(payout: &PayoutAnswer, key: &str) -> String {
-    let mut lines = vec![
-        ("amount", output::money(payout.amount, &payout.currency)),
-        ("method", output::plain(&payout.method)),
-    ];
-    if let Some(id) = &payout.stripe_payout_id {
-        lines.push(("Stripe's id", output::plain(id)));
-    }
-    if let Some(day) = payout.arrival_date {
-        lines.push(("arrives", day.to_string()));
-    }
-    if let Some(failure) = &payout.failure {
-        lines.push(("failure", output::plain(&failure.message)));
-    }
-    if payout.status == "unknown" {
-        lines.push(("what to do", ask_again(key)));
-    }
-    let status = output::plain(&payout.status);
-    let heading = format!("payout {}: {status}", output::plain(&payout.payout_id));
+    let unknown = payout.status == "unknown";
+    let lines = output::known([
+        ("amount", Some(money(payout.amount, &payout.currency))),
+        ("method", Some(plain(&payout.method))),
+        ("Stripe's id", payout.stripe_payout_id.as_deref().map(plain)),
+        ("arrives", payout.arrival_date.map(|day| day.to_string())),
+        ("failure", payout.failure_message().map(plain)),
+        ("what to do", unknown.then(|| ask_again(key))),
+    ]);
+    let status = plain(&payout.status);
+    let heading = format!("payout {}: {status}", plain(&payout.payout_id));
     output::listed(&heading, &lines)
 }
 
 fn as_table(payouts: &[PayoutAnswer]) -> String {
-    if payouts.is_empty() {
-        return "no payouts found".to_owned();
-    }
-    let rows = payouts.iter().map(|payout| {
-        let made_by = if payout.automatic {
-            "schedule"
-        } else {
-            "request"
-        };
-        vec![
-            output::instant(payout.created_at),
-            output::plain(payout.stripe_payout_id.as_deref().unwrap_or_default()),
-            output::money(payout.amount, &payout.currency),
-            output::plain(&payout.status),
-            made_by.to_owned(),
-            payout
-                .arrival_date
-                .map(|day| day.to_string())
-                .unwrap_or_default(),
-            payout
-                .failure
-                .as_ref()
-                .map(|failure| output::plain(&failure.message))
-                .unwrap_or_default(),
-        ]
-    });
-    let columns = [
-        ("created", Column::Whole),
-        ("Stripe's id", Column::Whole),
-        ("amount", Column::Number),
-        ("status", Column::Whole),
-        ("made by", Column::Whole),
-        ("arrives", Column::Whole),
-        ("failure", Column::Text),
+    let fields = [
+        whole("created", |it: &PayoutAnswer| instant(it.created_at)),
+        whole("Stripe's id", |it| optional(it.stripe_payout_id.as_deref())),
+        number("amount", |it| money(it.amount, &it.currency)),
+        whole("status", |it| plain(&it.status)),
+        whole("made by", |it| {
+            let by = if it.automatic { "schedule" } else { "request" };
+            by.to_owned()
+        }),
+        whole("arrives", |it| {
+            let day = it.arrival_date.map(|day| day.to_string());
+            day.unwrap_or_default()
+        }),
+        text("failure", |it| optional(it.failure_message())),
     ];
-    output::table(&columns, rows)
+    output::table_or("no payouts found", payouts, &fields)
 }
 
 #[cfg(test)]
@@ -174,6 +126,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::client::requests::understood;
 
     fn payout(status: &str, failure: &Value) -> PayoutAnswer {
         understood(json!({

@@ -4,19 +4,8 @@ use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::client::requests::understood;
-use crate::client::{Error, Server, print_json};
-use crate::output::{self, Column};
-
-/// How to show it.
-#[derive(Debug, clap::Args)]
-pub struct Reconciliation {
-    /// Print the engine's response as JSON
-    #[arg(long)]
-    json: bool,
-    #[command(flatten)]
-    server: Server,
-}
+use crate::client::{Ask, Error};
+use crate::output::{self, plain, whole};
 
 #[derive(Debug, Deserialize)]
 struct Compared {
@@ -39,16 +28,11 @@ struct Movement {
     status: String,
 }
 
-impl Reconciliation {
-    pub(super) async fn run(self) -> Result<(), Error> {
-        let client = self.server.client().await?;
-        let path = ["v1", "connect", "reconciliation"];
-        let answer: Value = client.get(&path, &[]).await?;
-        if self.json {
-            return print_json(&answer);
-        }
-        Ok(output::print(&shown(&understood(answer)?))?)
-    }
+pub(super) async fn run(ask: Ask) -> Result<(), Error> {
+    let (client, printer) = ask.open().await?;
+    let path = ["v1", "connect", "reconciliation"];
+    let answer: Value = client.get(&path, &[]).await?;
+    printer.print(answer, shown)
 }
 
 fn shown(compared: &Compared) -> String {
@@ -58,31 +42,26 @@ fn shown(compared: &Compared) -> String {
     if compared.differences.is_empty() {
         return format!("the ledger and Stripe agreed at {ran_at}");
     }
-    let movement = |movement: &Option<Movement>| match movement {
-        Some(it) => {
-            let money = output::money(it.amount, &it.currency);
-            format!("{money}, {}", output::plain(&it.status))
-        }
-        None => "missing".to_owned(),
-    };
-    let rows = compared.differences.iter().map(|it| {
-        vec![
-            output::plain(&it.object),
-            output::plain(&it.stripe_id),
-            movement(&it.ours),
-            movement(&it.theirs),
-        ]
-    });
-    let columns = [
-        ("object", Column::Whole),
-        ("Stripe's id", Column::Whole),
-        ("in the ledger", Column::Whole),
-        ("at Stripe", Column::Whole),
+    let fields = [
+        whole("object", |it: &Difference| plain(&it.object)),
+        whole("Stripe's id", |it| plain(&it.stripe_id)),
+        whole("in the ledger", |it| movement(it.ours.as_ref())),
+        whole("at Stripe", |it| movement(it.theirs.as_ref())),
     ];
-    let table = output::table(&columns, rows);
+    let table = output::table_of(&compared.differences, &fields);
     format!(
         "{table}\ncompared at {ran_at}; nothing is corrected: find out what happened, for example in Stripe's dashboard"
     )
+}
+
+fn movement(movement: Option<&Movement>) -> String {
+    match movement {
+        Some(it) => {
+            let money = output::money(it.amount, &it.currency);
+            format!("{money}, {}", plain(&it.status))
+        }
+        None => "missing".to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -90,6 +69,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::client::requests::understood;
 
     fn text(compared: Value) -> String {
         shown(&understood(compared).unwrap())

@@ -16,8 +16,8 @@ pub(super) struct KeyArgs {
 
 impl KeyArgs {
     /// The key that was given, or a new one, which standard error shows.
-    pub(super) fn given_or_new(self) -> String {
-        if let Some(key) = self.idempotency_key {
+    pub(super) fn given_or_new(&self) -> String {
+        if let Some(key) = &self.idempotency_key {
             return key.as_str().to_owned();
         }
         let key = new_id(SystemClock.now()).to_string();

@@ -3,11 +3,9 @@
 
 use reqwest::Method;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use crate::arguments;
-use crate::client::requests::understood;
-use crate::client::{Error, Server, print_json};
+use crate::client::{Ask, Error};
 use crate::output;
 
 const INTERVALS: [&str; 4] = ["manual", "daily", "weekly", "monthly"];
@@ -18,52 +16,32 @@ const PATH: [&str; 3] = ["v1", "connect", "payout-schedule"];
 #[derive(Debug, clap::Subcommand)]
 pub enum Schedule {
     /// Show the schedule that Stripe has
-    Show(Show),
+    Show(Ask),
     /// Set another schedule
     Set(Set),
 }
 
-/// How to show it.
-#[derive(Debug, clap::Args)]
-pub struct Show {
-    /// Print the engine's response as JSON
-    #[arg(long)]
-    json: bool,
-    #[command(flatten)]
-    server: Server,
-}
-
-/// What to set.
-#[derive(Debug, clap::Args)]
+/// What to set, which is also what the engine is asked.
+#[derive(Debug, clap::Args, Serialize)]
 pub struct Set {
     /// How often; manual pays out only when asked to, by `connect-account pay-out`
     #[arg(long, value_name = "INTERVAL", value_parser = arguments::one_of::<String>(&INTERVALS))]
     interval: String,
     /// With weekly: the days, such as monday,friday
     #[arg(long, value_name = "DAYS", value_delimiter = ',', value_parser = arguments::one_of::<String>(&WEEKDAYS))]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     weekly_payout_days: Vec<String>,
     /// With monthly: the days of the month, such as 1,15; where a month is shorter, its last one
     #[arg(long, value_name = "DAYS", value_delimiter = ',', value_parser = arguments::whole_number(1..=31))]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     monthly_payout_days: Vec<u32>,
     /// How many days a payment waits before it is paid out, 0 to 31 [default: as it is]
     #[arg(long, value_name = "DAYS", value_parser = arguments::whole_number(0..=31))]
-    delay_days: Option<u32>,
-    /// Print the engine's response as JSON
-    #[arg(long)]
-    json: bool,
-    #[command(flatten)]
-    server: Server,
-}
-
-#[derive(Debug, Serialize)]
-struct Asked<'a> {
-    interval: &'a str,
-    #[serde(skip_serializing_if = "<[String]>::is_empty")]
-    weekly_payout_days: &'a [String],
-    #[serde(skip_serializing_if = "<[u32]>::is_empty")]
-    monthly_payout_days: &'a [u32],
     #[serde(skip_serializing_if = "Option::is_none")]
     delay_days: Option<u32>,
+    #[command(flatten)]
+    #[serde(skip)]
+    ask: Ask,
 }
 
 #[derive(Debug, Deserialize)]
@@ -78,53 +56,32 @@ struct Kept {
 
 impl Schedule {
     pub(super) async fn run(self) -> Result<(), Error> {
-        let (answer, json) = match self {
-            Self::Show(command) => (command.ask().await?, command.json),
-            Self::Set(command) => (command.ask().await?, command.json),
-        };
-        if json {
-            return print_json(&answer);
+        match self {
+            Self::Show(ask) => {
+                let (client, printer) = ask.open().await?;
+                printer.print(client.get(&PATH, &[]).await?, shown)
+            }
+            Self::Set(command) => {
+                let (client, printer) = command.ask.clone().open().await?;
+                let (_, answer) = client.call(Method::PUT, &PATH, Some(&command)).await?;
+                printer.print(answer, shown)
+            }
         }
-        Ok(output::print(&shown(&understood(answer)?))?)
-    }
-}
-
-impl Show {
-    async fn ask(&self) -> Result<Value, Error> {
-        let client = self.server.clone().client().await?;
-        client.get(&PATH, &[]).await
-    }
-}
-
-impl Set {
-    async fn ask(&self) -> Result<Value, Error> {
-        let client = self.server.clone().client().await?;
-        let asked = Asked {
-            interval: &self.interval,
-            weekly_payout_days: &self.weekly_payout_days,
-            monthly_payout_days: &self.monthly_payout_days,
-            delay_days: self.delay_days,
-        };
-        let (_, answer) = client.call(Method::PUT, &PATH, Some(&asked)).await?;
-        Ok(answer)
     }
 }
 
 fn shown(schedule: &Kept) -> String {
-    let mut lines = Vec::new();
     let weekly = schedule
         .weekly_payout_days
         .iter()
         .map(|day| output::plain(day));
     let monthly = schedule.monthly_payout_days.iter().map(i32::to_string);
     let days: Vec<String> = weekly.chain(monthly).collect();
-    if !days.is_empty() {
-        lines.push(("on", days.join(", ")));
-    }
-    if let Some(delay) = schedule.delay_days {
-        let waits = format!("waits {}", output::count(delay, "day"));
-        lines.push(("a payment", waits));
-    }
+    let waits = |delay| format!("waits {}", output::count(delay, "day"));
+    let lines = output::known([
+        ("on", (!days.is_empty()).then(|| days.join(", "))),
+        ("a payment", schedule.delay_days.map(waits)),
+    ]);
     let heading = match schedule.interval.as_str() {
         "manual" => {
             "paid out only when asked to, by `stripe-sync connect-account pay-out`".to_owned()
@@ -140,6 +97,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::client::requests::understood;
 
     #[test]
     fn intervals_and_days_are_those_of_the_engine() {

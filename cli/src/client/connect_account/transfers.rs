@@ -9,12 +9,11 @@ use uuid::Uuid;
 
 use super::request_key::{KeyArgs, ask_again};
 use crate::arguments;
-use crate::client::requests::understood;
-use crate::client::{Error, Server, print_json};
-use crate::output::{self, Column};
+use crate::client::{Ask, Error};
+use crate::output::{self, Column, instant, money, number, optional, plain, text, whole};
 
-/// What to transfer.
-#[derive(Debug, clap::Args)]
+/// What to transfer, which is also what the engine is asked.
+#[derive(Debug, clap::Args, Serialize)]
 pub struct Transfer {
     /// How much, in minor units; the platform keeps its fee of it, and the rest moves
     #[arg(long, value_name = "AMOUNT", value_parser = arguments::amount)]
@@ -24,20 +23,22 @@ pub struct Transfer {
     currency: String,
     /// The platform's charge that the money comes from, so that it may move before the charge has settled
     #[arg(long, value_name = "CHARGE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     source_charge: Option<String>,
     /// Groups transfers at Stripe
-    #[arg(long = "transfer-group", value_name = "GROUP")]
-    group: Option<String>,
+    #[arg(long, value_name = "GROUP")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    transfer_group: Option<String>,
     /// A description, which Stripe shows
     #[arg(long, value_name = "TEXT")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     description: Option<String>,
     #[command(flatten)]
+    #[serde(skip)]
     key: KeyArgs,
-    /// Print the engine's response as JSON
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
-    server: Server,
+    #[serde(skip)]
+    ask: Ask,
 }
 
 /// Which transfers to show.
@@ -49,51 +50,30 @@ pub struct Transfers {
     /// The maximum number, 1 to 10000
     #[arg(long, value_name = "N", default_value = "50", value_parser = arguments::whole_number(1..=10_000))]
     limit: u32,
-    /// Print the engine's response as JSON
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
-    server: Server,
+    ask: Ask,
 }
 
-/// What to take back.
-#[derive(Debug, clap::Args)]
+/// What to take back, which is also what the engine is asked.
+#[derive(Debug, clap::Args, Serialize)]
 pub struct Reverse {
     /// The transfer
     #[arg(value_name = "TRANSFER", value_parser = arguments::transfer_id)]
+    #[serde(skip)]
     transfer_id: Uuid,
     /// How much of what moved, in minor units [default: all that is left]
     #[arg(long, value_name = "AMOUNT", value_parser = arguments::amount)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     amount: Option<i64>,
     /// Note that the platform gives up its fee of this part, which moves nothing
     #[arg(long)]
     refund_fee: bool,
     #[command(flatten)]
+    #[serde(skip)]
     key: KeyArgs,
-    /// Print the engine's response as JSON
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
-    server: Server,
-}
-
-#[derive(Debug, Serialize)]
-struct AskedTransfer<'a> {
-    amount: i64,
-    currency: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    source_charge: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    transfer_group: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    description: Option<&'a str>,
-}
-
-#[derive(Debug, Serialize)]
-struct AskedReversal {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    amount: Option<i64>,
-    refund_fee: bool,
+    #[serde(skip)]
+    ask: Ask,
 }
 
 #[derive(Debug, Deserialize)]
@@ -132,110 +112,86 @@ struct MoneyError {
 
 impl Transfer {
     pub(super) async fn run(self) -> Result<(), Error> {
-        let client = self.server.client().await?;
+        let (client, printer) = self.ask.clone().open().await?;
         let key = self.key.given_or_new();
-        let asked = AskedTransfer {
-            amount: self.amount,
-            currency: &self.currency,
-            source_charge: self.source_charge.as_deref(),
-            transfer_group: self.group.as_deref(),
-            description: self.description.as_deref(),
-        };
         let path = ["v1", "connect", "transfer"];
-        let answer: Value = client.post_once(&path, &key, &asked).await?;
-        print_transfer(answer, self.json, Some(&key))
+        let answer: Value = client.post_once(&path, &key, &self).await?;
+        printer.print(answer, |transfer| shown(transfer, Some(&key)))
     }
 }
 
 impl Transfers {
     pub(super) async fn run(self) -> Result<(), Error> {
-        let client = self.server.client().await?;
+        let (client, printer) = self.ask.open().await?;
         if let Some(id) = self.transfer_id {
             let path = ["v1", "connect", "transfers", &id.to_string()];
-            return print_transfer(client.get(&path, &[]).await?, self.json, None);
+            let answer: Value = client.get(&path, &[]).await?;
+            return printer.print(answer, |transfer| shown(transfer, None));
         }
         let path = ["v1", "connect", "transfers"];
-        let page_size = self.limit.min(1000).to_string();
-        let transfers: Vec<Value> = client
-            .up_to(self.limit as usize, &page_size, &path, &[], |_| true)
-            .await?;
-        if self.json {
-            return print_json(&transfers);
-        }
-        let transfers: Vec<TransferAnswer> = understood(transfers.into())?;
-        Ok(output::print(&as_table(&transfers))?)
+        let transfers: Vec<Value> = client.newest(self.limit, &path, &[]).await?;
+        printer.print_list(transfers, as_table)
     }
 }
 
 impl Reverse {
     pub(super) async fn run(self) -> Result<(), Error> {
-        let client = self.server.client().await?;
+        let (client, printer) = self.ask.clone().open().await?;
         let key = self.key.given_or_new();
-        let asked = AskedReversal {
-            amount: self.amount,
-            refund_fee: self.refund_fee,
-        };
         let id = self.transfer_id.to_string();
         let path = ["v1", "connect", "transfers", &id, "reverse"];
-        let answer: Value = client.post_once(&path, &key, &asked).await?;
-        print_transfer(answer, self.json, Some(&key))
+        let answer: Value = client.post_once(&path, &key, &self).await?;
+        printer.print(answer, |transfer| shown(transfer, Some(&key)))
     }
 }
 
-fn print_transfer(answer: Value, json: bool, key: Option<&str>) -> Result<(), Error> {
-    if json {
-        return print_json(&answer);
-    }
-    Ok(output::print(&shown(&understood(answer)?, key))?)
+fn message(error: Option<&MoneyError>) -> String {
+    optional(error.map(|error| error.message.as_str()))
 }
 
 /// A transfer; `key` is that of the movement which was just asked for.
 fn shown(transfer: &TransferAnswer, key: Option<&str>) -> String {
-    let money = |minor| output::money(minor, &transfer.currency);
-    let mut lines = vec![
-        ("amount", money(transfer.amount)),
-        ("platform fee", money(transfer.platform_fee)),
-        ("moved", money(transfer.net)),
-        ("created", output::instant(transfer.created_at)),
-    ];
-    let texts = [
-        ("Stripe's id", &transfer.stripe_transfer_id),
-        ("source charge", &transfer.source_charge),
-        ("group", &transfer.transfer_group),
-        ("description", &transfer.description),
-    ];
-    lines.extend(
-        texts
-            .into_iter()
-            .filter_map(|(name, text)| Some((name, output::plain(text.as_deref()?)))),
-    );
-    if let Some(error) = &transfer.error {
-        lines.push(("not moved", output::plain(&error.message)));
-    }
-    if transfer.reversed != 0 {
-        lines.push(("taken back", money(transfer.reversed)));
-    }
+    let money = |minor| money(minor, &transfer.currency);
     let unknown = |status: &str| status == "unknown";
-    if unknown(&transfer.status) || transfer.reversals.iter().any(|it| unknown(&it.status)) {
-        lines.extend(key.map(|key| ("what to do", ask_again(key))));
-    }
-    let status = output::plain(&transfer.status);
-    let id = output::plain(&transfer.transfer_id);
+    let any_unknown =
+        unknown(&transfer.status) || transfer.reversals.iter().any(|it| unknown(&it.status));
+    let error = transfer.error.as_ref();
+    let lines = output::known([
+        ("amount", Some(money(transfer.amount))),
+        ("platform fee", Some(money(transfer.platform_fee))),
+        ("moved", Some(money(transfer.net))),
+        ("created", Some(instant(transfer.created_at))),
+        (
+            "Stripe's id",
+            transfer.stripe_transfer_id.as_deref().map(plain),
+        ),
+        (
+            "source charge",
+            transfer.source_charge.as_deref().map(plain),
+        ),
+        ("group", transfer.transfer_group.as_deref().map(plain)),
+        ("description", transfer.description.as_deref().map(plain)),
+        ("not moved", error.map(|error| plain(&error.message))),
+        (
+            "taken back",
+            (transfer.reversed != 0).then(|| money(transfer.reversed)),
+        ),
+        ("what to do", key.filter(|_| any_unknown).map(ask_again)),
+    ]);
+    let status = plain(&transfer.status);
+    let id = plain(&transfer.transfer_id);
     let text = output::listed(&format!("transfer {id}: {status}"), &lines);
     if transfer.reversals.is_empty() {
         return text;
     }
     let rows = transfer.reversals.iter().map(|it| {
         vec![
-            output::instant(it.created_at),
-            output::plain(it.stripe_reversal_id.as_deref().unwrap_or_default()),
+            instant(it.created_at),
+            optional(it.stripe_reversal_id.as_deref()),
             money(it.amount),
             money(it.refunded_fee),
-            output::plain(&it.status),
-            it.error
-                .as_ref()
-                .map(|error| output::plain(&error.message))
-                .unwrap_or_default(),
+            plain(&it.status),
+            message(it.error.as_ref()),
         ]
     });
     let columns = [
@@ -250,37 +206,17 @@ fn shown(transfer: &TransferAnswer, key: Option<&str>) -> String {
 }
 
 fn as_table(transfers: &[TransferAnswer]) -> String {
-    if transfers.is_empty() {
-        return "no transfers found".to_owned();
-    }
-    let rows = transfers.iter().map(|transfer| {
-        let money = |minor| output::money(minor, &transfer.currency);
-        vec![
-            output::instant(transfer.created_at),
-            output::plain(&transfer.transfer_id),
-            money(transfer.amount),
-            money(transfer.platform_fee),
-            money(transfer.net),
-            money(transfer.reversed),
-            output::plain(&transfer.status),
-            transfer
-                .error
-                .as_ref()
-                .map(|error| output::plain(&error.message))
-                .unwrap_or_default(),
-        ]
-    });
-    let columns = [
-        ("created", Column::Whole),
-        ("transfer", Column::Whole),
-        ("amount", Column::Number),
-        ("platform fee", Column::Number),
-        ("moved", Column::Number),
-        ("taken back", Column::Number),
-        ("status", Column::Whole),
-        ("error", Column::Text),
+    let fields = [
+        whole("created", |it: &TransferAnswer| instant(it.created_at)),
+        whole("transfer", |it| plain(&it.transfer_id)),
+        number("amount", |it| money(it.amount, &it.currency)),
+        number("platform fee", |it| money(it.platform_fee, &it.currency)),
+        number("moved", |it| money(it.net, &it.currency)),
+        number("taken back", |it| money(it.reversed, &it.currency)),
+        whole("status", |it| plain(&it.status)),
+        text("error", |it| message(it.error.as_ref())),
     ];
-    output::table(&columns, rows)
+    output::table_or("no transfers found", transfers, &fields)
 }
 
 #[cfg(test)]
@@ -288,6 +224,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::client::requests::understood;
 
     fn transfer(status: &str, error: &Value, reversals: &Value) -> TransferAnswer {
         understood(json!({

@@ -13,7 +13,7 @@ use crate::billing::sync::sync;
 use crate::billing::{
     Billing, BillingGateway, CheckoutOrder, CheckoutReading, CheckoutStatus, Error,
 };
-use crate::billing::{price, queries};
+use crate::billing::{customer, price, queries};
 use crate::creation::{Created, Creation, create};
 use crate::gateway::GatewayError;
 
@@ -102,16 +102,8 @@ async fn order(
             return Ok(None);
         }
         refuse_second(billing, organization).await?;
-        let prices = price::current(billing).await?;
-        let plan = billing.plans.find(&checkout.plan);
-        let plan = plan.ok_or(Error::UnknownPlan)?;
-        let named = plan.price(checkout.interval);
-        let named = named.ok_or(Error::UnknownInterval)?;
-        let price = prices.of(plan, checkout.interval);
-        let price = price.ok_or_else(|| Error::PriceNotFound {
-            lookup_key: named.lookup_key.clone(),
-        })?;
-        checkout.price_id = Some(price.price_id.clone());
+        let (plan, price, _) = price::of_plan(billing, &checkout.plan, checkout.interval).await?;
+        checkout.price_id = Some(price.price_id);
         let now = billing.clock.now();
         let mut tx = db::tenant_transaction(&billing.pool, organization).await?;
         let trial_used = queries::trial_used(&mut tx, organization).await?;
@@ -123,9 +115,7 @@ async fn order(
             return Ok(None);
         }
     }
-    let mut tx = db::tenant_transaction(&billing.pool, organization).await?;
-    let customer_id = queries::customer_id(&mut tx, organization).await?;
-    db::commit(tx).await?;
+    let customer_id = customer::id(billing, organization).await?;
     let (Some(price_id), Some(sent_at), Some(customer_id)) =
         (checkout.price_id, checkout.sent_at, customer_id)
     else {
