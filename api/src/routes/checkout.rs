@@ -64,12 +64,10 @@ pub(crate) struct CheckoutBody {
               (status = 200, description = "The session for the same exists already", body = CheckoutBody),
               (status = 409, description = "`subscription_exists`: change it instead, with \
                                             `POST /v1/billing/subscription/change`; `payment_pending`: a payment is on its way",
-               body = Problem, content_type = "application/problem+json"),
+               body = Problem),
               (status = 422, description = "`invalid_request`; `price_not_found`: Stripe has no price for the plan; \
-                                            `stripe_refused`: see `stripe_code` and `stripe_message`",
-               body = Problem, content_type = "application/problem+json"),
-              (status = 503, description = "`stripe_unreachable`: call again, which finds what was done",
-               body = Problem, content_type = "application/problem+json")))]
+                                            `stripe_refused`: see `stripe_code` and `stripe_message`", body = Problem),
+              (status = 503, description = "`stripe_unreachable`: call again, which finds what was done", body = Problem)))]
 pub(crate) async fn create(
     State(state): State<ApiState>,
     caller: Caller,
@@ -148,11 +146,10 @@ pub(crate) struct SetupPaymentBody {
     request_body(content = SetupPaymentRequest, example = json!({"email": "owner@example.com"})),
     responses((status = 200, description = "What Stripe's script needs", body = SetupPaymentBody),
               (status = 422, description = "`invalid_request`, or `stripe_refused`: see `stripe_code` and `stripe_message`",
-               body = Problem, content_type = "application/problem+json"),
+               body = Problem),
               (status = 501, description = "`not_configured`: STRIPE_PLATFORM_KEY or STRIPE_PUBLISHABLE_KEY is not set",
-               body = Problem, content_type = "application/problem+json"),
-              (status = 503, description = "`stripe_unreachable`: call again, which finds what was done",
-               body = Problem, content_type = "application/problem+json")))]
+               body = Problem),
+              (status = 503, description = "`stripe_unreachable`: call again, which finds what was done", body = Problem)))]
 pub(crate) async fn setup_payment(
     State(state): State<ApiState>,
     caller: Caller,

@@ -103,9 +103,8 @@ pub(crate) fn read_range(mut fields: Fields) -> Result<DateRange, ApiError> {
     responses((status = 202, description = "A new job is queued", body = JobReference),
               (status = 200, description = "An existing job compares these days", body = JobReference),
               (status = 409, description = "`conflict`: a comparison of other days of the connection waits or runs",
-               body = Problem, content_type = "application/problem+json"),
-              (status = 402, description = "`plan_limit`: the organization's plan pauses the connection",
-               body = Problem, content_type = "application/problem+json")))]
+               body = Problem),
+              (status = 402, description = "`plan_limit`: the organization's plan pauses the connection", body = Problem)))]
 pub(crate) async fn compare(
     State(state): State<ApiState>,
     caller: Caller,

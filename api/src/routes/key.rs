@@ -99,8 +99,7 @@ impl From<KeyTest> for TestResult {
     params(("id" = String, Path, description = "Connection id")),
     responses((status = 200, description = "The result of the test", body = TestResult),
               (status = 503, description = "`stripe_unreachable`: Stripe did not answer in time; `unavailable`: \
-                                            the database cannot be reached. Retry after `Retry-After` seconds",
-               body = Problem, content_type = "application/problem+json")))]
+                                            the database cannot be reached. Retry after `Retry-After` seconds", body = Problem)))]
 pub(crate) async fn test(
     State(state): State<ApiState>,
     caller: Caller,
@@ -141,15 +140,12 @@ impl KeyRequest {
     params(("id" = String, Path, description = "Connection id")),
     request_body(content = KeyRequest, example = json!({"api_key": "rk_test_example_1PgafTB7WZ01zgkW"})),
     responses((status = 200, description = "The key is replaced and a sync is queued", body = Connected),
-              (status = 402, description = "`plan_limit`: the organization's plan pauses the connection",
-               body = Problem, content_type = "application/problem+json"),
+              (status = 402, description = "`plan_limit`: the organization's plan pauses the connection", body = Problem),
               (status = 422, description = "`invalid_request`, `stripe_key_invalid`, \
                                             `stripe_key_wrong_kind`, `stripe_permission_missing` or \
-                                            `stripe_account_mismatch`",
-               body = Problem, content_type = "application/problem+json"),
+                                            `stripe_account_mismatch`", body = Problem),
               (status = 503, description = "`stripe_unreachable`: Stripe did not answer in time; `unavailable`: \
-                                            the database cannot be reached. Retry after `Retry-After` seconds",
-               body = Problem, content_type = "application/problem+json")))]
+                                            the database cannot be reached. Retry after `Retry-After` seconds", body = Problem)))]
 pub(crate) async fn replace_key(
     State(state): State<ApiState>,
     caller: Caller,

@@ -39,9 +39,7 @@ pub(crate) struct Reconciliation {
 /// Once a day, the transfers, reversals and payouts of the last 30 days are compared with Stripe. Differences in transfers and
 /// reversals are reported and never corrected: investigate each, for example a transfer made in Stripe's dashboard.
 #[utoipa::path(get, path = "/v1/connect/reconciliation", operation_id = "get_reconciliation", tag = "connect",
-    responses((status = 200, description = "What the last reconciliation found", body = Reconciliation),
-              (status = 501, description = "`not_configured`: STRIPE_PLATFORM_KEY is not set",
-               body = Problem, content_type = "application/problem+json")))]
+    responses((status = 200, description = "What the last reconciliation found", body = Reconciliation)))]
 pub(crate) async fn get(
     State(state): State<ApiState>,
     caller: Caller,

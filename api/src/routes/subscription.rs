@@ -228,8 +228,7 @@ pub(crate) async fn get(
 /// Its subscription, invoices and payments are replaced by what Stripe has now.
 #[utoipa::path(post, path = "/v1/billing/sync", operation_id = "sync_billing", tag = "billing",
     responses((status = 200, description = "The subscription as Stripe has it now", body = SubscriptionBody),
-              (status = 503, description = "`stripe_unreachable`: call again",
-               body = Problem, content_type = "application/problem+json")))]
+              (status = 503, description = "`stripe_unreachable`: call again", body = Problem)))]
 pub(crate) async fn read_again(
     State(state): State<ApiState>,
     caller: Caller,
@@ -256,8 +255,7 @@ pub(crate) struct ApiKeyBody {
 #[utoipa::path(post, path = "/v1/billing/api-key/reveal", operation_id = "reveal_api_key", tag = "billing",
     responses((status = 200, description = "The key", body = ApiKeyBody),
               (status = 409, description = "`already_revealed`: roll it to have another one; `conflict`: the organization never \
-                                            had a subscription that gave access",
-               body = Problem, content_type = "application/problem+json")))]
+                                            had a subscription that gave access", body = Problem)))]
 pub(crate) async fn reveal_key(
     State(state): State<ApiState>,
     caller: Caller,
@@ -274,7 +272,7 @@ pub(crate) async fn reveal_key(
 #[utoipa::path(post, path = "/v1/billing/api-key/roll", operation_id = "roll_api_key", tag = "billing",
     responses((status = 201, description = "The new key", body = ApiKeyBody),
               (status = 409, description = "`conflict`: the organization never had a subscription that gave access",
-               body = Problem, content_type = "application/problem+json")))]
+               body = Problem)))]
 pub(crate) async fn roll_key(
     State(state): State<ApiState>,
     caller: Caller,

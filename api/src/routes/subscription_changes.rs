@@ -98,12 +98,10 @@ pub(crate) fn new_plan(mut fields: Fields) -> Result<NewPlan, ApiError> {
 #[utoipa::path(post, path = "/v1/billing/subscription/preview", operation_id = "preview_subscription_change", tag = "billing",
     request_body(content = PlanChangeRequest, example = json!({"plan": "scale", "interval": "month"})),
     responses((status = 200, description = "What it would cost", body = PreviewBody),
-              (status = 409, description = "`conflict`: there is no subscription that goes on",
-               body = Problem, content_type = "application/problem+json"),
+              (status = 409, description = "`conflict`: there is no subscription that goes on", body = Problem),
               (status = 422, description = "`invalid_request`; `price_not_found`; `stripe_refused`: see `stripe_code`",
-               body = Problem, content_type = "application/problem+json"),
-              (status = 503, description = "`stripe_unreachable`: call again",
-               body = Problem, content_type = "application/problem+json")))]
+               body = Problem),
+              (status = 503, description = "`stripe_unreachable`: call again", body = Problem)))]
 pub(crate) async fn preview(
     State(state): State<ApiState>,
     caller: Caller,
@@ -140,12 +138,10 @@ pub(crate) async fn preview(
 #[utoipa::path(post, path = "/v1/billing/subscription/change", operation_id = "change_subscription", tag = "billing",
     request_body(content = PlanChangeRequest, example = json!({"plan": "scale", "interval": "month"})),
     responses((status = 200, description = "The subscription as Stripe has it now", body = SubscriptionBody),
-              (status = 409, description = "`conflict`: there is no subscription that goes on",
-               body = Problem, content_type = "application/problem+json"),
+              (status = 409, description = "`conflict`: there is no subscription that goes on", body = Problem),
               (status = 422, description = "`invalid_request`; `price_not_found`; `stripe_refused`, also if the payment fails: see \
-                                            `stripe_code`", body = Problem, content_type = "application/problem+json"),
-              (status = 503, description = "`stripe_unreachable`: call again",
-               body = Problem, content_type = "application/problem+json")))]
+                                            `stripe_code`", body = Problem),
+              (status = 503, description = "`stripe_unreachable`: call again", body = Problem)))]
 pub(crate) async fn change_plan(
     State(state): State<ApiState>,
     caller: Caller,
@@ -175,10 +171,8 @@ pub(crate) struct CancellationRequest {
 #[utoipa::path(post, path = "/v1/billing/subscription/cancel", operation_id = "cancel_subscription", tag = "billing",
     request_body(content = CancellationRequest, example = json!({"at_period_end": true, "feedback": "unused"})),
     responses((status = 200, description = "The subscription as Stripe has it now", body = SubscriptionBody),
-              (status = 409, description = "`conflict`: there is no subscription that goes on",
-               body = Problem, content_type = "application/problem+json"),
-              (status = 503, description = "`stripe_unreachable`: call again",
-               body = Problem, content_type = "application/problem+json")))]
+              (status = 409, description = "`conflict`: there is no subscription that goes on", body = Problem),
+              (status = 503, description = "`stripe_unreachable`: call again", body = Problem)))]
 pub(crate) async fn cancel(
     State(state): State<ApiState>,
     caller: Caller,
@@ -202,10 +196,8 @@ pub(crate) async fn cancel(
 /// Takes back a cancellation that is pending, or resumes a subscription that is paused.
 #[utoipa::path(post, path = "/v1/billing/subscription/resume", operation_id = "resume_subscription", tag = "billing",
     responses((status = 200, description = "The subscription as Stripe has it now", body = SubscriptionBody),
-              (status = 409, description = "`conflict`: there is no subscription that goes on",
-               body = Problem, content_type = "application/problem+json"),
-              (status = 503, description = "`stripe_unreachable`: call again",
-               body = Problem, content_type = "application/problem+json")))]
+              (status = 409, description = "`conflict`: there is no subscription that goes on", body = Problem),
+              (status = 503, description = "`stripe_unreachable`: call again", body = Problem)))]
 pub(crate) async fn resume(
     State(state): State<ApiState>,
     caller: Caller,
@@ -242,10 +234,8 @@ pub(crate) struct PortalBody {
 #[utoipa::path(post, path = "/v1/billing/portal", operation_id = "open_portal", tag = "billing",
     request_body(content = PortalRequest, example = json!({"flow": "payment_method_update"})),
     responses((status = 200, description = "The page", body = PortalBody),
-              (status = 409, description = "`conflict`: there is no subscription to cancel",
-               body = Problem, content_type = "application/problem+json"),
-              (status = 503, description = "`stripe_unreachable`: call again",
-               body = Problem, content_type = "application/problem+json")))]
+              (status = 409, description = "`conflict`: there is no subscription to cancel", body = Problem),
+              (status = 503, description = "`stripe_unreachable`: call again", body = Problem)))]
 pub(crate) async fn open_portal(
     State(state): State<ApiState>,
     caller: Caller,

@@ -72,7 +72,7 @@ fn read_wanted(mut fields: Fields) -> Result<Wanted, ApiError> {
     responses((status = 202, description = "A new job is queued", body = JobReference),
               (status = 200, description = "An existing job does the work", body = JobReference),
               (status = 402, description = "`plan_limit`: the organization's plan allows less history, or pauses the connection",
-               body = Problem, content_type = "application/problem+json")))]
+               body = Problem)))]
 pub(crate) async fn start(
     State(state): State<ApiState>,
     caller: Caller,

@@ -92,8 +92,7 @@ pub(crate) struct CreateWebhookRequest {
     request_body(content = Option<CreateWebhookRequest>, example = json!({"signing_secret": "whsec_example_0123456789"})),
     responses((status = 201, description = "The endpoint is created", body = WebhookEndpoint),
               (status = 200, description = "The connection's existing endpoint", body = WebhookEndpoint),
-              (status = 402, description = "`plan_limit`: the organization's plan has no webhooks",
-               body = Problem, content_type = "application/problem+json")))]
+              (status = 402, description = "`plan_limit`: the organization's plan has no webhooks", body = Problem)))]
 pub(crate) async fn create(
     State(state): State<ApiState>,
     caller: Caller,
@@ -139,10 +138,9 @@ pub(crate) struct SigningSecretRequest {
     request_body(content = SigningSecretRequest, example = json!({"signing_secret": "whsec_example_0123456789"})),
     responses((status = 200, description = "The secret is stored", body = WebhookEndpoint),
               (status = 402, description = "`plan_limit`: the endpoint has no secret, and the organization's plan has no webhooks",
-               body = Problem, content_type = "application/problem+json"),
+               body = Problem),
               (status = 404, description = "`not_found`: the organization has no such connection, or the connection has \
-                                            no webhook endpoint",
-               body = Problem, content_type = "application/problem+json")))]
+                                            no webhook endpoint", body = Problem)))]
 pub(crate) async fn replace_secret(
     State(state): State<ApiState>,
     caller: Caller,
@@ -173,8 +171,7 @@ pub(crate) async fn replace_secret(
     params(("id" = String, Path, description = "Connection id")),
     responses((status = 200, description = "The endpoint", body = WebhookEndpoint),
               (status = 404, description = "`not_found`: the organization has no such connection, or the connection has \
-                                            no webhook endpoint",
-               body = Problem, content_type = "application/problem+json")))]
+                                            no webhook endpoint", body = Problem)))]
 pub(crate) async fn get(
     State(state): State<ApiState>,
     caller: Caller,
@@ -199,8 +196,7 @@ pub(crate) async fn get(
     params(("id" = String, Path, description = "Connection id")),
     responses((status = 204, description = "The endpoint is deleted"),
               (status = 404, description = "`not_found`: the organization has no such connection, or the connection has \
-                                            no webhook endpoint",
-               body = Problem, content_type = "application/problem+json")))]
+                                            no webhook endpoint", body = Problem)))]
 pub(crate) async fn delete(
     State(state): State<ApiState>,
     caller: Caller,
