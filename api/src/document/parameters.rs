@@ -67,7 +67,10 @@ fn known(name: &str) -> Option<Value> {
             "schema": group_by(),
             "example": "metadata:charge.tier",
         }),
-        "compare" => choice(&EarlierPeriod::NAMES.map(|(name, _)| name), "previous_period"),
+        "compare" => choice(
+            &EarlierPeriod::NAMES.map(|(name, _)| name),
+            "previous_period",
+        ),
         "dated_by" => choice(&RefundsBy::NAMES.map(|(name, _)| name), "event"),
         "filter" => json!({
             "content": {"application/json": {

@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use chrono::{DateTime, Utc};
 use platform::billing::cancellation::{self, Ends, Feedback};
-use platform::billing::change::{self, NewPlan, TakesEffect};
+use platform::billing::change::{self, NewPlan, PreviewLine, TakesEffect};
 use platform::billing::plan::Interval;
 use platform::billing::portal::{self, PortalFlow};
 use serde::Serialize;
@@ -52,16 +52,6 @@ pub(crate) struct NextInvoiceBody {
     at: Option<DateTime<Utc>>,
 }
 
-/// Line of the invoice that is due now.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = PreviewLine)]
-pub(crate) struct PreviewLineBody {
-    /// In Stripe's words.
-    description: Option<String>,
-    /// In minor units; negative for what is offset.
-    amount: i64,
-}
-
 /// What a change would cost.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = ChangePreview)]
@@ -72,7 +62,7 @@ pub(crate) struct PreviewBody {
     next_invoice: NextInvoiceBody,
     /// As of when what is left of the former price was computed.
     proration_date: DateTime<Utc>,
-    lines: Vec<PreviewLineBody>,
+    lines: Vec<PreviewLine>,
 }
 
 /// What is asked for by the fields of a body or of a form.
@@ -111,10 +101,6 @@ pub(crate) async fn preview(
     let billing = state.billing()?;
     let new = new_plan(fields)?;
     let found = change::preview(&billing, &caller.organization, &new).await?;
-    let lines = found.lines.into_iter().map(|line| PreviewLineBody {
-        description: line.description,
-        amount: line.amount,
-    });
     Ok(Json(PreviewBody {
         now: found.takes_effect == TakesEffect::Now,
         due_now: AmountBody {
@@ -127,7 +113,7 @@ pub(crate) async fn preview(
             at: found.next_invoice_at,
         },
         proration_date: found.proration_date,
-        lines: lines.collect(),
+        lines: found.lines,
     }))
 }
 
