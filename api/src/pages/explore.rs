@@ -28,6 +28,7 @@ use super::format::LocaleFormat;
 use super::layout::{Layout, Page, Section};
 use super::question::{self, ActiveFilter, Choice, Question, key_name};
 use super::questions::{QuestionForm, Questions};
+use super::visit::Visit;
 use super::{Viewer, groups_csv, restatements};
 use crate::input::{next_cursor, page};
 use crate::problem::ApiError;
@@ -178,9 +179,7 @@ struct Row {
 
 /// `GET /explore`.
 pub(super) async fn show(
-    State(state): State<ApiState>,
-    viewer: Viewer,
-    locale: LocaleFormat,
+    Visit(state, viewer, locale): Visit,
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
     let asked = Address::new(PATH, &query.unwrap_or_default());

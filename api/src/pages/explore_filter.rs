@@ -4,7 +4,7 @@
 //! an answer in words and not an error, since it may be right a letter later.
 
 use askama::Template;
-use axum::extract::{RawQuery, State};
+use axum::extract::RawQuery;
 use axum::response::{IntoResponse as _, Response};
 use common::money::Currency;
 use stripe::analytics::report;
@@ -15,6 +15,7 @@ use super::amounts::Amounts;
 use super::filter_builder::{Builder, Conditions, Suggestions};
 use super::format::LocaleFormat;
 use super::layout::Page;
+use super::visit::Visit;
 use super::{Viewer, explore, question};
 use crate::problem::ApiError;
 use crate::state::ApiState;
@@ -42,9 +43,7 @@ struct Matching {
 
 /// `GET /explore/conditions`: the rows.
 pub(super) async fn conditions(
-    State(state): State<ApiState>,
-    viewer: Viewer,
-    locale: LocaleFormat,
+    Visit(state, viewer, locale): Visit,
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
     let asked = Address::new(explore::PATH, &query.unwrap_or_default());
@@ -66,9 +65,7 @@ pub(super) async fn conditions(
 
 /// `GET /explore/matching`: how many charges the rows match, and their net revenue.
 pub(super) async fn matching(
-    State(state): State<ApiState>,
-    viewer: Viewer,
-    locale: LocaleFormat,
+    Visit(state, viewer, locale): Visit,
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
     let asked = Address::new(explore::PATH, &query.unwrap_or_default());

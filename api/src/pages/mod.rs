@@ -48,6 +48,7 @@ mod session;
 mod sign_in;
 mod stripe_dashboard;
 mod tokens;
+mod visit;
 mod webhooks;
 
 use axum::Router;

@@ -16,10 +16,10 @@ use url::form_urlencoded;
 use uuid::Uuid;
 
 use super::address::Address;
-use super::format::LocaleFormat;
 use super::layout::{Layout, Page, Section};
 use super::permission::{may_change, require_admin};
 use super::saved_query::{self, path_of};
+use super::visit::Visit;
 use super::{Viewer, explore};
 use crate::input::{Ids, read_body};
 use crate::problem::ApiError;
@@ -177,12 +177,7 @@ fn name_error(name: &str) -> Option<String> {
 }
 
 /// `POST /questions`: saves what Explore shows.
-async fn save(
-    State(state): State<ApiState>,
-    viewer: Viewer,
-    locale: LocaleFormat,
-    request: Request,
-) -> Result<Response, ApiError> {
+async fn save(Visit(state, viewer, locale): Visit, request: Request) -> Result<Response, ApiError> {
     let (form, query) = QuestionForm::read(&state, request).await?;
     let page = QuestionPage::Explore;
     let query = saved_query::check(&state, &viewer.organization, page, &query).await?;

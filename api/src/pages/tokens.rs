@@ -26,6 +26,7 @@ use super::layout::{Layout, Page, Section};
 use super::mark::{Mark, Shape, Tone};
 use super::moment::Moment;
 use super::permission::{may_change, require_admin};
+use super::visit::Visit;
 use crate::input::{Ids, Params, read_body};
 use crate::problem::ApiError;
 use crate::state::ApiState;
@@ -178,11 +179,7 @@ struct RevokePage {
 }
 
 /// `GET /tokens`.
-async fn show(
-    State(state): State<ApiState>,
-    viewer: Viewer,
-    locale: LocaleFormat,
-) -> Result<Response, ApiError> {
+async fn show(Visit(state, viewer, locale): Visit) -> Result<Response, ApiError> {
     let form = may_change(&viewer).then_some(Form::EMPTY);
     let page = page(&state, &viewer, &locale, form).await?;
     Ok(Page(page).into_response())
@@ -190,9 +187,7 @@ async fn show(
 
 /// `POST /tokens`: creates a token, and answers with it.
 async fn create(
-    State(state): State<ApiState>,
-    viewer: Viewer,
-    locale: LocaleFormat,
+    Visit(state, viewer, locale): Visit,
     request: Request,
 ) -> Result<Response, ApiError> {
     let form = Form::read(&read_body(request.into_body(), &state, MAX_FORM_BYTES).await?)?;
@@ -227,9 +222,7 @@ async fn create(
 
 /// `GET /tokens/{token_id}/revoke`: asks whether it is meant.
 async fn confirm_revoking(
-    State(state): State<ApiState>,
-    viewer: Viewer,
-    locale: LocaleFormat,
+    Visit(state, viewer, locale): Visit,
     Ids(token_id): Ids<Uuid>,
 ) -> Result<Response, ApiError> {
     require_admin(&viewer)?;

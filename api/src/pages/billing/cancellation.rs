@@ -3,18 +3,15 @@
 //! What is paid for goes on until its end unless something else is chosen. Asking twice is harmless.
 
 use askama::Template;
-use axum::extract::State;
 use axum::response::{IntoResponse as _, Redirect, Response};
 use platform::billing::cancellation::{self, Ends, Feedback};
 
 use super::{Done, Known, PATH as SECTION, layout, refused};
-use crate::pages::Viewer;
 use crate::pages::form::Form;
-use crate::pages::format::LocaleFormat;
 use crate::pages::layout::{Layout, Page};
 use crate::pages::permission::require_admin;
+use crate::pages::visit::Visit;
 use crate::problem::ApiError;
-use crate::state::ApiState;
 
 pub(super) const PATH: &str = "/billing/cancel";
 
@@ -30,11 +27,7 @@ struct CancelPage {
 }
 
 /// `GET /billing/cancel`: asks whether it is meant.
-pub(super) async fn confirm(
-    State(state): State<ApiState>,
-    viewer: Viewer,
-    locale: LocaleFormat,
-) -> Result<Response, ApiError> {
+pub(super) async fn confirm(Visit(state, viewer, locale): Visit) -> Result<Response, ApiError> {
     require_admin(&viewer)?;
     let known = Known::load(&state, &viewer.organization).await?;
     let standing = known.standing(state.clock.now());
@@ -55,9 +48,7 @@ pub(super) async fn confirm(
 
 /// `POST /billing/cancel`.
 pub(super) async fn cancel(
-    State(state): State<ApiState>,
-    viewer: Viewer,
-    locale: LocaleFormat,
+    Visit(state, viewer, locale): Visit,
     form: Form,
 ) -> Result<Response, ApiError> {
     let mut fields = form.fields(&["ends", "feedback"], &[]);
@@ -74,11 +65,7 @@ pub(super) async fn cancel(
 }
 
 /// `POST /billing/resume`.
-pub(super) async fn resume(
-    State(state): State<ApiState>,
-    viewer: Viewer,
-    locale: LocaleFormat,
-) -> Result<Response, ApiError> {
+pub(super) async fn resume(Visit(state, viewer, locale): Visit) -> Result<Response, ApiError> {
     match cancellation::resume(&state.billing()?, &viewer.organization).await {
         Ok(()) => Ok(Done::Resumed.leads()),
         Err(error) => refused(&state, &viewer, &locale, error.into()).await,

@@ -4,7 +4,7 @@
 //! due is paid by the form below it; if the payment fails, nothing changes. Deliberately absent: amounts of our own.
 
 use askama::Template;
-use axum::extract::{RawQuery, State};
+use axum::extract::RawQuery;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Redirect, Response};
 use chrono::{DateTime, Utc};
@@ -21,6 +21,7 @@ use crate::pages::form::{Form, Problems};
 use crate::pages::format::LocaleFormat;
 use crate::pages::layout::Layout;
 use crate::pages::permission::require_admin;
+use crate::pages::visit::Visit;
 use crate::problem::ApiError;
 use crate::routes::subscription_changes::new_plan;
 use crate::state::ApiState;
@@ -79,9 +80,7 @@ struct ChangePage {
 
 /// `GET /billing/change`.
 pub(super) async fn show(
-    State(state): State<ApiState>,
-    viewer: Viewer,
-    locale: LocaleFormat,
+    Visit(state, viewer, locale): Visit,
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
     require_admin(&viewer)?;
@@ -91,9 +90,7 @@ pub(super) async fn show(
 
 /// `POST /billing/change`.
 pub(super) async fn send(
-    State(state): State<ApiState>,
-    viewer: Viewer,
-    locale: LocaleFormat,
+    Visit(state, viewer, locale): Visit,
     form: Form,
 ) -> Result<Response, ApiError> {
     let (billing, organization) = (state.billing()?, &viewer.organization);

@@ -16,6 +16,7 @@ use crate::pages::format::LocaleFormat;
 use crate::pages::layout::{Layout, Page};
 use crate::pages::moment::Moment;
 use crate::pages::permission::require_admin;
+use crate::pages::visit::Visit;
 use crate::problem::ApiError;
 use crate::state::ApiState;
 
@@ -60,11 +61,7 @@ struct RollPage {
 }
 
 /// `POST /billing/api-key/reveal`: answers with the key.
-pub(super) async fn reveal(
-    State(state): State<ApiState>,
-    viewer: Viewer,
-    locale: LocaleFormat,
-) -> Result<Response, ApiError> {
+pub(super) async fn reveal(Visit(state, viewer, locale): Visit) -> Result<Response, ApiError> {
     match api_key::reveal(&state.billing()?, &viewer.organization).await {
         Ok(token) => shown(&state, &viewer, token, false).await,
         Err(error) => refused(&state, &viewer, &locale, error.into()).await,
@@ -86,11 +83,7 @@ pub(super) async fn confirm_rolling(
 }
 
 /// `POST /billing/api-key/roll`: answers with another key.
-pub(super) async fn roll(
-    State(state): State<ApiState>,
-    viewer: Viewer,
-    locale: LocaleFormat,
-) -> Result<Response, ApiError> {
+pub(super) async fn roll(Visit(state, viewer, locale): Visit) -> Result<Response, ApiError> {
     match api_key::roll(&state.billing()?, &viewer.organization).await {
         Ok(token) => shown(&state, &viewer, token, true).await,
         Err(error) => refused(&state, &viewer, &locale, error.into()).await,

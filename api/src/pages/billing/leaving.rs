@@ -5,7 +5,6 @@
 //! from. What Stripe refuses is said on the page.
 
 use askama::Template;
-use axum::extract::State;
 use axum::response::{IntoResponse as _, Redirect, Response};
 use platform::billing;
 use platform::billing::checkout::{self, Subscribing};
@@ -16,8 +15,8 @@ use super::change::{self, asked};
 use super::{Done, layout, refused};
 use crate::pages::Viewer;
 use crate::pages::form::Form;
-use crate::pages::format::LocaleFormat;
 use crate::pages::layout::{Layout, Page};
+use crate::pages::visit::Visit;
 use crate::problem::ApiError;
 use crate::state::ApiState;
 
@@ -31,9 +30,7 @@ struct ContinuePage {
 /// `POST /billing/checkout`: leads to Stripe's page, on which a plan is subscribed to. Where there is a subscription already, it
 /// leads to changing that.
 pub(super) async fn subscribe(
-    State(state): State<ApiState>,
-    viewer: Viewer,
-    locale: LocaleFormat,
+    Visit(state, viewer, locale): Visit,
     form: Form,
 ) -> Result<Response, ApiError> {
     let billing = state.billing()?;
@@ -58,9 +55,7 @@ pub(super) async fn subscribe(
 
 /// `POST /billing/portal`: leads to Stripe's page of the organization's payment methods, invoices and address.
 pub(super) async fn open_portal(
-    State(state): State<ApiState>,
-    viewer: Viewer,
-    locale: LocaleFormat,
+    Visit(state, viewer, locale): Visit,
     form: Form,
 ) -> Result<Response, ApiError> {
     let mut fields = form.fields(&["flow"], &[]);

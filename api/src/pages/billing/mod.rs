@@ -23,7 +23,7 @@ mod words;
 
 use askama::Template;
 use axum::Router;
-use axum::extract::{RawQuery, State};
+use axum::extract::RawQuery;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Redirect, Response};
 use axum::routing::{get, post};
@@ -40,6 +40,7 @@ use super::address::Address;
 use super::format::LocaleFormat;
 use super::layout::{Layout, Page, Section};
 use super::permission::may_change;
+use super::visit::Visit;
 use crate::problem::ApiError;
 use crate::routes::subscription::{invoices_of, payments_of};
 use crate::state::ApiState;
@@ -217,9 +218,7 @@ struct BillingPage {
 
 /// `GET /billing`.
 async fn show(
-    State(state): State<ApiState>,
-    viewer: Viewer,
-    locale: LocaleFormat,
+    Visit(state, viewer, locale): Visit,
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
     let done = Done::in_query(query);
@@ -239,11 +238,7 @@ async fn show(
 }
 
 /// `POST /billing/sync`: reads everything at Stripe again.
-async fn read_again(
-    State(state): State<ApiState>,
-    viewer: Viewer,
-    locale: LocaleFormat,
-) -> Result<Response, ApiError> {
+async fn read_again(Visit(state, viewer, locale): Visit) -> Result<Response, ApiError> {
     match sync::sync(&state.billing()?, &viewer.organization).await {
         Ok(_) => Ok(Done::Read.leads()),
         Err(error) => refused(&state, &viewer, &locale, error.into()).await,

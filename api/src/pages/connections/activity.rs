@@ -7,7 +7,6 @@
 use std::time::Duration;
 
 use askama::Template;
-use axum::extract::State;
 use axum::http::request::Parts;
 use axum::response::Response;
 use axum::response::sse::Event;
@@ -31,6 +30,7 @@ use crate::pages::Viewer;
 use crate::pages::format::LocaleFormat;
 use crate::pages::permission::may_change;
 use crate::pages::session::viewer_of;
+use crate::pages::visit::Visit;
 use crate::problem::ApiError;
 use crate::state::ApiState;
 
@@ -60,9 +60,7 @@ pub(super) struct Activity {
 
 /// `GET /connections/{id}/activity/events`.
 pub(super) async fn events(
-    State(state): State<ApiState>,
-    viewer: Viewer,
-    locale: LocaleFormat,
+    Visit(state, viewer, locale): Visit,
     Ids(connection_id): Ids<String>,
     request: Parts,
 ) -> Result<Response, ApiError> {

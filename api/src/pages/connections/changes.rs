@@ -18,7 +18,7 @@ use super::detail::{self, ConnectionPage, Done, percent_of};
 use crate::input::Ids;
 use crate::pages::Viewer;
 use crate::pages::form::{Form, Problems};
-use crate::pages::format::LocaleFormat;
+use crate::pages::visit::Visit;
 use crate::platform_problem::PlatformProblem;
 use crate::problem::ApiError;
 use crate::state::ApiState;
@@ -52,9 +52,7 @@ pub(super) async fn set_paused<const PAUSED: bool>(
 
 /// `POST /connections/{id}/settings`.
 pub(super) async fn settings(
-    State(state): State<ApiState>,
-    viewer: Viewer,
-    locale: LocaleFormat,
+    Visit(state, viewer, locale): Visit,
     Ids(id): Ids<String>,
     form: Form,
 ) -> Result<Response, ApiError> {
@@ -119,9 +117,7 @@ async fn connection(
 
 /// `POST /connections/{id}/key`: replaces the key.
 pub(super) async fn replace_key(
-    State(state): State<ApiState>,
-    viewer: Viewer,
-    locale: LocaleFormat,
+    Visit(state, viewer, locale): Visit,
     Ids(id): Ids<String>,
     form: Form,
 ) -> Result<Response, ApiError> {
@@ -164,9 +160,7 @@ pub(super) fn key_problems(error: ApiError) -> Result<(StatusCode, Problems), Ap
 
 /// `POST /connections/{id}/key/test`: asks Stripe again what the stored key may read.
 pub(super) async fn test_key(
-    State(state): State<ApiState>,
-    viewer: Viewer,
-    locale: LocaleFormat,
+    Visit(state, viewer, locale): Visit,
     Ids(id): Ids<String>,
 ) -> Result<Response, ApiError> {
     let tested = key::test(state.key_services(), &viewer.organization, &id).await;
@@ -197,9 +191,7 @@ fn key_problem_text(problem: &KeyProblem) -> String {
 
 /// `POST /connections/{id}/webhook`: makes the address, and stores a signing secret where one is given.
 pub(super) async fn webhook(
-    State(state): State<ApiState>,
-    viewer: Viewer,
-    locale: LocaleFormat,
+    Visit(state, viewer, locale): Visit,
     Ids(id): Ids<String>,
     form: Form,
 ) -> Result<Response, ApiError> {
@@ -222,9 +214,7 @@ pub(super) async fn webhook(
 
 /// `POST /connections/{id}/delete`, for whoever typed the name.
 pub(super) async fn delete(
-    State(state): State<ApiState>,
-    viewer: Viewer,
-    locale: LocaleFormat,
+    Visit(state, viewer, locale): Visit,
     Ids(id): Ids<String>,
     form: Form,
 ) -> Result<Response, ApiError> {

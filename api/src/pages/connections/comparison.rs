@@ -3,7 +3,6 @@
 //! The days are parameters of the page's address. The form that shows days and the one that compares them are the same, by two
 //! buttons, so that what a comparison costs is said of the days that are shown. Fails as the calls that it reads by.
 
-use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use chrono::{Days, NaiveDate};
@@ -12,10 +11,9 @@ use stripe::comparison::{self, Day, IncompleteReason};
 
 use super::detail::{self, ConnectionPage, Done};
 use crate::input::{Ids, date};
-use crate::pages::Viewer;
 use crate::pages::address::Address;
 use crate::pages::form::{Form, Problems};
-use crate::pages::format::LocaleFormat;
+use crate::pages::visit::Visit;
 use crate::problem::ApiError;
 use crate::routes::completeness::read_range;
 use crate::state::ApiState;
@@ -133,9 +131,7 @@ pub(super) fn state_shape(day: &Day) -> &'static str {
 
 /// `POST /connections/{id}/compare`.
 pub(super) async fn compare(
-    State(state): State<ApiState>,
-    viewer: Viewer,
-    locale: LocaleFormat,
+    Visit(state, viewer, locale): Visit,
     Ids(id): Ids<String>,
     form: Form,
 ) -> Result<Response, ApiError> {

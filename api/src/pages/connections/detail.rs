@@ -3,7 +3,7 @@
 //! The part that follows the jobs is [`super::activity`]. Fails as the calls that it reads by.
 
 use askama::Template;
-use axum::extract::{RawQuery, State};
+use axum::extract::RawQuery;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Redirect, Response};
 use chrono::{DateTime, Utc};
@@ -27,6 +27,7 @@ use crate::pages::form::{Form, Problems};
 use crate::pages::format::LocaleFormat;
 use crate::pages::layout::{Layout, Page};
 use crate::pages::permission::may_change;
+use crate::pages::visit::Visit;
 use crate::problem::ApiError;
 use crate::state::ApiState;
 
@@ -151,9 +152,7 @@ pub(super) struct ConnectionPage {
 
 /// `GET /connections/{id}`.
 pub(super) async fn show(
-    State(state): State<ApiState>,
-    viewer: Viewer,
-    locale: LocaleFormat,
+    Visit(state, viewer, locale): Visit,
     Ids(id): Ids<String>,
     RawQuery(query): RawQuery,
 ) -> Result<Page<ConnectionPage>, ApiError> {

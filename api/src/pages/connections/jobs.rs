@@ -1,6 +1,5 @@
 //! The jobs of a connection in words: what each does, how far it is, and what a person can do when it failed.
 
-use axum::extract::State;
 use axum::response::Response;
 use chrono::{DateTime, TimeDelta, Utc};
 use common::connection::retry_job;
@@ -12,10 +11,9 @@ use uuid::Uuid;
 
 use super::detail::{self, Done};
 use crate::input::Ids;
-use crate::pages::Viewer;
 use crate::pages::format::LocaleFormat;
+use crate::pages::visit::Visit;
 use crate::problem::ApiError;
-use crate::state::ApiState;
 
 /// A job as a row of a table.
 #[derive(Debug)]
@@ -165,9 +163,7 @@ fn remedy(code: &str, status: JobStatus) -> &'static str {
 
 /// `POST /connections/{id}/jobs/{job_id}/retry`.
 pub(super) async fn retry(
-    State(state): State<ApiState>,
-    viewer: Viewer,
-    locale: LocaleFormat,
+    Visit(state, viewer, locale): Visit,
     Ids((id, job_id)): Ids<(String, Uuid)>,
 ) -> Result<Response, ApiError> {
     let (organization, services) = (&viewer.organization, state.connection_services());
@@ -182,9 +178,7 @@ pub(super) async fn retry(
 
 /// `POST /connections/{id}/jobs/{job_id}/cancel`.
 pub(super) async fn cancel(
-    State(state): State<ApiState>,
-    viewer: Viewer,
-    locale: LocaleFormat,
+    Visit(state, viewer, locale): Visit,
     Ids((id, job_id)): Ids<(String, Uuid)>,
 ) -> Result<Response, ApiError> {
     let organization = &viewer.organization;

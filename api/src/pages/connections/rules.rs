@@ -31,6 +31,7 @@ use crate::pages::form::{Form, Problems};
 use crate::pages::format::LocaleFormat;
 use crate::pages::layout::{Layout, Page};
 use crate::pages::permission::may_change;
+use crate::pages::visit::Visit;
 use crate::problem::ApiError;
 use crate::state::ApiState;
 
@@ -83,9 +84,7 @@ pub(super) struct NewRulePage {
 
 /// `GET /connections/{id}/rules/new`: the form, and the effect of the rule that the address holds.
 pub(super) async fn new(
-    State(state): State<ApiState>,
-    viewer: Viewer,
-    locale: LocaleFormat,
+    Visit(state, viewer, locale): Visit,
     Ids(id): Ids<String>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
@@ -110,9 +109,7 @@ pub(super) async fn new(
 
 /// `POST /connections/{id}/rules`: saves the rule.
 pub(super) async fn create(
-    State(state): State<ApiState>,
-    viewer: Viewer,
-    locale: LocaleFormat,
+    Visit(state, viewer, locale): Visit,
     Ids(id): Ids<String>,
     form: Form,
 ) -> Result<Response, ApiError> {

@@ -29,6 +29,7 @@ use super::days::{Days, EarlierPeriod, comparison_label};
 use super::format::LocaleFormat;
 use super::layout::{Layout, Page, Section};
 use super::question::{self, ActiveFilter, Choice, Question, active_filters, key_name};
+use super::visit::Visit;
 use super::{groups_csv, restatements};
 use crate::input::Params;
 use crate::problem::ApiError;
@@ -111,9 +112,7 @@ pub(super) struct Wanted {
 
 /// `GET /`.
 pub(super) async fn show(
-    State(state): State<ApiState>,
-    viewer: Viewer,
-    locale: LocaleFormat,
+    Visit(state, viewer, locale): Visit,
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
     let address = Address::new(PATH, &query.unwrap_or_default());

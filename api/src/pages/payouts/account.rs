@@ -6,7 +6,6 @@
 use std::time::Duration;
 
 use askama::Template;
-use axum::extract::State;
 use axum::http::request::Parts;
 use axum::response::Response;
 use axum::response::sse::Event;
@@ -26,6 +25,7 @@ use crate::pages::mark::{Mark, Shape, Tone};
 use crate::pages::moment::Moment;
 use crate::pages::permission::may_change;
 use crate::pages::session::viewer_of;
+use crate::pages::visit::Visit;
 use crate::problem::ApiError;
 use crate::state::ApiState;
 
@@ -70,9 +70,7 @@ struct Wanted {
 
 /// `GET /payouts/account/events`.
 pub(super) async fn events(
-    State(state): State<ApiState>,
-    viewer: Viewer,
-    locale: LocaleFormat,
+    Visit(state, viewer, locale): Visit,
     request: Parts,
 ) -> Result<Response, ApiError> {
     let shared = state.clone();

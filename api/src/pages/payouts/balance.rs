@@ -7,7 +7,6 @@
 use std::future::Future;
 
 use askama::Template;
-use axum::extract::State;
 use axum::response::{IntoResponse as _, Redirect, Response};
 use common::money::Currency;
 use platform::account::{self, refresh};
@@ -25,6 +24,7 @@ use crate::pages::format::LocaleFormat;
 use crate::pages::layout::{Layout, Page, Section};
 use crate::pages::moment::Moment;
 use crate::pages::permission::may_change;
+use crate::pages::visit::Visit;
 use crate::problem::ApiError;
 use crate::state::ApiState;
 
@@ -95,11 +95,7 @@ struct BalancePage {
 }
 
 /// `GET /payouts/balance`.
-pub(super) async fn show(
-    State(state): State<ApiState>,
-    viewer: Viewer,
-    locale: LocaleFormat,
-) -> Result<Response, ApiError> {
+pub(super) async fn show(Visit(state, viewer, locale): Visit) -> Result<Response, ApiError> {
     if !is_connected(&state, &viewer).await? {
         return Ok(Redirect::to(Section::Payouts.path()).into_response());
     }

@@ -26,7 +26,7 @@ mod transfers;
 
 use askama::Template;
 use axum::Router;
-use axum::extract::{RawQuery, State};
+use axum::extract::RawQuery;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Redirect, Response};
 use axum::routing::{get, post};
@@ -36,6 +36,7 @@ use super::Viewer;
 use super::address::Address;
 use super::format::LocaleFormat;
 use super::layout::{Layout, Page, Section};
+use super::visit::Visit;
 use crate::platform_problem::PlatformProblem;
 use crate::problem::ApiError;
 use crate::state::ApiState;
@@ -153,9 +154,7 @@ struct PayoutsPage {
 
 /// `GET /payouts`.
 async fn show(
-    State(state): State<ApiState>,
-    viewer: Viewer,
-    locale: LocaleFormat,
+    Visit(state, viewer, locale): Visit,
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
     let page = PayoutsPage {

@@ -13,9 +13,9 @@ use platform::account::{self, Application, Preset, disconnect as ending, refresh
 use super::{Done, layout, refused};
 use crate::input::Ids;
 use crate::pages::Viewer;
-use crate::pages::format::LocaleFormat;
 use crate::pages::layout::{Layout, Page, Section};
 use crate::pages::permission::require_admin;
+use crate::pages::visit::Visit;
 use crate::problem::ApiError;
 use crate::state::ApiState;
 
@@ -37,11 +37,7 @@ pub(super) fn application() -> Application {
 }
 
 /// `POST /payouts/start`: leads to Stripe's page, of a new account where there is none.
-pub(super) async fn start(
-    State(state): State<ApiState>,
-    viewer: Viewer,
-    locale: LocaleFormat,
-) -> Result<Response, ApiError> {
+pub(super) async fn start(Visit(state, viewer, locale): Visit) -> Result<Response, ApiError> {
     match hosted_link(&state, &viewer).await {
         Ok(url) => Ok(Redirect::to(&url).into_response()),
         Err(error) => refused(&state, &viewer, locale, error).await,
@@ -81,11 +77,7 @@ pub(super) async fn another_link(
 }
 
 /// `POST /payouts/read`: reads the account at Stripe again.
-pub(super) async fn read_again(
-    State(state): State<ApiState>,
-    viewer: Viewer,
-    locale: LocaleFormat,
-) -> Result<Response, ApiError> {
+pub(super) async fn read_again(Visit(state, viewer, locale): Visit) -> Result<Response, ApiError> {
     let services = state.account_services()?;
     match refresh::read_again(services, &viewer.organization).await {
         Ok(_) => Ok(Done::Read.at(Section::Payouts.path())),
@@ -95,9 +87,7 @@ pub(super) async fn read_again(
 
 /// `POST /payouts/dashboard`: leads to Stripe's dashboard of the account.
 pub(super) async fn open_dashboard(
-    State(state): State<ApiState>,
-    viewer: Viewer,
-    locale: LocaleFormat,
+    Visit(state, viewer, locale): Visit,
 ) -> Result<Response, ApiError> {
     match dashboard_link(&state, &viewer).await {
         Ok(url) => Ok(Redirect::to(&url).into_response()),

@@ -5,7 +5,7 @@
 //! Deliberately absent: instant payouts, which cost a fee of Stripe's.
 
 use askama::Template;
-use axum::extract::{RawQuery, State};
+use axum::extract::RawQuery;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Redirect, Response};
 use common::money::Currency;
@@ -22,6 +22,7 @@ use crate::pages::form::{Form, Problems};
 use crate::pages::format::LocaleFormat;
 use crate::pages::layout::{Layout, Page, Section};
 use crate::pages::permission::require_admin;
+use crate::pages::visit::Visit;
 use crate::problem::ApiError;
 use crate::routes::payouts::{PayoutList, PayoutState, page_of};
 use crate::state::ApiState;
@@ -53,9 +54,7 @@ struct PayOutPage {
 
 /// `GET /payouts/pay-out`. The address may say what the fields have to begin with.
 pub(super) async fn show(
-    State(state): State<ApiState>,
-    viewer: Viewer,
-    locale: LocaleFormat,
+    Visit(state, viewer, locale): Visit,
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
     require_admin(&viewer)?;
@@ -105,9 +104,7 @@ fn is_unsettled(newest: &PayoutList) -> bool {
 
 /// `POST /payouts/pay-out`.
 pub(super) async fn send(
-    State(state): State<ApiState>,
-    viewer: Viewer,
-    locale: LocaleFormat,
+    Visit(state, viewer, locale): Visit,
     form: Form,
 ) -> Result<Response, ApiError> {
     let ledger = state.ledger()?;

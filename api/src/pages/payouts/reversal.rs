@@ -5,7 +5,6 @@
 //! what Stripe or the ledger refuses, above the form, with what to do.
 
 use askama::Template;
-use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Redirect, Response};
 use common::money::Currency;
@@ -22,6 +21,7 @@ use crate::pages::form::{Form, Problems};
 use crate::pages::format::LocaleFormat;
 use crate::pages::layout::{Layout, Page};
 use crate::pages::permission::require_admin;
+use crate::pages::visit::Visit;
 use crate::problem::ApiError;
 use crate::routes::transfers::{TransferBody, TransferStatus, find};
 use crate::state::ApiState;
@@ -49,9 +49,7 @@ struct ReversePage {
 
 /// `GET /payouts/transfers/{transfer_id}/reverse`.
 pub(super) async fn show(
-    State(state): State<ApiState>,
-    viewer: Viewer,
-    locale: LocaleFormat,
+    Visit(state, viewer, locale): Visit,
     Ids(transfer_id): Ids<Uuid>,
 ) -> Result<Response, ApiError> {
     require_admin(&viewer)?;
@@ -93,9 +91,7 @@ impl ReversePage {
 
 /// `POST /payouts/transfers/{transfer_id}/reverse`.
 pub(super) async fn send(
-    State(state): State<ApiState>,
-    viewer: Viewer,
-    locale: LocaleFormat,
+    Visit(state, viewer, locale): Visit,
     Ids(transfer_id): Ids<Uuid>,
     form: Form,
 ) -> Result<Response, ApiError> {

@@ -13,7 +13,7 @@ mod replay;
 
 use askama::Template;
 use axum::Router;
-use axum::extract::{RawQuery, State};
+use axum::extract::RawQuery;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -34,6 +34,7 @@ use super::layout::{Layout, Page, Section};
 use super::mark::{Mark, Shape, Tone};
 use super::moment::Moment;
 use super::permission::may_change;
+use super::visit::Visit;
 use crate::input::{Params, next_cursor, page};
 use crate::problem::ApiError;
 use crate::routes::webhook_events::{STATES, asked_for};
@@ -183,9 +184,7 @@ struct Loaded {
 
 /// `GET /webhooks`.
 async fn show(
-    State(state): State<ApiState>,
-    viewer: Viewer,
-    locale: LocaleFormat,
+    Visit(state, viewer, locale): Visit,
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
     let address = Address::new(PATH, &query.unwrap_or_default());
