@@ -34,6 +34,7 @@ pub(crate) mod layout;
 mod mark;
 mod moment;
 mod named_object;
+mod notice;
 mod overview;
 mod payouts;
 mod permission;

@@ -6,7 +6,7 @@ use askama::Template;
 use axum::response::{IntoResponse as _, Redirect, Response};
 use platform::billing::cancellation::{self, Ends, Feedback};
 
-use super::{Done, Known, PATH as SECTION, layout, refused};
+use super::{Known, PATH as SECTION, done, layout, refused};
 use crate::pages::form::Form;
 use crate::pages::layout::{Layout, Page};
 use crate::pages::permission::require_admin;
@@ -59,7 +59,7 @@ pub(super) async fn cancel(
     let (billing, organization) = (state.billing()?, &viewer.organization);
     let ends = ends.unwrap_or(Ends::AtPeriodEnd);
     match cancellation::cancel(&billing, organization, ends, feedback).await {
-        Ok(()) => Ok(Done::Cancelled.leads()),
+        Ok(()) => Ok(done::CANCELLED.at(SECTION)),
         Err(error) => refused(&state, &viewer, &locale, error.into()).await,
     }
 }
@@ -67,7 +67,7 @@ pub(super) async fn cancel(
 /// `POST /billing/resume`.
 pub(super) async fn resume(Visit(state, viewer, locale): Visit) -> Result<Response, ApiError> {
     match cancellation::resume(&state.billing()?, &viewer.organization).await {
-        Ok(()) => Ok(Done::Resumed.leads()),
+        Ok(()) => Ok(done::RESUMED.at(SECTION)),
         Err(error) => refused(&state, &viewer, &locale, error.into()).await,
     }
 }

@@ -13,7 +13,7 @@ use platform::billing::change::{self as changing, NewPlan, Preview, TakesEffect}
 use platform::billing::plan::Interval;
 
 use super::{
-    Done, Known, PATH as SECTION, PRICING, layout, leading_to_stripe, refusal_words, words,
+    Known, PATH as SECTION, PRICING, done, layout, leading_to_stripe, refusal_words, words,
 };
 use crate::pages::Viewer;
 use crate::pages::address::Address;
@@ -103,11 +103,11 @@ pub(super) async fn send(
     }
     let after = Known::load(&state, organization).await?;
     let done = match after.standing(state.clock.now()).coming_change {
-        Some(_) => Done::Scheduled,
-        None if was_to_come && same(&before, &after) => Done::Stayed,
-        None => Done::Changed,
+        Some(_) => done::SCHEDULED,
+        None if was_to_come && same(&before, &after) => done::STAYED,
+        None => done::CHANGED,
     };
-    Ok(done.leads())
+    Ok(done.at(SECTION))
 }
 
 /// Whether the same is subscribed to as before.

@@ -12,10 +12,11 @@ use platform::billing::portal::{self, PortalFlow};
 use url::Url;
 
 use super::change::{self, asked};
-use super::{Done, layout, refused};
+use super::{PATH as SECTION, RETURNED, layout, refused};
 use crate::pages::Viewer;
 use crate::pages::form::Form;
 use crate::pages::layout::{Layout, Page};
+use crate::pages::notice::DONE;
 use crate::pages::visit::Visit;
 use crate::problem::ApiError;
 use crate::state::ApiState;
@@ -62,7 +63,7 @@ pub(super) async fn open_portal(
     let flow = fields.choice("flow", &PortalFlow::ALL.map(|it| (it.as_str(), it)));
     fields.finish()?;
     let base = state.public_url.as_str().trim_end_matches('/');
-    let return_url = format!("{base}{}", Done::Returned.path());
+    let return_url = format!("{base}{SECTION}?{DONE}={RETURNED}");
     let billing = state.billing()?;
     match portal::open(&billing, &viewer.organization, return_url, flow).await {
         Ok(url) => lead(&state, &viewer, url).await,

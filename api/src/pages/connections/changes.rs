@@ -14,7 +14,8 @@ use common::connection::{Connection, MAX_NAME_CHARS, disconnect, overview};
 use common::webhook::endpoint;
 use secrecy::SecretString;
 
-use super::detail::{self, ConnectionPage, Done, percent_of};
+use super::detail::{ConnectionPage, percent_of};
+use super::{done, path_of};
 use crate::input::Ids;
 use crate::pages::Viewer;
 use crate::pages::form::{Form, Problems};
@@ -32,7 +33,7 @@ pub(super) async fn sync(
     let (services, wanted) = (state.connection_services(), Wanted::default());
     let job = start_sync::start_sync(services, &viewer.organization, &id, wanted).await?;
     job.publish(&state.broker).await;
-    Ok(detail::done(&id, Done::Sync))
+    Ok(done::SYNC.at(&path_of(&id)))
 }
 
 /// `POST /connections/{id}/pause` and `POST /connections/{id}/resume`.
@@ -46,8 +47,8 @@ pub(super) async fn set_paused<const PAUSED: bool>(
         ..Changes::default()
     };
     change(&state, &viewer, &id, changes).await?;
-    let done = if PAUSED { Done::Pause } else { Done::Resume };
-    Ok(detail::done(&id, done))
+    let done = if PAUSED { done::PAUSE } else { done::RESUME };
+    Ok(done.at(&path_of(&id)))
 }
 
 /// `POST /connections/{id}/settings`.
@@ -60,7 +61,7 @@ pub(super) async fn settings(
     match read_settings(&form, &connection) {
         Ok(changes) => {
             change(&state, &viewer, &id, changes).await?;
-            Ok(detail::done(&id, Done::Settings))
+            Ok(done::SETTINGS.at(&path_of(&id)))
         }
         Err(error) => {
             let problems = Problems::of_fields(error)?;
@@ -126,7 +127,7 @@ pub(super) async fn replace_key(
     match replaced {
         Ok(connected) => {
             connected.publish(&state.broker).await;
-            Ok(detail::done(&id, Done::Key))
+            Ok(done::KEY.at(&path_of(&id)))
         }
         Err(error) => {
             let (status, problems) = key_problems(error.into())?;
@@ -166,7 +167,7 @@ pub(super) async fn test_key(
     let tested = key::test(state.key_services(), &viewer.organization, &id).await;
     let (status, problems) = match tested {
         Ok(tested) => match tested.problem {
-            None => return Ok(detail::done(&id, Done::KeyTest)),
+            None => return Ok(done::KEY_TEST.at(&path_of(&id))),
             Some(problem) => (
                 StatusCode::UNPROCESSABLE_ENTITY,
                 Problems::of_field("api_key", &key_problem_text(&problem)),
@@ -201,7 +202,7 @@ pub(super) async fn webhook(
     match endpoint::create(services, &viewer.organization, &id, secret.as_ref()).await {
         Ok((endpoint, _)) => {
             state.webhooks.forget(&endpoint.endpoint_id);
-            Ok(detail::done(&id, Done::Webhook))
+            Ok(done::WEBHOOK.at(&path_of(&id)))
         }
         Err(error) => {
             let problems = Problems::of_fields(error.into())?;

@@ -9,7 +9,8 @@ use chrono::{Days, NaiveDate};
 use common::connection::Connection;
 use stripe::comparison::{self, Day, IncompleteReason};
 
-use super::detail::{self, ConnectionPage, Done};
+use super::detail::{self, ConnectionPage};
+use super::{done, path_of};
 use crate::input::{Ids, date};
 use crate::pages::address::Address;
 use crate::pages::form::{Form, Problems};
@@ -145,7 +146,7 @@ pub(super) async fn compare(
     match started {
         Ok(job) => {
             job.publish(&state.broker).await;
-            Ok(detail::done(&id, Done::Comparison))
+            Ok(done::COMPARISON.at(&path_of(&id)))
         }
         Err(error @ ApiError::Conflict { .. }) => {
             detail::conflict(&state, &viewer, locale, &id, error).await

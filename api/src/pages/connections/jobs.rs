@@ -9,7 +9,7 @@ use stripe::sync::JobType;
 use stripe::sync::progress::Progress;
 use uuid::Uuid;
 
-use super::detail::{self, Done};
+use super::{detail, done, path_of};
 use crate::input::Ids;
 use crate::pages::format::LocaleFormat;
 use crate::pages::visit::Visit;
@@ -170,7 +170,7 @@ pub(super) async fn retry(
     match retry_job::retry_job(services, organization, JobId(job_id)).await {
         Ok(job) => {
             job.publish(&state.broker).await;
-            Ok(detail::done(&id, Done::Retry))
+            Ok(done::RETRY.at(&path_of(&id)))
         }
         Err(error) => detail::conflict(&state, &viewer, locale, &id, error.into()).await,
     }
@@ -184,7 +184,7 @@ pub(super) async fn cancel(
     let organization = &viewer.organization;
     let (job_id, now) = (JobId(job_id), state.clock.now());
     match job::cancel::cancel(&state.pool, state.connectors, organization, job_id, now).await {
-        Ok(_) => Ok(detail::done(&id, Done::Cancel)),
+        Ok(_) => Ok(done::CANCEL.at(&path_of(&id))),
         Err(error) => detail::conflict(&state, &viewer, locale, &id, error.into()).await,
     }
 }

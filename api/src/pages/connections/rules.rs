@@ -20,8 +20,7 @@ use stripe::analytics::charge_lines::ChargeRow;
 use stripe::analytics::explain;
 use uuid::Uuid;
 
-use super::detail::{self, Done};
-use super::{layout, path_of};
+use super::{done, layout, path_of};
 use crate::input::Ids;
 use crate::pages::Viewer;
 use crate::pages::amounts::{Amounts, is_of_amounts};
@@ -129,7 +128,7 @@ pub(super) async fn create(
     match created {
         Ok(created) => {
             created.publish(&state.broker).await;
-            Ok(detail::done(&id, Done::Rule))
+            Ok(done::RULE.at(&path_of(&id)))
         }
         Err(rule::Error::Invalid(problems)) => {
             // Where only the name is wrong, its field stands below the effect.
@@ -155,7 +154,7 @@ pub(super) async fn change(
         "delete" => {
             let deleted = rule::delete(pool, connectors, organization, &id, rule_id, now).await?;
             deleted.publish(&state.broker).await;
-            return Ok(detail::done(&id, Done::Rule));
+            return Ok(done::RULE.at(&path_of(&id)));
         }
         _ => return Err(ApiError::NotFound),
     };
@@ -165,7 +164,7 @@ pub(super) async fn change(
     };
     let changed = rule::update(pool, connectors, organization, &id, rule_id, patch, now).await?;
     changed.publish(&state.broker).await;
-    Ok(detail::done(&id, Done::Rule))
+    Ok(done::RULE.at(&path_of(&id)))
 }
 
 impl Draft {

@@ -28,7 +28,7 @@ use askama::Template;
 use axum::Router;
 use axum::extract::RawQuery;
 use axum::http::StatusCode;
-use axum::response::{IntoResponse as _, Redirect, Response};
+use axum::response::Response;
 use axum::routing::{get, post};
 use chrono_tz::Tz;
 
@@ -36,6 +36,7 @@ use super::Viewer;
 use super::address::Address;
 use super::format::LocaleFormat;
 use super::layout::{Layout, Page, Section};
+use super::notice::Notice;
 use super::visit::Visit;
 use crate::platform_problem::PlatformProblem;
 use crate::problem::ApiError;
@@ -43,8 +44,6 @@ use crate::state::ApiState;
 use account::AccountPart;
 use money::MoneyPart;
 
-/// The parameter that says what was just done.
-const DONE: &str = "done";
 /// An organization has no time zone.
 const ZONE: Tz = Tz::UTC;
 
@@ -75,72 +74,31 @@ pub(super) fn router() -> Router<ApiState> {
         .route("/payouts/schedule", get(schedule::show).post(schedule::set))
 }
 
-/// What happened, above everything else on the page.
-#[derive(Debug)]
-struct Notice {
-    text: String,
-    is_error: bool,
-}
+/// What the forms of this section do, as a page confirms it.
+mod done {
+    use crate::pages::notice::Done;
 
-/// What was just done, which a page confirms.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Done {
-    Read,
-    PaidOut,
-    Reversed,
-    Schedule,
+    pub(super) const READ: Done = Done::new("read", "The account was read at Stripe again.");
+    pub(super) const PAID_OUT: Done = Done::new(
+        "paid-out",
+        "The payout is created. It is the first one below.",
+    );
+    pub(super) const REVERSED: Done = Done::new("reversed", "The transfer is reversed.");
+    pub(super) const SCHEDULE: Done = Done::new("schedule", "The payout schedule is saved.");
     /// Something was asked for that moves money.
-    Unknown,
+    pub(super) const UNKNOWN: Done = Done::new(
+        "unknown",
+        "Stripe has not answered yet, so it is not known whether money was moved. What becomes of it is shown below. Do \
+         not ask for it again until then.",
+    );
+
+    pub(super) const ALL: [Done; 5] = [READ, PAID_OUT, REVERSED, SCHEDULE, UNKNOWN];
 }
 
-impl Done {
-    const ALL: [Self; 5] = [
-        Self::Read,
-        Self::PaidOut,
-        Self::Reversed,
-        Self::Schedule,
-        Self::Unknown,
-    ];
-
-    /// As addresses name it.
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Read => "read",
-            Self::PaidOut => "paid-out",
-            Self::Reversed => "reversed",
-            Self::Schedule => "schedule",
-            Self::Unknown => "unknown",
-        }
-    }
-
-    fn text(self) -> &'static str {
-        match self {
-            Self::Read => "The account was read at Stripe again.",
-            Self::PaidOut => "The payout is created. It is the first one below.",
-            Self::Reversed => "The transfer is reversed.",
-            Self::Schedule => "The payout schedule is saved.",
-            Self::Unknown => {
-                "Stripe has not answered yet, so it is not known whether money was moved. What becomes of it is shown below. Do \
-                 not ask for it again until then."
-            }
-        }
-    }
-
-    /// Leads to the page that confirms it.
-    fn at(self, path: &str) -> Response {
-        Redirect::to(&format!("{path}?{DONE}={}", self.as_str())).into_response()
-    }
-
-    /// What a page says that has this query.
-    fn notice(query: Option<String>) -> Option<Notice> {
-        let address = Address::new(Section::Payouts.path(), &query.unwrap_or_default());
-        let done = address.get(DONE)?;
-        let done = Self::ALL.into_iter().find(|it| it.as_str() == done)?;
-        Some(Notice {
-            text: done.text().to_owned(),
-            is_error: false,
-        })
-    }
+/// What a page says that has this query.
+fn notice(query: Option<String>) -> Option<Notice> {
+    let address = Address::new(Section::Payouts.path(), &query.unwrap_or_default());
+    Notice::of_done(&done::ALL, &address)
 }
 
 #[derive(Debug, Template)]
@@ -161,7 +119,7 @@ async fn show(
         layout: layout(&state, &viewer, Section::Payouts.name()).await?,
         money: MoneyPart::load(&state, &viewer, &locale).await?,
         account: AccountPart::load(&state, &viewer, locale).await?,
-        notice: Done::notice(query),
+        notice: notice(query),
     };
     leading_to_stripe(&state, StatusCode::OK, page)
 }
@@ -188,10 +146,7 @@ async fn refused(
         layout: layout(state, viewer, title).await?,
         money: MoneyPart::load(state, viewer, &locale).await?,
         account: AccountPart::load(state, viewer, locale).await?,
-        notice: Some(Notice {
-            text: error.document("").detail,
-            is_error: true,
-        }),
+        notice: Some(Notice::error(error.document("").detail)),
     };
     leading_to_stripe(state, error.status(), page)
 }

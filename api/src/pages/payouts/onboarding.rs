@@ -10,7 +10,7 @@ use axum::response::{IntoResponse as _, Redirect, Response};
 use platform::account::onboard::{self, Opened, WayIn, new_link, onboard};
 use platform::account::{self, Application, Preset, disconnect as ending, refresh};
 
-use super::{Done, layout, refused};
+use super::{done, layout, refused};
 use crate::input::Ids;
 use crate::pages::Viewer;
 use crate::pages::layout::{Layout, Page, Section};
@@ -80,7 +80,7 @@ pub(super) async fn another_link(
 pub(super) async fn read_again(Visit(state, viewer, locale): Visit) -> Result<Response, ApiError> {
     let services = state.account_services()?;
     match refresh::read_again(services, &viewer.organization).await {
-        Ok(_) => Ok(Done::Read.at(Section::Payouts.path())),
+        Ok(_) => Ok(done::READ.at(Section::Payouts.path())),
         Err(error) => refused(&state, &viewer, locale, error.into()).await,
     }
 }

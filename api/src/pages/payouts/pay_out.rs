@@ -14,7 +14,7 @@ use platform::ledger::payout::{NewPayout, pay_out};
 
 use super::balance::BalancePart;
 use super::movement::{Outcome, Refusal, carry_out, key_of, make_key};
-use super::{Done, layout};
+use super::{done, layout};
 use crate::pages::Viewer;
 use crate::pages::address::Address;
 use crate::pages::entered_amount::parse;
@@ -121,8 +121,8 @@ pub(super) async fn send(
     let organization = viewer.organization.clone();
     let request = async move { pay_out(&ledger, &organization, asked, &key).await };
     let done = match carry_out(request, &currency, &locale).await? {
-        Outcome::Made => Done::PaidOut,
-        Outcome::Unknown => Done::Unknown,
+        Outcome::Made => done::PAID_OUT,
+        Outcome::Unknown => done::UNKNOWN,
         Outcome::Refused(Refusal { status, text }) => {
             let refusal = Some(text);
             let page = refused(&state, &viewer, &locale, &form).await?;

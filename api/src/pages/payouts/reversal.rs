@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::movement::{Outcome, Refusal, carry_out, key_of, make_key};
 use super::transfers::path_of;
-use super::{Done, layout};
+use super::{done, layout};
 use crate::input::Ids;
 use crate::pages::Viewer;
 use crate::pages::entered_amount::{parse, written};
@@ -116,8 +116,8 @@ pub(super) async fn send(
     let organization = viewer.organization.clone();
     let request = async move { reverse(&ledger, &organization, asked, &key).await };
     let done = match carry_out(request, &currency, &locale).await? {
-        Outcome::Made => Done::Reversed,
-        Outcome::Unknown => Done::Unknown,
+        Outcome::Made => done::REVERSED,
+        Outcome::Unknown => done::UNKNOWN,
         Outcome::Refused(Refusal { status, text }) => {
             let refusal = Some(text);
             let page = refused(&state, &viewer, &locale, &transfer, &form).await?;

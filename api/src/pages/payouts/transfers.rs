@@ -7,10 +7,11 @@ use common::money::Currency;
 use uuid::Uuid;
 
 use super::statement::{ReversalRow, TransferRow};
-use super::{Done, Notice, layout};
+use super::{layout, notice};
 use crate::input::{Ids, Params};
 use crate::pages::address::Address;
 use crate::pages::layout::{Layout, Page};
+use crate::pages::notice::Notice;
 use crate::pages::permission::may_change;
 use crate::pages::visit::Visit;
 use crate::problem::ApiError;
@@ -83,7 +84,7 @@ pub(super) async fn show(
     let reversals = transfer.reversals.iter();
     let page = TransferPage {
         layout: layout(&state, &viewer, "Transfer").await?,
-        notice: Done::notice(query),
+        notice: notice(query),
         made: locale.instant(&transfer.created_at, &super::ZONE),
         facts: facts(&transfer),
         reversals: reversals
