@@ -15,7 +15,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
-use common::connection::{Connection, ConnectionProblem, Warning};
+use common::connection::Connection;
 use common::db;
 use common::tenant::OrganizationId;
 use stripe::analytics::completeness;
@@ -53,7 +53,7 @@ const STEPS: [(&str, Step); 3] = [
 struct OverviewPage {
     layout: Layout,
     locale: LocaleFormat,
-    connection: ConnectionState,
+    connection: Connection,
     connections: Vec<Choice>,
     presets: Vec<Choice>,
     days: Days,
@@ -82,24 +82,6 @@ struct OverviewPage {
 #[template(path = "overview_empty.html")]
 struct EmptyPage {
     layout: Layout,
-}
-
-/// How the connection stands.
-#[derive(Debug)]
-struct ConnectionState {
-    id: String,
-    problem: Option<ConnectionProblem>,
-    warnings: Vec<Warning>,
-}
-
-impl ConnectionState {
-    fn of(connection: Connection) -> Self {
-        Self {
-            id: connection.connection_id,
-            problem: connection.problem,
-            warnings: connection.warnings,
-        }
-    }
 }
 
 /// What the address asks for, apart from what the REST API would be asked.
@@ -253,7 +235,7 @@ impl OverviewPage {
             zone: question.connection().timezone,
             complete: loaded.completeness.complete,
             figures: loaded.figures,
-            connection: ConnectionState::of(question.connection.connection),
+            connection: question.connection.connection,
             locale,
         }
     }

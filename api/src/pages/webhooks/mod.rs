@@ -34,6 +34,7 @@ use super::layout::{Layout, Page, Section};
 use super::mark::{Mark, Shape, Tone};
 use super::moment::Moment;
 use super::permission::may_change;
+use super::question::Choice;
 use super::visit::Visit;
 use crate::input::{Params, next_cursor, page};
 use crate::problem::ApiError;
@@ -94,15 +95,6 @@ impl Range {
             Self::Week => TimeDelta::days(7),
         }
     }
-}
-
-/// One of several values, of which one may be chosen.
-#[derive(Debug)]
-struct Choice {
-    label: String,
-    value: String,
-    address: String,
-    chosen: bool,
 }
 
 /// An event in the list.
@@ -260,11 +252,8 @@ impl WebhooksPage {
         let newest = address.without(CURSOR);
         let without_filters = without_filters(&newest);
         let zone = zone_of(&loaded.connections);
-        let ranges = Range::NAMES.map(|(name, range)| Choice {
-            label: range.label().to_owned(),
-            value: name.to_owned(),
-            address: address.with(RANGE, name).to_string(),
-            chosen: range == wanted.range,
+        let ranges = Range::NAMES.map(|(name, range)| {
+            Choice::of(address, RANGE, name, range.label(), range == wanted.range)
         });
         let dead = Address::new(PATH, "status=dead");
         let matching = newest.without(RANGE).at(replay::PATH);
