@@ -178,12 +178,10 @@ struct Row {
 }
 
 /// `GET /explore`.
-pub(super) async fn show(
-    Visit(state, viewer, locale): Visit,
-    RawQuery(query): RawQuery,
-) -> Result<Response, ApiError> {
+pub(super) async fn show(visit: Visit, RawQuery(query): RawQuery) -> Result<Response, ApiError> {
+    let Visit(state, viewer, locale) = &visit;
     let asked = Address::new(PATH, &query.unwrap_or_default());
-    let amounts = Amounts::in_conditions(&state, &viewer.organization, &asked, &locale).await?;
+    let amounts = Amounts::in_conditions(state, &viewer.organization, &asked, locale).await?;
     let mut builder = Builder::of(&asked, amounts);
     let mut status = StatusCode::OK;
     if is_applied(&asked) {
@@ -194,32 +192,30 @@ pub(super) async fn show(
     }
     let address = without_form(&asked);
     let form = QuestionForm::default();
-    page_of(&state, &viewer, &locale, &address, builder, form, status).await
+    page_of(&visit, &address, builder, form, status).await
 }
 
 /// The page with a question that was not saved.
 pub(super) async fn refused(
-    state: &ApiState,
-    viewer: &Viewer,
-    locale: &LocaleFormat,
+    visit: &Visit,
     address: &Address,
     form: QuestionForm,
 ) -> Result<Response, ApiError> {
+    let Visit(state, viewer, locale) = visit;
     let amounts = Amounts::in_conditions(state, &viewer.organization, address, locale).await?;
     let builder = Builder::of(address, amounts);
     let status = StatusCode::UNPROCESSABLE_ENTITY;
-    page_of(state, viewer, locale, address, builder, form, status).await
+    page_of(visit, address, builder, form, status).await
 }
 
 async fn page_of(
-    state: &ApiState,
-    viewer: &Viewer,
-    locale: &LocaleFormat,
+    visit: &Visit,
     address: &Address,
     builder: Builder,
     form: QuestionForm,
     status: StatusCode,
 ) -> Result<Response, ApiError> {
+    let Visit(state, viewer, locale) = visit;
     let list = list_of(address);
     let own = |params: &mut crate::input::Params| params.cursor::<GroupCursor>(&list);
     let read = question::read(state, &viewer.organization, address, own).await?;

@@ -16,9 +16,8 @@ use super::filter_builder::{Builder, Conditions, Suggestions};
 use super::format::LocaleFormat;
 use super::layout::Page;
 use super::visit::Visit;
-use super::{Viewer, explore, question};
+use super::{explore, question};
 use crate::problem::ApiError;
-use crate::state::ApiState;
 use crate::use_case_errors::sentence;
 
 const APPLY: &str = "Apply to update the figures below.";
@@ -43,18 +42,19 @@ struct Matching {
 
 /// `GET /explore/conditions`: the rows.
 pub(super) async fn conditions(
-    Visit(state, viewer, locale): Visit,
+    visit: Visit,
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
+    let Visit(state, viewer, locale) = &visit;
     let asked = Address::new(explore::PATH, &query.unwrap_or_default());
     // Asked first: it notes what is wrong, which is not said in rows that are still being entered.
-    let amounts = Amounts::in_conditions(&state, &viewer.organization, &asked, &locale).await?;
+    let amounts = Amounts::in_conditions(state, &viewer.organization, &asked, locale).await?;
     let entered = Builder::of(&asked, amounts.clone());
-    let matching = count(&state, &viewer, &locale, entered).await?;
+    let matching = count(&visit, entered).await?;
     let builder = Builder::of(&asked, amounts);
-    let read = question::read(&state, &viewer.organization, &base_of(&builder), |_| ()).await?;
+    let read = question::read(state, &viewer.organization, &base_of(&builder), |_| ()).await?;
     let (question, ()) = read.ok_or(ApiError::NotFound)?;
-    let keys = question.metadata_keys(&state).await?;
+    let keys = question.metadata_keys(state).await?;
     let conditions = builder.conditions(&Suggestions(&keys), &question.names);
     let edited = EditedConditions {
         conditions,
@@ -65,13 +65,14 @@ pub(super) async fn conditions(
 
 /// `GET /explore/matching`: how many charges the rows match, and their net revenue.
 pub(super) async fn matching(
-    Visit(state, viewer, locale): Visit,
+    visit: Visit,
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
+    let Visit(state, viewer, locale) = &visit;
     let asked = Address::new(explore::PATH, &query.unwrap_or_default());
-    let amounts = Amounts::in_conditions(&state, &viewer.organization, &asked, &locale).await?;
+    let amounts = Amounts::in_conditions(state, &viewer.organization, &asked, locale).await?;
     let entered = Builder::of(&asked, amounts);
-    let matching = count(&state, &viewer, &locale, entered).await?;
+    let matching = count(&visit, entered).await?;
     Ok(Page(Matching { matching }).into_response())
 }
 
@@ -82,12 +83,8 @@ fn base_of(builder: &Builder) -> Address {
         .retaining(|name| name == question::CONNECTION)
 }
 
-async fn count(
-    state: &ApiState,
-    viewer: &Viewer,
-    locale: &LocaleFormat,
-    mut builder: Builder,
-) -> Result<String, ApiError> {
+async fn count(visit: &Visit, mut builder: Builder) -> Result<String, ApiError> {
+    let Visit(state, viewer, locale) = visit;
     let Some(address) = builder.address() else {
         return Ok(builder.problem().unwrap_or_default());
     };

@@ -31,6 +31,7 @@ mod form;
 mod format;
 mod groups_csv;
 pub(crate) mod layout;
+mod live_part;
 mod mark;
 mod moment;
 mod named_object;

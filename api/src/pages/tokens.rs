@@ -179,20 +179,19 @@ struct RevokePage {
 }
 
 /// `GET /tokens`.
-async fn show(Visit(state, viewer, locale): Visit) -> Result<Response, ApiError> {
-    let form = may_change(&viewer).then_some(Form::EMPTY);
-    let page = page(&state, &viewer, &locale, form).await?;
+async fn show(visit: Visit) -> Result<Response, ApiError> {
+    let Visit(_, viewer, _) = &visit;
+    let form = may_change(viewer).then_some(Form::EMPTY);
+    let page = page(&visit, form).await?;
     Ok(Page(page).into_response())
 }
 
 /// `POST /tokens`: creates a token, and answers with it.
-async fn create(
-    Visit(state, viewer, locale): Visit,
-    request: Request,
-) -> Result<Response, ApiError> {
-    let form = Form::read(&read_body(request.into_body(), &state, MAX_FORM_BYTES).await?)?;
+async fn create(visit: Visit, request: Request) -> Result<Response, ApiError> {
+    let Visit(state, viewer, locale) = &visit;
+    let form = Form::read(&read_body(request.into_body(), state, MAX_FORM_BYTES).await?)?;
     if form.name_error.is_some() {
-        let page = page(&state, &viewer, &locale, Some(form)).await?;
+        let page = page(&visit, Some(form)).await?;
         return Ok((StatusCode::UNPROCESSABLE_ENTITY, Page(page)).into_response());
     }
     let Form {
@@ -208,13 +207,12 @@ async fn create(
     let created = tenant::create_token(&mut tx, organization, &name, role, expires_at, now);
     let token = created.await?;
     db::commit(tx).await?;
-    let layout =
-        Layout::for_viewer(&state, &viewer, Section::Tokens, "Token created", false).await?;
+    let layout = Layout::for_viewer(state, viewer, Section::Tokens, "Token created", false).await?;
     let page = CreatedPage {
         layout,
         name,
         role: role.as_str(),
-        expires: expires_at.map(|at| day_of(at, &locale)),
+        expires: expires_at.map(|at| day_of(at, locale)),
         token,
     };
     Ok((StatusCode::CREATED, Page(page)).into_response())
@@ -264,12 +262,8 @@ async fn revoke(
     Ok(Redirect::to(Section::Tokens.path()).into_response())
 }
 
-async fn page(
-    state: &ApiState,
-    viewer: &Viewer,
-    locale: &LocaleFormat,
-    form: Option<Form>,
-) -> Result<TokensPage, ApiError> {
+async fn page(visit: &Visit, form: Option<Form>) -> Result<TokensPage, ApiError> {
+    let Visit(state, viewer, locale) = visit;
     let now = state.clock.now();
     let tokens = tokens(state, viewer).await?.into_iter();
     let rows = tokens.map(|token| row(token, viewer, locale, now));

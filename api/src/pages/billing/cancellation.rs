@@ -47,10 +47,8 @@ pub(super) async fn confirm(Visit(state, viewer, locale): Visit) -> Result<Respo
 }
 
 /// `POST /billing/cancel`.
-pub(super) async fn cancel(
-    Visit(state, viewer, locale): Visit,
-    form: Form,
-) -> Result<Response, ApiError> {
+pub(super) async fn cancel(visit: Visit, form: Form) -> Result<Response, ApiError> {
+    let Visit(state, viewer, _) = &visit;
     let mut fields = form.fields(&["ends", "feedback"], &[]);
     let choices = [("period_end", Ends::AtPeriodEnd), ("now", Ends::Now)];
     let ends = fields.choice("ends", &choices);
@@ -60,15 +58,16 @@ pub(super) async fn cancel(
     let ends = ends.unwrap_or(Ends::AtPeriodEnd);
     match cancellation::cancel(&billing, organization, ends, feedback).await {
         Ok(()) => Ok(done::CANCELLED.at(SECTION)),
-        Err(error) => refused(&state, &viewer, &locale, error.into()).await,
+        Err(error) => refused(&visit, error.into()).await,
     }
 }
 
 /// `POST /billing/resume`.
-pub(super) async fn resume(Visit(state, viewer, locale): Visit) -> Result<Response, ApiError> {
+pub(super) async fn resume(visit: Visit) -> Result<Response, ApiError> {
+    let Visit(state, viewer, _) = &visit;
     match cancellation::resume(&state.billing()?, &viewer.organization).await {
         Ok(()) => Ok(done::RESUMED.at(SECTION)),
-        Err(error) => refused(&state, &viewer, &locale, error.into()).await,
+        Err(error) => refused(&visit, error.into()).await,
     }
 }
 

@@ -61,10 +61,11 @@ struct RollPage {
 }
 
 /// `POST /billing/api-key/reveal`: answers with the key.
-pub(super) async fn reveal(Visit(state, viewer, locale): Visit) -> Result<Response, ApiError> {
+pub(super) async fn reveal(visit: Visit) -> Result<Response, ApiError> {
+    let Visit(state, viewer, _) = &visit;
     match api_key::reveal(&state.billing()?, &viewer.organization).await {
-        Ok(token) => shown(&state, &viewer, token, false).await,
-        Err(error) => refused(&state, &viewer, &locale, error.into()).await,
+        Ok(token) => shown(state, viewer, token, false).await,
+        Err(error) => refused(&visit, error.into()).await,
     }
 }
 
@@ -83,10 +84,11 @@ pub(super) async fn confirm_rolling(
 }
 
 /// `POST /billing/api-key/roll`: answers with another key.
-pub(super) async fn roll(Visit(state, viewer, locale): Visit) -> Result<Response, ApiError> {
+pub(super) async fn roll(visit: Visit) -> Result<Response, ApiError> {
+    let Visit(state, viewer, _) = &visit;
     match api_key::roll(&state.billing()?, &viewer.organization).await {
-        Ok(token) => shown(&state, &viewer, token, true).await,
-        Err(error) => refused(&state, &viewer, &locale, error.into()).await,
+        Ok(token) => shown(state, viewer, token, true).await,
+        Err(error) => refused(&visit, error.into()).await,
     }
 }
 

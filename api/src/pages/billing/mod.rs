@@ -37,7 +37,6 @@ use platform::billing::{self, Billing, Payment, sync};
 
 use super::Viewer;
 use super::address::Address;
-use super::format::LocaleFormat;
 use super::layout::{Layout, Page, Section};
 use super::notice::{DONE, Notice};
 use super::permission::may_change;
@@ -163,10 +162,8 @@ struct BillingPage {
 }
 
 /// `GET /billing`.
-async fn show(
-    Visit(state, viewer, locale): Visit,
-    RawQuery(query): RawQuery,
-) -> Result<Response, ApiError> {
+async fn show(visit: Visit, RawQuery(query): RawQuery) -> Result<Response, ApiError> {
+    let Visit(state, viewer, _) = &visit;
     let address = Address::new(PATH, &query.unwrap_or_default());
     if address.get(DONE) == Some(RETURNED) {
         // What was done there is known by an event, too, so it is no matter if this fails.
@@ -177,14 +174,15 @@ async fn show(
     }
     let notice = Notice::of_done(&done::ALL, &address);
     let title = Section::Billing.name();
-    page(&state, &viewer, &locale, title, notice, StatusCode::OK).await
+    page(&visit, title, notice, StatusCode::OK).await
 }
 
 /// `POST /billing/sync`: reads everything at Stripe again.
-async fn read_again(Visit(state, viewer, locale): Visit) -> Result<Response, ApiError> {
+async fn read_again(visit: Visit) -> Result<Response, ApiError> {
+    let Visit(state, viewer, _) = &visit;
     match sync::sync(&state.billing()?, &viewer.organization).await {
         Ok(_) => Ok(done::READ.at(PATH)),
-        Err(error) => refused(&state, &viewer, &locale, error.into()).await,
+        Err(error) => refused(&visit, error.into()).await,
     }
 }
 
@@ -192,35 +190,21 @@ async fn read_again(Visit(state, viewer, locale): Visit) -> Result<Response, Api
 ///
 /// # Errors
 /// Any error that is not one of billing.
-async fn refused(
-    state: &ApiState,
-    viewer: &Viewer,
-    locale: &LocaleFormat,
-    error: ApiError,
-) -> Result<Response, ApiError> {
+async fn refused(visit: &Visit, error: ApiError) -> Result<Response, ApiError> {
     let Some(text) = refusal_words::words(&error) else {
         return Err(error);
     };
     let title = format!("Error: {}", Section::Billing.name());
-    page(
-        state,
-        viewer,
-        locale,
-        title,
-        Some(Notice::error(text)),
-        error.status(),
-    )
-    .await
+    page(visit, title, Some(Notice::error(text)), error.status()).await
 }
 
 async fn page(
-    state: &ApiState,
-    viewer: &Viewer,
-    locale: &LocaleFormat,
+    visit: &Visit,
     title: impl Into<String>,
     notice: Option<Notice>,
     status: StatusCode,
 ) -> Result<Response, ApiError> {
+    let Visit(state, viewer, locale) = visit;
     let organization = &viewer.organization;
     let known = Known::load(state, organization).await?;
     let now = state.clock.now();

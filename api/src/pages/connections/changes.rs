@@ -53,19 +53,20 @@ pub(super) async fn set_paused<const PAUSED: bool>(
 
 /// `POST /connections/{id}/settings`.
 pub(super) async fn settings(
-    Visit(state, viewer, locale): Visit,
+    visit: Visit,
     Ids(id): Ids<String>,
     form: Form,
 ) -> Result<Response, ApiError> {
-    let connection = connection(&state, &viewer, &id).await?;
+    let Visit(state, viewer, _) = &visit;
+    let connection = connection(state, viewer, &id).await?;
     match read_settings(&form, &connection) {
         Ok(changes) => {
-            change(&state, &viewer, &id, changes).await?;
+            change(state, viewer, &id, changes).await?;
             Ok(done::SETTINGS.at(&path_of(&id)))
         }
         Err(error) => {
             let problems = Problems::of_fields(error)?;
-            let page = ConnectionPage::load(&state, &viewer, locale, &id).await?;
+            let page = ConnectionPage::load(&visit, &id).await?;
             let page = page.with_problems(problems).with_settings_of(&form);
             Ok(page.refused(StatusCode::UNPROCESSABLE_ENTITY))
         }
@@ -118,10 +119,11 @@ async fn connection(
 
 /// `POST /connections/{id}/key`: replaces the key.
 pub(super) async fn replace_key(
-    Visit(state, viewer, locale): Visit,
+    visit: Visit,
     Ids(id): Ids<String>,
     form: Form,
 ) -> Result<Response, ApiError> {
+    let Visit(state, viewer, _) = &visit;
     let api_key = SecretString::from(form.get("api_key"));
     let replaced = key::replace(state.key_services(), &viewer.organization, &id, &api_key).await;
     match replaced {
@@ -131,7 +133,7 @@ pub(super) async fn replace_key(
         }
         Err(error) => {
             let (status, problems) = key_problems(error.into())?;
-            let page = ConnectionPage::load(&state, &viewer, locale, &id).await?;
+            let page = ConnectionPage::load(&visit, &id).await?;
             Ok(page.with_problems(problems).refused(status))
         }
     }
@@ -160,10 +162,8 @@ pub(super) fn key_problems(error: ApiError) -> Result<(StatusCode, Problems), Ap
 }
 
 /// `POST /connections/{id}/key/test`: asks Stripe again what the stored key may read.
-pub(super) async fn test_key(
-    Visit(state, viewer, locale): Visit,
-    Ids(id): Ids<String>,
-) -> Result<Response, ApiError> {
+pub(super) async fn test_key(visit: Visit, Ids(id): Ids<String>) -> Result<Response, ApiError> {
+    let Visit(state, viewer, _) = &visit;
     let tested = key::test(state.key_services(), &viewer.organization, &id).await;
     let (status, problems) = match tested {
         Ok(tested) => match tested.problem {
@@ -175,7 +175,7 @@ pub(super) async fn test_key(
         },
         Err(error) => key_problems(error.into())?,
     };
-    let page = ConnectionPage::load(&state, &viewer, locale, &id).await?;
+    let page = ConnectionPage::load(&visit, &id).await?;
     Ok(page.with_problems(problems).refused(status))
 }
 
@@ -192,10 +192,11 @@ fn key_problem_text(problem: &KeyProblem) -> String {
 
 /// `POST /connections/{id}/webhook`: makes the address, and stores a signing secret where one is given.
 pub(super) async fn webhook(
-    Visit(state, viewer, locale): Visit,
+    visit: Visit,
     Ids(id): Ids<String>,
     form: Form,
 ) -> Result<Response, ApiError> {
+    let Visit(state, viewer, _) = &visit;
     let secret = form.get("signing_secret");
     let secret = (!secret.is_empty()).then(|| SecretString::from(secret));
     let services = state.endpoint_services();
@@ -206,7 +207,7 @@ pub(super) async fn webhook(
         }
         Err(error) => {
             let problems = Problems::of_fields(error.into())?;
-            let page = ConnectionPage::load(&state, &viewer, locale, &id).await?;
+            let page = ConnectionPage::load(&visit, &id).await?;
             let page = page.with_problems(problems);
             Ok(page.refused(StatusCode::UNPROCESSABLE_ENTITY))
         }
@@ -215,15 +216,16 @@ pub(super) async fn webhook(
 
 /// `POST /connections/{id}/delete`, for whoever typed the name.
 pub(super) async fn delete(
-    Visit(state, viewer, locale): Visit,
+    visit: Visit,
     Ids(id): Ids<String>,
     form: Form,
 ) -> Result<Response, ApiError> {
-    let connection = connection(&state, &viewer, &id).await?;
+    let Visit(state, viewer, _) = &visit;
+    let connection = connection(state, viewer, &id).await?;
     let name = connection.display_name();
     if form.get("confirm") != name.trim() {
         let detail = format!("Type {name} exactly as it is written here. Nothing was deleted.");
-        let page = ConnectionPage::load(&state, &viewer, locale, &id).await?;
+        let page = ConnectionPage::load(&visit, &id).await?;
         let page = page.with_problems(Problems::of_field("confirm", &detail));
         return Ok(page.refused(StatusCode::UNPROCESSABLE_ENTITY));
     }

@@ -132,10 +132,11 @@ pub(super) fn state_shape(day: &Day) -> &'static str {
 
 /// `POST /connections/{id}/compare`.
 pub(super) async fn compare(
-    Visit(state, viewer, locale): Visit,
+    visit: Visit,
     Ids(id): Ids<String>,
     form: Form,
 ) -> Result<Response, ApiError> {
+    let Visit(state, viewer, _) = &visit;
     let (organization, services) = (&viewer.organization, state.connection_services());
     let started = match read_range(form.fields(&["date_from", "date_to"], &[])) {
         Ok(range) => comparison::start(services, organization, &id, range)
@@ -148,13 +149,11 @@ pub(super) async fn compare(
             job.publish(&state.broker).await;
             Ok(done::COMPARISON.at(&path_of(&id)))
         }
-        Err(error @ ApiError::Conflict { .. }) => {
-            detail::conflict(&state, &viewer, locale, &id, error).await
-        }
+        Err(error @ ApiError::Conflict { .. }) => detail::conflict(&visit, &id, error).await,
         Err(error) => {
             let problems = Problems::of_fields(error)?;
-            let mut page = ConnectionPage::load(&state, &viewer, locale, &id).await?;
-            page.show_days(&state, Wanted::of_form(&form)).await?;
+            let mut page = ConnectionPage::load(&visit, &id).await?;
+            page.show_days(state, Wanted::of_form(&form)).await?;
             let page = page.with_problems(problems);
             Ok(page.refused(StatusCode::UNPROCESSABLE_ENTITY))
         }

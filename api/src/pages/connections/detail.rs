@@ -26,6 +26,7 @@ use crate::pages::amounts::Amounts;
 use crate::pages::form::{Form, Problems};
 use crate::pages::format::LocaleFormat;
 use crate::pages::layout::{Layout, Page};
+use crate::pages::live_part::LivePart as _;
 use crate::pages::notice::Notice;
 use crate::pages::permission::may_change;
 use crate::pages::visit::Visit;
@@ -76,13 +77,14 @@ pub(super) struct ConnectionPage {
 
 /// `GET /connections/{id}`.
 pub(super) async fn show(
-    Visit(state, viewer, locale): Visit,
+    visit: Visit,
     Ids(id): Ids<String>,
     RawQuery(query): RawQuery,
 ) -> Result<Page<ConnectionPage>, ApiError> {
+    let Visit(state, ..) = &visit;
     let address = Address::new("/connections", &query.unwrap_or_default());
-    let mut page = ConnectionPage::load(&state, &viewer, locale, &id).await?;
-    page.show_days(&state, Wanted::of_address(&address)).await?;
+    let mut page = ConnectionPage::load(&visit, &id).await?;
+    page.show_days(state, Wanted::of_address(&address)).await?;
     page.notice = Notice::of_done(&done::ALL, &address);
     Ok(Page(page))
 }
@@ -92,30 +94,24 @@ pub(super) async fn show(
 /// # Errors
 /// Any error that is no conflict.
 pub(super) async fn conflict(
-    state: &ApiState,
-    viewer: &Viewer,
-    locale: LocaleFormat,
+    visit: &Visit,
     connection_id: &str,
     error: ApiError,
 ) -> Result<Response, ApiError> {
     let ApiError::Conflict { detail } = error else {
         return Err(error);
     };
-    let mut page = ConnectionPage::load(state, viewer, locale, connection_id).await?;
+    let mut page = ConnectionPage::load(visit, connection_id).await?;
     page.notice = Some(Notice::error(detail));
     Ok(page.refused(StatusCode::CONFLICT))
 }
 
 impl ConnectionPage {
     /// The page as it is at first.
-    pub(super) async fn load(
-        state: &ApiState,
-        viewer: &Viewer,
-        locale: LocaleFormat,
-        connection_id: &str,
-    ) -> Result<Self, ApiError> {
+    pub(super) async fn load(visit: &Visit, connection_id: &str) -> Result<Self, ApiError> {
+        let Visit(state, viewer, locale) = visit;
         let organization = &viewer.organization;
-        let activity = Activity::load(state, viewer, locale.clone(), connection_id).await?;
+        let activity = Activity::load(visit, connection_id).await?;
         let connection = activity.connection.clone();
         let title = connection.display_name();
         let rules = rule::list(&state.pool, organization, connection_id).await?;
@@ -124,7 +120,7 @@ impl ConnectionPage {
             sync_state::payment_intent_requests(&mut tx, organization, connection_id).await?;
         db::commit(tx).await?;
         let amounts = if rules.iter().any(has_amounts) {
-            Amounts::of_account(state, &connection, &locale).await?
+            Amounts::of_account(state, &connection, locale).await?
         } else {
             Amounts::new(&[], locale.clone())
         };
@@ -139,7 +135,7 @@ impl ConnectionPage {
             webhook: webhook(state, viewer, connection_id).await?,
             settings: Settings::of(&connection),
             payment_intent_requests: locale.count(of_intents.unsigned_abs()),
-            locale,
+            locale: locale.clone(),
             connection,
             problems: Problems::default(),
             notice: None,

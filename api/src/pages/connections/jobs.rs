@@ -163,29 +163,31 @@ fn remedy(code: &str, status: JobStatus) -> &'static str {
 
 /// `POST /connections/{id}/jobs/{job_id}/retry`.
 pub(super) async fn retry(
-    Visit(state, viewer, locale): Visit,
+    visit: Visit,
     Ids((id, job_id)): Ids<(String, Uuid)>,
 ) -> Result<Response, ApiError> {
+    let Visit(state, viewer, _) = &visit;
     let (organization, services) = (&viewer.organization, state.connection_services());
     match retry_job::retry_job(services, organization, JobId(job_id)).await {
         Ok(job) => {
             job.publish(&state.broker).await;
             Ok(done::RETRY.at(&path_of(&id)))
         }
-        Err(error) => detail::conflict(&state, &viewer, locale, &id, error.into()).await,
+        Err(error) => detail::conflict(&visit, &id, error.into()).await,
     }
 }
 
 /// `POST /connections/{id}/jobs/{job_id}/cancel`.
 pub(super) async fn cancel(
-    Visit(state, viewer, locale): Visit,
+    visit: Visit,
     Ids((id, job_id)): Ids<(String, Uuid)>,
 ) -> Result<Response, ApiError> {
+    let Visit(state, viewer, _) = &visit;
     let organization = &viewer.organization;
     let (job_id, now) = (JobId(job_id), state.clock.now());
     match job::cancel::cancel(&state.pool, state.connectors, organization, job_id, now).await {
         Ok(_) => Ok(done::CANCEL.at(&path_of(&id))),
-        Err(error) => detail::conflict(&state, &viewer, locale, &id, error.into()).await,
+        Err(error) => detail::conflict(&visit, &id, error.into()).await,
     }
 }
 

@@ -34,7 +34,6 @@ use chrono_tz::Tz;
 
 use super::Viewer;
 use super::address::Address;
-use super::format::LocaleFormat;
 use super::layout::{Layout, Page, Section};
 use super::notice::Notice;
 use super::visit::Visit;
@@ -111,29 +110,23 @@ struct PayoutsPage {
 }
 
 /// `GET /payouts`.
-async fn show(
-    Visit(state, viewer, locale): Visit,
-    RawQuery(query): RawQuery,
-) -> Result<Response, ApiError> {
+async fn show(visit: Visit, RawQuery(query): RawQuery) -> Result<Response, ApiError> {
+    let Visit(state, viewer, _) = &visit;
     let page = PayoutsPage {
-        layout: layout(&state, &viewer, Section::Payouts.name()).await?,
-        money: MoneyPart::load(&state, &viewer, &locale).await?,
-        account: AccountPart::load(&state, &viewer, locale).await?,
+        layout: layout(state, viewer, Section::Payouts.name()).await?,
+        money: MoneyPart::load(&visit).await?,
+        account: AccountPart::load(&visit).await?,
         notice: notice(query),
     };
-    leading_to_stripe(&state, StatusCode::OK, page)
+    leading_to_stripe(state, StatusCode::OK, page)
 }
 
 /// The page, which says why what was asked for was not done.
 ///
 /// # Errors
 /// Any error that is none of Stripe's and of the account.
-async fn refused(
-    state: &ApiState,
-    viewer: &Viewer,
-    locale: LocaleFormat,
-    error: ApiError,
-) -> Result<Response, ApiError> {
+async fn refused(visit: &Visit, error: ApiError) -> Result<Response, ApiError> {
+    let Visit(state, viewer, _) = visit;
     let is_shown = match &error {
         ApiError::Platform(problem) => !matches!(problem, PlatformProblem::NotConfigured { .. }),
         error => matches!(error, ApiError::StripeUnreachable(_)),
@@ -144,8 +137,8 @@ async fn refused(
     let title = format!("Error: {}", Section::Payouts.name());
     let page = PayoutsPage {
         layout: layout(state, viewer, title).await?,
-        money: MoneyPart::load(state, viewer, &locale).await?,
-        account: AccountPart::load(state, viewer, locale).await?,
+        money: MoneyPart::load(visit).await?,
+        account: AccountPart::load(visit).await?,
         notice: Some(Notice::error(error.document("").detail)),
     };
     leading_to_stripe(state, error.status(), page)

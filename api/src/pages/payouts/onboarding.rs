@@ -37,10 +37,11 @@ pub(super) fn application() -> Application {
 }
 
 /// `POST /payouts/start`: leads to Stripe's page, of a new account where there is none.
-pub(super) async fn start(Visit(state, viewer, locale): Visit) -> Result<Response, ApiError> {
-    match hosted_link(&state, &viewer).await {
+pub(super) async fn start(visit: Visit) -> Result<Response, ApiError> {
+    let Visit(state, viewer, _) = &visit;
+    match hosted_link(state, viewer).await {
         Ok(url) => Ok(Redirect::to(&url).into_response()),
-        Err(error) => refused(&state, &viewer, locale, error).await,
+        Err(error) => refused(&visit, error).await,
     }
 }
 
@@ -77,21 +78,21 @@ pub(super) async fn another_link(
 }
 
 /// `POST /payouts/read`: reads the account at Stripe again.
-pub(super) async fn read_again(Visit(state, viewer, locale): Visit) -> Result<Response, ApiError> {
+pub(super) async fn read_again(visit: Visit) -> Result<Response, ApiError> {
+    let Visit(state, viewer, _) = &visit;
     let services = state.account_services()?;
     match refresh::read_again(services, &viewer.organization).await {
         Ok(_) => Ok(done::READ.at(Section::Payouts.path())),
-        Err(error) => refused(&state, &viewer, locale, error.into()).await,
+        Err(error) => refused(&visit, error.into()).await,
     }
 }
 
 /// `POST /payouts/dashboard`: leads to Stripe's dashboard of the account.
-pub(super) async fn open_dashboard(
-    Visit(state, viewer, locale): Visit,
-) -> Result<Response, ApiError> {
-    match dashboard_link(&state, &viewer).await {
+pub(super) async fn open_dashboard(visit: Visit) -> Result<Response, ApiError> {
+    let Visit(state, viewer, _) = &visit;
+    match dashboard_link(state, viewer).await {
         Ok(url) => Ok(Redirect::to(&url).into_response()),
-        Err(error) => refused(&state, &viewer, locale, error).await,
+        Err(error) => refused(&visit, error).await,
     }
 }
 
