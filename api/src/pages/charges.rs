@@ -17,7 +17,7 @@ use url::form_urlencoded;
 use super::address::Address;
 use super::amounts::Amounts;
 use super::days::Days;
-use super::format::LocaleFormat;
+use super::format::{LocaleFormat, capitalized};
 use super::layout::{Layout, Page, Section};
 use super::named_object::NamedObject;
 use super::question::{self, ActiveFilter, CONNECTION, Choice, active_filters};
@@ -300,10 +300,7 @@ fn object(
 
 /// The words of a status of Stripe's, such as `needs_response`.
 fn in_words(status: &str) -> String {
-    let words = status.replace('_', " ");
-    let mut letters = words.chars();
-    let first = letters.next().map(|first| first.to_ascii_uppercase());
-    first.into_iter().chain(letters).collect()
+    capitalized(&status.replace('_', " "))
 }
 
 fn refund_row(refund: Refund, locale: &LocaleFormat, connection: &Connection) -> RefundRow {

@@ -149,7 +149,8 @@ struct Before {
 
 impl Before {
     fn of(
-        (previous, difference): (Option<&PeriodFigures>, Option<&PeriodFigures>),
+        previous: Option<PeriodFigures>,
+        difference: Option<PeriodFigures>,
         currency: &Currency,
         locale: &LocaleFormat,
     ) -> Option<Self> {
@@ -447,11 +448,7 @@ impl ExplorePage {
             Total {
                 charges: locale.count(total.charges.unsigned_abs()),
                 net: locale.minor(total.net, &currency),
-                before: Before::of(
-                    (total.previous.as_ref(), total.difference.as_ref()),
-                    &currency,
-                    locale,
-                ),
+                before: Before::of(total.previous, total.difference, &currency, locale),
                 address: first_page.with("currency", &total.currency).to_string(),
                 currency: total.currency,
             }
@@ -535,11 +532,7 @@ impl Row {
             net: locale.minor(row.net, &currency),
             disputed: locale.minor(row.disputed_amount, &currency),
             dispute_fee: locale.minor(row.dispute_fee, &currency),
-            before: Before::of(
-                (row.previous.as_ref(), row.difference.as_ref()),
-                &currency,
-                locale,
-            ),
+            before: Before::of(row.previous, row.difference, &currency, locale),
         }
     }
 }

@@ -60,27 +60,17 @@ struct Validity {
     days: Option<i64>,
 }
 
+impl Validity {
+    const fn new(name: &'static str, label: &'static str, days: Option<i64>) -> Self {
+        Self { name, label, days }
+    }
+}
+
 const VALIDITIES: [Validity; 4] = [
-    Validity {
-        name: "30d",
-        label: "30 days",
-        days: Some(30),
-    },
-    Validity {
-        name: "90d",
-        label: "90 days",
-        days: Some(90),
-    },
-    Validity {
-        name: "365d",
-        label: "One year",
-        days: Some(365),
-    },
-    Validity {
-        name: "unlimited",
-        label: "Until it is revoked",
-        days: None,
-    },
+    Validity::new("30d", "30 days", Some(30)),
+    Validity::new("90d", "90 days", Some(90)),
+    Validity::new("365d", "One year", Some(365)),
+    Validity::new("unlimited", "Until it is revoked", None),
 ];
 const DEFAULT_VALIDITY: Validity = VALIDITIES[1];
 

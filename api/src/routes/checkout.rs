@@ -12,8 +12,9 @@ use secrecy::ExposeSecret as _;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::answer_status;
 use crate::auth::Caller;
-use crate::input::{Fields, NoParams, OptionalFields};
+use crate::input::{Fields, NoParams, OptionalFields, given};
 use crate::platform_problem::PlatformProblem;
 use crate::problem::{ApiError, Problem};
 use crate::routes::connected_accounts::address;
@@ -82,10 +83,7 @@ pub(crate) async fn create(
     let success_url = address(&state, &mut fields, "success_url").unwrap_or(own.success_url);
     let cancel_url = address(&state, &mut fields, "cancel_url").unwrap_or(own.cancel_url);
     fields.finish()?;
-    let (Some(plan), Some(interval)) = (plan, interval) else {
-        // What is missing was refused.
-        return Err(ApiError::invalid(Vec::new()));
-    };
+    let (plan, interval) = given(plan.zip(interval))?;
     let asked = Subscribing {
         plan,
         interval,
@@ -94,11 +92,7 @@ pub(crate) async fn create(
         cancel_url,
     };
     let opened = checkout::open(&billing, &caller.organization, &asked).await?;
-    let status = if opened.created {
-        StatusCode::CREATED
-    } else {
-        StatusCode::OK
-    };
+    let status = answer_status(opened.created, StatusCode::CREATED);
     let body = CheckoutBody {
         session_id: opened.session_id,
         url: opened.url,

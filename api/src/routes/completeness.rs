@@ -7,6 +7,7 @@ use serde::Serialize;
 use stripe::comparison::{self, DateRange, Day, Days};
 use utoipa::ToSchema;
 
+use super::answer_status;
 use super::sync::JobReference;
 use crate::auth::Caller;
 use crate::input::{Fields, Ids, NoParams, Params};
@@ -116,11 +117,7 @@ pub(crate) async fn compare(
     let services = state.connection_services();
     let job = comparison::start(services, &caller.organization, &connection_id, range).await?;
     let job = job.publish(&state.broker).await;
-    let status = if job.created {
-        StatusCode::ACCEPTED
-    } else {
-        StatusCode::OK
-    };
+    let status = answer_status(job.created, StatusCode::ACCEPTED);
     let job_id = job.job_id.0;
     Ok((status, Json(JobReference { job_id })))
 }

@@ -20,6 +20,7 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
 
+use super::answer_status;
 use crate::auth::Caller;
 use crate::input::{Fields, Ids, NoParams, OptionalFields, Params};
 use crate::platform_problem::PlatformProblem;
@@ -171,11 +172,7 @@ pub(crate) async fn start(
         Mode::Embedded => WayIn::Embedded,
     };
     let onboarded = onboard(services, organization, application, &way).await?;
-    let status = if onboarded.created {
-        StatusCode::CREATED
-    } else {
-        StatusCode::OK
-    };
+    let status = answer_status(onboarded.created, StatusCode::CREATED);
     Ok((status, Json(answer(&state, onboarded)?)))
 }
 

@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 
 use super::create_connection::{Connected, MAX_KEY_CHARS, trimmed_key};
 use crate::auth::Caller;
-use crate::input::{Fields, Ids, NoParams};
+use crate::input::{Fields, Ids, NoParams, given};
 use crate::problem::{ApiError, Problem};
 use crate::state::ApiState;
 use crate::use_case_errors::sentence;
@@ -124,8 +124,7 @@ impl KeyRequest {
     fn read(mut fields: Fields) -> Result<Self, ApiError> {
         let api_key = fields.required_text("api_key", MAX_KEY_CHARS);
         fields.finish()?;
-        // It was required, so a body without it was refused above.
-        let api_key = api_key.ok_or_else(|| ApiError::invalid(Vec::new()))?;
+        let api_key = given(api_key)?;
         Ok(Self {
             api_key: trimmed_key(&api_key),
         })

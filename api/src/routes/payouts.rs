@@ -20,7 +20,7 @@ use uuid::Uuid;
 use super::connected_accounts::require_own;
 use super::transfers::{MoneyError, refuse_refused};
 use crate::auth::Caller;
-use crate::input::{Fields, IdempotencyKey, Ids, NoParams, Params, next_cursor, page};
+use crate::input::{Fields, IdempotencyKey, Ids, NoParams, Params, given, next_cursor, page};
 use crate::problem::{ApiError, Problem};
 use crate::state::ApiState;
 
@@ -174,10 +174,7 @@ pub(crate) async fn create(
     let methods = PayoutMethod::ALL.map(|method| (method.as_str(), method));
     let method = fields.choice("method", &methods);
     fields.finish()?;
-    let (Some(amount), Some(currency)) = (amount, currency) else {
-        // What is missing was refused.
-        return Err(ApiError::invalid(Vec::new()));
-    };
+    let (amount, currency) = given(amount.zip(currency))?;
     let asked = NewPayout {
         amount,
         currency,

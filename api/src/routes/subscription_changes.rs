@@ -11,7 +11,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::auth::Caller;
-use crate::input::{Fields, NoParams, OptionalFields};
+use crate::input::{Fields, NoParams, OptionalFields, given};
 use crate::problem::{ApiError, Problem};
 use crate::routes::checkout::{MAX_PLAN_CHARS, MAX_SEATS, required_interval};
 use crate::routes::connected_accounts::address;
@@ -71,10 +71,7 @@ pub(crate) fn new_plan(mut fields: Fields) -> Result<NewPlan, ApiError> {
     let interval = required_interval(&mut fields);
     let seats = fields.integer("seats", 1..=MAX_SEATS).map(i64::from);
     fields.finish()?;
-    let (Some(plan), Some(interval)) = (plan, interval) else {
-        // What is missing was refused.
-        return Err(ApiError::invalid(Vec::new()));
-    };
+    let (plan, interval) = given(plan.zip(interval))?;
     Ok(NewPlan {
         plan,
         interval,

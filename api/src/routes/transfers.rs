@@ -20,7 +20,7 @@ use uuid::Uuid;
 
 use crate::auth::Caller;
 use crate::input::{
-    Fields, IdempotencyKey, Ids, NoParams, OptionalFields, Params, next_cursor, page,
+    Fields, IdempotencyKey, Ids, NoParams, OptionalFields, Params, given, next_cursor, page,
 };
 use crate::platform_problem::PlatformProblem;
 use crate::problem::{ApiError, Problem};
@@ -294,10 +294,7 @@ pub(crate) async fn create(
     let transfer_group = fields.text("transfer_group", MAX_ID_CHARS);
     let description = fields.text("description", MAX_DESCRIPTION_CHARS);
     fields.finish()?;
-    let (Some(amount), Some(currency)) = (amount, currency) else {
-        // What is missing was refused.
-        return Err(ApiError::invalid(Vec::new()));
-    };
+    let (amount, currency) = given(amount.zip(currency))?;
     let asked = NewTransfer {
         amount,
         currency,

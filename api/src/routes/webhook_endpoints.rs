@@ -9,8 +9,9 @@ use secrecy::SecretString;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::answer_status;
 use crate::auth::Caller;
-use crate::input::{Fields, Ids, NoParams, OptionalFields};
+use crate::input::{Fields, Ids, NoParams, OptionalFields, given};
 use crate::problem::{ApiError, Problem};
 use crate::state::ApiState;
 
@@ -112,11 +113,7 @@ pub(crate) async fn create(
     );
     let (endpoint, created) = created.await?;
     state.webhooks.forget(&endpoint.endpoint_id);
-    let status = if created {
-        StatusCode::CREATED
-    } else {
-        StatusCode::OK
-    };
+    let status = answer_status(created, StatusCode::CREATED);
     Ok((status, Json(WebhookEndpoint::new(&state, endpoint))))
 }
 
@@ -150,8 +147,7 @@ pub(crate) async fn replace_secret(
 ) -> Result<Json<WebhookEndpoint>, ApiError> {
     let secret = fields.required_text("signing_secret", MAX_SECRET_CHARS);
     fields.finish()?;
-    // It was required, so a body without it was refused above.
-    let secret = secret.ok_or_else(|| ApiError::invalid(Vec::new()))?;
+    let secret = given(secret)?;
     let secret = SecretString::from(secret);
     let organization = &caller.organization;
     let replaced = endpoint::replace_secret(

@@ -2,30 +2,14 @@
 //!
 //! They are what the REST API answers, in the reader's locale. Days are those of UTC, since an organization has no time zone.
 
-use chrono::{DateTime, Utc};
 use common::money::Currency;
 use platform::billing::subscription::Invoice;
 use platform::billing::{InvoiceStatus, PaymentStatus};
 
 use crate::pages::format::LocaleFormat;
 use crate::pages::mark::{Mark, Shape, Tone};
+use crate::pages::moment::Day;
 use crate::routes::subscription::{InvoiceList, PaymentBody, PaymentList};
-
-/// The day of something, and its instant.
-#[derive(Debug)]
-pub(super) struct Day {
-    pub(super) datetime: String,
-    pub(super) text: String,
-}
-
-impl Day {
-    fn of(at: DateTime<Utc>, locale: &LocaleFormat) -> Self {
-        Self {
-            datetime: at.to_rfc3339(),
-            text: locale.day(at.date_naive()),
-        }
-    }
-}
 
 #[derive(Debug)]
 pub(super) struct InvoiceRow {

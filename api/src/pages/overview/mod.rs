@@ -137,7 +137,7 @@ pub(super) async fn csv(
     let wanted = read(&state, &viewer.organization, &address).await?;
     let wanted = wanted.ok_or(ApiError::NotFound)?;
     let groups = figures::periods(&state, &wanted).await?.groups;
-    let heading = format!("{}s", label_of(wanted.step).to_lowercase());
+    let heading = format!("{}s", wanted.step.heading().to_lowercase());
     groups_csv::answer(&heading, &figures::by(wanted.step), &groups, false)
 }
 
@@ -196,7 +196,7 @@ impl OverviewPage {
     ) -> Self {
         let Wanted { question, .. } = wanted;
         let steps = STEPS.map(|(name, step)| {
-            Choice::of(address, "by", name, label_of(step), step == wanted.step)
+            Choice::of(address, "by", name, step.heading(), step == wanted.step)
         });
         let comparisons = EarlierPeriod::NAMES.map(|(name, comparison)| {
             let chosen = comparison == wanted.comparison;
@@ -238,13 +238,5 @@ impl OverviewPage {
             connection: question.connection.connection,
             locale,
         }
-    }
-}
-
-fn label_of(step: Step) -> &'static str {
-    match step {
-        Step::Day => "Day",
-        Step::Week => "Week",
-        Step::Month => "Month",
     }
 }
