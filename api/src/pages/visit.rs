@@ -1,4 +1,6 @@
-//! What the handler of a page begins with: who looks at it, how values are written for them, and the ways to all data.
+//! What the handler of a page begins with: the ways to all data, who looks at the page, and how values are written for them.
+//!
+//! Fails like [`Viewer`] where nobody is signed in. What needs no locale takes the others alone.
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
@@ -8,7 +10,7 @@ use super::Viewer;
 use super::format::LocaleFormat;
 use crate::state::ApiState;
 
-/// A look at a page, or a form that is sent.
+/// A request for a page, or of a form that it has.
 pub(super) struct Visit(
     pub(super) ApiState,
     pub(super) Viewer,
