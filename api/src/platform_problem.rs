@@ -4,6 +4,8 @@ use axum::http::StatusCode;
 use common::plan_limit::{Limit, PlanLimit};
 use serde_json::Value;
 
+use crate::problem::ProblemSpec;
+
 /// Why a call that acts with the platform's own key is not answered as asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PlatformProblem {
@@ -52,16 +54,8 @@ pub enum PlatformProblem {
     PlanLimit(PlanLimit),
 }
 
-/// What is written about it.
-pub(crate) struct PlatformSpec {
-    pub(crate) status: StatusCode,
-    pub(crate) code: &'static str,
-    pub(crate) title: &'static str,
-    pub(crate) detail: String,
-}
-
 impl PlatformProblem {
-    pub(crate) fn spec(&self) -> PlatformSpec {
+    pub(crate) fn spec(&self) -> ProblemSpec {
         let (status, code, title, detail) = match self {
             Self::NotConfigured { setting } => (
                 StatusCode::NOT_IMPLEMENTED,
@@ -142,7 +136,7 @@ impl PlatformProblem {
                 limit_text(refusal),
             ),
         };
-        PlatformSpec {
+        ProblemSpec {
             status,
             code,
             title,

@@ -136,11 +136,11 @@ pub enum ApiError {
 }
 
 /// What is written about an error.
-struct ProblemSpec {
-    status: StatusCode,
-    code: &'static str,
-    title: &'static str,
-    detail: String,
+pub(crate) struct ProblemSpec {
+    pub(crate) status: StatusCode,
+    pub(crate) code: &'static str,
+    pub(crate) title: &'static str,
+    pub(crate) detail: String,
 }
 
 impl ApiError {
@@ -361,10 +361,7 @@ impl ApiError {
                  few seconds."
                     .to_owned(),
             ),
-            Self::Platform(problem) => {
-                let of = problem.spec();
-                spec(of.status, of.code, of.title, of.detail)
-            }
+            Self::Platform(problem) => problem.spec(),
             Self::Internal(_) => spec(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "internal",

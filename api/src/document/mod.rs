@@ -1,7 +1,7 @@
 //! The OpenAPI 3.1 document of the API.
 //!
 //! Paths, bodies and descriptions come from the handlers. What handlers share is added here rather than repeated at
-//! each: the bearer token, the problems that any call under `/v1` may answer, the bounds and examples of parameters
+//! each: the bearer token, the problems that any call under `/v1` may answer, the media type of problems, the bounds and examples of parameters
 //! that many calls take, and the refusal of unknown members in request bodies. The document is exact about input: a
 //! request that satisfies it is not refused as invalid, which `scripts/check-api` tries with generated requests.
 //!
@@ -36,6 +36,10 @@ days in the connection's time zone. Errors are problem details (RFC 9457) with a
 /// What a stream of a job looks like, shortened.
 const EVENTS: &str = "event: job\ndata: {\"job_id\":\"019ab3f4-5c00-7000-8000-000000000001\",\"status\":\"running\"}\n\n\
 event: job\ndata: {\"job_id\":\"019ab3f4-5c00-7000-8000-000000000001\",\"status\":\"completed\"}\n\n";
+
+/// The media type of answers, and how the document refers to the schema of the problems that are answered instead.
+const JSON: &str = "application/json";
+const PROBLEM: &str = "#/components/schemas/Problem";
 
 /// A condition as callers write it: stricter than what is read back, since rules that an earlier version stored
 /// may hold what is refused today.
@@ -101,7 +105,10 @@ pub(crate) fn complete(document: OpenApi) -> Value {
             parameters::refine(parameter);
         }
         bodies.extend(refine_body(operation));
-        refine_streams(operation);
+        for response in responses_of(operation) {
+            refine_stream(response);
+            refine_problem(response);
+        }
         if path.starts_with("/v1/") {
             add_problems(&path, operation);
         }
@@ -135,15 +142,28 @@ fn refine_body(operation: &mut Map<String, Value>) -> Option<String> {
     reference.rsplit('/').next().map(ToOwned::to_owned)
 }
 
+/// The answers that the handler of an operation names.
+fn responses_of(operation: &mut Map<String, Value>) -> impl Iterator<Item = &mut Value> {
+    let responses = operation.get_mut("responses");
+    let responses = responses.and_then(Value::as_object_mut);
+    responses.into_iter().flat_map(Map::values_mut)
+}
+
 /// Shows a stream of events by an example: OpenAPI 3.1 has no schema for one.
-fn refine_streams(operation: &mut Map<String, Value>) {
-    let responses = operation
-        .get_mut("responses")
-        .and_then(Value::as_object_mut);
-    for response in responses.into_iter().flat_map(Map::values_mut) {
-        if let Some(stream) = response.pointer_mut("/content/text~1event-stream") {
-            *stream = json!({"example": EVENTS});
-        }
+fn refine_stream(response: &mut Value) {
+    if let Some(stream) = response.pointer_mut("/content/text~1event-stream") {
+        *stream = json!({"example": EVENTS});
+    }
+}
+
+/// Gives a problem the media type with which every problem is sent.
+fn refine_problem(response: &mut Value) {
+    let is_problem = |body: &mut Value| body["schema"]["$ref"] == PROBLEM;
+    if let Some(content) = response.get_mut("content").and_then(Value::as_object_mut)
+        && content.get_mut(JSON).is_some_and(is_problem)
+        && let Some(body) = content.remove(JSON)
+    {
+        content.insert(problem::CONTENT_TYPE.to_owned(), body);
     }
 }
 
@@ -205,7 +225,7 @@ fn add_problems(path: &str, operation: &mut Map<String, Value>) {
     for (status, description) in problems {
         responses.entry(status).or_insert_with(|| {
             json!({"description": description, "content": {
-                problem::CONTENT_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}})
+                problem::CONTENT_TYPE: {"schema": {"$ref": PROBLEM}}}})
         });
     }
 }

@@ -26,51 +26,24 @@ pub(super) fn refine(parameter: &mut Value) {
 
 fn known(name: &str) -> Option<Value> {
     Some(match name {
-        "id" | "connection_id" => json!({
-            "schema": {"type": "string", "minLength": 1, "pattern": TEXT},
-            "example": "acme-stripe-acct_1PgafTB7WZ01zgkW",
-        }),
-        "job_id" => uuid("019ab3f4-5c00-7000-8000-000000000001"),
-        "question_id" => uuid("019ab3f4-5c00-7000-8000-000000000004"),
-        "filter_id" => uuid("019ab3f4-5c00-7000-8000-000000000002"),
-        "transfer_id" => uuid("019ab3f4-5c00-7000-8000-000000000005"),
+        "id" | "connection_id" => text("acme-stripe-acct_1PgafTB7WZ01zgkW"),
+        "job_id" => formatted("uuid", "019ab3f4-5c00-7000-8000-000000000001"),
+        "question_id" => formatted("uuid", "019ab3f4-5c00-7000-8000-000000000004"),
+        "filter_id" => formatted("uuid", "019ab3f4-5c00-7000-8000-000000000002"),
+        "transfer_id" => formatted("uuid", "019ab3f4-5c00-7000-8000-000000000005"),
         "Idempotency-Key" => json!({
             "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
             "example": "order-1042",
         }),
-        "event_id" => uuid("019ab3f4-5c00-7000-8000-000000000003"),
-        "endpoint_id" => json!({
-            "schema": {"type": "string", "minLength": 1, "pattern": TEXT},
-            "example": "whe_0f8fad5bd9cb469fa16570867728950e",
-        }),
-        "organization_id" => json!({
-            "schema": {"type": "string", "minLength": 1, "pattern": TEXT},
-            "example": "_platform",
-        }),
-        "org" => json!({
-            "schema": {"type": "string", "minLength": 1, "pattern": TEXT},
-            "example": "acme",
-        }),
-        "type" => json!({
-            "schema": {"type": "string", "minLength": 1, "pattern": TEXT},
-            "example": "charge.refunded",
-        }),
-        "account" => json!({
-            "schema": {"type": "string", "minLength": 1, "pattern": TEXT},
-            "example": "acct_1PgafTB7WZ01zgkW",
-        }),
-        "received_from" => json!({
-            "schema": {"type": "string", "format": "date-time"},
-            "example": "2026-03-01T00:00:00Z",
-        }),
-        "received_to" | "restated_since" => json!({
-            "schema": {"type": "string", "format": "date-time"},
-            "example": "2026-04-01T00:00:00Z",
-        }),
-        "charge_id" => json!({
-            "schema": {"type": "string", "minLength": 1, "pattern": TEXT},
-            "example": "ch_3PgafTB7WZ01zgkW0Zq1Xy2W",
-        }),
+        "event_id" => formatted("uuid", "019ab3f4-5c00-7000-8000-000000000003"),
+        "endpoint_id" => text("whe_0f8fad5bd9cb469fa16570867728950e"),
+        "organization_id" => text("_platform"),
+        "org" => text("acme"),
+        "type" => text("charge.refunded"),
+        "account" => text("acct_1PgafTB7WZ01zgkW"),
+        "received_from" => formatted("date-time", "2026-03-01T00:00:00Z"),
+        "received_to" | "restated_since" => formatted("date-time", "2026-04-01T00:00:00Z"),
+        "charge_id" => text("ch_3PgafTB7WZ01zgkW0Zq1Xy2W"),
         "limit" => json!({
             "schema": {"type": "integer", "minimum": 1, "maximum": 1000},
             "example": 100,
@@ -79,14 +52,8 @@ fn known(name: &str) -> Option<Value> {
         "cursor" => json!({
             "schema": {"type": "string", "minLength": 1, "maxLength": 4096, "pattern": "^[A-Za-z0-9_-]+$"},
         }),
-        "date_from" => json!({
-            "schema": {"type": "string", "format": "date"},
-            "example": "2026-03-01",
-        }),
-        "date_to" => json!({
-            "schema": {"type": "string", "format": "date"},
-            "example": "2026-03-31",
-        }),
+        "date_from" => formatted("date", "2026-03-01"),
+        "date_to" => formatted("date", "2026-03-31"),
         "currency" => json!({
             "schema": {"type": "string", "pattern": "^[A-Za-z]{3}$"},
             "example": "usd",
@@ -95,22 +62,16 @@ fn known(name: &str) -> Option<Value> {
             "schema": reference("MetadataSource"),
             "example": "charge",
         }),
-        "resource" => json!({
-            "schema": {"type": "string", "enum": parked::RESOURCES},
-            "example": "charges",
-        }),
+        "resource" => choice(&parked::RESOURCES, "charges"),
         "group_by" => json!({
             "schema": group_by(),
             "example": "metadata:charge.tier",
         }),
-        "compare" => json!({
-            "schema": {"type": "string", "enum": EarlierPeriod::NAMES.map(|(name, _)| name)},
-            "example": "previous_period",
-        }),
-        "dated_by" => json!({
-            "schema": {"type": "string", "enum": RefundsBy::NAMES.map(|(name, _)| name)},
-            "example": "event",
-        }),
+        "compare" => choice(
+            &EarlierPeriod::NAMES.map(|(name, _)| name),
+            "previous_period",
+        ),
+        "dated_by" => choice(&RefundsBy::NAMES.map(|(name, _)| name), "event"),
         "filter" => json!({
             "content": {"application/json": {
                 "schema": {"anyOf": [
@@ -128,8 +89,16 @@ fn known(name: &str) -> Option<Value> {
     })
 }
 
-fn uuid(example: &str) -> Value {
-    json!({"schema": {"type": "string", "format": "uuid"}, "example": example})
+fn text(example: &str) -> Value {
+    json!({"schema": {"type": "string", "minLength": 1, "pattern": TEXT}, "example": example})
+}
+
+fn formatted(format: &str, example: &str) -> Value {
+    json!({"schema": {"type": "string", "format": format}, "example": example})
+}
+
+fn choice(names: &[&str], example: &str) -> Value {
+    json!({"schema": {"type": "string", "enum": names}, "example": example})
 }
 
 fn group_by() -> Value {

@@ -213,48 +213,36 @@ impl Fields {
 
     /// Takes a whole number within a range.
     pub(crate) fn integer(&mut self, name: &str, range: RangeInclusive<i32>) -> Option<i32> {
+        let range = i64::from(*range.start())..=i64::from(*range.end());
+        let number = self.whole_number(name, "a whole number", range)?;
+        i32::try_from(number).ok()
+    }
+
+    /// Takes an amount of money in minor units, which is more than 0.
+    pub(crate) fn amount(&mut self, name: &str) -> Option<i64> {
+        self.whole_number(name, "a whole number of minor units", 1..=MAX_AMOUNT)
+    }
+
+    /// Takes what is called `kind`, within a range of which an `f64` holds every whole number exactly.
+    fn whole_number(&mut self, name: &str, kind: &str, range: RangeInclusive<i64>) -> Option<i64> {
         let value = self.take(name)?;
         let (min, max) = (range.start(), range.end());
         // JSON has one number type, so 30.0 is the whole number 30.
         let whole = value.as_f64().filter(|number| number.fract() == 0.0);
         let Some(whole) = whole else {
-            self.refuse(name, format!("must be a whole number from {min} to {max}"));
+            self.refuse(name, format!("must be {kind} from {min} to {max}"));
             return None;
         };
-        if whole < f64::from(*min) || whole > f64::from(*max) {
-            self.refuse(name, format!("must be from {min} to {max} and is {value}"));
-            return None;
-        }
-        #[expect(
-            clippy::cast_possible_truncation,
-            reason = "it is whole and within the range of an i32"
-        )]
-        Some(whole as i32)
-    }
-
-    /// Takes an amount of money in minor units, which is more than 0.
-    pub(crate) fn amount(&mut self, name: &str) -> Option<i64> {
-        let value = self.take(name)?;
-        let whole = value.as_f64().filter(|number| number.fract() == 0.0);
-        let Some(whole) = whole else {
-            let detail = format!("must be a whole number of minor units from 1 to {MAX_AMOUNT}");
-            self.refuse(name, detail);
-            return None;
-        };
-        // An `f64` holds every whole number of the range exactly.
         #[expect(
             clippy::cast_possible_truncation,
             reason = "it is whole, and out of range it is refused"
         )]
-        let amount = whole as i64;
-        if !(1..=MAX_AMOUNT).contains(&amount) {
-            self.refuse(
-                name,
-                format!("must be from 1 to {MAX_AMOUNT} and is {value}"),
-            );
+        let number = whole as i64;
+        if !range.contains(&number) {
+            self.refuse(name, format!("must be from {min} to {max} and is {value}"));
             return None;
         }
-        Some(amount)
+        Some(number)
     }
 
     /// Takes an amount of money that must be given.

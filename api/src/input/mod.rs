@@ -27,6 +27,11 @@ use crate::problem::ApiError;
 const INSTANT: &str =
     "must be a time of the years 1 to 9999 as in RFC 3339, such as 2026-03-01T12:00:00Z";
 
+/// A value that a reader required: after its `finish` it is there, since a request without it was refused.
+pub(crate) fn given<T>(required: Option<T>) -> Result<T, ApiError> {
+    required.ok_or_else(|| ApiError::invalid(Vec::new()))
+}
+
 /// An instant of a year that PostgreSQL and RFC 3339 both know.
 fn instant(text: &str) -> Option<DateTime<Utc>> {
     let instant: DateTime<Utc> = text.parse().ok()?;

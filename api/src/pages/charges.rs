@@ -1,7 +1,7 @@
 //! The charges behind figures, and one charge: its lines, its metadata, its refunds and its dispute, and why it counts or not.
 
 use askama::Template;
-use axum::extract::{RawQuery, State};
+use axum::extract::RawQuery;
 use axum::response::{IntoResponse as _, Redirect, Response};
 use common::catalogue::ObjectType;
 use common::connection::{Connection, lookup};
@@ -17,14 +17,14 @@ use url::form_urlencoded;
 use super::address::Address;
 use super::amounts::Amounts;
 use super::days::Days;
-use super::format::LocaleFormat;
+use super::format::{LocaleFormat, capitalized};
 use super::layout::{Layout, Page, Section};
 use super::named_object::NamedObject;
 use super::question::{self, ActiveFilter, CONNECTION, Choice, active_filters};
-use super::{Viewer, stripe_dashboard};
+use super::stripe_dashboard;
+use super::visit::Visit;
 use crate::input::{Ids, Params, next_cursor, page};
 use crate::problem::ApiError;
-use crate::state::ApiState;
 
 const PATH: &str = "/charges";
 /// Lines of a page.
@@ -140,9 +140,7 @@ enum Fact {
 
 /// `GET /charges`.
 pub(super) async fn list(
-    State(state): State<ApiState>,
-    viewer: Viewer,
-    locale: LocaleFormat,
+    Visit(state, viewer, locale): Visit,
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
     let address = Address::new(PATH, &query.unwrap_or_default());
@@ -208,9 +206,7 @@ pub(super) async fn list(
 
 /// `GET /charges/{charge_id}`, of the connection that the address names.
 pub(super) async fn show(
-    State(state): State<ApiState>,
-    viewer: Viewer,
-    locale: LocaleFormat,
+    Visit(state, viewer, locale): Visit,
     Ids(charge_id): Ids<String>,
     mut params: Params,
 ) -> Result<Response, ApiError> {
@@ -304,10 +300,7 @@ fn object(
 
 /// The words of a status of Stripe's, such as `needs_response`.
 fn in_words(status: &str) -> String {
-    let words = status.replace('_', " ");
-    let mut letters = words.chars();
-    let first = letters.next().map(|first| first.to_ascii_uppercase());
-    first.into_iter().chain(letters).collect()
+    capitalized(&status.replace('_', " "))
 }
 
 fn refund_row(refund: Refund, locale: &LocaleFormat, connection: &Connection) -> RefundRow {

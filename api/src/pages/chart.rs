@@ -76,7 +76,7 @@ impl Step {
         }
     }
 
-    fn heading(self) -> &'static str {
+    pub(crate) fn heading(self) -> &'static str {
         match self {
             Self::Day => "Day",
             Self::Week => "Week",

@@ -28,6 +28,7 @@ use super::format::LocaleFormat;
 use super::layout::{Layout, Page, Section};
 use super::question::{self, ActiveFilter, Choice, Question, key_name};
 use super::questions::{QuestionForm, Questions};
+use super::visit::Visit;
 use super::{Viewer, groups_csv, restatements};
 use crate::input::{next_cursor, page};
 use crate::problem::ApiError;
@@ -148,7 +149,8 @@ struct Before {
 
 impl Before {
     fn of(
-        (previous, difference): (Option<&PeriodFigures>, Option<&PeriodFigures>),
+        previous: Option<PeriodFigures>,
+        difference: Option<PeriodFigures>,
         currency: &Currency,
         locale: &LocaleFormat,
     ) -> Option<Self> {
@@ -177,14 +179,10 @@ struct Row {
 }
 
 /// `GET /explore`.
-pub(super) async fn show(
-    State(state): State<ApiState>,
-    viewer: Viewer,
-    locale: LocaleFormat,
-    RawQuery(query): RawQuery,
-) -> Result<Response, ApiError> {
+pub(super) async fn show(visit: Visit, RawQuery(query): RawQuery) -> Result<Response, ApiError> {
+    let Visit(state, viewer, locale) = &visit;
     let asked = Address::new(PATH, &query.unwrap_or_default());
-    let amounts = Amounts::in_conditions(&state, &viewer.organization, &asked, &locale).await?;
+    let amounts = Amounts::in_conditions(state, &viewer.organization, &asked, locale).await?;
     let mut builder = Builder::of(&asked, amounts);
     let mut status = StatusCode::OK;
     if is_applied(&asked) {
@@ -195,32 +193,30 @@ pub(super) async fn show(
     }
     let address = without_form(&asked);
     let form = QuestionForm::default();
-    page_of(&state, &viewer, &locale, &address, builder, form, status).await
+    page_of(&visit, &address, builder, form, status).await
 }
 
 /// The page with a question that was not saved.
 pub(super) async fn refused(
-    state: &ApiState,
-    viewer: &Viewer,
-    locale: &LocaleFormat,
+    visit: &Visit,
     address: &Address,
     form: QuestionForm,
 ) -> Result<Response, ApiError> {
+    let Visit(state, viewer, locale) = visit;
     let amounts = Amounts::in_conditions(state, &viewer.organization, address, locale).await?;
     let builder = Builder::of(address, amounts);
     let status = StatusCode::UNPROCESSABLE_ENTITY;
-    page_of(state, viewer, locale, address, builder, form, status).await
+    page_of(visit, address, builder, form, status).await
 }
 
 async fn page_of(
-    state: &ApiState,
-    viewer: &Viewer,
-    locale: &LocaleFormat,
+    visit: &Visit,
     address: &Address,
     builder: Builder,
     form: QuestionForm,
     status: StatusCode,
 ) -> Result<Response, ApiError> {
+    let Visit(state, viewer, locale) = visit;
     let list = list_of(address);
     let own = |params: &mut crate::input::Params| params.cursor::<GroupCursor>(&list);
     let read = question::read(state, &viewer.organization, address, own).await?;
@@ -452,11 +448,7 @@ impl ExplorePage {
             Total {
                 charges: locale.count(total.charges.unsigned_abs()),
                 net: locale.minor(total.net, &currency),
-                before: Before::of(
-                    (total.previous.as_ref(), total.difference.as_ref()),
-                    &currency,
-                    locale,
-                ),
+                before: Before::of(total.previous, total.difference, &currency, locale),
                 address: first_page.with("currency", &total.currency).to_string(),
                 currency: total.currency,
             }
@@ -540,11 +532,7 @@ impl Row {
             net: locale.minor(row.net, &currency),
             disputed: locale.minor(row.disputed_amount, &currency),
             dispute_fee: locale.minor(row.dispute_fee, &currency),
-            before: Before::of(
-                (row.previous.as_ref(), row.difference.as_ref()),
-                &currency,
-                locale,
-            ),
+            before: Before::of(row.previous, row.difference, &currency, locale),
         }
     }
 }

@@ -4,7 +4,7 @@
 //! an answer in words and not an error, since it may be right a letter later.
 
 use askama::Template;
-use axum::extract::{RawQuery, State};
+use axum::extract::RawQuery;
 use axum::response::{IntoResponse as _, Response};
 use common::money::Currency;
 use stripe::analytics::report;
@@ -15,9 +15,9 @@ use super::amounts::Amounts;
 use super::filter_builder::{Builder, Conditions, Suggestions};
 use super::format::LocaleFormat;
 use super::layout::Page;
-use super::{Viewer, explore, question};
+use super::visit::Visit;
+use super::{explore, question};
 use crate::problem::ApiError;
-use crate::state::ApiState;
 use crate::use_case_errors::sentence;
 
 const APPLY: &str = "Apply to update the figures below.";
@@ -42,20 +42,19 @@ struct Matching {
 
 /// `GET /explore/conditions`: the rows.
 pub(super) async fn conditions(
-    State(state): State<ApiState>,
-    viewer: Viewer,
-    locale: LocaleFormat,
+    visit: Visit,
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
+    let Visit(state, viewer, locale) = &visit;
     let asked = Address::new(explore::PATH, &query.unwrap_or_default());
     // Asked first: it notes what is wrong, which is not said in rows that are still being entered.
-    let amounts = Amounts::in_conditions(&state, &viewer.organization, &asked, &locale).await?;
+    let amounts = Amounts::in_conditions(state, &viewer.organization, &asked, locale).await?;
     let entered = Builder::of(&asked, amounts.clone());
-    let matching = count(&state, &viewer, &locale, entered).await?;
+    let matching = count(&visit, entered).await?;
     let builder = Builder::of(&asked, amounts);
-    let read = question::read(&state, &viewer.organization, &base_of(&builder), |_| ()).await?;
+    let read = question::read(state, &viewer.organization, &base_of(&builder), |_| ()).await?;
     let (question, ()) = read.ok_or(ApiError::NotFound)?;
-    let keys = question.metadata_keys(&state).await?;
+    let keys = question.metadata_keys(state).await?;
     let conditions = builder.conditions(&Suggestions(&keys), &question.names);
     let edited = EditedConditions {
         conditions,
@@ -66,15 +65,14 @@ pub(super) async fn conditions(
 
 /// `GET /explore/matching`: how many charges the rows match, and their net revenue.
 pub(super) async fn matching(
-    State(state): State<ApiState>,
-    viewer: Viewer,
-    locale: LocaleFormat,
+    visit: Visit,
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
+    let Visit(state, viewer, locale) = &visit;
     let asked = Address::new(explore::PATH, &query.unwrap_or_default());
-    let amounts = Amounts::in_conditions(&state, &viewer.organization, &asked, &locale).await?;
+    let amounts = Amounts::in_conditions(state, &viewer.organization, &asked, locale).await?;
     let entered = Builder::of(&asked, amounts);
-    let matching = count(&state, &viewer, &locale, entered).await?;
+    let matching = count(&visit, entered).await?;
     Ok(Page(Matching { matching }).into_response())
 }
 
@@ -85,12 +83,8 @@ fn base_of(builder: &Builder) -> Address {
         .retaining(|name| name == question::CONNECTION)
 }
 
-async fn count(
-    state: &ApiState,
-    viewer: &Viewer,
-    locale: &LocaleFormat,
-    mut builder: Builder,
-) -> Result<String, ApiError> {
+async fn count(visit: &Visit, mut builder: Builder) -> Result<String, ApiError> {
+    let Visit(state, viewer, locale) = visit;
     let Some(address) = builder.address() else {
         return Ok(builder.problem().unwrap_or_default());
     };

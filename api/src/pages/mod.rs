@@ -9,7 +9,8 @@
 //! cannot forget them.
 //!
 //! Reading order: [`layout`] (what surrounds each page and how it is answered), [`assets`] (styles and scripts),
-//! [`problem`] (errors as pages), [`format`] and [`chart`] (how figures are shown), [`session`], then a page a file.
+//! [`problem`] (errors as pages), [`format`] and [`chart`] (how figures are shown), [`session`], [`visit`] (what a handler
+//! begins with), then a page a file.
 //!
 //! Absent on purpose: anything from another host, but for Stripe's script on the page of embedded onboarding
 //! (`payouts::embedded`); scripts and styles inside of pages, state that only the browser has.
@@ -31,9 +32,11 @@ mod form;
 mod format;
 mod groups_csv;
 pub(crate) mod layout;
+mod live_part;
 mod mark;
 mod moment;
 mod named_object;
+mod notice;
 mod overview;
 mod payouts;
 mod permission;
@@ -48,6 +51,7 @@ mod session;
 mod sign_in;
 mod stripe_dashboard;
 mod tokens;
+mod visit;
 mod webhooks;
 
 use axum::Router;

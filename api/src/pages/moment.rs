@@ -42,3 +42,19 @@ impl Moment {
         }
     }
 }
+
+/// The day of something, of UTC, and its instant.
+#[derive(Debug, Clone)]
+pub(super) struct Day {
+    pub(super) datetime: String,
+    pub(super) text: String,
+}
+
+impl Day {
+    pub(super) fn of(at: DateTime<Utc>, locale: &LocaleFormat) -> Self {
+        Self {
+            datetime: at.to_rfc3339(),
+            text: locale.day(at.date_naive()),
+        }
+    }
+}

@@ -7,7 +7,7 @@ use common::tenant::TokenRole;
 use super::Viewer;
 use crate::problem::ApiError;
 
-const ONLY_ADMINS: &str =
+pub(super) const ONLY_ADMINS: &str =
     "Your role is analyst, which only reads. Sign in as an admin to change this.";
 
 /// Whether forms and buttons that change something are shown.

@@ -16,10 +16,10 @@ use url::form_urlencoded;
 use uuid::Uuid;
 
 use super::address::Address;
-use super::format::LocaleFormat;
 use super::layout::{Layout, Page, Section};
 use super::permission::{may_change, require_admin};
 use super::saved_query::{self, path_of};
+use super::visit::Visit;
 use super::{Viewer, explore};
 use crate::input::{Ids, read_body};
 use crate::problem::ApiError;
@@ -177,18 +177,14 @@ fn name_error(name: &str) -> Option<String> {
 }
 
 /// `POST /questions`: saves what Explore shows.
-async fn save(
-    State(state): State<ApiState>,
-    viewer: Viewer,
-    locale: LocaleFormat,
-    request: Request,
-) -> Result<Response, ApiError> {
-    let (form, query) = QuestionForm::read(&state, request).await?;
+async fn save(visit: Visit, request: Request) -> Result<Response, ApiError> {
+    let Visit(state, viewer, _) = &visit;
+    let (form, query) = QuestionForm::read(state, request).await?;
     let page = QuestionPage::Explore;
-    let query = saved_query::check(&state, &viewer.organization, page, &query).await?;
+    let query = saved_query::check(state, &viewer.organization, page, &query).await?;
     let address = Address::new(path_of(page), &query);
     if form.name_error.is_some() {
-        return explore::refused(&state, &viewer, &locale, &address, form).await;
+        return explore::refused(&visit, &address, form).await;
     }
     let draft = Draft {
         name: form.name.clone(),
@@ -196,12 +192,12 @@ async fn save(
         query,
         shared: form.shared,
     };
-    let saved = saved_question::save(&state.pool, asker(&viewer), draft, state.clock.now()).await;
+    let saved = saved_question::save(&state.pool, asker(viewer), draft, state.clock.now()).await;
     match saved {
         Ok(_) => Ok(Redirect::to(&address.to_string()).into_response()),
         Err(error) => {
             let form = form.refused(error)?;
-            explore::refused(&state, &viewer, &locale, &address, form).await
+            explore::refused(&visit, &address, form).await
         }
     }
 }

@@ -3,7 +3,7 @@
 //! Days are restated whole, so conditions on charges have no place in the address. Fails like the call that it reads by.
 
 use askama::Template;
-use axum::extract::{RawQuery, State};
+use axum::extract::RawQuery;
 use axum::response::{IntoResponse as _, Redirect, Response};
 use common::money::Currency;
 use stripe::restatement::{Cause, RestatedDay, Restatement};
@@ -14,11 +14,11 @@ use super::days::Days;
 use super::format::LocaleFormat;
 use super::layout::{Layout, Page, Section};
 use super::question::{self, ActiveFilter, CONNECTION, Choice, Question, active_filters};
-use super::{Viewer, amounts::Amounts, charges};
+use super::visit::Visit;
+use super::{amounts::Amounts, charges};
 use crate::input::Params;
 use crate::problem::ApiError;
 use crate::routes::restatements::{LIST, page_of};
-use crate::state::ApiState;
 
 const PATH: &str = "/restatements";
 /// Restatements of a page.
@@ -76,9 +76,7 @@ struct ChargeLink {
 
 /// `GET /restatements`.
 pub(super) async fn show(
-    State(state): State<ApiState>,
-    viewer: Viewer,
-    locale: LocaleFormat,
+    Visit(state, viewer, locale): Visit,
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
     let address = Address::new(PATH, &query.unwrap_or_default());

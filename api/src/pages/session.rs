@@ -26,6 +26,7 @@ use tracing::debug;
 use url::form_urlencoded;
 use uuid::Uuid;
 
+use super::permission::ONLY_ADMINS;
 use super::return_path::{EXPIRED, ReturnPath};
 use super::sign_in::SignIn;
 use crate::auth::{self, Caller};
@@ -52,8 +53,6 @@ const LINK_NOT_VALID: &str =
     "This link was already used or has expired. Ask for another one, or sign in with a token.";
 const TOO_MANY_FAILURES: &str =
     "Too many sign-ins from your address have failed. Wait a minute and try again.";
-const ONLY_ADMINS: &str =
-    "Your role is analyst, which only reads. Sign in as an admin to change this.";
 const SIGNED_OUT: &str = "Nothing was changed: you are signed out. Sign in and try again.";
 
 /// Who looks at a page: a member of an organization, however that is known.

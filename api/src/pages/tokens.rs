@@ -26,6 +26,7 @@ use super::layout::{Layout, Page, Section};
 use super::mark::{Mark, Shape, Tone};
 use super::moment::Moment;
 use super::permission::{may_change, require_admin};
+use super::visit::Visit;
 use crate::input::{Ids, Params, read_body};
 use crate::problem::ApiError;
 use crate::state::ApiState;
@@ -59,27 +60,17 @@ struct Validity {
     days: Option<i64>,
 }
 
+impl Validity {
+    const fn new(name: &'static str, label: &'static str, days: Option<i64>) -> Self {
+        Self { name, label, days }
+    }
+}
+
 const VALIDITIES: [Validity; 4] = [
-    Validity {
-        name: "30d",
-        label: "30 days",
-        days: Some(30),
-    },
-    Validity {
-        name: "90d",
-        label: "90 days",
-        days: Some(90),
-    },
-    Validity {
-        name: "365d",
-        label: "One year",
-        days: Some(365),
-    },
-    Validity {
-        name: "unlimited",
-        label: "Until it is revoked",
-        days: None,
-    },
+    Validity::new("30d", "30 days", Some(30)),
+    Validity::new("90d", "90 days", Some(90)),
+    Validity::new("365d", "One year", Some(365)),
+    Validity::new("unlimited", "Until it is revoked", None),
 ];
 const DEFAULT_VALIDITY: Validity = VALIDITIES[1];
 
@@ -178,26 +169,19 @@ struct RevokePage {
 }
 
 /// `GET /tokens`.
-async fn show(
-    State(state): State<ApiState>,
-    viewer: Viewer,
-    locale: LocaleFormat,
-) -> Result<Response, ApiError> {
-    let form = may_change(&viewer).then_some(Form::EMPTY);
-    let page = page(&state, &viewer, &locale, form).await?;
+async fn show(visit: Visit) -> Result<Response, ApiError> {
+    let Visit(_, viewer, _) = &visit;
+    let form = may_change(viewer).then_some(Form::EMPTY);
+    let page = page(&visit, form).await?;
     Ok(Page(page).into_response())
 }
 
 /// `POST /tokens`: creates a token, and answers with it.
-async fn create(
-    State(state): State<ApiState>,
-    viewer: Viewer,
-    locale: LocaleFormat,
-    request: Request,
-) -> Result<Response, ApiError> {
-    let form = Form::read(&read_body(request.into_body(), &state, MAX_FORM_BYTES).await?)?;
+async fn create(visit: Visit, request: Request) -> Result<Response, ApiError> {
+    let Visit(state, viewer, locale) = &visit;
+    let form = Form::read(&read_body(request.into_body(), state, MAX_FORM_BYTES).await?)?;
     if form.name_error.is_some() {
-        let page = page(&state, &viewer, &locale, Some(form)).await?;
+        let page = page(&visit, Some(form)).await?;
         return Ok((StatusCode::UNPROCESSABLE_ENTITY, Page(page)).into_response());
     }
     let Form {
@@ -213,13 +197,12 @@ async fn create(
     let created = tenant::create_token(&mut tx, organization, &name, role, expires_at, now);
     let token = created.await?;
     db::commit(tx).await?;
-    let layout =
-        Layout::for_viewer(&state, &viewer, Section::Tokens, "Token created", false).await?;
+    let layout = Layout::for_viewer(state, viewer, Section::Tokens, "Token created", false).await?;
     let page = CreatedPage {
         layout,
         name,
         role: role.as_str(),
-        expires: expires_at.map(|at| day_of(at, &locale)),
+        expires: expires_at.map(|at| day_of(at, locale)),
         token,
     };
     Ok((StatusCode::CREATED, Page(page)).into_response())
@@ -227,9 +210,7 @@ async fn create(
 
 /// `GET /tokens/{token_id}/revoke`: asks whether it is meant.
 async fn confirm_revoking(
-    State(state): State<ApiState>,
-    viewer: Viewer,
-    locale: LocaleFormat,
+    Visit(state, viewer, locale): Visit,
     Ids(token_id): Ids<Uuid>,
 ) -> Result<Response, ApiError> {
     require_admin(&viewer)?;
@@ -271,12 +252,8 @@ async fn revoke(
     Ok(Redirect::to(Section::Tokens.path()).into_response())
 }
 
-async fn page(
-    state: &ApiState,
-    viewer: &Viewer,
-    locale: &LocaleFormat,
-    form: Option<Form>,
-) -> Result<TokensPage, ApiError> {
+async fn page(visit: &Visit, form: Option<Form>) -> Result<TokensPage, ApiError> {
+    let Visit(state, viewer, locale) = visit;
     let now = state.clock.now();
     let tokens = tokens(state, viewer).await?.into_iter();
     let rows = tokens.map(|token| row(token, viewer, locale, now));

@@ -17,7 +17,7 @@ use crate::auth::Caller;
 use crate::input::{Params, next_cursor, page};
 use crate::negotiation::{self, Rows};
 use crate::notes::Note;
-use crate::problem::ApiError;
+use crate::problem::{ApiError, Problem};
 use crate::revenue_query::RevenueQuery;
 use crate::state::ApiState;
 
@@ -126,8 +126,7 @@ pub(crate) struct ChargeRows {
            ("cursor" = Option<String>, Query, description = "`next_cursor` of the previous page")),
     responses((status = 200, description = "A page of charge lines, or all of them as CSV", content(
         (ChargeRows = "application/json"), (String = "text/csv"))),
-              (status = 406, description = "`not_acceptable`: `Accept` excludes both JSON and CSV",
-               body = crate::problem::Problem, content_type = "application/problem+json")))]
+              (status = 406, description = "`not_acceptable`: `Accept` excludes both JSON and CSV", body = Problem)))]
 pub(crate) async fn charges(
     State(state): State<ApiState>,
     caller: Caller,

@@ -12,8 +12,9 @@ use secrecy::ExposeSecret as _;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::answer_status;
 use crate::auth::Caller;
-use crate::input::{Fields, NoParams, OptionalFields};
+use crate::input::{Fields, NoParams, OptionalFields, given};
 use crate::platform_problem::PlatformProblem;
 use crate::problem::{ApiError, Problem};
 use crate::routes::connected_accounts::address;
@@ -64,12 +65,10 @@ pub(crate) struct CheckoutBody {
               (status = 200, description = "The session for the same exists already", body = CheckoutBody),
               (status = 409, description = "`subscription_exists`: change it instead, with \
                                             `POST /v1/billing/subscription/change`; `payment_pending`: a payment is on its way",
-               body = Problem, content_type = "application/problem+json"),
+               body = Problem),
               (status = 422, description = "`invalid_request`; `price_not_found`: Stripe has no price for the plan; \
-                                            `stripe_refused`: see `stripe_code` and `stripe_message`",
-               body = Problem, content_type = "application/problem+json"),
-              (status = 503, description = "`stripe_unreachable`: call again, which finds what was done",
-               body = Problem, content_type = "application/problem+json")))]
+                                            `stripe_refused`: see `stripe_code` and `stripe_message`", body = Problem),
+              (status = 503, description = "`stripe_unreachable`: call again, which finds what was done", body = Problem)))]
 pub(crate) async fn create(
     State(state): State<ApiState>,
     caller: Caller,
@@ -84,10 +83,7 @@ pub(crate) async fn create(
     let success_url = address(&state, &mut fields, "success_url").unwrap_or(own.success_url);
     let cancel_url = address(&state, &mut fields, "cancel_url").unwrap_or(own.cancel_url);
     fields.finish()?;
-    let (Some(plan), Some(interval)) = (plan, interval) else {
-        // What is missing was refused.
-        return Err(ApiError::invalid(Vec::new()));
-    };
+    let (plan, interval) = given(plan.zip(interval))?;
     let asked = Subscribing {
         plan,
         interval,
@@ -96,11 +92,7 @@ pub(crate) async fn create(
         cancel_url,
     };
     let opened = checkout::open(&billing, &caller.organization, &asked).await?;
-    let status = if opened.created {
-        StatusCode::CREATED
-    } else {
-        StatusCode::OK
-    };
+    let status = answer_status(opened.created, StatusCode::CREATED);
     let body = CheckoutBody {
         session_id: opened.session_id,
         url: opened.url,
@@ -148,11 +140,10 @@ pub(crate) struct SetupPaymentBody {
     request_body(content = SetupPaymentRequest, example = json!({"email": "owner@example.com"})),
     responses((status = 200, description = "What Stripe's script needs", body = SetupPaymentBody),
               (status = 422, description = "`invalid_request`, or `stripe_refused`: see `stripe_code` and `stripe_message`",
-               body = Problem, content_type = "application/problem+json"),
+               body = Problem),
               (status = 501, description = "`not_configured`: STRIPE_PLATFORM_KEY or STRIPE_PUBLISHABLE_KEY is not set",
-               body = Problem, content_type = "application/problem+json"),
-              (status = 503, description = "`stripe_unreachable`: call again, which finds what was done",
-               body = Problem, content_type = "application/problem+json")))]
+               body = Problem),
+              (status = 503, description = "`stripe_unreachable`: call again, which finds what was done", body = Problem)))]
 pub(crate) async fn setup_payment(
     State(state): State<ApiState>,
     caller: Caller,

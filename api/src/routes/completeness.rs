@@ -7,6 +7,7 @@ use serde::Serialize;
 use stripe::comparison::{self, DateRange, Day, Days};
 use utoipa::ToSchema;
 
+use super::answer_status;
 use super::sync::JobReference;
 use crate::auth::Caller;
 use crate::input::{Fields, Ids, NoParams, Params};
@@ -103,9 +104,8 @@ pub(crate) fn read_range(mut fields: Fields) -> Result<DateRange, ApiError> {
     responses((status = 202, description = "A new job is queued", body = JobReference),
               (status = 200, description = "An existing job compares these days", body = JobReference),
               (status = 409, description = "`conflict`: a comparison of other days of the connection waits or runs",
-               body = Problem, content_type = "application/problem+json"),
-              (status = 402, description = "`plan_limit`: the organization's plan pauses the connection",
-               body = Problem, content_type = "application/problem+json")))]
+               body = Problem),
+              (status = 402, description = "`plan_limit`: the organization's plan pauses the connection", body = Problem)))]
 pub(crate) async fn compare(
     State(state): State<ApiState>,
     caller: Caller,
@@ -117,11 +117,7 @@ pub(crate) async fn compare(
     let services = state.connection_services();
     let job = comparison::start(services, &caller.organization, &connection_id, range).await?;
     let job = job.publish(&state.broker).await;
-    let status = if job.created {
-        StatusCode::ACCEPTED
-    } else {
-        StatusCode::OK
-    };
+    let status = answer_status(job.created, StatusCode::ACCEPTED);
     let job_id = job.job_id.0;
     Ok((status, Json(JobReference { job_id })))
 }

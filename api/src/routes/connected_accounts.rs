@@ -20,6 +20,7 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
 
+use super::answer_status;
 use crate::auth::Caller;
 use crate::input::{Fields, Ids, NoParams, OptionalFields, Params};
 use crate::platform_problem::PlatformProblem;
@@ -140,11 +141,11 @@ impl AccountBody {
     responses((status = 201, description = "The account was created", body = OnboardingAnswer),
               (status = 200, description = "The organization already has the account", body = OnboardingAnswer),
               (status = 409, description = "`account_disconnected`: the account no longer exists at Stripe; call again to create \
-                                            another one", body = Problem, content_type = "application/problem+json"),
+                                            another one", body = Problem),
               (status = 422, description = "`invalid_request`, or `stripe_refused`: Stripe did not create the account, see \
-                                            `stripe_code`", body = Problem, content_type = "application/problem+json"),
+                                            `stripe_code`", body = Problem),
               (status = 503, description = "`stripe_unreachable`: the outcome is unknown; call again to find out",
-               body = Problem, content_type = "application/problem+json")))]
+               body = Problem)))]
 pub(crate) async fn start(
     State(state): State<ApiState>,
     caller: Caller,
@@ -171,11 +172,7 @@ pub(crate) async fn start(
         Mode::Embedded => WayIn::Embedded,
     };
     let onboarded = onboard(services, organization, application, &way).await?;
-    let status = if onboarded.created {
-        StatusCode::CREATED
-    } else {
-        StatusCode::OK
-    };
+    let status = answer_status(onboarded.created, StatusCode::CREATED);
     Ok((status, Json(answer(&state, onboarded)?)))
 }
 
@@ -299,10 +296,9 @@ pub(crate) struct LinkBody {
 /// The link opens the Express dashboard, signed in, and works once. Only `express` accounts have one.
 #[utoipa::path(post, path = "/v1/connect/dashboard-link", operation_id = "create_dashboard_link", tag = "connect",
     responses((status = 200, description = "The link", body = LinkBody),
-              (status = 409, description = "`account_not_ready` or `account_disconnected`",
-               body = Problem, content_type = "application/problem+json"),
+              (status = 409, description = "`account_not_ready` or `account_disconnected`", body = Problem),
               (status = 422, description = "`stripe_refused`: not an express account; a standard account signs in at dashboard.stripe.com",
-               body = Problem, content_type = "application/problem+json")))]
+               body = Problem)))]
 pub(crate) async fn dashboard_link(
     State(state): State<ApiState>,
     caller: Caller,
@@ -319,8 +315,7 @@ pub(crate) async fn dashboard_link(
 /// another account.
 #[utoipa::path(post, path = "/v1/connect/disconnect", operation_id = "disconnect_account", tag = "connect",
     responses((status = 200, description = "The disconnected account", body = AccountBody),
-              (status = 409, description = "`account_not_ready` or `account_disconnected`",
-               body = Problem, content_type = "application/problem+json")))]
+              (status = 409, description = "`account_not_ready` or `account_disconnected`", body = Problem)))]
 pub(crate) async fn end(
     State(state): State<ApiState>,
     caller: Caller,

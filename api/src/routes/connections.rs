@@ -201,8 +201,7 @@ fn read_changes(mut fields: Fields) -> Result<Changes, ApiError> {
         "name": "Main account", "paused": false, "sync_interval_minutes": 30, "timezone": "Europe/Berlin",
         "rate_share": 0.5, "payment_intent_metadata": false})),
     responses((status = 200, description = "The updated connection", body = ConnectionBody),
-              (status = 402, description = "`plan_limit`: the organization's plan does not allow it",
-               body = Problem, content_type = "application/problem+json")))]
+              (status = 402, description = "`plan_limit`: the organization's plan does not allow it", body = Problem)))]
 pub(crate) async fn update(
     State(state): State<ApiState>,
     caller: Caller,

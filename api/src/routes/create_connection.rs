@@ -130,24 +130,20 @@ impl From<connect::Connected> for Connected {
     responses((status = 201, description = "The account is connected and its first sync is queued",
                body = Connected),
               (status = 402, description = "`plan_limit`: the organization's plan allows no other connection, or less history",
-               body = Problem, content_type = "application/problem+json"),
+               body = Problem),
               (status = 409, description = "`connection_exists`: the organization has connected this \
                                             account already, and can replace its key; `account_not_ready` and \
                                             `account_disconnected`: there is no connected account to read; \
                                             `connection_deleting`: its earlier connection is still being \
-                                            deleted",
-               body = Problem, content_type = "application/problem+json"),
+                                            deleted", body = Problem),
               (status = 422, description = "`invalid_request`: a value is missing or not allowed; \
                                             `stripe_key_invalid`: Stripe refuses the key; \
                                             `stripe_key_wrong_kind`: neither a secret nor a restricted key; \
                                             `stripe_permission_missing`: the key cannot read charges or \
-                                            events",
-               body = Problem, content_type = "application/problem+json"),
-              (status = 501, description = "`not_configured`: STRIPE_PLATFORM_KEY is not set, which `via` needs",
-               body = Problem, content_type = "application/problem+json"),
+                                            events", body = Problem),
+              (status = 501, description = "`not_configured`: STRIPE_PLATFORM_KEY is not set, which `via` needs", body = Problem),
               (status = 503, description = "`stripe_unreachable`: Stripe did not answer in time; `unavailable`: \
-                                            the database cannot be reached. Retry after `Retry-After` seconds",
-               body = Problem, content_type = "application/problem+json")))]
+                                            the database cannot be reached. Retry after `Retry-After` seconds", body = Problem)))]
 pub(crate) async fn connect(
     State(state): State<ApiState>,
     caller: Caller,

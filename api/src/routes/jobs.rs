@@ -19,7 +19,7 @@ use uuid::Uuid;
 use crate::auth::{Caller, caller_of};
 use crate::event_stream::{Followed, follow};
 use crate::input::{Ids, NoParams, Params, next_cursor, page};
-use crate::problem::ApiError;
+use crate::problem::{ApiError, Problem};
 use crate::state::ApiState;
 
 /// How often a followed job is looked at.
@@ -195,8 +195,7 @@ pub(crate) async fn get(
     params(("job_id" = Uuid, Path, description = "Job id")),
     responses((status = 200, description = "The job", body = JobBody),
               (status = 409, description = "`conflict`: the job has already ended, or is a `delete`, \
-                                            `refilter` or `redate` job, which cannot be cancelled",
-               body = crate::problem::Problem, content_type = "application/problem+json")))]
+                                            `refilter` or `redate` job, which cannot be cancelled", body = Problem)))]
 pub(crate) async fn cancel(
     State(state): State<ApiState>,
     caller: Caller,
@@ -222,11 +221,9 @@ pub(crate) async fn cancel(
     tag = "jobs",
     params(("job_id" = Uuid, Path, description = "Job id")),
     responses((status = 200, description = "The job, waiting to run", body = JobBody),
-              (status = 402, description = "`plan_limit`: the organization's plan pauses the connection",
-               body = crate::problem::Problem, content_type = "application/problem+json"),
+              (status = 402, description = "`plan_limit`: the organization's plan pauses the connection", body = Problem),
               (status = 409, description = "`conflict`: the job is neither failed nor cancelled, another \
-                                            job of its type is pending, or its connection was deleted",
-               body = crate::problem::Problem, content_type = "application/problem+json")))]
+                                            job of its type is pending, or its connection was deleted", body = Problem)))]
 pub(crate) async fn retry(
     State(state): State<ApiState>,
     caller: Caller,

@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 
 use super::create_connection::{Connected, MAX_KEY_CHARS, trimmed_key};
 use crate::auth::Caller;
-use crate::input::{Fields, Ids, NoParams};
+use crate::input::{Fields, Ids, NoParams, given};
 use crate::problem::{ApiError, Problem};
 use crate::state::ApiState;
 use crate::use_case_errors::sentence;
@@ -99,8 +99,7 @@ impl From<KeyTest> for TestResult {
     params(("id" = String, Path, description = "Connection id")),
     responses((status = 200, description = "The result of the test", body = TestResult),
               (status = 503, description = "`stripe_unreachable`: Stripe did not answer in time; `unavailable`: \
-                                            the database cannot be reached. Retry after `Retry-After` seconds",
-               body = Problem, content_type = "application/problem+json")))]
+                                            the database cannot be reached. Retry after `Retry-After` seconds", body = Problem)))]
 pub(crate) async fn test(
     State(state): State<ApiState>,
     caller: Caller,
@@ -125,8 +124,7 @@ impl KeyRequest {
     fn read(mut fields: Fields) -> Result<Self, ApiError> {
         let api_key = fields.required_text("api_key", MAX_KEY_CHARS);
         fields.finish()?;
-        // It was required, so a body without it was refused above.
-        let api_key = api_key.ok_or_else(|| ApiError::invalid(Vec::new()))?;
+        let api_key = given(api_key)?;
         Ok(Self {
             api_key: trimmed_key(&api_key),
         })
@@ -141,15 +139,12 @@ impl KeyRequest {
     params(("id" = String, Path, description = "Connection id")),
     request_body(content = KeyRequest, example = json!({"api_key": "rk_test_example_1PgafTB7WZ01zgkW"})),
     responses((status = 200, description = "The key is replaced and a sync is queued", body = Connected),
-              (status = 402, description = "`plan_limit`: the organization's plan pauses the connection",
-               body = Problem, content_type = "application/problem+json"),
+              (status = 402, description = "`plan_limit`: the organization's plan pauses the connection", body = Problem),
               (status = 422, description = "`invalid_request`, `stripe_key_invalid`, \
                                             `stripe_key_wrong_kind`, `stripe_permission_missing` or \
-                                            `stripe_account_mismatch`",
-               body = Problem, content_type = "application/problem+json"),
+                                            `stripe_account_mismatch`", body = Problem),
               (status = 503, description = "`stripe_unreachable`: Stripe did not answer in time; `unavailable`: \
-                                            the database cannot be reached. Retry after `Retry-After` seconds",
-               body = Problem, content_type = "application/problem+json")))]
+                                            the database cannot be reached. Retry after `Retry-After` seconds", body = Problem)))]
 pub(crate) async fn replace_key(
     State(state): State<ApiState>,
     caller: Caller,

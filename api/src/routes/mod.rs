@@ -36,11 +36,21 @@ pub(crate) mod webhook_events;
 pub(crate) mod webhook_stats;
 pub(crate) mod webhooks;
 
+use axum::http::StatusCode;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::document;
 use crate::state::ApiState;
+
+/// The status of an answer about what was made now, or exists already.
+fn answer_status(is_new: bool, status_of_new: StatusCode) -> StatusCode {
+    if is_new {
+        status_of_new
+    } else {
+        StatusCode::OK
+    }
+}
 
 pub(crate) fn all() -> OpenApiRouter<ApiState> {
     OpenApiRouter::with_openapi(document::base())

@@ -107,8 +107,7 @@ pub(crate) struct OperatorWebhookEventDetail {
     tag = "operator",
     params(("event_id" = Uuid, Path, description = "Event id")),
     responses((status = 200, description = "The event", body = OperatorWebhookEventDetail),
-              (status = 404, description = "`not_found`: there is no such event",
-               body = Problem, content_type = "application/problem+json")))]
+              (status = 404, description = "`not_found`: there is no such event", body = Problem)))]
 pub(crate) async fn get(
     State(state): State<ApiState>,
     _: Operator,
@@ -154,8 +153,7 @@ pub(crate) async fn stats(
     operation_id = "replay_operator_webhook_event", tag = "operator",
     params(("event_id" = Uuid, Path, description = "Event id")),
     responses((status = 202, description = "The event is pending", body = Replayed),
-              (status = 404, description = "`not_found`: there is no such event",
-               body = Problem, content_type = "application/problem+json")))]
+              (status = 404, description = "`not_found`: there is no such event", body = Problem)))]
 pub(crate) async fn replay_one(
     State(state): State<ApiState>,
     _: Operator,

@@ -33,10 +33,7 @@ pub(crate) struct ScheduleRequest {
 /// As Stripe has it now.
 #[utoipa::path(get, path = "/v1/connect/payout-schedule", operation_id = "get_payout_schedule", tag = "connect",
     responses((status = 200, description = "The schedule", body = PayoutSchedule),
-              (status = 409, description = "`account_not_ready` or `account_disconnected`",
-               body = Problem, content_type = "application/problem+json"),
-              (status = 501, description = "`not_configured`: STRIPE_PLATFORM_KEY is not set",
-               body = Problem, content_type = "application/problem+json")))]
+              (status = 409, description = "`account_not_ready` or `account_disconnected`", body = Problem)))]
 pub(crate) async fn get(
     State(state): State<ApiState>,
     caller: Caller,
@@ -52,12 +49,9 @@ pub(crate) async fn get(
 #[utoipa::path(put, path = "/v1/connect/payout-schedule", operation_id = "set_payout_schedule", tag = "connect",
     request_body(content = ScheduleRequest, example = json!({"interval": "weekly", "weekly_payout_days": ["friday"]})),
     responses((status = 200, description = "The schedule", body = PayoutSchedule),
-              (status = 409, description = "`account_not_ready` or `account_disconnected`",
-               body = Problem, content_type = "application/problem+json"),
+              (status = 409, description = "`account_not_ready` or `account_disconnected`", body = Problem),
               (status = 422, description = "`invalid_request`, or `stripe_refused`: see `stripe_code` and `stripe_message`",
-               body = Problem, content_type = "application/problem+json"),
-              (status = 501, description = "`not_configured`: STRIPE_PLATFORM_KEY is not set",
-               body = Problem, content_type = "application/problem+json")))]
+               body = Problem)))]
 pub(crate) async fn set(
     State(state): State<ApiState>,
     caller: Caller,

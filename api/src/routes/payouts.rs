@@ -20,7 +20,7 @@ use uuid::Uuid;
 use super::connected_accounts::require_own;
 use super::transfers::{MoneyError, refuse_refused};
 use crate::auth::Caller;
-use crate::input::{Fields, IdempotencyKey, Ids, NoParams, Params, next_cursor, page};
+use crate::input::{Fields, IdempotencyKey, Ids, NoParams, Params, given, next_cursor, page};
 use crate::problem::{ApiError, Problem};
 use crate::state::ApiState;
 
@@ -156,15 +156,11 @@ pub(crate) struct PayoutRequest {
             example = "payout-2026-11-21")),
     request_body(content = PayoutRequest, example = json!({"amount": 900, "currency": "usd"})),
     responses((status = 201, description = "The payout", body = PayoutBody),
-              (status = 400, description = "`idempotency_key_required` or `malformed_json`",
-               body = Problem, content_type = "application/problem+json"),
+              (status = 400, description = "`idempotency_key_required` or `malformed_json`", body = Problem),
               (status = 409, description = "`idempotency_conflict`: the key was used for another request; \
-                                            `account_not_ready` or `account_disconnected`",
-               body = Problem, content_type = "application/problem+json"),
+                                            `account_not_ready` or `account_disconnected`", body = Problem),
               (status = 422, description = "`invalid_request`, or `stripe_refused`: see `stripe_code` and `stripe_message`",
-               body = Problem, content_type = "application/problem+json"),
-              (status = 501, description = "`not_configured`: STRIPE_PLATFORM_KEY is not set",
-               body = Problem, content_type = "application/problem+json")))]
+               body = Problem)))]
 pub(crate) async fn create(
     State(state): State<ApiState>,
     caller: Caller,
@@ -178,10 +174,7 @@ pub(crate) async fn create(
     let methods = PayoutMethod::ALL.map(|method| (method.as_str(), method));
     let method = fields.choice("method", &methods);
     fields.finish()?;
-    let (Some(amount), Some(currency)) = (amount, currency) else {
-        // What is missing was refused.
-        return Err(ApiError::invalid(Vec::new()));
-    };
+    let (amount, currency) = given(amount.zip(currency))?;
     let asked = NewPayout {
         amount,
         currency,
@@ -198,9 +191,7 @@ pub(crate) async fn create(
 #[utoipa::path(get, path = "/v1/connect/payouts", operation_id = "list_payouts", tag = "connect",
     params(("limit" = Option<i64>, Query, description = "Items per page; 50 by default"),
            ("cursor" = Option<String>, Query, description = "`next_cursor` of the previous page")),
-    responses((status = 200, description = "A page of payouts", body = PayoutList),
-              (status = 501, description = "`not_configured`: STRIPE_PLATFORM_KEY is not set",
-               body = Problem, content_type = "application/problem+json")))]
+    responses((status = 200, description = "A page of payouts", body = PayoutList)))]
 pub(crate) async fn list(
     State(state): State<ApiState>,
     caller: Caller,
@@ -241,10 +232,7 @@ pub(crate) struct BalanceBody {
 #[utoipa::path(get, path = "/v1/connect/balance/{org}", operation_id = "get_balance", tag = "connect",
     params(("org" = String, Path, description = "The token's own organization")),
     responses((status = 200, description = "The balance", body = BalanceBody),
-              (status = 409, description = "`account_not_ready` or `account_disconnected`",
-               body = Problem, content_type = "application/problem+json"),
-              (status = 501, description = "`not_configured`: STRIPE_PLATFORM_KEY is not set",
-               body = Problem, content_type = "application/problem+json")))]
+              (status = 409, description = "`account_not_ready` or `account_disconnected`", body = Problem)))]
 pub(crate) async fn get_balance(
     State(state): State<ApiState>,
     caller: Caller,

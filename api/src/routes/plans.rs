@@ -69,8 +69,7 @@ fn body(plan: &Plan, prices: &Prices) -> PlanBody {
 /// In the order of the setting `PLANS_FILE`, with the prices that Stripe has for them. Needs no token.
 #[utoipa::path(get, path = "/v1/billing/plans", operation_id = "list_plans", tag = "billing", security(()),
     responses((status = 200, description = "The plans", body = PlanList),
-              (status = 503, description = "`stripe_unreachable`: no price was ever read",
-               body = Problem, content_type = "application/problem+json")))]
+              (status = 503, description = "`stripe_unreachable`: no price was ever read", body = Problem)))]
 pub(crate) async fn list(
     State(state): State<ApiState>,
     _: NoParams,

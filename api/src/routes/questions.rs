@@ -5,7 +5,6 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use chrono::{DateTime, Utc};
 use common::saved_question::{
     self, Asker, Changes, Draft, MAX_NAME_CHARS, MAX_QUERY_CHARS, QuestionPage, SavedQuestion,
 };
@@ -20,35 +19,6 @@ use crate::problem::ApiError;
 use crate::state::ApiState;
 
 const LIST: &str = "questions";
-
-/// A saved question.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = SavedQuestion)]
-pub(crate) struct QuestionBody {
-    question_id: Uuid,
-    name: String,
-    /// The page that answers it.
-    page: QuestionPage,
-    /// Query of the page's address, without a question mark.
-    #[schema(example = "range=30d&group_by=country")]
-    query: String,
-    /// Whether everybody in the organization sees it; otherwise only the token by which it was saved.
-    shared: bool,
-    created_at: DateTime<Utc>,
-}
-
-impl From<SavedQuestion> for QuestionBody {
-    fn from(question: SavedQuestion) -> Self {
-        Self {
-            question_id: question.question_id,
-            name: question.name,
-            page: question.page,
-            query: question.query,
-            shared: question.shared,
-            created_at: question.created_at,
-        }
-    }
-}
 
 /// Question to save.
 #[derive(ToSchema)]
@@ -94,7 +64,7 @@ pub(crate) struct QuestionUpdate {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = SavedQuestionList)]
 pub(crate) struct QuestionList {
-    data: Vec<QuestionBody>,
+    data: Vec<SavedQuestion>,
     next_cursor: Option<String>,
 }
 
@@ -132,8 +102,10 @@ pub(crate) async fn list(
         questions.retain(|question| position(question) > after);
     }
     let next_cursor = next_cursor(LIST, &mut questions, limit, position)?;
-    let data = questions.into_iter().map(QuestionBody::from).collect();
-    Ok(Json(QuestionList { data, next_cursor }))
+    Ok(Json(QuestionList {
+        data: questions,
+        next_cursor,
+    }))
 }
 
 /// Save a question
@@ -141,14 +113,14 @@ pub(crate) async fn list(
     request_body(content = QuestionRequest, example = json!({
         "name": "Gold customers by country", "page": "explore",
         "query": "range=30d&group_by=country&metadata.charge.tier=gold", "shared": true})),
-    responses((status = 201, description = "The question is saved", body = QuestionBody),
+    responses((status = 201, description = "The question is saved", body = SavedQuestion),
               (status = 409, description = "`conflict`: another question has this name, or there are too many")))]
 pub(crate) async fn save(
     State(state): State<ApiState>,
     caller: Caller,
     _: NoParams,
     mut fields: Fields,
-) -> Result<(StatusCode, Json<QuestionBody>), ApiError> {
+) -> Result<(StatusCode, Json<SavedQuestion>), ApiError> {
     let pages = QuestionPage::ALL.map(|page| (page.as_str(), page));
     let name = fields.required_text("name", MAX_NAME_CHARS);
     refuse_blank(&mut fields, name.as_deref());
@@ -166,14 +138,14 @@ pub(crate) async fn save(
     };
     let now = state.clock.now();
     let saved = saved_question::save(&state.pool, asker(&caller), draft, now).await?;
-    Ok((StatusCode::CREATED, Json(saved.into())))
+    Ok((StatusCode::CREATED, Json(saved)))
 }
 
 /// Update a saved question
 #[utoipa::path(patch, path = "/v1/questions/{question_id}", operation_id = "update_question", tag = "questions",
     params(("question_id" = Uuid, Path, description = "Question id")),
     request_body(content = QuestionUpdate, example = json!({"shared": true})),
-    responses((status = 200, description = "The updated question", body = QuestionBody),
+    responses((status = 200, description = "The updated question", body = SavedQuestion),
               (status = 409, description = "`conflict`: another question has this name, or there are too many")))]
 pub(crate) async fn update(
     State(state): State<ApiState>,
@@ -181,7 +153,7 @@ pub(crate) async fn update(
     Ids(question_id): Ids<Uuid>,
     _: NoParams,
     mut fields: Fields,
-) -> Result<Json<QuestionBody>, ApiError> {
+) -> Result<Json<SavedQuestion>, ApiError> {
     let asker = asker(&caller);
     let name = fields.text("name", MAX_NAME_CHARS);
     refuse_blank(&mut fields, name.as_deref());
@@ -197,7 +169,7 @@ pub(crate) async fn update(
         changes.query = Some(query);
     }
     let updated = saved_question::update(&state.pool, asker, question_id, changes).await?;
-    Ok(Json(updated.into()))
+    Ok(Json(updated))
 }
 
 /// Delete a saved question
@@ -205,13 +177,13 @@ pub(crate) async fn update(
 /// Returns the deleted question.
 #[utoipa::path(delete, path = "/v1/questions/{question_id}", operation_id = "delete_question", tag = "questions",
     params(("question_id" = Uuid, Path, description = "Question id")),
-    responses((status = 200, description = "The deleted question", body = QuestionBody)))]
+    responses((status = 200, description = "The deleted question", body = SavedQuestion)))]
 pub(crate) async fn delete(
     State(state): State<ApiState>,
     caller: Caller,
     Ids(question_id): Ids<Uuid>,
     _: NoParams,
-) -> Result<Json<QuestionBody>, ApiError> {
+) -> Result<Json<SavedQuestion>, ApiError> {
     let deleted = saved_question::delete(&state.pool, asker(&caller), question_id).await?;
-    Ok(Json(deleted.into()))
+    Ok(Json(deleted))
 }

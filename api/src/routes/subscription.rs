@@ -6,12 +6,10 @@ use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
 use common::tenant::OrganizationId;
 use platform::billing::plan::{Interval, Limits};
-use platform::billing::standing::{self, Standing};
+use platform::billing::standing::{self, Standing, Warning};
 use platform::billing::status::StandingStatus;
 use platform::billing::subscription::Invoice;
-use platform::billing::{
-    Billing, InvoiceStatus, Payment, PaymentMethod, PaymentStatus, api_key, sync,
-};
+use platform::billing::{Billing, Payment, PaymentMethod, PaymentStatus, api_key, sync};
 use secrecy::ExposeSecret as _;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -40,42 +38,10 @@ pub(crate) struct Usage {
     connections: i64,
 }
 
-/// Something to know of, or to act on.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = BillingWarning)]
-pub(crate) struct WarningBody {
-    #[schema(example = "payment_failed")]
-    code: &'static str,
-    message: String,
-}
-
-/// Invoice of the organization.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = Invoice)]
-pub(crate) struct InvoiceBody {
-    #[schema(example = "in_1PgafTB7WZ01zgkWx2y3z4A5")]
-    pub(crate) invoice_id: String,
-    pub(crate) number: Option<String>,
-    pub(crate) status: InvoiceStatus,
-    #[schema(example = "usd")]
-    pub(crate) currency: String,
-    /// In minor units.
-    pub(crate) amount_due: i64,
-    pub(crate) amount_paid: i64,
-    pub(crate) amount_remaining: i64,
-    /// When Stripe tries its payment next.
-    pub(crate) next_attempt_at: Option<DateTime<Utc>>,
-    pub(crate) created_at: DateTime<Utc>,
-    pub(crate) paid_at: Option<DateTime<Utc>>,
-    /// Stripe's page on which it is shown and paid.
-    pub(crate) hosted_url: Option<String>,
-    pub(crate) pdf_url: Option<String>,
-}
-
 /// Page of invoices.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct InvoiceList {
-    pub(crate) data: Vec<InvoiceBody>,
+    pub(crate) data: Vec<Invoice>,
     pub(crate) next_cursor: Option<String>,
 }
 
@@ -129,29 +95,10 @@ pub(crate) struct SubscriptionBody {
     usage: Usage,
     /// By which the organization pays.
     payment_method: Option<PaymentMethod>,
-    last_invoice: Option<InvoiceBody>,
-    warnings: Vec<WarningBody>,
+    last_invoice: Option<Invoice>,
+    warnings: Vec<Warning>,
     /// When Stripe was asked; null if there was never anything to ask.
     as_of: Option<DateTime<Utc>>,
-}
-
-impl From<Invoice> for InvoiceBody {
-    fn from(invoice: Invoice) -> Self {
-        Self {
-            invoice_id: invoice.invoice_id,
-            number: invoice.number,
-            status: invoice.status,
-            currency: invoice.currency.as_str().to_owned(),
-            amount_due: invoice.amount_due,
-            amount_paid: invoice.amount_paid,
-            amount_remaining: invoice.amount_remaining,
-            next_attempt_at: invoice.next_attempt_at,
-            created_at: invoice.created_at,
-            paid_at: invoice.paid_at,
-            hosted_url: invoice.hosted_url,
-            pdf_url: invoice.pdf_url,
-        }
-    }
 }
 
 impl From<Payment> for PaymentBody {
@@ -184,10 +131,6 @@ pub(crate) async fn body(
         interval: change.interval,
         at: change.at,
     });
-    let warnings = standing.warnings.iter().map(|warning| WarningBody {
-        code: warning.code,
-        message: warning.message.clone(),
-    });
     Ok(SubscriptionBody {
         plan: standing.plan.id.clone(),
         status: standing.status,
@@ -203,10 +146,10 @@ pub(crate) async fn body(
         usage: Usage {
             connections: stored.connections,
         },
-        warnings: warnings.collect(),
+        warnings: standing.warnings.clone(),
         payment_method: stored.payment_method.clone(),
         as_of: stored.read_at,
-        last_invoice: stored.last_invoice.clone().map(InvoiceBody::from),
+        last_invoice: stored.last_invoice.clone(),
     })
 }
 
@@ -228,8 +171,7 @@ pub(crate) async fn get(
 /// Its subscription, invoices and payments are replaced by what Stripe has now.
 #[utoipa::path(post, path = "/v1/billing/sync", operation_id = "sync_billing", tag = "billing",
     responses((status = 200, description = "The subscription as Stripe has it now", body = SubscriptionBody),
-              (status = 503, description = "`stripe_unreachable`: call again",
-               body = Problem, content_type = "application/problem+json")))]
+              (status = 503, description = "`stripe_unreachable`: call again", body = Problem)))]
 pub(crate) async fn read_again(
     State(state): State<ApiState>,
     caller: Caller,
@@ -256,8 +198,7 @@ pub(crate) struct ApiKeyBody {
 #[utoipa::path(post, path = "/v1/billing/api-key/reveal", operation_id = "reveal_api_key", tag = "billing",
     responses((status = 200, description = "The key", body = ApiKeyBody),
               (status = 409, description = "`already_revealed`: roll it to have another one; `conflict`: the organization never \
-                                            had a subscription that gave access",
-               body = Problem, content_type = "application/problem+json")))]
+                                            had a subscription that gave access", body = Problem)))]
 pub(crate) async fn reveal_key(
     State(state): State<ApiState>,
     caller: Caller,
@@ -274,7 +215,7 @@ pub(crate) async fn reveal_key(
 #[utoipa::path(post, path = "/v1/billing/api-key/roll", operation_id = "roll_api_key", tag = "billing",
     responses((status = 201, description = "The new key", body = ApiKeyBody),
               (status = 409, description = "`conflict`: the organization never had a subscription that gave access",
-               body = Problem, content_type = "application/problem+json")))]
+               body = Problem)))]
 pub(crate) async fn roll_key(
     State(state): State<ApiState>,
     caller: Caller,
@@ -312,10 +253,9 @@ pub(crate) async fn invoices_of(
     after: Option<(DateTime<Utc>, String)>,
     limit: i64,
 ) -> Result<InvoiceList, ApiError> {
-    let mut found = standing::invoices(billing, organization, after, page(limit)).await?;
+    let mut data = standing::invoices(billing, organization, after, page(limit)).await?;
     let position = |it: &Invoice| (it.created_at, it.invoice_id.clone());
-    let next_cursor = next_cursor(INVOICES, &mut found, limit, position)?;
-    let data = found.into_iter().map(InvoiceBody::from).collect();
+    let next_cursor = next_cursor(INVOICES, &mut data, limit, position)?;
     Ok(InvoiceList { data, next_cursor })
 }
 

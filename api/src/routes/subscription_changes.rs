@@ -4,14 +4,14 @@ use axum::Json;
 use axum::extract::State;
 use chrono::{DateTime, Utc};
 use platform::billing::cancellation::{self, Ends, Feedback};
-use platform::billing::change::{self, NewPlan, TakesEffect};
+use platform::billing::change::{self, NewPlan, PreviewLine, TakesEffect};
 use platform::billing::plan::Interval;
 use platform::billing::portal::{self, PortalFlow};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::auth::Caller;
-use crate::input::{Fields, NoParams, OptionalFields};
+use crate::input::{Fields, NoParams, OptionalFields, given};
 use crate::problem::{ApiError, Problem};
 use crate::routes::checkout::{MAX_PLAN_CHARS, MAX_SEATS, required_interval};
 use crate::routes::connected_accounts::address;
@@ -52,16 +52,6 @@ pub(crate) struct NextInvoiceBody {
     at: Option<DateTime<Utc>>,
 }
 
-/// Line of the invoice that is due now.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = PreviewLine)]
-pub(crate) struct PreviewLineBody {
-    /// In Stripe's words.
-    description: Option<String>,
-    /// In minor units; negative for what is offset.
-    amount: i64,
-}
-
 /// What a change would cost.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = ChangePreview)]
@@ -72,7 +62,7 @@ pub(crate) struct PreviewBody {
     next_invoice: NextInvoiceBody,
     /// As of when what is left of the former price was computed.
     proration_date: DateTime<Utc>,
-    lines: Vec<PreviewLineBody>,
+    lines: Vec<PreviewLine>,
 }
 
 /// What is asked for by the fields of a body or of a form.
@@ -81,10 +71,7 @@ pub(crate) fn new_plan(mut fields: Fields) -> Result<NewPlan, ApiError> {
     let interval = required_interval(&mut fields);
     let seats = fields.integer("seats", 1..=MAX_SEATS).map(i64::from);
     fields.finish()?;
-    let (Some(plan), Some(interval)) = (plan, interval) else {
-        // What is missing was refused.
-        return Err(ApiError::invalid(Vec::new()));
-    };
+    let (plan, interval) = given(plan.zip(interval))?;
     Ok(NewPlan {
         plan,
         interval,
@@ -98,12 +85,10 @@ pub(crate) fn new_plan(mut fields: Fields) -> Result<NewPlan, ApiError> {
 #[utoipa::path(post, path = "/v1/billing/subscription/preview", operation_id = "preview_subscription_change", tag = "billing",
     request_body(content = PlanChangeRequest, example = json!({"plan": "scale", "interval": "month"})),
     responses((status = 200, description = "What it would cost", body = PreviewBody),
-              (status = 409, description = "`conflict`: there is no subscription that goes on",
-               body = Problem, content_type = "application/problem+json"),
+              (status = 409, description = "`conflict`: there is no subscription that goes on", body = Problem),
               (status = 422, description = "`invalid_request`; `price_not_found`; `stripe_refused`: see `stripe_code`",
-               body = Problem, content_type = "application/problem+json"),
-              (status = 503, description = "`stripe_unreachable`: call again",
-               body = Problem, content_type = "application/problem+json")))]
+               body = Problem),
+              (status = 503, description = "`stripe_unreachable`: call again", body = Problem)))]
 pub(crate) async fn preview(
     State(state): State<ApiState>,
     caller: Caller,
@@ -113,10 +98,6 @@ pub(crate) async fn preview(
     let billing = state.billing()?;
     let new = new_plan(fields)?;
     let found = change::preview(&billing, &caller.organization, &new).await?;
-    let lines = found.lines.into_iter().map(|line| PreviewLineBody {
-        description: line.description,
-        amount: line.amount,
-    });
     Ok(Json(PreviewBody {
         now: found.takes_effect == TakesEffect::Now,
         due_now: AmountBody {
@@ -129,7 +110,7 @@ pub(crate) async fn preview(
             at: found.next_invoice_at,
         },
         proration_date: found.proration_date,
-        lines: lines.collect(),
+        lines: found.lines,
     }))
 }
 
@@ -140,12 +121,10 @@ pub(crate) async fn preview(
 #[utoipa::path(post, path = "/v1/billing/subscription/change", operation_id = "change_subscription", tag = "billing",
     request_body(content = PlanChangeRequest, example = json!({"plan": "scale", "interval": "month"})),
     responses((status = 200, description = "The subscription as Stripe has it now", body = SubscriptionBody),
-              (status = 409, description = "`conflict`: there is no subscription that goes on",
-               body = Problem, content_type = "application/problem+json"),
+              (status = 409, description = "`conflict`: there is no subscription that goes on", body = Problem),
               (status = 422, description = "`invalid_request`; `price_not_found`; `stripe_refused`, also if the payment fails: see \
-                                            `stripe_code`", body = Problem, content_type = "application/problem+json"),
-              (status = 503, description = "`stripe_unreachable`: call again",
-               body = Problem, content_type = "application/problem+json")))]
+                                            `stripe_code`", body = Problem),
+              (status = 503, description = "`stripe_unreachable`: call again", body = Problem)))]
 pub(crate) async fn change_plan(
     State(state): State<ApiState>,
     caller: Caller,
@@ -175,10 +154,8 @@ pub(crate) struct CancellationRequest {
 #[utoipa::path(post, path = "/v1/billing/subscription/cancel", operation_id = "cancel_subscription", tag = "billing",
     request_body(content = CancellationRequest, example = json!({"at_period_end": true, "feedback": "unused"})),
     responses((status = 200, description = "The subscription as Stripe has it now", body = SubscriptionBody),
-              (status = 409, description = "`conflict`: there is no subscription that goes on",
-               body = Problem, content_type = "application/problem+json"),
-              (status = 503, description = "`stripe_unreachable`: call again",
-               body = Problem, content_type = "application/problem+json")))]
+              (status = 409, description = "`conflict`: there is no subscription that goes on", body = Problem),
+              (status = 503, description = "`stripe_unreachable`: call again", body = Problem)))]
 pub(crate) async fn cancel(
     State(state): State<ApiState>,
     caller: Caller,
@@ -202,10 +179,8 @@ pub(crate) async fn cancel(
 /// Takes back a cancellation that is pending, or resumes a subscription that is paused.
 #[utoipa::path(post, path = "/v1/billing/subscription/resume", operation_id = "resume_subscription", tag = "billing",
     responses((status = 200, description = "The subscription as Stripe has it now", body = SubscriptionBody),
-              (status = 409, description = "`conflict`: there is no subscription that goes on",
-               body = Problem, content_type = "application/problem+json"),
-              (status = 503, description = "`stripe_unreachable`: call again",
-               body = Problem, content_type = "application/problem+json")))]
+              (status = 409, description = "`conflict`: there is no subscription that goes on", body = Problem),
+              (status = 503, description = "`stripe_unreachable`: call again", body = Problem)))]
 pub(crate) async fn resume(
     State(state): State<ApiState>,
     caller: Caller,
@@ -242,10 +217,8 @@ pub(crate) struct PortalBody {
 #[utoipa::path(post, path = "/v1/billing/portal", operation_id = "open_portal", tag = "billing",
     request_body(content = PortalRequest, example = json!({"flow": "payment_method_update"})),
     responses((status = 200, description = "The page", body = PortalBody),
-              (status = 409, description = "`conflict`: there is no subscription to cancel",
-               body = Problem, content_type = "application/problem+json"),
-              (status = 503, description = "`stripe_unreachable`: call again",
-               body = Problem, content_type = "application/problem+json")))]
+              (status = 409, description = "`conflict`: there is no subscription to cancel", body = Problem),
+              (status = 503, description = "`stripe_unreachable`: call again", body = Problem)))]
 pub(crate) async fn open_portal(
     State(state): State<ApiState>,
     caller: Caller,

@@ -13,6 +13,7 @@ use stripe::sync::status::{self as sync_status, SyncStatus};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::answer_status;
 use super::jobs::{JobBody, SpanBody};
 use crate::auth::Caller;
 use crate::input::{Fields, Ids, NoParams, OptionalFields};
@@ -72,7 +73,7 @@ fn read_wanted(mut fields: Fields) -> Result<Wanted, ApiError> {
     responses((status = 202, description = "A new job is queued", body = JobReference),
               (status = 200, description = "An existing job does the work", body = JobReference),
               (status = 402, description = "`plan_limit`: the organization's plan allows less history, or pauses the connection",
-               body = Problem, content_type = "application/problem+json")))]
+               body = Problem)))]
 pub(crate) async fn start(
     State(state): State<ApiState>,
     caller: Caller,
@@ -85,11 +86,7 @@ pub(crate) async fn start(
     let job =
         start_sync::start_sync(services, &caller.organization, &connection_id, wanted).await?;
     let job = job.publish(&state.broker).await;
-    let status = if job.created {
-        StatusCode::ACCEPTED
-    } else {
-        StatusCode::OK
-    };
+    let status = answer_status(job.created, StatusCode::ACCEPTED);
     let job_id = job.job_id.0;
     Ok((status, Json(JobReference { job_id })))
 }

@@ -20,7 +20,7 @@ use uuid::Uuid;
 
 use crate::auth::Caller;
 use crate::input::{
-    Fields, IdempotencyKey, Ids, NoParams, OptionalFields, Params, next_cursor, page,
+    Fields, IdempotencyKey, Ids, NoParams, OptionalFields, Params, given, next_cursor, page,
 };
 use crate::platform_problem::PlatformProblem;
 use crate::problem::{ApiError, Problem};
@@ -274,16 +274,11 @@ pub(crate) struct TransferRequest {
             example = "order-1042")),
     request_body(content = TransferRequest, example = json!({"amount": 1000, "currency": "usd"})),
     responses((status = 201, description = "The transfer", body = TransferBody),
-              (status = 400, description = "`idempotency_key_required` or `malformed_json`",
-               body = Problem, content_type = "application/problem+json"),
+              (status = 400, description = "`idempotency_key_required` or `malformed_json`", body = Problem),
               (status = 409, description = "`idempotency_conflict`: the key was used for another request; \
-                                            `account_not_ready` or `account_disconnected`",
-               body = Problem, content_type = "application/problem+json"),
+                                            `account_not_ready` or `account_disconnected`", body = Problem),
               (status = 422, description = "`invalid_request`, also if the fee leaves nothing to transfer; `stripe_refused`: see \
-                                            `stripe_code` and `stripe_message`",
-               body = Problem, content_type = "application/problem+json"),
-              (status = 501, description = "`not_configured`: STRIPE_PLATFORM_KEY is not set",
-               body = Problem, content_type = "application/problem+json")))]
+                                            `stripe_code` and `stripe_message`", body = Problem)))]
 pub(crate) async fn create(
     State(state): State<ApiState>,
     caller: Caller,
@@ -299,10 +294,7 @@ pub(crate) async fn create(
     let transfer_group = fields.text("transfer_group", MAX_ID_CHARS);
     let description = fields.text("description", MAX_DESCRIPTION_CHARS);
     fields.finish()?;
-    let (Some(amount), Some(currency)) = (amount, currency) else {
-        // What is missing was refused.
-        return Err(ApiError::invalid(Vec::new()));
-    };
+    let (amount, currency) = given(amount.zip(currency))?;
     let asked = NewTransfer {
         amount,
         currency,
@@ -323,9 +315,7 @@ pub(crate) async fn create(
 #[utoipa::path(get, path = "/v1/connect/transfers", operation_id = "list_transfers", tag = "connect",
     params(("limit" = Option<i64>, Query, description = "Items per page; 50 by default"),
            ("cursor" = Option<String>, Query, description = "`next_cursor` of the previous page")),
-    responses((status = 200, description = "A page of transfers", body = TransferList),
-              (status = 501, description = "`not_configured`: STRIPE_PLATFORM_KEY is not set",
-               body = Problem, content_type = "application/problem+json")))]
+    responses((status = 200, description = "A page of transfers", body = TransferList)))]
 pub(crate) async fn list(
     State(state): State<ApiState>,
     caller: Caller,
@@ -342,9 +332,7 @@ pub(crate) async fn list(
 /// Get a transfer
 #[utoipa::path(get, path = "/v1/connect/transfers/{transfer_id}", operation_id = "get_transfer", tag = "connect",
     params(("transfer_id" = Uuid, Path, description = "Transfer id")),
-    responses((status = 200, description = "The transfer with its reversals", body = TransferBody),
-              (status = 501, description = "`not_configured`: STRIPE_PLATFORM_KEY is not set",
-               body = Problem, content_type = "application/problem+json")))]
+    responses((status = 200, description = "The transfer with its reversals", body = TransferBody)))]
 pub(crate) async fn get(
     State(state): State<ApiState>,
     caller: Caller,
@@ -379,16 +367,11 @@ pub(crate) struct ReversalRequest {
             example = "return-1042")),
     request_body(content = Option<ReversalRequest>, example = json!({"amount": 450})),
     responses((status = 201, description = "The transfer with its reversals", body = TransferBody),
-              (status = 400, description = "`idempotency_key_required` or `malformed_json`",
-               body = Problem, content_type = "application/problem+json"),
+              (status = 400, description = "`idempotency_key_required` or `malformed_json`", body = Problem),
               (status = 409, description = "`conflict`: the transfer failed, or its outcome is not known yet; \
-                                            `idempotency_conflict`, `account_not_ready` or `account_disconnected`",
-               body = Problem, content_type = "application/problem+json"),
+                                            `idempotency_conflict`, `account_not_ready` or `account_disconnected`", body = Problem),
               (status = 422, description = "`invalid_request`, also if the amount exceeds what is left; `stripe_refused`: see \
-                                            `stripe_code` and `stripe_message`",
-               body = Problem, content_type = "application/problem+json"),
-              (status = 501, description = "`not_configured`: STRIPE_PLATFORM_KEY is not set",
-               body = Problem, content_type = "application/problem+json")))]
+                                            `stripe_code` and `stripe_message`", body = Problem)))]
 pub(crate) async fn reverse(
     State(state): State<ApiState>,
     caller: Caller,

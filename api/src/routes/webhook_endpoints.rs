@@ -9,8 +9,9 @@ use secrecy::SecretString;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::answer_status;
 use crate::auth::Caller;
-use crate::input::{Fields, Ids, NoParams, OptionalFields};
+use crate::input::{Fields, Ids, NoParams, OptionalFields, given};
 use crate::problem::{ApiError, Problem};
 use crate::state::ApiState;
 
@@ -92,8 +93,7 @@ pub(crate) struct CreateWebhookRequest {
     request_body(content = Option<CreateWebhookRequest>, example = json!({"signing_secret": "whsec_example_0123456789"})),
     responses((status = 201, description = "The endpoint is created", body = WebhookEndpoint),
               (status = 200, description = "The connection's existing endpoint", body = WebhookEndpoint),
-              (status = 402, description = "`plan_limit`: the organization's plan has no webhooks",
-               body = Problem, content_type = "application/problem+json")))]
+              (status = 402, description = "`plan_limit`: the organization's plan has no webhooks", body = Problem)))]
 pub(crate) async fn create(
     State(state): State<ApiState>,
     caller: Caller,
@@ -113,11 +113,7 @@ pub(crate) async fn create(
     );
     let (endpoint, created) = created.await?;
     state.webhooks.forget(&endpoint.endpoint_id);
-    let status = if created {
-        StatusCode::CREATED
-    } else {
-        StatusCode::OK
-    };
+    let status = answer_status(created, StatusCode::CREATED);
     Ok((status, Json(WebhookEndpoint::new(&state, endpoint))))
 }
 
@@ -139,10 +135,9 @@ pub(crate) struct SigningSecretRequest {
     request_body(content = SigningSecretRequest, example = json!({"signing_secret": "whsec_example_0123456789"})),
     responses((status = 200, description = "The secret is stored", body = WebhookEndpoint),
               (status = 402, description = "`plan_limit`: the endpoint has no secret, and the organization's plan has no webhooks",
-               body = Problem, content_type = "application/problem+json"),
+               body = Problem),
               (status = 404, description = "`not_found`: the organization has no such connection, or the connection has \
-                                            no webhook endpoint",
-               body = Problem, content_type = "application/problem+json")))]
+                                            no webhook endpoint", body = Problem)))]
 pub(crate) async fn replace_secret(
     State(state): State<ApiState>,
     caller: Caller,
@@ -152,8 +147,7 @@ pub(crate) async fn replace_secret(
 ) -> Result<Json<WebhookEndpoint>, ApiError> {
     let secret = fields.required_text("signing_secret", MAX_SECRET_CHARS);
     fields.finish()?;
-    // It was required, so a body without it was refused above.
-    let secret = secret.ok_or_else(|| ApiError::invalid(Vec::new()))?;
+    let secret = given(secret)?;
     let secret = SecretString::from(secret);
     let organization = &caller.organization;
     let replaced = endpoint::replace_secret(
@@ -173,8 +167,7 @@ pub(crate) async fn replace_secret(
     params(("id" = String, Path, description = "Connection id")),
     responses((status = 200, description = "The endpoint", body = WebhookEndpoint),
               (status = 404, description = "`not_found`: the organization has no such connection, or the connection has \
-                                            no webhook endpoint",
-               body = Problem, content_type = "application/problem+json")))]
+                                            no webhook endpoint", body = Problem)))]
 pub(crate) async fn get(
     State(state): State<ApiState>,
     caller: Caller,
@@ -199,8 +192,7 @@ pub(crate) async fn get(
     params(("id" = String, Path, description = "Connection id")),
     responses((status = 204, description = "The endpoint is deleted"),
               (status = 404, description = "`not_found`: the organization has no such connection, or the connection has \
-                                            no webhook endpoint",
-               body = Problem, content_type = "application/problem+json")))]
+                                            no webhook endpoint", body = Problem)))]
 pub(crate) async fn delete(
     State(state): State<ApiState>,
     caller: Caller,

@@ -330,8 +330,7 @@ pub(crate) struct ReplayOneRequest {
     params(("event_id" = Uuid, Path, description = "Event id")),
     request_body(content = Option<ReplayOneRequest>, example = json!({"forward": true})),
     responses((status = 202, description = "The event is pending", body = Replayed),
-              (status = 404, description = "`not_found`: the organization has no such event",
-               body = Problem, content_type = "application/problem+json")))]
+              (status = 404, description = "`not_found`: the organization has no such event", body = Problem)))]
 pub(crate) async fn replay_one(
     State(state): State<ApiState>,
     caller: Caller,

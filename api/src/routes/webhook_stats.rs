@@ -6,6 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use chrono::{DateTime, TimeDelta, Utc};
 use common::db;
+use common::webhook::queries::statistics::{ByHour, ByType};
 use common::webhook::statistics::{self, Percentiles, Statistics};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -36,30 +37,6 @@ impl From<Percentiles> for Durations {
             p99: rounded(of.p99),
         }
     }
-}
-
-/// Delivered events of a type.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = WebhookStatsOfType)]
-struct OfType {
-    #[serde(rename = "type")]
-    #[schema(example = "charge.refunded")]
-    event_type: String,
-    received: i64,
-    /// To be tried again.
-    failed: i64,
-    dead: i64,
-}
-
-/// Delivered events of an hour.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = WebhookStatsOfHour)]
-struct OfHour {
-    /// Start of the hour, UTC.
-    hour: DateTime<Utc>,
-    received: i64,
-    /// To be tried again, or dead.
-    failed: i64,
 }
 
 /// Statistics of the events received in a range.
@@ -94,24 +71,13 @@ pub(crate) struct WebhookStats {
     /// From receipt until the figures show the change.
     freshness_ms: Durations,
     /// The 500 most frequent types.
-    by_type: Vec<OfType>,
-    by_hour: Vec<OfHour>,
+    by_type: Vec<ByType>,
+    by_hour: Vec<ByHour>,
 }
 
 impl WebhookStats {
     pub(super) fn of(statistics: Statistics, now: DateTime<Utc>) -> Self {
         let events = statistics.events;
-        let by_type = statistics.by_type.into_iter().map(|of| OfType {
-            event_type: of.event_type,
-            received: of.received,
-            failed: of.failed,
-            dead: of.dead,
-        });
-        let by_hour = statistics.by_hour.into_iter().map(|of| OfHour {
-            hour: of.hour,
-            received: of.received,
-            failed: of.failed,
-        });
         Self {
             received: events.received,
             duplicates: statistics.duplicates,
@@ -130,8 +96,8 @@ impl WebhookStats {
             response_ms: statistics.response_ms.into(),
             processing_ms: events.processing_ms.into(),
             freshness_ms: events.freshness_ms.into(),
-            by_type: by_type.collect(),
-            by_hour: by_hour.collect(),
+            by_type: statistics.by_type,
+            by_hour: statistics.by_hour,
         }
     }
 }

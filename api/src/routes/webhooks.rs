@@ -32,22 +32,22 @@ enum ReceiptResponses {
     #[response(status = 200)]
     Stored(Received),
     /// `webhook_signature_invalid`: the signature matches no signing secret of the endpoint, or is older than five minutes; `malformed_json`: the body is not an event
-    #[response(status = 400, content_type = "application/problem+json")]
+    #[response(status = 400)]
     Invalid(Problem),
     /// `not_found`: no endpoint has this address, or it has no signing secret
-    #[response(status = 404, content_type = "application/problem+json")]
+    #[response(status = 404)]
     NotFound(Problem),
     /// `request_timeout`: the request body did not arrive in time
-    #[response(status = 408, content_type = "application/problem+json")]
+    #[response(status = 408)]
     Timeout(Problem),
     /// `too_large`: the request body is larger than 4 MiB
-    #[response(status = 413, content_type = "application/problem+json")]
+    #[response(status = 413)]
     TooLarge(Problem),
     /// `rate_limited`: too many invalid signatures from this address; requests with a valid signature are never limited
-    #[response(status = 429, content_type = "application/problem+json")]
+    #[response(status = 429)]
     RateLimited(Problem),
     /// `unavailable`: the event could not be stored
-    #[response(status = 503, content_type = "application/problem+json")]
+    #[response(status = 503)]
     Unavailable(Problem),
 }
 

@@ -81,17 +81,20 @@ pub struct Asker<'a> {
     pub token_id: Option<Uuid>,
 }
 
-/// A stored question.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A saved question.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct SavedQuestion {
     pub question_id: Uuid,
     pub name: String,
+    /// The page that answers it.
     pub page: QuestionPage,
-    /// The query of the page's address, without a question mark.
+    /// Query of the page's address, without a question mark.
+    #[schema(example = "range=30d&group_by=country")]
     pub query: String,
-    /// Whether everybody in the organization sees it.
+    /// Whether everybody in the organization sees it; otherwise only the token by which it was saved.
     pub shared: bool,
     /// The token by which it was saved.
+    #[serde(skip)]
     pub token_id: Option<Uuid>,
     pub created_at: DateTime<Utc>,
 }

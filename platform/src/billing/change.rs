@@ -7,6 +7,8 @@
 use chrono::{DateTime, Months, Utc};
 use common::money::Money;
 use common::tenant::OrganizationId;
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::plan::Interval;
 use super::price;
@@ -74,12 +76,12 @@ pub struct InvoicePreview {
     pub lines: Vec<PreviewLine>,
 }
 
-/// A line of such an invoice.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Line of the invoice that is due now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct PreviewLine {
-    /// In the vendor's words.
+    /// In Stripe's words.
     pub description: Option<String>,
-    /// Negative for what is offset.
+    /// In minor units; negative for what is offset.
     pub amount: i64,
 }
 

@@ -6,6 +6,8 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use common::db;
 use common::tenant::OrganizationId;
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::plan::{Interval, Plan, Plans};
 use super::repair::{Repair, RepairKind};
@@ -32,12 +34,15 @@ pub struct Stored {
     pub payment_pending: bool,
 }
 
-/// Something that a person should know of, or act on.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Something to know of, or to act on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = BillingWarning)]
 pub struct Warning {
+    #[schema(example = "payment_failed")]
     pub code: &'static str,
     pub message: String,
     /// What it is about: the same for as long as it is the same warning.
+    #[serde(skip)]
     pub subject: String,
 }
 

@@ -4,6 +4,8 @@
 
 use chrono::{DateTime, Utc};
 use common::money::Currency;
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::InvoiceStatus;
 use super::status::SubscriptionStatus;
@@ -66,19 +68,24 @@ pub fn that_counts(subscriptions: &[Subscription], now: DateTime<Utc>) -> Option
         .min_by_key(|subscription| subscription.rank(now))
 }
 
-/// An invoice as it is stored.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Invoice of the organization.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Invoice {
+    #[schema(example = "in_1PgafTB7WZ01zgkWx2y3z4A5")]
     pub invoice_id: String,
     pub number: Option<String>,
     pub status: InvoiceStatus,
+    #[schema(value_type = String, example = "usd")]
     pub currency: Currency,
+    /// In minor units.
     pub amount_due: i64,
     pub amount_paid: i64,
     pub amount_remaining: i64,
+    /// When Stripe tries its payment next.
     pub next_attempt_at: Option<DateTime<Utc>>,
     pub created_at: DateTime<Utc>,
     pub paid_at: Option<DateTime<Utc>>,
+    /// Stripe's page on which it is shown and paid.
     pub hosted_url: Option<String>,
     pub pdf_url: Option<String>,
 }

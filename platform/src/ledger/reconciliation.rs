@@ -70,21 +70,24 @@ impl From<&Entry> for Movement {
     }
 }
 
-/// Where the ledger and the vendor disagree.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Difference between the ledger and Stripe.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = LedgerDifference)]
 pub struct Difference {
     pub object: EntryKind,
+    #[serde(rename = "stripe_id")]
+    #[schema(example = "tr_1PgafTB7WZ01zgkWx2y3z4A5")]
     pub external_id: String,
-    /// None where the ledger has no such entry.
+    /// As the ledger has it; null if it has no such entry.
     pub ours: Option<Movement>,
-    /// None where the vendor has no such object.
+    /// As Stripe has it; null if it has no such object.
     pub theirs: Option<Movement>,
 }
 
-/// What the last reconciliation found.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What the last reconciliation of the ledger with Stripe found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Reconciliation {
-    /// None before the first one.
+    /// Null before the first one.
     pub ran_at: Option<DateTime<Utc>>,
     pub differences: Vec<Difference>,
 }

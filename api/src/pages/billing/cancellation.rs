@@ -3,18 +3,15 @@
 //! What is paid for goes on until its end unless something else is chosen. Asking twice is harmless.
 
 use askama::Template;
-use axum::extract::State;
 use axum::response::{IntoResponse as _, Redirect, Response};
 use platform::billing::cancellation::{self, Ends, Feedback};
 
-use super::{Done, Known, PATH as SECTION, layout, refused};
-use crate::pages::Viewer;
+use super::{Known, PATH as SECTION, done, layout, refused};
 use crate::pages::form::Form;
-use crate::pages::format::LocaleFormat;
 use crate::pages::layout::{Layout, Page};
 use crate::pages::permission::require_admin;
+use crate::pages::visit::Visit;
 use crate::problem::ApiError;
-use crate::state::ApiState;
 
 pub(super) const PATH: &str = "/billing/cancel";
 
@@ -30,11 +27,7 @@ struct CancelPage {
 }
 
 /// `GET /billing/cancel`: asks whether it is meant.
-pub(super) async fn confirm(
-    State(state): State<ApiState>,
-    viewer: Viewer,
-    locale: LocaleFormat,
-) -> Result<Response, ApiError> {
+pub(super) async fn confirm(Visit(state, viewer, locale): Visit) -> Result<Response, ApiError> {
     require_admin(&viewer)?;
     let known = Known::load(&state, &viewer.organization).await?;
     let standing = known.standing(state.clock.now());
@@ -54,12 +47,8 @@ pub(super) async fn confirm(
 }
 
 /// `POST /billing/cancel`.
-pub(super) async fn cancel(
-    State(state): State<ApiState>,
-    viewer: Viewer,
-    locale: LocaleFormat,
-    form: Form,
-) -> Result<Response, ApiError> {
+pub(super) async fn cancel(visit: Visit, form: Form) -> Result<Response, ApiError> {
+    let Visit(state, viewer, _) = &visit;
     let mut fields = form.fields(&["ends", "feedback"], &[]);
     let choices = [("period_end", Ends::AtPeriodEnd), ("now", Ends::Now)];
     let ends = fields.choice("ends", &choices);
@@ -68,20 +57,17 @@ pub(super) async fn cancel(
     let (billing, organization) = (state.billing()?, &viewer.organization);
     let ends = ends.unwrap_or(Ends::AtPeriodEnd);
     match cancellation::cancel(&billing, organization, ends, feedback).await {
-        Ok(()) => Ok(Done::Cancelled.leads()),
-        Err(error) => refused(&state, &viewer, &locale, error.into()).await,
+        Ok(()) => Ok(done::CANCELLED.at(SECTION)),
+        Err(error) => refused(&visit, error.into()).await,
     }
 }
 
 /// `POST /billing/resume`.
-pub(super) async fn resume(
-    State(state): State<ApiState>,
-    viewer: Viewer,
-    locale: LocaleFormat,
-) -> Result<Response, ApiError> {
+pub(super) async fn resume(visit: Visit) -> Result<Response, ApiError> {
+    let Visit(state, viewer, _) = &visit;
     match cancellation::resume(&state.billing()?, &viewer.organization).await {
-        Ok(()) => Ok(Done::Resumed.leads()),
-        Err(error) => refused(&state, &viewer, &locale, error.into()).await,
+        Ok(()) => Ok(done::RESUMED.at(SECTION)),
+        Err(error) => refused(&visit, error.into()).await,
     }
 }
 

@@ -4,7 +4,7 @@
 //! due is paid by the form below it; if the payment fails, nothing changes. Deliberately absent: amounts of our own.
 
 use askama::Template;
-use axum::extract::{RawQuery, State};
+use axum::extract::RawQuery;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Redirect, Response};
 use chrono::{DateTime, Utc};
@@ -13,17 +13,16 @@ use platform::billing::change::{self as changing, NewPlan, Preview, TakesEffect}
 use platform::billing::plan::Interval;
 
 use super::{
-    Done, Known, PATH as SECTION, PRICING, layout, leading_to_stripe, refusal_words, words,
+    Known, PATH as SECTION, PRICING, done, layout, leading_to_stripe, refusal_words, words,
 };
-use crate::pages::Viewer;
 use crate::pages::address::Address;
 use crate::pages::form::{Form, Problems};
 use crate::pages::format::LocaleFormat;
 use crate::pages::layout::Layout;
 use crate::pages::permission::require_admin;
+use crate::pages::visit::Visit;
 use crate::problem::ApiError;
 use crate::routes::subscription_changes::new_plan;
-use crate::state::ApiState;
 
 pub(super) const PATH: &str = "/billing/change";
 const TITLE: &str = "Change the plan";
@@ -78,39 +77,31 @@ struct ChangePage {
 }
 
 /// `GET /billing/change`.
-pub(super) async fn show(
-    State(state): State<ApiState>,
-    viewer: Viewer,
-    locale: LocaleFormat,
-    RawQuery(query): RawQuery,
-) -> Result<Response, ApiError> {
-    require_admin(&viewer)?;
+pub(super) async fn show(visit: Visit, RawQuery(query): RawQuery) -> Result<Response, ApiError> {
+    let Visit(_, viewer, _) = &visit;
+    require_admin(viewer)?;
     let form = Form::parse(query.unwrap_or_default().as_bytes());
-    respond(&state, &viewer, &locale, &form, None).await
+    respond(&visit, &form, None).await
 }
 
 /// `POST /billing/change`.
-pub(super) async fn send(
-    State(state): State<ApiState>,
-    viewer: Viewer,
-    locale: LocaleFormat,
-    form: Form,
-) -> Result<Response, ApiError> {
+pub(super) async fn send(visit: Visit, form: Form) -> Result<Response, ApiError> {
+    let Visit(state, viewer, _) = &visit;
     let (billing, organization) = (state.billing()?, &viewer.organization);
-    let before = Known::load(&state, organization).await?;
+    let before = Known::load(state, organization).await?;
     let was_to_come = before.standing(state.clock.now()).coming_change.is_some();
     let new = asked(&form)?;
     match changing::change(&billing, organization, &new).await {
         Ok(()) => {}
-        Err(error) => return respond(&state, &viewer, &locale, &form, Some(error.into())).await,
+        Err(error) => return respond(&visit, &form, Some(error.into())).await,
     }
-    let after = Known::load(&state, organization).await?;
+    let after = Known::load(state, organization).await?;
     let done = match after.standing(state.clock.now()).coming_change {
-        Some(_) => Done::Scheduled,
-        None if was_to_come && same(&before, &after) => Done::Stayed,
-        None => Done::Changed,
+        Some(_) => done::SCHEDULED,
+        None if was_to_come && same(&before, &after) => done::STAYED,
+        None => done::CHANGED,
     };
-    Ok(done.leads())
+    Ok(done.at(SECTION))
 }
 
 /// Whether the same is subscribed to as before.
@@ -125,12 +116,11 @@ fn same(before: &Known, after: &Known) -> bool {
 
 /// The page, with why it was not done where it was asked for.
 async fn respond(
-    state: &ApiState,
-    viewer: &Viewer,
-    locale: &LocaleFormat,
+    visit: &Visit,
     form: &Form,
     refused: Option<ApiError>,
 ) -> Result<Response, ApiError> {
+    let Visit(state, viewer, locale) = visit;
     let known = Known::load(state, &viewer.organization).await?;
     let standing = known.standing(state.clock.now());
     let live = standing.subscription.filter(|it| it.status.is_live());

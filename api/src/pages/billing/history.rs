@@ -1,19 +1,16 @@
 //! All invoices and all payments of the organization, page by page.
 
 use askama::Template;
-use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 
 use super::layout;
 use super::statement::{InvoiceRow, PaymentRow, invoice_rows, payment_rows};
 use crate::input::Params;
-use crate::pages::Viewer;
 use crate::pages::address::Address;
-use crate::pages::format::LocaleFormat;
 use crate::pages::layout::{Layout, Page};
+use crate::pages::visit::Visit;
 use crate::problem::ApiError;
 use crate::routes::subscription::{INVOICES, PAYMENTS, invoices_of, payments_of};
-use crate::state::ApiState;
 
 const INVOICES_PATH: &str = "/billing/invoices";
 const PAYMENTS_PATH: &str = "/billing/payments";
@@ -40,9 +37,7 @@ struct PaymentsPage {
 
 /// `GET /billing/invoices`.
 pub(super) async fn invoices(
-    State(state): State<ApiState>,
-    viewer: Viewer,
-    locale: LocaleFormat,
+    Visit(state, viewer, locale): Visit,
     mut params: Params,
 ) -> Result<Response, ApiError> {
     let after: Option<(_, String)> = params.cursor(INVOICES)?;
@@ -62,9 +57,7 @@ pub(super) async fn invoices(
 
 /// `GET /billing/payments`.
 pub(super) async fn payments(
-    State(state): State<ApiState>,
-    viewer: Viewer,
-    locale: LocaleFormat,
+    Visit(state, viewer, locale): Visit,
     mut params: Params,
 ) -> Result<Response, ApiError> {
     let after: Option<(_, String)> = params.cursor(PAYMENTS)?;

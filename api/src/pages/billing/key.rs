@@ -16,6 +16,7 @@ use crate::pages::format::LocaleFormat;
 use crate::pages::layout::{Layout, Page};
 use crate::pages::moment::Moment;
 use crate::pages::permission::require_admin;
+use crate::pages::visit::Visit;
 use crate::problem::ApiError;
 use crate::state::ApiState;
 
@@ -60,14 +61,11 @@ struct RollPage {
 }
 
 /// `POST /billing/api-key/reveal`: answers with the key.
-pub(super) async fn reveal(
-    State(state): State<ApiState>,
-    viewer: Viewer,
-    locale: LocaleFormat,
-) -> Result<Response, ApiError> {
+pub(super) async fn reveal(visit: Visit) -> Result<Response, ApiError> {
+    let Visit(state, viewer, _) = &visit;
     match api_key::reveal(&state.billing()?, &viewer.organization).await {
-        Ok(token) => shown(&state, &viewer, token, false).await,
-        Err(error) => refused(&state, &viewer, &locale, error.into()).await,
+        Ok(token) => shown(state, viewer, token, false).await,
+        Err(error) => refused(&visit, error.into()).await,
     }
 }
 
@@ -86,14 +84,11 @@ pub(super) async fn confirm_rolling(
 }
 
 /// `POST /billing/api-key/roll`: answers with another key.
-pub(super) async fn roll(
-    State(state): State<ApiState>,
-    viewer: Viewer,
-    locale: LocaleFormat,
-) -> Result<Response, ApiError> {
+pub(super) async fn roll(visit: Visit) -> Result<Response, ApiError> {
+    let Visit(state, viewer, _) = &visit;
     match api_key::roll(&state.billing()?, &viewer.organization).await {
-        Ok(token) => shown(&state, &viewer, token, true).await,
-        Err(error) => refused(&state, &viewer, &locale, error.into()).await,
+        Ok(token) => shown(state, viewer, token, true).await,
+        Err(error) => refused(&visit, error.into()).await,
     }
 }
 

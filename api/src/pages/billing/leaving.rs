@@ -5,7 +5,6 @@
 //! from. What Stripe refuses is said on the page.
 
 use askama::Template;
-use axum::extract::State;
 use axum::response::{IntoResponse as _, Redirect, Response};
 use platform::billing;
 use platform::billing::checkout::{self, Subscribing};
@@ -13,11 +12,12 @@ use platform::billing::portal::{self, PortalFlow};
 use url::Url;
 
 use super::change::{self, asked};
-use super::{Done, layout, refused};
+use super::{PATH as SECTION, RETURNED, layout, refused};
 use crate::pages::Viewer;
 use crate::pages::form::Form;
-use crate::pages::format::LocaleFormat;
 use crate::pages::layout::{Layout, Page};
+use crate::pages::notice::DONE;
+use crate::pages::visit::Visit;
 use crate::problem::ApiError;
 use crate::state::ApiState;
 
@@ -30,12 +30,8 @@ struct ContinuePage {
 
 /// `POST /billing/checkout`: leads to Stripe's page, on which a plan is subscribed to. Where there is a subscription already, it
 /// leads to changing that.
-pub(super) async fn subscribe(
-    State(state): State<ApiState>,
-    viewer: Viewer,
-    locale: LocaleFormat,
-    form: Form,
-) -> Result<Response, ApiError> {
+pub(super) async fn subscribe(visit: Visit, form: Form) -> Result<Response, ApiError> {
+    let Visit(state, viewer, _) = &visit;
     let billing = state.billing()?;
     let new = asked(&form)?;
     let addresses = state.own_checkout_addresses();
@@ -47,31 +43,27 @@ pub(super) async fn subscribe(
         cancel_url: addresses.cancel_url,
     };
     match checkout::open(&billing, &viewer.organization, &subscribing).await {
-        Ok(opened) => lead(&state, &viewer, opened.url).await,
+        Ok(opened) => lead(state, viewer, opened.url).await,
         Err(billing::Error::SubscriptionExists) => {
             let path = change::path(&new.plan, new.interval, new.seats);
             Ok(Redirect::to(&path).into_response())
         }
-        Err(error) => refused(&state, &viewer, &locale, error.into()).await,
+        Err(error) => refused(&visit, error.into()).await,
     }
 }
 
 /// `POST /billing/portal`: leads to Stripe's page of the organization's payment methods, invoices and address.
-pub(super) async fn open_portal(
-    State(state): State<ApiState>,
-    viewer: Viewer,
-    locale: LocaleFormat,
-    form: Form,
-) -> Result<Response, ApiError> {
+pub(super) async fn open_portal(visit: Visit, form: Form) -> Result<Response, ApiError> {
+    let Visit(state, viewer, _) = &visit;
     let mut fields = form.fields(&["flow"], &[]);
     let flow = fields.choice("flow", &PortalFlow::ALL.map(|it| (it.as_str(), it)));
     fields.finish()?;
     let base = state.public_url.as_str().trim_end_matches('/');
-    let return_url = format!("{base}{}", Done::Returned.path());
+    let return_url = format!("{base}{SECTION}?{DONE}={RETURNED}");
     let billing = state.billing()?;
     match portal::open(&billing, &viewer.organization, return_url, flow).await {
-        Ok(url) => lead(&state, &viewer, url).await,
-        Err(error) => refused(&state, &viewer, &locale, error.into()).await,
+        Ok(url) => lead(state, viewer, url).await,
+        Err(error) => refused(&visit, error.into()).await,
     }
 }
 

@@ -23,9 +23,9 @@ mod words;
 
 use askama::Template;
 use axum::Router;
-use axum::extract::{RawQuery, State};
+use axum::extract::RawQuery;
 use axum::http::StatusCode;
-use axum::response::{IntoResponse as _, Redirect, Response};
+use axum::response::Response;
 use axum::routing::{get, post};
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
@@ -37,9 +37,10 @@ use platform::billing::{self, Billing, Payment, sync};
 
 use super::Viewer;
 use super::address::Address;
-use super::format::LocaleFormat;
 use super::layout::{Layout, Page, Section};
+use super::notice::{DONE, Notice};
 use super::permission::may_change;
+use super::visit::Visit;
 use crate::problem::ApiError;
 use crate::routes::subscription::{invoices_of, payments_of};
 use crate::state::ApiState;
@@ -52,8 +53,8 @@ pub(super) use pricing::show as pricing;
 
 const PATH: &str = "/billing";
 const PRICING: &str = "/pricing";
-/// The parameter that says what was just done.
-const DONE: &str = "done";
+/// What the address says when somebody comes back from Stripe's page, instead of something that was done here.
+const RETURNED: &str = "returned";
 /// An organization has no time zone.
 const ZONE: Tz = Tz::UTC;
 /// Rows of each list; the others are on pages of their own.
@@ -115,76 +116,21 @@ impl Known {
     }
 }
 
-/// What happened, above everything else on the page.
-#[derive(Debug)]
-struct Notice {
-    text: String,
-    is_error: bool,
-}
+/// What the forms of this section do, as the page confirms it.
+mod done {
+    use crate::pages::notice::Done;
 
-/// What was just done, which the page confirms.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Done {
-    Read,
-    Changed,
-    Scheduled,
-    Stayed,
-    Cancelled,
-    Resumed,
-    /// Somebody comes back from Stripe's page.
-    Returned,
-}
+    pub(super) const READ: Done = Done::new("read", "Everything was read at Stripe again.");
+    pub(super) const CHANGED: Done = Done::new("changed", "The plan is changed.");
+    pub(super) const SCHEDULED: Done = Done::new(
+        "scheduled",
+        "The change is planned. Until then everything stays as it is.",
+    );
+    pub(super) const STAYED: Done = Done::new("stayed", "The plan stays as it is.");
+    pub(super) const CANCELLED: Done = Done::new("cancelled", "The subscription is cancelled.");
+    pub(super) const RESUMED: Done = Done::new("resumed", "The subscription goes on.");
 
-impl Done {
-    const ALL: [Self; 7] = [
-        Self::Read,
-        Self::Changed,
-        Self::Scheduled,
-        Self::Stayed,
-        Self::Cancelled,
-        Self::Resumed,
-        Self::Returned,
-    ];
-
-    /// As addresses name it.
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Read => "read",
-            Self::Changed => "changed",
-            Self::Scheduled => "scheduled",
-            Self::Stayed => "stayed",
-            Self::Cancelled => "cancelled",
-            Self::Resumed => "resumed",
-            Self::Returned => "returned",
-        }
-    }
-
-    fn text(self) -> Option<&'static str> {
-        match self {
-            Self::Read => Some("Everything was read at Stripe again."),
-            Self::Changed => Some("The plan is changed."),
-            Self::Scheduled => Some("The change is planned. Until then everything stays as it is."),
-            Self::Stayed => Some("The plan stays as it is."),
-            Self::Cancelled => Some("The subscription is cancelled."),
-            Self::Resumed => Some("The subscription goes on."),
-            Self::Returned => None,
-        }
-    }
-
-    fn path(self) -> String {
-        format!("{PATH}?{DONE}={}", self.as_str())
-    }
-
-    /// Leads to the page that confirms it.
-    fn leads(self) -> Response {
-        Redirect::to(&self.path()).into_response()
-    }
-
-    fn in_query(query: Option<String>) -> Option<Self> {
-        let address = Address::new(PATH, &query.unwrap_or_default());
-        let done = address.get(DONE)?;
-        Self::ALL.into_iter().find(|it| it.as_str() == done)
-    }
+    pub(super) const ALL: [Done; 6] = [READ, CHANGED, SCHEDULED, STAYED, CANCELLED, RESUMED];
 }
 
 /// The newest rows of a list.
@@ -216,37 +162,27 @@ struct BillingPage {
 }
 
 /// `GET /billing`.
-async fn show(
-    State(state): State<ApiState>,
-    viewer: Viewer,
-    locale: LocaleFormat,
-    RawQuery(query): RawQuery,
-) -> Result<Response, ApiError> {
-    let done = Done::in_query(query);
-    if done == Some(Done::Returned) {
+async fn show(visit: Visit, RawQuery(query): RawQuery) -> Result<Response, ApiError> {
+    let Visit(state, viewer, _) = &visit;
+    let address = Address::new(PATH, &query.unwrap_or_default());
+    if address.get(DONE) == Some(RETURNED) {
         // What was done there is known by an event, too, so it is no matter if this fails.
         match sync::sync(&state.billing()?, &viewer.organization).await {
             Ok(_) | Err(billing::Error::Gateway(_)) => {}
             Err(error) => return Err(error.into()),
         }
     }
-    let notice = done.and_then(Done::text).map(|text| Notice {
-        text: text.to_owned(),
-        is_error: false,
-    });
+    let notice = Notice::of_done(&done::ALL, &address);
     let title = Section::Billing.name();
-    page(&state, &viewer, &locale, title, notice, StatusCode::OK).await
+    page(&visit, title, notice, StatusCode::OK).await
 }
 
 /// `POST /billing/sync`: reads everything at Stripe again.
-async fn read_again(
-    State(state): State<ApiState>,
-    viewer: Viewer,
-    locale: LocaleFormat,
-) -> Result<Response, ApiError> {
+async fn read_again(visit: Visit) -> Result<Response, ApiError> {
+    let Visit(state, viewer, _) = &visit;
     match sync::sync(&state.billing()?, &viewer.organization).await {
-        Ok(_) => Ok(Done::Read.leads()),
-        Err(error) => refused(&state, &viewer, &locale, error.into()).await,
+        Ok(_) => Ok(done::READ.at(PATH)),
+        Err(error) => refused(&visit, error.into()).await,
     }
 }
 
@@ -254,31 +190,21 @@ async fn read_again(
 ///
 /// # Errors
 /// Any error that is not one of billing.
-async fn refused(
-    state: &ApiState,
-    viewer: &Viewer,
-    locale: &LocaleFormat,
-    error: ApiError,
-) -> Result<Response, ApiError> {
+async fn refused(visit: &Visit, error: ApiError) -> Result<Response, ApiError> {
     let Some(text) = refusal_words::words(&error) else {
         return Err(error);
     };
-    let notice = Notice {
-        text,
-        is_error: true,
-    };
     let title = format!("Error: {}", Section::Billing.name());
-    page(state, viewer, locale, title, Some(notice), error.status()).await
+    page(visit, title, Some(Notice::error(text)), error.status()).await
 }
 
 async fn page(
-    state: &ApiState,
-    viewer: &Viewer,
-    locale: &LocaleFormat,
+    visit: &Visit,
     title: impl Into<String>,
     notice: Option<Notice>,
     status: StatusCode,
 ) -> Result<Response, ApiError> {
+    let Visit(state, viewer, locale) = visit;
     let organization = &viewer.organization;
     let known = Known::load(state, organization).await?;
     let now = state.clock.now();

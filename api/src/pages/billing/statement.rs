@@ -2,29 +2,14 @@
 //!
 //! They are what the REST API answers, in the reader's locale. Days are those of UTC, since an organization has no time zone.
 
-use chrono::{DateTime, Utc};
 use common::money::Currency;
+use platform::billing::subscription::Invoice;
 use platform::billing::{InvoiceStatus, PaymentStatus};
 
 use crate::pages::format::LocaleFormat;
 use crate::pages::mark::{Mark, Shape, Tone};
-use crate::routes::subscription::{InvoiceBody, InvoiceList, PaymentBody, PaymentList};
-
-/// The day of something, and its instant.
-#[derive(Debug)]
-pub(super) struct Day {
-    pub(super) datetime: String,
-    pub(super) text: String,
-}
-
-impl Day {
-    fn of(at: DateTime<Utc>, locale: &LocaleFormat) -> Self {
-        Self {
-            datetime: at.to_rfc3339(),
-            text: locale.day(at.date_naive()),
-        }
-    }
-}
+use crate::pages::moment::Day;
+use crate::routes::subscription::{InvoiceList, PaymentBody, PaymentList};
 
 #[derive(Debug)]
 pub(super) struct InvoiceRow {
@@ -60,8 +45,8 @@ pub(super) fn payment_rows(payments: &PaymentList, locale: &LocaleFormat) -> Vec
     payments.map(|it| payment_row(it, locale)).collect()
 }
 
-fn invoice_row(invoice: &InvoiceBody, locale: &LocaleFormat) -> InvoiceRow {
-    let currency = Currency::new(&invoice.currency);
+fn invoice_row(invoice: &Invoice, locale: &LocaleFormat) -> InvoiceRow {
+    let currency = &invoice.currency;
     let is_open = invoice.status == InvoiceStatus::Open;
     let is_partly_paid = is_open && invoice.amount_paid > 0;
     InvoiceRow {
@@ -78,10 +63,10 @@ fn invoice_row(invoice: &InvoiceBody, locale: &LocaleFormat) -> InvoiceRow {
             InvoiceStatus::Void => Mark::new("Void", Shape::Dash, Tone::Quiet),
         },
         said: is_partly_paid.then(|| {
-            let left = locale.minor(invoice.amount_remaining, &currency);
+            let left = locale.minor(invoice.amount_remaining, currency);
             format!("{left} left")
         }),
-        amount: locale.minor(invoice.amount_due, &currency),
+        amount: locale.minor(invoice.amount_due, currency),
         hosted_url: invoice.hosted_url.clone(),
         hosted_label: if is_open { "Pay" } else { "Open" },
         pdf_url: invoice.pdf_url.clone(),

@@ -5,7 +5,7 @@
 //! event brings the rest.
 
 use askama::Template;
-use axum::extract::{RawQuery, State};
+use axum::extract::RawQuery;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use platform::billing::outcome::{self, Outcome};
@@ -14,13 +14,11 @@ use platform::billing::{self, sync};
 use super::key::KeyPart;
 use super::standing::StandingPart;
 use super::{Known, layout, leading_to_stripe};
-use crate::pages::Viewer;
 use crate::pages::address::Address;
-use crate::pages::format::LocaleFormat;
 use crate::pages::layout::{Layout, Page};
 use crate::pages::permission::may_change;
+use crate::pages::visit::Visit;
 use crate::problem::ApiError;
-use crate::state::ApiState;
 
 const PATH: &str = "/billing/success";
 
@@ -47,9 +45,7 @@ struct NoSessionPage {
 
 /// `GET /billing/success?session_id=`.
 pub(super) async fn show(
-    State(state): State<ApiState>,
-    viewer: Viewer,
-    locale: LocaleFormat,
+    Visit(state, viewer, locale): Visit,
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
     let address = Address::new(PATH, &query.unwrap_or_default());

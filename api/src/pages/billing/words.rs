@@ -6,7 +6,7 @@ use common::money::Currency;
 use platform::billing::plan::{Interval, Limits};
 use platform::billing::{PaymentMethod, PriceReading};
 
-use crate::pages::format::LocaleFormat;
+use crate::pages::format::{LocaleFormat, capitalized};
 
 const DAYS_OF_YEAR: u32 = 365;
 const MINUTES_OF_HOUR: u32 = 60;
@@ -54,12 +54,6 @@ pub(super) fn method(method: &PaymentMethod) -> String {
     let expiry = method.exp_month.zip(method.exp_year);
     let expiry = expiry.map(|(month, year)| format!(", valid until {month:02}/{year}"));
     [Some(name), last4, expiry].into_iter().flatten().collect()
-}
-
-fn capitalized(name: &str) -> String {
-    let mut letters = name.chars();
-    let first = letters.next().into_iter().flat_map(char::to_uppercase);
-    first.chain(letters).collect()
 }
 
 /// What a plan allows: what it is about, and how much.

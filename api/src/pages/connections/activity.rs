@@ -1,16 +1,10 @@
 //! The part of a connection's page that follows its jobs: what they do, how far they are, and what they cost.
 //!
-//! While a job waits or runs, the page is sent this part again each time it changed, as a server-sent event. The last one
-//! asks for no stream, so the browser closes it. A stream ends when its viewer is signed out. One that breaks off is opened
-//! again by htmx, and without JavaScript there is a link. Fails as the calls that it reads by.
-
-use std::time::Duration;
+//! While a job waits or runs, the page follows it ([`crate::pages::live_part`]). Fails as the calls that it reads by.
 
 use askama::Template;
-use axum::extract::State;
 use axum::http::request::Parts;
 use axum::response::Response;
-use axum::response::sse::Event;
 use chrono::{DateTime, NaiveDate, Utc};
 use chrono_tz::Tz;
 use common::connection::Connection;
@@ -24,21 +18,16 @@ use stripe::sync::status::{self as sync_status, SyncStatus};
 
 use super::jobs::{self, JobRow};
 use super::path_of;
-use crate::auth::Caller;
-use crate::event_stream::{Followed, follow};
 use crate::input::Ids;
-use crate::pages::Viewer;
 use crate::pages::format::LocaleFormat;
+use crate::pages::live_part::{LivePart, follow};
 use crate::pages::permission::may_change;
-use crate::pages::session::viewer_of;
+use crate::pages::visit::Visit;
 use crate::problem::ApiError;
 use crate::state::ApiState;
 
 /// Jobs that are shown.
 const JOBS: i64 = 8;
-
-/// How often an open page looks for a change.
-const INTERVAL: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Template)]
 #[template(path = "connection_activity.html")]
@@ -60,72 +49,29 @@ pub(super) struct Activity {
 
 /// `GET /connections/{id}/activity/events`.
 pub(super) async fn events(
-    State(state): State<ApiState>,
-    viewer: Viewer,
-    locale: LocaleFormat,
-    Ids(connection_id): Ids<String>,
+    visit: Visit,
+    Ids(id): Ids<String>,
     request: Parts,
 ) -> Result<Response, ApiError> {
-    let shared = state.clone();
-    let counted_as = Caller::from(viewer).counted_as;
-    let followed = FollowedActivity {
-        state,
-        request,
-        locale,
-        connection_id,
-    };
-    follow(followed, &shared, counted_as).await
+    follow::<Activity>(visit, id, request).await
 }
 
-struct FollowedActivity {
-    state: ApiState,
-    request: Parts,
-    locale: LocaleFormat,
-    connection_id: String,
-}
+impl LivePart for Activity {
+    type Id = String;
 
-/// The part as a browser gets it.
-struct Shown {
-    html: String,
-    is_live: bool,
-}
-
-impl Followed for FollowedActivity {
-    type State = Shown;
-
-    const INTERVAL: Duration = INTERVAL;
-
-    async fn load(&self) -> Result<Shown, ApiError> {
-        let viewer = viewer_of(&self.state, &self.request).await?;
-        let viewer = viewer.ok_or(ApiError::Unauthenticated)?;
-        let locale = self.locale.clone();
-        let activity = Activity::load(&self.state, &viewer, locale, &self.connection_id).await?;
-        Ok(Shown {
-            html: activity.render().map_err(ApiError::internal)?,
-            is_live: activity.is_live(),
-        })
+    async fn read(visit: &Visit, id: &String) -> Result<Self, ApiError> {
+        Self::load(visit, id).await
     }
 
-    fn is_same(last: &Shown, next: &Shown) -> bool {
-        last.html == next.html
-    }
-
-    fn has_ended(shown: &Shown) -> bool {
-        !shown.is_live
-    }
-
-    fn event(shown: &Shown) -> Event {
-        Event::default().data(&shown.html)
+    /// Whether a job is waiting or running.
+    fn is_live(&self) -> bool {
+        self.jobs.iter().any(|job| !job.is_over)
     }
 }
 
 impl Activity {
-    pub(super) async fn load(
-        state: &ApiState,
-        viewer: &Viewer,
-        locale: LocaleFormat,
-        connection_id: &str,
-    ) -> Result<Self, ApiError> {
+    pub(super) async fn load(visit: &Visit, connection_id: &str) -> Result<Self, ApiError> {
+        let Visit(state, viewer, locale) = visit;
         let organization = &viewer.organization;
         let found =
             sync_status::get(&state.pool, state.connectors, organization, connection_id).await?;
@@ -137,14 +83,14 @@ impl Activity {
         let connection = overview.connection;
         let now = state.clock.now();
         let (jobs, requests_today) = read_jobs(state, &connection, now).await?;
-        let jobs = jobs::rows(&jobs, state.connectors, &locale, now);
+        let jobs = jobs::rows(&jobs, state.connectors, locale, now);
         let today = match stored.full_synced_at {
             None => today(state, &connection, now).await?,
             Some(_) => Vec::new(),
         };
         let limits = state.stripe.limits(connection.livemode);
         Ok(Self {
-            locale,
+            locale: locale.clone(),
             path: path_of(connection_id),
             status: overview.status,
             stored,
@@ -165,11 +111,6 @@ impl Activity {
     fn covered_since(&self) -> Option<NaiveDate> {
         let from = self.stored.covered_from;
         from.map(|from| self.connection.date_of(from))
-    }
-
-    /// Whether a job is waiting or running, so that the page changes by itself.
-    pub(super) fn is_live(&self) -> bool {
-        self.jobs.iter().any(|job| !job.is_over)
     }
 
     /// The job whose progress is shown large.

@@ -14,11 +14,12 @@ use common::connection::{Connection, MAX_NAME_CHARS, disconnect, overview};
 use common::webhook::endpoint;
 use secrecy::SecretString;
 
-use super::detail::{self, ConnectionPage, Done, percent_of};
+use super::detail::{ConnectionPage, percent_of};
+use super::{done, path_of};
 use crate::input::Ids;
 use crate::pages::Viewer;
 use crate::pages::form::{Form, Problems};
-use crate::pages::format::LocaleFormat;
+use crate::pages::visit::Visit;
 use crate::platform_problem::PlatformProblem;
 use crate::problem::ApiError;
 use crate::state::ApiState;
@@ -32,7 +33,7 @@ pub(super) async fn sync(
     let (services, wanted) = (state.connection_services(), Wanted::default());
     let job = start_sync::start_sync(services, &viewer.organization, &id, wanted).await?;
     job.publish(&state.broker).await;
-    Ok(detail::done(&id, Done::Sync))
+    Ok(done::SYNC.at(&path_of(&id)))
 }
 
 /// `POST /connections/{id}/pause` and `POST /connections/{id}/resume`.
@@ -46,27 +47,26 @@ pub(super) async fn set_paused<const PAUSED: bool>(
         ..Changes::default()
     };
     change(&state, &viewer, &id, changes).await?;
-    let done = if PAUSED { Done::Pause } else { Done::Resume };
-    Ok(detail::done(&id, done))
+    let done = if PAUSED { done::PAUSE } else { done::RESUME };
+    Ok(done.at(&path_of(&id)))
 }
 
 /// `POST /connections/{id}/settings`.
 pub(super) async fn settings(
-    State(state): State<ApiState>,
-    viewer: Viewer,
-    locale: LocaleFormat,
+    visit: Visit,
     Ids(id): Ids<String>,
     form: Form,
 ) -> Result<Response, ApiError> {
-    let connection = connection(&state, &viewer, &id).await?;
+    let Visit(state, viewer, _) = &visit;
+    let connection = connection(state, viewer, &id).await?;
     match read_settings(&form, &connection) {
         Ok(changes) => {
-            change(&state, &viewer, &id, changes).await?;
-            Ok(detail::done(&id, Done::Settings))
+            change(state, viewer, &id, changes).await?;
+            Ok(done::SETTINGS.at(&path_of(&id)))
         }
         Err(error) => {
             let problems = Problems::of_fields(error)?;
-            let page = ConnectionPage::load(&state, &viewer, locale, &id).await?;
+            let page = ConnectionPage::load(&visit, &id).await?;
             let page = page.with_problems(problems).with_settings_of(&form);
             Ok(page.refused(StatusCode::UNPROCESSABLE_ENTITY))
         }
@@ -119,22 +119,21 @@ async fn connection(
 
 /// `POST /connections/{id}/key`: replaces the key.
 pub(super) async fn replace_key(
-    State(state): State<ApiState>,
-    viewer: Viewer,
-    locale: LocaleFormat,
+    visit: Visit,
     Ids(id): Ids<String>,
     form: Form,
 ) -> Result<Response, ApiError> {
+    let Visit(state, viewer, _) = &visit;
     let api_key = SecretString::from(form.get("api_key"));
     let replaced = key::replace(state.key_services(), &viewer.organization, &id, &api_key).await;
     match replaced {
         Ok(connected) => {
             connected.publish(&state.broker).await;
-            Ok(detail::done(&id, Done::Key))
+            Ok(done::KEY.at(&path_of(&id)))
         }
         Err(error) => {
             let (status, problems) = key_problems(error.into())?;
-            let page = ConnectionPage::load(&state, &viewer, locale, &id).await?;
+            let page = ConnectionPage::load(&visit, &id).await?;
             Ok(page.with_problems(problems).refused(status))
         }
     }
@@ -163,16 +162,12 @@ pub(super) fn key_problems(error: ApiError) -> Result<(StatusCode, Problems), Ap
 }
 
 /// `POST /connections/{id}/key/test`: asks Stripe again what the stored key may read.
-pub(super) async fn test_key(
-    State(state): State<ApiState>,
-    viewer: Viewer,
-    locale: LocaleFormat,
-    Ids(id): Ids<String>,
-) -> Result<Response, ApiError> {
+pub(super) async fn test_key(visit: Visit, Ids(id): Ids<String>) -> Result<Response, ApiError> {
+    let Visit(state, viewer, _) = &visit;
     let tested = key::test(state.key_services(), &viewer.organization, &id).await;
     let (status, problems) = match tested {
         Ok(tested) => match tested.problem {
-            None => return Ok(detail::done(&id, Done::KeyTest)),
+            None => return Ok(done::KEY_TEST.at(&path_of(&id))),
             Some(problem) => (
                 StatusCode::UNPROCESSABLE_ENTITY,
                 Problems::of_field("api_key", &key_problem_text(&problem)),
@@ -180,7 +175,7 @@ pub(super) async fn test_key(
         },
         Err(error) => key_problems(error.into())?,
     };
-    let page = ConnectionPage::load(&state, &viewer, locale, &id).await?;
+    let page = ConnectionPage::load(&visit, &id).await?;
     Ok(page.with_problems(problems).refused(status))
 }
 
@@ -197,23 +192,22 @@ fn key_problem_text(problem: &KeyProblem) -> String {
 
 /// `POST /connections/{id}/webhook`: makes the address, and stores a signing secret where one is given.
 pub(super) async fn webhook(
-    State(state): State<ApiState>,
-    viewer: Viewer,
-    locale: LocaleFormat,
+    visit: Visit,
     Ids(id): Ids<String>,
     form: Form,
 ) -> Result<Response, ApiError> {
+    let Visit(state, viewer, _) = &visit;
     let secret = form.get("signing_secret");
     let secret = (!secret.is_empty()).then(|| SecretString::from(secret));
     let services = state.endpoint_services();
     match endpoint::create(services, &viewer.organization, &id, secret.as_ref()).await {
         Ok((endpoint, _)) => {
             state.webhooks.forget(&endpoint.endpoint_id);
-            Ok(detail::done(&id, Done::Webhook))
+            Ok(done::WEBHOOK.at(&path_of(&id)))
         }
         Err(error) => {
             let problems = Problems::of_fields(error.into())?;
-            let page = ConnectionPage::load(&state, &viewer, locale, &id).await?;
+            let page = ConnectionPage::load(&visit, &id).await?;
             let page = page.with_problems(problems);
             Ok(page.refused(StatusCode::UNPROCESSABLE_ENTITY))
         }
@@ -222,17 +216,16 @@ pub(super) async fn webhook(
 
 /// `POST /connections/{id}/delete`, for whoever typed the name.
 pub(super) async fn delete(
-    State(state): State<ApiState>,
-    viewer: Viewer,
-    locale: LocaleFormat,
+    visit: Visit,
     Ids(id): Ids<String>,
     form: Form,
 ) -> Result<Response, ApiError> {
-    let connection = connection(&state, &viewer, &id).await?;
+    let Visit(state, viewer, _) = &visit;
+    let connection = connection(state, viewer, &id).await?;
     let name = connection.display_name();
     if form.get("confirm") != name.trim() {
         let detail = format!("Type {name} exactly as it is written here. Nothing was deleted.");
-        let page = ConnectionPage::load(&state, &viewer, locale, &id).await?;
+        let page = ConnectionPage::load(&visit, &id).await?;
         let page = page.with_problems(Problems::of_field("confirm", &detail));
         return Ok(page.refused(StatusCode::UNPROCESSABLE_ENTITY));
     }

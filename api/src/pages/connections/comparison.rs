@@ -3,19 +3,18 @@
 //! The days are parameters of the page's address. The form that shows days and the one that compares them are the same, by two
 //! buttons, so that what a comparison costs is said of the days that are shown. Fails as the calls that it reads by.
 
-use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use chrono::{Days, NaiveDate};
 use common::connection::Connection;
 use stripe::comparison::{self, Day, IncompleteReason};
 
-use super::detail::{self, ConnectionPage, Done};
+use super::detail::{self, ConnectionPage};
+use super::{done, path_of};
 use crate::input::{Ids, date};
-use crate::pages::Viewer;
 use crate::pages::address::Address;
 use crate::pages::form::{Form, Problems};
-use crate::pages::format::LocaleFormat;
+use crate::pages::visit::Visit;
 use crate::problem::ApiError;
 use crate::routes::completeness::read_range;
 use crate::state::ApiState;
@@ -133,12 +132,11 @@ pub(super) fn state_shape(day: &Day) -> &'static str {
 
 /// `POST /connections/{id}/compare`.
 pub(super) async fn compare(
-    State(state): State<ApiState>,
-    viewer: Viewer,
-    locale: LocaleFormat,
+    visit: Visit,
     Ids(id): Ids<String>,
     form: Form,
 ) -> Result<Response, ApiError> {
+    let Visit(state, viewer, _) = &visit;
     let (organization, services) = (&viewer.organization, state.connection_services());
     let started = match read_range(form.fields(&["date_from", "date_to"], &[])) {
         Ok(range) => comparison::start(services, organization, &id, range)
@@ -149,15 +147,13 @@ pub(super) async fn compare(
     match started {
         Ok(job) => {
             job.publish(&state.broker).await;
-            Ok(detail::done(&id, Done::Comparison))
+            Ok(done::COMPARISON.at(&path_of(&id)))
         }
-        Err(error @ ApiError::Conflict { .. }) => {
-            detail::conflict(&state, &viewer, locale, &id, error).await
-        }
+        Err(error @ ApiError::Conflict { .. }) => detail::conflict(&visit, &id, error).await,
         Err(error) => {
             let problems = Problems::of_fields(error)?;
-            let mut page = ConnectionPage::load(&state, &viewer, locale, &id).await?;
-            page.show_days(&state, Wanted::of_form(&form)).await?;
+            let mut page = ConnectionPage::load(&visit, &id).await?;
+            page.show_days(state, Wanted::of_form(&form)).await?;
             let page = page.with_problems(problems);
             Ok(page.refused(StatusCode::UNPROCESSABLE_ENTITY))
         }

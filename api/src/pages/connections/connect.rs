@@ -25,9 +25,9 @@ use super::key_permissions::{self, PermissionRow};
 use super::{layout, path_of};
 use crate::pages::Viewer;
 use crate::pages::form::{Form, Problems};
-use crate::pages::format::LocaleFormat;
 use crate::pages::layout::{Layout, Page};
 use crate::pages::permission::may_change;
+use crate::pages::visit::Visit;
 use crate::problem::ApiError;
 use crate::state::ApiState;
 
@@ -127,9 +127,7 @@ pub(super) async fn connect(
 
 /// `POST /connections/new/check`: says what a key may read and what the first sync takes, and stores nothing.
 pub(super) async fn check(
-    State(state): State<ApiState>,
-    viewer: Viewer,
-    locale: LocaleFormat,
+    Visit(state, viewer, locale): Visit,
     headers: HeaderMap,
     form: Form,
 ) -> Result<Response, ApiError> {

@@ -3,9 +3,9 @@
 //! The part that follows the jobs is [`super::activity`]. Fails as the calls that it reads by.
 
 use askama::Template;
-use axum::extract::{RawQuery, State};
+use axum::extract::RawQuery;
 use axum::http::StatusCode;
-use axum::response::{IntoResponse as _, Redirect, Response};
+use axum::response::{IntoResponse as _, Response};
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use common::connection::Connection;
@@ -18,7 +18,7 @@ use stripe::sync::state as sync_state;
 use super::activity::Activity;
 use super::comparison::{ComparisonSection, Wanted};
 use super::rules::has_amounts;
-use super::{layout, path_of};
+use super::{done, layout, path_of};
 use crate::input::Ids;
 use crate::pages::Viewer;
 use crate::pages::address::Address;
@@ -26,86 +26,12 @@ use crate::pages::amounts::Amounts;
 use crate::pages::form::{Form, Problems};
 use crate::pages::format::LocaleFormat;
 use crate::pages::layout::{Layout, Page};
+use crate::pages::live_part::LivePart as _;
+use crate::pages::notice::Notice;
 use crate::pages::permission::may_change;
+use crate::pages::visit::Visit;
 use crate::problem::ApiError;
 use crate::state::ApiState;
-
-/// The parameter that says what was just done.
-const DONE: &str = "done";
-
-/// What was just done, which the page confirms.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Done {
-    Sync,
-    Comparison,
-    Pause,
-    Resume,
-    Settings,
-    Key,
-    KeyTest,
-    Webhook,
-    Retry,
-    Cancel,
-    Rule,
-}
-
-impl Done {
-    const ALL: [Self; 11] = [
-        Self::Sync,
-        Self::Comparison,
-        Self::Pause,
-        Self::Resume,
-        Self::Settings,
-        Self::Key,
-        Self::KeyTest,
-        Self::Webhook,
-        Self::Retry,
-        Self::Cancel,
-        Self::Rule,
-    ];
-
-    /// As addresses name it.
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Sync => "sync",
-            Self::Comparison => "comparison",
-            Self::Pause => "pause",
-            Self::Resume => "resume",
-            Self::Settings => "settings",
-            Self::Key => "key",
-            Self::KeyTest => "key-test",
-            Self::Webhook => "webhook",
-            Self::Retry => "retry",
-            Self::Cancel => "cancel",
-            Self::Rule => "rule",
-        }
-    }
-
-    fn text(self) -> &'static str {
-        match self {
-            Self::Sync => "A sync has been started.",
-            Self::Comparison => {
-                "The comparison has been started. The days show it once it is done."
-            }
-            Self::Pause => "Scheduled syncs are paused. Sync now still works.",
-            Self::Resume => "Scheduled syncs go on.",
-            Self::Settings => "The settings are saved.",
-            Self::Key => "The key is replaced, and a sync has been started.",
-            Self::KeyTest => "The key works. What it may read is up to date.",
-            Self::Webhook => "The webhook is saved.",
-            Self::Retry => "The job goes on where it stopped.",
-            Self::Cancel => "The job is cancelled. What it has read is kept.",
-            Self::Rule => "The rules are saved and are being applied to all charges.",
-        }
-    }
-}
-
-/// What happened, above everything else on the page.
-#[derive(Debug)]
-struct Notice {
-    text: String,
-    is_error: bool,
-}
 
 /// The webhook endpoint of the connection.
 #[derive(Debug)]
@@ -151,29 +77,16 @@ pub(super) struct ConnectionPage {
 
 /// `GET /connections/{id}`.
 pub(super) async fn show(
-    State(state): State<ApiState>,
-    viewer: Viewer,
-    locale: LocaleFormat,
+    visit: Visit,
     Ids(id): Ids<String>,
     RawQuery(query): RawQuery,
 ) -> Result<Page<ConnectionPage>, ApiError> {
+    let Visit(state, ..) = &visit;
     let address = Address::new("/connections", &query.unwrap_or_default());
-    let mut page = ConnectionPage::load(&state, &viewer, locale, &id).await?;
-    page.show_days(&state, Wanted::of_address(&address)).await?;
-    let done = Done::ALL
-        .into_iter()
-        .find(|done| address.get(DONE) == Some(done.as_str()));
-    page.notice = done.map(|done| Notice {
-        text: done.text().to_owned(),
-        is_error: false,
-    });
+    let mut page = ConnectionPage::load(&visit, &id).await?;
+    page.show_days(state, Wanted::of_address(&address)).await?;
+    page.notice = Notice::of_done(&done::ALL, &address);
     Ok(Page(page))
-}
-
-/// The answer to a form that was done: the page of the connection, which says so.
-pub(super) fn done(connection_id: &str, done: Done) -> Response {
-    let path = path_of(connection_id);
-    Redirect::to(&format!("{path}?{DONE}={}", done.as_str())).into_response()
 }
 
 /// The page, which says that what was asked for is not possible now.
@@ -181,33 +94,24 @@ pub(super) fn done(connection_id: &str, done: Done) -> Response {
 /// # Errors
 /// Any error that is no conflict.
 pub(super) async fn conflict(
-    state: &ApiState,
-    viewer: &Viewer,
-    locale: LocaleFormat,
+    visit: &Visit,
     connection_id: &str,
     error: ApiError,
 ) -> Result<Response, ApiError> {
     let ApiError::Conflict { detail } = error else {
         return Err(error);
     };
-    let mut page = ConnectionPage::load(state, viewer, locale, connection_id).await?;
-    page.notice = Some(Notice {
-        text: detail,
-        is_error: true,
-    });
+    let mut page = ConnectionPage::load(visit, connection_id).await?;
+    page.notice = Some(Notice::error(detail));
     Ok(page.refused(StatusCode::CONFLICT))
 }
 
 impl ConnectionPage {
     /// The page as it is at first.
-    pub(super) async fn load(
-        state: &ApiState,
-        viewer: &Viewer,
-        locale: LocaleFormat,
-        connection_id: &str,
-    ) -> Result<Self, ApiError> {
+    pub(super) async fn load(visit: &Visit, connection_id: &str) -> Result<Self, ApiError> {
+        let Visit(state, viewer, locale) = visit;
         let organization = &viewer.organization;
-        let activity = Activity::load(state, viewer, locale.clone(), connection_id).await?;
+        let activity = Activity::load(visit, connection_id).await?;
         let connection = activity.connection.clone();
         let title = connection.display_name();
         let rules = rule::list(&state.pool, organization, connection_id).await?;
@@ -216,7 +120,7 @@ impl ConnectionPage {
             sync_state::payment_intent_requests(&mut tx, organization, connection_id).await?;
         db::commit(tx).await?;
         let amounts = if rules.iter().any(has_amounts) {
-            Amounts::of_account(state, &connection, &locale).await?
+            Amounts::of_account(state, &connection, locale).await?
         } else {
             Amounts::new(&[], locale.clone())
         };
@@ -231,7 +135,7 @@ impl ConnectionPage {
             webhook: webhook(state, viewer, connection_id).await?,
             settings: Settings::of(&connection),
             payment_intent_requests: locale.count(of_intents.unsigned_abs()),
-            locale,
+            locale: locale.clone(),
             connection,
             problems: Problems::default(),
             notice: None,

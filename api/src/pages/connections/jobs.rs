@@ -1,6 +1,5 @@
 //! The jobs of a connection in words: what each does, how far it is, and what a person can do when it failed.
 
-use axum::extract::State;
 use axum::response::Response;
 use chrono::{DateTime, TimeDelta, Utc};
 use common::connection::retry_job;
@@ -10,12 +9,11 @@ use stripe::sync::JobType;
 use stripe::sync::progress::Progress;
 use uuid::Uuid;
 
-use super::detail::{self, Done};
+use super::{detail, done, path_of};
 use crate::input::Ids;
-use crate::pages::Viewer;
 use crate::pages::format::LocaleFormat;
+use crate::pages::visit::Visit;
 use crate::problem::ApiError;
-use crate::state::ApiState;
 
 /// A job as a row of a table.
 #[derive(Debug)]
@@ -165,33 +163,31 @@ fn remedy(code: &str, status: JobStatus) -> &'static str {
 
 /// `POST /connections/{id}/jobs/{job_id}/retry`.
 pub(super) async fn retry(
-    State(state): State<ApiState>,
-    viewer: Viewer,
-    locale: LocaleFormat,
+    visit: Visit,
     Ids((id, job_id)): Ids<(String, Uuid)>,
 ) -> Result<Response, ApiError> {
+    let Visit(state, viewer, _) = &visit;
     let (organization, services) = (&viewer.organization, state.connection_services());
     match retry_job::retry_job(services, organization, JobId(job_id)).await {
         Ok(job) => {
             job.publish(&state.broker).await;
-            Ok(detail::done(&id, Done::Retry))
+            Ok(done::RETRY.at(&path_of(&id)))
         }
-        Err(error) => detail::conflict(&state, &viewer, locale, &id, error.into()).await,
+        Err(error) => detail::conflict(&visit, &id, error.into()).await,
     }
 }
 
 /// `POST /connections/{id}/jobs/{job_id}/cancel`.
 pub(super) async fn cancel(
-    State(state): State<ApiState>,
-    viewer: Viewer,
-    locale: LocaleFormat,
+    visit: Visit,
     Ids((id, job_id)): Ids<(String, Uuid)>,
 ) -> Result<Response, ApiError> {
+    let Visit(state, viewer, _) = &visit;
     let organization = &viewer.organization;
     let (job_id, now) = (JobId(job_id), state.clock.now());
     match job::cancel::cancel(&state.pool, state.connectors, organization, job_id, now).await {
-        Ok(_) => Ok(detail::done(&id, Done::Cancel)),
-        Err(error) => detail::conflict(&state, &viewer, locale, &id, error.into()).await,
+        Ok(_) => Ok(done::CANCEL.at(&path_of(&id))),
+        Err(error) => detail::conflict(&visit, &id, error.into()).await,
     }
 }
 

@@ -1,22 +1,19 @@
 //! The list of connections: how each stands, when it was synced and will be, and whether its webhooks work.
 
 use askama::Template;
-use axum::extract::State;
 use common::connection::Connection;
 use common::connection::overview::{self, ConnectionStatus, Overview};
 use common::webhook::endpoint;
 use stripe::sync::status::last_syncs;
 
 use super::layout;
-use crate::pages::Viewer;
-use crate::pages::format::LocaleFormat;
 use crate::pages::layout::{Layout, Page};
 use crate::pages::mark::Mark;
 use crate::pages::moment::Moment;
 use crate::pages::permission::may_change;
+use crate::pages::visit::Visit;
 use crate::pages::webhooks;
 use crate::problem::ApiError;
-use crate::state::ApiState;
 
 /// Connections that are listed.
 const MAX_CONNECTIONS: i64 = 1000;
@@ -42,9 +39,7 @@ struct Row {
 
 /// `GET /connections`.
 pub(super) async fn show(
-    State(state): State<ApiState>,
-    viewer: Viewer,
-    locale: LocaleFormat,
+    Visit(state, viewer, locale): Visit,
 ) -> Result<Page<ConnectionsPage>, ApiError> {
     let (pool, organization) = (&state.pool, &viewer.organization);
     let connections =

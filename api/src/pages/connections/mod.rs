@@ -12,6 +12,7 @@ mod changes;
 mod comparison;
 mod connect;
 mod detail;
+mod done;
 mod estimate;
 mod jobs;
 mod key_permissions;

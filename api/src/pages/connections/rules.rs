@@ -20,8 +20,7 @@ use stripe::analytics::charge_lines::ChargeRow;
 use stripe::analytics::explain;
 use uuid::Uuid;
 
-use super::detail::{self, Done};
-use super::{layout, path_of};
+use super::{done, layout, path_of};
 use crate::input::Ids;
 use crate::pages::Viewer;
 use crate::pages::amounts::{Amounts, is_of_amounts};
@@ -31,6 +30,7 @@ use crate::pages::form::{Form, Problems};
 use crate::pages::format::LocaleFormat;
 use crate::pages::layout::{Layout, Page};
 use crate::pages::permission::may_change;
+use crate::pages::visit::Visit;
 use crate::problem::ApiError;
 use crate::state::ApiState;
 
@@ -83,14 +83,13 @@ pub(super) struct NewRulePage {
 
 /// `GET /connections/{id}/rules/new`: the form, and the effect of the rule that the address holds.
 pub(super) async fn new(
-    State(state): State<ApiState>,
-    viewer: Viewer,
-    locale: LocaleFormat,
+    visit: Visit,
     Ids(id): Ids<String>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
+    let Visit(state, viewer, _) = &visit;
     let form = Form::parse(query.unwrap_or_default().as_bytes());
-    let mut page = NewRulePage::load(&state, &viewer, locale, &id, &form).await?;
+    let mut page = NewRulePage::load(&visit, &id, &form).await?;
     if form.get("subject").is_empty() {
         return Ok(Page(page).into_response());
     }
@@ -98,7 +97,7 @@ pub(super) async fn new(
         page.problems = problems;
         return Ok(page.unprocessable());
     }
-    match page.preview(&state, &viewer, &id).await {
+    match page.preview(state, viewer, &id).await {
         Ok(effect) => {
             page.effect = Some(effect);
             Ok(Page(page).into_response())
@@ -110,13 +109,12 @@ pub(super) async fn new(
 
 /// `POST /connections/{id}/rules`: saves the rule.
 pub(super) async fn create(
-    State(state): State<ApiState>,
-    viewer: Viewer,
-    locale: LocaleFormat,
+    visit: Visit,
     Ids(id): Ids<String>,
     form: Form,
 ) -> Result<Response, ApiError> {
-    let mut page = NewRulePage::load(&state, &viewer, locale, &id, &form).await?;
+    let Visit(state, viewer, _) = &visit;
+    let mut page = NewRulePage::load(&visit, &id, &form).await?;
     if let Some(problems) = page.amount_problems() {
         page.problems = problems;
         return Ok(page.unprocessable());
@@ -132,11 +130,11 @@ pub(super) async fn create(
     match created {
         Ok(created) => {
             created.publish(&state.broker).await;
-            Ok(detail::done(&id, Done::Rule))
+            Ok(done::RULE.at(&path_of(&id)))
         }
         Err(rule::Error::Invalid(problems)) => {
             // Where only the name is wrong, its field stands below the effect.
-            page.effect = page.preview(&state, &viewer, &id).await.ok();
+            page.effect = page.preview(state, viewer, &id).await.ok();
             Ok(page.refused(&problems))
         }
         Err(error) => Err(error.into()),
@@ -158,7 +156,7 @@ pub(super) async fn change(
         "delete" => {
             let deleted = rule::delete(pool, connectors, organization, &id, rule_id, now).await?;
             deleted.publish(&state.broker).await;
-            return Ok(detail::done(&id, Done::Rule));
+            return Ok(done::RULE.at(&path_of(&id)));
         }
         _ => return Err(ApiError::NotFound),
     };
@@ -168,7 +166,7 @@ pub(super) async fn change(
     };
     let changed = rule::update(pool, connectors, organization, &id, rule_id, patch, now).await?;
     changed.publish(&state.broker).await;
-    Ok(detail::done(&id, Done::Rule))
+    Ok(done::RULE.at(&path_of(&id)))
 }
 
 impl Draft {
@@ -228,18 +226,13 @@ fn charges_of(lines: Vec<ChargeRow>, of_last: Vec<ChargeRow>, connection: &str) 
 }
 
 impl NewRulePage {
-    async fn load(
-        state: &ApiState,
-        viewer: &Viewer,
-        locale: LocaleFormat,
-        connection_id: &str,
-        form: &Form,
-    ) -> Result<Self, ApiError> {
+    async fn load(visit: &Visit, connection_id: &str, form: &Form) -> Result<Self, ApiError> {
+        let Visit(state, viewer, locale) = visit;
         let organization = &viewer.organization;
         let (pool, connectors) = (&state.pool, state.connectors);
         let found = overview::get(pool, connectors, organization, connection_id).await?;
         let connection = found.connection;
-        let amounts = Amounts::of_account(state, &connection, &locale).await?;
+        let amounts = Amounts::of_account(state, &connection, locale).await?;
         let unit = form.get("unit");
         Ok(Self {
             amounts: if unit.is_empty() {
@@ -248,7 +241,7 @@ impl NewRulePage {
                 amounts.in_unit(&Currency::new(unit))
             },
             layout: layout(state, viewer, "New rule", !connection.livemode).await?,
-            locale,
+            locale: locale.clone(),
             path: path_of(connection_id),
             connection_name: connection.display_name().to_owned(),
             draft: Draft::of(form),

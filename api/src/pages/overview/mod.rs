@@ -15,7 +15,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
-use common::connection::{Connection, ConnectionProblem, Warning};
+use common::connection::Connection;
 use common::db;
 use common::tenant::OrganizationId;
 use stripe::analytics::completeness;
@@ -29,6 +29,7 @@ use super::days::{Days, EarlierPeriod, comparison_label};
 use super::format::LocaleFormat;
 use super::layout::{Layout, Page, Section};
 use super::question::{self, ActiveFilter, Choice, Question, active_filters, key_name};
+use super::visit::Visit;
 use super::{groups_csv, restatements};
 use crate::input::Params;
 use crate::problem::ApiError;
@@ -52,7 +53,7 @@ const STEPS: [(&str, Step); 3] = [
 struct OverviewPage {
     layout: Layout,
     locale: LocaleFormat,
-    connection: ConnectionState,
+    connection: Connection,
     connections: Vec<Choice>,
     presets: Vec<Choice>,
     days: Days,
@@ -83,24 +84,6 @@ struct EmptyPage {
     layout: Layout,
 }
 
-/// How the connection stands.
-#[derive(Debug)]
-struct ConnectionState {
-    id: String,
-    problem: Option<ConnectionProblem>,
-    warnings: Vec<Warning>,
-}
-
-impl ConnectionState {
-    fn of(connection: Connection) -> Self {
-        Self {
-            id: connection.connection_id,
-            problem: connection.problem,
-            warnings: connection.warnings,
-        }
-    }
-}
-
 /// What the address asks for, apart from what the REST API would be asked.
 pub(super) struct Wanted {
     pub(super) question: Question,
@@ -111,9 +94,7 @@ pub(super) struct Wanted {
 
 /// `GET /`.
 pub(super) async fn show(
-    State(state): State<ApiState>,
-    viewer: Viewer,
-    locale: LocaleFormat,
+    Visit(state, viewer, locale): Visit,
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
     let address = Address::new(PATH, &query.unwrap_or_default());
@@ -156,7 +137,7 @@ pub(super) async fn csv(
     let wanted = read(&state, &viewer.organization, &address).await?;
     let wanted = wanted.ok_or(ApiError::NotFound)?;
     let groups = figures::periods(&state, &wanted).await?.groups;
-    let heading = format!("{}s", label_of(wanted.step).to_lowercase());
+    let heading = format!("{}s", wanted.step.heading().to_lowercase());
     groups_csv::answer(&heading, &figures::by(wanted.step), &groups, false)
 }
 
@@ -215,7 +196,7 @@ impl OverviewPage {
     ) -> Self {
         let Wanted { question, .. } = wanted;
         let steps = STEPS.map(|(name, step)| {
-            Choice::of(address, "by", name, label_of(step), step == wanted.step)
+            Choice::of(address, "by", name, step.heading(), step == wanted.step)
         });
         let comparisons = EarlierPeriod::NAMES.map(|(name, comparison)| {
             let chosen = comparison == wanted.comparison;
@@ -254,16 +235,8 @@ impl OverviewPage {
             zone: question.connection().timezone,
             complete: loaded.completeness.complete,
             figures: loaded.figures,
-            connection: ConnectionState::of(question.connection.connection),
+            connection: question.connection.connection,
             locale,
         }
-    }
-}
-
-fn label_of(step: Step) -> &'static str {
-    match step {
-        Step::Day => "Day",
-        Step::Week => "Week",
-        Step::Month => "Month",
     }
 }

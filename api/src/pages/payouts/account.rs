@@ -1,15 +1,11 @@
 //! The part of "Get paid" that says how the account stands, what it can do, and what Stripe asks for.
 //!
-//! While Stripe still waits for something or checks it, the page is sent this part again each time it changed, as a
-//! server-sent event; the last one asks for no stream. Shows what was read last, and asks Stripe nothing.
-
-use std::time::Duration;
+//! While Stripe still waits for something or checks it, the page follows this part ([`crate::pages::live_part`]). Shows what
+//! was read last, and asks Stripe nothing.
 
 use askama::Template;
-use axum::extract::State;
 use axum::http::request::Parts;
 use axum::response::Response;
-use axum::response::sse::Event;
 use chrono::{DateTime, Utc};
 use platform::account::status::{AccountStatus, next_step, status_of};
 use platform::account::{
@@ -18,19 +14,13 @@ use platform::account::{
 
 use super::ZONE;
 use super::requirement_words::words;
-use crate::auth::Caller;
-use crate::event_stream::{Followed, follow};
-use crate::pages::Viewer;
 use crate::pages::format::LocaleFormat;
+use crate::pages::live_part::{LivePart, follow};
 use crate::pages::mark::{Mark, Shape, Tone};
 use crate::pages::moment::Moment;
 use crate::pages::permission::may_change;
-use crate::pages::session::viewer_of;
+use crate::pages::visit::Visit;
 use crate::problem::ApiError;
-use crate::state::ApiState;
-
-/// How often an open page looks for a change.
-const INTERVAL: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Template)]
 #[template(path = "payouts_account.html")]
@@ -69,74 +59,38 @@ struct Wanted {
 }
 
 /// `GET /payouts/account/events`.
-pub(super) async fn events(
-    State(state): State<ApiState>,
-    viewer: Viewer,
-    locale: LocaleFormat,
-    request: Parts,
-) -> Result<Response, ApiError> {
-    let shared = state.clone();
-    let counted_as = Caller::from(viewer).counted_as;
-    let followed = FollowedAccount {
-        state,
-        request,
-        locale,
-    };
-    follow(followed, &shared, counted_as).await
+pub(super) async fn events(visit: Visit, request: Parts) -> Result<Response, ApiError> {
+    follow::<AccountPart>(visit, (), request).await
 }
 
-struct FollowedAccount {
-    state: ApiState,
-    request: Parts,
-    locale: LocaleFormat,
-}
+impl LivePart for AccountPart {
+    type Id = ();
 
-/// The part as a browser gets it.
-struct Shown {
-    html: String,
-    is_live: bool,
-}
-
-impl Followed for FollowedAccount {
-    type State = Shown;
-
-    const INTERVAL: Duration = INTERVAL;
-
-    async fn load(&self) -> Result<Shown, ApiError> {
-        let viewer = viewer_of(&self.state, &self.request).await?;
-        let viewer = viewer.ok_or(ApiError::Unauthenticated)?;
-        let part = AccountPart::load(&self.state, &viewer, self.locale.clone()).await?;
-        Ok(Shown {
-            html: part.render().map_err(ApiError::internal)?,
-            is_live: part.is_live(),
-        })
+    async fn read(visit: &Visit, (): &()) -> Result<Self, ApiError> {
+        Self::load(visit).await
     }
 
-    fn is_same(last: &Shown, next: &Shown) -> bool {
-        last.html == next.html
-    }
-
-    fn has_ended(shown: &Shown) -> bool {
-        !shown.is_live
-    }
-
-    fn event(shown: &Shown) -> Event {
-        Event::default().data(&shown.html)
+    /// Whether Stripe still waits for something or checks it.
+    fn is_live(&self) -> bool {
+        matches!(
+            self.status,
+            AccountStatus::Incomplete
+                | AccountStatus::Pending
+                | AccountStatus::Restricted
+                | AccountStatus::ActionNeeded
+        )
     }
 }
 
 impl AccountPart {
-    pub(super) async fn load(
-        state: &ApiState,
-        viewer: &Viewer,
-        locale: LocaleFormat,
-    ) -> Result<Self, ApiError> {
+    pub(super) async fn load(visit: &Visit) -> Result<Self, ApiError> {
+        let Visit(state, viewer, locale) = visit;
         let onboarding = &state.platform()?.onboarding;
         let account = refresh::stored(state.account_services()?, &viewer.organization).await?;
         Ok(Self {
             is_embeddable: onboarding.publishable_key.is_some(),
             may_change: may_change(viewer),
-            ..Self::of(account, &locale)
+            ..Self::of(account, locale)
         })
     }
 
@@ -184,17 +138,6 @@ impl AccountPart {
         !matches!(
             self.status,
             AccountStatus::NotStarted | AccountStatus::Disconnected
-        )
-    }
-
-    /// Whether the account may change soon, so that the page follows it.
-    fn is_live(&self) -> bool {
-        matches!(
-            self.status,
-            AccountStatus::Incomplete
-                | AccountStatus::Pending
-                | AccountStatus::Restricted
-                | AccountStatus::ActionNeeded
         )
     }
 }

@@ -7,7 +7,6 @@
 use std::future::Future;
 
 use askama::Template;
-use axum::extract::State;
 use axum::response::{IntoResponse as _, Redirect, Response};
 use common::money::Currency;
 use platform::account::{self, refresh};
@@ -25,6 +24,7 @@ use crate::pages::format::LocaleFormat;
 use crate::pages::layout::{Layout, Page, Section};
 use crate::pages::moment::Moment;
 use crate::pages::permission::may_change;
+use crate::pages::visit::Visit;
 use crate::problem::ApiError;
 use crate::state::ApiState;
 
@@ -95,17 +95,14 @@ struct BalancePage {
 }
 
 /// `GET /payouts/balance`.
-pub(super) async fn show(
-    State(state): State<ApiState>,
-    viewer: Viewer,
-    locale: LocaleFormat,
-) -> Result<Response, ApiError> {
-    if !is_connected(&state, &viewer).await? {
+pub(super) async fn show(visit: Visit) -> Result<Response, ApiError> {
+    let Visit(state, viewer, _) = &visit;
+    if !is_connected(state, viewer).await? {
         return Ok(Redirect::to(Section::Payouts.path()).into_response());
     }
     let page = BalancePage {
-        layout: layout(&state, &viewer, "Balance").await?,
-        balance: Box::pin(BalancePart::ask(&state, &viewer, &locale)).await?,
+        layout: layout(state, viewer, "Balance").await?,
+        balance: Box::pin(BalancePart::ask(&visit)).await?,
     };
     Ok(Page(page).into_response())
 }
@@ -139,11 +136,8 @@ pub(super) async fn ask_stripe<T>(
 
 impl BalancePart {
     /// The part with what is known, which the browser asks for again; none without an account in use.
-    pub(super) async fn asked_for_later(
-        state: &ApiState,
-        viewer: &Viewer,
-        locale: &LocaleFormat,
-    ) -> Result<Option<Self>, ApiError> {
+    pub(super) async fn asked_for_later(visit: &Visit) -> Result<Option<Self>, ApiError> {
+        let Visit(state, viewer, locale) = visit;
         if !is_connected(state, viewer).await? {
             return Ok(None);
         }
@@ -156,15 +150,12 @@ impl BalancePart {
     }
 
     /// The part next to the form that pays out.
-    pub(super) async fn of_form(
-        state: &ApiState,
-        viewer: &Viewer,
-        locale: &LocaleFormat,
-    ) -> Result<Option<Self>, ApiError> {
+    pub(super) async fn of_form(visit: &Visit) -> Result<Option<Self>, ApiError> {
+        let Visit(state, viewer, _) = visit;
         if !is_connected(state, viewer).await? {
             return Ok(None);
         }
-        let part = Box::pin(Self::ask(state, viewer, locale)).await?;
+        let part = Box::pin(Self::ask(visit)).await?;
         Ok(Some(Self {
             is_of_form: true,
             ..part
@@ -184,11 +175,8 @@ impl BalancePart {
         sums.any(|sums| sums.pay_out.is_some())
     }
 
-    async fn ask(
-        state: &ApiState,
-        viewer: &Viewer,
-        locale: &LocaleFormat,
-    ) -> Result<Self, ApiError> {
+    async fn ask(visit: &Visit) -> Result<Self, ApiError> {
+        let Visit(state, viewer, locale) = visit;
         let (ledger, organization) = (state.ledger()?, &viewer.organization);
         let asked_at = state.clock.now();
         let (balance, schedule) = tokio::try_join!(

@@ -26,24 +26,23 @@ mod transfers;
 
 use askama::Template;
 use axum::Router;
-use axum::extract::{RawQuery, State};
+use axum::extract::RawQuery;
 use axum::http::StatusCode;
-use axum::response::{IntoResponse as _, Redirect, Response};
+use axum::response::Response;
 use axum::routing::{get, post};
 use chrono_tz::Tz;
 
 use super::Viewer;
 use super::address::Address;
-use super::format::LocaleFormat;
 use super::layout::{Layout, Page, Section};
+use super::notice::Notice;
+use super::visit::Visit;
 use crate::platform_problem::PlatformProblem;
 use crate::problem::ApiError;
 use crate::state::ApiState;
 use account::AccountPart;
 use money::MoneyPart;
 
-/// The parameter that says what was just done.
-const DONE: &str = "done";
 /// An organization has no time zone.
 const ZONE: Tz = Tz::UTC;
 
@@ -74,72 +73,31 @@ pub(super) fn router() -> Router<ApiState> {
         .route("/payouts/schedule", get(schedule::show).post(schedule::set))
 }
 
-/// What happened, above everything else on the page.
-#[derive(Debug)]
-struct Notice {
-    text: String,
-    is_error: bool,
-}
+/// What the forms of this section do, as a page confirms it.
+mod done {
+    use crate::pages::notice::Done;
 
-/// What was just done, which a page confirms.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Done {
-    Read,
-    PaidOut,
-    Reversed,
-    Schedule,
+    pub(super) const READ: Done = Done::new("read", "The account was read at Stripe again.");
+    pub(super) const PAID_OUT: Done = Done::new(
+        "paid-out",
+        "The payout is created. It is the first one below.",
+    );
+    pub(super) const REVERSED: Done = Done::new("reversed", "The transfer is reversed.");
+    pub(super) const SCHEDULE: Done = Done::new("schedule", "The payout schedule is saved.");
     /// Something was asked for that moves money.
-    Unknown,
+    pub(super) const UNKNOWN: Done = Done::new(
+        "unknown",
+        "Stripe has not answered yet, so it is not known whether money was moved. What becomes of it is shown below. Do \
+         not ask for it again until then.",
+    );
+
+    pub(super) const ALL: [Done; 5] = [READ, PAID_OUT, REVERSED, SCHEDULE, UNKNOWN];
 }
 
-impl Done {
-    const ALL: [Self; 5] = [
-        Self::Read,
-        Self::PaidOut,
-        Self::Reversed,
-        Self::Schedule,
-        Self::Unknown,
-    ];
-
-    /// As addresses name it.
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Read => "read",
-            Self::PaidOut => "paid-out",
-            Self::Reversed => "reversed",
-            Self::Schedule => "schedule",
-            Self::Unknown => "unknown",
-        }
-    }
-
-    fn text(self) -> &'static str {
-        match self {
-            Self::Read => "The account was read at Stripe again.",
-            Self::PaidOut => "The payout is created. It is the first one below.",
-            Self::Reversed => "The transfer is reversed.",
-            Self::Schedule => "The payout schedule is saved.",
-            Self::Unknown => {
-                "Stripe has not answered yet, so it is not known whether money was moved. What becomes of it is shown below. Do \
-                 not ask for it again until then."
-            }
-        }
-    }
-
-    /// Leads to the page that confirms it.
-    fn at(self, path: &str) -> Response {
-        Redirect::to(&format!("{path}?{DONE}={}", self.as_str())).into_response()
-    }
-
-    /// What a page says that has this query.
-    fn notice(query: Option<String>) -> Option<Notice> {
-        let address = Address::new(Section::Payouts.path(), &query.unwrap_or_default());
-        let done = address.get(DONE)?;
-        let done = Self::ALL.into_iter().find(|it| it.as_str() == done)?;
-        Some(Notice {
-            text: done.text().to_owned(),
-            is_error: false,
-        })
-    }
+/// What a page says that has this query.
+fn notice(query: Option<String>) -> Option<Notice> {
+    let address = Address::new(Section::Payouts.path(), &query.unwrap_or_default());
+    Notice::of_done(&done::ALL, &address)
 }
 
 #[derive(Debug, Template)]
@@ -152,31 +110,23 @@ struct PayoutsPage {
 }
 
 /// `GET /payouts`.
-async fn show(
-    State(state): State<ApiState>,
-    viewer: Viewer,
-    locale: LocaleFormat,
-    RawQuery(query): RawQuery,
-) -> Result<Response, ApiError> {
+async fn show(visit: Visit, RawQuery(query): RawQuery) -> Result<Response, ApiError> {
+    let Visit(state, viewer, _) = &visit;
     let page = PayoutsPage {
-        layout: layout(&state, &viewer, Section::Payouts.name()).await?,
-        money: MoneyPart::load(&state, &viewer, &locale).await?,
-        account: AccountPart::load(&state, &viewer, locale).await?,
-        notice: Done::notice(query),
+        layout: layout(state, viewer, Section::Payouts.name()).await?,
+        money: MoneyPart::load(&visit).await?,
+        account: AccountPart::load(&visit).await?,
+        notice: notice(query),
     };
-    leading_to_stripe(&state, StatusCode::OK, page)
+    leading_to_stripe(state, StatusCode::OK, page)
 }
 
 /// The page, which says why what was asked for was not done.
 ///
 /// # Errors
 /// Any error that is none of Stripe's and of the account.
-async fn refused(
-    state: &ApiState,
-    viewer: &Viewer,
-    locale: LocaleFormat,
-    error: ApiError,
-) -> Result<Response, ApiError> {
+async fn refused(visit: &Visit, error: ApiError) -> Result<Response, ApiError> {
+    let Visit(state, viewer, _) = visit;
     let is_shown = match &error {
         ApiError::Platform(problem) => !matches!(problem, PlatformProblem::NotConfigured { .. }),
         error => matches!(error, ApiError::StripeUnreachable(_)),
@@ -187,12 +137,9 @@ async fn refused(
     let title = format!("Error: {}", Section::Payouts.name());
     let page = PayoutsPage {
         layout: layout(state, viewer, title).await?,
-        money: MoneyPart::load(state, viewer, &locale).await?,
-        account: AccountPart::load(state, viewer, locale).await?,
-        notice: Some(Notice {
-            text: error.document("").detail,
-            is_error: true,
-        }),
+        money: MoneyPart::load(visit).await?,
+        account: AccountPart::load(visit).await?,
+        notice: Some(Notice::error(error.document("").detail)),
     };
     leading_to_stripe(state, error.status(), page)
 }

@@ -10,12 +10,10 @@ use platform::ledger::reconciliation;
 use super::balance::BalancePart;
 use super::reconciliation::ReconciliationPart;
 use super::statement::{PayoutRow, TransferRow};
-use crate::pages::Viewer;
-use crate::pages::format::LocaleFormat;
 use crate::pages::permission::may_change;
+use crate::pages::visit::Visit;
 use crate::problem::ApiError;
 use crate::routes::{payouts, transfers};
-use crate::state::ApiState;
 
 /// Rows of each list; the others are on pages of their own.
 const NEWEST: i64 = 5;
@@ -33,11 +31,8 @@ pub(super) struct MoneyPart {
 }
 
 impl MoneyPart {
-    pub(super) async fn load(
-        state: &ApiState,
-        viewer: &Viewer,
-        locale: &LocaleFormat,
-    ) -> Result<Self, ApiError> {
+    pub(super) async fn load(visit: &Visit) -> Result<Self, ApiError> {
+        let Visit(state, viewer, locale) = visit;
         let (ledger, organization) = (state.ledger()?, &viewer.organization);
         let transfers = transfers::page_of(&ledger, organization, None, NEWEST).await?;
         let payouts = payouts::page_of(&ledger, organization, None, NEWEST).await?;
@@ -45,7 +40,7 @@ impl MoneyPart {
         let transfer = |transfer| TransferRow::of(transfer, locale);
         let payout_rows = payouts.data.iter();
         Ok(Self {
-            balance: BalancePart::asked_for_later(state, viewer, locale).await?,
+            balance: BalancePart::asked_for_later(visit).await?,
             has_more_transfers: transfers.next_cursor.is_some(),
             transfers: transfers.data.into_iter().map(transfer).collect(),
             has_more_payouts: payouts.next_cursor.is_some(),

@@ -10,12 +10,12 @@ use axum::response::{IntoResponse as _, Redirect, Response};
 use platform::account::onboard::{self, Opened, WayIn, new_link, onboard};
 use platform::account::{self, Application, Preset, disconnect as ending, refresh};
 
-use super::{Done, layout, refused};
+use super::{done, layout, refused};
 use crate::input::Ids;
 use crate::pages::Viewer;
-use crate::pages::format::LocaleFormat;
 use crate::pages::layout::{Layout, Page, Section};
 use crate::pages::permission::require_admin;
+use crate::pages::visit::Visit;
 use crate::problem::ApiError;
 use crate::state::ApiState;
 
@@ -37,14 +37,11 @@ pub(super) fn application() -> Application {
 }
 
 /// `POST /payouts/start`: leads to Stripe's page, of a new account where there is none.
-pub(super) async fn start(
-    State(state): State<ApiState>,
-    viewer: Viewer,
-    locale: LocaleFormat,
-) -> Result<Response, ApiError> {
-    match hosted_link(&state, &viewer).await {
+pub(super) async fn start(visit: Visit) -> Result<Response, ApiError> {
+    let Visit(state, viewer, _) = &visit;
+    match hosted_link(state, viewer).await {
         Ok(url) => Ok(Redirect::to(&url).into_response()),
-        Err(error) => refused(&state, &viewer, locale, error).await,
+        Err(error) => refused(&visit, error).await,
     }
 }
 
@@ -81,27 +78,21 @@ pub(super) async fn another_link(
 }
 
 /// `POST /payouts/read`: reads the account at Stripe again.
-pub(super) async fn read_again(
-    State(state): State<ApiState>,
-    viewer: Viewer,
-    locale: LocaleFormat,
-) -> Result<Response, ApiError> {
+pub(super) async fn read_again(visit: Visit) -> Result<Response, ApiError> {
+    let Visit(state, viewer, _) = &visit;
     let services = state.account_services()?;
     match refresh::read_again(services, &viewer.organization).await {
-        Ok(_) => Ok(Done::Read.at(Section::Payouts.path())),
-        Err(error) => refused(&state, &viewer, locale, error.into()).await,
+        Ok(_) => Ok(done::READ.at(Section::Payouts.path())),
+        Err(error) => refused(&visit, error.into()).await,
     }
 }
 
 /// `POST /payouts/dashboard`: leads to Stripe's dashboard of the account.
-pub(super) async fn open_dashboard(
-    State(state): State<ApiState>,
-    viewer: Viewer,
-    locale: LocaleFormat,
-) -> Result<Response, ApiError> {
-    match dashboard_link(&state, &viewer).await {
+pub(super) async fn open_dashboard(visit: Visit) -> Result<Response, ApiError> {
+    let Visit(state, viewer, _) = &visit;
+    match dashboard_link(state, viewer).await {
         Ok(url) => Ok(Redirect::to(&url).into_response()),
-        Err(error) => refused(&state, &viewer, locale, error).await,
+        Err(error) => refused(&visit, error).await,
     }
 }
 

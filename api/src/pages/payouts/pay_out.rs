@@ -5,7 +5,7 @@
 //! Deliberately absent: instant payouts, which cost a fee of Stripe's.
 
 use askama::Template;
-use axum::extract::{RawQuery, State};
+use axum::extract::RawQuery;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Redirect, Response};
 use common::money::Currency;
@@ -14,17 +14,16 @@ use platform::ledger::payout::{NewPayout, pay_out};
 
 use super::balance::BalancePart;
 use super::movement::{Outcome, Refusal, carry_out, key_of, make_key};
-use super::{Done, layout};
-use crate::pages::Viewer;
+use super::{done, layout};
 use crate::pages::address::Address;
 use crate::pages::entered_amount::parse;
 use crate::pages::form::{Form, Problems};
 use crate::pages::format::LocaleFormat;
 use crate::pages::layout::{Layout, Page, Section};
 use crate::pages::permission::require_admin;
+use crate::pages::visit::Visit;
 use crate::problem::ApiError;
 use crate::routes::payouts::{PayoutList, PayoutState, page_of};
-use crate::state::ApiState;
 
 pub(super) const PATH: &str = "/payouts/pay-out";
 const TITLE: &str = "Pay out now";
@@ -52,14 +51,10 @@ struct PayOutPage {
 }
 
 /// `GET /payouts/pay-out`. The address may say what the fields have to begin with.
-pub(super) async fn show(
-    State(state): State<ApiState>,
-    viewer: Viewer,
-    locale: LocaleFormat,
-    RawQuery(query): RawQuery,
-) -> Result<Response, ApiError> {
-    require_admin(&viewer)?;
-    let balance = BalancePart::of_form(&state, &viewer, &locale).await?;
+pub(super) async fn show(visit: Visit, RawQuery(query): RawQuery) -> Result<Response, ApiError> {
+    let Visit(state, viewer, _) = &visit;
+    require_admin(viewer)?;
+    let balance = BalancePart::of_form(&visit).await?;
     let Some(balance) = balance else {
         return Ok(Redirect::to(Section::Payouts.path()).into_response());
     };
@@ -70,11 +65,11 @@ pub(super) async fn show(
     let last_currency = || last.map(|payout| payout.currency.to_ascii_uppercase());
     let currency = given("currency").or_else(last_currency).unwrap_or_default();
     let page = PayOutPage {
-        layout: layout(&state, &viewer, TITLE).await?,
+        layout: layout(state, viewer, TITLE).await?,
         currencies: balance.currencies(),
         balance: Some(balance),
         is_unsettled: is_unsettled(&newest),
-        request_key: make_key(&state),
+        request_key: make_key(state),
         amount: given("amount").unwrap_or_default(),
         currency,
         was_sent: false,
@@ -104,31 +99,27 @@ fn is_unsettled(newest: &PayoutList) -> bool {
 }
 
 /// `POST /payouts/pay-out`.
-pub(super) async fn send(
-    State(state): State<ApiState>,
-    viewer: Viewer,
-    locale: LocaleFormat,
-    form: Form,
-) -> Result<Response, ApiError> {
+pub(super) async fn send(visit: Visit, form: Form) -> Result<Response, ApiError> {
+    let Visit(state, viewer, locale) = &visit;
     let ledger = state.ledger()?;
     let key = key_of(&form)?;
-    let asked = match asked(&form, &locale) {
+    let asked = match asked(&form, locale) {
         Ok(asked) => asked,
         Err(problems) => {
             let status = StatusCode::UNPROCESSABLE_ENTITY;
-            let page = refused(&state, &viewer, &locale, &form).await?;
+            let page = refused(&visit, &form).await?;
             return Ok((status, Page(PayOutPage { problems, ..page })).into_response());
         }
     };
     let currency = asked.currency.clone();
     let organization = viewer.organization.clone();
     let request = async move { pay_out(&ledger, &organization, asked, &key).await };
-    let done = match carry_out(request, &currency, &locale).await? {
-        Outcome::Made => Done::PaidOut,
-        Outcome::Unknown => Done::Unknown,
+    let done = match carry_out(request, &currency, locale).await? {
+        Outcome::Made => done::PAID_OUT,
+        Outcome::Unknown => done::UNKNOWN,
         Outcome::Refused(Refusal { status, text }) => {
             let refusal = Some(text);
-            let page = refused(&state, &viewer, &locale, &form).await?;
+            let page = refused(&visit, &form).await?;
             return Ok((status, Page(PayOutPage { refusal, ..page })).into_response());
         }
     };
@@ -153,13 +144,9 @@ fn asked(form: &Form, locale: &LocaleFormat) -> Result<NewPayout, Problems> {
 }
 
 /// The form again as it was sent, under another key.
-async fn refused(
-    state: &ApiState,
-    viewer: &Viewer,
-    locale: &LocaleFormat,
-    form: &Form,
-) -> Result<PayOutPage, ApiError> {
-    let balance = BalancePart::of_form(state, viewer, locale).await?;
+async fn refused(visit: &Visit, form: &Form) -> Result<PayOutPage, ApiError> {
+    let Visit(state, viewer, _) = visit;
+    let balance = BalancePart::of_form(visit).await?;
     let currencies = balance.as_ref().map(BalancePart::currencies);
     let newest = page_of(&state.ledger()?, &viewer.organization, None, NEWEST).await?;
     Ok(PayOutPage {

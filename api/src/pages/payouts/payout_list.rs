@@ -1,19 +1,16 @@
 //! The list of payouts to the bank of the organization's account, those that Stripe made by the schedule included.
 
 use askama::Template;
-use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 
 use super::layout;
 use super::statement::PayoutRow;
 use crate::input::Params;
-use crate::pages::Viewer;
 use crate::pages::address::Address;
-use crate::pages::format::LocaleFormat;
 use crate::pages::layout::{Layout, Page};
+use crate::pages::visit::Visit;
 use crate::problem::ApiError;
 use crate::routes::payouts::{LIST, page_of};
-use crate::state::ApiState;
 
 const PATH: &str = "/payouts/list";
 /// Payouts of a page.
@@ -30,9 +27,7 @@ struct PayoutListPage {
 
 /// `GET /payouts/list`.
 pub(super) async fn show(
-    State(state): State<ApiState>,
-    viewer: Viewer,
-    locale: LocaleFormat,
+    Visit(state, viewer, locale): Visit,
     mut params: Params,
 ) -> Result<Response, ApiError> {
     let ledger = state.ledger()?;

@@ -3,6 +3,8 @@
 //! Stripe names it by a path, such as `person_1A2b.dob.day`: whose it is, and what. Several paths are one thing to give, as
 //! day, month and year of a date. A path that is not known is made readable by rule, so nothing that is asked for is hidden.
 
+use crate::pages::format::capitalized;
+
 /// The end of a path, or what stands before the rest of it, and what that is.
 const KNOWN: [(&str, &str); 46] = [
     ("external_account", "A bank account for payouts"),
@@ -143,11 +145,9 @@ fn readable(path: &str) -> String {
         .filter(is_word)
         .map(|part| part.replace('_', " "))
         .collect();
-    let text = parts.join(", ");
-    let mut chars = text.chars();
-    match chars.next() {
-        Some(first) => first.to_uppercase().chain(chars).collect(),
-        None => path.to_owned(),
+    match parts.join(", ").as_str() {
+        "" => path.to_owned(),
+        text => capitalized(text),
     }
 }
 

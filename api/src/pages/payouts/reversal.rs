@@ -5,7 +5,6 @@
 //! what Stripe or the ledger refuses, above the form, with what to do.
 
 use askama::Template;
-use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Redirect, Response};
 use common::money::Currency;
@@ -14,17 +13,16 @@ use uuid::Uuid;
 
 use super::movement::{Outcome, Refusal, carry_out, key_of, make_key};
 use super::transfers::path_of;
-use super::{Done, layout};
+use super::{done, layout};
 use crate::input::Ids;
-use crate::pages::Viewer;
 use crate::pages::entered_amount::{parse, written};
 use crate::pages::form::{Form, Problems};
 use crate::pages::format::LocaleFormat;
 use crate::pages::layout::{Layout, Page};
 use crate::pages::permission::require_admin;
+use crate::pages::visit::Visit;
 use crate::problem::ApiError;
 use crate::routes::transfers::{TransferBody, TransferStatus, find};
-use crate::state::ApiState;
 
 const TITLE: &str = "Reverse a transfer";
 
@@ -49,9 +47,7 @@ struct ReversePage {
 
 /// `GET /payouts/transfers/{transfer_id}/reverse`.
 pub(super) async fn show(
-    State(state): State<ApiState>,
-    viewer: Viewer,
-    locale: LocaleFormat,
+    Visit(state, viewer, locale): Visit,
     Ids(transfer_id): Ids<Uuid>,
 ) -> Result<Response, ApiError> {
     require_admin(&viewer)?;
@@ -93,22 +89,21 @@ impl ReversePage {
 
 /// `POST /payouts/transfers/{transfer_id}/reverse`.
 pub(super) async fn send(
-    State(state): State<ApiState>,
-    viewer: Viewer,
-    locale: LocaleFormat,
+    visit: Visit,
     Ids(transfer_id): Ids<Uuid>,
     form: Form,
 ) -> Result<Response, ApiError> {
+    let Visit(state, viewer, locale) = &visit;
     let ledger = state.ledger()?;
     let key = key_of(&form)?;
     let transfer = find(&ledger, &viewer.organization, transfer_id).await?;
     let currency = Currency::new(&transfer.currency);
-    let amount = match parse(form.get("amount"), &currency, &locale) {
+    let amount = match parse(form.get("amount"), &currency, locale) {
         Ok(amount) => amount,
         Err(error) => {
             let problems = Problems::of_field("amount", &error.to_string());
             let status = StatusCode::UNPROCESSABLE_ENTITY;
-            let page = refused(&state, &viewer, &locale, &transfer, &form).await?;
+            let page = refused(&visit, &transfer, &form).await?;
             return Ok((status, Page(ReversePage { problems, ..page })).into_response());
         }
     };
@@ -119,12 +114,12 @@ pub(super) async fn send(
     };
     let organization = viewer.organization.clone();
     let request = async move { reverse(&ledger, &organization, asked, &key).await };
-    let done = match carry_out(request, &currency, &locale).await? {
-        Outcome::Made => Done::Reversed,
-        Outcome::Unknown => Done::Unknown,
+    let done = match carry_out(request, &currency, locale).await? {
+        Outcome::Made => done::REVERSED,
+        Outcome::Unknown => done::UNKNOWN,
         Outcome::Refused(Refusal { status, text }) => {
             let refusal = Some(text);
-            let page = refused(&state, &viewer, &locale, &transfer, &form).await?;
+            let page = refused(&visit, &transfer, &form).await?;
             return Ok((status, Page(ReversePage { refusal, ..page })).into_response());
         }
     };
@@ -133,12 +128,11 @@ pub(super) async fn send(
 
 /// The form again as it was sent, under another key.
 async fn refused(
-    state: &ApiState,
-    viewer: &Viewer,
-    locale: &LocaleFormat,
+    visit: &Visit,
     transfer: &TransferBody,
     form: &Form,
 ) -> Result<ReversePage, ApiError> {
+    let Visit(state, viewer, locale) = visit;
     let layout = layout(state, viewer, format!("Error: {TITLE}")).await?;
     Ok(ReversePage {
         amount: form.get("amount").to_owned(),

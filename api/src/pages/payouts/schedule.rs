@@ -13,7 +13,7 @@ use platform::ledger::payout_schedule::{
 };
 
 use super::balance::{ask_stripe, is_connected};
-use super::{Done, layout};
+use super::{done, layout};
 use crate::pages::Viewer;
 use crate::pages::form::{Form, Problems};
 use crate::pages::layout::{Layout, Page, Section};
@@ -167,7 +167,7 @@ pub(super) async fn set(
     let ledger = state.ledger()?;
     let set = payout_schedule::set(&ledger, &viewer.organization, &schedule);
     match ask_stripe(set).await? {
-        Ok(_) => Ok(Done::Schedule.at(Section::Payouts.path())),
+        Ok(_) => Ok(done::SCHEDULE.at(Section::Payouts.path())),
         Err(text) => {
             let problems = Problems::default();
             refused(&state, &viewer, fields, problems, Some(text)).await

@@ -2,7 +2,6 @@
 //!
 //! They are what the REST API answers, in the reader's locale. Days are those of UTC, since an organization has no time zone.
 
-use chrono::{DateTime, Utc};
 use common::money::Currency;
 use platform::ledger::PayoutMethod;
 use uuid::Uuid;
@@ -10,27 +9,12 @@ use uuid::Uuid;
 use super::refusal_words::words;
 use crate::pages::format::LocaleFormat;
 use crate::pages::mark::{Mark, Shape, Tone};
+use crate::pages::moment::Day;
 use crate::routes::payouts::{PayoutBody, PayoutState};
 use crate::routes::transfers::{MoneyError, ReversalBody, TransferBody, TransferStatus};
 
 /// What is said of money of which Stripe gave no answer yet.
 const WAIT: &str = "Stripe has not answered yet. It is looked up until that is known; do not ask for it again meanwhile.";
-
-/// The day of something, and its instant.
-#[derive(Debug, Clone)]
-pub(super) struct Day {
-    pub(super) datetime: String,
-    pub(super) text: String,
-}
-
-impl Day {
-    pub(super) fn of(at: DateTime<Utc>, locale: &LocaleFormat) -> Self {
-        Self {
-            datetime: at.to_rfc3339(),
-            text: locale.day(at.date_naive()),
-        }
-    }
-}
 
 #[derive(Debug)]
 pub(super) struct TransferRow {

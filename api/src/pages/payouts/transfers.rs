@@ -1,22 +1,21 @@
 //! Transfers to the organization's account: the list, and one transfer with its reversals.
 
 use askama::Template;
-use axum::extract::{RawQuery, State};
+use axum::extract::RawQuery;
 use axum::response::{IntoResponse as _, Response};
 use common::money::Currency;
 use uuid::Uuid;
 
 use super::statement::{ReversalRow, TransferRow};
-use super::{Done, Notice, layout};
+use super::{layout, notice};
 use crate::input::{Ids, Params};
-use crate::pages::Viewer;
 use crate::pages::address::Address;
-use crate::pages::format::LocaleFormat;
 use crate::pages::layout::{Layout, Page};
+use crate::pages::notice::Notice;
 use crate::pages::permission::may_change;
+use crate::pages::visit::Visit;
 use crate::problem::ApiError;
 use crate::routes::transfers::{LIST, TransferBody, TransferStatus, find, page_of};
-use crate::state::ApiState;
 
 const PATH: &str = "/payouts/transfers";
 /// Transfers of a page.
@@ -33,9 +32,7 @@ struct TransfersPage {
 
 /// `GET /payouts/transfers`.
 pub(super) async fn list(
-    State(state): State<ApiState>,
-    viewer: Viewer,
-    locale: LocaleFormat,
+    Visit(state, viewer, locale): Visit,
     mut params: Params,
 ) -> Result<Response, ApiError> {
     let ledger = state.ledger()?;
@@ -76,9 +73,7 @@ struct TransferPage {
 
 /// `GET /payouts/transfers/{transfer_id}`.
 pub(super) async fn show(
-    State(state): State<ApiState>,
-    viewer: Viewer,
-    locale: LocaleFormat,
+    Visit(state, viewer, locale): Visit,
     Ids(transfer_id): Ids<Uuid>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
@@ -89,7 +84,7 @@ pub(super) async fn show(
     let reversals = transfer.reversals.iter();
     let page = TransferPage {
         layout: layout(&state, &viewer, "Transfer").await?,
-        notice: Done::notice(query),
+        notice: notice(query),
         made: locale.instant(&transfer.created_at, &super::ZONE),
         facts: facts(&transfer),
         reversals: reversals

@@ -67,54 +67,47 @@ struct Advice {
 impl Advice {
     /// By an endpoint's status and whether it has a secret; none where there is no endpoint.
     fn of(endpoint: Option<(EndpointStatus, bool)>) -> Self {
-        let (word, shape, tone, text, on_connection, in_dashboard) = match endpoint {
+        let (state, text, on_connection, in_dashboard) = match endpoint {
             None => (
-                "Not set up",
-                Shape::Circle,
-                Tone::Quiet,
+                Mark::new("Not set up", Shape::Circle, Tone::Quiet),
                 "Changes arrive with the next scheduled sync. With webhooks they arrive within seconds.",
                 true,
                 false,
             ),
             Some((_, false)) => (
-                "Not finished",
-                Shape::Triangle,
-                Tone::Warning,
+                Mark::new("Not finished", Shape::Triangle, Tone::Warning),
                 "The signing secret is missing, so every event is refused. Enter the one that Stripe shows for the endpoint.",
                 true,
                 false,
             ),
             Some((EndpointStatus::Waiting, true)) => (
-                "Waiting",
-                Shape::Clock,
-                Tone::Quiet,
+                Mark::new("Waiting", Shape::Clock, Tone::Quiet),
                 "No event has come yet. Check that the address is entered in Stripe, or have Stripe send a test event.",
                 false,
                 true,
             ),
-            Some((EndpointStatus::Receiving, true)) => {
-                ("Receiving", Shape::Check, Tone::Good, "", false, false)
-            }
+            Some((EndpointStatus::Receiving, true)) => (
+                Mark::new("Receiving", Shape::Check, Tone::Good),
+                "",
+                false,
+                false,
+            ),
             Some((EndpointStatus::Silent, true)) => (
-                "Silent",
-                Shape::Triangle,
-                Tone::Error,
+                Mark::new("Silent", Shape::Triangle, Tone::Error),
                 "Syncs find events that Stripe did not deliver. Check in Stripe that the endpoint is enabled and its address \
                  right. Nothing is lost: these events are applied, only later.",
                 false,
                 true,
             ),
             Some((EndpointStatus::Failing, true)) => (
-                "Failing",
-                Shape::Cross,
-                Tone::Error,
+                Mark::new("Failing", Shape::Cross, Tone::Error),
                 "Requests come with an invalid signature. Enter the signing secret that Stripe shows for the endpoint.",
                 true,
                 false,
             ),
         };
         Self {
-            state: Mark::new(word, shape, tone),
+            state,
             text,
             on_connection,
             in_dashboard,

@@ -27,6 +27,7 @@ use crate::pages::mark::{Mark, Shape, Tone};
 use crate::pages::moment::Moment;
 use crate::pages::permission::may_change;
 use crate::pages::stripe_dashboard;
+use crate::pages::visit::Visit;
 use crate::problem::ApiError;
 use crate::routes::webhook_events::{EventRequest, replay_all};
 use crate::state::ApiState;
@@ -109,9 +110,7 @@ struct EventPage {
 
 /// `GET /webhooks/events/{event_id}`.
 pub(super) async fn show(
-    State(state): State<ApiState>,
-    viewer: Viewer,
-    locale: LocaleFormat,
+    Visit(state, viewer, locale): Visit,
     Ids(event_id): Ids<Uuid>,
 ) -> Result<Response, ApiError> {
     let found = detail::find(&state.pool, &viewer.organization, event_id).await?;

@@ -13,7 +13,7 @@ mod replay;
 
 use askama::Template;
 use axum::Router;
-use axum::extract::{RawQuery, State};
+use axum::extract::RawQuery;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -34,6 +34,8 @@ use super::layout::{Layout, Page, Section};
 use super::mark::{Mark, Shape, Tone};
 use super::moment::Moment;
 use super::permission::may_change;
+use super::question::Choice;
+use super::visit::Visit;
 use crate::input::{Params, next_cursor, page};
 use crate::problem::ApiError;
 use crate::routes::webhook_events::{STATES, asked_for};
@@ -93,15 +95,6 @@ impl Range {
             Self::Week => TimeDelta::days(7),
         }
     }
-}
-
-/// One of several values, of which one may be chosen.
-#[derive(Debug)]
-struct Choice {
-    label: String,
-    value: String,
-    address: String,
-    chosen: bool,
 }
 
 /// An event in the list.
@@ -183,9 +176,7 @@ struct Loaded {
 
 /// `GET /webhooks`.
 async fn show(
-    State(state): State<ApiState>,
-    viewer: Viewer,
-    locale: LocaleFormat,
+    Visit(state, viewer, locale): Visit,
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
     let address = Address::new(PATH, &query.unwrap_or_default());
@@ -261,11 +252,8 @@ impl WebhooksPage {
         let newest = address.without(CURSOR);
         let without_filters = without_filters(&newest);
         let zone = zone_of(&loaded.connections);
-        let ranges = Range::NAMES.map(|(name, range)| Choice {
-            label: range.label().to_owned(),
-            value: name.to_owned(),
-            address: address.with(RANGE, name).to_string(),
-            chosen: range == wanted.range,
+        let ranges = Range::NAMES.map(|(name, range)| {
+            Choice::of(address, RANGE, name, range.label(), range == wanted.range)
         });
         let dead = Address::new(PATH, "status=dead");
         let matching = newest.without(RANGE).at(replay::PATH);

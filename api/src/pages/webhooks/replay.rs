@@ -18,6 +18,7 @@ use crate::pages::address::Address;
 use crate::pages::format::LocaleFormat;
 use crate::pages::layout::{Layout, Page, Section};
 use crate::pages::permission::require_admin;
+use crate::pages::visit::Visit;
 use crate::problem::ApiError;
 use crate::routes::webhook_events::{asked_for, replay_all};
 use crate::state::ApiState;
@@ -46,9 +47,7 @@ struct ReplayPage {
 
 /// `GET /webhooks/replay`: the dry count.
 pub(super) async fn confirm(
-    State(state): State<ApiState>,
-    viewer: Viewer,
-    locale: LocaleFormat,
+    Visit(state, viewer, locale): Visit,
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
     require_admin(&viewer)?;

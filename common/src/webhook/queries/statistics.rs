@@ -1,7 +1,9 @@
 //! What is counted and measured of webhooks.
 
 use chrono::{DateTime, Utc};
+use serde::Serialize;
 use sqlx::PgConnection;
+use utoipa::ToSchema;
 
 use super::super::statistics::{Measure, Percentiles};
 use crate::db::Error;
@@ -152,10 +154,14 @@ pub(in crate::webhook) async fn counts(
 }
 
 /// Delivered events of a type.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = WebhookStatsOfType)]
 pub struct ByType {
+    #[serde(rename = "type")]
+    #[schema(example = "charge.refunded")]
     pub event_type: String,
     pub received: i64,
+    /// To be tried again.
     pub failed: i64,
     pub dead: i64,
 }
@@ -186,8 +192,10 @@ pub(in crate::webhook) async fn by_type(
 }
 
 /// Delivered events of an hour.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = WebhookStatsOfHour)]
 pub struct ByHour {
+    /// Start of the hour, UTC.
     pub hour: DateTime<Utc>,
     pub received: i64,
     /// To be tried again, or dead.
