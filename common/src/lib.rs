@@ -16,7 +16,7 @@
 //! - on the ground floor: [`id`]
 //! - outside systems: [`broker`], [`db`]
 //! - process shell: [`config`], [`identity`], [`lifecycle`], [`telemetry`]
-//! - small and used anywhere: [`csv_cell`], [`fail_point`], [`outage`], [`throttle`]
+//! - small and used anywhere: [`csv_cell`], [`fail_point`], [`mod@named`], [`outage`], [`throttle`]
 
 pub mod broker;
 pub mod catalogue;
@@ -35,6 +35,7 @@ pub mod identity;
 pub mod job;
 pub mod lifecycle;
 pub mod money;
+pub mod named;
 pub mod outage;
 pub mod plan_limit;
 pub mod rule;

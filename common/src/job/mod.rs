@@ -23,5 +23,5 @@ pub use crate::id::JobId;
 pub use failure::{Failure, Severity};
 pub use handler::{JobHandler, Registered, Registry, Services};
 pub use kind::{Cancel, Exclusive, JobKind, Lane, RetryPolicy};
-pub use record::{Fence, Job, JobError, JobRef, JobStatus, Trigger, UnknownValue};
+pub use record::{Fence, Job, JobError, JobRef, JobStatus, Trigger};
 pub use request_budget::Budget;

@@ -1,10 +1,7 @@
 //! Connected accounts in PostgreSQL.
 
-use std::str::FromStr;
-
 use chrono::{DateTime, Utc};
 use common::db::{self, Error, PgConnection};
-use common::job::UnknownValue;
 use common::tenant::OrganizationId;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -31,14 +28,6 @@ struct Stored {
     disconnected_at: Option<DateTime<Utc>>,
 }
 
-fn named<T: FromStr<Err = UnknownValue>>(column: &'static str, name: &str) -> Result<T, Error> {
-    name.parse()
-        .map_err(|cause: UnknownValue| Error::Inconsistent {
-            column,
-            cause: Box::new(cause),
-        })
-}
-
 fn json<T: DeserializeOwned>(column: &'static str, value: Value) -> Result<T, Error> {
     serde_json::from_value(value).map_err(|cause| Error::Inconsistent {
         column,
@@ -50,10 +39,10 @@ impl TryFrom<Stored> for ConnectedAccount {
     type Error = Error;
 
     fn try_from(stored: Stored) -> Result<Self, Error> {
-        let preset = named("connected_accounts.preset", &stored.preset)?;
+        let preset = db::parse_stored("connected_accounts.preset", &stored.preset)?;
         let business_type = stored.business_type.as_deref();
         let business_type =
-            business_type.map(|name| named("connected_accounts.business_type", name));
+            business_type.map(|name| db::parse_stored("connected_accounts.business_type", name));
         let reading = match stored.account_id {
             None => None,
             Some(account_id) => Some(AccountReading {

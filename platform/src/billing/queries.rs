@@ -25,17 +25,3 @@ pub(super) use reading::{
 pub(super) use repair::{note_repair, note_repaired, reopen_paid_repairs, repairs, use_trial_card};
 pub(super) use request::{begin_request, end_request, end_requests_before};
 pub(super) use stored::{invoices, payments, stored};
-
-use std::str::FromStr;
-
-use common::db::Error;
-use common::job::UnknownValue;
-
-/// A stored name of a value.
-fn named<T: FromStr<Err = UnknownValue>>(column: &'static str, name: &str) -> Result<T, Error> {
-    name.parse()
-        .map_err(|cause: UnknownValue| Error::Inconsistent {
-            column,
-            cause: Box::new(cause),
-        })
-}

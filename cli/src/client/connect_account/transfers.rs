@@ -14,6 +14,7 @@ use crate::output::{self, Column, instant, money, number, optional, plain, text,
 
 /// What to transfer, which is also what the engine is asked.
 #[derive(Debug, clap::Args, Serialize)]
+#[expect(clippy::struct_field_names, reason = "they are the engine's names")]
 pub struct Transfer {
     /// How much, in minor units; the platform keeps its fee of it, and the rest moves
     #[arg(long, value_name = "AMOUNT", value_parser = arguments::amount)]

@@ -7,7 +7,6 @@ use uuid::Uuid;
 
 use crate::db::{self, Error};
 use crate::id::OrganizationId;
-use crate::job::UnknownValue;
 use crate::webhook::Progress;
 use crate::webhook::platform::PlatformEndpoint;
 use crate::webhook::queries::Receiver;
@@ -53,14 +52,10 @@ pub async fn claim(
     .fetch_all(conn)
     .await?;
     let claimed = rows.into_iter().map(|row| {
-        let endpoint = row.endpoint_id.parse();
         Ok(ClaimedEvent {
             organization_id: db::organization_id(row.organization_id)?,
             event_id: row.event_id,
-            endpoint: endpoint.map_err(|cause: UnknownValue| Error::Inconsistent {
-                column: "webhook_events.endpoint_id",
-                cause: Box::new(cause),
-            })?,
+            endpoint: db::parse_stored("webhook_events.endpoint_id", &row.endpoint_id)?,
             event_type: row.event_type,
             account: row.account,
             object_id: row.object_id,

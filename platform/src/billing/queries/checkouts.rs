@@ -1,11 +1,10 @@
 //! Checkout sessions: at most one of an organization may be paid, and whoever works on it holds it until its lease ends.
 
 use chrono::{DateTime, Utc};
-use common::db::{Error, PgConnection};
+use common::db::{self, Error, PgConnection};
 use common::tenant::OrganizationId;
 use uuid::Uuid;
 
-use super::named;
 use crate::billing::CheckoutStatus;
 use crate::billing::checkout::{OpenCheckout, Subscribing};
 use crate::billing::outcome::Outcome;
@@ -96,14 +95,14 @@ pub(in crate::billing) async fn current(
     Ok(Some(StoredCheckout {
         checkout_id: row.checkout_id,
         plan: row.plan,
-        interval: named("billing_checkouts.billed_every", &row.billed_every)?,
+        interval: db::parse_stored("billing_checkouts.billed_every", &row.billed_every)?,
         seats: row.seats,
         success_url: row.success_url,
         cancel_url: row.cancel_url,
         price_id: row.price_id,
         trial_days: row.trial_days.and_then(|days| days.try_into().ok()),
         sent_at: row.sent_at,
-        status: named("billing_checkouts.status", &row.status)?,
+        status: db::parse_stored("billing_checkouts.status", &row.status)?,
         session_id: row.session_id,
         url: row.url,
         expires_at: row.expires_at,
@@ -209,6 +208,6 @@ pub(in crate::billing) async fn outcome(
     .fetch_optional(conn)
     .await?;
     let Some(row) = row else { return Ok(None) };
-    let status: CheckoutStatus = named("billing_checkouts.status", &row.status)?;
+    let status: CheckoutStatus = db::parse_stored("billing_checkouts.status", &row.status)?;
     Ok(Some(Outcome::of(status, row.payment_pending)))
 }

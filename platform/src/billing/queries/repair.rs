@@ -1,10 +1,9 @@
 //! What was sold and should not have been.
 
 use chrono::{DateTime, Utc};
-use common::db::{Error, PgConnection};
+use common::db::{self, Error, PgConnection};
 use common::tenant::OrganizationId;
 
-use super::named;
 use crate::billing::repair::{Repair, RepairKind};
 
 /// Notes that a subscription is to be undone, once.
@@ -85,7 +84,7 @@ pub(in crate::billing) async fn repairs(
     let all = rows.into_iter().map(|row| {
         Ok(Repair {
             subscription_id: row.subscription_id,
-            kind: named("billing_repairs.kind", &row.kind)?,
+            kind: db::parse_stored("billing_repairs.kind", &row.kind)?,
             found_at: row.found_at,
             done_at: row.done_at,
         })

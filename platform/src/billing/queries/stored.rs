@@ -1,12 +1,11 @@
 //! What decides how an organization stands.
 
 use chrono::{DateTime, Utc};
-use common::db::{Error, PgConnection};
+use common::db::{self, Error, PgConnection};
 use common::money::{Currency, Money};
 use common::tenant::OrganizationId;
 use sqlx::types::Json;
 
-use super::named;
 use crate::billing::standing::Stored;
 use crate::billing::subscription::{Invoice, Subscription};
 use crate::billing::{Payment, PaymentMethod};
@@ -77,7 +76,7 @@ async fn subscriptions(
         Ok(Subscription {
             subscription_id: row.subscription_id,
             is_ours: row.is_ours,
-            status: named("billing_subscriptions.status", &row.status)?,
+            status: db::parse_stored("billing_subscriptions.status", &row.status)?,
             item_id: row.item_id,
             price_id: row.price_id,
             lookup_key: row.lookup_key,
@@ -122,7 +121,7 @@ pub(in crate::billing) async fn invoices(
         Ok(Invoice {
             invoice_id: row.invoice_id,
             number: row.number,
-            status: named("billing_invoices.status", &row.status)?,
+            status: db::parse_stored("billing_invoices.status", &row.status)?,
             currency: Currency::new(&row.currency),
             amount_due: row.amount_due,
             amount_paid: row.amount_paid,
@@ -160,7 +159,7 @@ pub(in crate::billing) async fn payments(
     let all = rows.into_iter().map(|row| {
         Ok(Payment {
             payment_id: row.payment_id,
-            status: named("billing_payments.status", &row.status)?,
+            status: db::parse_stored("billing_payments.status", &row.status)?,
             money: Money {
                 minor: row.amount,
                 currency: Currency::new(&row.currency),

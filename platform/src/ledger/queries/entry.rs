@@ -1,10 +1,7 @@
 //! Finding entries.
 
-use std::str::FromStr;
-
 use chrono::{DateTime, NaiveDate, Utc};
-use common::db::{Error, PgConnection};
-use common::job::UnknownValue;
+use common::db::{self, Error, PgConnection};
 use common::money::{Currency, Money};
 use common::tenant::OrganizationId;
 use uuid::Uuid;
@@ -43,18 +40,10 @@ fn inconsistent(column: &'static str, value: impl Into<String>) -> Error {
     }
 }
 
-fn named<T: FromStr<Err = UnknownValue>>(column: &'static str, name: &str) -> Result<T, Error> {
-    name.parse()
-        .map_err(|cause: UnknownValue| Error::Inconsistent {
-            column,
-            cause: Box::new(cause),
-        })
-}
-
 impl Stored {
     fn detail(&mut self) -> Result<EntryDetail, Error> {
         let fee = self.platform_fee.unwrap_or_default();
-        Ok(match named("ledger_entries.kind", &self.kind)? {
+        Ok(match db::parse_stored("ledger_entries.kind", &self.kind)? {
             EntryKind::Transfer => EntryDetail::Transfer {
                 platform_fee: fee,
                 source_charge: self.source_charge.take(),
@@ -110,7 +99,7 @@ impl TryFrom<Stored> for Entry {
                 minor: stored.amount,
                 currency: Currency::new(&stored.currency),
             },
-            state: named("ledger_entries.state", &stored.state)?,
+            state: db::parse_stored("ledger_entries.state", &stored.state)?,
             external_id: stored.external_id,
             error,
             created_at: stored.created_at,

@@ -2,7 +2,6 @@
 
 use chrono::{DateTime, Utc};
 use common::db::{self, Error, PgConnection};
-use common::job::UnknownValue;
 use common::tenant::OrganizationId;
 use sqlx::types::Json;
 
@@ -175,12 +174,8 @@ pub(in crate::ledger) async fn differences(
     .await?
     .into_iter()
     .map(|row| {
-        let object = row.object.parse();
         Ok(Difference {
-            object: object.map_err(|cause: UnknownValue| Error::Inconsistent {
-                column: "ledger_differences.object",
-                cause: Box::new(cause),
-            })?,
+            object: db::parse_stored("ledger_differences.object", &row.object)?,
             external_id: row.external_id,
             ours: row.ours.map(|Json(movement)| movement),
             theirs: row.theirs.map(|Json(movement)| movement),
