@@ -6,7 +6,7 @@ use common::clock::{Clock as _, SystemClock};
 use common::connection::settings::{self, Changes};
 use common::connection::{ConnectionServices, lookup};
 use common::connector::Connectors;
-use common::db::{self, Role};
+use common::db::{self, Pool, Role};
 use common::plan_limit::{InForce, Limits, Plans, apply};
 use common::tenant::OrganizationId;
 use futures::future::join_all;
@@ -441,11 +441,12 @@ async fn without_a_platform_key_nothing_is_limited() {
 /// How many statements a change of settings takes, and what becomes of it.
 async fn statements(
     shop: &Shop,
+    pool: &Pool,
     plans: Plans<'_>,
     minutes: i32,
 ) -> (usize, Result<(), lookup::Error>) {
     let services = ConnectionServices {
-        pool: &shop.api.pool,
+        pool,
         connectors: Connectors::new(&[&StripeConnector]),
         plans,
         now: shop.clock.now(),
@@ -472,15 +473,20 @@ async fn checking_a_limit_costs_no_statement_and_is_never_out_of_date() {
         .execute(shop.database.admin())
         .await
         .unwrap();
+    // Another connection would begin with statements of its own.
+    let one_connection = db::connect(&shop.database.url(), Role::Api, 1).unwrap();
     // The first call prepares its statements.
     for minutes in [70, 71] {
-        statements(&shop, Plans(None), minutes).await.1.unwrap();
+        statements(&shop, &one_connection, Plans(None), minutes)
+            .await
+            .1
+            .unwrap();
     }
-    let (unlimited, done) = statements(&shop, Plans(None), 72).await;
+    let (unlimited, done) = statements(&shop, &one_connection, Plans(None), 72).await;
     done.unwrap();
     assert!(unlimited > 3, "{unlimited}");
     let sold = Plans(Some(&shop.api));
-    let (limited, done) = statements(&shop, sold, 73).await;
+    let (limited, done) = statements(&shop, &one_connection, sold, 73).await;
     done.unwrap();
     assert_eq!(limited, unlimited);
     // Whoever bills is another program; what it stores counts at once.
@@ -502,7 +508,8 @@ async fn checking_a_limit_costs_no_statement_and_is_never_out_of_date() {
             .await
             .unwrap();
         db::commit(tx).await.unwrap();
-        let (_, done) = statements(&shop, sold, if allowed { 10 } else { 9 }).await;
+        let (_, done) =
+            statements(&shop, &one_connection, sold, if allowed { 10 } else { 9 }).await;
         assert_eq!(done.is_ok(), allowed, "{plan}: {done:?}");
     }
 }

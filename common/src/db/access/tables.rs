@@ -552,6 +552,7 @@ pub(super) const FUNCTIONS: &[&str] = &[
     "session_by_hash",
     "sign_in_link_by_hash",
     "token_by_hash",
+    "webhook_events_matching",
 ];
 
 /// Functions that run with their owner's rights (`SECURITY DEFINER`), without arguments, and who may call
