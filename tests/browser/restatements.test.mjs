@@ -1,17 +1,12 @@
 // The page of restatements, which Explore leads to: refunds of days that had been synced.
 
 import assert from 'node:assert/strict';
-import { TOKEN, assertAccessible, assertFitsNarrowest, pageTest, takeScreenshots } from './page.mjs';
-
-async function signIn(page, path) {
-  await page.goto(`/sign-in?return_to=${encodeURIComponent(path)}`);
-  await page.getByLabel('Token').fill(TOKEN);
-  await page.getByRole('button', { name: 'Sign in' }).click();
-  await page.waitForURL(`**${path}`);
-}
+import {
+  TOKEN, assertAccessible, assertFitsNarrowest, pageTest, signInWith, takeScreenshots,
+} from './page.mjs';
 
 pageTest('Explore leads to what changed later, with a row for each day', {}, async (page) => {
-  await signIn(page, '/explore');
+  await signInWith(page, TOKEN, '/explore');
   await page.getByRole('link', { name: 'What changed later' }).click();
   assert.equal(await page.getByRole('heading', { level: 1 }).textContent(), 'What changed later');
   const days = page.getByRole('region', { name: 'Changes by day' }).locator('tbody tr');
@@ -25,7 +20,7 @@ pageTest('Explore leads to what changed later, with a row for each day', {}, asy
 pageTest('a restatement names the refund and leads to its charge, without JavaScript', {
   javaScriptEnabled: false,
 }, async (page) => {
-  await signIn(page, '/restatements');
+  await signInWith(page, TOKEN, '/restatements');
   const newest = page.locator('#restatements li').first();
   assert.match(await newest.textContent(), /refund re_/);
   const charge = newest.getByRole('link', { name: /^charge ch_/ });

@@ -2,18 +2,12 @@
 
 import assert from 'node:assert/strict';
 import {
-  NARROWEST, TOKEN, assertAccessible, assertFitsNarrowest, pageTest, tabTo, takeScreenshots,
+  NARROWEST, TOKEN, assertAccessible, assertFitsNarrowest, pageTest, signInWith, tabTo,
+  takeScreenshots,
 } from './page.mjs';
 
-async function signIn(page, path) {
-  await page.goto(`/sign-in?return_to=${encodeURIComponent(path)}`);
-  await page.getByLabel('Token').fill(TOKEN);
-  await page.getByRole('button', { name: 'Sign in' }).click();
-  await page.waitForURL(`**${path}`);
-}
-
 pageTest('the list is accessible and fits the narrowest screen', {}, async (page) => {
-  await signIn(page, '/webhooks');
+  await signInWith(page, TOKEN, '/webhooks');
   assert.equal(await page.getByRole('heading', { level: 1 }).textContent(), 'Webhooks');
   await page.getByText('events failed.').waitFor();
   await assertAccessible(page);
@@ -26,7 +20,7 @@ pageTest('the list is accessible and fits the narrowest screen', {}, async (page
 
 pageTest('an event that was applied links to what it changed', {}, async (page) => {
   // Events of objects that are not read change nothing.
-  await signIn(page, '/webhooks?status=processed&type=charge.succeeded');
+  await signInWith(page, TOKEN, '/webhooks?status=processed&type=charge.succeeded');
   await page.getByRole('region', { name: 'Events' }).getByRole('link').first().click();
   const changed = page.getByRole('link', { name: /^(ch|re|cus)_/ });
   assert.match(await changed.first().getAttribute('href'), /^https:\/\/dashboard\.stripe\.com\/test\//);
@@ -38,7 +32,7 @@ pageTest('an event that was applied links to what it changed', {}, async (page) 
 pageTest('the keyboard replays a dead event, which is seen to be applied', {
   viewport: { width: NARROWEST, height: 640 },
 }, async (page) => {
-  await signIn(page, '/webhooks?status=dead');
+  await signInWith(page, TOKEN, '/webhooks?status=dead');
   await page.getByRole('region', { name: 'Events' }).getByRole('link').first().click();
   await page.getByText('Stripe did not answer in time').first().waitFor();
   await assertAccessible(page);
@@ -51,7 +45,7 @@ pageTest('the keyboard replays a dead event, which is seen to be applied', {
 });
 
 pageTest('all that match are replayed after a count, without JavaScript', { javaScriptEnabled: false }, async (page) => {
-  await signIn(page, '/webhooks?status=dead');
+  await signInWith(page, TOKEN, '/webhooks?status=dead');
   await page.getByRole('link', { name: 'Replay all that match' }).click();
   assert.equal(await page.getByRole('heading', { level: 1 }).textContent(), 'Replay 1 event?');
   await page.getByRole('button', { name: 'Replay' }).click();
@@ -60,7 +54,7 @@ pageTest('all that match are replayed after a count, without JavaScript', { java
 });
 
 pageTest('the question before replaying is accessible', {}, async (page) => {
-  await signIn(page, '/webhooks/replay?status=processed&type=charge.succeeded');
+  await signInWith(page, TOKEN, '/webhooks/replay?status=processed&type=charge.succeeded');
   await page.getByRole('heading', { name: /^Replay \d+ events\?$/ }).waitFor();
   await assertAccessible(page);
   await assertFitsNarrowest(page);

@@ -372,25 +372,25 @@ pub struct Printer {
 }
 
 impl Printer {
-    /// Prints an answer as it came, if JSON is wanted, else what `shown` makes of it.
+    /// Prints an answer: as JSON with `--json`, otherwise as the text that `format` makes of it.
     fn print<T: DeserializeOwned>(
         self,
         answer: Value,
-        shown: impl FnOnce(&T) -> String,
+        format: impl FnOnce(&T) -> String,
     ) -> Result<(), Error> {
         if self.json {
             return print_json(&answer);
         }
-        Ok(crate::output::print(&shown(&understood(answer)?))?)
+        Ok(crate::output::print(&format(&understood(answer)?))?)
     }
 
     /// [`Printer::print`] for the objects of a list.
     fn print_list<T: DeserializeOwned>(
         self,
         objects: Vec<Value>,
-        shown: impl FnOnce(&[T]) -> String,
+        format: impl FnOnce(&[T]) -> String,
     ) -> Result<(), Error> {
-        self.print(objects.into(), |objects: &Vec<T>| shown(objects))
+        self.print(objects.into(), |objects: &Vec<T>| format(objects))
     }
 }
 

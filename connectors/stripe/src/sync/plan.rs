@@ -57,7 +57,7 @@ impl Range {
 }
 
 named! {
-    /// A list of Stripe's that is read range by range.
+    /// A list of Stripe's that is read range by range. Those come first whose objects the others refer to.
     List {
         /// Products, so that rows have their metadata from the first.
         Products = "products",
